@@ -1,1 +1,16 @@
-//! The CPU backend.
+//! The CPU backend: kernels, and the session that walks a plan with them.
+//!
+//! All `unsafe` code of the library is below this module: vector kernels and the arena that hands out disjoint parts
+//! of one buffer.
+
+mod arena;
+mod cache;
+mod kernel;
+mod kernel_set;
+mod session;
+
+pub use cache::l2_bytes;
+pub use kernel::{CpuKernel, Io, KernelRequest, Shapes, View, ViewMut};
+pub use kernel_set::KernelSet;
+pub use session::CpuSession;
+pub(crate) use session::evaluate;

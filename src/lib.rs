@@ -1,11 +1,18 @@
 //! Bulk inference: one trait, one copy of the weights, every core busy, results in order.
 
+pub mod backend;
 pub mod bulk;
 pub mod cpu;
 mod error;
+pub mod graph;
 mod inference;
+pub mod ops;
+pub mod plan;
+pub mod rewrite;
+pub mod shape;
 mod tensor;
 
+pub use backend::{Device, Precision, Session, SessionOptions};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};
 pub use inference::{Description, Inference, Slots};
 pub use tensor::{AlignedBytes, DType, Element, Tensor, Tensors};

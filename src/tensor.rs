@@ -180,7 +180,7 @@ impl Tensor {
     /// As [`Tensor::as_slice`].
     pub fn as_mut_slice<T: Element>(&mut self) -> Result<&mut [T]> {
         self.check::<T>()?;
-        Ok(bytemuck::cast_slice_mut(Arc::make_mut(&mut self.data)))
+        Ok(bytemuck::cast_slice_mut(self.bytes_mut()))
     }
 
     /// The native-endian bytes.
@@ -190,7 +190,7 @@ impl Tensor {
 
     /// The native-endian bytes, to be written; copied first if another clone shares them.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        Arc::make_mut(&mut self.data)
+        Arc::<AlignedBytes>::make_mut(&mut self.data)
     }
 
     /// The same elements under another shape.
@@ -258,7 +258,7 @@ pub(crate) fn byte_count(dtype: DType, shape: &[usize]) -> Option<usize> {
 
 /// Named tensors: the inputs or outputs of one run of a [`Session`](crate::Session), in order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tensors(Vec<(String, Tensor)>);
+pub struct Tensors(Vec<(Arc<str>, Tensor)>);
 
 impl Tensors {
     /// No tensors yet.
@@ -268,13 +268,13 @@ impl Tensors {
 
     /// Adds a tensor, or replaces the one of that name.
     #[must_use]
-    pub fn with(mut self, name: impl Into<String>, tensor: Tensor) -> Self {
+    pub fn with(mut self, name: impl Into<Arc<str>>, tensor: Tensor) -> Self {
         self.insert(name, tensor);
         self
     }
 
     /// Adds a tensor, or replaces the one of that name.
-    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
+    pub fn insert(&mut self, name: impl Into<Arc<str>>, tensor: Tensor) {
         let name = name.into();
         match self.0.iter_mut().find(|(other, _)| *other == name) {
             Some((_, slot)) => *slot = tensor,
@@ -282,14 +282,19 @@ impl Tensors {
         }
     }
 
+    /// Adds a tensor whose name is not there yet.
+    pub(crate) fn push(&mut self, name: Arc<str>, tensor: Tensor) {
+        self.0.push((name, tensor));
+    }
+
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor)
+        self.0.iter().find(|(other, _)| &**other == name).map(|(_, tensor)| tensor)
     }
 
     /// The names and tensors, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        self.0.iter().map(|(name, tensor)| (&**name, tensor))
     }
 
     /// How many tensors there are.

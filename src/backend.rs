@@ -1,0 +1,130 @@
+//! Where a model runs, in which precision, and the [`Session`] that it becomes.
+
+mod session;
+
+use std::{fmt, str::FromStr};
+
+pub use session::Session;
+
+use crate::{cpu::KernelSet, error::Error};
+
+/// The device to run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The best device for the model; the report says which and why.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A graphics processor; an error where there is none.
+    Gpu,
+}
+
+impl FromStr for Device {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "auto" => Ok(Device::Auto),
+            "cpu" => Ok(Device::Cpu),
+            "gpu" => Ok(Device::Gpu),
+            _ => Err(Error::invalid_input(format!("no device `{text}`; there are auto, cpu and gpu"))),
+        }
+    }
+}
+
+/// The precision of weights and products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32-bit floating point throughout.
+    #[default]
+    F32,
+    /// 16-bit floating point products.
+    F16,
+    /// bfloat16 products with 32-bit sums.
+    Bf16,
+    /// 8-bit integer products.
+    Int8,
+    /// The fastest that stays close to f32.
+    Auto,
+}
+
+impl Precision {
+    /// Its name on command lines and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
+            Precision::Auto => "auto",
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let all = [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8, Precision::Auto];
+        all.into_iter().find(|precision| precision.name() == text).ok_or_else(|| {
+            Error::invalid_input(format!("no precision `{text}`; there are f32, f16, bf16, int8 and auto"))
+        })
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a model is loaded. `SessionOptions::default()` is right for most.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SessionOptions {
+    /// The device.
+    pub device: Device,
+    /// The precision.
+    pub precision: Precision,
+    /// Forces a set of CPU kernels, for tests and debugging; by default the best that the processor has.
+    pub kernel_set: Option<KernelSet>,
+    /// The outputs to compute, by name; all by default.
+    pub outputs: Option<Vec<String>>,
+    /// Sizes for symbolic dimensions of the inputs, by name.
+    pub dimensions: Vec<(String, usize)>,
+}
+
+impl SessionOptions {
+    /// The defaults on a device.
+    pub fn on(device: Device) -> Self {
+        Self { device, ..Self::default() }
+    }
+
+    /// Sets the precision.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Forces a set of CPU kernels.
+    #[must_use]
+    pub fn kernel_set(mut self, kernel_set: KernelSet) -> Self {
+        self.kernel_set = Some(kernel_set);
+        self
+    }
+
+    /// Chooses the outputs to compute.
+    #[must_use]
+    pub fn outputs(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.outputs = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Fixes a symbolic dimension of the inputs.
+    #[must_use]
+    pub fn dimension(mut self, name: impl Into<String>, size: usize) -> Self {
+        self.dimensions.push((name.into(), size));
+        self
+    }
+}

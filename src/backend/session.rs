@@ -1,0 +1,448 @@
+//! A loaded model as an [`Inference`] over named tensors.
+
+use std::{ops::Range, sync::Arc, time::Instant};
+
+use crate::{
+    backend::{Device, Precision, SessionOptions},
+    cpu::{CpuSession, KernelSet},
+    error::{Context, Error, Result},
+    graph::{Batching, Fact, Graph},
+    inference::{Description, Inference, Slots},
+    rewrite,
+    shape::{Bindings, Symbol},
+    tensor::{DType, Tensor, Tensors},
+};
+
+/// A model ready to run: weights loaded once, shared by all threads.
+///
+/// An item is the named inputs of one run. Where the graph proves that rows of the first axis are independent, the
+/// items of a chunk are run together; the outputs are the same bits either way.
+pub struct Session {
+    cpu: CpuSession,
+    inputs: Vec<Named>,
+    outputs: Vec<Named>,
+    batching: Batching,
+    precision: Precision,
+    load_seconds: f64,
+    notes: Vec<String>,
+    fingerprint: Box<dyn Fn() -> String + Send + Sync>,
+    /// Bytes that one run's values should stay within.
+    cache_bytes: usize,
+}
+
+struct Named {
+    name: Arc<str>,
+    fact: Fact,
+}
+
+impl Session {
+    /// Rewrites the graph for speed, packs its weights for the device, and drops the originals.
+    ///
+    /// # Errors
+    /// When the device or precision is not to be had, an option names something that the model lacks, or a node has
+    /// no kernel.
+    pub fn load(mut graph: Graph, options: &SessionOptions) -> Result<Self> {
+        let started = Instant::now();
+        let mut notes = Vec::new();
+        match options.device {
+            Device::Cpu => {}
+            Device::Auto => notes.push("device auto: cpu, this build has no gpu backend".to_owned()),
+            Device::Gpu => {
+                return Err(Error::new(
+                    crate::ErrorKind::Device,
+                    "this build has no gpu backend; use the device `cpu` or `auto`",
+                ));
+            }
+        }
+        match options.precision {
+            Precision::F32 => {}
+            Precision::Auto => notes.push("precision auto: f32, the only one of this build".to_owned()),
+            other => return Err(Error::unsupported(format!("precision {other} is not built on the cpu; use f32"))),
+        }
+        let name = graph.name.clone();
+        let in_model = || format!("model `{name}`");
+        for (name, size) in &options.dimensions {
+            graph.fix_symbol(name, *size).context(in_model)?;
+        }
+        if let Some(names) = &options.outputs {
+            select_outputs(&mut graph, names)?;
+        }
+        rewrite::optimize(&mut graph).context(in_model)?;
+        graph.find_batching();
+        let batching = graph.batching().clone();
+        if let Batching::Single { reason } = &batching {
+            notes.push(format!("items run one by one: {reason}"));
+        }
+        let cpu = CpuSession::load(graph, options.kernel_set.unwrap_or_else(KernelSet::detect)).context(in_model)?;
+        let graph = cpu.graph();
+        let offsets = match batching {
+            Batching::Packed { offsets, .. } => Some(offsets),
+            _ => None,
+        };
+        let named = |&id| {
+            let value = graph.value(id);
+            Named { name: value.name.as_str().into(), fact: value.fact.clone() }
+        };
+        let inputs = graph.inputs().iter().filter(|id| Some(**id) != offsets).map(named).collect();
+        let outputs = graph.outputs().iter().map(named).collect();
+        Ok(Self {
+            inputs,
+            outputs,
+            batching,
+            precision: Precision::F32,
+            load_seconds: started.elapsed().as_secs_f64(),
+            notes,
+            fingerprint: Box::new(String::new),
+            cache_bytes: crate::cpu::l2_bytes(),
+            cpu,
+        })
+    }
+
+    /// States how long reading and loading took together, and how the model is named in reports.
+    pub(crate) fn with_origin(
+        mut self,
+        started: Instant,
+        notes: Vec<String>,
+        fingerprint: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.load_seconds = started.elapsed().as_secs_f64();
+        self.notes.extend(notes);
+        self.fingerprint = Box::new(fingerprint);
+        self
+    }
+
+    /// Names, types and shapes of the inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, &Fact)> {
+        self.inputs.iter().map(|named| (&*named.name, &named.fact))
+    }
+
+    /// Names, types and shapes of the outputs.
+    pub fn outputs(&self) -> impl Iterator<Item = (&str, &Fact)> {
+        self.outputs.iter().map(|named| (&*named.name, &named.fact))
+    }
+
+    /// How the items of a chunk are put together.
+    pub fn batching(&self) -> &Batching {
+        &self.batching
+    }
+
+    /// Bytes of weights, resident once for all workers.
+    pub fn weight_bytes(&self) -> usize {
+        self.cpu.weight_bytes()
+    }
+
+    /// The loaded graph: what the rewrites made of the file's, without constants that kernels have packed.
+    pub fn graph(&self) -> &Graph {
+        self.cpu.graph()
+    }
+
+    /// Runs one item.
+    ///
+    /// # Errors
+    /// When an input is missing, unknown, or of another type or shape than the model takes; when a value is out of its
+    /// range.
+    pub fn run(&self, inputs: &Tensors) -> Result<Tensors> {
+        let mut slot = [None];
+        self.infer(&[inputs], &mut Slots::new(&mut slot))?;
+        let [slot] = slot;
+        slot.unwrap_or_else(|| Err(Error::internal("a run gave no result")))
+    }
+
+    /// The item's tensors in the order of the inputs, checked, and the sizes that they bind.
+    fn bind<'a>(&self, item: &'a Tensors) -> Result<Bound<'a>> {
+        let mut bound = Bound { tensors: Vec::with_capacity(self.inputs.len()), sizes: Bindings::default() };
+        for named in &self.inputs {
+            let tensor = item.get(&named.name).ok_or_else(|| {
+                let names: Vec<_> = item.iter().map(|(name, _)| name).collect();
+                Error::invalid_input(format!("input `{}` is missing; given are {names:?}", named.name))
+            })?;
+            check_input(named, tensor, &mut bound.sizes)?;
+            bound.tensors.push(tensor);
+        }
+        if let Some((name, _)) = item.iter().find(|(name, _)| !self.inputs.iter().any(|named| &*named.name == *name)) {
+            let names: Vec<_> = self.inputs.iter().map(|named| &*named.name).collect();
+            return Err(Error::invalid_input(format!("the model has no input `{name}`; its inputs are {names:?}")));
+        }
+        Ok(bound)
+    }
+
+    /// The symbol along which items are laid one behind another.
+    fn rows_symbol(&self) -> Option<Symbol> {
+        match self.batching {
+            Batching::Rows { symbol } => Some(symbol),
+            Batching::Packed { tokens, .. } => Some(tokens),
+            _ => None,
+        }
+    }
+
+    /// Cuts a chunk into runs: items whose other sizes are equal, as many as stay in cache.
+    fn runs(&self, bound: &[Option<Bound<'_>>]) -> Vec<Vec<usize>> {
+        let mut runs: Vec<(Vec<usize>, usize)> = Vec::new();
+        let Some(symbol) = self.rows_symbol() else {
+            return bound
+                .iter()
+                .enumerate()
+                .filter(|(_, bound)| bound.is_some())
+                .map(|(index, _)| vec![index])
+                .collect();
+        };
+        let others_equal = |a: &Bindings, b: &Bindings| {
+            (0..self.graph().symbols().len() as u32).map(Symbol).all(|s| s == symbol || a.get(s) == b.get(s))
+        };
+        let mut most_rows = None;
+        for (index, own) in bound.iter().enumerate() {
+            let Some(own) = own else { continue };
+            let rows = own.sizes.get(symbol).unwrap_or(1);
+            let most = *most_rows.get_or_insert_with(|| self.rows_in_cache(&own.sizes, symbol));
+            let joined = runs.iter_mut().rev().find(|(items, filled)| {
+                let first = items.first().and_then(|&first| bound[first].as_ref());
+                filled.saturating_add(rows) <= most && first.is_some_and(|first| others_equal(&first.sizes, &own.sizes))
+            });
+            match joined {
+                Some((items, filled)) => {
+                    items.push(index);
+                    *filled += rows;
+                }
+                None => runs.push((vec![index], rows)),
+            }
+        }
+        runs.into_iter().map(|(items, _)| items).collect()
+    }
+
+    /// Rows of one run whose values stay in a core's cache; for packed sequences enough of them that the weights'
+    /// traffic stays small next to the arithmetic.
+    fn rows_in_cache(&self, sizes: &Bindings, symbol: Symbol) -> usize {
+        let least = if matches!(self.batching, Batching::Packed { .. }) { MIN_PACKED_ROWS } else { 1 };
+        let bytes = |rows: usize| {
+            let mut own = Bindings::default();
+            for other in (0..self.graph().symbols().len() as u32).map(Symbol).filter(|other| *other != symbol) {
+                own.bind(other, sizes.get(other).unwrap_or(1));
+            }
+            own.bind(symbol, rows);
+            self.cpu.value_bytes(&own).ok()
+        };
+        let per_row = match (bytes(64), bytes(128)) {
+            (Some(few), Some(many)) => many.saturating_sub(few) / 64,
+            _ => return least,
+        };
+        (self.cache_bytes / per_row.max(1)).max(least)
+    }
+
+    /// One run of the items `which`, results into their slots.
+    fn run_together(&self, which: &[usize], bound: &[Option<Bound<'_>>], out: &mut Slots<'_, Tensors>) -> Result<()> {
+        let items: Vec<&Bound<'_>> = which.iter().filter_map(|&index| bound[index].as_ref()).collect();
+        let rows: Vec<usize> = match self.rows_symbol() {
+            Some(symbol) => items.iter().map(|item| item.sizes.get(symbol).unwrap_or(1)).collect(),
+            None => vec![1],
+        };
+        let total: usize = rows.iter().sum();
+        let bind = |sizes: &mut Bindings| {
+            if let Some(first) = items.first() {
+                for symbol in (0..self.graph().symbols().len() as u32).map(Symbol) {
+                    let value = match self.batching {
+                        Batching::Rows { symbol: own } if own == symbol => Some(total),
+                        Batching::Packed { tokens, .. } if tokens == symbol => Some(total),
+                        Batching::Packed { sequences, .. } if sequences == symbol => Some(items.len()),
+                        _ => first.sizes.get(symbol),
+                    };
+                    if let Some(value) = value {
+                        sizes.bind(symbol, value);
+                    }
+                }
+            }
+            Ok(())
+        };
+        let offsets = match self.batching {
+            Batching::Packed { offsets, .. } => self.graph().inputs().iter().position(|&id| id == offsets),
+            _ => None,
+        };
+        let write_input = |position: usize, bytes: &mut [u8]| {
+            if Some(position) == offsets {
+                let ends: &mut [i32] = bytemuck::cast_slice_mut(bytes);
+                let mut end = 0usize;
+                for (slot, rows) in ends.iter_mut().zip(std::iter::once(0).chain(rows.iter().copied())) {
+                    end += rows;
+                    *slot = i32::try_from(end).map_err(|_| Error::limit("more than 2^31 rows in one run"))?;
+                }
+                return Ok(());
+            }
+            let own = position - usize::from(offsets.is_some_and(|offsets| offsets < position));
+            let mut filled = 0;
+            for item in &items {
+                let part = item.tensors[own].bytes();
+                bytes[filled..filled + part.len()].copy_from_slice(part);
+                filled += part.len();
+            }
+            Ok(())
+        };
+        let results = self.cpu.run(bind, write_input, |run| {
+            let mut results: Vec<Tensors> = vec![Tensors::new(); which.len()];
+            for (position, named) in self.outputs.iter().enumerate() {
+                let (shape, bytes) = run.get(position);
+                let mut start = 0;
+                for (item, result) in results.iter_mut().enumerate() {
+                    let range = self.rows_of_output(named, shape, item, start, &rows);
+                    let tensor =
+                        slice_rows(named.fact.dtype, shape, bytes, range.clone(), self.rows_symbol().is_some())?;
+                    result.push(named.name.clone(), tensor);
+                    start = range.end;
+                }
+            }
+            Ok(results)
+        })?;
+        for (&index, result) in which.iter().zip(results) {
+            out.set(index, result);
+        }
+        Ok(())
+    }
+
+    /// The rows of an output that are item `item`'s.
+    fn rows_of_output(
+        &self,
+        named: &Named,
+        shape: &[usize],
+        item: usize,
+        start: usize,
+        rows: &[usize],
+    ) -> Range<usize> {
+        match self.batching {
+            Batching::Packed { tokens, .. }
+                if named.fact.shape.dims().first().and_then(|d| d.as_symbol()) != Some(tokens) =>
+            {
+                item..item + 1
+            }
+            Batching::Rows { .. } | Batching::Packed { .. } => start..start + rows[item],
+            _ => 0..shape.first().copied().unwrap_or(1),
+        }
+    }
+}
+
+/// A run of packed sequences takes at least so many rows together.
+const MIN_PACKED_ROWS: usize = 512;
+
+struct Bound<'a> {
+    tensors: Vec<&'a Tensor>,
+    sizes: Bindings,
+}
+
+impl Inference for Session {
+    type Input = Tensors;
+    type Output = Tensors;
+
+    fn infer(&self, chunk: &[&Tensors], out: &mut Slots<'_, Tensors>) -> Result<()> {
+        let mut bound = Vec::with_capacity(chunk.len());
+        for (index, item) in chunk.iter().enumerate() {
+            bound.push(match self.bind(item) {
+                Ok(item) => Some(item),
+                Err(error) => {
+                    out.fail(index, error);
+                    None
+                }
+            });
+        }
+        for run in self.runs(&bound) {
+            match self.run_together(&run, &bound, out) {
+                Ok(()) => {}
+                Err(error) if run.len() == 1 => out.fail(run[0], error),
+                // The item at fault is found by running each alone.
+                Err(_) => {
+                    for index in run {
+                        if let Err(error) = self.run_together(&[index], &bound, out) {
+                            out.fail(index, error);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cost(&self, input: &Tensors) -> u64 {
+        let first = self.inputs.first().and_then(|named| input.get(&named.name));
+        match self.batching {
+            Batching::Rows { .. } | Batching::Packed { .. } => {
+                first.and_then(|tensor| tensor.shape().first()).map_or(1, |&rows| rows as u64)
+            }
+            _ => first.map_or(1, |tensor| tensor.len() as u64),
+        }
+    }
+
+    fn preferred_chunk_cost(&self) -> Option<u64> {
+        matches!(self.batching, Batching::Packed { .. }).then_some(MIN_PACKED_ROWS as u64)
+    }
+
+    fn input_bytes(&self, input: &Tensors) -> usize {
+        input.byte_len()
+    }
+
+    fn output_bytes(&self, output: &Tensors) -> usize {
+        output.byte_len()
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            device: "cpu".to_owned(),
+            kernel_set: self.cpu.kernel_set().name().to_owned(),
+            precision: self.precision.name().to_owned(),
+            scratch_bytes_per_worker: self.cpu.scratch_bytes() as u64,
+            load_seconds: self.load_seconds,
+            model_fingerprint: (self.fingerprint)(),
+            notes: self.notes.clone(),
+            ..Description::default()
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("cpu", &self.cpu).field("batching", &self.batching).finish_non_exhaustive()
+    }
+}
+
+fn select_outputs(graph: &mut Graph, names: &[String]) -> Result<()> {
+    let all: Vec<String> = graph.outputs().iter().map(|&id| graph.value(id).name.clone()).collect();
+    let chosen = names.iter().map(|name| {
+        let position = all.iter().position(|other| other == name);
+        position
+            .map(|position| graph.outputs()[position])
+            .ok_or_else(|| Error::invalid_input(format!("the model has no output `{name}`; its outputs are {all:?}")))
+    });
+    let chosen = chosen.collect::<Result<Vec<_>>>()?;
+    graph.set_outputs(chosen);
+    Ok(())
+}
+
+fn check_input(named: &Named, tensor: &Tensor, sizes: &mut Bindings) -> Result<()> {
+    let fits = tensor.dtype() == named.fact.dtype && tensor.shape().len() == named.fact.shape.rank();
+    let misfit = || {
+        let given = format!("{}{:?}", tensor.dtype(), tensor.shape());
+        Error::invalid_input(format!("input `{}` must be {}, given is {given}", named.name, named.fact))
+    };
+    if !fits {
+        return Err(misfit());
+    }
+    for (dim, &size) in named.fact.shape.dims().iter().zip(tensor.shape()) {
+        match (dim.as_fixed(), dim.as_symbol()) {
+            (Some(fixed), _) if fixed == size as i64 => {}
+            (None, Some(symbol)) => {
+                if let Some(other) = sizes.bind(symbol, size) {
+                    return Err(Error::invalid_input(format!(
+                        "input `{}`: a dimension is {size} here and {other} elsewhere, where the model wants them equal",
+                        named.name
+                    )));
+                }
+            }
+            _ => return Err(misfit()),
+        }
+    }
+    Ok(())
+}
+
+fn slice_rows(dtype: DType, shape: &[usize], bytes: &[u8], rows: Range<usize>, split: bool) -> Result<Tensor> {
+    if !split {
+        return Tensor::from_bytes(dtype, shape, bytes);
+    }
+    let row: usize = shape.iter().skip(1).product::<usize>() * dtype.size();
+    let own: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().skip(1).copied()).collect();
+    Tensor::from_bytes(dtype, own, &bytes[rows.start * row..rows.end * row])
+}

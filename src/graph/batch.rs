@@ -1,0 +1,85 @@
+//! Whether the items of a chunk can be run together, proven from the graph.
+
+use super::{Graph, ValueId};
+use crate::{
+    ops::Inputs,
+    shape::{Dim, Symbol},
+};
+
+/// How items are put together in one run, and outputs taken apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Batching {
+    /// Each item is a run of its own; the reason is for the report.
+    Single {
+        /// Why items can't be run together.
+        reason: String,
+    },
+    /// Items are laid one behind another along the first axis of every input.
+    Rows {
+        /// The size of that axis.
+        symbol: Symbol,
+    },
+    /// Sequences without padding: inputs are laid one behind another along the first axis, and a further input holds
+    /// where each begins.
+    Packed {
+        /// The rows of all items together.
+        tokens: Symbol,
+        /// The number of items.
+        sequences: Symbol,
+        /// The i32 input `[sequences + 1]` of the rows at which the items begin, the end last; made by the session.
+        offsets: ValueId,
+    },
+    /// Not looked at yet.
+    #[default]
+    Unknown,
+}
+
+impl Graph {
+    /// Works out whether rows of the first axis are independent all through the graph, and sets
+    /// [`batching`](Self::batching) accordingly, unless it is stated already.
+    pub fn find_batching(&mut self) {
+        if self.batching == Batching::Unknown {
+            self.batching = match self.batch_symbol() {
+                Ok(symbol) => Batching::Rows { symbol },
+                Err(reason) => Batching::Single { reason },
+            };
+        }
+    }
+
+    fn batch_symbol(&self) -> Result<Symbol, String> {
+        let mut symbol = None;
+        for &id in &self.inputs {
+            let own = self.fact(id).shape.dims().first().and_then(Dim::as_symbol);
+            let own = own.ok_or_else(|| format!("input `{}` has no symbolic first dimension", self.value(id).name))?;
+            if *symbol.get_or_insert(own) != own {
+                return Err("the inputs' first dimensions are different symbols".into());
+            }
+        }
+        let symbol = symbol.ok_or("the model has no inputs")?;
+        let mut axes: Vec<Option<usize>> = vec![None; self.values.len()];
+        for &id in &self.inputs {
+            axes[id.index()] = Some(0);
+        }
+        for node in &self.nodes {
+            let own: Vec<_> = node.inputs.iter().map(|id| id.and_then(|id| axes[id.index()])).collect();
+            let independent = own.iter().all(Option::is_none);
+            let depends_on_size = |id: &ValueId| self.fact(*id).shape.dims().iter().any(|dim| dim.mentions(symbol));
+            if independent && !node.outputs.iter().any(depends_on_size) {
+                continue;
+            }
+            let inputs = Inputs::new(self, &node.inputs);
+            let found = node.op.batch_axes(&inputs, &own, &Dim::symbol(symbol));
+            let found = found
+                .ok_or_else(|| format!("{} may mix rows of `{}`", node.describe(), self.symbols[symbol.0 as usize]))?;
+            for (&id, axis) in node.outputs.iter().zip(found) {
+                axes[id.index()] = axis;
+            }
+        }
+        for &id in &self.outputs {
+            if axes[id.index()] != Some(0) {
+                return Err(format!("output `{}` does not keep the batch as its first dimension", self.value(id).name));
+            }
+        }
+        Ok(symbol)
+    }
+}

@@ -1,0 +1,82 @@
+//! Computes at load what does not depend on the inputs.
+
+use std::sync::Arc;
+
+use crate::{
+    cpu,
+    error::{Context, Error, Result},
+    graph::{Graph, Node, ValueId},
+    ops::CpuState,
+    tensor::{DType, Tensor},
+};
+
+/// A folded constant may have so many elements more than its operands together: a small file must not make a large
+/// model.
+const MAX_GROWTH: usize = 1 << 24;
+
+pub(super) fn run(graph: &mut Graph) -> Result<()> {
+    let mut index = 0;
+    while index < graph.nodes().len() {
+        let node = graph.nodes()[index].clone();
+        match known(graph, &node)? {
+            Some(tensors) => {
+                for (&id, tensor) in node.outputs.iter().zip(tensors) {
+                    graph.set_constant(id, tensor);
+                }
+                graph.nodes.remove(index);
+            }
+            None => index += 1,
+        }
+    }
+    Ok(())
+}
+
+/// The node's results, if they can be known now.
+fn known(graph: &Graph, node: &Node) -> Result<Option<Vec<Arc<Tensor>>>> {
+    // Integers that only depend on fixed shapes need no operand.
+    if let [output] = node.outputs.as_slice() {
+        let fact = graph.fact(*output);
+        let fixed =
+            fact.elements.as_ref().and_then(|all| all.iter().map(|dim| dim.as_fixed()).collect::<Option<Vec<_>>>());
+        if let (Some(integers), Some(shape), DType::I64) = (fixed, fact.shape.as_fixed(), fact.dtype) {
+            return Ok(Some(vec![Arc::new(Tensor::new(shape, &integers)?)]));
+        }
+    }
+    let mut operands = 0usize;
+    for id in node.inputs.iter().flatten() {
+        match graph.constant_of(*id) {
+            Some(tensor) => operands = operands.saturating_add(tensor.len()),
+            None => return Ok(None),
+        }
+    }
+    let mut results = 0usize;
+    for id in &node.outputs {
+        match graph.fact(*id).shape.fixed_elements()? {
+            Some(elements) => results = results.saturating_add(elements),
+            None => return Ok(None),
+        }
+    }
+    if results > operands.saturating_add(MAX_GROWTH) {
+        let what = format!("{} makes a constant of {results} elements, which is refused", node.describe());
+        return Err(Error::limit(what));
+    }
+    if let CpuState::View = node.op.def().cpu {
+        let operand = node.inputs.first().copied().flatten().and_then(|id| graph.constant_of(id));
+        let shape = graph.fact(node.outputs[0]).shape.as_fixed();
+        return match (operand, shape) {
+            (Some(tensor), Some(shape)) => Ok(Some(vec![Arc::new((**tensor).clone().reshape(shape)?)])),
+            _ => Ok(None),
+        };
+    }
+    let mut alone = Graph::new(graph.name.clone());
+    let constant = |alone: &mut Graph, id: ValueId| {
+        let value = graph.value(id);
+        value.constant.clone().map(|tensor| alone.constant(value.name.clone(), tensor))
+    };
+    let inputs = node.inputs.iter().map(|id| id.and_then(|id| constant(&mut alone, id))).collect();
+    let outputs = alone.node(&node.name, node.op.clone(), inputs)?;
+    for (position, id) in outputs.into_iter().enumerate() {
+        alone.output(format!("folded {position}"), id);
+    }
+    cpu::evaluate(&alone).map(Some).context(|| format!("folding {}", node.describe()))
+}

@@ -1,0 +1,185 @@
+//! Dimensions: fixed numbers or expressions over symbols that each run binds.
+
+mod dim;
+
+use std::fmt;
+
+pub use dim::{Bindings, Dim, Symbol};
+
+use crate::error::{Error, Result};
+
+/// The most elements that one tensor may have; a file that asks for more is refused.
+pub const MAX_ELEMENTS: usize = 1 << 40;
+
+/// The dimensions of a value, outermost first; each may be symbolic.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Shape(Vec<Dim>);
+
+impl Shape {
+    /// A shape of these dimensions.
+    pub fn new(dims: impl Into<Vec<Dim>>) -> Self {
+        Self(dims.into())
+    }
+
+    /// A shape of fixed dimensions.
+    pub fn fixed(dims: &[usize]) -> Self {
+        Self(dims.iter().map(|&dim| Dim::from(dim)).collect())
+    }
+
+    /// The shape without dimensions.
+    pub fn scalar() -> Self {
+        Self::default()
+    }
+
+    /// The number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The dimensions.
+    pub fn dims(&self) -> &[Dim] {
+        &self.0
+    }
+
+    /// All dimensions as numbers, if none is symbolic.
+    pub fn as_fixed(&self) -> Option<Vec<usize>> {
+        self.0.iter().map(|dim| dim.as_fixed().and_then(|n| usize::try_from(n).ok())).collect()
+    }
+
+    /// The number of elements.
+    pub fn elements(&self) -> Dim {
+        self.0.iter().fold(Dim::from(1), |product, dim| product * dim)
+    }
+
+    /// The number of elements if it is fixed, refused past [`MAX_ELEMENTS`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past the cap.
+    pub fn fixed_elements(&self) -> Result<Option<usize>> {
+        let Some(dims) = self.as_fixed() else { return Ok(None) };
+        let count = dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
+        match count {
+            Some(count) if count <= MAX_ELEMENTS => Ok(Some(count)),
+            _ if dims.contains(&0) => Ok(Some(0)),
+            _ => Err(Error::limit(format!("a tensor of shape {self} is larger than {MAX_ELEMENTS} elements"))),
+        }
+    }
+
+    /// The shape under NumPy's broadcasting of two shapes.
+    ///
+    /// # Errors
+    /// When two dimensions can't be matched; symbolic ones must be equal expressions or 1, since no run is at hand to
+    /// ask; where just one side is symbolic the other, larger than 1, is taken, and each run checks it.
+    pub fn broadcast(&self, other: &Self) -> Result<Self> {
+        let rank = self.rank().max(other.rank());
+        let one = Dim::from(1);
+        let at = |shape: &'_ Self, axis: usize| -> Dim {
+            (axis + shape.rank()).checked_sub(rank).map_or_else(|| one.clone(), |axis| shape.0[axis].clone())
+        };
+        (0..rank)
+            .map(|axis| {
+                let (a, b) = (at(self, axis), at(other, axis));
+                match (a.as_fixed(), b.as_fixed()) {
+                    _ if a == b => Ok(a),
+                    (Some(1), _) => Ok(b),
+                    (_, Some(1)) => Ok(a),
+                    (Some(_), None) => Ok(a),
+                    (None, Some(_)) => Ok(b),
+                    _ => Err(Error::invalid_input(format!("shapes {self} and {other} cannot be broadcast"))),
+                }
+            })
+            .collect::<Result<Vec<_>>>()
+            .map(Self)
+    }
+
+    /// An axis as ONNX writes it (negative counts from the end) as an index.
+    ///
+    /// # Errors
+    /// When it is out of range.
+    pub fn axis(&self, axis: i64) -> Result<usize> {
+        normalize_axis(axis, self.rank())
+    }
+
+    /// Evaluates every dimension into `out`.
+    ///
+    /// # Errors
+    /// When a symbol is unbound or a dimension comes out negative.
+    pub fn eval_into(&self, bindings: &Bindings, out: &mut Vec<usize>) -> Result<()> {
+        for dim in &self.0 {
+            out.push(dim.eval_size(bindings)?);
+        }
+        Ok(())
+    }
+}
+
+/// An axis as ONNX writes it (negative counts from the end) as an index below `rank`.
+///
+/// # Errors
+/// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) when it is out of range.
+pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize> {
+    let wide = rank as i64;
+    let index = if axis < 0 { axis.saturating_add(wide) } else { axis };
+    if (0..wide).contains(&index) {
+        Ok(index as usize)
+    } else {
+        Err(Error::invalid_model(format!("axis {axis} is out of range for {rank} dimensions")))
+    }
+}
+
+/// Row-major strides in elements.
+pub fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
+    }
+    strides
+}
+
+impl std::ops::Index<usize> for Shape {
+    type Output = Dim;
+    fn index(&self, axis: usize) -> &Dim {
+        &self.0[axis]
+    }
+}
+
+impl FromIterator<Dim> for Shape {
+    fn from_iter<I: IntoIterator<Item = Dim>>(dims: I) -> Self {
+        Self(dims.into_iter().collect())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (axis, dim) in self.0.iter().enumerate() {
+            write!(f, "{}{dim}", if axis == 0 { "" } else { ", " })?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcast_follows_numpy() {
+        let n = Dim::symbol(Symbol(0));
+        let a = Shape::new(vec![n.clone(), Dim::from(1), Dim::from(3)]);
+        let b = Shape::fixed(&[4, 1]);
+        assert_eq!(a.broadcast(&b).unwrap(), Shape::new(vec![n, Dim::from(4), Dim::from(3)]));
+        assert!(Shape::fixed(&[2]).broadcast(&Shape::fixed(&[3])).is_err());
+    }
+
+    #[test]
+    fn element_counts_are_capped() {
+        assert!(Shape::fixed(&[usize::MAX, 3]).fixed_elements().is_err());
+        assert_eq!(Shape::fixed(&[1 << 20, 0, 1 << 30]).fixed_elements().unwrap(), Some(0));
+    }
+}

@@ -1,0 +1,126 @@
+//! Every operator of the list, on every case, in every kernel set, against the oracle.
+
+mod oracle;
+
+use gristmill::{
+    DType, Device, Session, SessionOptions, Tensor, Tensors,
+    cpu::KernelSet,
+    ops::{self, Accuracy, Case, CaseInput, CpuState, GpuState},
+};
+
+/// Operators without a shader. The number may only shrink.
+const PENDING_ON_GPU: usize = 1;
+
+fn run(case: &Case, kernel_set: KernelSet) -> Vec<Tensor> {
+    let graph = case.graph().unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let options = SessionOptions::on(Device::Cpu).kernel_set(kernel_set);
+    let session = Session::load(graph, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let mut inputs = Tensors::new();
+    for (index, input) in case.inputs.iter().enumerate() {
+        if let CaseInput::Value(tensor) = input {
+            inputs.insert(format!("x{index}"), tensor.clone());
+        }
+    }
+    let outputs = session.run(&inputs).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    outputs.iter().map(|(_, tensor)| tensor.clone()).collect()
+}
+
+fn expected(case: &Case) -> Vec<Tensor> {
+    let name = case.op.def().name;
+    let inputs: Vec<Option<Tensor>> = case
+        .inputs
+        .iter()
+        .map(|input| match input {
+            CaseInput::Value(tensor) | CaseInput::Constant(tensor) => Some(tensor.clone()),
+            CaseInput::Absent => None,
+        })
+        .collect();
+    let oracle = oracle::find(name).unwrap_or_else(|| panic!("{name} has no oracle in tests/oracle"));
+    oracle(&*case.op, &inputs)
+}
+
+/// How `got` differs from `want` past the tolerance, if it does.
+fn difference(got: &Tensor, want: &Tensor, accuracy: Accuracy) -> Option<String> {
+    if got.dtype() != want.dtype() || got.shape() != want.shape() {
+        return Some(format!("{got:?} instead of {want:?}"));
+    }
+    if got.dtype() != DType::F32 {
+        return (got.bytes() != want.bytes()).then(|| format!("other elements than {want:?}"));
+    }
+    let (got, want) = (got.as_slice::<f32>().unwrap(), want.as_slice::<f32>().unwrap());
+    // A sum's error is relative to what was summed, for which the largest result stands.
+    let scale = want.iter().filter(|value| value.is_finite()).fold(0f32, |max, value| max.max(value.abs()));
+    got.iter().zip(want).enumerate().find_map(|(index, (&got, &want))| {
+        let near = match accuracy {
+            Accuracy::Exact => got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()),
+            _ if !want.is_finite() => got == want || (got.is_nan() && want.is_nan()),
+            Accuracy::Pointwise => (got - want).abs() <= 1e-6 + 1e-5 * want.abs(),
+            Accuracy::Reduction => (got - want).abs() <= 1e-5 + 1e-4 * want.abs().max(scale * 0.1),
+        };
+        (!near).then(|| format!("element {index} is {got:e} instead of {want:e}"))
+    })
+}
+
+#[test]
+fn every_case_agrees_with_the_oracle() {
+    let mut failures = Vec::new();
+    for def in ops::all() {
+        let cases = (def.cases)();
+        assert!(!cases.is_empty(), "{} has no cases", def.name);
+        if let CpuState::Folded = def.cpu {
+            continue;
+        }
+        for case in &cases {
+            assert_eq!(case.op.def().name, def.name, "a case of {} is of another operator", def.name);
+            let want = expected(case);
+            for kernel_set in KernelSet::available() {
+                let got = run(case, kernel_set);
+                assert_eq!(got.len(), want.len(), "{} {}: number of results", def.name, case.name);
+                for (got, want) in got.iter().zip(&want) {
+                    if let Some(what) = difference(got, want, def.accuracy) {
+                        failures.push(format!("{} `{}` on {}: {what}", def.name, case.name, kernel_set.name()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn the_harness_rejects_a_wrong_kernel() {
+    // The results of one operator are held against the oracle of another, and one bit of a right result is flipped.
+    let def = ops::all().iter().find(|def| def.name == "Transpose").expect("Transpose is in the list");
+    let case = &(def.cases)()[0];
+    let want = expected(case);
+    let got = run(case, KernelSet::detect());
+    assert_eq!(difference(&got[0], &want[0], def.accuracy), None);
+    let mut wrong = got[0].clone();
+    let last = wrong.len() - 1;
+    let slot = &mut wrong.as_mut_slice::<f32>().unwrap()[last];
+    *slot = f32::from_bits(slot.to_bits() ^ 1);
+    assert!(difference(&wrong, &want[0], Accuracy::Exact).is_some());
+    *slot_of(&mut wrong, last) *= 1.001;
+    assert!(difference(&wrong, &want[0], Accuracy::Pointwise).is_some());
+    *slot_of(&mut wrong, last) = f32::NAN;
+    assert!(difference(&wrong, &want[0], Accuracy::Reduction).is_some());
+}
+
+fn slot_of(tensor: &mut Tensor, index: usize) -> &mut f32 {
+    &mut tensor.as_mut_slice::<f32>().unwrap()[index]
+}
+
+#[test]
+fn pending_shaders_are_counted() {
+    let pending: Vec<_> = ops::all().iter().filter(|def| def.gpu == GpuState::Pending).map(|def| def.name).collect();
+    println!("without a shader: {pending:?}");
+    assert_eq!(pending.len(), PENDING_ON_GPU, "{pending:?}");
+}
+
+#[test]
+fn names_are_unique() {
+    let mut names: Vec<_> = ops::all().iter().map(|def| def.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), ops::all().len());
+}
