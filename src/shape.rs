@@ -56,13 +56,16 @@ impl Shape {
     /// # Errors
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past the cap.
     pub fn fixed_elements(&self) -> Result<Option<usize>> {
-        let Some(dims) = self.as_fixed() else { return Ok(None) };
-        let count = dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
-        match count {
-            Some(count) if count <= MAX_ELEMENTS => Ok(Some(count)),
-            _ if dims.contains(&0) => Ok(Some(0)),
-            _ => Err(Error::limit(format!("a tensor of shape {self} is larger than {MAX_ELEMENTS} elements"))),
+        let too_large = || Error::limit(format!("a tensor of shape {self} is larger than {MAX_ELEMENTS} elements"));
+        if self.0.iter().any(|dim| !dim.is_valid()) {
+            return Err(too_large());
         }
+        let Some(dims) = self.as_fixed() else { return Ok(None) };
+        if dims.contains(&0) {
+            return Ok(Some(0));
+        }
+        let count = dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
+        count.filter(|&count| count <= MAX_ELEMENTS).map(Some).ok_or_else(too_large)
     }
 
     /// The shape under NumPy's broadcasting of two shapes.
