@@ -6,6 +6,7 @@
 mod case;
 mod onnx_node;
 pub mod reshape;
+mod squeeze;
 pub mod transpose;
 
 use std::{any::Any, fmt::Debug, sync::Arc};
@@ -48,12 +49,15 @@ impl dyn Operator {
     }
 }
 
+/// Reads an operator from an ONNX node.
+pub type Decoder = fn(&mut OnnxNode<'_>) -> Result<Arc<dyn Operator>>;
+
 /// One row of the list of operators.
 pub struct OpDef {
     /// ONNX's name where ONNX has the operator, ours where it has not.
     pub name: &'static str,
     /// Reads the operator from an ONNX node of the default domain; `None` for operators that only rewrites make.
-    pub onnx: Option<fn(&mut OnnxNode<'_>) -> Result<Arc<dyn Operator>>>,
+    pub onnx: Option<Decoder>,
     /// What every backend is tested on. Never empty.
     pub cases: fn() -> Vec<Case>,
     /// How far from the oracle a backend may be.
@@ -176,7 +180,15 @@ pub fn all() -> &'static [&'static OpDef] {
     ALL
 }
 
-/// The operator that ONNX calls `name`.
-pub fn find_onnx(name: &str) -> Option<&'static OpDef> {
-    all().iter().copied().find(|def| def.name == name && def.onnx.is_some())
+/// ONNX operators that are read as another one of the list, and those that are refused with a reason of their own.
+static READ_AS: &[(&str, Decoder)] = &[
+    ("Flatten", squeeze::decode_flatten),
+    ("Squeeze", squeeze::decode_squeeze),
+    ("Unsqueeze", squeeze::decode_unsqueeze),
+];
+
+/// What reads the operator that ONNX calls `name`.
+pub fn find_onnx(name: &str) -> Option<Decoder> {
+    let listed = all().iter().find(|def| def.name == name).and_then(|def| def.onnx);
+    listed.or_else(|| READ_AS.iter().find(|(own, _)| *own == name).map(|(_, decoder)| *decoder))
 }

@@ -151,12 +151,19 @@ impl Plan {
         for (_, shape, _) in &self.shapes {
             shape.eval_into(bindings, &mut sizes.dims)?;
         }
+        for (index, &root) in self.roots.iter().enumerate() {
+            let id = ValueId(index as u32);
+            if root != id && self.bytes(sizes, id) != self.bytes(sizes, root) {
+                let (own, from) = (sizes.shape(self, id), sizes.shape(self, root));
+                return Err(Error::invalid_input(format!("a value of shape {from:?} cannot be viewed as {own:?}")));
+            }
+        }
         sizes.starts.clear();
         let mut total = 0usize;
         for members in &self.members {
             let mut largest = 0;
             for &id in members {
-                let bytes = byte_count(self.shapes[id.index()].0, sizes.shape(self, id));
+                let bytes = self.bytes(sizes, id);
                 largest =
                     largest.max(bytes.ok_or_else(|| Error::limit("a run needs more memory than can be addressed"))?);
             }
@@ -166,6 +173,10 @@ impl Plan {
         }
         sizes.total = total;
         Ok(())
+    }
+
+    fn bytes(&self, sizes: &Sizes, id: ValueId) -> Option<usize> {
+        byte_count(self.dtype(id), sizes.shape(self, id))
     }
 
     /// A value's type.

@@ -79,13 +79,10 @@ impl Dim {
         Self { constant: 0, terms: vec![(vec![Factor::Symbol(symbol)], 1)], valid: true }
     }
 
-    /// A number, which may be negative where it is the element of a shape tensor.
+    /// A number, which may be negative where it is the element of a shape tensor. Any number is kept, since exporters
+    /// write the largest one for "to the end"; arithmetic on a huge one makes the expression invalid.
     pub fn number(value: i64) -> Self {
-        if value.unsigned_abs() > LIMIT.unsigned_abs() {
-            Self::invalid()
-        } else {
-            Self { constant: value, terms: Vec::new(), valid: true }
-        }
+        Self { constant: value, terms: Vec::new(), valid: true }
     }
 
     fn invalid() -> Self {
@@ -121,6 +118,49 @@ impl Dim {
         })
     }
 
+    /// Whether the expression is at least `least` for every value from 1 up of its symbols, as far as can be told.
+    pub fn is_at_least(&self, least: i64) -> bool {
+        self.lower_bound().is_some_and(|bound| bound >= least)
+    }
+
+    /// Whether the expression is below 0 for every value from 1 up of its symbols, as far as can be told.
+    pub fn is_negative(&self) -> bool {
+        (self * &Self::number(-1)).is_at_least(1)
+    }
+
+    fn lower_bound(&self) -> Option<i64> {
+        if !self.valid {
+            return None;
+        }
+        let mut bound = self.constant;
+        for (factors, coefficient) in &self.terms {
+            // A product grows with each of its factors as long as none is negative.
+            let mut product = *coefficient;
+            for factor in factors {
+                let least = match factor {
+                    Factor::Symbol(_) => 1,
+                    Factor::Call(function, arguments) => {
+                        let (a, b) = (arguments.0.lower_bound(), arguments.1.lower_bound());
+                        match function {
+                            Function::FloorDiv => (a? >= 0 && b? >= 1).then_some(0)?,
+                            Function::Max => a.max(b)?,
+                            Function::Min => a?.min(b?),
+                        }
+                    }
+                };
+                if least < 0 {
+                    return None;
+                }
+                product = product.checked_mul(least)?;
+            }
+            if *coefficient < 0 {
+                return None;
+            }
+            bound = bound.checked_add(product)?;
+        }
+        Some(bound)
+    }
+
     /// The quotient if `divisor` divides every coefficient, or is a single term that divides every term.
     pub fn exact_div(&self, divisor: &Self) -> Option<Self> {
         if !self.valid || !divisor.valid {
@@ -135,7 +175,7 @@ impl Dim {
             ([(factors, coefficient)], 0) => (factors.as_slice(), *coefficient),
             _ => return None,
         };
-        if self.constant % coefficient != 0 || (self.constant != 0 && !factors.is_empty()) {
+        if self.constant.checked_rem(coefficient) != Some(0) || (self.constant != 0 && !factors.is_empty()) {
             return None;
         }
         let mut terms = Vec::with_capacity(self.terms.len());
@@ -159,7 +199,7 @@ impl Dim {
             return Self::invalid();
         }
         if let (Some(a), Some(b)) = (self.as_fixed(), divisor.as_fixed()) {
-            return Self::number(a.div_euclid(b));
+            return a.checked_div_euclid(b).map_or_else(Self::invalid, Self::number);
         }
         self.exact_div(divisor).unwrap_or_else(|| self.call(Function::FloorDiv, divisor))
     }
@@ -247,7 +287,7 @@ impl Dim {
                         let (a, b) = (arguments.0.eval(bindings)?, arguments.1.eval(bindings)?);
                         match function {
                             Function::FloorDiv if b == 0 => return Err(fail("divides by zero")),
-                            Function::FloorDiv => a.div_euclid(b),
+                            Function::FloorDiv => a.checked_div_euclid(b).ok_or_else(|| fail("overflows"))?,
                             Function::Max => a.max(b),
                             Function::Min => a.min(b),
                         }
@@ -407,6 +447,28 @@ mod tests {
         assert!(product.eval(&bind(&[])).is_err());
         let symbol = &Dim::symbol(Symbol(0)) * &Dim::from(1 << 40);
         assert!((&symbol * &Dim::symbol(Symbol(0))).eval(&bind(&[usize::MAX >> 1])).is_err());
+    }
+
+    #[test]
+    fn extreme_numbers_are_kept_and_never_wrap() {
+        let (most, least, minus) = (Dim::number(i64::MAX), Dim::number(i64::MIN), Dim::number(-1));
+        assert_eq!(most.as_fixed(), Some(i64::MAX));
+        assert!(!(&most + &Dim::from(1)).is_valid());
+        assert!(!least.floor_div(&minus).is_valid());
+        assert_eq!(least.exact_div(&minus), None);
+        assert_eq!(most.min(&Dim::from(3)), Dim::from(3));
+    }
+
+    #[test]
+    fn bounds_hold_for_every_positive_size() {
+        let a = Dim::symbol(Symbol(0));
+        assert!((&a - &Dim::from(1)).is_at_least(0));
+        assert!(!(&a - &Dim::from(2)).is_at_least(0));
+        assert!((&Dim::number(-1) * &a).is_negative());
+        assert!(!(&Dim::from(1) - &a).is_negative());
+        assert!(a.floor_div(&Dim::from(2)).is_at_least(0));
+        assert!(a.max(&Dim::from(4)).is_at_least(4));
+        assert!(!a.min(&Dim::number(-1)).is_at_least(0));
     }
 
     #[test]
