@@ -456,7 +456,7 @@ mod tests {
         assert!(!(&most + &Dim::from(1)).is_valid());
         assert!(!least.floor_div(&minus).is_valid());
         assert_eq!(least.exact_div(&minus), None);
-        assert_eq!(most.min(&Dim::from(3)), Dim::from(3));
+        assert_eq!(Dim::min(&most, &Dim::from(3)), Dim::from(3));
     }
 
     #[test]
@@ -467,8 +467,8 @@ mod tests {
         assert!((&Dim::number(-1) * &a).is_negative());
         assert!(!(&Dim::from(1) - &a).is_negative());
         assert!(a.floor_div(&Dim::from(2)).is_at_least(0));
-        assert!(a.max(&Dim::from(4)).is_at_least(4));
-        assert!(!a.min(&Dim::number(-1)).is_at_least(0));
+        assert!(Dim::max(&a, &Dim::from(4)).is_at_least(4));
+        assert!(!Dim::min(&a, &Dim::number(-1)).is_at_least(0));
     }
 
     #[test]
