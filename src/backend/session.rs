@@ -1,6 +1,10 @@
 //! A loaded model as an [`Inference`] over named tensors.
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use crate::{
     backend::{Device, Precision, SessionOptions},
@@ -28,6 +32,8 @@ pub struct Session {
     fingerprint: Box<dyn Fn() -> String + Send + Sync>,
     /// Bytes that one run's values should stay within.
     cache_bytes: usize,
+    /// Rows of one run, where no other size than the batch changes from run to run.
+    rows_per_run: OnceLock<usize>,
 }
 
 struct Named {
@@ -94,6 +100,7 @@ impl Session {
             notes,
             fingerprint: Box::new(String::new),
             cache_bytes: crate::cpu::l2_bytes(),
+            rows_per_run: OnceLock::new(),
             cpu,
         })
     }
@@ -212,6 +219,16 @@ impl Session {
     /// Rows of one run whose values stay in a core's cache; for packed sequences enough of them that the weights'
     /// traffic stays small next to the arithmetic.
     fn rows_in_cache(&self, sizes: &Bindings, symbol: Symbol) -> usize {
+        let only_batch = (0..self.graph().symbols().len() as u32).map(Symbol).all(|other| {
+            other == symbol || matches!(self.batching, Batching::Packed { sequences, .. } if sequences == other)
+        });
+        if only_batch {
+            return *self.rows_per_run.get_or_init(|| self.count_rows_in_cache(sizes, symbol));
+        }
+        self.count_rows_in_cache(sizes, symbol)
+    }
+
+    fn count_rows_in_cache(&self, sizes: &Bindings, symbol: Symbol) -> usize {
         let least = if matches!(self.batching, Batching::Packed { .. }) { MIN_PACKED_ROWS } else { 1 };
         let bytes = |rows: usize| {
             let mut own = Bindings::default();
