@@ -3,12 +3,14 @@
 //! All `unsafe` code of the library is below this module: vector kernels and the arena that hands out disjoint parts
 //! of one buffer.
 
+mod activation;
 mod arena;
 mod cache;
 mod kernel;
 mod kernel_set;
 mod session;
 
+pub use activation::Activation;
 pub use cache::l2_bytes;
 pub use kernel::{CpuKernel, Io, KernelRequest, Shapes, View, ViewMut};
 pub use kernel_set::KernelSet;

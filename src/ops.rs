@@ -3,11 +3,19 @@
 //! An operator is one file of [`ops`](self): its attributes, how ONNX writes it, its shape rule, the cases that every
 //! backend is tested on, and how each backend runs it. [`all`] is the list that tests and benches iterate.
 
+pub mod attention;
 mod case;
+pub mod conv;
+pub mod linear;
+pub mod matmul;
+mod offsets;
 mod onnx_node;
+pub mod pool;
 pub mod reshape;
+pub mod segment_pool;
 mod squeeze;
 pub mod transpose;
+pub mod window;
 
 use std::{any::Any, fmt::Debug, sync::Arc};
 
@@ -176,7 +184,21 @@ impl<'a> Inputs<'a> {
 
 /// The list of all operators; a further one is one line here.
 pub fn all() -> &'static [&'static OpDef] {
-    static ALL: &[&OpDef] = &[&reshape::DEF, &transpose::DEF];
+    static ALL: &[&OpDef] = &[
+        &attention::ATTENTION,
+        &pool::AVERAGE_POOL,
+        &conv::DEF,
+        &linear::GEMM,
+        &pool::GLOBAL_AVERAGE_POOL,
+        &pool::GLOBAL_MAX_POOL,
+        &linear::LINEAR,
+        &matmul::DEF,
+        &pool::MAX_POOL,
+        &attention::PACKED,
+        &reshape::DEF,
+        &segment_pool::DEF,
+        &transpose::DEF,
+    ];
     ALL
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 mod moves;
+mod products;
 
 use gristmill::{Tensor, ops::Operator};
 
@@ -11,7 +12,21 @@ pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;
 
 /// The oracle of the operator called `name`.
 pub fn find(name: &str) -> Option<Oracle> {
-    let all: &[(&str, Oracle)] = &[("Reshape", moves::reshape), ("Transpose", moves::transpose)];
+    let all: &[(&str, Oracle)] = &[
+        ("Attention", products::attention),
+        ("AveragePool", products::pool),
+        ("Conv", products::conv),
+        ("Gemm", products::gemm),
+        ("GlobalAveragePool", products::global_pool),
+        ("GlobalMaxPool", products::global_pool),
+        ("Linear", products::linear),
+        ("MatMul", products::matmul),
+        ("MaxPool", products::pool),
+        ("PackedAttention", products::packed_attention),
+        ("Reshape", moves::reshape),
+        ("SegmentPool", products::segment_pool),
+        ("Transpose", moves::transpose),
+    ];
     all.iter().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle)
 }
 

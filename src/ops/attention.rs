@@ -1,0 +1,180 @@
+//! Scaled dot-product attention: over padded batches, and over sequences laid one behind another.
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OpDef, Operator, offsets},
+    shape::{Dim, Shape},
+    tensor::{DType, Tensor},
+};
+
+/// `softmax(scale q k^T + mask) v`, head by head.
+///
+/// Operands: `q [B, heads, S, D]`, `k [B, heads, T, D]`, `v [B, heads, T, E]`, and a summand `mask` of the scores that
+/// broadcasts to `[B, heads, S, T]`, which may be absent. Result: `[B, heads, S, E]`. Made by rewrites only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// The factor of the scores, most often `1 / sqrt(D)`.
+    pub scale: f32,
+}
+
+/// Attention inside each sequence of a packed batch: `qkv [rows, 3 H]` holds each row's query, key and value, each of
+/// `heads` heads of `H / heads` columns; sequences begin at `offsets [sequences + 1]` (i32). Result: `[rows, H]`.
+/// Made by importers and rewrites only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PackedAttention {
+    /// The number of heads.
+    pub heads: usize,
+    /// The factor of the scores, most often `1 / sqrt(H / heads)`.
+    pub scale: f32,
+}
+
+pub(super) static ATTENTION: OpDef = OpDef {
+    name: "Attention",
+    onnx: None,
+    cases,
+    accuracy: Accuracy::Reduction,
+    cpu: CpuState::Folded,
+    gpu: GpuState::Pending,
+};
+
+pub(super) static PACKED: OpDef = OpDef {
+    name: "PackedAttention",
+    onnx: None,
+    cases: packed_cases,
+    accuracy: Accuracy::Reduction,
+    cpu: CpuState::Folded,
+    gpu: GpuState::Pending,
+};
+
+impl Operator for Attention {
+    fn def(&self) -> &'static OpDef {
+        &ATTENTION
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(3, 4)?;
+        let facts: Vec<&Fact> = (0..inputs.len()).filter_map(|index| inputs.fact(index)).collect();
+        let (q, k, v) = (inputs.required(0)?, inputs.required(1)?, inputs.required(2)?);
+        let misfit = || Error::invalid_model(format!("attention of {q}, {k} and {v}: the operands do not fit"));
+        if facts.iter().any(|fact| fact.dtype != DType::F32) {
+            return Err(Error::unsupported(format!("attention of {q}, {k} and {v}; only f32 is")));
+        }
+        let ([b, heads, s, d], [b1, heads1, t, d1], [b2, heads2, t1, e]) =
+            (q.shape.dims(), k.shape.dims(), v.shape.dims())
+        else {
+            return Err(misfit());
+        };
+        let pairs = [(b, b1), (b, b2), (heads, heads1), (heads, heads2), (d, d1), (t, t1)];
+        if pairs.iter().any(|(a, b)| a.as_fixed().zip(b.as_fixed()).is_some_and(|(a, b)| a != b)) {
+            return Err(misfit());
+        }
+        if let Some(mask) = inputs.fact(3) {
+            let scores = [b, heads, s, t];
+            let fits = |(own, dim): (&Dim, &&Dim)| {
+                own.as_fixed() == Some(1) || own.as_fixed().zip(dim.as_fixed()).is_none_or(|(own, dim)| own == dim)
+            };
+            let skipped = 4usize.checked_sub(mask.shape.rank());
+            let fits = skipped.is_some_and(|skipped| mask.shape.dims().iter().zip(&scores[skipped..]).all(fits));
+            if !fits {
+                return Err(Error::invalid_model(format!("a mask {mask} for attention of {q} and {k}")));
+            }
+        }
+        Ok(vec![Fact::new(DType::F32, Shape::new(vec![b.clone(), heads.clone(), s.clone(), e.clone()]))])
+    }
+
+    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        // Items stay apart along the batch, the heads, and (of q and the mask alone) the rows of q.
+        let Some(axis) = axes[0] else { return axes.iter().all(Option::is_none).then(|| vec![None]) };
+        let mask = inputs.fact(3).map(|fact| &fact.shape);
+        let with_keys = match axis {
+            0 | 1 => Some(axis),
+            2 => None,
+            _ => return None,
+        };
+        if axes[1] != with_keys || axes[2] != with_keys {
+            return None;
+        }
+        let mask_is_apart = mask.is_none_or(|mask| match (axes[3], (axis + mask.rank()).checked_sub(4)) {
+            (None, None) => true,
+            (None, Some(own)) => mask[own].as_fixed() == Some(1),
+            (Some(found), own) => Some(found) == own,
+        });
+        mask_is_apart.then(|| vec![Some(axis)])
+    }
+}
+
+impl Operator for PackedAttention {
+    fn def(&self) -> &'static OpDef {
+        &PACKED
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(2, 2)?;
+        let qkv = inputs.required(0)?;
+        offsets::sequences(inputs.required(1)?)?;
+        let [rows, columns] = qkv.shape.dims() else {
+            return Err(Error::invalid_model(format!("packed attention of {qkv}: expected [rows, 3 H]")));
+        };
+        let width = columns.as_fixed().and_then(|columns| usize::try_from(columns).ok());
+        let hidden = width.filter(|width| width.is_multiple_of(3)).map(|width| width / 3);
+        let hidden = hidden.filter(|&hidden| self.heads > 0 && hidden.is_multiple_of(self.heads));
+        match hidden {
+            Some(hidden) if qkv.dtype == DType::F32 => {
+                Ok(vec![Fact::new(DType::F32, Shape::new(vec![rows.clone(), Dim::from(hidden)]))])
+            }
+            _ => Err(Error::invalid_model(format!("packed attention of {qkv} with {} heads", self.heads))),
+        }
+    }
+}
+
+/// A mask as exporters write it: 0 where a key counts, the least f32 where it does not.
+fn padding_mask(shape: &[usize]) -> Tensor {
+    let mut mask = Tensor::zeros(DType::F32, shape).expect("a small mask");
+    let keys = shape[shape.len() - 1];
+    for (index, value) in mask.as_mut_slice::<f32>().expect("made as f32").iter_mut().enumerate() {
+        let (row, key) = (index / keys, index % keys);
+        *value = if key > row % 3 + keys / 2 { f32::MIN } else { 0.0 };
+    }
+    mask
+}
+
+fn cases() -> Vec<Case> {
+    let spread = Fill::Spread;
+    let case = |name: &str| Case::new(name, Attention { scale: 0.3 });
+    vec![
+        case("plain").value(&[2, 3, 7, 16], spread).value(&[2, 3, 7, 16], spread).value(&[2, 3, 7, 16], spread),
+        case("other keys").value(&[1, 2, 3, 5], spread).value(&[1, 2, 70, 5], spread).value(&[1, 2, 70, 9], spread),
+        case("long").value(&[1, 1, 150, 32], spread).value(&[1, 1, 150, 32], spread).value(&[1, 1, 150, 32], spread),
+        case("mask of keys")
+            .value(&[2, 3, 7, 8], spread)
+            .value(&[2, 3, 7, 8], spread)
+            .value(&[2, 3, 7, 8], spread)
+            .tensor(padding_mask(&[2, 1, 1, 7])),
+        case("mask of all")
+            .value(&[2, 3, 5, 8], spread)
+            .value(&[2, 3, 7, 8], spread)
+            .value(&[2, 3, 7, 8], spread)
+            .tensor(padding_mask(&[2, 3, 5, 7])),
+        case("small mask")
+            .value(&[2, 3, 5, 8], spread)
+            .value(&[2, 3, 7, 8], spread)
+            .value(&[2, 3, 7, 8], spread)
+            .tensor(padding_mask(&[5, 7])),
+        case("large").value(&[1, 1, 9, 4], Fill::Large).value(&[1, 1, 9, 4], spread).value(&[1, 1, 9, 4], spread),
+        case("empty").value(&[0, 3, 7, 8], spread).value(&[0, 3, 7, 8], spread).value(&[0, 3, 7, 8], spread),
+    ]
+}
+
+fn packed_cases() -> Vec<Case> {
+    let offsets = |offsets: &[i32]| Tensor::new([offsets.len()], offsets).expect("as many as there are");
+    let case = |name: &str, heads: usize| Case::new(name, PackedAttention { heads, scale: 0.25 });
+    vec![
+        case("ragged", 3).value(&[40, 3 * 24], Fill::Spread).tensor(offsets(&[0, 1, 8, 8, 20, 40])),
+        case("one head", 1).value(&[9, 3 * 5], Fill::Spread).tensor(offsets(&[0, 4, 9])),
+        case("wide", 2).value(&[150, 3 * 64], Fill::Spread).tensor(offsets(&[0, 3, 150])),
+        case("large", 2).value(&[20, 3 * 16], Fill::Large).tensor(offsets(&[0, 20])),
+        case("special", 2).tensor(super::matmul::with_specials(&[9, 24], 0)).tensor(offsets(&[0, 2, 5, 9])),
+        case("no sequence", 2).value(&[0, 3 * 16], Fill::Spread).tensor(offsets(&[0])),
+    ]
+}

@@ -1,0 +1,290 @@
+//! `Conv`: convolutions over one to three spatial dimensions, with groups.
+
+use std::sync::Arc;
+
+use crate::{
+    cpu::Activation,
+    error::{Error, Result},
+    graph::Fact,
+    ops::{
+        Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator,
+        window::{Pads, Window, decode_list, decode_pads, positive},
+    },
+    shape::{Dim, Shape},
+    tensor::DType,
+};
+
+/// Where the channels are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `[batch, channels, spatial...]`, as ONNX has it.
+    #[default]
+    ChannelsFirst,
+    /// `[batch, spatial..., channels]`.
+    ChannelsLast,
+}
+
+/// Sums of windows of the input times weights, plus bias, through an activation.
+///
+/// Operands: the input in `layout`; the weights `[M, C / groups, kernel...]` in ONNX's order, whatever the layout; the
+/// bias `[M]`, which may be absent. The result is in `layout` with M channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv {
+    /// Taps along each spatial axis.
+    pub kernel: Vec<usize>,
+    /// From a window to the next.
+    pub strides: Vec<usize>,
+    /// From a tap to the next.
+    pub dilations: Vec<usize>,
+    /// Zeros around the input.
+    pub pads: Pads,
+    /// Channels are cut into so many groups, each convolved on its own.
+    pub groups: usize,
+    /// The order of the input's and the result's dimensions.
+    pub layout: Layout,
+    /// Applied to each sum.
+    pub activation: Activation,
+    /// Whether only the largest result of each channel over all positions is kept; the spatial dimensions are then 1.
+    /// NaN if any is, minus infinity where there are no positions.
+    pub global_max: bool,
+}
+
+pub(super) static DEF: OpDef = OpDef {
+    name: "Conv",
+    onnx: Some(decode),
+    cases,
+    accuracy: Accuracy::Reduction,
+    cpu: CpuState::Folded,
+    gpu: GpuState::Pending,
+};
+
+fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    let weights = node.inputs().required(1)?.shape.clone();
+    let kernel = match node.ints("kernel_shape")? {
+        Some(kernel) => positive("kernel_shape", &kernel)?,
+        None => weights.as_fixed().and_then(|dims| dims.get(2..).map(<[usize]>::to_vec)).ok_or_else(|| {
+            Error::unsupported(format!("weights of shape {weights}, which must be known when the model is loaded"))
+        })?,
+    };
+    let rank = kernel.len();
+    let groups = node.int("group")?.unwrap_or(1);
+    let conv = Conv {
+        strides: decode_list(node, "strides", rank)?,
+        dilations: decode_list(node, "dilations", rank)?,
+        pads: decode_pads(node, rank)?,
+        groups: positive("group", &[groups])?[0],
+        ..Conv::new(kernel)
+    };
+    Ok(Arc::new(conv))
+}
+
+impl Conv {
+    /// Steps of 1, no pads, one group, channels first, no activation.
+    pub fn new(kernel: Vec<usize>) -> Self {
+        let rank = kernel.len();
+        Self {
+            kernel,
+            strides: vec![1; rank],
+            dilations: vec![1; rank],
+            pads: Pads::Explicit(vec![(0, 0); rank]),
+            groups: 1,
+            layout: Layout::ChannelsFirst,
+            activation: Activation::None,
+            global_max: false,
+        }
+    }
+
+    /// The window.
+    pub fn window(&self) -> Window<'_> {
+        let Self { kernel, strides, dilations, pads, .. } = self;
+        Window { kernel, strides, dilations, pads, ceil: false }
+    }
+
+    /// The channels' axis and the first spatial axis, of an input or result.
+    pub fn axes(&self) -> (usize, usize) {
+        match self.layout {
+            Layout::ChannelsFirst => (1, 2),
+            Layout::ChannelsLast => (self.kernel.len() + 1, 1),
+        }
+    }
+
+    /// The weights' dimensions, checked.
+    fn weights(&self, inputs: &Inputs<'_>) -> Result<Vec<usize>> {
+        let shape = &inputs.required(1)?.shape;
+        let dims = shape.as_fixed().ok_or_else(|| Error::unsupported(format!("weights of symbolic shape {shape}")))?;
+        let fits = dims.len() == self.kernel.len() + 2
+            && dims[2..] == self.kernel
+            && self.groups > 0
+            && dims[0].is_multiple_of(self.groups);
+        if fits {
+            return Ok(dims);
+        }
+        let (kernel, groups) = (&self.kernel, self.groups);
+        Err(Error::invalid_model(format!("weights of shape {shape} for a kernel of {kernel:?} and {groups} groups")))
+    }
+}
+
+impl Operator for Conv {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(2, 3)?;
+        let input = inputs.required(0)?;
+        let weights = self.weights(inputs)?;
+        let rank = self.kernel.len();
+        self.window().check(rank)?;
+        if !(1..=3).contains(&rank) {
+            return Err(Error::unsupported(format!("a convolution over {rank} spatial dimensions")));
+        }
+        let facts = (0..inputs.len()).filter_map(|index| inputs.fact(index));
+        if facts.into_iter().any(|fact| fact.dtype != DType::F32) {
+            return Err(Error::unsupported("a convolution of other numbers than f32"));
+        }
+        let shape = &input.shape;
+        if shape.rank() != rank + 2 {
+            return Err(Error::invalid_model(format!("an input of shape {shape} for a kernel of {:?}", self.kernel)));
+        }
+        let (channel_axis, spatial) = self.axes();
+        let channels = weights[1].saturating_mul(self.groups);
+        if shape[channel_axis].as_fixed().is_some_and(|own| own != channels as i64) {
+            return Err(Error::invalid_model(format!("an input of shape {shape} where {channels} channels are due")));
+        }
+        if let Some(bias) = inputs.fact(2)
+            && bias.shape != Shape::fixed(&weights[..1])
+        {
+            return Err(Error::invalid_model(format!("a bias of shape {} for {} channels", bias.shape, weights[0])));
+        }
+        let mut dims = shape.dims().to_vec();
+        dims[channel_axis] = Dim::from(weights[0]);
+        for axis in 0..rank {
+            let size = self.window().outputs(axis, &shape[spatial + axis]);
+            dims[spatial + axis] = if self.global_max { Dim::from(1) } else { size };
+        }
+        Ok(vec![Fact::new(DType::F32, Shape::new(dims))])
+    }
+
+    fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        let weights_depend = axes[1..].iter().any(Option::is_some);
+        match axes[0] {
+            _ if weights_depend => None,
+            None => Some(vec![None]),
+            Some(0) => Some(vec![Some(0)]),
+            Some(_) => None,
+        }
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let conv = |kernel: &[usize]| Conv::new(kernel.to_vec());
+    let explicit = |pads: &[(usize, usize)]| Pads::Explicit(pads.to_vec());
+    let last = |conv: Conv| Conv { layout: Layout::ChannelsLast, ..conv };
+    let spread = Fill::Spread;
+    let mut cases = vec![
+        Case::new("one dimension", conv(&[5])).value(&[2, 7, 40], spread).constant(&[19, 7, 5], spread),
+        Case::new("run-time weights", Conv { pads: explicit(&[(1, 1), (1, 1)]), ..conv(&[3, 3]) })
+            .value(&[1, 3, 5, 5], spread)
+            .value(&[4, 3, 3, 3], spread)
+            .value(&[4], spread),
+        Case::new("run-time depthwise", Conv { groups: 4, ..conv(&[3]) })
+            .value(&[1, 4, 9], spread)
+            .value(&[4, 1, 3], spread),
+        Case::new("one tap", Conv { activation: Activation::Relu, ..conv(&[1, 1]) })
+            .value(&[2, 9, 6, 7], spread)
+            .constant(&[34, 9, 1, 1], spread)
+            .constant(&[34], spread),
+        Case::new("strided tap", Conv { strides: vec![2, 3], ..conv(&[1, 1]) })
+            .value(&[2, 9, 6, 8], spread)
+            .constant(&[5, 9, 1, 1], spread),
+        Case::new(
+            "three dimensions",
+            Conv { strides: vec![1, 2, 1], pads: explicit(&[(1, 0), (1, 1), (0, 2)]), ..conv(&[2, 3, 2]) },
+        )
+        .value(&[2, 3, 4, 5, 6], spread)
+        .constant(&[5, 3, 2, 3, 2], spread)
+        .constant(&[5], spread),
+        Case::new("wide line", Conv { pads: explicit(&[(2, 2)]), strides: vec![2], ..conv(&[5]) })
+            .value(&[1, 2, 9001], spread)
+            .constant(&[3, 2, 5], spread),
+        Case::new("many lines", Conv { pads: explicit(&[(1, 1), (1, 1)]), ..conv(&[3, 3]) })
+            .value(&[1, 33, 70, 9], spread)
+            .constant(&[17, 33, 3, 3], spread),
+        Case::new("empty batch", conv(&[3])).value(&[0, 2, 8], spread).constant(&[3, 2, 3], spread),
+        Case::new("no positions", conv(&[3])).value(&[2, 2, 2], spread).constant(&[3, 2, 3], spread),
+        Case::new("no channels", conv(&[3]))
+            .value(&[2, 0, 5], spread)
+            .constant(&[3, 0, 3], spread)
+            .constant(&[3], spread),
+    ];
+    // Everything at once, in both layouts and with and without the maximum.
+    for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+        for global_max in [false, true] {
+            let shape = |channels: usize, spatial: &[usize]| {
+                let mut shape = vec![3];
+                shape.extend_from_slice(spatial);
+                shape.insert(if layout == Layout::ChannelsFirst { 1 } else { shape.len() }, channels);
+                shape
+            };
+            let made = |name: &str, conv: Conv| {
+                Case::new(format!("{name}, {layout:?}, global_max {global_max}"), Conv { layout, global_max, ..conv })
+            };
+            cases.extend([
+                made(
+                    "padded",
+                    Conv {
+                        pads: explicit(&[(2, 1), (0, 3)]),
+                        strides: vec![2, 1],
+                        dilations: vec![1, 2],
+                        activation: Activation::Tanh,
+                        ..conv(&[3, 3])
+                    },
+                )
+                .value(&shape(5, &[9, 11]), spread)
+                .constant(&[33, 5, 3, 3], spread)
+                .constant(&[33], spread),
+                made("same", Conv { pads: Pads::SameUpper, strides: vec![2, 2], ..conv(&[3, 2]) })
+                    .value(&shape(4, &[7, 8]), spread)
+                    .constant(&[6, 4, 3, 2], spread),
+                made("same lower", Conv { pads: Pads::SameLower, ..conv(&[4]) })
+                    .value(&shape(4, &[7]), spread)
+                    .constant(&[6, 4, 4], spread),
+                made(
+                    "groups",
+                    Conv {
+                        groups: 3,
+                        pads: explicit(&[(1, 1), (1, 1)]),
+                        activation: Activation::Relu,
+                        ..conv(&[3, 3])
+                    },
+                )
+                .value(&shape(6, &[5, 9]), spread)
+                .constant(&[12, 2, 3, 3], spread)
+                .constant(&[12], spread),
+                made(
+                    "depthwise",
+                    Conv {
+                        groups: 37,
+                        pads: explicit(&[(1, 1), (1, 1)]),
+                        strides: vec![2, 1],
+                        dilations: vec![1, 2],
+                        activation: Activation::Relu,
+                        ..conv(&[3, 3])
+                    },
+                )
+                .value(&shape(37, &[6, 9]), spread)
+                .constant(&[37, 1, 3, 3], spread)
+                .constant(&[37], spread),
+                made("depthwise, two each", Conv { groups: 5, ..conv(&[3]) })
+                    .value(&shape(5, &[9]), spread)
+                    .constant(&[10, 1, 3], spread),
+            ]);
+        }
+    }
+    cases.push(
+        Case::new("infinite position", last(conv(&[3])))
+            .tensor(super::matmul::with_specials(&[3, 10, 4], 1))
+            .constant(&[20, 4, 3], spread),
+    );
+    cases
+}

@@ -1,0 +1,140 @@
+//! `MatMul`: matrix products with NumPy's broadcasting of leading dimensions.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator, case::filled},
+    shape::{Dim, Shape},
+    tensor::{DType, Tensor},
+};
+
+/// `[..., M, K]` times `[..., K, N]`; an operand of one dimension is a row on the left and a column on the right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatMul {}
+
+pub(super) static DEF: OpDef = OpDef {
+    name: "MatMul",
+    onnx: Some(decode),
+    cases,
+    accuracy: Accuracy::Reduction,
+    cpu: CpuState::Folded,
+    gpu: GpuState::Pending,
+};
+
+fn decode(_node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    Ok(Arc::new(MatMul {}))
+}
+
+impl Operator for MatMul {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(2, 2)?;
+        let (a, b) = (inputs.required(0)?, inputs.required(1)?);
+        if a.dtype != DType::F32 || b.dtype != DType::F32 {
+            return Err(Error::unsupported(format!("a product of {a} and {b}; only f32 is")));
+        }
+        let misfit = || Error::invalid_model(format!("{} times {}: the shapes do not fit", a.shape, b.shape));
+        let ([.., a_k], [.., b_last]) = (a.shape.dims(), b.shape.dims()) else { return Err(misfit()) };
+        let (b_k, column) = match b.shape.dims() {
+            [.., k, n] => (k, Some(n)),
+            _ => (b_last, None),
+        };
+        if a_k.as_fixed().zip(b_k.as_fixed()).is_some_and(|(a, b)| a != b) {
+            return Err(misfit());
+        }
+        let leading = |shape: &Shape| Shape::new(&shape.dims()[..shape.rank().saturating_sub(2)]);
+        let mut dims = leading(&a.shape).broadcast(&leading(&b.shape)).map_err(|_| misfit())?.dims().to_vec();
+        if let [.., m, _] = a.shape.dims() {
+            dims.push(m.clone());
+        }
+        dims.extend(column.cloned());
+        Ok(vec![Fact::new(DType::F32, Shape::new(dims))])
+    }
+
+    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        let (a, b) = (&inputs.fact(0)?.shape, &inputs.fact(1)?.shape);
+        // Axes counted among the leading dimensions from the right, M and N apart.
+        #[derive(PartialEq, Clone, Copy)]
+        enum Place {
+            Leading(usize),
+            Row,
+            Column,
+        }
+        let place = |axis: usize, rank: usize, left: bool| match rank - 1 - axis {
+            0 if left || rank == 1 => None,
+            0 => Some(Place::Column),
+            1 if left => Some(Place::Row),
+            1 => None,
+            leading => Some(Place::Leading(leading)),
+        };
+        let own = match (axes[0], axes[1]) {
+            (None, None) => return Some(vec![None]),
+            (Some(own), None) => place(own, a.rank(), true)?,
+            (None, Some(own)) => place(own, b.rank(), false)?,
+            (Some(left), Some(right)) => {
+                let left = place(left, a.rank(), true)?;
+                (Some(left) == place(right, b.rank(), false)).then_some(left)?
+            }
+        };
+        let removed = usize::from(a.rank() == 1) + usize::from(b.rank() == 1);
+        let rank = a.rank().max(2).max(b.rank()) - removed;
+        match own {
+            Place::Row => Some(vec![Some(rank - 2 + usize::from(b.rank() == 1))]),
+            Place::Column => Some(vec![Some(rank - 1)]),
+            Place::Leading(from_end) => {
+                // The other operand must not hold something of its own for each item.
+                let alike = |shape: &Shape, axis: Option<usize>| {
+                    axis.is_some()
+                        || shape.rank() <= from_end
+                        || shape[shape.rank() - 1 - from_end].as_fixed() == Some(1)
+                };
+                let apart = alike(a, axes[0]) && alike(b, axes[1]);
+                apart.then(|| vec![Some(rank + removed - 1 - from_end)])
+            }
+        }
+    }
+}
+
+/// Ordinary numbers, but for a NaN in the second and an infinity in the third block along `axis`.
+pub(super) fn with_specials(shape: &[usize], axis: usize) -> Tensor {
+    let mut tensor = filled(shape, Fill::Spread, 0);
+    let block: usize = shape[axis..].iter().skip(1).product();
+    let values = tensor.as_mut_slice::<f32>().expect("made as f32");
+    values[block + block / 2] = f32::NAN;
+    values[2 * block] = f32::INFINITY;
+    tensor
+}
+
+fn cases() -> Vec<Case> {
+    let case = |name: &str| Case::new(name, MatMul {});
+    let spread = Fill::Spread;
+    vec![
+        case("constant").value(&[13, 37], spread).constant(&[37, 45], spread),
+        case("batched by a constant").value(&[2, 3, 5, 19], spread).constant(&[19, 33], spread),
+        case("deep").value(&[3, 1500], spread).constant(&[1500, 70], spread),
+        case("one row").value(&[1, 64], spread).constant(&[64, 257], spread),
+        case("one column").value(&[31, 64], spread).constant(&[64, 1], spread),
+        case("batch of constants").value(&[3, 5, 8], spread).constant(&[3, 8, 6], spread),
+        case("run time").value(&[15, 18], spread).value(&[18, 20], spread),
+        case("run time, batched").value(&[2, 3, 7, 9], spread).value(&[2, 3, 9, 5], spread),
+        case("broadcast left").value(&[1, 7, 9], spread).value(&[4, 9, 5], spread),
+        case("broadcast both").value(&[2, 1, 7, 9], spread).value(&[3, 9, 5], spread),
+        case("broadcast right").value(&[2, 3, 7, 9], spread).value(&[9, 5], spread),
+        case("constant left").constant(&[7, 9], spread).value(&[2, 9, 5], spread),
+        case("row vector").value(&[9], spread).value(&[2, 9, 5], spread),
+        case("column vector").value(&[2, 4, 9], spread).constant(&[9], spread),
+        case("two vectors").value(&[9], spread).value(&[9], spread),
+        case("specials").tensor(with_specials(&[9, 24], 0)).constant(&[24, 40], spread),
+        case("large").value(&[9, 24], Fill::Large).constant(&[24, 40], Fill::Large),
+        case("empty sum").value(&[3, 0], spread).value(&[0, 4], spread),
+        case("empty sum, constant").value(&[3, 0], spread).constant(&[0, 4], spread),
+        case("no rows").value(&[0, 5], spread).constant(&[5, 4], spread),
+        case("no columns").value(&[3, 5], spread).value(&[5, 0], spread),
+        case("no batch").value(&[0, 3, 5], spread).value(&[1, 5, 2], spread),
+    ]
+}

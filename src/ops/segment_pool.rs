@@ -1,0 +1,69 @@
+//! `SegmentPool`: one row for each sequence of a packed batch.
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OpDef, Operator, offsets},
+    shape::Shape,
+    tensor::{DType, Tensor},
+};
+
+/// What is made of a sequence's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentPoolMode {
+    /// Their mean.
+    Mean,
+    /// The first.
+    Cls,
+    /// The largest of each column, NaN if any is.
+    Max,
+}
+
+/// Rows `x [rows, H]` of sequences that begin at `offsets [sequences + 1]` (i32), reduced to `[sequences, H]`. A
+/// sequence without rows gives zeros. Made by importers and rewrites only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentPool {
+    /// What is made of a sequence's rows.
+    pub mode: SegmentPoolMode,
+}
+
+pub(super) static DEF: OpDef = OpDef {
+    name: "SegmentPool",
+    onnx: None,
+    cases,
+    accuracy: Accuracy::Reduction,
+    cpu: CpuState::Folded,
+    gpu: GpuState::Pending,
+};
+
+impl Operator for SegmentPool {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(2, 2)?;
+        let (x, sequences) = (inputs.required(0)?, offsets::sequences(inputs.required(1)?)?);
+        match x.shape.dims() {
+            [_, columns] if x.dtype == DType::F32 => {
+                Ok(vec![Fact::new(DType::F32, Shape::new(vec![sequences, columns.clone()]))])
+            }
+            _ => Err(Error::invalid_model(format!("rows {x}: expected f32[rows, columns]"))),
+        }
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let offsets = |offsets: &[i32]| Tensor::new([offsets.len()], offsets).expect("as many as there are");
+    let modes = [SegmentPoolMode::Mean, SegmentPoolMode::Cls, SegmentPoolMode::Max];
+    let of_mode = |mode: SegmentPoolMode| {
+        let case = |name: &str| Case::new(format!("{mode:?}, {name}"), SegmentPool { mode });
+        [
+            case("ragged").value(&[23, 37], Fill::Spread).tensor(offsets(&[0, 1, 8, 8, 20, 23])),
+            case("one row").value(&[1, 5], Fill::Hostile).tensor(offsets(&[0, 1])),
+            case("special").tensor(super::matmul::with_specials(&[9, 16], 0)).tensor(offsets(&[0, 2, 5, 9])),
+            case("no sequence").value(&[0, 5], Fill::Spread).tensor(offsets(&[0])),
+        ]
+    };
+    modes.into_iter().flat_map(of_mode).collect()
+}

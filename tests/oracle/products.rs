@@ -1,0 +1,336 @@
+//! Operators whose arithmetic is in products and windows: sums in f64, one element at a time.
+
+use gristmill::{
+    Tensor,
+    cpu::Activation,
+    ops::{
+        Operator,
+        attention::{Attention, PackedAttention},
+        conv::{Conv, Layout},
+        linear::{Gemm, Linear},
+        pool::{GlobalPool, Pool, PoolFunction},
+        segment_pool::{SegmentPool, SegmentPoolMode},
+        window::{Pads, Window},
+    },
+};
+
+use super::{flat, indices, input, op};
+
+fn numbers(tensor: &Tensor) -> &[f32] {
+    tensor.as_slice().expect("f32")
+}
+
+fn optional(inputs: &[Option<Tensor>], index: usize) -> Option<&Tensor> {
+    inputs.get(index).and_then(Option::as_ref)
+}
+
+/// A tensor of a number for each index.
+fn made(shape: &[usize], at: impl FnMut(Vec<usize>) -> f64) -> Tensor {
+    let values: Vec<f32> = indices(shape).map(at).map(|value| value as f32).collect();
+    Tensor::new(shape, &values).expect("one number an index")
+}
+
+/// The element of a tensor that stands at `index` of what it is broadcast to.
+fn broadcast(tensor: &Tensor, index: &[usize]) -> f64 {
+    let skipped = index.len() - tensor.shape().len();
+    let own: Vec<usize> = index[skipped..].iter().zip(tensor.shape()).map(|(&i, &dim)| i.min(dim - 1)).collect();
+    f64::from(numbers(tensor)[flat(tensor.shape(), &own)])
+}
+
+/// The error function by its power series; past 5 it is 1 in f32.
+fn erf(x: f64) -> f64 {
+    if x.is_nan() || x.abs() > 5.0 {
+        return if x.is_nan() { x } else { x.signum() };
+    }
+    let (mut term, mut sum) = (x, 0.0);
+    for n in 1..200 {
+        sum += term / f64::from(2 * n - 1);
+        term *= -x * x / f64::from(n);
+    }
+    sum * 2.0 / std::f64::consts::PI.sqrt()
+}
+
+fn activate(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::None => x,
+        Activation::Relu if x < 0.0 => 0.0,
+        Activation::Relu => x,
+        Activation::Tanh => x.tanh(),
+        Activation::Gelu => x * (1.0 + erf(x / 2f64.sqrt())) / 2.0,
+        Activation::GeluTanh => {
+            x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh()) / 2.0
+        }
+        other => panic!("the cases here do not use {other:?}"),
+    }
+}
+
+pub fn matmul(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (a, b) = (input(inputs, 0), input(inputs, 1));
+    let (row, column) = (a.shape().len() > 1, b.shape().len() > 1);
+    let a = if row { a.clone() } else { a.clone().reshape([1, a.len()]).unwrap() };
+    let b = if column { b.clone() } else { b.clone().reshape([b.len(), 1]).unwrap() };
+    let rank = a.shape().len().max(b.shape().len());
+    let dim = |tensor: &Tensor, axis: usize| {
+        (axis + tensor.shape().len()).checked_sub(rank).map_or(1, |axis| tensor.shape()[axis])
+    };
+    let (k, m, n) = (dim(&a, rank - 1), dim(&a, rank - 2), dim(&b, rank - 1));
+    // 1 gives way to the other size, be it 0.
+    let broadcast_dim = |axis| if dim(&a, axis) == 1 { dim(&b, axis) } else { dim(&a, axis) };
+    let mut shape: Vec<usize> = (0..rank - 2).map(broadcast_dim).collect();
+    shape.extend([m, n]);
+    let product = made(&shape, |index| {
+        let (mut left, mut right) = (index.clone(), index.clone());
+        (0..k)
+            .map(|at| {
+                left[rank - 1] = at;
+                right[rank - 2] = at;
+                broadcast(&a, &left) * broadcast(&b, &right)
+            })
+            .sum()
+    });
+    shape.truncate(rank - 2);
+    shape.extend(row.then_some(m));
+    shape.extend(column.then_some(n));
+    vec![product.reshape(shape).unwrap()]
+}
+
+pub fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let Linear { activation, layer_norm } = op::<Linear>(operator);
+    let (x, w) = (input(inputs, 0), input(inputs, 1));
+    let (k, n) = (w.shape()[0], w.shape()[1]);
+    let rows = x.shape()[..x.shape().len() - 1].iter().product::<usize>();
+    let at = |index: usize, position: usize| optional(inputs, index).map(|tensor| f64::from(numbers(tensor)[position]));
+    let mut result = Vec::new();
+    for row in 0..rows {
+        let mut line: Vec<f64> = (0..n)
+            .map(|column| {
+                let terms =
+                    (0..k).map(|at| f64::from(numbers(x)[row * k + at]) * f64::from(numbers(w)[at * n + column]));
+                let sum = terms.sum::<f64>() + at(2, column).unwrap_or(0.0);
+                activate(*activation, sum) + at(3, row * n + column).unwrap_or(0.0)
+            })
+            .collect();
+        if let Some(epsilon) = layer_norm {
+            let mean = line.iter().sum::<f64>() / n as f64;
+            let variance = line.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+            for (column, x) in line.iter_mut().enumerate() {
+                let normal = (*x - mean) / (variance + f64::from(*epsilon)).sqrt();
+                *x = normal * at(4, column).unwrap() + at(5, column).unwrap_or(0.0);
+            }
+        }
+        result.extend(line.into_iter().map(|x| x as f32));
+    }
+    let mut shape = x.shape().to_vec();
+    *shape.last_mut().unwrap() = n;
+    vec![Tensor::new(shape, &result).unwrap()]
+}
+
+pub fn gemm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let Gemm { alpha, beta, trans_a, trans_b } = *op::<Gemm>(operator);
+    let (a, b) = (input(inputs, 0), input(inputs, 1));
+    let order = |transposed: bool, pair: [usize; 2]| if transposed { [pair[1], pair[0]] } else { pair };
+    let [m, k] = order(trans_a, [a.shape()[0], a.shape()[1]]);
+    let [_, n] = order(trans_b, [b.shape()[0], b.shape()[1]]);
+    vec![made(&[m, n], |index| {
+        let term = |at: usize| {
+            let left = broadcast(a, &order(trans_a, [index[0], at]));
+            left * broadcast(b, &order(trans_b, [at, index[1]]))
+        };
+        let product: f64 = (0..k).map(term).sum();
+        f64::from(alpha) * product + optional(inputs, 2).map_or(0.0, |c| f64::from(beta) * broadcast(c, &index))
+    })]
+}
+
+/// The number of windows of an axis and the pads before and behind it, from the definitions of ONNX.
+fn windows(window: &Window<'_>, axis: usize, size: usize) -> (usize, usize, usize) {
+    let (stride, extent) = (window.strides[axis], (window.kernel[axis] - 1) * window.dilations[axis] + 1);
+    let same = size.div_ceil(stride);
+    let total = (same.saturating_sub(1) * stride + extent).saturating_sub(size);
+    match window.pads {
+        Pads::SameUpper => (same, total / 2, total - total / 2),
+        Pads::SameLower => (same, total - total / 2, total / 2),
+        Pads::Explicit(pads) => {
+            let (before, behind) = pads[axis];
+            // Windows are counted one by one.
+            let reach = |start: usize| match window.ceil {
+                false => start + extent <= size + before + behind,
+                true => start == 0 || (start - stride + extent < size + before + behind && start < size + before),
+            };
+            ((0..).take_while(|count| reach(count * stride)).count(), before, behind)
+        }
+    }
+}
+
+/// The input's spatial index under a tap, if it is not in the padding.
+fn tap(window: &Window<'_>, pads: &[usize], sizes: &[usize], at: &[usize], tap: &[usize]) -> Option<Vec<usize>> {
+    (0..sizes.len())
+        .map(|axis| {
+            let position = at[axis] * window.strides[axis] + tap[axis] * window.dilations[axis];
+            position.checked_sub(pads[axis]).filter(|&position| position < sizes[axis])
+        })
+        .collect()
+}
+
+pub fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let conv = op::<Conv>(operator);
+    let (x, w) = (input(inputs, 0), input(inputs, 1));
+    let rank = conv.kernel.len();
+    let (channel_axis, spatial) = match conv.layout {
+        Layout::ChannelsFirst => (1, 2),
+        Layout::ChannelsLast => (rank + 1, 1),
+    };
+    let sizes = &x.shape()[spatial..spatial + rank];
+    let window = conv.window();
+    let found: Vec<_> = (0..rank).map(|axis| windows(&window, axis, sizes[axis])).collect();
+    let counts: Vec<usize> = found.iter().map(|(count, ..)| *count).collect();
+    let pads: Vec<usize> = found.iter().map(|(_, before, _)| *before).collect();
+    let (channels, own) = (w.shape()[0], w.shape()[1]);
+    let index_of = |item: usize, channel: usize, position: &[usize]| {
+        let mut index = vec![item];
+        index.extend_from_slice(position);
+        index.insert(channel_axis, channel);
+        index
+    };
+    let value = |item: usize, channel: usize, at: &[usize]| {
+        let mut sum = optional(inputs, 2).map_or(0.0, |bias| f64::from(numbers(bias)[channel]));
+        for c in 0..own {
+            for taps in indices(&conv.kernel) {
+                if let Some(position) = tap(&window, &pads, sizes, at, &taps) {
+                    let from = channel / (channels / conv.groups) * own + c;
+                    let mut weight = vec![channel, c];
+                    weight.extend(taps);
+                    sum += broadcast(x, &index_of(item, from, &position)) * broadcast(w, &weight);
+                }
+            }
+        }
+        activate(conv.activation, sum)
+    };
+    let out = if conv.global_max { vec![1; rank] } else { counts.clone() };
+    vec![made(&index_of(x.shape()[0], channels, &out), |index| {
+        let channel = index[channel_axis];
+        if conv.global_max {
+            indices(&counts).map(|at| value(index[0], channel, &at)).fold(f64::NEG_INFINITY, largest)
+        } else {
+            value(index[0], channel, &index[spatial..spatial + rank])
+        }
+    })]
+}
+
+/// The larger, NaN if either is.
+fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+fn reduce(function: PoolFunction, values: &[f64], padding: usize) -> f64 {
+    match function {
+        PoolFunction::Max => values.iter().copied().fold(f64::NEG_INFINITY, largest),
+        PoolFunction::Average { count_include_pad } => {
+            let count = values.len() + if count_include_pad { padding } else { 0 };
+            values.iter().sum::<f64>() / count as f64
+        }
+    }
+}
+
+pub fn pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let pool = op::<Pool>(operator);
+    let x = input(inputs, 0);
+    let (window, sizes) = (pool.window(), &x.shape()[2..]);
+    let found: Vec<_> = (0..sizes.len()).map(|axis| windows(&window, axis, sizes[axis])).collect();
+    let pads: Vec<usize> = found.iter().map(|(_, before, _)| *before).collect();
+    let mut shape = x.shape()[..2].to_vec();
+    shape.extend(found.iter().map(|(count, ..)| *count));
+    vec![made(&shape, |index| {
+        let (mut values, mut padding) = (Vec::new(), 0);
+        for taps in indices(&pool.kernel) {
+            match tap(&window, &pads, sizes, &index[2..], &taps) {
+                Some(position) => values.push(broadcast(x, &[&index[..2], &position].concat())),
+                None => {
+                    // What lies past the padding does not count.
+                    padding += usize::from((0..sizes.len()).all(|axis| {
+                        let at = index[axis + 2] * window.strides[axis] + taps[axis] * window.dilations[axis];
+                        at < sizes[axis] + found[axis].1 + found[axis].2
+                    }));
+                }
+            }
+        }
+        reduce(pool.function, &values, padding)
+    })]
+}
+
+pub fn global_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let x = input(inputs, 0);
+    let mut shape = x.shape()[..2].to_vec();
+    shape.resize(x.shape().len(), 1);
+    vec![made(&shape, |index| {
+        let positions = indices(&x.shape()[2..]).map(|at| broadcast(x, &[&index[..2], &at].concat()));
+        reduce(op::<GlobalPool>(operator).function, &positions.collect::<Vec<_>>(), 0)
+    })]
+}
+
+/// `softmax(scores) values` of one query; one score and one row of `columns` values a key.
+fn attend(scores: &[f64], value: impl Fn(usize) -> f64) -> f64 {
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, largest);
+    let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().enumerate().map(|(key, weight)| weight / sum * value(key)).sum()
+}
+
+pub fn attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (q, k, v) = (input(inputs, 0), input(inputs, 1), input(inputs, 2));
+    let scale = f64::from(op::<Attention>(operator).scale);
+    let shape = [q.shape()[0], q.shape()[1], q.shape()[2], v.shape()[3]];
+    vec![made(&shape, |index| {
+        let [batch, head, row, column] = index[..] else { unreachable!() };
+        let scores: Vec<f64> = (0..k.shape()[2])
+            .map(|key| {
+                let terms = (0..q.shape()[3])
+                    .map(|at| broadcast(q, &[batch, head, row, at]) * broadcast(k, &[batch, head, key, at]));
+                let mask = optional(inputs, 3).map_or(0.0, |mask| broadcast(mask, &[batch, head, row, key]));
+                terms.sum::<f64>() * scale + mask
+            })
+            .collect();
+        attend(&scores, |key| broadcast(v, &[batch, head, key, column]))
+    })]
+}
+
+/// The sequence's rows that row `row` is in.
+fn sequence(offsets: &Tensor, row: usize) -> std::ops::Range<usize> {
+    let offsets: Vec<usize> = offsets.to_i64().unwrap().into_iter().map(|offset| offset as usize).collect();
+    offsets.windows(2).map(|pair| pair[0]..pair[1]).find(|rows| rows.contains(&row)).expect("every row is in one")
+}
+
+pub fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let PackedAttention { heads, scale } = *op::<PackedAttention>(operator);
+    let (qkv, offsets) = (input(inputs, 0), input(inputs, 1));
+    let hidden = qkv.shape()[1] / 3;
+    let width = hidden / heads;
+    vec![made(&[qkv.shape()[0], hidden], |index| {
+        let (row, column) = (index[0], index[1]);
+        let rows = sequence(offsets, row);
+        let head = column / width * width;
+        let scores: Vec<f64> = rows
+            .clone()
+            .map(|key| {
+                let terms =
+                    (head..head + width).map(|at| broadcast(qkv, &[row, at]) * broadcast(qkv, &[key, hidden + at]));
+                terms.sum::<f64>() * f64::from(scale)
+            })
+            .collect();
+        attend(&scores, |key| broadcast(qkv, &[rows.start + key, 2 * hidden + column]))
+    })]
+}
+
+pub fn segment_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (x, offsets) = (input(inputs, 0), input(inputs, 1));
+    let offsets: Vec<usize> = offsets.to_i64().unwrap().into_iter().map(|offset| offset as usize).collect();
+    vec![made(&[offsets.len() - 1, x.shape()[1]], |index| {
+        let rows = offsets[index[0]]..offsets[index[0] + 1];
+        let values: Vec<f64> = rows.map(|row| broadcast(x, &[row, index[1]])).collect();
+        match op::<SegmentPool>(operator).mode {
+            _ if values.is_empty() => 0.0,
+            SegmentPoolMode::Cls => values[0],
+            SegmentPoolMode::Mean => reduce(PoolFunction::Average { count_include_pad: false }, &values, 0),
+            SegmentPoolMode::Max => reduce(PoolFunction::Max, &values, 0),
+        }
+    })]
+}
