@@ -6,9 +6,13 @@
 mod activation;
 mod arena;
 mod cache;
+pub mod gemm;
 mod kernel;
 mod kernel_set;
+pub mod norm;
 mod session;
+pub mod simd;
+pub mod softmax;
 
 pub use activation::Activation;
 pub use cache::l2_bytes;

@@ -44,7 +44,7 @@ pub enum Activation {
     HardSwish,
     /// `e^x`, within 2 ulp; denormal results within one denormal step
     Exp,
-    /// The error function, within 4 ulp
+    /// The error function, within 6 ulp
     Erf,
     /// `|x|`
     Abs,

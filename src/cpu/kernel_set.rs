@@ -1,39 +1,101 @@
-//! Which vector instructions the kernels use.
+//! Which vector instructions the kernels use: chosen once from the CPU's features, or by name.
 
+use crate::cpu::simd::{self, Kernel};
 use crate::error::{Error, Result};
 
 /// One compiled form of every CPU kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct KernelSet(());
+///
+/// A value exists only on a CPU that can run it, so that holding one is the permission to use it. Results are
+/// bit-identical within one set; between sets they differ by rounding.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KernelSet(Set);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
 
 impl KernelSet {
-    /// The set that runs everywhere.
-    pub const PORTABLE: Self = Self(());
+    /// The set that runs everywhere, written so that the compiler can vectorise it.
+    pub const PORTABLE: Self = Self(Set::Portable);
 
     /// The fastest set that this CPU can run.
     pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if simd::avx512::detected() {
+                return Self(Set::Avx512);
+            }
+            if simd::avx2::detected() {
+                return Self(Set::Avx2);
+            }
+        }
         Self::PORTABLE
     }
 
-    /// Every set that this CPU can run.
+    /// Every set that this CPU can run, the fastest first.
     pub fn available() -> Vec<Self> {
-        vec![Self::PORTABLE]
+        ["avx512", "avx2", "portable"].into_iter().filter_map(|name| Self::named(name).ok()).collect()
     }
 
-    /// The set called `name`.
+    /// The set called `name`: `avx512`, `avx2` or `portable`.
     ///
     /// # Errors
-    /// For an unknown name.
+    ///
+    /// `InvalidInput` for an unknown name, `Device` where this CPU lacks the instructions.
     pub fn named(name: &str) -> Result<Self> {
-        if name == "portable" {
-            Ok(Self(()))
-        } else {
-            Err(Error::invalid_input(format!("unknown kernel set `{name}`")))
+        let lacking = || {
+            let message = format!("this CPU cannot run the kernel set `{name}`; `portable` runs everywhere");
+            Err(Error::new(crate::error::ErrorKind::Device, message))
+        };
+        match name {
+            #[cfg(target_arch = "x86_64")]
+            "avx512" if simd::avx512::detected() => Ok(Self(Set::Avx512)),
+            #[cfg(target_arch = "x86_64")]
+            "avx2" if simd::avx2::detected() => Ok(Self(Set::Avx2)),
+            "avx512" | "avx2" => lacking(),
+            "portable" => Ok(Self::PORTABLE),
+            _ => Err(Error::invalid_input(format!("unknown kernel set `{name}`: one of avx512, avx2, portable"))),
         }
     }
 
     /// The name that [`named`](Self::named) takes.
     pub fn name(self) -> &'static str {
-        "portable"
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            Set::Portable => "portable",
+        }
+    }
+
+    /// Runs `kernel` compiled for this set.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // SAFETY: a `KernelSet` of this variant is made only after its features were detected.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { simd::avx512::run(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { simd::avx2::run(kernel) },
+            Set::Portable => simd::portable::run(kernel),
+        }
+    }
+}
+
+impl std::fmt::Debug for KernelSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for KernelSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }

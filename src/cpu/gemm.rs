@@ -1,0 +1,291 @@
+//! Matrix products `C = A B` in f32, with an epilogue applied while a tile of C is in cache.
+//!
+//! A is read in place by rows ([`Rows`]); B is packed once ([`Packed`]) in panels as wide as a register tile. Every
+//! element of C is one chain of multiply-adds over ascending K, whatever the number of rows and wherever the row lies
+//! in a tile, so a row's result depends on that row and on B alone.
+//!
+//! The loops, from the outside: blocks of rows, so that C and A stay in the second-level cache; blocks of panels, so
+//! that those of B do; blocks of K, so that a tile's rows of A stay in the first-level cache; tiles of rows; panels.
+
+mod epilogue;
+mod packed;
+mod rows;
+mod tile;
+
+pub use epilogue::Epilogue;
+pub use packed::{Layout, Matrix, Packed, PackedRef, pack_into, pack_len};
+pub use rows::{Rows, Segment};
+
+use crate::cpu::KernelSet;
+use crate::cpu::norm::NormRows;
+use crate::error::{Error, Result};
+use epilogue::Finish;
+use tile::{MAX_TILE, Start, Tile};
+
+/// Bytes of B that one block of panels may take of the second-level cache.
+const PANELS_BYTES: usize = 384 << 10;
+/// Bytes of A and C that one block of rows may take of it.
+const ROWS_BYTES: usize = 768 << 10;
+/// Bytes that a tile's rows of A may take of the first-level cache.
+const TILE_BYTES: usize = 24 << 10;
+
+/// `c[r, j] = epilogue(sum over k of a[r, k] b[k, j])`, row `r` of C at `c[r * c_stride..]`.
+///
+/// # Errors
+///
+/// `Internal` if a length, a stride or the kernel set does not fit; nothing is computed then.
+pub fn gemm<'b>(
+    set: KernelSet,
+    a: &Rows<'_>,
+    b: impl Into<PackedRef<'b>>,
+    epilogue: &Epilogue<'_>,
+    c: &mut [f32],
+    c_stride: usize,
+) -> Result<()> {
+    let b = b.into();
+    b.check(set, a)?;
+    let n = b.n();
+    epilogue.check(a.rows, n)?;
+    if a.rows == 0 || n == 0 {
+        return Ok(());
+    }
+    let end = (a.rows - 1).checked_mul(c_stride).and_then(|start| start.checked_add(n));
+    if end.is_none_or(|end| end > c.len()) || (c_stride < n && a.rows > 1) {
+        let (rows, len) = (a.rows, c.len());
+        return Err(Error::internal(format!("product of {rows} x {n}, stride {c_stride}, into {len} numbers")));
+    }
+    let (c, shape) = (c.as_mut_ptr(), Blocks::of(set, a, &b));
+    let mut row = 0;
+    while row < a.rows {
+        let rows = shape.rows.min(a.rows - row);
+        let c = c.wrapping_add(row * c_stride);
+        block(a, &b, epilogue, &shape, row, rows, c, c_stride);
+        if let Some(norm) = epilogue.layer_norm {
+            set.run(NormRows { data: c, rows, stride: c_stride, norm });
+        }
+        row += rows;
+    }
+    Ok(())
+}
+
+/// [`gemm`] with a B that is known only now: packs it into `scratch`, of at least [`pack_len`] numbers.
+///
+/// # Errors
+///
+/// As [`gemm`] and [`pack_into`].
+pub fn gemm_dynamic(
+    set: KernelSet,
+    a: &Rows<'_>,
+    b: &Matrix<'_>,
+    epilogue: &Epilogue<'_>,
+    c: &mut [f32],
+    c_stride: usize,
+    scratch: &mut [f32],
+) -> Result<()> {
+    gemm(set, a, pack_into(set, b, scratch)?, epilogue, c, c_stride)
+}
+
+/// The largest of `epilogue(a[r] b)` over all rows `r`, for each of the N columns, to `out`; NaN where any is NaN.
+///
+/// C itself is never stored: each tile is reduced while it is in the first-level cache. `epilogue` has no residual
+/// and no layer norm.
+///
+/// # Errors
+///
+/// `Internal` if a length or the kernel set does not fit, or there are no rows.
+pub fn gemm_max<'b>(
+    set: KernelSet,
+    a: &Rows<'_>,
+    b: impl Into<PackedRef<'b>>,
+    epilogue: &Epilogue<'_>,
+    out: &mut [f32],
+) -> Result<()> {
+    let b = b.into();
+    b.check(set, a)?;
+    let n = b.n();
+    epilogue.check(a.rows, n)?;
+    if epilogue.residual.is_some() || epilogue.layer_norm.is_some() || out.len() != n || a.rows == 0 {
+        let (rows, len) = (a.rows, out.len());
+        return Err(Error::internal(format!("maximum over {rows} rows of {n} columns into {len}, or with a residual")));
+    }
+    out.fill(f32::NEG_INFINITY);
+    let shape = Blocks::of(set, a, &b);
+    let mut tile = TileBuffer::new();
+    for panels in Spans::new(b.panels(), shape.panels) {
+        for rows in Spans::even(a.rows, shape.tile_rows) {
+            for panel in panels.start..panels.end {
+                tile::run(
+                    set,
+                    rows.len(),
+                    Tile {
+                        a: a.row(rows.start),
+                        a_stride: a.stride,
+                        segments: a.segments,
+                        skip: 0,
+                        k: b.k(),
+                        b: b.panel(panel),
+                        b_stride: b.width(),
+                        c: tile.0.as_mut_ptr(),
+                        c_stride: b.width(),
+                        start: Start::Zero,
+                    },
+                );
+                let column = panel * b.width();
+                let columns = b.width().min(n - column);
+                let max = Some(out[column..].as_mut_ptr());
+                Finish { epilogue, row: rows.start, rows: rows.len(), column, columns, n, max }.run(
+                    set,
+                    tile.0.as_mut_ptr(),
+                    b.width(),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sizes of the blocks that the loops go by. They set the order of the work, never a result.
+struct Blocks {
+    set: KernelSet,
+    tile_rows: usize,
+    rows: usize,
+    panels: usize,
+    k: usize,
+}
+
+impl Blocks {
+    fn of(set: KernelSet, a: &Rows<'_>, b: &PackedRef<'_>) -> Self {
+        let (k, tile_rows) = (b.k().max(1), tile::rows(set));
+        // Overlapping rows share what they read.
+        let tile = (tile_rows - 1) * a.stride.min(k) + k;
+        let block_k = if tile * 4 <= TILE_BYTES { k } else { (TILE_BYTES / 4 / tile_rows).next_multiple_of(8).min(k) };
+        let rows = (ROWS_BYTES / 4 / (a.stride.min(k) + b.n())).max(4 * tile_rows);
+        let panels = (PANELS_BYTES / 4 / (block_k * b.width())).max(1);
+        Self { set, tile_rows, rows: rows.next_multiple_of(tile_rows), panels, k: block_k }
+    }
+}
+
+/// Rows `row..row + rows` of C, all but the layer norm.
+#[allow(clippy::too_many_arguments, reason = "one call; a struct would only rename them")]
+fn block(
+    a: &Rows<'_>,
+    b: &PackedRef<'_>,
+    epilogue: &Epilogue<'_>,
+    shape: &Blocks,
+    row: usize,
+    rows: usize,
+    c: *mut f32,
+    c_stride: usize,
+) {
+    let (set, width, n) = (shape.set, b.width(), b.n());
+    let mut edge = TileBuffer::new();
+    for panels in Spans::new(b.panels(), shape.panels) {
+        let (mut k, mut segments, mut skip) = (0, a.segments, 0);
+        loop {
+            let block_k = shape.k.min(b.k() - k);
+            let last = k + block_k == b.k();
+            let start = if k == 0 { Start::Zero } else { Start::Stored };
+            for tile in Spans::even(rows, shape.tile_rows) {
+                for panel in panels.start..panels.end {
+                    let column = panel * width;
+                    let columns = width.min(n - column);
+                    let c = c.wrapping_add(tile.start * c_stride + column);
+                    let whole = columns == width;
+                    let (to, to_stride) = if whole { (c, c_stride) } else { (edge.0.as_mut_ptr(), width) };
+                    if !whole && k > 0 {
+                        copy(c, c_stride, to, width, tile.len(), columns);
+                    }
+                    tile::run(
+                        set,
+                        tile.len(),
+                        Tile {
+                            a: a.row(row + tile.start),
+                            a_stride: a.stride,
+                            segments,
+                            skip,
+                            k: block_k,
+                            b: b.panel(panel).wrapping_add(k * width),
+                            b_stride: width,
+                            c: to,
+                            c_stride: to_stride,
+                            start,
+                        },
+                    );
+                    if last {
+                        let rows = tile.len();
+                        Finish { epilogue, row: row + tile.start, rows, column, columns, n, max: None }
+                            .run(set, to, to_stride);
+                    }
+                    if !whole {
+                        copy(to, width, c, c_stride, tile.len(), columns);
+                    }
+                }
+            }
+            if last {
+                break;
+            }
+            k += block_k;
+            skip += block_k;
+            while let [first, rest @ ..] = segments
+                && skip >= first.len
+            {
+                skip -= first.len;
+                segments = rest;
+            }
+        }
+    }
+}
+
+/// Copies a matrix between two strides.
+fn copy(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize, rows: usize, columns: usize) {
+    for row in 0..rows {
+        // SAFETY: `block` calls this between a tile buffer and the part of C that the tile stands for.
+        unsafe { to.add(row * to_stride).copy_from_nonoverlapping(from.add(row * from_stride), columns) }
+    }
+}
+
+/// Room for the largest tile of any kernel set.
+#[repr(align(64))]
+struct TileBuffer([f32; MAX_TILE]);
+
+impl TileBuffer {
+    fn new() -> Self {
+        Self([0.0; MAX_TILE])
+    }
+}
+
+/// `0..len` cut into spans.
+struct Spans {
+    at: usize,
+    len: usize,
+    span: usize,
+    longer: usize,
+}
+
+impl Spans {
+    /// Spans of `span`, the last one shorter.
+    fn new(len: usize, span: usize) -> Self {
+        Self { at: 0, len, span, longer: 0 }
+    }
+
+    /// The fewest spans of at most `most`, whose lengths differ by at most one.
+    fn even(len: usize, most: usize) -> Self {
+        let count = len.div_ceil(most).max(1);
+        Self { at: 0, len, span: (len / count).max(1), longer: len % count }
+    }
+}
+
+impl Iterator for Spans {
+    type Item = std::ops::Range<usize>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.len {
+            return None;
+        }
+        let longer = usize::from(self.longer > 0);
+        self.longer -= longer;
+        let start = self.at;
+        self.at = (start + self.span + longer).min(self.len);
+        Some(start..self.at)
+    }
+}

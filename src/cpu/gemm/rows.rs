@@ -1,0 +1,60 @@
+//! The left operand: rows of a slice, each made of segments.
+
+use crate::error::{Error, Result};
+
+/// A run of consecutive numbers of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Where it starts, counted from the start of the row.
+    pub offset: usize,
+    /// How many numbers it has.
+    pub len: usize,
+}
+
+/// The left operand of a product: `rows` rows, row `r` being the segments at `data[r * stride + offset..][..len]` one
+/// after another. K is the sum of the lengths.
+///
+/// Rows may overlap. A convolution over channel-last data is a product whose rows overlap, with a segment for each
+/// line of the window, so no window is ever copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// What the rows lie in.
+    pub data: &'a [f32],
+    /// How many rows.
+    pub rows: usize,
+    /// From the start of one row to the start of the next.
+    pub stride: usize,
+    /// The parts of a row.
+    pub segments: &'a [Segment],
+}
+
+impl Rows<'_> {
+    /// The sum of the segments' lengths, or an error if a row leaves the data.
+    pub(super) fn check(&self) -> Result<usize> {
+        let mut k = 0_usize;
+        let mut end = 0_usize;
+        for segment in self.segments {
+            let far = segment.offset.checked_add(segment.len);
+            match (far, k.checked_add(segment.len)) {
+                (Some(far), Some(sum)) => (end, k) = (end.max(far), sum),
+                _ => return Err(self.outside()),
+            }
+        }
+        let last = self.rows.saturating_sub(1).checked_mul(self.stride).and_then(|start| start.checked_add(end));
+        if self.rows > 0 && last.is_none_or(|last| last > self.data.len()) {
+            return Err(self.outside());
+        }
+        Ok(k)
+    }
+
+    /// The start of row `row`, for a `check`ed operand.
+    pub(super) fn row(&self, row: usize) -> *const f32 {
+        self.data.as_ptr().wrapping_add(row * self.stride)
+    }
+
+    fn outside(&self) -> Error {
+        let Self { data, rows, stride, segments } = self;
+        let len = data.len();
+        Error::internal(format!("{rows} rows {stride} apart of segments {segments:?} are not within {len} numbers"))
+    }
+}

@@ -1,0 +1,134 @@
+//! Vectors of `f32` lanes: the operations that every kernel is written in, once, for all kernel sets.
+//!
+//! A kernel is a struct that implements [`Kernel`]; [`KernelSet::run`](super::KernelSet::run) compiles its `run` for
+//! each set inside one function that has the set's instructions enabled. For that to reach the inner loops, `run` and
+//! everything it calls is `#[inline(always)]`.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod math;
+mod pointwise;
+pub(crate) mod portable;
+pub(crate) mod reduce;
+
+pub(crate) use pointwise::{Pointwise, function, with_pointwise};
+pub use pointwise::{map, map_in_place};
+
+/// The permission to use one kernel set's instructions, and the instructions.
+///
+/// An implementor is an empty token that only its own `run` makes, so arithmetic is safe to call; only what takes a
+/// pointer is not. Where lanes are compared, `a < b` is false if either is NaN.
+pub(crate) trait Simd: Copy {
+    /// A vector of [`LANES`](Self::LANES) numbers.
+    type F: Copy;
+    /// Lanes of a vector.
+    const LANES: usize;
+    /// The most rows of a register tile that is two vectors wide.
+    const TILE_ROWS: usize;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::F;
+    /// The vector at `from`, which needs no alignment.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be read at `from`.
+    unsafe fn load(self, from: *const f32) -> Self::F;
+    /// The first `count <= LANES` numbers at `from`, and zeros; nothing past them is read.
+    ///
+    /// # Safety
+    /// `count` numbers can be read at `from`.
+    unsafe fn load_head(self, from: *const f32, count: usize) -> Self::F;
+    /// Writes the vector to `to`.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be written at `to`.
+    unsafe fn store(self, to: *mut f32, x: Self::F);
+    /// Writes the first `count <= LANES` lanes to `to`, and nothing past them.
+    ///
+    /// # Safety
+    /// `count` numbers can be written at `to`.
+    unsafe fn store_head(self, to: *mut f32, count: usize, x: Self::F);
+
+    /// `a + b`
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a - b`
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b`
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a / b`
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once where the set has such an instruction.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a < b ? a : b`, so `b` where either is NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a > b ? a : b`, so `b` where either is NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `|a|`
+    fn abs(self, a: Self::F) -> Self::F;
+    /// `-a`
+    fn neg(self, a: Self::F) -> Self::F;
+    /// The magnitude of `a`, which is not negative, with the sign of `sign`.
+    fn with_sign(self, a: Self::F, sign: Self::F) -> Self::F;
+    /// The square root.
+    fn sqrt(self, a: Self::F) -> Self::F;
+    /// The nearest integer, ties to even, for `|a| < 2^22`.
+    fn round(self, a: Self::F) -> Self::F;
+    /// `a * 2^n` for integral `n` in -160..=160, correct where the result is denormal or overflows.
+    fn scale(self, a: Self::F, n: Self::F) -> Self::F;
+    /// `a < b ? yes : no`
+    fn select_less(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F;
+    /// `a` is NaN `? yes : no`
+    fn select_nan(self, a: Self::F, yes: Self::F, no: Self::F) -> Self::F;
+    /// The first `count <= LANES` lanes of `a`, `fill` in the others.
+    fn head(self, a: Self::F, count: usize, fill: Self::F) -> Self::F;
+    /// The sum of the lanes, by halves.
+    fn sum(self, a: Self::F) -> f32;
+    /// The largest of the lanes, none of which is NaN.
+    fn largest(self, a: Self::F) -> f32;
+
+    /// The larger, or NaN where either is.
+    #[inline(always)]
+    fn max_or_nan(self, a: Self::F, b: Self::F) -> Self::F {
+        self.select_nan(a, a, self.max(a, b))
+    }
+}
+
+/// Code that is compiled once for each kernel set. Implementors mark `run` `#[inline(always)]`.
+pub(crate) trait Kernel {
+    /// What it gives back.
+    type Output;
+    /// The work, with one set's instructions.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Runs `rounds` rounds of independent multiply-adds in registers and gives the floating-point operations done: the
+/// peak that a benchmark compares with.
+#[doc(hidden)]
+pub fn peak(set: crate::cpu::KernelSet, rounds: usize) -> f64 {
+    struct Peak(usize);
+    impl Kernel for Peak {
+        type Output = (f32, f64);
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> (f32, f64) {
+            // Enough chains to hide the latency of an operation, few enough for sixteen registers.
+            const CHAINS: usize = 10;
+            let mut sums = [s.splat(1.0); CHAINS];
+            let (x, y) = (s.splat(std::hint::black_box(0.999)), s.splat(std::hint::black_box(0.001)));
+            for _ in 0..self.0 {
+                for sum in &mut sums {
+                    *sum = s.fma(*sum, x, y);
+                }
+            }
+            let mut total = 0.0;
+            for sum in sums {
+                total += s.sum(sum);
+            }
+            (total, (2 * CHAINS * S::LANES * self.0) as f64)
+        }
+    }
+    let (sum, flop) = set.run(Peak(rounds));
+    std::hint::black_box(sum);
+    flop
+}

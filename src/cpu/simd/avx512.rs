@@ -1,0 +1,144 @@
+//! Sixteen lanes: AVX-512 F, BW, DQ and VL.
+
+use super::{Kernel, Simd};
+use std::arch::x86_64::*;
+
+/// Made only by [`run`], whose caller vouches for the CPU's features.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+/// Whether this CPU and its operating system have what the set needs.
+pub(crate) fn detected() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("fma")
+}
+
+/// Runs `kernel` with sixteen lanes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(()))
+}
+
+macro_rules! call {
+    ($intrinsic:expr) => {
+        // SAFETY: an `Avx512` exists only inside `run`, on a CPU that has the instruction.
+        unsafe { $intrinsic }
+    };
+}
+
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    (0xffff_u32 >> (16 - count as u32)) as __mmask16
+}
+
+impl Simd for Avx512 {
+    type F = __m512;
+    const LANES: usize = 16;
+    const TILE_ROWS: usize = 14;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        call!(_mm512_set1_ps(x))
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for 16 numbers.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_head(self, from: *const f32, count: usize) -> __m512 {
+        // SAFETY: masked lanes are not read; the caller vouches for the others.
+        unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: __m512) {
+        // SAFETY: the caller vouches for 16 numbers.
+        unsafe { _mm512_storeu_ps(to, x) }
+    }
+    #[inline(always)]
+    unsafe fn store_head(self, to: *mut f32, count: usize, x: __m512) {
+        // SAFETY: masked lanes are not written; the caller vouches for the others.
+        unsafe { _mm512_mask_storeu_ps(to, first(count), x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        call!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        call!(_mm512_abs_ps(a))
+    }
+    #[inline(always)]
+    fn neg(self, a: __m512) -> __m512 {
+        call!(_mm512_xor_ps(a, _mm512_set1_ps(-0.0)))
+    }
+    #[inline(always)]
+    fn with_sign(self, a: __m512, sign: __m512) -> __m512 {
+        call!(_mm512_or_ps(a, _mm512_and_ps(sign, _mm512_set1_ps(-0.0))))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        call!(_mm512_sqrt_ps(a))
+    }
+    #[inline(always)]
+    fn round(self, a: __m512) -> __m512 {
+        call!(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+    #[inline(always)]
+    fn scale(self, a: __m512, n: __m512) -> __m512 {
+        call!(_mm512_scalef_ps(a, n))
+    }
+    #[inline(always)]
+    fn select_less(self, a: __m512, b: __m512, yes: __m512, no: __m512) -> __m512 {
+        call!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes))
+    }
+    #[inline(always)]
+    fn select_nan(self, a: __m512, yes: __m512, no: __m512) -> __m512 {
+        call!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), no, yes))
+    }
+    #[inline(always)]
+    fn head(self, a: __m512, count: usize, fill: __m512) -> __m512 {
+        call!(_mm512_mask_blend_ps(first(count), fill, a))
+    }
+    #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        call!({
+            let a = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            super::avx2::sum(a)
+        })
+    }
+    #[inline(always)]
+    fn largest(self, a: __m512) -> f32 {
+        call!({
+            let a = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            super::avx2::largest(a)
+        })
+    }
+}
