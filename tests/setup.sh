@@ -82,6 +82,7 @@ get_glosses() {
     mv "$work/glosses.txt" "$data/glosses.txt"
 }
 
+command -v cc >/dev/null || apt_get gcc || die "a C compiler is missing, which Rust links with: install gcc or clang"
 make_venv
 python=$data/venv/bin/python
 get_minilm

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# All tests, from nothing: sets up the data, then formatting, lints, tests with all features, documentation, and the
+# same tests as far as they go without default features. GRISTMILL_FULL=1 adds the long tier.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*" >&2; "$@"; }
+
+command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.89 or later" >&2; exit 1; }
+step tests/setup.sh
+if cargo fmt --version >/dev/null 2>&1; then step cargo fmt --check; else echo "SKIPPED: cargo fmt is not installed" >&2; fi
+if cargo clippy --version >/dev/null 2>&1; then
+    step cargo clippy --locked --all-targets --all-features -- -D warnings
+    step cargo clippy --locked --no-default-features -- -D warnings
+else
+    echo "SKIPPED: cargo clippy is not installed" >&2
+fi
+step cargo test --locked --all-features
+step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+step cargo test --locked --no-default-features
+printf '\nall tests passed\n' >&2
