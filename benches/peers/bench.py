@@ -106,7 +106,8 @@ def identify_contenders(options):
 
 def run(contender, given, folder, options, keep):
     """Runs one contender once; with `keep`, its figures count."""
-    out, report = folder / "out", folder / "report.json"
+    out, report = folder / "out.npy", folder / "report.json"  # the ending that NumPy insists on
+    out.unlink(missing_ok=True)
     report.unlink(missing_ok=True)
     places = {"%IN%": given, "%OUT%": out, "%REPORT%": report}
     command = [str(places.get(part, part)) for part in contender.command]
@@ -127,7 +128,7 @@ def run(contender, given, folder, options, keep):
         contender.seconds.append(seconds)
         contender.cpu.append(usage.ru_utime + usage.ru_stime)
         contender.memory.append(usage.ru_maxrss / 1024)
-        own = own_figures(folder, report)
+        own = None if contender.to_stdout else own_figures(folder, report)
         if own:
             contender.own.append(own["seconds"])
             contender.load.append(own["load_seconds"])
@@ -168,7 +169,7 @@ def labels(path):
     for line in path.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         if "result" in entry:  # the magika command's own form
-            entry = {"path": entry["path"], **{"label": entry["result"].get("value", {}).get("output", {}).get("label")}}
+            entry["label"] = entry["result"].get("value", {}).get("output", {}).get("label")
         found[os.path.basename(entry["path"])] = entry.get("label")
     return found
 
@@ -217,7 +218,7 @@ def table(contenders, items, unit, check):
     middle = statistics.median
     for c in contenders:
         if c.missing or not c.seconds:
-            rows.append(f"| {c.name} | not run: {c.missing} | | | | | | |")
+            rows.append(f"| {c.name} | none: {c.missing} | | | | | | |")
             continue
         ratio = f"{middle(theirs / ours for theirs, ours in zip(c.seconds, base)):.2f}" if base else "-"
         own = f"{middle(c.load):.2f} + {middle(c.own):.2f}" if c.own else "-"
@@ -229,9 +230,10 @@ def table(contenders, items, unit, check):
 
 
 def first_lines(path, count, out):
-    lines = path.read_text(encoding="utf-8").split("\n")[:count]
-    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return len([line for line in lines]) if lines[-1] else len(lines) - 1
+    """Writes the first lines of a file to another; how many there were."""
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")[:count]
+    out.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return len(lines)
 
 
 def bench_embed(options, folder):
