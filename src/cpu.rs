@@ -6,6 +6,8 @@
 mod activation;
 mod arena;
 mod cache;
+mod constants;
+pub(crate) mod depthwise;
 pub mod gemm;
 mod kernel;
 mod kernel_set;
@@ -13,10 +15,14 @@ pub mod norm;
 mod session;
 pub mod simd;
 pub mod softmax;
+mod transpose;
 
 pub use activation::Activation;
 pub use cache::l2_bytes;
+pub use constants::Form;
+pub(crate) use kernel::scratch_numbers;
 pub use kernel::{CpuKernel, Io, KernelRequest, Shapes, View, ViewMut};
 pub use kernel_set::KernelSet;
 pub use session::CpuSession;
 pub(crate) use session::evaluate;
+pub(crate) use transpose::transpose;

@@ -5,7 +5,11 @@ use std::{cell::RefCell, sync::Arc};
 use smallvec::SmallVec;
 
 use crate::{
-    cpu::KernelSet,
+    cpu::{
+        KernelSet,
+        constants::{Form, PackedConstants},
+        gemm::Packed,
+    },
     error::{Error, Result},
     graph::{Fact, Graph, Node},
     ops::{Inputs, Operator},
@@ -29,7 +33,7 @@ pub trait CpuKernel: Send + Sync {
     /// When a value in an operand is out of its range (an index).
     fn run(&self, io: &mut Io<'_>) -> Result<()>;
 
-    /// Bytes of constants that the kernel keeps for itself.
+    /// Bytes of constants that the kernel keeps for itself, those of [`KernelRequest::take_packed`] not counted.
     fn packed_bytes(&self) -> usize {
         0
     }
@@ -40,12 +44,13 @@ pub struct KernelRequest<'a> {
     graph: &'a Graph,
     node: &'a Node,
     kernel_set: KernelSet,
+    packed: &'a PackedConstants,
     taken: RefCell<SmallVec<[usize; 4]>>,
 }
 
 impl<'a> KernelRequest<'a> {
-    pub(crate) fn new(graph: &'a Graph, node: &'a Node, kernel_set: KernelSet) -> Self {
-        Self { graph, node, kernel_set, taken: RefCell::default() }
+    pub(crate) fn new(graph: &'a Graph, node: &'a Node, kernel_set: KernelSet, packed: &'a PackedConstants) -> Self {
+        Self { graph, node, kernel_set, packed, taken: RefCell::default() }
     }
 
     /// The operator with its attributes.
@@ -90,6 +95,22 @@ impl<'a> KernelRequest<'a> {
         let tensor = self.constant(index)?;
         self.taken.borrow_mut().push(index);
         Some(tensor)
+    }
+
+    /// A constant operand in the form that `pack` makes of it, `None` where it is not constant. The kernel is not given
+    /// the operand when it runs. Nodes that take the same constant in the same form share one copy, which the session
+    /// counts: it is no part of [`CpuKernel::packed_bytes`].
+    ///
+    /// # Errors
+    /// As `pack`.
+    pub fn take_packed(
+        &self,
+        index: usize,
+        form: Form,
+        pack: impl FnOnce(&Tensor) -> Result<Vec<Packed>>,
+    ) -> Result<Option<Arc<[Packed]>>> {
+        let (Some(id), Some(tensor)) = (self.inputs().id(index), self.take_constant(index)) else { return Ok(None) };
+        self.packed.get(id, form, tensor, pack).map(Some)
     }
 
     /// The kernels to choose from.
@@ -160,6 +181,12 @@ fn check_type<T: Element>(dtype: DType) -> Result<()> {
         return Ok(());
     }
     Err(Error::internal(format!("a kernel for {} was given {dtype}", T::DTYPE)))
+}
+
+/// Scratch as f32, the bytes that make up no whole number left out.
+pub(crate) fn scratch_numbers(scratch: &mut [u8]) -> &mut [f32] {
+    let whole = scratch.len() / size_of::<f32>() * size_of::<f32>();
+    bytemuck::cast_slice_mut(&mut scratch[..whole])
 }
 
 /// Everything that one run of a kernel reads and writes.

@@ -11,6 +11,7 @@ use crate::{
     cpu::{
         CpuKernel, Io, KernelRequest, KernelSet, Shapes, View, ViewMut,
         arena::{Arena, Split},
+        constants::PackedConstants,
     },
     error::{Context, Error, Result},
     graph::{Graph, ValueId},
@@ -73,6 +74,7 @@ impl CpuSession {
         let mut uses = graph.use_counts();
         let mut taken: Vec<SmallVec<[usize; 4]>> = Vec::with_capacity(graph.nodes().len());
         let mut steps = Vec::new();
+        let packed = PackedConstants::default();
         for index in 0..graph.nodes().len() {
             let node = &graph.nodes()[index];
             let make = match node.op.def().cpu {
@@ -85,7 +87,7 @@ impl CpuSession {
                     return Err(Error::unsupported(format!("{} has no kernel on the CPU", node.describe())));
                 }
             };
-            let request = KernelRequest::new(&graph, node, kernel_set);
+            let request = KernelRequest::new(&graph, node, kernel_set, &packed);
             let kernel = make(&request).context(|| node.describe())?;
             let own = request.taken();
             let keep = |(position, id): (usize, &Option<ValueId>)| id.filter(|_| !own.contains(&position));
@@ -108,7 +110,7 @@ impl CpuSession {
         let plan = Plan::new(&graph, |node, operand| taken[node].contains(&operand))?;
         let left: usize =
             graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len()).sum();
-        let weights = left + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();
+        let weights = left + packed.bytes() + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();
         Ok(Self { graph, plan, steps, kernel_set, arenas: Mutex::default(), scratch: AtomicUsize::new(0), weights })
     }
 

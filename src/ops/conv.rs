@@ -1,5 +1,8 @@
 //! `Conv`: convolutions over one to three spatial dimensions, with groups.
 
+mod geometry;
+mod run;
+
 use std::sync::Arc;
 
 use crate::{
@@ -54,7 +57,7 @@ pub(super) static DEF: OpDef = OpDef {
     onnx: Some(decode),
     cases,
     accuracy: Accuracy::Reduction,
-    cpu: CpuState::Folded,
+    cpu: CpuState::Kernel(run::kernel),
     gpu: GpuState::Pending,
 };
 

@@ -3,10 +3,18 @@
 use std::sync::Arc;
 
 use crate::{
-    cpu::Activation,
+    cpu::{
+        Activation, CpuKernel, Form, Io, KernelRequest, KernelSet, Shapes,
+        gemm::{Epilogue, Layout, Matrix, Packed, PackedRef, gemm, pack_into, pack_len},
+        norm::LayerNorm,
+        scratch_numbers, transpose,
+    },
     error::{Error, Result},
     graph::Fact,
-    ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator, matmul::with_specials},
+    ops::{
+        Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator,
+        matmul::{dense_rows, pack_all, whole, with_specials},
+    },
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -28,7 +36,7 @@ pub(super) static LINEAR: OpDef = OpDef {
     onnx: None,
     cases: linear_cases,
     accuracy: Accuracy::Reduction,
-    cpu: CpuState::Folded,
+    cpu: CpuState::Kernel(linear_kernel),
     gpu: GpuState::Pending,
 };
 
@@ -84,6 +92,67 @@ impl Operator for Linear {
     }
 }
 
+struct LinearKernel {
+    op: Linear,
+    set: KernelSet,
+    weights: Option<Arc<[Packed]>>,
+}
+
+fn linear_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let set = request.kernel_set();
+    let weights = request.take_packed(1, Form { name: "product", parameter: 0 }, |tensor| match *tensor.shape() {
+        [k, n] => pack_all(set, tensor.as_slice()?, k, n),
+        _ => Err(Error::internal("weights that are no matrix were not refused")),
+    })?;
+    Ok(Box::new(LinearKernel { op: request.op::<Linear>()?.clone(), set, weights }))
+}
+
+impl CpuKernel for LinearKernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
+        match shapes.inputs[1] {
+            Some(&[k, n]) => pack_len(self.set, k, n).map_or(usize::MAX, |len| len.saturating_mul(4)),
+            _ => 0,
+        }
+    }
+
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let x = io.input(0)?;
+        let optional = |index: usize| io.inputs.get(index).copied().flatten();
+        let numbers = |index: usize| optional(index).map(|view| view.slice::<f32>()).transpose();
+        let residual = optional(3);
+        let layer_norm = match (self.op.layer_norm, numbers(4)?) {
+            (Some(epsilon), Some(scale)) => Some(LayerNorm { scale, bias: numbers(5)?, epsilon }),
+            _ => None,
+        };
+        let epilogue =
+            Epilogue { bias: numbers(2)?, activation: self.op.activation, residual: numbers(3)?, layer_norm };
+        let weights = optional(1);
+        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
+        if let Some(residual) = residual
+            && residual.shape != output.shape
+        {
+            let (own, due) = (residual.shape, output.shape);
+            return Err(Error::invalid_input(format!("a residual of shape {own:?} for a result of {due:?}")));
+        }
+        let c: &mut [f32] = output.slice()?;
+        let scratch = scratch_numbers(io.scratch);
+        let right: PackedRef<'_> = match (&self.weights, weights) {
+            (Some(packed), _) => (&packed[0]).into(),
+            (None, Some(w)) => match *w.shape {
+                [k, n] => pack_into(self.set, &Matrix::new(w.slice()?, k, n, Layout::RowMajor), scratch)?,
+                _ => return Err(Error::internal("weights that are no matrix were not refused")),
+            },
+            (None, None) => return Err(Error::internal("weights are missing")),
+        };
+        let rows: usize = x.shape[..x.shape.len() - 1].iter().product();
+        let k = x.shape[x.shape.len() - 1];
+        if k != right.k() {
+            return Err(Error::invalid_input(format!("rows of {k} numbers times a matrix of {} rows", right.k())));
+        }
+        gemm(self.set, &dense_rows(x.slice()?, rows, &whole(k)), right, &epilogue, c, right.n())
+    }
+}
+
 /// ONNX's product of two matrices: `alpha a b + beta c`, `c` broadcast to `[M, N]`, or absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
@@ -102,7 +171,7 @@ pub(super) static GEMM: OpDef = OpDef {
     onnx: Some(decode),
     cases: gemm_cases,
     accuracy: Accuracy::Reduction,
-    cpu: CpuState::Folded,
+    cpu: CpuState::Kernel(gemm_kernel),
     gpu: GpuState::Pending,
 };
 
@@ -160,6 +229,116 @@ impl Operator for Gemm {
             _ => None,
         }
     }
+}
+
+struct GemmKernel {
+    op: Gemm,
+    set: KernelSet,
+    /// `alpha b`, if `b` is constant.
+    packed: Option<Arc<[Packed]>>,
+}
+
+fn gemm_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let (op, set) = (request.op::<Gemm>()?.clone(), request.kernel_set());
+    let parameter = u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
+    let packed = request.take_packed(1, Form { name: "scaled product", parameter }, |tensor| {
+        let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.alpha * value).collect();
+        let (k, n, layout) = op.right(tensor.shape())?;
+        Ok(vec![Packed::new(set, &scaled, k, n, layout)?])
+    })?;
+    Ok(Box::new(GemmKernel { op, set, packed }))
+}
+
+impl Gemm {
+    /// K, N and the order of `b`.
+    fn right(&self, shape: &[usize]) -> Result<(usize, usize, Layout)> {
+        match *shape {
+            [n, k] if self.trans_b => Ok((k, n, Layout::Transposed)),
+            [k, n] => Ok((k, n, Layout::RowMajor)),
+            _ => Err(Error::internal("an operand that is no matrix was not refused")),
+        }
+    }
+}
+
+impl CpuKernel for GemmKernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
+        let left = shapes.inputs[0].filter(|_| self.op.trans_a);
+        let turned = left.map_or(0, |shape| shape.iter().product::<usize>().next_multiple_of(16));
+        let right = match shapes.inputs[1] {
+            Some(&[a, b]) if self.op.trans_b => pack_len(self.set, b, a),
+            Some(&[a, b]) => pack_len(self.set, a, b),
+            _ => Ok(0),
+        };
+        right.map_or(usize::MAX, |right| turned.saturating_add(right).saturating_mul(4))
+    }
+
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let Gemm { alpha, beta, trans_a, .. } = self.op;
+        let a = io.input(0)?;
+        let b = io.inputs.get(1).copied().flatten();
+        let c = io.inputs.get(2).copied().flatten();
+        let scratch = scratch_numbers(io.scratch);
+        let mut left: &[f32] = a.slice()?;
+        let &[rows, columns] = a.shape else { return Err(Error::internal("an operand that is no matrix")) };
+        let (m, k) = if trans_a { (columns, rows) } else { (rows, columns) };
+        let (turned, scratch) = scratch.split_at_mut(if trans_a { (m * k).next_multiple_of(16) } else { 0 });
+        if trans_a {
+            transpose(left, columns, rows, columns, turned, k);
+            left = &turned[..m * k];
+        }
+        let right: PackedRef<'_> = match (&self.packed, b) {
+            (Some(packed), _) => (&packed[0]).into(),
+            (None, Some(b)) => {
+                let (k, n, layout) = self.op.right(b.shape)?;
+                pack_into(self.set, &Matrix::new(b.slice()?, k, n, layout), scratch)?
+            }
+            (None, None) => return Err(Error::internal("the right operand is missing")),
+        };
+        if k != right.k() {
+            return Err(Error::invalid_input(format!("rows of {k} numbers times a matrix of {} rows", right.k())));
+        }
+        let n = right.n();
+        let alpha = if self.packed.is_some() { 1.0 } else { alpha };
+        // A row that is added as it is rides along with the product.
+        let is_row = |shape: &[usize]| matches!(shape, &[own] | &[1, own] if own == n);
+        let bias = c.filter(|c| is_row(c.shape) && alpha == 1.0 && beta == 1.0);
+        let epilogue = Epilogue { bias: bias.map(|bias| bias.slice()).transpose()?, ..Epilogue::default() };
+        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
+        let output: &mut [f32] = output.slice()?;
+        gemm(self.set, &dense_rows(left, m, &whole(k)), right, &epilogue, output, n)?;
+        match c {
+            Some(c) if bias.is_none() => add_scaled(output, n, alpha, beta, c.slice()?, c.shape),
+            _ if alpha != 1.0 => {
+                output.iter_mut().for_each(|value| *value *= alpha);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `output = alpha output + beta c`, with `c` broadcast to rows of `n` numbers.
+fn add_scaled(output: &mut [f32], n: usize, alpha: f32, beta: f32, c: &[f32], shape: &[usize]) -> Result<()> {
+    if n == 0 || output.is_empty() {
+        return Ok(());
+    }
+    let rows = output.len() / n;
+    let (height, width) = match *shape {
+        [] => (1, 1),
+        [width] => (1, width),
+        [height, width] => (height, width),
+        _ => return Err(Error::internal("a summand that is no matrix was not refused")),
+    };
+    if (height != 1 && height != rows) || (width != 1 && width != n) {
+        return Err(Error::invalid_input(format!("{shape:?} is not broadcast to {rows} rows of {n} numbers")));
+    }
+    for (row, output) in output.chunks_exact_mut(n).enumerate() {
+        let own = &c[if height == 1 { 0 } else { row * width }..][..width];
+        for (column, value) in output.iter_mut().enumerate() {
+            *value = alpha * *value + beta * own[if width == 1 { 0 } else { column }];
+        }
+    }
+    Ok(())
 }
 
 /// Refuses operands of other numbers than f32.

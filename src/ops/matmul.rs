@@ -3,6 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
+    cpu::{
+        CpuKernel, Form, Io, KernelRequest, KernelSet, Shapes,
+        gemm::{Epilogue, Layout, Matrix, Packed, PackedRef, Rows, Segment, gemm, pack_into, pack_len},
+        scratch_numbers,
+    },
     error::{Error, Result},
     graph::Fact,
     ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator, case::filled},
@@ -19,7 +24,7 @@ pub(super) static DEF: OpDef = OpDef {
     onnx: Some(decode),
     cases,
     accuracy: Accuracy::Reduction,
-    cpu: CpuState::Folded,
+    cpu: CpuState::Kernel(kernel),
     gpu: GpuState::Pending,
 };
 
@@ -97,6 +102,148 @@ impl Operator for MatMul {
                 apart.then(|| vec![Some(rank + removed - 1 - from_end)])
             }
         }
+    }
+}
+
+/// The rows of an M x K matrix that lies in one piece.
+pub(super) fn dense_rows<'a>(data: &'a [f32], rows: usize, segment: &'a [Segment; 1]) -> Rows<'a> {
+    Rows { data, rows, stride: segment[0].len, segments: segment }
+}
+
+/// A whole row of `k` numbers.
+pub(super) fn whole(k: usize) -> [Segment; 1] {
+    [Segment { offset: 0, len: k }]
+}
+
+/// The sizes of a product.
+struct Sizes<'a> {
+    m: usize,
+    k: usize,
+    n: usize,
+    /// Leading dimensions.
+    a: &'a [usize],
+    b: &'a [usize],
+}
+
+impl<'a> Sizes<'a> {
+    fn of(a: &'a [usize], b: &'a [usize]) -> Result<Self> {
+        let misfit = || Error::invalid_input(format!("{a:?} times {b:?}: the shapes do not fit"));
+        let (leading_a, m, k) = match a {
+            [leading @ .., m, k] => (leading, *m, *k),
+            [k] => (&a[..0], 1, *k),
+            [] => return Err(misfit()),
+        };
+        let (leading_b, b_k, n) = match b {
+            [leading @ .., k, n] => (leading, *k, *n),
+            [k] => (&b[..0], *k, 1),
+            [] => return Err(misfit()),
+        };
+        if k != b_k {
+            return Err(misfit());
+        }
+        Ok(Self { m, k, n, a: leading_a, b: leading_b })
+    }
+}
+
+/// Which matrix of an operand with the leading dimensions `own` the product number `flat` of those of `whole` takes.
+fn broadcast_index(mut flat: usize, whole: &[usize], own: &[usize]) -> usize {
+    let (mut index, mut step) = (0, 1);
+    for (axis, &dim) in whole.iter().enumerate().rev() {
+        if let Some(own) = (axis + own.len()).checked_sub(whole.len()).map(|axis| own[axis]) {
+            index += if own == 1 { 0 } else { flat % dim * step };
+            step *= own;
+        }
+        flat /= dim;
+    }
+    index
+}
+
+struct Kernel {
+    set: KernelSet,
+    /// The matrices of a constant right operand, and its shape.
+    constant: Option<(Arc<[Packed]>, Vec<usize>)>,
+}
+
+fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let set = request.kernel_set();
+    let shape = request.constant(1).map(|tensor| tensor.shape().to_vec());
+    let packed = request.take_packed(1, Form { name: "product", parameter: 0 }, |tensor| {
+        let (k, n) = match *tensor.shape() {
+            [.., k, n] => (k, n),
+            [k] => (k, 1),
+            [] => return Err(Error::internal("a product with a scalar was not refused")),
+        };
+        pack_all(set, tensor.as_slice()?, k, n)
+    })?;
+    Ok(Box::new(Kernel { set, constant: packed.zip(shape) }))
+}
+
+/// Packs `K x N` matrices that lie one behind another.
+pub(super) fn pack_all(set: KernelSet, data: &[f32], k: usize, n: usize) -> Result<Vec<Packed>> {
+    if k * n == 0 {
+        // As many as are asked for are alike; one stands for all.
+        return Ok(vec![Packed::new(set, &[], k, n, Layout::RowMajor)?]);
+    }
+    data.chunks_exact(k * n).map(|data| Packed::new(set, data, k, n, Layout::RowMajor)).collect()
+}
+
+impl CpuKernel for Kernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
+        match shapes.inputs[1] {
+            Some(&[.., k, n]) => pack_len(self.set, k, n).map_or(usize::MAX, |len| len.saturating_mul(4)),
+            Some(&[k]) => pack_len(self.set, k, 1).map_or(usize::MAX, |len| len.saturating_mul(4)),
+            _ => 0,
+        }
+    }
+
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let set = self.set;
+        let a = io.input(0)?;
+        let (packed, b_shape, b) = match &self.constant {
+            Some((packed, shape)) => (Some(packed), shape.as_slice(), &[][..]),
+            None => {
+                let b = io.input(1)?;
+                (None, b.shape, b.slice::<f32>()?)
+            }
+        };
+        let sizes = Sizes::of(a.shape, b_shape)?;
+        let Sizes { m, k, n, .. } = sizes;
+        let a_shape = a.shape;
+        let a: &[f32] = a.slice()?;
+        let scratch = scratch_numbers(io.scratch);
+        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
+        let trailing = usize::from(a_shape.len() > 1) + usize::from(b_shape.len() > 1);
+        let whole_shape = &output.shape[..output.shape.len() - trailing];
+        for own in [sizes.a, sizes.b] {
+            let fits = |(own, whole): (&usize, &usize)| own == whole || *own == 1;
+            if !own.iter().rev().zip(whole_shape.iter().rev()).all(fits) {
+                return Err(Error::invalid_input(format!("{a_shape:?} times {b_shape:?}: the shapes do not fit")));
+            }
+        }
+        let c: &mut [f32] = output.slice()?;
+        let segment = whole(k);
+        let epilogue = Epilogue::default();
+        // One matrix on the right: all rows of the left at once.
+        let single = sizes.b.iter().all(|&dim| dim == 1);
+        let (batches, m) =
+            if single { (1, m * sizes.a.iter().product::<usize>()) } else { (whole_shape.iter().product(), m) };
+        let mut batch = 0;
+        while batch < batches && m * n > 0 {
+            let of = |batch: usize, own: &[usize]| if single { 0 } else { broadcast_index(batch, whole_shape, own) };
+            let index = of(batch, sizes.b);
+            let right: PackedRef<'_> = match packed {
+                Some(packed) => (&packed[index.min(packed.len() - 1)]).into(),
+                None => {
+                    pack_into(set, &Matrix::new(&b[index * k * n..][..k * n], k, n, Layout::RowMajor), &mut *scratch)?
+                }
+            };
+            while batch < batches && of(batch, sizes.b) == index {
+                let rows = &a[of(batch, sizes.a) * m * k..][..m * k];
+                gemm(set, &dense_rows(rows, m, &segment), right, &epilogue, &mut c[batch * m * n..][..m * n], n)?;
+                batch += 1;
+            }
+        }
+        Ok(())
     }
 }
 

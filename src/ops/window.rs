@@ -38,18 +38,18 @@ impl Window<'_> {
         (self.kernel[axis].saturating_sub(1)).saturating_mul(self.dilations[axis]).saturating_add(1)
     }
 
-    /// Refuses windows that cannot be: lists of other lengths than `rank`, a zero.
+    /// Refuses windows that cannot be: lists of other lengths than `rank`, a zero, a number past 2^31.
     ///
     /// # Errors
     /// When there is one.
     pub fn check(&self, rank: usize) -> Result<()> {
-        let padded = match self.pads {
-            Pads::Explicit(pads) => pads.len(),
-            Pads::SameUpper | Pads::SameLower => rank,
+        const MOST: usize = 1 << 31;
+        let pads = match self.pads {
+            Pads::Explicit(pads) => pads.len() == rank && pads.iter().all(|pad| pad.0.max(pad.1) <= MOST),
+            Pads::SameUpper | Pads::SameLower => true,
         };
-        let lengths = [self.kernel.len(), self.strides.len(), self.dilations.len(), padded];
-        let zero = [self.kernel, self.strides, self.dilations].iter().any(|list| list.contains(&0));
-        if lengths.iter().any(|&length| length != rank) || zero {
+        let fits = |list: &[usize]| list.len() == rank && list.iter().all(|size| (1..=MOST).contains(size));
+        if !pads || ![self.kernel, self.strides, self.dilations].into_iter().all(fits) {
             return Err(Error::invalid_model(format!(
                 "a window of {:?} taps, strides {:?}, dilations {:?} and pads {:?} over {rank} spatial dimensions",
                 self.kernel, self.strides, self.dilations, self.pads

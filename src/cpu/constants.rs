@@ -1,0 +1,43 @@
+//! Constants in the form that kernels read them in, each once however many nodes use it.
+
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
+
+use crate::{cpu::gemm::Packed, error::Result, graph::ValueId, tensor::Tensor};
+
+/// What was done to a constant: two nodes that name the same form of the same constant share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// What the packing is called.
+    pub name: &'static str,
+    /// Whatever else it depends on.
+    pub parameter: u64,
+}
+
+type ByForm = HashMap<(ValueId, Form), Arc<[Packed]>>;
+
+/// The packed constants of one session while it is loaded.
+#[derive(Default)]
+pub(crate) struct PackedConstants(RefCell<ByForm>);
+
+impl PackedConstants {
+    /// The constant `id` in `form`, made by `pack` unless it is here already.
+    pub(crate) fn get(
+        &self,
+        id: ValueId,
+        form: Form,
+        tensor: &Tensor,
+        pack: impl FnOnce(&Tensor) -> Result<Vec<Packed>>,
+    ) -> Result<Arc<[Packed]>> {
+        if let Some(packed) = self.0.borrow().get(&(id, form)) {
+            return Ok(packed.clone());
+        }
+        let packed: Arc<[Packed]> = pack(tensor)?.into();
+        self.0.borrow_mut().insert((id, form), packed.clone());
+        Ok(packed)
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.borrow().values().flat_map(|packed| packed.iter()).map(Packed::bytes).sum()
+    }
+}

@@ -1,0 +1,229 @@
+//! The sizes of one run of a convolution, always over three spatial dimensions.
+
+use super::{Conv, Layout};
+use crate::error::{Error, Result};
+
+/// Depth, height and width; those that a convolution lacks are 1.
+pub(super) type Space = [usize; 3];
+
+/// Numbers that a block's input, columns and output may take: they stay in the second-level cache.
+const BLOCK_NUMBERS: usize = 96 << 10;
+/// Lines of fewer positions are gathered where the weights are large, so that the weights are read for many at once.
+const SHORT_LINE: usize = 32;
+/// Weights of fewer numbers are in the first-level cache anyway.
+const LARGE_WEIGHTS: usize = 8 << 10;
+
+/// The sizes of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Geometry {
+    pub items: usize,
+    /// Channels of the input and of the result.
+    pub channels: usize,
+    pub filters: usize,
+    pub groups: usize,
+    pub size: Space,
+    pub out: Space,
+    pub kernel: Space,
+    pub strides: Space,
+    pub dilations: Space,
+    /// Zeros before the input.
+    pub pads: Space,
+    pub layout: Layout,
+    /// Whether windows are read from the input as it lies.
+    pub direct: bool,
+}
+
+/// A box of results: one depth, some lines, some positions of each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Block {
+    pub depth: usize,
+    pub line: usize,
+    pub lines: usize,
+    pub column: usize,
+    pub columns: usize,
+}
+
+impl Block {
+    pub fn positions(&self) -> usize {
+        self.lines * self.columns
+    }
+}
+
+impl Geometry {
+    /// The sizes for an input of shape `x` and weights of shape `w`.
+    ///
+    /// # Errors
+    /// When the channels do not fit.
+    pub fn new(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
+        let rank = conv.kernel.len();
+        let (channel_axis, spatial) = conv.axes();
+        let window = conv.window();
+        if x.len() != rank + 2 || w.len() != rank + 2 || w[1].checked_mul(conv.groups) != Some(x[channel_axis]) {
+            return Err(Error::invalid_input(format!("an input of shape {x:?} for weights of shape {w:?}")));
+        }
+        let mut geometry = Self {
+            items: x[0],
+            channels: x[channel_axis],
+            filters: w[0],
+            groups: conv.groups,
+            size: [1; 3],
+            out: [1; 3],
+            kernel: [1; 3],
+            strides: [1; 3],
+            dilations: [1; 3],
+            pads: [0; 3],
+            layout: conv.layout,
+            direct: conv.layout == Layout::ChannelsLast,
+        };
+        let too_large = || Error::limit(format!("an input of shape {x:?} with the pads {:?}", conv.pads));
+        for axis in 0..rank {
+            let (own, size) = (axis + 3 - rank, x[spatial + axis]);
+            let (before, behind) = window.pads_at(axis, size);
+            let (stride, extent) = (conv.strides[axis], window.extent(axis));
+            let padded = size.checked_add(before).and_then(|sum| sum.checked_add(behind)).ok_or_else(too_large)?;
+            let out = padded.checked_sub(extent).map_or(0, |room| room / stride + 1);
+            // No window reaches past the last number.
+            let inside = before == 0 && (out == 0 || (out - 1) * stride + extent <= size);
+            geometry.direct &= inside;
+            geometry.size[own] = size;
+            geometry.out[own] = out;
+            geometry.kernel[own] = conv.kernel[axis];
+            geometry.strides[own] = stride;
+            // A single tap has no next one.
+            geometry.dilations[own] = if conv.kernel[axis] == 1 { 1 } else { conv.dilations[axis] };
+            geometry.pads[own] = before;
+        }
+        if geometry.kernel == [1; 3] && geometry.strides == [1; 3] && geometry.out == geometry.size {
+            geometry.flatten(conv.global_max);
+        }
+        Ok(geometry)
+    }
+
+    /// A window of one tap sees no neighbours: all positions are one line, and those of all items too where they lie
+    /// one behind another and none is compared with others.
+    fn flatten(&mut self, global_max: bool) {
+        let mut positions = self.size.iter().product();
+        if self.layout == Layout::ChannelsLast && !global_max {
+            positions *= self.items;
+            self.items = 1;
+        }
+        self.size = [1, 1, positions];
+        self.out = self.size;
+    }
+
+    /// Input channels of a group.
+    pub fn group_channels(&self) -> usize {
+        self.channels / self.groups
+    }
+
+    /// Filters of a group.
+    pub fn group_filters(&self) -> usize {
+        self.filters / self.groups
+    }
+
+    /// Numbers of one window of one group.
+    pub fn k(&self) -> usize {
+        self.kernel.iter().product::<usize>() * self.group_channels()
+    }
+
+    /// Positions of an item's input, and of its result.
+    pub fn positions(&self) -> usize {
+        self.size.iter().product()
+    }
+
+    pub fn out_positions(&self) -> usize {
+        self.out.iter().product()
+    }
+
+    /// From the first line of input that some lines of results need to behind the last.
+    pub fn reach(&self, axis: usize, count: usize) -> usize {
+        count.saturating_sub(1) * self.strides[axis] + (self.kernel[axis] - 1) * self.dilations[axis] + 1
+    }
+
+    /// How many lines and positions of each a block has at most.
+    pub fn block(&self) -> (usize, usize) {
+        let [_, height, width] = self.out;
+        let step = self.strides[1].saturating_mul(self.strides[2]);
+        let input = if self.direct { 0 } else { self.kernel[0].saturating_mul(self.channels).saturating_mul(step) };
+        let output = if self.layout == Layout::ChannelsFirst { self.filters } else { 0 };
+        let columns = if self.gathers() { self.k() } else { 0 };
+        let most = (BLOCK_NUMBERS / input.saturating_add(output + columns).max(1)).max(64);
+        if self.direct && columns == 0 {
+            return (height, width);
+        }
+        if width >= most { (1, most) } else { ((most / width.max(1)).min(height).max(1), width) }
+    }
+
+    /// Whether a block's windows are copied one behind another, so that the product has more rows than a line.
+    pub fn gathers(&self) -> bool {
+        self.groups == 1
+            && self.out[1] > 1
+            && self.out[2] < SHORT_LINE
+            && self.k().saturating_mul(self.filters) >= LARGE_WEIGHTS
+    }
+
+    /// All blocks of an item.
+    pub fn blocks(&self) -> impl Iterator<Item = Block> + use<> {
+        let (lines, columns) = self.block();
+        let [depths, height, width] = self.out;
+        let (lines, columns) = (lines.max(1), columns.max(1));
+        (0..depths).flat_map(move |depth| {
+            (0..height).step_by(lines).flat_map(move |line| {
+                (0..width).step_by(columns).map(move |column| Block {
+                    depth,
+                    line,
+                    lines: lines.min(height - line),
+                    column,
+                    columns: columns.min(width - column),
+                })
+            })
+        })
+    }
+
+    /// Numbers of scratch for a block's input, its windows one behind another, and its results.
+    pub fn scratch(&self, keeps_results: bool) -> Option<[usize; 3]> {
+        if self.out_positions() == 0 {
+            return Some([0; 3]);
+        }
+        let (lines, columns) = self.block();
+        let positions = lines.checked_mul(columns)?;
+        let input = if self.direct {
+            0
+        } else {
+            let rows = self.kernel[0].checked_mul(self.reach(1, lines))?;
+            rows.checked_mul(self.reach(2, columns))?.checked_mul(self.channels)?
+        };
+        let gathered = if self.gathers() { positions.checked_mul(self.k())? } else { 0 };
+        let results = if keeps_results { positions.checked_mul(self.filters)? } else { 0 };
+        let line = |count: usize| count.checked_next_multiple_of(16);
+        Some([line(input)?, line(gathered)?, line(results)?])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_every_result_once() {
+        let conv = |kernel: &[usize]| Conv::new(kernel.to_vec());
+        for (conv, x, w) in [
+            (conv(&[5]), vec![1, 64, 9000], vec![8, 64, 5]),
+            (conv(&[3, 3]), vec![1, 64, 40, 30], vec![80, 64, 3, 3]),
+            (conv(&[2, 3, 3]), vec![1, 700, 4, 30, 50], vec![8, 700, 2, 3, 3]),
+        ] {
+            let geometry = Geometry::new(&conv, &x, &w).unwrap();
+            let mut seen = vec![0; geometry.out_positions()];
+            let blocks: Vec<_> = geometry.blocks().collect();
+            assert!(blocks.len() > 1);
+            for block in blocks {
+                for line in block.line..block.line + block.lines {
+                    for column in block.column..block.column + block.columns {
+                        seen[(block.depth * geometry.out[1] + line) * geometry.out[2] + column] += 1;
+                    }
+                }
+            }
+            assert!(seen.iter().all(|&count| count == 1));
+        }
+    }
+}
