@@ -6,6 +6,7 @@
 mod activation;
 mod arena;
 mod cache;
+mod cast;
 mod constants;
 pub(crate) mod depthwise;
 pub mod gemm;
@@ -21,6 +22,8 @@ pub use activation::Activation;
 pub use cache::l2_bytes;
 pub use constants::Form;
 pub(crate) use kernel::scratch_numbers;
+pub(crate) mod strided;
+pub(crate) use cast::cast;
 pub use kernel::{CpuKernel, Io, KernelRequest, Shapes, View, ViewMut};
 pub use kernel_set::KernelSet;
 pub use session::CpuSession;

@@ -35,7 +35,8 @@ pub struct Fact {
     pub dtype: DType,
     /// The dimensions.
     pub shape: Shape,
-    /// The elements themselves, row-major, where the value is a small integer tensor that only depends on shapes.
+    /// The elements themselves, row-major, where the value is a small tensor of integers or booleans (0 or 1) that only
+    /// depends on shapes.
     pub elements: Option<Vec<Dim>>,
 }
 
@@ -52,8 +53,8 @@ impl Fact {
         self
     }
 
-    fn of(tensor: &Tensor) -> Self {
-        let elements = (tensor.dtype().is_integer() && tensor.len() <= MAX_TRACKED)
+    pub(crate) fn of(tensor: &Tensor) -> Self {
+        let elements = (!tensor.dtype().is_float() && tensor.len() <= MAX_TRACKED)
             .then(|| tensor.to_i64().ok())
             .flatten()
             .map(|integers| integers.into_iter().map(Dim::number).collect());

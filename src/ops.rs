@@ -5,15 +5,31 @@
 
 pub mod attention;
 mod case;
+pub mod cast;
+pub mod concat;
+pub mod constant;
+pub mod constant_of_shape;
 pub mod conv;
+pub mod expand;
+pub mod gather;
+pub mod identity;
+mod index;
 pub mod linear;
 pub mod matmul;
 mod offsets;
 mod onnx_node;
+pub mod pad;
 pub mod pool;
+pub mod range;
 pub mod reshape;
 pub mod segment_pool;
+pub mod select;
+pub mod shape_of;
+pub mod slice;
+pub mod split;
 mod squeeze;
+pub mod tile;
+mod tracked;
 pub mod transpose;
 pub mod window;
 
@@ -185,25 +201,42 @@ impl<'a> Inputs<'a> {
 /// The list of all operators; a further one is one line here.
 pub fn all() -> &'static [&'static OpDef] {
     static ALL: &[&OpDef] = &[
-        &attention::ATTENTION,
         &pool::AVERAGE_POOL,
+        &attention::ATTENTION,
+        &cast::DEF,
+        &concat::DEF,
+        &constant::DEF,
+        &constant_of_shape::DEF,
         &conv::DEF,
-        &linear::GEMM,
+        &expand::DEF,
         &pool::GLOBAL_AVERAGE_POOL,
         &pool::GLOBAL_MAX_POOL,
+        &gather::DEF,
+        &linear::GEMM,
+        &identity::DEF,
         &linear::LINEAR,
-        &matmul::DEF,
         &pool::MAX_POOL,
+        &matmul::DEF,
         &attention::PACKED,
+        &pad::DEF,
+        &range::DEF,
         &reshape::DEF,
         &segment_pool::DEF,
+        &shape_of::DEF,
+        &shape_of::SIZE,
+        &slice::DEF,
+        &split::DEF,
+        &tile::DEF,
         &transpose::DEF,
+        &select::DEF,
     ];
     ALL
 }
 
 /// ONNX operators that are read as another one of the list, and those that are refused with a reason of their own.
 static READ_AS: &[(&str, Decoder)] = &[
+    ("CastLike", cast::decode_like),
+    ("Dropout", identity::decode_dropout),
     ("Flatten", squeeze::decode_flatten),
     ("Squeeze", squeeze::decode_squeeze),
     ("Unsqueeze", squeeze::decode_unsqueeze),

@@ -32,6 +32,26 @@ pub enum DType {
 }
 
 impl DType {
+    /// The type that ONNX numbers so (`TensorProto.DataType`), if tensors here have it.
+    pub const fn from_onnx(code: i64) -> Option<Self> {
+        Some(match code {
+            1 => Self::F32,
+            2 => Self::U8,
+            3 => Self::I8,
+            4 => Self::U16,
+            5 => Self::I16,
+            6 => Self::I32,
+            7 => Self::I64,
+            9 => Self::Bool,
+            10 => Self::F16,
+            11 => Self::F64,
+            12 => Self::U32,
+            13 => Self::U64,
+            16 => Self::BF16,
+            _ => return None,
+        })
+    }
+
     /// Bytes of one element.
     pub const fn size(self) -> usize {
         match self {

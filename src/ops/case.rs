@@ -65,6 +65,12 @@ impl Case {
         self.constant_tensor(tensor)
     }
 
+    /// Adds an i64 operand known only at run time.
+    #[must_use]
+    pub fn integers(self, shape: &[usize], values: &[i64]) -> Self {
+        self.tensor(Tensor::new(shape, values).expect("a case's numbers fill its shape"))
+    }
+
     /// Adds a given run-time operand.
     #[must_use]
     pub fn tensor(mut self, tensor: Tensor) -> Self {

@@ -7,7 +7,7 @@ use crate::{
     graph::{Graph, ValueId},
     ops::Inputs,
     shape::Dim,
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 /// The value of an attribute.
@@ -162,6 +162,21 @@ impl<'a> OnnxNode<'a> {
             Some(Attribute::Tensor(value)) => Ok(Some(value)),
             Some(other) => Err(wrong(name, "a tensor", &other)),
         }
+    }
+
+    /// An attribute that names a type of elements.
+    ///
+    /// # Errors
+    /// When it is of another type, or names one that tensors here do not have.
+    pub fn dtype(&mut self, name: &str) -> Result<Option<DType>> {
+        let Some(code) = self.int(name)? else { return Ok(None) };
+        let dtype = DType::from_onnx(code);
+        dtype.map(Some).ok_or_else(|| Error::unsupported(format!("attribute `{name}`: elements of ONNX type {code}")))
+    }
+
+    /// Takes operand `index` and all behind it away, unread.
+    pub fn drop_inputs(&mut self, index: usize) {
+        self.inputs.truncate(index);
     }
 
     /// Takes operand `index` and all behind it away, giving the elements of operand `index`, which must be known before

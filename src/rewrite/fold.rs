@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::{
     cpu,
     error::{Context, Error, Result},
-    graph::{Graph, Node, ValueId},
-    ops::CpuState,
+    graph::{Fact, Graph, Node, ValueId},
+    ops::{CpuState, constant::Constant},
+    shape::Dim,
     tensor::{DType, Tensor},
 };
 
@@ -34,13 +35,11 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
 /// The node's results, if they can be known now.
 fn known(graph: &Graph, node: &Node) -> Result<Option<Vec<Arc<Tensor>>>> {
     // Integers that only depend on fixed shapes need no operand.
-    if let [output] = node.outputs.as_slice() {
-        let fact = graph.fact(*output);
-        let fixed =
-            fact.elements.as_ref().and_then(|all| all.iter().map(|dim| dim.as_fixed()).collect::<Option<Vec<_>>>());
-        if let (Some(integers), Some(shape), DType::I64) = (fixed, fact.shape.as_fixed(), fact.dtype) {
-            return Ok(Some(vec![Arc::new(Tensor::new(shape, &integers)?)]));
-        }
+    if let Some(tensors) = node.outputs.iter().map(|&id| tracked(graph.fact(id))).collect() {
+        return Ok(Some(tensors));
+    }
+    if let Some(Constant { value }) = node.op() {
+        return Ok(Some(vec![value.clone()]));
     }
     let mut operands = 0usize;
     for id in node.inputs.iter().flatten() {
@@ -79,4 +78,20 @@ fn known(graph: &Graph, node: &Node) -> Result<Option<Vec<Arc<Tensor>>>> {
         alone.output(format!("folded {position}"), id);
     }
     cpu::evaluate(&alone).map(Some).context(|| format!("folding {}", node.describe()))
+}
+
+/// The tensor that a value is known to be, if its elements are tracked, fixed, and fit their type.
+fn tracked(fact: &Fact) -> Option<Arc<Tensor>> {
+    let integers = fact.elements.as_ref()?.iter().map(Dim::as_fixed).collect::<Option<Vec<_>>>()?;
+    let shape = fact.shape.as_fixed()?;
+    let tensor = match fact.dtype {
+        DType::I64 => Tensor::new(shape, &integers),
+        DType::I32 => {
+            let narrow = integers.iter().map(|&integer| i32::try_from(integer).ok()).collect::<Option<Vec<_>>>()?;
+            Tensor::new(shape, &narrow)
+        }
+        DType::Bool => Tensor::from_bools(shape, &integers.iter().map(|&integer| integer != 0).collect::<Vec<_>>()),
+        _ => return None,
+    };
+    tensor.ok().map(Arc::new)
 }

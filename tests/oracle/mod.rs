@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+mod cast;
 mod moves;
 mod products;
+mod shapes;
 
 use gristmill::{Tensor, ops::Operator};
 
@@ -15,17 +17,31 @@ pub fn find(name: &str) -> Option<Oracle> {
     let all: &[(&str, Oracle)] = &[
         ("Attention", products::attention),
         ("AveragePool", products::pool),
+        ("Cast", cast::cast),
+        ("Concat", moves::concat),
+        ("ConstantOfShape", shapes::constant_of_shape),
         ("Conv", products::conv),
+        ("Expand", moves::expand),
+        ("Gather", moves::gather),
         ("Gemm", products::gemm),
         ("GlobalAveragePool", products::global_pool),
         ("GlobalMaxPool", products::global_pool),
+        ("Identity", moves::identity),
         ("Linear", products::linear),
         ("MatMul", products::matmul),
         ("MaxPool", products::pool),
         ("PackedAttention", products::packed_attention),
+        ("Pad", moves::pad),
+        ("Range", shapes::range),
         ("Reshape", moves::reshape),
         ("SegmentPool", products::segment_pool),
+        ("Shape", shapes::shape_of),
+        ("Size", shapes::size),
+        ("Slice", moves::slice),
+        ("Split", moves::split),
+        ("Tile", moves::tile),
         ("Transpose", moves::transpose),
+        ("Where", moves::choose),
     ];
     all.iter().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle)
 }

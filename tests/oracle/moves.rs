@@ -2,10 +2,22 @@
 
 use gristmill::{
     Tensor,
-    ops::{Operator, reshape::Reshape, transpose::Transpose},
+    ops::{
+        Operator,
+        concat::Concat,
+        expand::Expand,
+        gather::{Gather, OutOfRange},
+        pad::{Pad, PadMode},
+        reshape::Reshape,
+        slice::Slice,
+        split::{Parts, Split},
+        tile::Tile,
+        transpose::Transpose,
+    },
+    shape::Dim,
 };
 
-use super::{flat, input, op, pick};
+use super::{flat, indices, input, op, pick};
 
 pub fn transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let from = input(inputs, 0);
@@ -37,4 +49,201 @@ pub fn reshape(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor
         *size = from.len() / known;
     }
     vec![from.clone().reshape(shape).unwrap()]
+}
+
+pub fn identity(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    vec![input(inputs, 0).clone()]
+}
+
+/// Where `index` of an axis of that size points; negative ones count from the end.
+fn front(index: i64, size: usize) -> usize {
+    let front = if index < 0 { index + size as i64 } else { index };
+    assert!((0..size as i64).contains(&front), "index {index} of {size}");
+    front as usize
+}
+
+pub fn gather(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let op = op::<Gather>(operator);
+    let (data, indices) = (input(inputs, 0), input(inputs, 1));
+    let axis = front(op.axis, data.shape().len());
+    let (rank, numbers) = (indices.shape().len(), indices.to_i64().unwrap());
+    let shape = [&data.shape()[..axis], indices.shape(), &data.shape()[axis + 1..]].concat();
+    let output = pick(data, &shape, |index| {
+        let asked = numbers[flat(indices.shape(), &index[axis..axis + rank])];
+        let size = data.shape()[axis];
+        let row = match op.outside {
+            OutOfRange::Row(row) if asked < 0 || asked >= size as i64 => row,
+            _ => front(asked, size),
+        };
+        let own = [&index[..axis], &[row], &index[axis + rank..]].concat();
+        flat(data.shape(), &own)
+    });
+    vec![output]
+}
+
+/// The positions that NumPy's `start:end:step` names.
+fn positions(start: i64, end: i64, step: i64, size: usize) -> Vec<usize> {
+    let size = size as i128;
+    let (mut at, mut end, step) = (i128::from(start), i128::from(end), i128::from(step));
+    if at < 0 {
+        at += size;
+    }
+    if end < 0 {
+        end += size;
+    }
+    at = if step > 0 { at.max(0) } else { at.min(size - 1) };
+    let mut positions = Vec::new();
+    while if step > 0 { at < end.min(size) } else { at > end && at >= 0 } {
+        positions.push(at as usize);
+        at += step;
+    }
+    positions
+}
+
+pub fn slice(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let mut taken: Vec<Vec<usize>> = from.shape().iter().map(|&size| (0..size).collect()).collect();
+    for part in &op::<Slice>(operator).parts {
+        let (start, end) = (part.start.as_fixed().unwrap(), part.end.as_fixed().unwrap());
+        taken[part.axis] = positions(start, end, part.step, from.shape()[part.axis]);
+    }
+    let shape: Vec<usize> = taken.iter().map(Vec::len).collect();
+    let output = pick(from, &shape, |index| {
+        let own: Vec<usize> = index.iter().zip(&taken).map(|(&index, taken)| taken[index]).collect();
+        flat(from.shape(), &own)
+    });
+    vec![output]
+}
+
+pub fn concat(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let first = input(inputs, 0);
+    let axis = front(op::<Concat>(operator).axis, first.shape().len());
+    let mut shape = first.shape().to_vec();
+    shape[axis] = inputs.iter().flatten().map(|tensor| tensor.shape()[axis]).sum();
+    let mut bytes = Vec::new();
+    for mut index in indices(&shape) {
+        let mut own = inputs.iter().flatten();
+        let from = loop {
+            let tensor = own.next().unwrap();
+            match index[axis].checked_sub(tensor.shape()[axis]) {
+                Some(rest) => index[axis] = rest,
+                None => break tensor,
+            }
+        };
+        let (size, at) = (from.dtype().size(), flat(from.shape(), &index));
+        bytes.extend_from_slice(&from.bytes()[at * size..(at + 1) * size]);
+    }
+    vec![Tensor::from_bytes(first.dtype(), shape, &bytes).unwrap()]
+}
+
+pub fn split(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, from) = (op::<Split>(operator), input(inputs, 0));
+    let axis = front(op.axis, from.shape().len());
+    let size = from.shape()[axis];
+    let sizes: Vec<usize> = match &op.parts {
+        Parts::Sizes(sizes) => sizes.iter().map(|size| size.as_fixed().unwrap() as usize).collect(),
+        Parts::Equal(count) => {
+            let part = size.div_ceil(*count);
+            (0..*count).map(|index| part.min(size - index * part)).collect()
+        }
+    };
+    let mut start = 0;
+    let mut outputs = Vec::new();
+    for size in sizes {
+        let mut shape = from.shape().to_vec();
+        shape[axis] = size;
+        outputs.push(pick(from, &shape, |index| {
+            let mut own = index.to_vec();
+            own[axis] += start;
+            flat(from.shape(), &own)
+        }));
+        start += size;
+    }
+    outputs
+}
+
+/// The position in `from` of an index of a tensor that it is broadcast to.
+pub fn broadcast(from: &[usize], index: &[usize]) -> usize {
+    let own = &index[index.len() - from.len()..];
+    let own: Vec<usize> = own.iter().zip(from).map(|(&index, &size)| if size == 1 { 0 } else { index }).collect();
+    flat(from, &own)
+}
+
+/// The shape that tensors of these shapes are broadcast to.
+pub fn common(shapes: &[&[usize]]) -> Vec<usize> {
+    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap();
+    let size = |axis: usize| {
+        let own = shapes.iter().filter_map(|shape| (axis + shape.len()).checked_sub(rank).map(|own| shape[own]));
+        own.fold(1, |size, own| if own == 1 { size } else { own })
+    };
+    (0..rank).map(size).collect()
+}
+
+pub fn expand(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let asked: Vec<usize> = op::<Expand>(operator).shape.iter().map(|dim| dim.as_fixed().unwrap() as usize).collect();
+    vec![pick(from, &common(&[from.shape(), &asked]), |index| broadcast(from.shape(), index))]
+}
+
+pub fn tile(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let repeats = op::<Tile>(operator).repeats.iter().map(|dim| dim.as_fixed().unwrap() as usize);
+    let shape: Vec<usize> = from.shape().iter().zip(repeats).map(|(size, repeats)| size * repeats).collect();
+    let output = pick(from, &shape, |index| {
+        let own: Vec<usize> = index.iter().zip(from.shape()).map(|(index, size)| index % size).collect();
+        flat(from.shape(), &own)
+    });
+    vec![output]
+}
+
+pub fn pad(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, from) = (op::<Pad>(operator), input(inputs, 0));
+    let number = |dim: &Dim| dim.as_fixed().unwrap();
+    let size = from.dtype().size();
+    let value = op.value.as_ref().map_or_else(|| vec![0; size], |value| value.bytes().to_vec());
+    let shape: Vec<usize> = (0..from.shape().len())
+        .map(|axis| (from.shape()[axis] as i64 + number(&op.before[axis]) + number(&op.behind[axis])) as usize)
+        .collect();
+    let mut bytes = Vec::new();
+    for index in indices(&shape) {
+        let mut own = Vec::new();
+        for (axis, &index) in index.iter().enumerate() {
+            let size = from.shape()[axis] as i64;
+            let mut at = index as i64 - number(&op.before[axis]);
+            while op.mode != PadMode::Constant && !(0..size).contains(&at) {
+                at = match op.mode {
+                    PadMode::Edge if at < 0 => 0,
+                    PadMode::Edge => size - 1,
+                    PadMode::Wrap if at < 0 => at + size,
+                    PadMode::Wrap => at - size,
+                    _ if size == 1 => 0,
+                    _ if at < 0 => -at,
+                    _ => 2 * (size - 1) - at,
+                };
+            }
+            own.push(at);
+        }
+        let inside = own.iter().zip(from.shape()).all(|(&at, &size)| (0..size as i64).contains(&at));
+        if inside {
+            let own: Vec<usize> = own.into_iter().map(|at| at as usize).collect();
+            let at = flat(from.shape(), &own);
+            bytes.extend_from_slice(&from.bytes()[at * size..(at + 1) * size]);
+        } else {
+            bytes.extend_from_slice(&value);
+        }
+    }
+    vec![Tensor::from_bytes(from.dtype(), shape, &bytes).unwrap()]
+}
+
+pub fn choose(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (condition, yes, no) = (input(inputs, 0), input(inputs, 1), input(inputs, 2));
+    let shape = common(&[condition.shape(), yes.shape(), no.shape()]);
+    let size = yes.dtype().size();
+    let mut bytes = Vec::new();
+    for index in indices(&shape) {
+        let from = if condition.bytes()[broadcast(condition.shape(), &index)] == 1 { yes } else { no };
+        let at = broadcast(from.shape(), &index);
+        bytes.extend_from_slice(&from.bytes()[at * size..(at + 1) * size]);
+    }
+    vec![Tensor::from_bytes(yes.dtype(), shape, &bytes).unwrap()]
 }

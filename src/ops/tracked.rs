@@ -1,0 +1,46 @@
+//! Known integer elements through operators that only move them.
+
+use crate::{
+    cpu::{View, ViewMut},
+    error::Result,
+    graph::{Fact, MAX_TRACKED},
+    shape::{Dim, Shape},
+    tensor::DType,
+};
+
+/// The known elements of `operands` moved into a result of `shape`: `kernel` is the operator's own, and moves their
+/// numbers in their place. `None` where an element or a size is not known, or the kernel refuses.
+pub(super) fn moved(
+    operands: &[&Fact],
+    shape: &Shape,
+    kernel: impl FnOnce(&[View<'_>], &mut ViewMut<'_>) -> Result<()>,
+) -> Option<Vec<Dim>> {
+    let shape = shape.as_fixed()?;
+    let count = shape.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim))?;
+    if count > MAX_TRACKED {
+        return None;
+    }
+    let mut pool: Vec<&Dim> = Vec::new();
+    let mut numbers: Vec<(Vec<usize>, Vec<i64>)> = Vec::with_capacity(operands.len());
+    for fact in operands {
+        let elements = fact.elements.as_ref()?;
+        numbers.push((fact.shape.as_fixed()?, (pool.len() as i64..).take(elements.len()).collect()));
+        pool.extend(elements);
+    }
+    let views: Vec<View<'_>> = numbers.iter().map(|(shape, numbers)| view(shape, numbers)).collect();
+    let mut output = vec![0i64; count];
+    kernel(&views, &mut ViewMut { dtype: DType::I64, shape: &shape, bytes: bytemuck::cast_slice_mut(&mut output) })
+        .ok()?;
+    output.into_iter().map(|number| pool.get(number as usize).map(|&dim| dim.clone())).collect()
+}
+
+/// The elements of an operand as numbers, if all are known, and its shape.
+pub(super) fn numbers(fact: &Fact) -> Option<(Vec<usize>, Vec<i64>)> {
+    let elements = fact.elements.as_ref()?.iter().map(Dim::as_fixed).collect::<Option<_>>()?;
+    Some((fact.shape.as_fixed()?, elements))
+}
+
+/// Integers as a kernel sees them.
+pub(super) fn view<'a>(shape: &'a [usize], integers: &'a [i64]) -> View<'a> {
+    View { dtype: DType::I64, shape, bytes: bytemuck::cast_slice(integers) }
+}
