@@ -1,1 +1,345 @@
-//! Bulk jobs.
+//! Bulk jobs: a great many items through one model, every core busy, results in order.
+//!
+//! ```
+//! use gristmill::{Shared, bulk::Bulk};
+//! let squares = Bulk::new(Shared::new(|number: &u64| Ok(number * number)));
+//! let mut results = squares.map(0..1000);
+//! let sum: u64 = results.by_ref().map(Result::unwrap).sum();
+//! assert_eq!(sum, 332_833_500);
+//! assert_eq!(results.report().items, 1000);
+//! ```
+
+mod cancel;
+mod feed;
+pub(crate) mod guard;
+mod job;
+mod map;
+pub(crate) mod pool;
+mod report;
+mod run;
+mod stages;
+mod tuner;
+mod window;
+
+use std::{
+    borrow::Borrow,
+    error::Error as StdError,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use rayon::{Scope, ThreadPool};
+
+pub use cancel::CancelToken;
+use feed::Feed;
+use job::Job;
+pub use map::{Fallible, Map, Sound, Unordered};
+pub use report::{Report, Spread};
+pub use stages::{Plain, Staged, Stages};
+
+use crate::{
+    error::{Error, ItemError, Result, Stage},
+    inference::{Inference, Pipeline},
+};
+
+/// Runs `items` through `model` and gives the results in order, with everything chosen automatically; see
+/// [`Bulk::map`].
+pub fn map<M, It>(model: M, items: It) -> Map<Plain<M>, It::Item, Sound<It::IntoIter>>
+where
+    M: Inference + 'static,
+    It: IntoIterator<Item: Borrow<M::Input> + Send + 'static>,
+{
+    Bulk::new(model).map(items)
+}
+
+/// What a job does about items that fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnError {
+    /// The first error, in the order of the results, ends the job; it is the last thing handed on.
+    FailFast,
+    /// Errors are counted in the report and left out of the results.
+    Skip,
+    /// Errors stand in their items' places; one more than `max_errors` ends the job.
+    Collect {
+        /// Errors that the job survives.
+        max_errors: usize,
+    },
+}
+
+/// Without another word, every error stands in its item's place and none ends the job.
+impl Default for OnError {
+    fn default() -> Self {
+        Self::Collect { max_errors: usize::MAX }
+    }
+}
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Results handed on, errors included.
+    pub items: usize,
+    /// Items that failed.
+    pub errors: usize,
+    /// How many items there are, if the source knows.
+    pub total: Option<usize>,
+    /// Since the first pull.
+    pub elapsed: Duration,
+    /// Whether this is the last call.
+    pub last: bool,
+}
+
+type OnProgress = Arc<dyn Fn(&Progress) + Send + Sync>;
+
+/// The caller's choices.
+#[derive(Clone)]
+struct Settings {
+    workers: Option<usize>,
+    chunk_size: Option<usize>,
+    max_chunk_cost: Option<u64>,
+    window: Option<usize>,
+    memory_limit: usize,
+    on_error: OnError,
+    cancel: CancelToken,
+    deadline: Option<Duration>,
+    progress: Option<OnProgress>,
+}
+
+impl Settings {
+    /// Why the job must end now, if it must.
+    fn cut_off(&self, started: Instant) -> Option<String> {
+        if self.cancel.is_cancelled() {
+            return Some("the job was cancelled".into());
+        }
+        let deadline = self.deadline.filter(|deadline| started.elapsed() >= *deadline)?;
+        Some(format!("the deadline of {deadline:?} has passed"))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            chunk_size: None,
+            max_chunk_cost: None,
+            window: None,
+            memory_limit: 512 << 20,
+            on_error: OnError::default(),
+            cancel: CancelToken::new(),
+            deadline: None,
+            progress: None,
+        }
+    }
+}
+
+/// A model with the way to run it in bulk: any number of jobs, at the same time if you like, on one pool of workers.
+///
+/// Chunk sizes are chosen for you, from what the first chunks of a job took, unless you choose them. All
+/// `Bulk`s of one worker count share one pool, whose threads are named `mill-worker-0`, `mill-worker-1`, ...
+pub struct Bulk<S> {
+    stages: Arc<S>,
+    settings: Settings,
+    pool: OnceLock<Arc<ThreadPool>>,
+}
+
+impl<M: Inference> Bulk<Plain<M>> {
+    /// Runs `model`, an item being its input.
+    pub fn new(model: M) -> Self {
+        Self::of(Arc::new(Plain(model)))
+    }
+}
+
+impl<T: ?Sized, M: Inference<Input: Sized>, R: Send> Bulk<Pipeline<T, M, R>> {
+    /// Runs `pipeline`, its steps item by item on the workers: each item is prepared once, and finished once.
+    pub fn pipeline(pipeline: impl Into<Arc<Pipeline<T, M, R>>>) -> Self {
+        Self::of(pipeline.into())
+    }
+}
+
+impl<S: Staged> Bulk<S> {
+    fn of(stages: Arc<S>) -> Self {
+        Self { stages, settings: Settings::default(), pool: OnceLock::new() }
+    }
+
+    /// How many threads work; without it, as many as the machine, its quotas and the process's affinity allow.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.settings.workers = Some(workers);
+        self.pool = OnceLock::new();
+        self
+    }
+
+    /// Fixes the number of items in a chunk; a sorted window's last chunk may have fewer.
+    #[must_use]
+    pub fn chunk_size(mut self, items: usize) -> Self {
+        self.settings.chunk_size = Some(items);
+        self
+    }
+
+    /// Caps the cost of a chunk, in the unit of [`Inference::cost`]; an item that costs more runs alone.
+    #[must_use]
+    pub fn max_chunk_cost(mut self, cost: u64) -> Self {
+        self.settings.max_chunk_cost = Some(cost);
+        self
+    }
+
+    /// Fixes how many consecutive items are sorted by cost and cut together; up to three times as many are in
+    /// flight.
+    #[must_use]
+    pub fn window(mut self, items: usize) -> Self {
+        self.settings.window = Some(items);
+        self
+    }
+
+    /// Caps the bytes in flight: items, prepared inputs and results that wait to be taken, as
+    /// [`Inference::input_bytes`] and [`Inference::output_bytes`] count them; 512 MiB without it. The oldest item
+    /// always goes ahead, and one that is larger than the limit goes alone.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.settings.memory_limit = bytes;
+        self
+    }
+
+    /// What to do about items that fail.
+    #[must_use]
+    pub fn on_error(mut self, policy: OnError) -> Self {
+        self.settings.on_error = policy;
+        self
+    }
+
+    /// Lets `token` stop this `Bulk`'s jobs, running and future ones.
+    #[must_use]
+    pub fn cancel(mut self, token: CancelToken) -> Self {
+        self.settings.cancel = token;
+        self
+    }
+
+    /// Stops each job this long after its first pull, as a [`CancelToken`] would.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.settings.deadline = Some(deadline);
+        self
+    }
+
+    /// Has `call` told how far a job has come, some ten times a second and at its end, on the consumer's thread.
+    #[must_use]
+    pub fn progress(mut self, call: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
+        self.settings.progress = Some(Arc::new(call));
+        self
+    }
+
+    /// The model inside.
+    pub fn model(&self) -> &S::Model {
+        self.stages.model()
+    }
+
+    fn pool(&self) -> Result<Arc<ThreadPool>> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(Arc::clone(pool));
+        }
+        let pool = pool::pool(self.settings.workers)?;
+        Ok(Arc::clone(self.pool.get_or_init(|| pool)))
+    }
+
+    fn job<I>(&self, ordered: bool) -> Result<Job<S, I>>
+    where
+        S: Stages<I>,
+    {
+        Ok(Job::new(Arc::clone(&self.stages), self.pool()?, self.settings.clone(), ordered))
+    }
+
+    /// Runs `items` and gives the results lazily, in order.
+    ///
+    /// Items are pulled on the thread that calls `next`, as far ahead as keeps the workers busy and
+    /// memory bounded; the source may be endless. Dropping the iterator stops the work.
+    pub fn map<It>(&self, items: It) -> Map<S, It::Item, Sound<It::IntoIter>>
+    where
+        It: IntoIterator<Item: Send + 'static>,
+        S: Stages<It::Item> + 'static,
+    {
+        Map::new(self.job(true), Sound(items.into_iter()))
+    }
+
+    /// [`map`](Self::map) for a source that may give an error instead of an item: that becomes the error of its
+    /// index, at [`Stage::Read`].
+    pub fn map_results<It, I, E>(&self, items: It) -> Map<S, I, Fallible<It::IntoIter>>
+    where
+        It: IntoIterator<Item = Result<I, E>>,
+        I: Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+        S: Stages<I> + 'static,
+    {
+        Map::new(self.job(true), Fallible(items.into_iter()))
+    }
+
+    /// [`map`](Self::map) in the order of completion, each result with its item's index.
+    pub fn map_unordered<It>(&self, items: It) -> Unordered<S, It::Item, Sound<It::IntoIter>>
+    where
+        It: IntoIterator<Item: Send + 'static>,
+        S: Stages<It::Item> + 'static,
+    {
+        Unordered::new(self.job(false), Sound(items.into_iter()))
+    }
+
+    /// Runs borrowed items, uncopied, and comes back when all are done: one result for each item, in order.
+    ///
+    /// Errors stand in their items' places under [`OnError::Skip`] too; items that an early end left out have an
+    /// error of kind [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn run<'i, I>(&self, items: &'i [I]) -> (Vec<Result<S::Output, ItemError>>, Report)
+    where
+        I: Borrow<<S as Staged>::Item>,
+        <S as Staged>::Item: Sync + 'i,
+        S: Stages<&'i <S as Staged>::Item>,
+    {
+        let mut bulk_settings = self.settings.clone();
+        if bulk_settings.on_error == OnError::Skip {
+            bulk_settings.on_error = OnError::default();
+        }
+        let pool = match self.pool() {
+            Ok(pool) => pool,
+            Err(error) => return (fill(Vec::new(), items.len(), &error.to_string()), Report::default()),
+        };
+        let job = Job::new(Arc::clone(&self.stages), Arc::clone(&pool), bulk_settings, true);
+        let mut results = Vec::with_capacity(items.len());
+        let report = pool.in_place_scope(|scope| {
+            // However this ends, the pumps end too, and the scope with them.
+            let _stop = StopOnDrop(&job);
+            let mut feed = Feed::new(Sound(items.iter().map(Borrow::borrow)));
+            while let Some((_, result)) = feed.next(&job, &|| launch(&job, scope)) {
+                results.push(result);
+            }
+            feed.report(&job)
+        });
+        let why = report.notes.last().map_or("an error ended the job", String::as_str);
+        (fill(results, items.len(), why), report)
+    }
+}
+
+/// Gives the items that were not reached an error that says why.
+fn fill<O>(mut results: Vec<Result<O, ItemError>>, len: usize, why: &str) -> Vec<Result<O, ItemError>> {
+    for index in results.len()..len {
+        let source = Error::new(crate::error::ErrorKind::Cancelled, why);
+        results.push(Err(ItemError { index, stage: Stage::Read, source }));
+    }
+    results
+}
+
+/// Starts a pump inside `scope`.
+fn launch<'s, S: Stages<I>, I: Send>(job: &'s Job<S, I>, scope: &Scope<'s>) {
+    scope.spawn(move |scope| job.turn(&|| launch(job, scope)));
+}
+
+struct StopOnDrop<'j, S: Stages<I>, I>(&'j Job<S, I>);
+
+impl<S: Stages<I>, I> Drop for StopOnDrop<'_, S, I> {
+    fn drop(&mut self) {
+        self.0.stop(None);
+    }
+}
+
+impl<S> fmt::Debug for Bulk<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bulk").finish_non_exhaustive()
+    }
+}

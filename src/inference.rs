@@ -1,6 +1,12 @@
 //! The one trait that everything else is built round.
 
+mod pipeline;
+mod shared;
+
 use std::mem::size_of_val;
+
+pub use pipeline::Pipeline;
+pub use shared::Shared;
 
 use crate::error::{Error, Result};
 
@@ -10,15 +16,16 @@ use crate::error::{Error, Result};
 /// [`Pipeline`](crate::Pipeline), by the adaptors [`Shared`](crate::Shared) and
 /// [`PerThread`](crate::PerThread), and by models of your own.
 pub trait Inference: Send + Sync {
-    /// One input.
-    type Input: Send;
+    /// One input; `str` and slices are welcome.
+    type Input: Send + ?Sized;
     /// One output.
     type Output: Send;
 
     /// Runs one chunk, the result of `chunk[i]` into slot `i` of `out`.
     ///
-    /// A slot may be given an error of its own with [`Slots::fail`]. A slot left empty is an error of that
-    /// item; an `Err` for the whole chunk makes the caller run its halves, down to the item at fault.
+    /// A slot may be given an error of its own with [`Slots::fail`]. A slot left empty is an error of that item.
+    /// After an `Err` or a panic the whole chunk's slots are discarded and its halves are run, down to the item
+    /// at fault; so a model that must not see an item twice handles its items' failures itself.
     fn infer(&self, chunk: &[&Self::Input], out: &mut Slots<'_, Self::Output>) -> Result<()>;
 
     /// The work that one input makes, in a unit of the model's own (tokens, pixels, bytes). Chunks are cut by it.

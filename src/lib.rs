@@ -8,11 +8,12 @@ pub mod graph;
 mod inference;
 pub mod ops;
 pub mod plan;
+mod platform;
 pub mod rewrite;
 pub mod shape;
 mod tensor;
 
 pub use backend::{Device, Precision, Session, SessionOptions};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};
-pub use inference::{Description, Inference, Slots};
+pub use inference::{Description, Inference, Pipeline, Shared, Slots};
 pub use tensor::{AlignedBytes, DType, Element, Tensor, Tensors};

@@ -1,0 +1,74 @@
+//! A panic in user code or a kernel becomes an error here.
+
+use std::{
+    any::Any,
+    backtrace::{Backtrace, BacktraceStatus},
+    cell::RefCell,
+    panic::{self, AssertUnwindSafe},
+    sync::Once,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Runs `work`; a panic in it becomes an error of kind [`ErrorKind::Panic`] that carries the panic's message, and
+/// its backtrace where `RUST_BACKTRACE` asks for one.
+pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // Unwind safety: what a panic leaves half done is discarded by every caller (slots, the item at hand).
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
+}
+
+/// The error for a caught panic.
+pub(crate) fn panic_error(payload: &(dyn Any + Send)) -> Error {
+    let message = if let Some(message) = payload.downcast_ref::<&str>() {
+        message
+    } else if let Some(message) = payload.downcast_ref::<String>() {
+        message
+    } else {
+        "a panic without a message"
+    };
+    match LAST.take() {
+        Some(trace) => Error::new(ErrorKind::Panic, format!("{message}\n{trace}")),
+        None => Error::new(ErrorKind::Panic, message),
+    }
+}
+
+thread_local! {
+    /// The backtrace of this thread's last panic.
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Has backtraces kept for [`panic_error`], if the environment asks for backtraces at all: only at the moment of
+/// the panic can one be taken, so the process's panic hook is wrapped once. Without `RUST_BACKTRACE` the hook is
+/// left alone.
+pub(crate) fn keep_backtraces() {
+    static WRAP: Once = Once::new();
+    WRAP.call_once(|| {
+        if Backtrace::capture().status() != BacktraceStatus::Captured {
+            return;
+        }
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            LAST.set(Some(Backtrace::capture().to_string()));
+            hook(info);
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_all_kinds_are_kept() {
+        let cases: [(fn(), &str); 3] = [
+            (|| panic!("plain"), "plain"),
+            (|| panic!("number {}", 7), "number 7"),
+            (|| panic::panic_any(7_u8), "a panic without a message"),
+        ];
+        for (work, message) in cases {
+            let error = catch(|| Ok(work())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Panic);
+            assert!(error.to_string().starts_with(message), "{error}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The iterators that a job is consumed through.
+
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+use super::{
+    feed::{Feed, source_error},
+    job::Job,
+    report::Report,
+    stages::Stages,
+};
+use crate::error::{Error, ItemError, Result, Stage};
+
+/// A job under way, or the error that kept it from starting, to be told once.
+type Started<S, I> = Result<Arc<Job<S, I>>, Option<Error>>;
+
+/// The machinery behind [`Map`] and [`Unordered`].
+struct Running<S: Stages<I>, I, It> {
+    job: Started<S, I>,
+    feed: Feed<It, I, S::Output>,
+}
+
+impl<S, I, It> Running<S, I, It>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+    It: Iterator<Item = Result<I>>,
+{
+    fn new(job: Result<Job<S, I>>, source: It) -> Self {
+        Self { job: job.map(Arc::new).map_err(Some), feed: Feed::new(source) }
+    }
+
+    fn next(&mut self) -> Option<(usize, Result<S::Output, ItemError>)> {
+        match &mut self.job {
+            Ok(job) => self.feed.next(job, &|| launch(job)),
+            Err(error) => {
+                let source = error.take()?;
+                Some((0, Err(ItemError { index: 0, stage: Stage::Read, source })))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.job {
+            Ok(job) => self.feed.size_hint(job.lock().pulled),
+            Err(error) => (0, Some(usize::from(error.is_some()))),
+        }
+    }
+
+    fn report(&self) -> Report {
+        self.job.as_ref().map_or_else(|_| Report::default(), |job| self.feed.report(job))
+    }
+}
+
+impl<S: Stages<I>, I, It> Drop for Running<S, I, It> {
+    fn drop(&mut self) {
+        if let Ok(job) = &self.job {
+            job.stop(None);
+        }
+    }
+}
+
+/// Starts a pump on the job's pool.
+fn launch<S: Stages<I> + 'static, I: Send + 'static>(job: &Arc<Job<S, I>>) {
+    let task = Arc::clone(job);
+    job.pool.spawn(move || task.turn(&|| launch(&task)));
+}
+
+/// The results of a job in the order of its items; made by [`Bulk::map`](super::Bulk::map).
+///
+/// Nothing is pulled before the first `next`. Dropping it stops the work: what waits is dropped, chunks that run
+/// are run to their end and forgotten.
+pub struct Map<S: Stages<I>, I, It>(Running<S, I, It>);
+
+/// The results of a job in the order of completion, each with its item's index; made by
+/// [`Bulk::map_unordered`](super::Bulk::map_unordered). Otherwise like [`Map`].
+pub struct Unordered<S: Stages<I>, I, It>(Running<S, I, It>);
+
+impl<S, I, It> Map<S, I, It>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+    It: Iterator<Item = Result<I>>,
+{
+    pub(super) fn new(job: Result<Job<S, I>>, source: It) -> Self {
+        Self(Running::new(job, source))
+    }
+
+    /// What the job did so far; all of it once the iterator has ended.
+    pub fn report(&self) -> Report {
+        self.0.report()
+    }
+}
+
+impl<S, I, It> Unordered<S, I, It>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+    It: Iterator<Item = Result<I>>,
+{
+    pub(super) fn new(job: Result<Job<S, I>>, source: It) -> Self {
+        Self(Running::new(job, source))
+    }
+
+    /// What the job did so far; all of it once the iterator has ended.
+    pub fn report(&self) -> Report {
+        self.0.report()
+    }
+}
+
+impl<S, I, It> Iterator for Map<S, I, It>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+    It: Iterator<Item = Result<I>>,
+{
+    type Item = Result<S::Output, ItemError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(_, result)| result)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<S, I, It> Iterator for Unordered<S, I, It>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+    It: Iterator<Item = Result<I>>,
+{
+    type Item = (usize, Result<S::Output, ItemError>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<S: Stages<I>, I, It> fmt::Debug for Map<S, I, It> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map").finish_non_exhaustive()
+    }
+}
+
+impl<S: Stages<I>, I, It> fmt::Debug for Unordered<S, I, It> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unordered").finish_non_exhaustive()
+    }
+}
+
+/// A source whose items are all there.
+#[derive(Clone, Debug)]
+pub struct Sound<It>(pub(super) It);
+
+impl<It: Iterator> Iterator for Sound<It> {
+    type Item = Result<It::Item>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(Ok)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+/// A source that may give an error in place of an item.
+#[derive(Clone, Debug)]
+pub struct Fallible<It>(pub(super) It);
+
+impl<It, I, E> Iterator for Fallible<It>
+where
+    It: Iterator<Item = Result<I, E>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Item = Result<I>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|item| item.map_err(source_error))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}

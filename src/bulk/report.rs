@@ -1,0 +1,319 @@
+//! What a job did: numbers for machines, and a few lines for people.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use super::{job::Job, stages::Stages};
+use crate::{error::ItemError, inference::Inference, platform};
+
+/// What a job did, and how.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Results handed on, errors included.
+    pub items: usize,
+    /// Items that failed.
+    pub errors: usize,
+    /// Inputs that were cut to the model's longest.
+    pub truncated: u64,
+    /// Seconds from the first pull to the last result handed on.
+    pub seconds: f64,
+    /// `items` by `seconds`.
+    pub items_per_second: f64,
+    /// Seconds that loading the model took, outside `seconds`.
+    pub load_seconds: f64,
+    /// The device that computed.
+    pub device: String,
+    /// The kernel set that it used.
+    pub kernel_set: String,
+    /// The precision of the arithmetic.
+    pub precision: String,
+    /// Threads that the pool has.
+    pub workers: usize,
+    /// Chunks run.
+    pub chunks: usize,
+    /// Items a chunk.
+    pub chunk_items: Spread,
+    /// Cost units that were computed only as padding.
+    pub padding: u64,
+    /// The share of `seconds` that each worker was at work.
+    pub worker_busy: Vec<f64>,
+    /// Bytes that each worker costs besides the shared weights.
+    pub scratch_bytes_per_worker: u64,
+    /// The process's largest resident set so far, where the system tells.
+    pub peak_rss_bytes: Option<u64>,
+    /// Names the weights.
+    pub model_fingerprint: String,
+    /// Things worth telling in words.
+    pub notes: Vec<String>,
+}
+
+/// The spread of a number over a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spread {
+    /// The smallest.
+    pub min: usize,
+    /// As many are below it as above it.
+    pub median: usize,
+    /// The largest.
+    pub max: usize,
+}
+
+/// How many chunks there were of each size.
+#[derive(Debug, Default)]
+pub(super) struct ChunkItems {
+    sizes: BTreeMap<usize, usize>,
+    count: usize,
+}
+
+/// What the consumer counts.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) items: usize,
+    pub(super) errors: usize,
+    /// How many there will be, if the source says.
+    pub(super) total: Option<usize>,
+    pub(super) started: Option<Instant>,
+    pub(super) ended: Option<Instant>,
+    /// Why the job ended early.
+    pub(super) cut_off: Option<String>,
+    first_error: Option<String>,
+}
+
+impl ChunkItems {
+    /// Sizes told apart exactly, at most; past that, large ones are counted with their like.
+    const MOST_SIZES: usize = 4096;
+
+    pub(super) fn add(&mut self, items: usize) {
+        let items = if self.sizes.len() < Self::MOST_SIZES { items } else { 1 << items.max(1).ilog2() };
+        *self.sizes.entry(items).or_default() += 1;
+        self.count += 1;
+    }
+
+    fn spread(&self) -> Spread {
+        let mut before = 0;
+        let median = self.sizes.iter().find(|&(_, count)| {
+            before += count;
+            before * 2 > self.count
+        });
+        let size = |entry: Option<(&usize, &usize)>| entry.map_or(0, |(&size, _)| size);
+        Spread { min: size(self.sizes.first_key_value()), median: size(median), max: size(self.sizes.last_key_value()) }
+    }
+}
+
+impl Tally {
+    pub(super) fn new(total: Option<usize>) -> Self {
+        Self { items: 0, errors: 0, total, started: None, ended: None, cut_off: None, first_error: None }
+    }
+
+    pub(super) fn failed(&mut self, error: &ItemError) {
+        self.errors += 1;
+        if self.first_error.is_none() {
+            self.first_error = Some(error.to_string());
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        let Some(started) = self.started else { return Duration::ZERO };
+        self.ended.unwrap_or_else(Instant::now).saturating_duration_since(started)
+    }
+}
+
+impl Report {
+    pub(super) fn of<S: Stages<I>, I>(job: &Job<S, I>, tally: &Tally) -> Self {
+        let model = job.stages.model().describe();
+        let seconds = tally.elapsed().as_secs_f64();
+        let share = |part: f64| if seconds > 0.0 { part / seconds } else { 0.0 };
+        let (chunks, chunk_items) = {
+            let state = job.lock();
+            (state.chunks.count, state.chunks.spread())
+        };
+        let mut notes = model.notes;
+        notes.extend(tally.first_error.as_ref().map(|error| match tally.errors {
+            1 => error.clone(),
+            errors => format!("{errors} items failed; the first: {error}"),
+        }));
+        notes.extend(tally.cut_off.as_ref().map(|why| format!("the job ended early: {why}")));
+        Self {
+            items: tally.items,
+            errors: tally.errors,
+            // Counters of the model's whole life: this job's part is the difference, with the part of any other job
+            // that runs the same model at the same time.
+            truncated: model.truncated.saturating_sub(job.before.truncated),
+            seconds,
+            items_per_second: share(tally.items as f64),
+            load_seconds: model.load_seconds,
+            device: model.device,
+            kernel_set: model.kernel_set,
+            precision: model.precision,
+            workers: job.busy.len(),
+            chunks,
+            chunk_items,
+            padding: model.padding.saturating_sub(job.before.padding),
+            worker_busy: job.busy.iter().map(|ns| share(ns.load(Relaxed) as f64 / 1e9).min(1.0)).collect(),
+            scratch_bytes_per_worker: model.scratch_bytes_per_worker,
+            peak_rss_bytes: platform::peak_rss_bytes(),
+            model_fingerprint: model.model_fingerprint,
+            notes,
+        }
+    }
+
+    /// The report as a JSON object of one line, its fields in the order they have here.
+    pub fn to_json(&self) -> String {
+        let mut json = Json(String::from("{"));
+        json.field("items", self.items);
+        json.field("errors", self.errors);
+        json.field("truncated", self.truncated);
+        json.float("seconds", self.seconds);
+        json.float("items_per_second", self.items_per_second);
+        json.float("load_seconds", self.load_seconds);
+        json.text("device", &self.device);
+        json.text("kernel_set", &self.kernel_set);
+        json.text("precision", &self.precision);
+        json.field("workers", self.workers);
+        json.field("chunks", self.chunks);
+        let Spread { min, median, max } = self.chunk_items;
+        json.field("chunk_items", format_args!("{{\"min\":{min},\"median\":{median},\"max\":{max}}}"));
+        json.field("padding", self.padding);
+        json.list("worker_busy", self.worker_busy.iter().map(|&share| number(share)));
+        json.field("scratch_bytes_per_worker", self.scratch_bytes_per_worker);
+        match self.peak_rss_bytes {
+            Some(bytes) => json.field("peak_rss_bytes", bytes),
+            None => json.field("peak_rss_bytes", "null"),
+        }
+        json.text("model_fingerprint", &self.model_fingerprint);
+        json.list("notes", self.notes.iter().map(|note| quote(note)));
+        json.0.push('}');
+        json.0
+    }
+}
+
+/// A JSON object in the making.
+struct Json(String);
+
+impl Json {
+    fn field(&mut self, name: &str, value: impl fmt::Display) {
+        let comma = if self.0.len() > 1 { "," } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "{comma}\"{name}\":{value}");
+    }
+
+    fn float(&mut self, name: &str, value: f64) {
+        self.field(name, number(value));
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.field(name, quote(value));
+    }
+
+    fn list(&mut self, name: &str, values: impl Iterator<Item = String>) {
+        self.field(name, format_args!("[{}]", values.collect::<Vec<_>>().join(",")));
+    }
+}
+
+/// A number as JSON has it: six places, and `null` for what JSON cannot say.
+fn number(value: f64) -> String {
+    if value.is_finite() { format!("{}", (value * 1e6).round() / 1e6) } else { "null".into() }
+}
+
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            control if control < ' ' => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(control));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The lines that an example prints on stderr when it is done.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { items, errors, seconds, items_per_second, .. } = self;
+        write!(f, "{items} items in {seconds:.2} s ({items_per_second:.1} items/s), {errors} errors")?;
+        if self.truncated > 0 {
+            write!(f, ", {} truncated", self.truncated)?;
+        }
+        let model: Vec<&str> = [&self.device, &self.kernel_set, &self.precision]
+            .into_iter()
+            .map(String::as_str)
+            .filter(|s| !s.is_empty())
+            .collect();
+        if !model.is_empty() {
+            write!(f, "\n{}; loaded in {:.2} s", model.join(", "), self.load_seconds)?;
+        }
+        let Spread { min, median, max } = self.chunk_items;
+        let busy = self.worker_busy.iter().sum::<f64>() / self.worker_busy.len().max(1) as f64 * 100.0;
+        write!(
+            f,
+            "\n{} workers {busy:.0} % busy; {} chunks of {min} to {max} items (median {median})",
+            self.workers, self.chunks
+        )?;
+        if let Some(bytes) = self.peak_rss_bytes {
+            write!(f, "; peak memory {:.0} MB", bytes as f64 / 1e6)?;
+        }
+        for note in &self.notes {
+            write!(f, "\nnote: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_is_json_and_has_the_agreed_fields_in_order() {
+        let report = Report {
+            items: 3,
+            seconds: 0.25,
+            items_per_second: f64::INFINITY,
+            device: "a \"device\" \\ with\n\u{1}控".into(),
+            chunk_items: Spread { min: 1, median: 2, max: 3 },
+            worker_busy: vec![0.5, 1.0],
+            notes: vec!["one".into(), "t\two".into()],
+            ..Report::default()
+        };
+        let json = report.to_json();
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["device"], "a \"device\" \\ with\n\u{1}控");
+        assert_eq!(value["items_per_second"], serde_json::Value::Null);
+        assert_eq!(value["peak_rss_bytes"], serde_json::Value::Null);
+        assert_eq!(value["chunk_items"]["median"], 2);
+        assert_eq!(value["worker_busy"][1], 1.0);
+        assert_eq!(value["notes"][1], "t\two");
+        let names = "items errors truncated seconds items_per_second load_seconds device kernel_set precision workers \
+                     chunks chunk_items padding worker_busy scratch_bytes_per_worker peak_rss_bytes \
+                     model_fingerprint notes";
+        let mut rest = json.as_str();
+        for name in names.split_whitespace() {
+            let at = rest.find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} is missing or out of order"));
+            rest = &rest[at..];
+        }
+        assert_eq!(value.as_object().unwrap().len(), names.split_whitespace().count());
+    }
+
+    #[test]
+    fn chunk_sizes_are_counted() {
+        let mut sizes = ChunkItems::default();
+        assert_eq!(sizes.spread(), Spread::default());
+        for items in [5, 1, 9, 5, 2] {
+            sizes.add(items);
+        }
+        assert_eq!(sizes.spread(), Spread { min: 1, median: 5, max: 9 });
+        (0..10_000).for_each(|items| sizes.add(items));
+        assert!(sizes.sizes.len() < 2 * ChunkItems::MOST_SIZES);
+    }
+}

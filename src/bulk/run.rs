@@ -1,0 +1,57 @@
+//! One chunk through the model; a failure in it is cut down to the item.
+
+use super::{guard, stages::Stages, window::Entry};
+use crate::{
+    error::{Error, ErrorKind, Result, Stage},
+    inference::{Inference, Slots},
+};
+
+/// The results of a chunk in its order, and the bytes they hold.
+pub(super) struct Outcome<O> {
+    pub(super) results: Vec<Result<O, (Stage, Error)>>,
+    pub(super) bytes: usize,
+}
+
+/// Runs and finishes a chunk; never panics for what user code does.
+pub(super) fn run_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry>]) -> Outcome<S::Output> {
+    let model = stages.model();
+    let inputs: Vec<_> = entries.iter().map(|entry| stages.input(&entry.value)).collect();
+    let mut slots = Vec::new();
+    slots.resize_with(inputs.len(), || None);
+    bisect(model, &inputs, &mut slots);
+    let mut bytes = 0;
+    let mut finish = |input, output| {
+        let result = stages.finish(input, output)?;
+        bytes += stages.output_bytes(&result);
+        Ok(result)
+    };
+    let results = inputs.into_iter().zip(slots).map(|(input, slot)| match slot {
+        Some(Ok(output)) => guard::catch(|| finish(input, output)).map_err(|error| (Stage::Finish, error)),
+        Some(Err(error)) => Err((Stage::Run, error)),
+        None => Err((Stage::Run, Error::internal("a chunk's slot was left empty"))),
+    });
+    let results = results.collect();
+    Outcome { results, bytes }
+}
+
+/// Fills every slot: runs the inputs together, and after a failure each half by itself.
+fn bisect<M: Inference>(model: &M, inputs: &[&M::Input], slots: &mut [Option<Result<M::Output>>]) {
+    match guard::catch(|| model.infer(inputs, &mut Slots::new(slots))) {
+        Ok(()) => {
+            for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
+                *slot = Some(Err(Error::new(ErrorKind::User, "the model left the slot of this input empty")));
+            }
+        }
+        Err(error) if inputs.len() <= 1 => slots.fill_with({
+            let mut error = Some(error);
+            move || error.take().map(Err)
+        }),
+        Err(_) => {
+            slots.fill_with(|| None);
+            let middle = inputs.len() / 2;
+            let (left, right) = slots.split_at_mut(middle);
+            bisect(model, &inputs[..middle], left);
+            bisect(model, &inputs[middle..], right);
+        }
+    }
+}

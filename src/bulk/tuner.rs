@@ -1,0 +1,234 @@
+//! How much goes into one call: chosen from what the job's own first chunks took.
+
+use std::time::Duration;
+
+/// The least work that pays for the handling of a chunk.
+const LEAST_NS: f64 = 1e6;
+/// The work aimed at where nothing else is known.
+const AIM_NS: f64 = 2e6;
+/// The most work that growing may lead to; a longer chunk delays cancelling and the job's end.
+const MOST_NS: f64 = 100e6;
+/// Growing goes on while the cost unit gets cheaper by this much.
+const PAYS: f64 = 0.95;
+/// Chunks for every worker in what is queued, so that nobody waits at the end.
+pub(super) const CHUNKS_PER_WORKER: usize = 4;
+/// A mean forgets by this much with every sample.
+const DECAY: f64 = 0.8;
+
+/// A mean that forgets old samples: a sum over a weight.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    pub(super) fn add(&mut self, sum: f64, weight: f64) {
+        self.sum = self.sum * DECAY + sum;
+        self.weight = self.weight * DECAY + weight;
+    }
+
+    pub(super) fn get(self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
+}
+
+/// Chooses chunk costs.
+#[derive(Debug)]
+pub(super) struct Tuner {
+    workers: usize,
+    /// Items a chunk, if the caller fixed it.
+    fixed: Option<usize>,
+    /// The largest cost of a chunk, if the caller or the model knows it.
+    ceiling: Option<u64>,
+    ns_per_cost: Mean,
+    cost_per_item: Mean,
+    growth: Growth,
+}
+
+/// Looks for the cost of a chunk where nobody knows it: first up to the work aimed at, then on by doubling while
+/// the cost unit gets cheaper by it, as it does where each call has a price of its own.
+#[derive(Debug, Default)]
+struct Growth {
+    /// The cost of a chunk that is on trial; 0 before the first chunk.
+    level: f64,
+    settled: bool,
+    /// The price of a cost unit before the last doubling.
+    before: Option<f64>,
+    /// Of the chunks at this level.
+    ns: f64,
+    cost: f64,
+    chunks: usize,
+}
+
+impl Tuner {
+    pub(super) fn new(workers: usize, fixed: Option<usize>, ceiling: Option<u64>) -> Self {
+        Self {
+            workers,
+            fixed: fixed.map(|items| items.max(1)),
+            ceiling: ceiling.map(|cost| cost.max(1)),
+            ns_per_cost: Mean::default(),
+            cost_per_item: Mean::default(),
+            growth: Growth::default(),
+        }
+    }
+
+    /// Takes note of a finished chunk.
+    pub(super) fn measured(&mut self, items: usize, cost: u64, took: Duration) {
+        let ns = took.as_nanos() as f64;
+        self.ns_per_cost.add(ns, cost as f64);
+        self.cost_per_item.add(cost as f64, items as f64);
+        self.growth.measured(cost as f64, ns);
+    }
+
+    /// Items a chunk, if that is fixed.
+    pub(super) fn fixed(&self) -> Option<usize> {
+        self.fixed
+    }
+
+    /// The cost of the next chunk, while work of cost `queued` waits.
+    pub(super) fn target(&self, queued: u64) -> u64 {
+        if self.fixed.is_some() {
+            return self.ceiling.unwrap_or(u64::MAX);
+        }
+        let share = queued / (CHUNKS_PER_WORKER * self.workers) as u64;
+        let floor = self.ns_per_cost.get().map(|rate| (LEAST_NS / rate.max(1e-6)) as u64);
+        let budget = self.ceiling.unwrap_or_else(|| {
+            // Single items while nothing is measured, so that they spread over the workers.
+            self.growth.level as u64
+        });
+        share.max(floor.unwrap_or(1)).min(budget).max(1)
+    }
+
+    /// How many items may be in flight before the first result has shown its size.
+    pub(super) fn first_items(&self) -> usize {
+        self.workers.saturating_mul(self.fixed.unwrap_or(8))
+    }
+
+    /// How many items to sort and cut together.
+    pub(super) fn window(&self) -> usize {
+        let chunks = (CHUNKS_PER_WORKER * self.workers).max(16);
+        if let Some(items) = self.fixed {
+            return items.saturating_mul(chunks);
+        }
+        let most = (4096 * self.workers).max(16_384);
+        let budget = self.ceiling.map(|cost| cost as f64).or((self.growth.level > 0.0).then_some(self.growth.level));
+        match (budget, self.cost_per_item.get()) {
+            (Some(budget), Some(cost)) => {
+                let items = budget / cost.max(1.0) * chunks as f64;
+                (items as usize).clamp(4 * chunks, most)
+            }
+            _ => 4 * chunks,
+        }
+    }
+
+    /// The mean cost of an item so far.
+    pub(super) fn item_cost(&self) -> f64 {
+        self.cost_per_item.get().unwrap_or(1.0)
+    }
+}
+
+impl Growth {
+    fn measured(&mut self, cost: f64, ns: f64) {
+        // A chunk much below the level (a job's end, a slow source) says nothing about the level.
+        if cost < self.level / 2.0 {
+            return;
+        }
+        self.ns += ns;
+        self.cost += cost;
+        self.chunks += 1;
+        let price = self.ns.max(1.0) / self.cost;
+        let mean_ns = self.ns / self.chunks as f64;
+        if mean_ns < AIM_NS / 2.0 {
+            // Far below the aim; but a first chunk is not believed too far.
+            let known = self.level.max(cost);
+            self.move_to((AIM_NS / price).clamp(known, known * 4.0));
+            return;
+        }
+        // One item may be above the level; a long one is no measure for the others.
+        let known = if mean_ns * 2.0 > MOST_NS { AIM_NS / price } else { self.cost / self.chunks as f64 };
+        self.level = self.level.max(known);
+        if self.chunks < 4 {
+            return;
+        }
+        if mean_ns > MOST_NS {
+            self.move_to((self.level / 2.0).max(1.0));
+            self.settled = true;
+        } else if self.settled || mean_ns * 2.0 > MOST_NS {
+            self.move_to(self.level);
+            self.settled = true;
+        } else if self.before.is_some_and(|before| price > before * PAYS) {
+            self.move_to(self.level / 2.0);
+            self.settled = true;
+        } else {
+            self.before = Some(price);
+            self.move_to(self.level * 2.0);
+        }
+    }
+
+    fn move_to(&mut self, level: f64) {
+        (self.level, self.ns, self.cost, self.chunks) = (level, 0.0, 0.0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds a tuner with chunks of the size it asks for, priced by `time`, and says where it ends.
+    fn settle(mut tuner: Tuner, time: impl Fn(u64) -> f64) -> u64 {
+        for _ in 0..500 {
+            let cost = tuner.target(u64::MAX / 2);
+            tuner.measured(cost as usize, cost, Duration::from_nanos(time(cost) as u64));
+        }
+        tuner.target(u64::MAX / 2)
+    }
+
+    #[test]
+    fn slow_items_go_alone_and_fast_ones_together() {
+        assert_eq!(settle(Tuner::new(2, None, None), |cost| cost as f64 * 8e8), 1);
+        let fast = settle(Tuner::new(2, None, None), |cost| cost as f64 * 100.0);
+        assert!((10_000..=50_000).contains(&fast), "{fast}");
+    }
+
+    #[test]
+    fn a_price_for_each_call_makes_chunks_grow() {
+        let chunk = settle(Tuner::new(2, None, None), |cost| 5e6 + cost as f64 * 10_000.0);
+        assert!(chunk >= 4000, "{chunk}");
+        assert!(5e6 + chunk as f64 * 10_000.0 <= MOST_NS * 1.1, "{chunk}");
+    }
+
+    #[test]
+    fn a_huge_item_does_not_make_large_chunks_of_the_small_ones() {
+        let mut tuner = Tuner::new(2, None, None);
+        // A second of work in one item, at the price of the small ones: a microsecond a cost unit.
+        tuner.measured(1, 1_000_000, Duration::from_secs(1));
+        let next = tuner.target(u64::MAX / 2);
+        assert!((500..=8000).contains(&next), "{next}");
+    }
+
+    #[test]
+    fn a_ceiling_holds_and_little_work_is_shared_out() {
+        let tuner = Tuner::new(4, None, Some(100));
+        assert_eq!(tuner.target(1_000_000), 100);
+        assert_eq!(tuner.target(160), 10);
+        assert_eq!(tuner.target(3), 1);
+    }
+
+    #[test]
+    fn the_end_is_cut_finer_but_never_below_a_millisecond() {
+        let mut tuner = Tuner::new(2, None, Some(1000));
+        tuner.measured(10, 1000, Duration::from_millis(10));
+        assert_eq!(tuner.target(100_000), 1000);
+        assert_eq!(tuner.target(4000), 500);
+        assert_eq!(tuner.target(8), 100);
+    }
+
+    #[test]
+    fn a_first_chunk_is_not_believed_too_far() {
+        let mut tuner = Tuner::new(2, None, None);
+        assert_eq!(tuner.target(1 << 40), 1);
+        tuner.measured(1, 1, Duration::from_nanos(1));
+        assert_eq!(tuner.target(1 << 40), 4);
+    }
+}

@@ -1,0 +1,192 @@
+//! A stretch of consecutive items on their way: pulled, prepared, sorted by cost, run, and given their slots.
+
+use std::collections::VecDeque;
+
+use crate::error::{Error, ErrorKind, ItemError, Result, Stage};
+
+/// Consecutive items as they came from the source.
+#[derive(Debug)]
+pub(super) struct Block<I> {
+    /// The first item's position in the window.
+    pub(super) start: usize,
+    pub(super) items: VecDeque<Result<I>>,
+}
+
+/// A prepared item that waits to run.
+#[derive(Debug)]
+pub(super) struct Entry<E> {
+    /// The item's position in the window.
+    pub(super) place: usize,
+    pub(super) cost: u64,
+    pub(super) bytes: usize,
+    pub(super) value: E,
+}
+
+/// The result of an item, once it is there.
+pub(super) type Slot<O> = Option<Result<O, ItemError>>;
+
+/// Results on their way to the consumer, with their items' indices.
+pub(super) type Batch<O> = VecDeque<(usize, Result<O, ItemError>)>;
+
+/// What a cut-off window gives back to be dropped outside the lock.
+pub(super) type Remains<I, E> = (VecDeque<Block<I>>, VecDeque<Entry<E>>);
+
+#[derive(Debug)]
+pub(super) struct Window<I, E, O> {
+    /// The first item's index in the job.
+    pub(super) first: usize,
+    /// Whether the source may still add items.
+    pub(super) open: bool,
+    /// Pulled, not prepared.
+    pub(super) blocks: VecDeque<Block<I>>,
+    /// Items in `blocks`.
+    pub(super) unprepared: usize,
+    /// Items in the hands of workers that prepare or sort them.
+    pub(super) preparing: usize,
+    /// Prepared, waiting; by falling cost if `sorted`.
+    pub(super) entries: VecDeque<Entry<E>>,
+    pub(super) sorted: bool,
+    pub(super) queued_cost: u64,
+    /// Items pulled into it.
+    pub(super) len: usize,
+    /// One for each item, where results are to be in order.
+    pub(super) slots: Vec<Slot<O>>,
+    /// Items that have their result: each gets one.
+    pub(super) written: usize,
+    /// Slots handed on, from the front.
+    pub(super) taken: usize,
+}
+
+impl<I, E, O> Window<I, E, O> {
+    pub(super) fn new(first: usize) -> Self {
+        Self {
+            first,
+            open: true,
+            blocks: VecDeque::new(),
+            unprepared: 0,
+            preparing: 0,
+            entries: VecDeque::new(),
+            sorted: true,
+            queued_cost: 0,
+            len: 0,
+            slots: Vec::new(),
+            written: 0,
+            taken: 0,
+        }
+    }
+
+    /// Adds what was pulled.
+    pub(super) fn push(&mut self, items: VecDeque<Result<I>>, ordered: bool) {
+        let start = self.len;
+        self.len += items.len();
+        self.unprepared += items.len();
+        if ordered {
+            self.slots.resize_with(self.len, || None);
+        }
+        self.blocks.push_back(Block { start, items });
+    }
+
+    /// Takes up to `count` items off the oldest block.
+    pub(super) fn take_block(&mut self, count: usize) -> Option<Block<I>> {
+        let block = self.blocks.front_mut()?;
+        let taken = if count < block.items.len() {
+            let rest = block.items.split_off(count);
+            let items = std::mem::replace(&mut block.items, rest);
+            let start = block.start;
+            block.start += count;
+            Block { start, items }
+        } else {
+            self.blocks.pop_front()?
+        };
+        self.unprepared -= taken.items.len();
+        self.preparing += taken.items.len();
+        Some(taken)
+    }
+
+    /// Adds prepared items to those that wait.
+    pub(super) fn enqueue(&mut self, entries: VecDeque<Entry<E>>, sorted: bool) {
+        let in_order = match (self.entries.back(), entries.front()) {
+            (Some(last), Some(first)) => last.cost >= first.cost,
+            _ => true,
+        };
+        self.sorted &= sorted && in_order;
+        self.queued_cost = entries.iter().fold(self.queued_cost, |sum, entry| sum.saturating_add(entry.cost));
+        if self.entries.is_empty() {
+            self.entries = entries;
+        } else {
+            self.entries.extend(entries);
+        }
+    }
+
+    /// Takes what waits, to be sorted.
+    pub(super) fn take_entries(&mut self) -> VecDeque<Entry<E>> {
+        self.preparing += self.entries.len();
+        self.queued_cost = 0;
+        self.sorted = true;
+        std::mem::take(&mut self.entries)
+    }
+
+    /// Cuts a chunk off the costly end: items up to a cost of `target`, at most `most`, at least one.
+    pub(super) fn cut(&mut self, target: u64, most: usize) -> Vec<Entry<E>> {
+        debug_assert!(self.sorted);
+        let mut cost = 0_u64;
+        let fits = |entry: &&Entry<E>| {
+            let first = cost == 0;
+            cost = cost.saturating_add(entry.cost);
+            first || cost <= target
+        };
+        let count = self.entries.iter().take(most.max(1)).take_while(fits).count();
+        let chunk: Vec<_> = self.entries.drain(..count).collect();
+        self.queued_cost = chunk.iter().fold(self.queued_cost, |sum, entry| sum.saturating_sub(entry.cost));
+        chunk
+    }
+
+    /// Writes the result of an item: into its slot, or to `done` where the order of completion is wanted.
+    ///
+    /// # Panics
+    /// If it has one already: then two chunks have run the same item.
+    pub(super) fn write(&mut self, place: usize, result: Result<O, ItemError>, done: &mut Option<Batch<O>>) {
+        if let Some(done) = done {
+            done.push_back((self.first + place, result));
+        } else {
+            let slot = &mut self.slots[place];
+            assert!(slot.is_none(), "item {} has two results", self.first + place);
+            *slot = Some(result);
+        }
+        self.written += 1;
+        assert!(self.written <= self.len, "more results than items");
+    }
+
+    /// Moves the results that are next in order to `batch`; whether the window is used up.
+    pub(super) fn take_front(&mut self, batch: &mut Batch<O>) -> bool {
+        while let Some(result) = self.slots.get_mut(self.taken).and_then(Option::take) {
+            batch.push_back((self.first + self.taken, result));
+            self.taken += 1;
+        }
+        !self.open && self.taken == self.len
+    }
+
+    /// Whether all that will ever be in it is prepared.
+    pub(super) fn complete(&self) -> bool {
+        !self.open && self.unprepared == 0 && self.preparing == 0
+    }
+
+    /// Whether every item has its result.
+    pub(super) fn done(&self) -> bool {
+        !self.open && self.written == self.len
+    }
+
+    /// Gives every item that no worker holds an error that says `why`.
+    pub(super) fn abandon(&mut self, why: &str, done: &mut Option<Batch<O>>) -> Remains<I, E> {
+        let blocks = std::mem::take(&mut self.blocks);
+        let entries = std::mem::take(&mut self.entries);
+        (self.unprepared, self.queued_cost, self.sorted, self.open) = (0, 0, true, false);
+        let unprepared = blocks.iter().flat_map(|block| block.start..block.start + block.items.len());
+        let unprepared = unprepared.map(|place| (place, Stage::Prepare));
+        for (place, stage) in unprepared.chain(entries.iter().map(|entry| (entry.place, Stage::Run))) {
+            let source = Error::new(ErrorKind::Cancelled, why);
+            self.write(place, Err(ItemError { index: self.first + place, stage, source }), done);
+        }
+        (blocks, entries)
+    }
+}

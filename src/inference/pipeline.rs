@@ -1,0 +1,193 @@
+//! Preparing, running and finishing as one model.
+
+use std::{fmt, mem::size_of_val};
+
+use crate::{
+    bulk::guard,
+    error::{Context, Result},
+    inference::{Description, Inference, Slots},
+};
+
+type Prepare<T, I> = Box<dyn Fn(&T) -> Result<I> + Send + Sync>;
+type Finish<I, O, R> = Box<dyn Fn(&I, O) -> Result<R> + Send + Sync>;
+type Bytes<T> = Option<Box<dyn Fn(&T) -> usize + Send + Sync>>;
+
+/// A model with the steps before and after it: `T` is prepared into the model's input, the model's output is
+/// finished into `R`.
+///
+/// Given to [`Bulk::pipeline`](crate::bulk::Bulk::pipeline), both steps run item by item on the workers, each
+/// exactly once an item, and chunks are cut by the cost of what was prepared. As an [`Inference`] of its own it does all three in one call, a chunk at a
+/// time.
+///
+/// ```
+/// use gristmill::{Pipeline, Shared, bulk::Bulk};
+/// let double = Shared::new(|number: &f64| Ok(number * 2.0));
+/// let pipeline = Pipeline::new(double)
+///     .prepare(|text: &str| text.parse::<f64>().map_err(gristmill::Error::user))
+///     .finish(|_number, doubled| Ok(doubled.to_string()));
+/// let texts: Vec<_> = Bulk::pipeline(pipeline).map(["1.5", "x"]).collect();
+/// assert_eq!(texts[0].as_ref().unwrap(), "3");
+/// assert_eq!(texts[1].as_ref().unwrap_err().stage, gristmill::Stage::Prepare);
+/// ```
+pub struct Pipeline<T: ?Sized, M: Inference<Input: Sized>, R> {
+    model: M,
+    prepare: Prepare<T, M::Input>,
+    finish: Finish<M::Input, M::Output, R>,
+    item_bytes: Bytes<T>,
+    result_bytes: Bytes<R>,
+    /// Without `result_bytes`.
+    usual_result_bytes: fn(&M, &R) -> usize,
+}
+
+/// A pipeline that still lacks its first step; made by [`Pipeline::new`].
+pub struct Unprepared<M>(M);
+
+impl<M: Inference<Input: Sized>> Pipeline<M::Input, M, M::Output> {
+    /// Starts a pipeline round `model`; [`Unprepared::prepare`] comes next.
+    #[expect(clippy::new_ret_no_self, reason = "the item type is known only once there is a step that takes it")]
+    pub fn new(model: M) -> Unprepared<M> {
+        Unprepared(model)
+    }
+}
+
+impl<M: Inference<Input: Sized>> Unprepared<M> {
+    /// Sets the step that makes the model's input of an item.
+    pub fn prepare<T: ?Sized>(
+        self,
+        prepare: impl Fn(&T) -> Result<M::Input> + Send + Sync + 'static,
+    ) -> Pipeline<T, M, M::Output> {
+        Pipeline {
+            model: self.0,
+            prepare: Box::new(prepare),
+            finish: Box::new(|_, output| Ok(output)),
+            item_bytes: None,
+            result_bytes: None,
+            usual_result_bytes: M::output_bytes,
+        }
+    }
+}
+
+impl<T: ?Sized, M: Inference<Input: Sized>, R> Pipeline<T, M, R> {
+    /// Sets the step that makes the result of a model's output; it also sees the prepared input.
+    pub fn finish<R2>(
+        self,
+        finish: impl Fn(&M::Input, M::Output) -> Result<R2> + Send + Sync + 'static,
+    ) -> Pipeline<T, M, R2> {
+        Pipeline {
+            model: self.model,
+            prepare: self.prepare,
+            finish: Box::new(finish),
+            item_bytes: self.item_bytes,
+            result_bytes: None,
+            usual_result_bytes: |_, result| size_of_val(result),
+        }
+    }
+
+    /// Says how many bytes an unprepared item holds; without it, its size without what it points to.
+    #[must_use]
+    pub fn item_bytes(mut self, bytes: impl Fn(&T) -> usize + Send + Sync + 'static) -> Self {
+        self.item_bytes = Some(Box::new(bytes));
+        self
+    }
+
+    /// Says how many bytes a result holds until it is taken; without it, what the model says of its output, and of
+    /// a finished result its size without what it points to.
+    #[must_use]
+    pub fn result_bytes(mut self, bytes: impl Fn(&R) -> usize + Send + Sync + 'static) -> Self {
+        self.result_bytes = Some(Box::new(bytes));
+        self
+    }
+
+    /// The model inside.
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    pub(crate) fn prepare_item(&self, item: &T) -> Result<M::Input> {
+        (self.prepare)(item)
+    }
+
+    pub(crate) fn finish_item(&self, input: &M::Input, output: M::Output) -> Result<R> {
+        (self.finish)(input, output)
+    }
+
+    pub(crate) fn bytes_of_item(&self, item: &T) -> usize {
+        self.item_bytes.as_ref().map_or_else(|| size_of_val(item), |bytes| bytes(item))
+    }
+
+    pub(crate) fn bytes_of_result(&self, result: &R) -> usize {
+        match &self.result_bytes {
+            Some(bytes) => bytes(result),
+            None => (self.usual_result_bytes)(&self.model, result),
+        }
+    }
+}
+
+/// The cost of an unprepared item is its bytes: what preparing makes of it is not known yet.
+impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeline<T, M, R> {
+    type Input = T;
+    type Output = R;
+
+    fn infer(&self, chunk: &[&T], out: &mut Slots<'_, R>) -> Result<()> {
+        let mut places = Vec::with_capacity(chunk.len());
+        let mut prepared = Vec::with_capacity(chunk.len());
+        for (place, item) in chunk.iter().enumerate() {
+            match guard::catch(|| self.prepare_item(item)).context(|| "preparing".into()) {
+                Ok(input) => {
+                    places.push(place);
+                    prepared.push(input);
+                }
+                Err(error) => out.fail(place, error),
+            }
+        }
+        let inputs: Vec<&M::Input> = prepared.iter().collect();
+        let mut outputs = Vec::new();
+        outputs.resize_with(inputs.len(), || None);
+        self.model.infer(&inputs, &mut Slots::new(&mut outputs))?;
+        for ((place, input), output) in places.into_iter().zip(inputs).zip(outputs) {
+            match output {
+                Some(Ok(output)) => {
+                    match guard::catch(|| self.finish_item(input, output)).context(|| "finishing".into()) {
+                        Ok(result) => out.set(place, result),
+                        Err(error) => out.fail(place, error),
+                    }
+                }
+                Some(Err(error)) => out.fail(place, error),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn cost(&self, item: &T) -> u64 {
+        self.bytes_of_item(item) as u64
+    }
+
+    fn input_bytes(&self, item: &T) -> usize {
+        self.bytes_of_item(item)
+    }
+
+    fn output_bytes(&self, result: &R) -> usize {
+        self.bytes_of_result(result)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.model.in_flight()
+    }
+
+    fn describe(&self) -> Description {
+        self.model.describe()
+    }
+}
+
+impl<T: ?Sized, M: Inference<Input: Sized>, R> fmt::Debug for Pipeline<T, M, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").finish_non_exhaustive()
+    }
+}
+
+impl<M> fmt::Debug for Unprepared<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unprepared").finish_non_exhaustive()
+    }
+}
