@@ -1,5 +1,7 @@
 //! `MaxPool`, `AveragePool` and their global forms: windows reduced to one number, channel by channel.
 
+mod run;
+
 use std::sync::Arc;
 
 use crate::{
@@ -50,21 +52,21 @@ pub struct GlobalPool {
 }
 
 macro_rules! def {
-    ($constant:ident, $name:literal, $decode:path, $cases:path, $accuracy:ident) => {
+    ($constant:ident, $name:literal, $decode:path, $cases:path, $accuracy:ident, $kernel:path) => {
         pub(super) static $constant: OpDef = OpDef {
             name: $name,
             onnx: Some($decode),
             cases: $cases,
             accuracy: Accuracy::$accuracy,
-            cpu: CpuState::Folded,
+            cpu: CpuState::Kernel($kernel),
             gpu: GpuState::Pending,
         };
     };
 }
-def!(MAX_POOL, "MaxPool", decode, max_cases, Exact);
-def!(AVERAGE_POOL, "AveragePool", decode, average_cases, Reduction);
-def!(GLOBAL_MAX_POOL, "GlobalMaxPool", decode_global, global_max_cases, Exact);
-def!(GLOBAL_AVERAGE_POOL, "GlobalAveragePool", decode_global, global_average_cases, Reduction);
+def!(MAX_POOL, "MaxPool", decode, max_cases, Exact, run::kernel);
+def!(AVERAGE_POOL, "AveragePool", decode, average_cases, Reduction, run::kernel);
+def!(GLOBAL_MAX_POOL, "GlobalMaxPool", decode_global, global_max_cases, Exact, run::global_kernel);
+def!(GLOBAL_AVERAGE_POOL, "GlobalAveragePool", decode_global, global_average_cases, Reduction, run::global_kernel);
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let kernel = node.ints("kernel_shape")?.ok_or_else(|| Error::invalid_model("`kernel_shape` is missing"))?;
@@ -225,6 +227,7 @@ fn global_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
         Case::new("one dimension", pool).value(&[2, 3, 45], fill),
         Case::new("two dimensions", pool).value(&[2, 5, 7, 7], fill),
         Case::new("one position", pool).value(&[2, 5, 1], fill),
+        Case::new("no positions", pool).value(&[2, 5, 0], fill),
         Case::new("none", pool).value(&[2, 5], fill),
         Case::new("empty", pool).value(&[0, 5, 3], fill),
     ]

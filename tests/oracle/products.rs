@@ -216,9 +216,9 @@ pub fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     })]
 }
 
-/// The larger, NaN if either is.
+/// The larger, NaN if either is; the first of equals.
 fn largest(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if b > a || (b.is_nan() && !a.is_nan()) { b } else { a }
 }
 
 fn reduce(function: PoolFunction, values: &[f64], padding: usize) -> f64 {
