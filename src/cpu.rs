@@ -5,6 +5,7 @@
 
 mod activation;
 mod arena;
+pub mod attention;
 mod cache;
 mod cast;
 mod constants;
@@ -13,6 +14,7 @@ pub mod gemm;
 mod kernel;
 mod kernel_set;
 pub mod norm;
+pub mod segments;
 mod session;
 pub mod simd;
 pub mod softmax;
