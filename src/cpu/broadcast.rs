@@ -23,7 +23,8 @@ impl Broadcast {
     pub(crate) fn new(output: &[usize], operands: &[&[usize]]) -> Result<Self> {
         let mut this = Self { sizes: SmallVec::new(), steps: SmallVec::new(), operands: operands.len() };
         let mut strides: SmallVec<[usize; 6]> = SmallVec::from_elem(1, operands.len());
-        let refuse = |shape: &[usize]| Error::invalid_input(format!("shape {shape:?} does not broadcast to {output:?}"));
+        let refuse =
+            |shape: &[usize]| Error::invalid_input(format!("shape {shape:?} does not broadcast to {output:?}"));
         if let Some(shape) = operands.iter().find(|shape| shape.len() > output.len()) {
             return Err(refuse(shape));
         }

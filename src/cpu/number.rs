@@ -198,14 +198,38 @@ macro_rules! with_number {
 macro_rules! with_integer {
     ($dtype:expr, $T:ident => $body:expr, else $other:expr) => {
         match $dtype {
-            $crate::tensor::DType::I8 => { type $T = i8; $body }
-            $crate::tensor::DType::I16 => { type $T = i16; $body }
-            $crate::tensor::DType::I32 => { type $T = i32; $body }
-            $crate::tensor::DType::I64 => { type $T = i64; $body }
-            $crate::tensor::DType::U8 => { type $T = u8; $body }
-            $crate::tensor::DType::U16 => { type $T = u16; $body }
-            $crate::tensor::DType::U32 => { type $T = u32; $body }
-            $crate::tensor::DType::U64 => { type $T = u64; $body }
+            $crate::tensor::DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            $crate::tensor::DType::I16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::tensor::DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::tensor::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::tensor::DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::tensor::DType::U16 => {
+                type $T = u16;
+                $body
+            }
+            $crate::tensor::DType::U32 => {
+                type $T = u32;
+                $body
+            }
+            $crate::tensor::DType::U64 => {
+                type $T = u64;
+                $body
+            }
             _ => $other,
         }
     };

@@ -37,7 +37,9 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let shape = node.inputs().required(0)?.shape.clone();
     let axis = shape.axis(node.int("axis")?.unwrap_or(-1))?;
     let epsilon = node.float("epsilon")?.unwrap_or(1e-5);
-    if let Some(stash @ 0..=i64::MAX) = node.int("stash_type")? && stash != 1 {
+    if let Some(stash @ 0..=i64::MAX) = node.int("stash_type")?
+        && stash != 1
+    {
         return Err(Error::unsupported(format!("`stash_type` is {stash}, expected 1 (f32)")));
     }
     if node.output_count() > 1 {

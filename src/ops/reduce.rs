@@ -268,7 +268,6 @@ fn cases(function: ReduceFunction) -> Vec<Case> {
         case("all kept", None, true).value(&[6, 7], fill),
         case("no axes", Some(&[]), true).value(&[5], Fill::Positive),
         case("a scalar", None, true).value(&[], Fill::Positive),
-        case("hostile", Some(&[1]), false).value(&[41, 9], Fill::Hostile),
         case("no results", Some(&[1]), false).value(&[0, 5], fill),
         case("nothing to reduce", Some(&[1]), false).value(&[3, 0], fill),
         case("f64", Some(&[0]), false).tensor(tensor(&[2, 2], &[1.5f64, 0.25, 2.0, 8.0])),
@@ -276,6 +275,10 @@ fn cases(function: ReduceFunction) -> Vec<Case> {
     if !matches!(function, F::L2 | F::LogSum | F::LogSumExp) {
         cases.push(case("i64", Some(&[1]), false).tensor(tensor(&[2, 3], &[1i64, -5, 3, 1 << 40, 7, -9])));
         cases.push(case("i32", Some(&[0]), true).tensor(tensor(&[3, 2], &[1i32, -5, 3, 100_000, 7, -9])));
+    }
+    // An infinite product on the way is not the same in every order.
+    if function != F::Prod {
+        cases.push(case("hostile", Some(&[1]), false).value(&[41, 9], Fill::Hostile));
     }
     if matches!(function, F::Max | F::Min) {
         let truths = Tensor::from_bools([2, 2], &[true, false, false, false]).expect("four truths");

@@ -229,7 +229,10 @@ impl Operator for Binary {
         }
         let shape = broadcast_shape(inputs)?;
         if self.function == F::PRelu && shape != inputs.required(0)?.shape {
-            return Err(Error::invalid_model(format!("the slope of PRelu does not broadcast to {}", inputs.required(0)?)));
+            return Err(Error::invalid_model(format!(
+                "the slope of PRelu does not broadcast to {}",
+                inputs.required(0)?
+            )));
         }
         let dtype = if self.function.is_comparison() { DType::Bool } else { dtype };
         let elements = elements::binary(self.function, inputs, &shape);
@@ -323,8 +326,13 @@ pub(super) fn arithmetic<T: Number>(function: F, walk: &Broadcast, a: &[T], b: &
 
 /// Refuses a divisor that has no quotient.
 fn check_divisor<T: Number>(divisor: &[T], output: &[T]) -> Result<()> {
-    if T::INTEGER && !output.is_empty() && let Some(at) = divisor.iter().position(|&b| b == T::ZERO) {
-        return Err(Error::invalid_input(format!("element {at} of the divisor is 0, of which integers have no quotient")));
+    if T::INTEGER
+        && !output.is_empty()
+        && let Some(at) = divisor.iter().position(|&b| b == T::ZERO)
+    {
+        return Err(Error::invalid_input(format!(
+            "element {at} of the divisor is 0, of which integers have no quotient"
+        )));
     }
     Ok(())
 }

@@ -17,7 +17,12 @@ fn truths(shape: &[usize], values: &[bool]) -> Tensor {
 pub(super) fn unary(function: U) -> Vec<Case> {
     let case = |name: &str| Case::new(name, Unary { function });
     match function {
-        U::Not => return vec![case("truths").tensor(truths(&[3], &[true, false, true])), case("empty").tensor(truths(&[0], &[]))],
+        U::Not => {
+            return vec![
+                case("truths").tensor(truths(&[3], &[true, false, true])),
+                case("empty").tensor(truths(&[0], &[])),
+            ];
+        }
         U::BitwiseNot => {
             return vec![
                 case("i64").tensor(tensor(&[2, 2], &[0i64, -1, i64::MIN, 77])),
@@ -60,7 +65,9 @@ pub(super) fn binary(function: B) -> Vec<Case> {
             cases.push(case("u64").tensor(wide).tensor(Tensor::scalar(5u64)));
             if let B::BitShift { .. } = function {
                 let right = Binary { function: B::BitShift { left: false } };
-                cases.push(Case::new("right", right).tensor(tensor(&[3], &[16u32, 4, 1])).tensor(tensor(&[3], &[1u32, 2, 40])));
+                cases.push(
+                    Case::new("right", right).tensor(tensor(&[3], &[16u32, 4, 1])).tensor(tensor(&[3], &[1u32, 2, 40])),
+                );
             }
             return cases;
         }
@@ -98,8 +105,16 @@ pub(super) fn binary(function: B) -> Vec<Case> {
         }
         _ if function.is_variadic() => {
             cases.push(case("alone").value(&[2, 3], Fill::Hostile));
-            cases.push(case("three").value(&[4, 1], Fill::Spread).value(&[3], Fill::Spread).value(&[2, 1, 1], Fill::Spread));
-            cases.push(case("four").value(&[5], Fill::Hostile).value(&[5], Fill::Hostile).value(&[5], Fill::Spread).value(&[5], Fill::Spread));
+            cases.push(
+                case("three").value(&[4, 1], Fill::Spread).value(&[3], Fill::Spread).value(&[2, 1, 1], Fill::Spread),
+            );
+            cases.push(
+                case("four")
+                    .value(&[5], Fill::Hostile)
+                    .value(&[5], Fill::Hostile)
+                    .value(&[5], Fill::Spread)
+                    .value(&[5], Fill::Spread),
+            );
         }
         _ => {}
     }
@@ -135,10 +150,18 @@ pub(super) fn chain() -> Vec<Case> {
     let chain = |name: &str, steps: &[ChainStep]| Case::new(name, PointwiseChain { steps: steps.to_vec() });
     let gelu = [unary(U::Erf), binary(B::Add, 1), binary(B::Mul, 0), binary(B::Mul, 2)];
     let clip = U::Clip { low: -0.5, high: 0.75 };
-    let long = [unary(U::Tanh), binary(B::Add, 0), unary(U::Cos), ChainStep::Binary { function: B::Sub, operand: 1, swapped: true }];
+    let long = [
+        unary(U::Tanh),
+        binary(B::Add, 0),
+        unary(U::Cos),
+        ChainStep::Binary { function: B::Sub, operand: 1, swapped: true },
+    ];
     vec![
         chain("gelu", &gelu).value(&[3, 37], Fill::Spread).constant(&[], Fill::Spread).constant(&[1], Fill::Positive),
-        chain("hostile", &gelu).value(&[7, 41], Fill::Hostile).constant(&[], Fill::Spread).value(&[7, 1], Fill::Positive),
+        chain("hostile", &gelu)
+            .value(&[7, 41], Fill::Hostile)
+            .constant(&[], Fill::Spread)
+            .value(&[7, 1], Fill::Positive),
         chain("rows", &[binary(B::Add, 1), unary(clip)]).value(&[2, 3, 19], Fill::Spread).constant(&[19], Fill::Spread),
         chain("widened", &[binary(B::Mul, 1), unary(U::Exp)]).value(&[1, 5], Fill::Spread).value(&[4, 1], Fill::Spread),
         chain("long", &long).value(&[5, 2000], Fill::Spread).value(&[5, 1], Fill::Spread),

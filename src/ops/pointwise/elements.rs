@@ -41,7 +41,9 @@ pub(super) fn binary(function: F, inputs: &Inputs<'_>, output: &Shape) -> Option
     (0..count)
         .map(|flat| {
             let start = first.1.get(at(&first.0, flat))?.clone();
-            let folded = others.iter().try_fold(start, |sum, (own, elements)| apply(function, &sum, elements.get(at(own, flat))?));
+            let folded = others
+                .iter()
+                .try_fold(start, |sum, (own, elements)| apply(function, &sum, elements.get(at(own, flat))?));
             folded.filter(Dim::is_valid)
         })
         .collect()
@@ -78,7 +80,6 @@ fn apply(function: F, a: &Dim, b: &Dim) -> Option<Dim> {
         _ => None,
     }
 }
-
 
 fn equal(a: &Dim, b: &Dim) -> Option<bool> {
     if a == b && a.is_valid() {

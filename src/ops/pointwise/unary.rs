@@ -404,7 +404,9 @@ impl CpuKernel for Kernel {
                 DType::F64 => apply::<f64>(function, input.slice()?, output.slice()?),
                 DType::F16 => apply::<half::f16>(function, input.slice()?, output.slice()?),
                 DType::BF16 => apply::<half::bf16>(function, input.slice()?, output.slice()?),
-                dtype => with_integer!(dtype, T => integers::<T>(function, input.slice()?, output.slice()?), else none()),
+                dtype => {
+                    with_integer!(dtype, T => integers::<T>(function, input.slice()?, output.slice()?), else none())
+                }
             },
         }
     }
@@ -419,7 +421,12 @@ pub(super) fn apply_f32(set: KernelSet, function: UnaryFunction, input: &[f32], 
     apply(function, input, output)
 }
 
-fn clip<T: Number>(input: View<'_>, attributes: [f32; 2], bounds: [Option<View<'_>>; 2], output: &mut [T]) -> Result<()> {
+fn clip<T: Number>(
+    input: View<'_>,
+    attributes: [f32; 2],
+    bounds: [Option<View<'_>>; 2],
+    output: &mut [T],
+) -> Result<()> {
     let mut ends = [T::LEAST, T::GREATEST];
     for ((end, attribute), operand) in ends.iter_mut().zip(attributes).zip(bounds) {
         match operand {
