@@ -5,6 +5,8 @@ pub mod bulk;
 pub mod cpu;
 mod error;
 pub mod graph;
+#[cfg(any(feature = "onnx", feature = "hugging-face"))]
+pub mod import;
 mod inference;
 pub mod ops;
 pub mod plan;
@@ -15,5 +17,7 @@ mod tensor;
 
 pub use backend::{Device, Precision, Session, SessionOptions};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};
+#[cfg(any(feature = "onnx", feature = "hugging-face"))]
+pub use import::{ImportOptions, Model};
 pub use inference::{Description, Inference, Pipeline, Shared, Slots};
 pub use tensor::{AlignedBytes, DType, Element, Tensor, Tensors};

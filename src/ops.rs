@@ -14,22 +14,18 @@ pub mod expand;
 pub mod gather;
 pub mod identity;
 mod index;
-pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
 mod offsets;
 mod onnx_node;
 pub mod pad;
-pub mod pointwise;
 pub mod pool;
 pub mod range;
-pub mod reduce;
 pub mod reshape;
 pub mod segment_pool;
 pub mod select;
 pub mod shape_of;
 pub mod slice;
-pub mod softmax;
 pub mod split;
 mod squeeze;
 pub mod tile;
@@ -37,11 +33,7 @@ mod tracked;
 pub mod transpose;
 pub mod window;
 
-use std::{
-    any::Any,
-    fmt::Debug,
-    sync::{Arc, LazyLock},
-};
+use std::{any::Any, fmt::Debug, sync::Arc};
 
 pub use case::{Case, CaseInput, Fill};
 pub use onnx_node::{Attribute, OnnxNode};
@@ -208,10 +200,7 @@ impl<'a> Inputs<'a> {
 
 /// The list of all operators; a further one is one line here.
 pub fn all() -> &'static [&'static OpDef] {
-    static ALONE: &[&OpDef] = &[
-        &layer_norm::DEF,
-        &softmax::LOG_SOFTMAX,
-        &softmax::SOFTMAX,
+    static ALL: &[&OpDef] = &[
         &pool::AVERAGE_POOL,
         &attention::ATTENTION,
         &cast::DEF,
@@ -241,11 +230,7 @@ pub fn all() -> &'static [&'static OpDef] {
         &transpose::DEF,
         &select::DEF,
     ];
-    static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
-        let tables = pointwise::rows().chain(reduce::ROWS);
-        ALONE.iter().copied().chain(tables).collect()
-    });
-    &ALL
+    ALL
 }
 
 /// ONNX operators that are read as another one of the list, and those that are refused with a reason of their own.

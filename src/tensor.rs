@@ -148,6 +148,14 @@ impl Tensor {
         Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::copy_from(bytes)) })
     }
 
+    /// A tensor that takes its bytes over.
+    pub(crate) fn from_aligned(dtype: DType, shape: Vec<usize>, data: AlignedBytes) -> Result<Self> {
+        if byte_count(dtype, &shape) != Some(data.len()) {
+            return Err(Error::invalid_input(format!("{} bytes do not make a tensor {dtype}{shape:?}", data.len())));
+        }
+        Ok(Self { dtype, shape, data: Arc::new(data) })
+    }
+
     /// A tensor of zeros.
     ///
     /// # Errors

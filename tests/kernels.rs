@@ -6,13 +6,8 @@ mod oracle;
 #[path = "kernels/support.rs"]
 mod support;
 
-#[path = "kernels/attention.rs"]
-mod attention;
 #[path = "kernels/functions.rs"]
 mod functions;
-#[cfg(unix)]
-#[path = "kernels/guards.rs"]
-mod guards;
 #[path = "kernels/products.rs"]
 mod products;
 #[path = "kernels/rows.rs"]

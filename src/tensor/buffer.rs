@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::error::{Error, Result};
+
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);
@@ -17,6 +19,13 @@ impl AlignedBytes {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
         Self { lines: bytemuck::allocation::zeroed_vec(len.div_ceil(64)), len }
+    }
+
+    /// `len` zero bytes, refused where there is no memory for them.
+    pub(crate) fn try_zeroed(len: usize) -> Result<Self> {
+        let lines = bytemuck::allocation::try_zeroed_vec(len.div_ceil(64));
+        let lines = lines.map_err(|()| Error::limit(format!("there is no memory for {len} bytes")))?;
+        Ok(Self { lines, len })
     }
 
     /// A copy of `bytes`.

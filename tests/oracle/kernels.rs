@@ -81,3 +81,56 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], d: usize, scale: f32, mask: Op
     }
     out
 }
+
+/// A convolution over channels, then one or two axes: `x` is `[channels, height, width]`, `weights`
+/// `[filters, channels / groups, kernel height, kernel width]`.
+pub struct Convolution {
+    pub channels: usize,
+    pub size: [usize; 2],
+    pub filters: usize,
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    pub dilations: [usize; 2],
+    pub begin: [usize; 2],
+    pub end: [usize; 2],
+    pub groups: usize,
+}
+
+impl Convolution {
+    pub fn out_size(&self) -> [usize; 2] {
+        [0, 1].map(|i| {
+            let reach = self.dilations[i] * (self.kernel[i] - 1) + 1;
+            (self.size[i] + self.begin[i] + self.end[i] - reach) / self.strides[i] + 1
+        })
+    }
+
+    /// `[filters, out height, out width]`
+    pub fn run(&self, x: &[f32], weights: &[f32]) -> Vec<f64> {
+        let [height, width] = self.size;
+        let [out_height, out_width] = self.out_size();
+        let (per_group, filters) = (self.channels / self.groups, self.filters / self.groups);
+        let mut out = Vec::new();
+        for f in 0..self.filters {
+            for oy in 0..out_height {
+                for ox in 0..out_width {
+                    let mut sum = 0.0;
+                    for c in 0..per_group {
+                        for ky in 0..self.kernel[0] {
+                            for kx in 0..self.kernel[1] {
+                                let y = (oy * self.strides[0] + ky * self.dilations[0]).wrapping_sub(self.begin[0]);
+                                let z = (ox * self.strides[1] + kx * self.dilations[1]).wrapping_sub(self.begin[1]);
+                                if y < height && z < width {
+                                    let channel = f / filters * per_group + c;
+                                    let w = ((f * per_group + c) * self.kernel[0] + ky) * self.kernel[1] + kx;
+                                    sum += f64::from(x[(channel * height + y) * width + z]) * f64::from(weights[w]);
+                                }
+                            }
+                        }
+                    }
+                    out.push(sum);
+                }
+            }
+        }
+        out
+    }
+}

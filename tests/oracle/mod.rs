@@ -4,8 +4,6 @@
 
 mod cast;
 mod moves;
-mod norms;
-mod pointwise;
 mod products;
 mod shapes;
 
@@ -29,9 +27,7 @@ pub fn find(name: &str) -> Option<Oracle> {
         ("GlobalAveragePool", products::global_pool),
         ("GlobalMaxPool", products::global_pool),
         ("Identity", moves::identity),
-        ("LayerNormalization", norms::layer_norm),
         ("Linear", products::linear),
-        ("LogSoftmax", norms::softmax),
         ("MatMul", products::matmul),
         ("MaxPool", products::pool),
         ("PackedAttention", products::packed_attention),
@@ -44,12 +40,10 @@ pub fn find(name: &str) -> Option<Oracle> {
         ("Slice", moves::slice),
         ("Split", moves::split),
         ("Tile", moves::tile),
-        ("Softmax", norms::softmax),
         ("Transpose", moves::transpose),
         ("Where", moves::choose),
     ];
-    let named = all.iter().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
-    named.or_else(|| name.starts_with("Reduce").then_some(norms::reduce as Oracle)).or_else(|| pointwise::find(name))
+    all.iter().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle)
 }
 
 /// An operator as its own type.

@@ -1,0 +1,83 @@
+//! ONNX files.
+//!
+//! `wire` reads protocol buffers in place, `proto` the messages that are needed, `tensor` and `external` the
+//! weights, and `convert` makes the [`Graph`]. Nothing here recurses: subgraphs and functions are never opened, so
+//! that no file can exhaust the stack.
+
+mod convert;
+mod external;
+mod order;
+mod proto;
+mod tensor;
+mod wire;
+
+pub(crate) use external::External;
+
+use crate::{
+    error::{Error, Result},
+    graph::Graph,
+    import::ImportOptions,
+    tensor::Tensor,
+};
+use proto::{ModelProto, TensorProto, default_domain};
+use wire::Budget;
+
+/// The versions of ONNX's own operator set that are read.
+pub const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;
+
+/// The oldest version of the format in which initializers need not be inputs too, and newer ones.
+const OLDEST_IR: i64 = 3;
+
+/// Reads a model; `name` is what errors call it where the file does not say.
+pub(crate) fn read(
+    bytes: &[u8],
+    name: &str,
+    external: &mut External<'_>,
+    options: &ImportOptions,
+) -> Result<(Graph, Vec<String>)> {
+    let budget = Budget::new(options);
+    let model = ModelProto::parse(bytes, &budget)?;
+    match model.ir_version {
+        Some(OLDEST_IR..) => {}
+        Some(version) => return Err(Error::unsupported(format!("ONNX format version {version} is not read here"))),
+        None => return Err(Error::invalid_model("not an ONNX model: the format version is missing")),
+    }
+    let opset = opset(&model)?;
+    let graph = model.graph.ok_or_else(|| Error::invalid_model("the model has no graph"))?;
+    let mut notes = Vec::new();
+    if model.trains {
+        notes.push("the file's training part is not used".to_owned());
+    }
+    let graph = convert::graph(graph, name, opset, &model.functions, &budget, external)?;
+    Ok((graph, notes))
+}
+
+/// The version of ONNX's own operator set. Other sets do not matter until a node uses them.
+fn opset(model: &ModelProto<'_>) -> Result<i64> {
+    let mut domains: Vec<&str> = model.opsets.iter().map(|(domain, _)| default_domain(domain)).collect();
+    domains.sort_unstable();
+    if let Some(twice) = domains.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::invalid_model(format!("the operator set `{}` is named twice", twice[0])));
+    }
+    let own = model.opsets.iter().find(|(domain, _)| default_domain(domain).is_empty());
+    let (_, version) = own.ok_or_else(|| {
+        let others: Vec<_> = model.opsets.iter().map(|(domain, _)| domain).collect();
+        Error::unsupported(format!("the file does not name ONNX's own operator set, only {others:?}"))
+    })?;
+    if !OPSETS.contains(version) {
+        let (first, last) = OPSETS.into_inner();
+        return Err(Error::unsupported(format!("opset {version} is not read here; opsets {first} to {last} are")));
+    }
+    Ok(*version)
+}
+
+/// Reads one tensor as ONNX's test data hold it (a `TensorProto`), with its name.
+///
+/// # Errors
+/// When the bytes are not such a tensor, or its data are in another file.
+pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor)> {
+    let options = ImportOptions::default();
+    let proto = TensorProto::parse(bytes, &Budget::new(&options))?;
+    let tensor = tensor::read(&proto, &mut External::new(None, &options))?;
+    Ok((proto.name().to_owned(), tensor))
+}

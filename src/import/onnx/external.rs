@@ -1,0 +1,218 @@
+//! Tensor data in files beside the model: which files may be opened, and how much may be read.
+//!
+//! The location must be a plain file name in the model's own folder. The file is opened without following a link and
+//! must have one name only, since a link or a second name lets a model read what lies elsewhere. Caches that are made
+//! of links are read by naming a folder to trust, [`ImportOptions::trust_root`].
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{Read, Seek, SeekFrom},
+    path::{Component, Path},
+};
+
+use super::tensor;
+use crate::{
+    error::{Context, Error, Result},
+    import::{FileStamp, ImportOptions},
+    tensor::{AlignedBytes, DType, Tensor},
+};
+
+/// The files beside one model.
+#[derive(Debug)]
+pub(crate) struct External<'a> {
+    folder: Option<&'a Path>,
+    options: &'a ImportOptions,
+    seen: HashMap<String, Seen>,
+    /// The file read last, kept open.
+    open: Option<(String, File)>,
+    /// What has been read, so that tensors that share bytes in the file share them here.
+    parts: HashMap<(String, u64, usize, DType), Tensor>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    stamp: FileStamp,
+    /// Bytes that no tensor has taken yet: tensors that overlap cannot take more memory than the file has.
+    left: u64,
+}
+
+impl<'a> External<'a> {
+    /// Files in `folder`; none at all for a model that is no file.
+    pub(crate) fn new(folder: Option<&'a Path>, options: &'a ImportOptions) -> Self {
+        Self { folder, options, seen: HashMap::new(), open: None, parts: HashMap::new() }
+    }
+
+    /// The files that were read, sorted by name.
+    pub(crate) fn into_files(self) -> Vec<FileStamp> {
+        let mut files: Vec<_> = self.seen.into_values().map(|seen| seen.stamp).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files
+    }
+
+    /// Reads the tensor of `bytes` bytes that `entries` place.
+    pub(super) fn read(
+        &mut self,
+        dtype: DType,
+        shape: Vec<usize>,
+        bytes: usize,
+        entries: &[(&str, &str)],
+    ) -> Result<Tensor> {
+        let (mut location, mut offset, mut length) = (None, 0, None);
+        for &(key, value) in entries {
+            match key {
+                "location" => location = Some(value),
+                "offset" => offset = number(key, value)?,
+                "length" => length = Some(number(key, value)?),
+                _ => return Err(Error::unsupported(format!("external data have the key {key:?}, not known here"))),
+            }
+        }
+        let location = location.ok_or_else(|| Error::invalid_model("external data name no file"))?;
+        if length.is_some_and(|length| length != bytes as u64) {
+            return Err(Error::invalid_model(format!("a tensor {dtype}{shape:?} takes {bytes} bytes, not {length:?}")));
+        }
+        let key = (location.to_owned(), offset, bytes, dtype);
+        if let Some(tensor) = self.parts.get(&key) {
+            return tensor.clone().reshape(shape);
+        }
+        let tensor = self.load(location, offset, dtype, shape, bytes).context(|| format!("file {location:?}"))?;
+        self.parts.insert(key, tensor.clone());
+        Ok(tensor)
+    }
+
+    fn load(&mut self, name: &str, offset: u64, dtype: DType, shape: Vec<usize>, bytes: usize) -> Result<Tensor> {
+        if self.open.as_ref().is_none_or(|(other, _)| other != name) {
+            let (file, stamp) = self.open(name)?;
+            let left = stamp.len;
+            self.seen.entry(name.to_owned()).or_insert(Seen { stamp, left });
+            self.open = Some((name.to_owned(), file));
+        }
+        let (Some((_, file)), Some(seen)) = (&mut self.open, self.seen.get_mut(name)) else {
+            return Err(Error::internal("a file that was opened is gone"));
+        };
+        let (len, wanted) = (seen.stamp.len, bytes as u64);
+        if offset.checked_add(wanted).is_none_or(|end| end > len) {
+            let what = format!("{bytes} bytes from {offset} on are past the file's end at {len}");
+            return Err(Error::invalid_model(what));
+        }
+        seen.left = seen
+            .left
+            .checked_sub(wanted)
+            .ok_or_else(|| Error::invalid_model("the tensors in the file overlap and are larger than it together"))?;
+        let mut data = AlignedBytes::try_zeroed(bytes)?;
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.read_exact(&mut data))
+            .map_err(|error| Error::io(error, "reading"))?;
+        tensor::checked(Tensor::from_aligned(dtype, shape, data)?)
+    }
+
+    fn open(&self, name: &str) -> Result<(File, FileStamp)> {
+        let folder = self.folder.ok_or_else(|| {
+            Error::unsupported("a model that was given as bytes cannot have data in other files; open it by its path")
+        })?;
+        check_name(name)?;
+        let folder = fs::canonicalize(folder).map_err(|error| Error::io(error, "finding the model's folder"))?;
+        let mut path = folder.join(name);
+        let root = match &self.options.trusted_root {
+            Some(root) => {
+                Some(fs::canonicalize(root).map_err(|error| Error::io(error, format!("{}", root.display())))?)
+            }
+            None => None,
+        };
+        let trusted = |path: &Path| root.as_ref().is_some_and(|root| path.starts_with(root));
+        let found = fs::symlink_metadata(&path).map_err(|error| Error::io(error, "finding it"))?;
+        if found.file_type().is_symlink() {
+            let target = fs::canonicalize(&path).map_err(|error| Error::io(error, "following the link"))?;
+            if !trusted(&target) {
+                return Err(refused("a symbolic link"));
+            }
+            path = target;
+        }
+        let file = open_without_links(&path).map_err(|error| Error::io(error, "opening it"))?;
+        let meta = file.metadata().map_err(|error| Error::io(error, "asking for its size"))?;
+        if !meta.is_file() {
+            return Err(Error::invalid_model("it is not a regular file"));
+        }
+        if names_of(&meta) > 1 && !trusted(&path) {
+            return Err(refused("a file of several names (hard links)"));
+        }
+        // A path that does not lead back to where it was found has been changed meanwhile.
+        if fs::canonicalize(&path).ok().as_ref() != Some(&path) {
+            return Err(Error::invalid_model("it is not in the model's folder"));
+        }
+        Ok((file, FileStamp::of(path, &meta)))
+    }
+}
+
+fn refused(what: &str) -> Error {
+    Error::unsupported(format!(
+        "it is {what}, which could give a model what lies outside its folder; \
+         where the files come from a cache, name its folder with ImportOptions::trust_root"
+    ))
+}
+
+/// Refuses all but the plain name of a file, on any system.
+fn check_name(name: &str) -> Result<()> {
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    if !plain || name.contains(['/', '\\', ':', '\0']) {
+        return Err(Error::invalid_model("external data must lie in the model's folder, under a plain file name"));
+    }
+    Ok(())
+}
+
+/// A decimal number without sign or spaces.
+fn number(key: &str, value: &str) -> Result<u64> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    value
+        .parse()
+        .ok()
+        .filter(|_| digits)
+        .ok_or_else(|| Error::invalid_model(format!("external data: {key} is {value:?}, expected a number")))
+}
+
+#[cfg(unix)]
+fn open_without_links(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // Without O_NONBLOCK the opening of a pipe would wait for someone to write to it.
+    File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
+#[cfg(not(unix))]
+fn open_without_links(path: &Path) -> std::io::Result<File> {
+    File::open(path)
+}
+
+#[cfg(unix)]
+fn names_of(meta: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(meta)
+}
+
+/// The standard library cannot count a file's names elsewhere.
+#[cfg(not(unix))]
+fn names_of(_: &fs::Metadata) -> u64 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_pass() {
+        for name in ["weights.bin", "a..b", ".hidden", "é"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", "/etc/passwd", "../x", "a/../../b", "a/b", "./a", "a/", "a\\b", "C:x", "a\0b"] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn only_plain_numbers_pass() {
+        assert_eq!(number("offset", "18446744073709551615").unwrap(), u64::MAX);
+        for value in ["", "-1", "+1", " 1", "1 ", "0x10", "18446744073709551616", "1e3"] {
+            assert!(number("offset", value).is_err(), "{value:?}");
+        }
+    }
+}
