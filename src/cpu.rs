@@ -5,6 +5,8 @@
 
 mod activation;
 mod arena;
+pub mod attention;
+pub(crate) mod broadcast;
 mod cache;
 mod cast;
 mod constants;
@@ -12,7 +14,11 @@ pub(crate) mod depthwise;
 pub mod gemm;
 mod kernel;
 mod kernel_set;
+pub(crate) mod map;
 pub mod norm;
+pub mod segments;
+pub(crate) mod number;
+pub(crate) mod reduce;
 mod session;
 pub mod simd;
 pub mod softmax;

@@ -14,18 +14,22 @@ pub mod expand;
 pub mod gather;
 pub mod identity;
 mod index;
+pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
 mod offsets;
 mod onnx_node;
 pub mod pad;
+pub mod pointwise;
 pub mod pool;
 pub mod range;
+pub mod reduce;
 pub mod reshape;
 pub mod segment_pool;
 pub mod select;
 pub mod shape_of;
 pub mod slice;
+pub mod softmax;
 pub mod split;
 mod squeeze;
 pub mod tile;
@@ -33,7 +37,11 @@ mod tracked;
 pub mod transpose;
 pub mod window;
 
-use std::{any::Any, fmt::Debug, sync::Arc};
+use std::{
+    any::Any,
+    fmt::Debug,
+    sync::{Arc, LazyLock},
+};
 
 pub use case::{Case, CaseInput, Fill};
 pub use onnx_node::{Attribute, OnnxNode};
@@ -200,7 +208,10 @@ impl<'a> Inputs<'a> {
 
 /// The list of all operators; a further one is one line here.
 pub fn all() -> &'static [&'static OpDef] {
-    static ALL: &[&OpDef] = &[
+    static ALONE: &[&OpDef] = &[
+        &layer_norm::DEF,
+        &softmax::LOG_SOFTMAX,
+        &softmax::SOFTMAX,
         &pool::AVERAGE_POOL,
         &attention::ATTENTION,
         &cast::DEF,
@@ -230,7 +241,11 @@ pub fn all() -> &'static [&'static OpDef] {
         &transpose::DEF,
         &select::DEF,
     ];
-    ALL
+    static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
+        let tables = pointwise::rows().chain(reduce::ROWS);
+        ALONE.iter().copied().chain(tables).collect()
+    });
+    &ALL
 }
 
 /// ONNX operators that are read as another one of the list, and those that are refused with a reason of their own.

@@ -6,8 +6,13 @@ mod oracle;
 #[path = "kernels/support.rs"]
 mod support;
 
+#[path = "kernels/attention.rs"]
+mod attention;
 #[path = "kernels/functions.rs"]
 mod functions;
+#[cfg(unix)]
+#[path = "kernels/guards.rs"]
+mod guards;
 #[path = "kernels/products.rs"]
 mod products;
 #[path = "kernels/rows.rs"]

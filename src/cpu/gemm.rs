@@ -10,7 +10,7 @@
 mod epilogue;
 mod packed;
 mod rows;
-mod tile;
+pub(crate) mod tile;
 
 pub use epilogue::Epilogue;
 pub use packed::{Layout, Matrix, Packed, PackedRef, pack_into, pack_len};
@@ -20,7 +20,7 @@ use crate::cpu::KernelSet;
 use crate::cpu::norm::NormRows;
 use crate::error::{Error, Result};
 use epilogue::Finish;
-use tile::{MAX_TILE, Start, Tile};
+use tile::{Start, Tile, TileBuffer};
 
 /// Bytes of B that one block of panels may take of the second-level cache.
 const PANELS_BYTES: usize = 384 << 10;
@@ -85,15 +85,28 @@ pub fn gemm_dynamic(
     gemm(set, a, pack_into(set, b, scratch)?, epilogue, c, c_stride)
 }
 
-/// The largest of `epilogue(a[r] b)` over all rows `r`, for each of the N columns, to `out`; NaN where any is NaN.
+/// The largest of `epilogue(a[r] b)` over all rows `r`, for each of the N columns, to `out`; NaN where any is NaN, minus
+/// infinity where there are no rows.
 ///
 /// C itself is never stored: each tile is reduced while it is in the first-level cache. `epilogue` has no residual
 /// and no layer norm.
 ///
 /// # Errors
 ///
-/// `Internal` if a length or the kernel set does not fit, or there are no rows.
+/// `Internal` if a length or the kernel set does not fit; nothing is computed then.
 pub fn gemm_max<'b>(
+    set: KernelSet,
+    a: &Rows<'_>,
+    b: impl Into<PackedRef<'b>>,
+    epilogue: &Epilogue<'_>,
+    out: &mut [f32],
+) -> Result<()> {
+    out.fill(f32::NEG_INFINITY);
+    gemm_max_onto(set, a, b, epilogue, out)
+}
+
+/// [`gemm_max`] of these rows and of what `out` holds already.
+pub(crate) fn gemm_max_onto<'b>(
     set: KernelSet,
     a: &Rows<'_>,
     b: impl Into<PackedRef<'b>>,
@@ -102,42 +115,34 @@ pub fn gemm_max<'b>(
 ) -> Result<()> {
     let b = b.into();
     b.check(set, a)?;
-    let n = b.n();
+    let (n, width) = (b.n(), b.width());
     epilogue.check(a.rows, n)?;
-    if epilogue.residual.is_some() || epilogue.layer_norm.is_some() || out.len() != n || a.rows == 0 {
+    if epilogue.residual.is_some() || epilogue.layer_norm.is_some() || out.len() != n {
         let (rows, len) = (a.rows, out.len());
         return Err(Error::internal(format!("maximum over {rows} rows of {n} columns into {len}, or with a residual")));
     }
-    out.fill(f32::NEG_INFINITY);
-    let shape = Blocks::of(set, a, &b);
-    let mut tile = TileBuffer::new();
-    for panels in Spans::new(b.panels(), shape.panels) {
-        for rows in Spans::even(a.rows, shape.tile_rows) {
-            for panel in panels.start..panels.end {
-                tile::run(
-                    set,
-                    rows.len(),
-                    Tile {
-                        a: a.row(rows.start),
-                        a_stride: a.stride,
-                        segments: a.segments,
-                        skip: 0,
-                        k: b.k(),
-                        b: b.panel(panel),
-                        b_stride: b.width(),
-                        c: tile.0.as_mut_ptr(),
-                        c_stride: b.width(),
-                        start: Start::Zero,
-                    },
-                );
-                let column = panel * b.width();
-                let columns = b.width().min(n - column);
+    let mut buffer = TileBuffer::new();
+    let c = buffer.0.as_mut_ptr();
+    for panels in Spans::new(b.panels(), (PANELS_BYTES / 4 / (b.k().max(1) * width)).max(1)) {
+        for rows in Spans::even(a.rows, tile::rows(set)) {
+            for panel in panels.clone() {
+                let tile = Tile {
+                    a: a.row(rows.start),
+                    a_stride: a.stride,
+                    segments: a.segments,
+                    skip: 0,
+                    k: b.k(),
+                    b: b.panel(panel),
+                    b_stride: width,
+                    c,
+                    c_stride: width,
+                    start: Start::Zero,
+                };
+                tile::run(set, rows.len(), tile);
+                let column = panel * width;
+                let columns = width.min(n - column);
                 let max = Some(out[column..].as_mut_ptr());
-                Finish { epilogue, row: rows.start, rows: rows.len(), column, columns, n, max }.run(
-                    set,
-                    tile.0.as_mut_ptr(),
-                    b.width(),
-                );
+                Finish { epilogue, row: rows.start, rows: rows.len(), column, columns, n, max }.run(set, c, width);
             }
         }
     }
@@ -244,18 +249,8 @@ fn copy(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize, ro
     }
 }
 
-/// Room for the largest tile of any kernel set.
-#[repr(align(64))]
-struct TileBuffer([f32; MAX_TILE]);
-
-impl TileBuffer {
-    fn new() -> Self {
-        Self([0.0; MAX_TILE])
-    }
-}
-
 /// `0..len` cut into spans.
-struct Spans {
+pub(crate) struct Spans {
     at: usize,
     len: usize,
     span: usize,
@@ -269,7 +264,7 @@ impl Spans {
     }
 
     /// The fewest spans of at most `most`, whose lengths differ by at most one.
-    fn even(len: usize, most: usize) -> Self {
+    pub(crate) fn even(len: usize, most: usize) -> Self {
         let count = len.div_ceil(most).max(1);
         Self { at: 0, len, span: (len / count).max(1), longer: len % count }
     }

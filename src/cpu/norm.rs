@@ -199,7 +199,7 @@ impl Kernel for Normalize {
                 });
                 let length = s.sum(squares).sqrt();
                 let length = if length < floor { floor } else { length };
-                crate::cpu::softmax::scale(s, data, columns, 1.0 / length);
+                crate::cpu::softmax::scale(s, data, data, columns, 1.0 / length);
             }
         }
     }

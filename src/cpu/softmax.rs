@@ -56,47 +56,55 @@ impl Kernel for Rows {
             // SAFETY: the callers give `rows * columns` numbers to read and to write.
             unsafe {
                 let (from, to) = (self.from.add(row * self.columns), self.to.add(row * self.columns));
-                let sum = exponentials(s, from, to, self.columns);
-                scale(s, to, self.columns, 1.0 / sum);
+                let sum = exponentials(s, from, to, self.columns, largest(s, from, self.columns));
+                scale(s, to, to, self.columns, 1.0 / sum);
             }
         }
     }
 }
 
-/// Writes `e^(x - max)` of `len` numbers to `to`, which may be `from`, and gives their sum.
+/// The largest of `len` numbers; if one of them is NaN, any of them.
+///
+/// # Safety
+/// `len` numbers can be read at `from`.
+#[inline(always)]
+unsafe fn largest<S: Simd>(s: S, from: *const f32, len: usize) -> f32 {
+    let lowest = s.splat(f32::NEG_INFINITY);
+    // SAFETY: `fold` stays within `len`, which the caller vouches for.
+    unsafe { s.largest(fold!(s: S, len, lowest, max, |at, count| load_or(s, from, at, count, lowest))) }
+}
+
+/// Writes `e^(x - largest)` of `len` numbers to `to`, which may be `from`, and gives their sum.
 ///
 /// # Safety
 /// `len` numbers can be read at `from` and written at `to`.
 #[inline(always)]
-pub(crate) unsafe fn exponentials<S: Simd>(s: S, from: *const f32, to: *mut f32, len: usize) -> f32 {
-    let lowest = s.splat(f32::NEG_INFINITY);
+pub(crate) unsafe fn exponentials<S: Simd>(s: S, from: *const f32, to: *mut f32, len: usize, largest: f32) -> f32 {
+    let (largest, zero) = (s.splat(largest), s.splat(0.0));
     // SAFETY: `fold` stays within `len`, which the caller vouches for.
     unsafe {
-        // A NaN may be lost here, and returns in the sum.
-        let largest = fold!(s: S, len, lowest, max, |at, count| load_or(s, from, at, count, lowest));
-        let largest = s.splat(s.largest(largest));
-        let sum = fold!(s: S, len, s.splat(0.0), add, |at, count| {
+        let sum = fold!(s: S, len, zero, add, |at, count| {
             let e = math::exp(s, s.sub(load_or(s, from, at, count, largest), largest));
             store_some(s, to, at, count, e);
-            s.head(e, count, s.splat(0.0))
+            s.head(e, count, zero)
         });
         s.sum(sum)
     }
 }
 
-/// Multiplies `len` numbers by `factor`.
+/// Writes `len` numbers times `factor` to `to`, which may be `from`.
 ///
 /// # Safety
-/// `len` numbers can be read and written at `data`.
+/// `len` numbers can be read at `from` and written at `to`.
 #[inline(always)]
-pub(crate) unsafe fn scale<S: Simd>(s: S, data: *mut f32, len: usize, factor: f32) {
+pub(crate) unsafe fn scale<S: Simd>(s: S, from: *const f32, to: *mut f32, len: usize, factor: f32) {
     let factor = s.splat(factor);
     let mut at = 0;
     // SAFETY: `at + count <= len`, which the caller vouches for.
     unsafe {
         while at < len {
             let count = (len - at).min(S::LANES);
-            store_some(s, data, at, count, s.mul(load_or(s, data, at, count, factor), factor));
+            store_some(s, to, at, count, s.mul(load_or(s, from, at, count, factor), factor));
             at += count;
         }
     }

@@ -127,7 +127,8 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
 impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
-        let (size, sum) = (input.shape[self.axis], io.outputs.iter().map(|output| output.shape[self.axis]).sum());
+        let (size, sum): (usize, usize) =
+            (input.shape[self.axis], io.outputs.iter().map(|output| output.shape[self.axis]).sum());
         if size != sum {
             let axis = self.axis;
             return Err(Error::invalid_input(format!("axis {axis} of size {size} is cut into parts of {sum} in all")));

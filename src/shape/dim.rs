@@ -110,6 +110,20 @@ impl Dim {
         }
     }
 
+    /// A number that the value is never below, where one can be told: symbols are sizes, so never negative.
+    pub fn least(&self) -> Option<i64> {
+        let never_negative = |factor: &Factor| match factor {
+            Factor::Symbol(_) => true,
+            Factor::Call(function, arguments) => {
+                let sign = |dim: &Self| dim.least().is_some_and(|least| least >= 0);
+                let (a, b) = (sign(&arguments.0), sign(&arguments.1));
+                if *function == Function::Max { a || b } else { a && b }
+            }
+        };
+        let sum = |(factors, coefficient): &(Vec<Factor>, i64)| *coefficient > 0 && factors.iter().all(never_negative);
+        (self.valid && self.terms.iter().all(sum)).then_some(self.constant)
+    }
+
     /// Whether the symbol occurs anywhere in the expression.
     pub fn mentions(&self, symbol: Symbol) -> bool {
         self.terms.iter().flat_map(|(factors, _)| factors).any(|factor| match factor {

@@ -4,6 +4,8 @@
 
 mod cast;
 mod moves;
+mod norms;
+mod pointwise;
 mod products;
 mod shapes;
 
@@ -27,7 +29,9 @@ pub fn find(name: &str) -> Option<Oracle> {
         ("GlobalAveragePool", products::global_pool),
         ("GlobalMaxPool", products::global_pool),
         ("Identity", moves::identity),
+        ("LayerNormalization", norms::layer_norm),
         ("Linear", products::linear),
+        ("LogSoftmax", norms::softmax),
         ("MatMul", products::matmul),
         ("MaxPool", products::pool),
         ("PackedAttention", products::packed_attention),
@@ -40,10 +44,12 @@ pub fn find(name: &str) -> Option<Oracle> {
         ("Slice", moves::slice),
         ("Split", moves::split),
         ("Tile", moves::tile),
+        ("Softmax", norms::softmax),
         ("Transpose", moves::transpose),
         ("Where", moves::choose),
     ];
-    all.iter().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle)
+    let named = all.iter().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
+    named.or_else(|| name.starts_with("Reduce").then_some(norms::reduce as Oracle)).or_else(|| pointwise::find(name))
 }
 
 /// An operator as its own type.

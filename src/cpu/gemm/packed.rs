@@ -144,12 +144,12 @@ impl PackedRef<'_> {
         self.width
     }
 
-    pub(super) fn panels(&self) -> usize {
+    pub(crate) fn panels(&self) -> usize {
         self.n.div_ceil(self.width)
     }
 
     /// The first number of panel `panel`.
-    pub(super) fn panel(&self, panel: usize) -> *const f32 {
+    pub(crate) fn panel(&self, panel: usize) -> *const f32 {
         self.data[panel * self.width * self.k..].as_ptr()
     }
 

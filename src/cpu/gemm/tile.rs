@@ -6,8 +6,18 @@ use crate::cpu::simd::{Kernel, Simd};
 
 /// Vectors across a tile, in every kernel set.
 const VECTORS: usize = 2;
-/// The most numbers in a tile of any kernel set.
-pub(crate) const MAX_TILE: usize = 14 * 2 * 16;
+/// The most rows of a tile in any kernel set.
+pub(crate) const MAX_ROWS: usize = 14;
+
+/// Room for the largest tile of any kernel set.
+#[repr(align(64))]
+pub(crate) struct TileBuffer(pub(crate) [f32; MAX_ROWS * VECTORS * 16]);
+
+impl TileBuffer {
+    pub(crate) fn new() -> Self {
+        Self([0.0; MAX_ROWS * VECTORS * 16])
+    }
+}
 
 /// What a tile's accumulators start from.
 #[derive(Clone, Copy)]

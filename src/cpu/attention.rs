@@ -1,0 +1,414 @@
+//! `softmax(scale Q K^T + mask) V`, head by head, over packed sequences and over strided views.
+//!
+//! A tile of queries is taken through the whole of it at once: its scores against all keys lie in scratch, are made
+//! exponentials in place, multiplied by V, and divided by their sums last. Keys are packed once a head.
+
+use crate::cpu::KernelSet;
+use crate::cpu::gemm::tile::{self, MAX_ROWS, Start, Tile, TileBuffer};
+use crate::cpu::gemm::{Matrix, PackedRef, Segment, Spans, pack_into, pack_len};
+use crate::cpu::simd::{
+    Kernel, Simd,
+    reduce::{fold, load_or, store_some},
+};
+use crate::cpu::softmax::{exponentials, scale};
+use crate::error::{Error, Result};
+
+/// Self-attention inside each sequence of a packed batch.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedAttention<'a> {
+    /// A row for each token: its query, key and value, each of `heads * head_dim` numbers.
+    pub qkv: &'a [f32],
+    /// Where the sequences begin: ascending from 0 to the number of rows.
+    pub offsets: &'a [i32],
+    /// How many heads.
+    pub heads: usize,
+    /// Numbers of a head.
+    pub head_dim: usize,
+    /// The factor of the scores.
+    pub scale: f32,
+}
+
+/// Numbers of scratch for packed attention whose longest sequence has at most `longest` rows.
+///
+/// # Errors
+///
+/// `Limit` if that overflows.
+pub fn packed_attention_len(set: KernelSet, longest: usize, head_dim: usize) -> Result<usize> {
+    attention_len(set, longest, head_dim, head_dim)
+}
+
+/// Writes the heads' results, `[rows, heads * head_dim]`, to `out`.
+///
+/// # Errors
+///
+/// `InvalidInput` if the offsets do not ascend from 0 to the rows; `Internal` if a length does not fit.
+pub fn packed_attention(
+    set: KernelSet,
+    attention: &PackedAttention<'_>,
+    out: &mut [f32],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let &PackedAttention { qkv, offsets, heads, head_dim, scale } = attention;
+    let misfit = || Error::internal(format!("attention of {} numbers in {heads} heads of {head_dim}", qkv.len()));
+    let width = heads.checked_mul(head_dim).filter(|&width| width <= usize::MAX / 3).ok_or_else(misfit)?;
+    if width == 0 {
+        return if qkv.is_empty() && out.is_empty() { Ok(()) } else { Err(misfit()) };
+    }
+    let rows = out.len() / width;
+    if rows * width != out.len() || rows.checked_mul(3 * width) != Some(qkv.len()) {
+        return Err(misfit());
+    }
+    for sequence in segments(offsets, rows)? {
+        let len = sequence.len();
+        let first = sequence.start;
+        let part = |part: usize, head: usize| Strided {
+            data: rest(qkv, (first * 3 + part) * width + head * head_dim),
+            row_stride: 3 * width,
+        };
+        for head in 0..heads {
+            let out_start = first * width + head * head_dim;
+            Head {
+                q: part(0, head),
+                k: part(1, head),
+                v: part(2, head),
+                mask: None,
+                rows: len,
+                keys: len,
+                head_dim,
+                value_dim: head_dim,
+                scale,
+            }
+            .run(set, out.get_mut(out_start..).unwrap_or_default(), width, scratch)?;
+        }
+    }
+    Ok(())
+}
+
+/// The sequences that `offsets` delimit in `rows` rows.
+///
+/// # Errors
+///
+/// `InvalidInput` unless they ascend from 0 to `rows`.
+pub(crate) fn segments(
+    offsets: &[i32],
+    rows: usize,
+) -> Result<impl ExactSizeIterator<Item = std::ops::Range<usize>> + '_> {
+    let ends =
+        offsets.first().copied().unwrap_or(0) == 0 && usize::try_from(offsets.last().copied().unwrap_or(0)) == Ok(rows);
+    if !ends || !offsets.is_sorted() {
+        return Err(Error::invalid_input(format!("sequences must begin at ascending offsets from 0 to {rows}")));
+    }
+    // Ascending from 0: no offset is negative.
+    Ok(offsets.windows(2).map(|pair| pair[0] as usize..pair[1] as usize))
+}
+
+/// A `[batch, heads, rows, columns]` tensor seen in a slice; the columns lie together.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadsView<'a> {
+    /// What it lies in.
+    pub data: &'a [f32],
+    /// From one batch item to the next.
+    pub batch_stride: usize,
+    /// From one head to the next.
+    pub head_stride: usize,
+    /// From one row to the next.
+    pub row_stride: usize,
+}
+
+/// A summand of the scores seen in a slice: element `(b, h, i, j)` at the product of the indices with the strides; a
+/// stride of 0 repeats.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskView<'a> {
+    /// What it lies in.
+    pub data: &'a [f32],
+    /// Of the batch, the heads, the queries and the keys; that of the keys is 0 or 1.
+    pub strides: [usize; 4],
+}
+
+/// Attention over strided views.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// Items of the batch.
+    pub batch: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Rows of Q, and of the result.
+    pub queries: usize,
+    /// Rows of K and V.
+    pub keys: usize,
+    /// Columns of Q and K.
+    pub head_dim: usize,
+    /// Columns of V, and of the result.
+    pub value_dim: usize,
+    /// The factor of the scores.
+    pub scale: f32,
+    /// `[batch, heads, queries, head_dim]`
+    pub q: HeadsView<'a>,
+    /// `[batch, heads, keys, head_dim]`
+    pub k: HeadsView<'a>,
+    /// `[batch, heads, keys, value_dim]`
+    pub v: HeadsView<'a>,
+    /// Added to the scores after the factor.
+    pub mask: Option<MaskView<'a>>,
+}
+
+/// Numbers of scratch for [`attention`].
+///
+/// # Errors
+///
+/// `Limit` if that overflows.
+pub fn attention_len(set: KernelSet, keys: usize, head_dim: usize, value_dim: usize) -> Result<usize> {
+    let scores = keys.checked_next_multiple_of(tile::width(set)).and_then(|keys| keys.checked_mul(MAX_ROWS));
+    let parts = [Ok(scores), pack_len(set, head_dim, keys).map(Some), pack_len(set, keys, value_dim).map(Some)];
+    let mut sum = Some(0_usize);
+    for part in parts {
+        sum = sum.zip(part?).and_then(|(sum, part)| sum.checked_add(part));
+    }
+    sum.ok_or_else(|| Error::limit(format!("attention over {keys} keys needs too much scratch")))
+}
+
+/// Writes the result of head `h` of item `b`, row `i`, to
+/// `out[b * strides[0] + h * strides[1] + i * strides[2]..][..value_dim]`. Without keys that is zeros.
+///
+/// # Errors
+///
+/// `Internal` if a view leaves its data, or `scratch` is shorter than [`attention_len`].
+pub fn attention<'a>(
+    set: KernelSet,
+    attention: &Attention<'a>,
+    out: &mut [f32],
+    strides: [usize; 3],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let &Attention { batch, heads, queries, keys, head_dim, value_dim, scale, q, k, v, mask } = attention;
+    for item in 0..batch {
+        for head in 0..heads {
+            let start = |batch_stride: usize, head_stride: usize| {
+                batch_stride.saturating_mul(item).saturating_add(head_stride.saturating_mul(head))
+            };
+            let part = |view: HeadsView<'a>| Strided {
+                data: rest(view.data, start(view.batch_stride, view.head_stride)),
+                row_stride: view.row_stride,
+            };
+            let mask = mask.map(|MaskView { data, strides: [batch, head, row_stride, column_stride] }| {
+                (Strided { data: rest(data, start(batch, head)), row_stride }, column_stride)
+            });
+            let out = out.get_mut(start(strides[0], strides[1])..).unwrap_or_default();
+            Head { q: part(q), k: part(k), v: part(v), mask, rows: queries, keys, head_dim, value_dim, scale }
+                .run(set, out, strides[2], scratch)?;
+        }
+    }
+    Ok(())
+}
+
+fn rest(data: &[f32], start: usize) -> &[f32] {
+    data.get(start..).unwrap_or_default()
+}
+
+/// Rows of a slice whose columns lie together.
+#[derive(Clone, Copy)]
+struct Strided<'a> {
+    data: &'a [f32],
+    row_stride: usize,
+}
+
+impl Strided<'_> {
+    fn row(&self, row: usize) -> *const f32 {
+        self.data.as_ptr().wrapping_add(row * self.row_stride)
+    }
+}
+
+/// Fails if `rows x columns` at `stride` do not lie within `len` numbers.
+fn check(what: &str, len: usize, rows: usize, columns: usize, stride: usize) -> Result<()> {
+    let end = rows.saturating_sub(1).checked_mul(stride).and_then(|start| start.checked_add(columns));
+    if rows > 0 && columns > 0 && end.is_none_or(|end| end > len) {
+        return Err(Error::internal(format!(
+            "attention: {what} of {rows} x {columns} with a stride of {stride} is not within {len} numbers"
+        )));
+    }
+    Ok(())
+}
+
+/// One head of one sequence.
+struct Head<'a> {
+    q: Strided<'a>,
+    k: Strided<'a>,
+    v: Strided<'a>,
+    /// With the stride of its columns, 0 or 1.
+    mask: Option<(Strided<'a>, usize)>,
+    rows: usize,
+    keys: usize,
+    head_dim: usize,
+    value_dim: usize,
+    scale: f32,
+}
+
+impl Head<'_> {
+    fn run(&self, set: KernelSet, out: &mut [f32], out_stride: usize, scratch: &mut [f32]) -> Result<()> {
+        let &Self { q, k, v, mask, rows, keys, head_dim, value_dim, scale } = self;
+        check("the result", out.len(), rows, value_dim, out_stride)?;
+        check("q", q.data.len(), rows, head_dim, q.row_stride)?;
+        check("k", k.data.len(), keys, head_dim, k.row_stride)?;
+        check("v", v.data.len(), keys, value_dim, v.row_stride)?;
+        if let Some((mask, column_stride)) = mask {
+            let columns = if column_stride == 0 { keys.min(1) } else { keys };
+            check("the mask", mask.data.len(), rows, columns, mask.row_stride)?;
+        }
+        if mask.is_some_and(|(_, column_stride)| column_stride > 1)
+            || scratch.len() < attention_len(set, keys, head_dim, value_dim)?
+        {
+            return Err(Error::internal("attention: the mask's columns lie apart, or scratch is short"));
+        }
+        if keys == 0 || value_dim == 0 {
+            for row in 0..rows {
+                out[row * out_stride..][..value_dim].fill(0.0);
+            }
+            return Ok(());
+        }
+        let width = tile::width(set);
+        let scores_stride = keys.next_multiple_of(width);
+        let (scores, scratch) = scratch.split_at_mut(MAX_ROWS * scores_stride);
+        let (packed_k, packed_v) = scratch.split_at_mut(pack_len(set, head_dim, keys)?);
+        let k = Matrix { data: k.data, k: head_dim, n: keys, row_stride: 1, column_stride: k.row_stride };
+        let k = pack_into(set, &k, packed_k)?;
+        let values = if value_dim.is_multiple_of(width) {
+            Values::InPlace(v)
+        } else {
+            let v = Matrix { data: v.data, k: keys, n: value_dim, row_stride: v.row_stride, column_stride: 1 };
+            Values::Packed(pack_into(set, &v, packed_v)?)
+        };
+        let mut sums = [0.0; MAX_ROWS];
+        let mut edge = TileBuffer::new();
+        for span in Spans::even(rows, tile::rows(set)) {
+            for panel in 0..k.panels() {
+                let tile = Tile {
+                    a: q.row(span.start),
+                    a_stride: q.row_stride,
+                    segments: &[Segment { offset: 0, len: head_dim }],
+                    skip: 0,
+                    k: head_dim,
+                    b: k.panel(panel),
+                    b_stride: width,
+                    c: scores[panel * width..].as_mut_ptr(),
+                    c_stride: scores_stride,
+                    start: Start::Zero,
+                };
+                tile::run(set, span.len(), tile);
+            }
+            set.run(Softmax {
+                scores: scores.as_mut_ptr(),
+                stride: scores_stride,
+                keys,
+                scale,
+                mask: mask.map(|(mask, column_stride)| (mask.row(span.start), mask.row_stride, column_stride)),
+                sums: &mut sums[..span.len()],
+            });
+            for column in (0..value_dim).step_by(width) {
+                let columns = width.min(value_dim - column);
+                let whole = columns == width;
+                let (b, b_stride) = match &values {
+                    Values::InPlace(v) => (v.row(0).wrapping_add(column), v.row_stride),
+                    Values::Packed(v) => (v.panel(column / width), width),
+                };
+                let to = out[span.start * out_stride + column..].as_mut_ptr();
+                let (c, c_stride) = if whole { (to, out_stride) } else { (edge.0.as_mut_ptr(), width) };
+                let tile = Tile {
+                    a: scores.as_ptr(),
+                    a_stride: scores_stride,
+                    segments: &[Segment { offset: 0, len: keys }],
+                    skip: 0,
+                    k: keys,
+                    b,
+                    b_stride,
+                    c,
+                    c_stride,
+                    start: Start::Zero,
+                };
+                tile::run(set, span.len(), tile);
+                set.run(Divide {
+                    from: c,
+                    from_stride: c_stride,
+                    to,
+                    stride: out_stride,
+                    columns,
+                    sums: &sums[..span.len()],
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// V as the second product reads it.
+enum Values<'a> {
+    /// Rows of whole panels: as they lie.
+    InPlace(Strided<'a>),
+    Packed(PackedRef<'a>),
+}
+
+/// Makes rows of scores exponentials, and their sums.
+struct Softmax<'a> {
+    scores: *mut f32,
+    stride: usize,
+    keys: usize,
+    scale: f32,
+    /// The first row's summands, and the strides of rows and columns.
+    mask: Option<(*const f32, usize, usize)>,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for Softmax<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { scores, stride, keys, scale, mask, sums } = self;
+        let (factor, zero, lowest) = (s.splat(scale), s.splat(0.0), s.splat(f32::NEG_INFINITY));
+        for (row, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `Head::run` gives rows of `keys` scores, and of as many summands, or one that repeats.
+            unsafe {
+                let row_scores = scores.add(row * stride);
+                let largest = match mask {
+                    None => fold!(s: S, keys, lowest, max, |at, count| {
+                        let x = s.mul(load_or(s, row_scores, at, count, zero), factor);
+                        store_some(s, row_scores, at, count, x);
+                        s.head(x, count, lowest)
+                    }),
+                    Some((mask, row_stride, column_stride)) => {
+                        let mask = mask.add(row * row_stride);
+                        fold!(s: S, keys, lowest, max, |at, count| {
+                            let summand = if column_stride == 0 { s.splat(*mask) } else { load_or(s, mask, at, count, zero) };
+                            let x = s.fma(load_or(s, row_scores, at, count, zero), factor, summand);
+                            store_some(s, row_scores, at, count, x);
+                            s.head(x, count, lowest)
+                        })
+                    }
+                };
+                *sum = exponentials(s, row_scores, row_scores, keys, s.largest(largest));
+            }
+        }
+    }
+}
+
+/// Divides rows by their sums.
+struct Divide<'a> {
+    from: *const f32,
+    from_stride: usize,
+    to: *mut f32,
+    stride: usize,
+    columns: usize,
+    sums: &'a [f32],
+}
+
+impl Kernel for Divide<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { from, from_stride, to, stride, columns, sums } = self;
+        for (row, sum) in sums.iter().enumerate() {
+            // SAFETY: `Head::run` gives as many rows of `columns` numbers as there are sums.
+            unsafe {
+                scale(s, from.add(row * from_stride), to.add(row * stride), columns, 1.0 / sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Reductions over any axes. Each result is combined in an order that depends on the reduced lengths alone.
+
+use smallvec::SmallVec;
+
+use crate::cpu::number::Number;
+
+/// Neighbouring axes that are all reduced, or all kept, as one: their size, and whether they are reduced.
+pub(crate) type Groups = SmallVec<[(usize, bool); 8]>;
+
+/// Groups of the axes of `shape`. Which axes are grouped does not depend on the sizes.
+pub(crate) fn groups(shape: &[usize], is_reduced: impl Fn(usize) -> bool) -> Groups {
+    let mut groups = Groups::new();
+    for (axis, &size) in shape.iter().enumerate() {
+        let reduced = is_reduced(axis);
+        match groups.last_mut() {
+            Some((own, flag)) if *flag == reduced => *own *= size,
+            _ => groups.push((size, reduced)),
+        }
+    }
+    groups
+}
+
+/// How many elements go into each result.
+pub(crate) fn reduced_len(groups: &Groups) -> usize {
+    groups.iter().filter(|(_, reduced)| *reduced).map(|(size, _)| size).product()
+}
+
+/// What is done to each element, and how two are made one.
+pub(crate) trait Fold<T>: Copy {
+    /// Of each element.
+    fn enter(self, x: T) -> T;
+    /// Of two results.
+    fn combine(self, a: T, b: T) -> T;
+    /// What nothing comes to; combining with it changes nothing.
+    fn start(self) -> T;
+}
+
+macro_rules! folds {
+    ($($(#[$doc:meta])* $name:ident: $start:expr, |$x:ident| $enter:expr, |$a:ident, $b:ident| $combine:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name;
+        impl<T: Number> Fold<T> for $name {
+            #[inline(always)]
+            fn enter(self, $x: T) -> T { $enter }
+            #[inline(always)]
+            fn combine(self, $a: T, $b: T) -> T { $combine }
+            #[inline(always)]
+            fn start(self) -> T { $start }
+        }
+    )*};
+}
+folds! {
+    /// `sum x`
+    Sum: T::ZERO, |x| x, |a, b| a.plus(b);
+    /// `sum |x|`
+    Magnitudes: T::ZERO, |x| if x < T::ZERO { T::ZERO.minus(x) } else { x }, |a, b| a.plus(b);
+    /// `sum x^2`
+    Squares: T::ZERO, |x| x.times(x), |a, b| a.plus(b);
+    /// `product x`
+    Product: T::narrow(1.0), |x| x, |a, b| a.times(b);
+    /// The largest, or NaN where there is one
+    Largest: T::LEAST, |x| x, |a, b| a.larger(b);
+    /// The smallest, or NaN where there is one
+    Smallest: T::GREATEST, |x| x, |a, b| a.smaller(b);
+}
+
+/// Calls `part` for every stretch of the input, in order, with its first element, its length, the first result that it
+/// goes into, and whether each of its elements goes into a result of its own (or else all into that one).
+#[inline(always)]
+fn for_each_part(groups: &[(usize, bool)], part: &mut impl FnMut(usize, usize, usize, bool)) {
+    let count = |groups: &[(usize, bool)], kept_only: bool| {
+        groups.iter().filter(|(_, reduced)| !(kept_only && *reduced)).map(|(size, _)| size).product::<usize>()
+    };
+    let Some((&(len, reduced), outer)) = groups.split_last() else {
+        part(0, 1, 0, true);
+        return;
+    };
+    let runs = count(outer, false);
+    let width = if reduced { 1 } else { len };
+    for run in 0..runs {
+        // The run's index along the kept groups alone.
+        let (mut rest, mut result, mut step) = (run, 0, width);
+        for &(size, reduced) in outer.iter().rev() {
+            if !reduced {
+                result += rest % size * step;
+                step *= size;
+            }
+            rest /= size;
+        }
+        part(run * len, len, result, !reduced);
+    }
+}
+
+/// Accumulators of a row that run side by side.
+const LANES: usize = 32;
+
+/// Combines `f` of each of the elements of a row: lane by lane, then the lanes by halves.
+#[inline(always)]
+fn fold_row<T: Number>(row: &[T], fold: impl Fold<T>, f: impl Fn(T) -> T) -> T {
+    let mut lanes = [fold.start(); LANES];
+    let mut chunks = row.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = fold.combine(*lane, f(x));
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+        *lane = fold.combine(*lane, f(x));
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = fold.combine(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Writes the reduction of `input`, of the size that `groups` say, to `output`.
+#[inline(always)]
+pub(crate) fn reduce<T: Number>(groups: &Groups, input: &[T], output: &mut [T], fold: impl Fold<T>) {
+    output.fill(fold.start());
+    for_each_part(groups, &mut |from, len, to, own| {
+        let input = &input[from..from + len];
+        if own {
+            for (to, &x) in output[to..to + len].iter_mut().zip(input) {
+                *to = fold.combine(*to, fold.enter(x));
+            }
+        } else {
+            output[to] = fold.combine(output[to], fold_row(input, fold, |x| fold.enter(x)));
+        }
+    });
+}
+
+/// Writes `ln sum e^x`, without overflow where the result has none; `largest` holds as much as `output`.
+#[inline(always)]
+pub(crate) fn log_sum_exp<T: Number>(groups: &Groups, input: &[T], output: &mut [T], largest: &mut [T]) {
+    reduce(groups, input, largest, Largest);
+    for largest in &mut *largest {
+        if !largest.wide().is_finite() {
+            *largest = T::ZERO;
+        }
+    }
+    let exp = |x: T, largest: T| T::narrow((x.wide() - largest.wide()).exp());
+    output.fill(T::ZERO);
+    for_each_part(groups, &mut |from, len, to, own| {
+        let input = &input[from..from + len];
+        if own {
+            for ((to, &largest), &x) in output[to..to + len].iter_mut().zip(&largest[to..to + len]).zip(input) {
+                *to = to.plus(exp(x, largest));
+            }
+        } else {
+            output[to] = output[to].plus(fold_row(input, Sum, |x| exp(x, largest[to])));
+        }
+    });
+    for (sum, largest) in output.iter_mut().zip(largest) {
+        *sum = T::narrow(sum.wide().ln() + largest.wide());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_alike_are_one_group() {
+        let found = groups(&[2, 3, 4, 5], |axis| axis == 1 || axis == 2);
+        assert_eq!(found.as_slice(), [(2, false), (12, true), (5, false)]);
+        assert_eq!(reduced_len(&found), 12);
+    }
+
+    #[test]
+    fn a_row_depends_on_its_length_alone() {
+        let values: Vec<f32> = (0..700).map(|i| (i as f32 * 0.37).sin() * 1e3).collect();
+        let alone = &mut [0.0];
+        reduce(&groups(&[70], |_| true), &values[140..210], alone, Sum);
+        let mut rows = [0.0; 10];
+        reduce(&groups(&[10, 70], |axis| axis == 1), &values, &mut rows, Sum);
+        assert_eq!(alone[0].to_bits(), rows[2].to_bits());
+    }
+}

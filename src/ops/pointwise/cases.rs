@@ -1,0 +1,174 @@
+//! Cases of the pointwise operators, made from what each function takes.
+
+use super::{Binary, BinaryFunction as B, ChainStep, PointwiseChain, Unary, UnaryFunction as U};
+use crate::{
+    ops::{Case, Fill},
+    tensor::{Element, Tensor},
+};
+
+fn tensor<T: Element>(shape: &[usize], values: &[T]) -> Tensor {
+    Tensor::new(shape, values).expect("a case's values fit its shape")
+}
+
+fn truths(shape: &[usize], values: &[bool]) -> Tensor {
+    Tensor::from_bools(shape, values).expect("a case's values fit its shape")
+}
+
+pub(super) fn unary(function: U) -> Vec<Case> {
+    let case = |name: &str| Case::new(name, Unary { function });
+    match function {
+        U::Not => {
+            return vec![
+                case("truths").tensor(truths(&[3], &[true, false, true])),
+                case("empty").tensor(truths(&[0], &[])),
+            ];
+        }
+        U::BitwiseNot => {
+            return vec![
+                case("i64").tensor(tensor(&[2, 2], &[0i64, -1, i64::MIN, 77])),
+                case("u8").tensor(tensor(&[3], &[0u8, 255, 7])),
+            ];
+        }
+        _ => {}
+    }
+    let mut cases = vec![
+        case("ragged").value(&[3, 37], Fill::Spread),
+        case("hostile").value(&[7, 41], Fill::Hostile),
+        case("large").value(&[33], Fill::Large),
+        case("scalar").value(&[], Fill::Positive),
+        case("empty").value(&[0, 4], Fill::Spread),
+        case("f64").tensor(tensor(&[5], &[-1.5f64, -0.25, 0.5, 0.75, 3.5])),
+    ];
+    if matches!(function, U::Abs | U::Clip { .. } | U::Neg | U::Relu | U::Sign) {
+        cases.push(case("i64").tensor(tensor(&[5], &[i64::MIN, -7, 0, 3, i64::MAX])));
+        cases.push(case("i8").tensor(tensor(&[2, 2], &[-128i8, -1, 0, 127])));
+    }
+    if matches!(function, U::Clip { .. }) {
+        let numbers = tensor(&[4], &[i64::MIN, -2, 5, i64::MAX]);
+        let least = || Tensor::scalar(i64::MIN + 1);
+        cases.push(case("operands").value(&[5, 3], Fill::Spread).value(&[], Fill::Spread).value(&[], Fill::Positive));
+        cases.push(case("only a greatest").value(&[5, 3], Fill::Spread).absent().constant(&[], Fill::Positive));
+        cases.push(case("i64 operands").tensor(numbers.clone()).tensor(least()).tensor(Tensor::scalar(4i64)));
+        cases.push(case("crossed").tensor(numbers).tensor(Tensor::scalar(4i64)).constant_tensor(least()));
+    }
+    cases
+}
+
+pub(super) fn binary(function: B) -> Vec<Case> {
+    let case = |name: &str| Case::new(name, Binary { function });
+    match function {
+        B::And | B::Or | B::Xor => return logical(function),
+        B::BitShift { .. } | B::BitwiseAnd | B::BitwiseOr | B::BitwiseXor => {
+            let (a, b) = (tensor(&[2, 2], &[1u8, 255, 170, 16]), tensor(&[2], &[3u8, 9]));
+            let wide = tensor(&[3], &[u64::MAX, 1, 12]);
+            let mut cases = vec![case("u8").tensor(a).tensor(b)];
+            cases.push(case("u64").tensor(wide).tensor(Tensor::scalar(5u64)));
+            if let B::BitShift { .. } = function {
+                let right = Binary { function: B::BitShift { left: false } };
+                cases.push(
+                    Case::new("right", right).tensor(tensor(&[3], &[16u32, 4, 1])).tensor(tensor(&[3], &[1u32, 2, 40])),
+                );
+            }
+            return cases;
+        }
+        _ => {}
+    }
+    let first = if function == B::Pow { Fill::Positive } else { Fill::Spread };
+    let mut cases = vec![
+        case("ragged").value(&[3, 37], first).value(&[3, 37], Fill::Spread),
+        case("scalar").value(&[3, 17], first).value(&[], Fill::Spread),
+        case("rows").value(&[2, 3, 19], first).constant(&[19], Fill::Spread),
+        case("columns").value(&[4, 5], first).value(&[4, 1], Fill::Spread),
+        case("both constant").constant(&[4], first).constant(&[4], Fill::Spread),
+        case("hostile").value(&[7, 41], Fill::Hostile).value(&[7, 41], Fill::Hostile),
+        case("hostile rows").value(&[7, 41], Fill::Hostile).value(&[41], Fill::Hostile),
+        case("empty").value(&[0, 3], first).value(&[3], Fill::Spread),
+        case("f64").tensor(tensor(&[3], &[1.5f64, 2.25, 0.5])).tensor(tensor(&[3], &[2.0f64, -0.5, 0.125])),
+        case("i64").tensor(tensor(&[2, 3], &[7i64, -7, i64::MAX, i64::MIN, 0, 9])).tensor(tensor(&[3], &[2i64, 3, 1])),
+        case("i32").tensor(tensor(&[4], &[7i32, -7, i32::MIN, 3])).tensor(tensor(&[4], &[2i32, 3, -1, 3])),
+        case("u8").tensor(tensor(&[4], &[7u8, 200, 255, 3])).tensor(tensor(&[4], &[2u8, 100, 255, 3])),
+    ];
+    if function != B::PRelu {
+        cases.push(case("scalar first").value(&[], first).value(&[3, 17], Fill::Spread));
+        cases.push(case("row first").value(&[5], first).value(&[2, 3, 5], Fill::Spread));
+        cases.push(case("outer").value(&[4, 1], first).value(&[1, 5], Fill::Spread));
+        cases.push(case("middle").value(&[2, 1, 3], first).value(&[4, 1], Fill::Spread));
+    }
+    match function {
+        B::Equal => {
+            let (a, b) = (truths(&[3], &[true, false, true]), truths(&[1], &[true]));
+            cases.push(case("truths").tensor(a).tensor(b));
+        }
+        B::Pow => {
+            cases.push(case("f32 of i64").value(&[3], Fill::Spread).tensor(tensor(&[3], &[2i64, -1, 3])));
+            cases.push(case("i32 of f32").tensor(tensor(&[3], &[3i32, -2, 5])).tensor(tensor(&[1], &[2f32])));
+        }
+        _ if function.is_variadic() => {
+            cases.push(case("alone").value(&[2, 3], Fill::Hostile));
+            cases.push(
+                case("three").value(&[4, 1], Fill::Spread).value(&[3], Fill::Spread).value(&[2, 1, 1], Fill::Spread),
+            );
+            cases.push(
+                case("four")
+                    .value(&[5], Fill::Hostile)
+                    .value(&[5], Fill::Hostile)
+                    .value(&[5], Fill::Spread)
+                    .value(&[5], Fill::Spread),
+            );
+        }
+        _ => {}
+    }
+    cases
+}
+
+fn logical(function: B) -> Vec<Case> {
+    let case = |name: &str| Case::new(name, Binary { function });
+    let all = || truths(&[4], &[true, true, false, false]);
+    vec![
+        case("all pairs").tensor(all()).tensor(truths(&[4], &[true, false, true, false])),
+        case("outer").tensor(all()).tensor(truths(&[3, 1], &[true, false, true])),
+        case("empty").tensor(truths(&[0], &[])).tensor(truths(&[1], &[true])),
+    ]
+}
+
+pub(super) fn modulo() -> Vec<Case> {
+    let down = || Case::new("rounded down", Binary { function: B::Mod { truncated: false } });
+    let cut = |name: &str| Case::new(name, Binary { function: B::Mod { truncated: true } });
+    let (a, b) = ([-7i64, 7, -7, 7, i64::MIN, 6], [3i64, 3, -3, -3, -1, 3]);
+    vec![
+        down().tensor(tensor(&[6], &a)).tensor(tensor(&[6], &b)),
+        down().tensor(tensor(&[3], &[200u8, 7, 0])).tensor(tensor(&[], &[9u8])),
+        cut("cut").tensor(tensor(&[6], &a)).tensor(tensor(&[6], &b)),
+        cut("f32").value(&[3, 7], Fill::Spread).value(&[7], Fill::Positive),
+        cut("hostile").value(&[5, 7], Fill::Hostile).value(&[5, 7], Fill::Hostile),
+    ]
+}
+
+pub(super) fn chain() -> Vec<Case> {
+    let unary = ChainStep::Unary;
+    let binary = |function, operand| ChainStep::Binary { function, operand, swapped: false };
+    let chain = |name: &str, steps: &[ChainStep]| Case::new(name, PointwiseChain { steps: steps.to_vec() });
+    let gelu = [unary(U::Erf), binary(B::Add, 1), binary(B::Mul, 0), binary(B::Mul, 2)];
+    let clip = U::Clip { low: -0.5, high: 0.75 };
+    let long = [
+        unary(U::Tanh),
+        binary(B::Add, 0),
+        unary(U::Cos),
+        ChainStep::Binary { function: B::Sub, operand: 1, swapped: true },
+    ];
+    vec![
+        chain("gelu", &gelu).value(&[3, 37], Fill::Spread).constant(&[], Fill::Spread).constant(&[1], Fill::Positive),
+        chain("hostile", &gelu)
+            .value(&[7, 41], Fill::Hostile)
+            .constant(&[], Fill::Spread)
+            .value(&[7, 1], Fill::Positive),
+        chain("rows", &[binary(B::Add, 1), unary(clip)]).value(&[2, 3, 19], Fill::Spread).constant(&[19], Fill::Spread),
+        chain("widened", &[binary(B::Mul, 1), unary(U::Exp)]).value(&[1, 5], Fill::Spread).value(&[4, 1], Fill::Spread),
+        chain("long", &long).value(&[5, 2000], Fill::Spread).value(&[5, 1], Fill::Spread),
+        chain("powers", &[unary(U::Abs), binary(B::Pow, 1), binary(B::Max, 2)])
+            .value(&[9], Fill::Spread)
+            .value(&[9], Fill::Spread)
+            .constant(&[], Fill::Positive),
+        chain("empty", &gelu).value(&[0, 3], Fill::Spread).constant(&[], Fill::Spread).constant(&[], Fill::Spread),
+    ]
+}

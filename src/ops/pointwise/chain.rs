@@ -1,0 +1,159 @@
+//! Several pointwise functions in one walk over memory.
+
+use super::{BinaryFunction, UnaryFunction, binary, broadcast_batch_axes, broadcast_shape, cases, unary};
+use crate::{
+    cpu::{CpuKernel, Io, KernelRequest, KernelSet, broadcast::Broadcast},
+    error::{Error, Result},
+    graph::Fact,
+    ops::{Accuracy, CpuState, GpuState, Inputs, OpDef, Operator},
+    shape::Dim,
+    tensor::DType,
+};
+use smallvec::SmallVec;
+
+/// Functions of `f32` applied one behind another, without a place in memory for what lies between: the first to
+/// operand 0, each further one to the result before it. Operands broadcast to one shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointwiseChain {
+    /// The functions in order; at least one.
+    pub steps: Vec<ChainStep>,
+}
+
+/// One function of a [`PointwiseChain`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ChainStep {
+    /// Of the result so far.
+    Unary(UnaryFunction),
+    /// Of the result so far and an operand.
+    Binary {
+        /// Which; it gives a number.
+        function: BinaryFunction,
+        /// The operand's position.
+        operand: usize,
+        /// The operand is the function's first argument, the result so far its second.
+        swapped: bool,
+    },
+}
+
+pub(super) static DEF: OpDef = OpDef {
+    name: "PointwiseChain",
+    onnx: None,
+    cases: cases::chain,
+    accuracy: Accuracy::Pointwise,
+    cpu: CpuState::Kernel(kernel),
+    gpu: GpuState::Pending,
+};
+
+impl ChainStep {
+    /// Whether a chain can have the step: it takes `f32` and gives `f32`.
+    pub fn is_numeric(&self) -> bool {
+        match self {
+            Self::Unary(function) => function.keeps_floats(),
+            Self::Binary { function, .. } => function.keeps_floats() && !matches!(function, BinaryFunction::Mean),
+        }
+    }
+}
+
+impl Operator for PointwiseChain {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(1, usize::MAX)?;
+        for index in 0..inputs.len() {
+            let fact = inputs.required(index)?;
+            if fact.dtype != DType::F32 {
+                return Err(Error::internal(format!("operand {index} of a chain is {fact}")));
+            }
+        }
+        for step in &self.steps {
+            if !step.is_numeric() || matches!(step, ChainStep::Binary { operand, .. } if *operand >= inputs.len()) {
+                return Err(Error::internal(format!("a chain of {} operands has the step {step:?}", inputs.len())));
+            }
+        }
+        Ok(vec![Fact::new(DType::F32, broadcast_shape(inputs)?)])
+    }
+
+    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {
+        broadcast_batch_axes(inputs, axes, size)
+    }
+}
+
+/// Elements that are taken through all steps before the next: with their operands they stay in the first cache.
+const BLOCK: usize = 1024;
+
+struct Kernel {
+    steps: Vec<ChainStep>,
+    set: KernelSet,
+}
+
+fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    Ok(Box::new(Kernel { steps: request.op::<PointwiseChain>()?.steps.clone(), set: request.kernel_set() }))
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let mut operands: SmallVec<[&[f32]; 6]> = SmallVec::new();
+        let mut shapes: SmallVec<[&[usize]; 6]> = SmallVec::new();
+        for index in 0..io.inputs.len() {
+            let view = io.input(index)?;
+            operands.push(view.slice()?);
+            shapes.push(view.shape);
+        }
+        let output = io.output(0)?;
+        let walk = Broadcast::new(output.shape, &shapes)?;
+        let output = output.slice::<f32>()?;
+        let len = walk.run_len();
+        let mut result = Ok(());
+        walk.for_each_run(|position, starts| {
+            for start in (0..len).step_by(BLOCK) {
+                let block = &mut output[position + start..position + len.min(start + BLOCK)];
+                let count = block.len();
+                let part = |operand: usize| {
+                    let from = &operands[operand][starts[operand]..];
+                    if walk.moves(operand) { &from[start..start + count] } else { &from[..1] }
+                };
+                if result.is_ok() {
+                    result = self.block(block, part);
+                }
+            }
+        });
+        result
+    }
+}
+
+impl Kernel {
+    /// Computes one block; `part` gives an operand's elements there, or its one element.
+    fn block<'a>(&self, block: &mut [f32], part: impl Fn(usize) -> &'a [f32]) -> Result<()> {
+        match part(0) {
+            [one] => block.fill(*one),
+            all => block.copy_from_slice(all),
+        }
+        let count = block.len();
+        let mut before = [0f32; BLOCK];
+        let before = &mut before[..count];
+        for step in &self.steps {
+            match *step {
+                ChainStep::Unary(function) => {
+                    before.copy_from_slice(block);
+                    unary::apply_f32(self.set, function, before, block)?;
+                }
+                ChainStep::Binary { function, operand, swapped } => {
+                    before.copy_from_slice(block);
+                    let operand = part(operand);
+                    let own = [count];
+                    let other = [operand.len()];
+                    if swapped {
+                        let walk = Broadcast::new(&own, &[&other, &own])?;
+                        binary::arithmetic(function, &walk, operand, before, block)?;
+                    } else {
+                        let walk = Broadcast::new(&own, &[&own, &other])?;
+                        binary::arithmetic(function, &walk, before, operand, block)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Reductions, softmax and norms: plain sums in double precision.
+
+use gristmill::{
+    DType, Tensor,
+    ops::{
+        Operator,
+        layer_norm::LayerNorm,
+        reduce::{Reduce, ReduceFunction as F},
+        softmax::Softmax,
+    },
+};
+
+use super::{
+    flat, indices, input, op,
+    pointwise::{floats, integers, of_floats, of_integers, position},
+};
+
+/// For each result, in order, the positions of the elements that go into it.
+fn members(shape: &[usize], reduced: &[bool]) -> Vec<Vec<usize>> {
+    let kept: Vec<usize> = shape.iter().zip(reduced).map(|(&size, &reduced)| if reduced { 1 } else { size }).collect();
+    let mut members = vec![Vec::new(); kept.iter().product()];
+    for index in indices(shape) {
+        let own: Vec<usize> = index.iter().zip(reduced).map(|(&i, &reduced)| if reduced { 0 } else { i }).collect();
+        members[flat(&kept, &own)].push(flat(shape, &index));
+    }
+    members
+}
+
+pub fn reduce(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let reduce = op::<Reduce>(operator);
+    let rank = from.shape().len();
+    let mut reduced = vec![reduce.axes.is_none(); rank];
+    for &axis in reduce.axes.iter().flatten() {
+        reduced[(axis + if axis < 0 { rank as i64 } else { 0 }) as usize] = true;
+    }
+    let shape: Vec<usize> = (0..rank)
+        .filter(|&axis| !reduced[axis] || reduce.keep_dims)
+        .map(|axis| if reduced[axis] { 1 } else { from.shape()[axis] })
+        .collect();
+    let members = members(from.shape(), &reduced);
+    if from.dtype().is_float() {
+        let values = floats(from);
+        let of = |all: &Vec<usize>| {
+            let all: Vec<f64> = all.iter().map(|&at| values[at]).collect();
+            let sum = |f: fn(f64) -> f64| all.iter().map(|&x| f(x)).sum::<f64>();
+            let any_nan = all.iter().any(|x| x.is_nan());
+            let most = if any_nan { f64::NAN } else { all.iter().copied().fold(f64::NEG_INFINITY, f64::max) };
+            let least = if any_nan { f64::NAN } else { all.iter().copied().fold(f64::INFINITY, f64::min) };
+            // Single precision overflows in a square.
+            let square = |x: f64| if from.dtype() == DType::F32 { f64::from((x * x) as f32) } else { x * x };
+            match reduce.function {
+                F::Sum => sum(|x| x),
+                F::Mean => sum(|x| x) / all.len() as f64,
+                F::L1 => sum(f64::abs),
+                F::L2 => all.iter().map(|&x| square(x)).sum::<f64>().sqrt(),
+                F::SumSquare => all.iter().map(|&x| square(x)).sum(),
+                F::Prod => all.iter().product(),
+                F::Max => most,
+                F::Min => least,
+                F::LogSum => sum(|x| x).ln(),
+                F::LogSumExp if most.is_infinite() => most,
+                F::LogSumExp => all.iter().map(|x| (x - most).exp()).sum::<f64>().ln() + most,
+            }
+        };
+        return vec![of_floats(from.dtype(), &shape, &members.iter().map(of).collect::<Vec<_>>())];
+    }
+    let values = integers(from);
+    let of = |all: &Vec<usize>| {
+        let all = all.iter().map(|&at| values[at]);
+        match reduce.function {
+            F::Sum => all.sum(),
+            F::Mean => all.clone().sum::<i128>() / all.len() as i128,
+            F::L1 => all.map(i128::abs).sum(),
+            F::SumSquare => all.map(|x| x * x).sum(),
+            F::Prod => all.product::<i128>(),
+            F::Max => all.max().unwrap(),
+            F::Min => all.min().unwrap(),
+            other => panic!("{other:?} of integers"),
+        }
+    };
+    vec![of_integers(from.dtype(), &shape, &members.iter().map(of).collect::<Vec<_>>())]
+}
+
+pub fn softmax(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let softmax = op::<Softmax>(operator);
+    let rank = from.shape().len();
+    let axis = (softmax.axis + if softmax.axis < 0 { rank as i64 } else { 0 }) as usize;
+    let summed: Vec<bool> = (0..rank).map(|own| own == axis || (softmax.to_end && own > axis)).collect();
+    let values = floats(from);
+    let mut results = vec![0.0; values.len()];
+    for members in members(from.shape(), &summed) {
+        let most = members.iter().map(|&at| values[at]).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = members.iter().map(|&at| (values[at] - most).exp()).sum();
+        for at in members {
+            let x = values[at] - most;
+            results[at] = if softmax.log { x - sum.ln() } else { x.exp() / sum };
+        }
+    }
+    vec![of_floats(from.dtype(), from.shape(), &results)]
+}
+
+pub fn layer_norm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let norm = op::<LayerNorm>(operator);
+    let normalized: Vec<bool> = (0..from.shape().len()).map(|axis| norm.axes.contains(&axis)).collect();
+    let sizes: Vec<usize> = norm.axes.iter().map(|&axis| from.shape()[axis]).collect();
+    let weight = |index: usize, own: &[usize], absent: f64| {
+        let weight = inputs.get(index).and_then(Option::as_ref);
+        weight.map_or(absent, |weight| floats(weight)[position(weight.shape(), own)])
+    };
+    let values = floats(from);
+    let mut results = vec![0.0; values.len()];
+    for members in members(from.shape(), &normalized) {
+        let count = members.len() as f64;
+        let mean = members.iter().map(|&at| values[at]).sum::<f64>() / count;
+        let variance = members.iter().map(|&at| (values[at] - mean).powi(2)).sum::<f64>() / count;
+        // Members are in order of the normalised axes.
+        for (&at, own) in members.iter().zip(indices(&sizes)) {
+            let x = (values[at] - mean) / (variance + f64::from(norm.epsilon)).sqrt();
+            results[at] = x * weight(1, &own, 1.0) + weight(2, &own, 0.0);
+        }
+    }
+    vec![of_floats(from.dtype(), from.shape(), &results)]
+}
