@@ -33,7 +33,7 @@ use rayon::{Scope, ThreadPool};
 
 pub use cancel::CancelToken;
 use feed::Feed;
-use job::Job;
+use job::{Job, Launch};
 pub use map::{Fallible, Map, Sound, Unordered};
 pub use report::{Report, Spread};
 pub use stages::{Plain, Staged, Stages};
@@ -306,7 +306,7 @@ impl<S: Staged> Bulk<S> {
             // However this ends, the pumps end too, and the scope with them.
             let _stop = StopOnDrop(&job);
             let mut feed = Feed::new(Sound(items.iter().map(Borrow::borrow)));
-            while let Some((_, result)) = feed.next(&job, &|| launch(&job, scope)) {
+            while let Some((_, result)) = feed.next(&job, &|kind| launch(&job, scope, kind)) {
                 results.push(result);
             }
             feed.report(&job)
@@ -325,9 +325,12 @@ fn fill<O>(mut results: Vec<Result<O, ItemError>>, len: usize, why: &str) -> Vec
     results
 }
 
-/// Starts a pump inside `scope`.
-fn launch<'s, S: Stages<I>, I: Send>(job: &'s Job<S, I>, scope: &Scope<'s>) {
-    scope.spawn(move |scope| job.turn(&|| launch(job, scope)));
+/// Starts a turn inside `scope`.
+fn launch<'s, S: Stages<I>, I: Send>(job: &'s Job<S, I>, scope: &Scope<'s>, kind: Launch) {
+    match kind {
+        Launch::Turn => scope.spawn(move |scope| job.turn(&|kind| launch(job, scope, kind))),
+        Launch::Probe => scope.spawn_broadcast(move |scope, _| job.probe(&|kind| launch(job, scope, kind))),
+    }
 }
 
 struct StopOnDrop<'j, S: Stages<I>, I>(&'j Job<S, I>);

@@ -1,11 +1,13 @@
 //! The one trait that everything else is built round.
 
+mod per_thread;
 mod pipeline;
 mod shared;
 
 use std::mem::size_of_val;
 
-pub use pipeline::Pipeline;
+pub use per_thread::PerThread;
+pub use pipeline::{Pipeline, Unprepared};
 pub use shared::Shared;
 
 use crate::error::{Error, Result};
@@ -51,6 +53,13 @@ pub trait Inference: Send + Sync {
     /// How many chunks the device wants under way at once. More than one: called from driver threads outside the pool.
     fn in_flight(&self) -> usize {
         1
+    }
+
+    /// Whether the calling worker can run chunks; where a model says no (one per worker, and this one could not be
+    /// made), a chunk that has failed here and every further one go to the other workers. At least one worker must
+    /// be told yes.
+    fn ready_here(&self) -> bool {
+        true
     }
 
     /// What a report says about the model.
@@ -103,6 +112,9 @@ impl<M: Inference + ?Sized> Inference for std::sync::Arc<M> {
     }
     fn in_flight(&self) -> usize {
         (**self).in_flight()
+    }
+    fn ready_here(&self) -> bool {
+        (**self).ready_here()
     }
     fn describe(&self) -> Description {
         (**self).describe()

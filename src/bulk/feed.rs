@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     OnError, Progress, guard,
-    job::{Job, State},
+    job::{Job, Launch, State},
     report::{Report, Tally},
     stages::Stages,
     window::Batch,
@@ -63,7 +63,7 @@ where
     pub(super) fn next<S: Stages<I, Output = O>>(
         &mut self,
         job: &Job<S, I>,
-        launch: &dyn Fn(),
+        launch: &dyn Fn(Launch),
     ) -> Option<(usize, Result<O, ItemError>)> {
         loop {
             if let Some((index, result)) = self.batch.pop_front() {
@@ -113,7 +113,7 @@ where
     }
 
     /// Gets the next results; false: there are no more.
-    fn refill<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn()) -> bool {
+    fn refill<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch)) -> bool {
         let started = *self.tally.started.get_or_insert_with(Instant::now);
         loop {
             if let Some(why) = job.settings.cut_off(started) {
@@ -137,7 +137,7 @@ where
             let more = job.more_pumps(&mut state);
             drop(state);
             if more {
-                launch();
+                launch(Launch::Turn);
             }
             if room > 0 && !(ready && self.slow) {
                 self.pull(job, launch, room);
@@ -180,7 +180,7 @@ where
     }
 
     /// Pulls up to `room` items and gives them to the workers.
-    fn pull<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(), room: usize) {
+    fn pull<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch), room: usize) {
         let started = Instant::now();
         let loaded = job.bytes.load(Relaxed);
         let free = job.settings.memory_limit.saturating_sub(loaded);
@@ -236,7 +236,7 @@ where
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
-            launch();
+            launch(Launch::Turn);
         }
     }
 

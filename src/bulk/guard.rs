@@ -66,7 +66,11 @@ mod tests {
             (|| panic::panic_any(7_u8), "a panic without a message"),
         ];
         for (work, message) in cases {
-            let error = catch(|| Ok(work())).unwrap_err();
+            let error = catch(|| {
+                work();
+                Ok(())
+            })
+            .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Panic);
             assert!(error.to_string().starts_with(message), "{error}");
         }

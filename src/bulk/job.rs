@@ -21,7 +21,7 @@ use super::{
     run::{Outcome, run_chunk},
     stages::Stages,
     tuner::{Mean, Tuner},
-    window::{Batch, Block, Entry, Window},
+    window::{Batch, Block, Entry, Remains, Window},
 };
 use crate::{
     error::{Error, ItemError, Result, Stage},
@@ -45,6 +45,15 @@ pub(super) struct Job<S: Stages<I>, I> {
     ready: Condvar,
 }
 
+/// How to start a turn of a pump.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Launch {
+    /// Somewhere in the pool: a pump goes on, or a new one starts.
+    Turn,
+    /// On every worker, uncounted: those that can run chunks become pumps.
+    Probe,
+}
+
 pub(super) struct State<I, E, O> {
     windows: VecDeque<Window<I, E, O>>,
     /// How many windows came before the first one here.
@@ -63,6 +72,8 @@ pub(super) struct State<I, E, O> {
     pub(super) stalled: bool,
     /// Whether the job is over for the workers.
     stopped: bool,
+    /// What items that were not reached are told; without it, nobody wants to know.
+    why: Option<String>,
     pub(super) tuner: Tuner,
     prepare_ns: Mean,
     prepare_most: usize,
@@ -70,6 +81,9 @@ pub(super) struct State<I, E, O> {
     pub(super) output_bytes: Mean,
     pub(super) chunks: ChunkItems,
 }
+
+/// What a job that is over leaves behind.
+type Abandoned<I, E, O> = (Vec<Remains<I, E>>, VecDeque<Window<I, E, O>>, Option<Batch<O>>);
 
 enum Unit<I, E> {
     Prepare(usize, Block<I>),
@@ -103,6 +117,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             waiting: false,
             stalled: false,
             stopped: false,
+            why: None,
             tuner: Tuner::new(workers, settings.chunk_size, ceiling),
             prepare_ns: Mean::default(),
             prepare_most: if S::PREPARES { 1 } else { 256 },
@@ -155,19 +170,33 @@ impl<S: Stages<I>, I> Job<S, I> {
         more
     }
 
+    /// On a worker that was asked whether it can run chunks: it becomes a pump if so, and if one is wanted.
+    pub(super) fn probe(&self, launch: &dyn Fn(Launch)) {
+        if self.stages.model().ready_here() && self.more_pumps(&mut self.lock()) {
+            self.turn(launch);
+        }
+    }
+
     /// One turn of a pump: takes a unit of work, does it, and has `launch` start the next turn; or ends the pump.
-    pub(super) fn turn(&self, launch: &dyn Fn()) {
+    pub(super) fn turn(&self, launch: &dyn Fn(Launch)) {
         let started = Instant::now();
+        let ready_here = self.stages.model().ready_here();
         let mut state = self.lock();
-        let Some(unit) = self.pick(&mut state) else {
+        let Some(unit) = self.pick(&mut state, ready_here) else {
             state.pumps -= 1;
+            let elsewhere = !ready_here && state.pumps == 0 && !state.stopped && state.has_work();
+            drop(state);
+            if elsewhere {
+                // Nobody is left to take what this worker cannot.
+                launch(Launch::Probe);
+            }
             return;
         };
         state.units += 1;
         let more = self.more_pumps(&mut state);
         drop(state);
         if more {
-            launch();
+            launch(Launch::Turn);
         }
         match unit {
             Unit::Prepare(window, block) => self.prepare(window, block, started),
@@ -175,31 +204,35 @@ impl<S: Stages<I>, I> Job<S, I> {
                 entries.make_contiguous().sort_by_key(|entry| std::cmp::Reverse(entry.cost));
                 let mut state = self.lock();
                 state.units -= 1;
-                if let Some(window) = state.window(window) {
+                if let Some((window, _)) = state.window(window) {
                     window.preparing -= entries.len();
                     window.enqueue(entries, true);
                 }
+                self.settle(state);
             }
             Unit::Run(window, entries) => self.run(window, entries, started),
         }
         if let Some(busy) = rayon::current_thread_index().and_then(|worker| self.busy.get(worker)) {
             busy.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
         }
-        launch();
+        launch(Launch::Turn);
     }
 
     /// The next unit of work: a chunk of a window that is all prepared; else something to prepare; else, so that
     /// nobody idles, a chunk of what is there.
-    fn pick(&self, state: &mut State<I, S::Entry, S::Output>) -> Option<Unit<I, S::Entry>> {
+    fn pick(&self, state: &mut State<I, S::Entry, S::Output>, can_run: bool) -> Option<Unit<I, S::Entry>> {
         if state.stopped || self.settings.cancel.is_cancelled() {
             return None;
         }
-        let complete = |window: &Window<_, _, _>| window.complete() && !window.entries.is_empty();
+        let complete = |window: &Window<_, _, _>| can_run && window.complete() && !window.entries.is_empty();
         if let Some(place) = state.windows.iter().position(complete) {
             return Some(state.cut(place));
         }
         if let Some(unit) = self.pick_block(state) {
             return Some(unit);
+        }
+        if !can_run {
+            return None;
         }
         // A fixed chunk size is worth waiting for, as long as more can come.
         let least =
@@ -244,9 +277,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         let prepared = self.prepare_block(block);
         let took = started.elapsed().as_nanos() as f64;
         let mut state = self.lock();
-        let State { done, windows, retired, .. } = &mut *state;
-        let window = window.checked_sub(*retired).and_then(|place| windows.get_mut(place));
-        if let Some(window) = window {
+        if let Some((window, done)) = state.window(window) {
             window.preparing -= count;
             for (place, stage, source) in prepared.failed {
                 window.write(place, Err(ItemError { index: window.first + place, stage, source }), done);
@@ -262,7 +293,18 @@ impl<S: Stages<I>, I> Job<S, I> {
             state.prepare_most = state.prepare_most.max(count.saturating_mul(4));
         }
         state.units -= 1;
-        self.notify(&state);
+        self.settle(state);
+    }
+
+    /// The end of a unit: tells the consumer if something is ready; and what came back to a job that is over is not
+    /// left without results.
+    fn settle(&self, mut state: MutexGuard<'_, State<I, S::Entry, S::Output>>) {
+        let remains = state.abandon();
+        if state.waiting && state.is_ready() {
+            self.ready.notify_one();
+        }
+        drop(state);
+        drop(remains);
     }
 
     fn prepare_block(&self, block: Block<I>) -> Prepared<I, S::Entry> {
@@ -319,7 +361,14 @@ impl<S: Stages<I>, I> Job<S, I> {
     }
 
     fn run(&self, window: usize, entries: Vec<Entry<S::Entry>>, started: Instant) {
-        let Outcome { results, bytes } = run_chunk(&*self.stages, &entries);
+        let Some(Outcome { results, bytes }) = run_chunk(&*self.stages, &entries) else {
+            let mut state = self.lock();
+            if let Some((window, _)) = state.window(window) {
+                window.restore(entries);
+            }
+            state.units -= 1;
+            return self.settle(state);
+        };
         let took = started.elapsed();
         let (count, succeeded) = (entries.len(), results.iter().filter(|result| result.is_ok()).count());
         let (cost, input_bytes) = entries
@@ -334,9 +383,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         self.bytes.fetch_add(bytes, Relaxed);
         self.bytes.fetch_sub(input_bytes, Relaxed);
         let mut state = self.lock();
-        let State { done, windows, retired, .. } = &mut *state;
-        let window = window.checked_sub(*retired).and_then(|place| windows.get_mut(place));
-        if let Some(window) = window {
+        if let Some((window, done)) = state.window(window) {
             for (place, result) in places.into_iter().zip(results) {
                 let index = window.first + place;
                 let result = result.map_err(|(stage, source)| ItemError { index, stage, source });
@@ -347,13 +394,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         state.tuner.measured(count, cost, took);
         state.output_bytes.add(bytes as f64, succeeded as f64);
         state.chunks.add(count);
-        self.notify(&state);
-    }
-
-    fn notify(&self, state: &State<I, S::Entry, S::Output>) {
-        if state.waiting && state.is_ready() {
-            self.ready.notify_one();
-        }
+        self.settle(state);
     }
 
     /// Ends the job for the workers; items that no worker holds get an error that says `why`, or are dropped.
@@ -363,23 +404,32 @@ impl<S: Stages<I>, I> Job<S, I> {
             return;
         }
         state.stopped = true;
-        let State { windows, done, retired, .. } = &mut *state;
-        if let Some(why) = why {
-            let remains: Vec<_> = windows.iter_mut().map(|window| window.abandon(why, done)).collect();
-            drop(state);
-            drop(remains);
-        } else {
-            *retired += windows.len();
-            let (windows, done) = (std::mem::take(windows), done.as_mut().map(std::mem::take));
-            drop(state);
-            drop((windows, done));
-        }
+        state.why = why.map(str::to_owned);
+        let remains = state.abandon();
+        drop(state);
+        drop(remains);
     }
 }
 
 impl<I, E, O> State<I, E, O> {
-    fn window(&mut self, sequence: usize) -> Option<&mut Window<I, E, O>> {
-        self.windows.get_mut(sequence.checked_sub(self.retired)?)
+    /// A window by its number, unless it is gone, and where results go that are wanted as they come.
+    #[expect(clippy::type_complexity, reason = "two fields, borrowed together")]
+    fn window(&mut self, number: usize) -> Option<(&mut Window<I, E, O>, &mut Option<Batch<O>>)> {
+        Some((self.windows.get_mut(number.checked_sub(self.retired)?)?, &mut self.done))
+    }
+
+    /// Once the job is over: gives what no worker holds its error, or lets all of it go; it comes back to be dropped
+    /// outside the lock.
+    fn abandon(&mut self) -> Option<Abandoned<I, E, O>> {
+        if !self.stopped {
+            return None;
+        }
+        let Some(why) = &self.why else {
+            self.retired += self.windows.len();
+            return Some((Vec::new(), std::mem::take(&mut self.windows), self.done.as_mut().map(std::mem::take)));
+        };
+        let remains = self.windows.iter_mut().map(|window| window.abandon(why, &mut self.done)).collect();
+        Some((remains, VecDeque::new(), None))
     }
 
     /// Adds what was pulled to the open window; `last`: and closes it.

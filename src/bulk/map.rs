@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 use super::{
     feed::{Feed, source_error},
-    job::Job,
+    job::{Job, Launch},
     report::Report,
     stages::Stages,
 };
@@ -31,7 +31,7 @@ where
 
     fn next(&mut self) -> Option<(usize, Result<S::Output, ItemError>)> {
         match &mut self.job {
-            Ok(job) => self.feed.next(job, &|| launch(job)),
+            Ok(job) => self.feed.next(job, &|kind| launch(job, kind)),
             Err(error) => {
                 let source = error.take()?;
                 Some((0, Err(ItemError { index: 0, stage: Stage::Read, source })))
@@ -59,10 +59,13 @@ impl<S: Stages<I>, I, It> Drop for Running<S, I, It> {
     }
 }
 
-/// Starts a pump on the job's pool.
-fn launch<S: Stages<I> + 'static, I: Send + 'static>(job: &Arc<Job<S, I>>) {
+/// Starts a turn on the job's pool.
+fn launch<S: Stages<I> + 'static, I: Send + 'static>(job: &Arc<Job<S, I>>, kind: Launch) {
     let task = Arc::clone(job);
-    job.pool.spawn(move || task.turn(&|| launch(&task)));
+    match kind {
+        Launch::Turn => job.pool.spawn(move || task.turn(&|kind| launch(&task, kind))),
+        Launch::Probe => job.pool.spawn_broadcast(move |_| task.probe(&|kind| launch(&task, kind))),
+    }
 }
 
 /// The results of a job in the order of its items; made by [`Bulk::map`](super::Bulk::map).

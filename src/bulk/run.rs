@@ -12,13 +12,13 @@ pub(super) struct Outcome<O> {
     pub(super) bytes: usize,
 }
 
-/// Runs and finishes a chunk; never panics for what user code does.
-pub(super) fn run_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry>]) -> Outcome<S::Output> {
+/// Runs and finishes a chunk; never panics for what user code does. `None`: this worker cannot run it, another can.
+pub(super) fn run_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry>]) -> Option<Outcome<S::Output>> {
     let model = stages.model();
     let inputs: Vec<_> = entries.iter().map(|entry| stages.input(&entry.value)).collect();
     let mut slots = Vec::new();
     slots.resize_with(inputs.len(), || None);
-    bisect(model, &inputs, &mut slots);
+    bisect(model, &inputs, &mut slots)?;
     let mut bytes = 0;
     let mut finish = |input, output| {
         let result = stages.finish(input, output)?;
@@ -31,17 +31,18 @@ pub(super) fn run_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry>]
         None => Err((Stage::Run, Error::internal("a chunk's slot was left empty"))),
     });
     let results = results.collect();
-    Outcome { results, bytes }
+    Some(Outcome { results, bytes })
 }
 
 /// Fills every slot: runs the inputs together, and after a failure each half by itself.
-fn bisect<M: Inference>(model: &M, inputs: &[&M::Input], slots: &mut [Option<Result<M::Output>>]) {
+fn bisect<M: Inference>(model: &M, inputs: &[&M::Input], slots: &mut [Option<Result<M::Output>>]) -> Option<()> {
     match guard::catch(|| model.infer(inputs, &mut Slots::new(slots))) {
         Ok(()) => {
             for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
                 *slot = Some(Err(Error::new(ErrorKind::User, "the model left the slot of this input empty")));
             }
         }
+        Err(_) if !model.ready_here() => return None,
         Err(error) if inputs.len() <= 1 => slots.fill_with({
             let mut error = Some(error);
             move || error.take().map(Err)
@@ -50,8 +51,9 @@ fn bisect<M: Inference>(model: &M, inputs: &[&M::Input], slots: &mut [Option<Res
             slots.fill_with(|| None);
             let middle = inputs.len() / 2;
             let (left, right) = slots.split_at_mut(middle);
-            bisect(model, &inputs[..middle], left);
-            bisect(model, &inputs[middle..], right);
+            bisect(model, &inputs[..middle], left)?;
+            bisect(model, &inputs[middle..], right)?;
         }
     }
+    Some(())
 }

@@ -93,10 +93,8 @@ impl Tuner {
         }
         let share = queued / (CHUNKS_PER_WORKER * self.workers) as u64;
         let floor = self.ns_per_cost.get().map(|rate| (LEAST_NS / rate.max(1e-6)) as u64);
-        let budget = self.ceiling.unwrap_or_else(|| {
-            // Single items while nothing is measured, so that they spread over the workers.
-            self.growth.level as u64
-        });
+        // Single items while nothing is measured, so that they spread over the workers.
+        let budget = self.ceiling.unwrap_or(self.growth.level as u64);
         share.max(floor.unwrap_or(1)).min(budget).max(1)
     }
 

@@ -141,6 +141,15 @@ impl<I, E, O> Window<I, E, O> {
         chunk
     }
 
+    /// Takes back a chunk that another worker must run.
+    pub(super) fn restore(&mut self, chunk: Vec<Entry<E>>) {
+        for entry in chunk.into_iter().rev() {
+            self.queued_cost = self.queued_cost.saturating_add(entry.cost);
+            self.sorted &= self.entries.front().is_none_or(|next| entry.cost >= next.cost);
+            self.entries.push_front(entry);
+        }
+    }
+
     /// Writes the result of an item: into its slot, or to `done` where the order of completion is wanted.
     ///
     /// # Panics

@@ -175,6 +175,10 @@ impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeli
         self.model.in_flight()
     }
 
+    fn ready_here(&self) -> bool {
+        self.model.ready_here()
+    }
+
     fn describe(&self) -> Description {
         self.model.describe()
     }

@@ -1,0 +1,181 @@
+//! What the examples share: the flags that all of them take, a progress bar, Ctrl-C, the summary and the report.
+//!
+//! ```ignore
+//! let mut paths = Vec::new();
+//! let common = Common::parse("usage: identify [FLAGS] PATH...", |flag, parser| {
+//!     match flag {
+//!         Flag::Named("jsonl") => out = Some(parser.value()?),
+//!         Flag::Value(path) => paths.push(path),
+//!         _ => return Ok(false),
+//!     }
+//!     Ok(true)
+//! })?;
+//! let session = model.session(common.options())?;
+//! let mut results = common.bulk(Bulk::new(session)).map(items);
+//! for result in results.by_ref() {
+//!     if cut_off(&result) { break; }
+//!     // write it
+//! }
+//! common.end(&results.report())
+//! ```
+
+#![allow(dead_code, reason = "each example is a crate of its own and uses its part")]
+
+use std::{error::Error, ffi::OsString, fs, path::PathBuf, process};
+
+use gristmill::{
+    Device, ErrorKind, ItemError, Precision, SessionOptions,
+    bulk::{Bulk, CancelToken, Progress, Report, Staged},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use lexopt::{Arg, Parser, ValueExt};
+
+/// What an example's `main` returns.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+const FLAGS: &str = "\
+flags of all examples:
+  --device auto|cpu|gpu               where to compute (auto)
+  --precision f32|f16|bf16|int8|auto  in what precision (f32)
+  --workers N                         threads (as many as the machine allows)
+  --chunk N                           items a chunk (chosen by measuring)
+  --report FILE.json                  where to write the report
+  --help                              this text";
+
+/// The flags that all examples take.
+#[derive(Debug, Default)]
+pub struct Common {
+    pub device: Device,
+    pub precision: Precision,
+    pub workers: Option<usize>,
+    pub chunk: Option<usize>,
+    pub report: Option<PathBuf>,
+}
+
+/// A flag or a value of the example's own.
+#[derive(Debug)]
+pub enum Flag<'a> {
+    /// `--name` or `-n`, without its dashes.
+    Named(&'a str),
+    /// A value without a flag before it.
+    Value(OsString),
+}
+
+impl Common {
+    /// Parses the command line; `own` takes the example's own flags, and says false to what it does not know.
+    pub fn parse(
+        usage: &str,
+        mut own: impl FnMut(Flag<'_>, &mut Parser) -> Result<bool, lexopt::Error>,
+    ) -> Result<Self, lexopt::Error> {
+        let mut common = Self::default();
+        let mut parser = Parser::from_env();
+        while let Some(arg) = parser.next()? {
+            let name = match arg {
+                Arg::Value(value) => {
+                    if !own(Flag::Value(value.clone()), &mut parser)? {
+                        return Err(Arg::Value(value).unexpected());
+                    }
+                    continue;
+                }
+                Arg::Long(name) => name.to_owned(),
+                Arg::Short(letter) => letter.to_string(),
+            };
+            match name.as_str() {
+                "device" => common.device = parser.value()?.parse()?,
+                "precision" => common.precision = parser.value()?.parse()?,
+                "workers" => common.workers = Some(positive(&mut parser, "--workers")?),
+                "chunk" => common.chunk = Some(positive(&mut parser, "--chunk")?),
+                "report" => common.report = Some(parser.value()?.into()),
+                "help" | "h" => {
+                    println!("{usage}\n\n{FLAGS}");
+                    process::exit(0);
+                }
+                name if own(Flag::Named(name), &mut parser)? => {}
+                name => return Err(Arg::Long(name).unexpected()),
+            }
+        }
+        Ok(common)
+    }
+
+    /// How to load a model.
+    pub fn options(&self) -> SessionOptions {
+        SessionOptions::on(self.device).precision(self.precision)
+    }
+
+    /// Applies the flags to `bulk`, shows its progress on a terminal, and lets Ctrl-C cancel its jobs.
+    pub fn bulk<S: Staged>(&self, mut bulk: Bulk<S>) -> Bulk<S> {
+        if let Some(workers) = self.workers {
+            bulk = bulk.workers(workers);
+        }
+        if let Some(items) = self.chunk {
+            bulk = bulk.chunk_size(items);
+        }
+        let bar = bar();
+        bulk.progress(move |progress| show(&bar, progress)).cancel(cancel_on_ctrl_c())
+    }
+
+    /// Prints the summary to stderr and writes the report where it was asked for.
+    pub fn end(&self, report: &Report) -> Outcome {
+        eprintln!("{report}");
+        if let Some(path) = &self.report {
+            fs::write(path, report.to_json() + "\n").map_err(|error| format!("writing {}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the item was not reached before Ctrl-C: then nothing more is worth writing.
+pub fn cut_off<T>(result: &Result<T, ItemError>) -> bool {
+    result.as_ref().is_err_and(|error| error.source.kind() == ErrorKind::Cancelled)
+}
+
+/// A token that Ctrl-C cancels; a second Ctrl-C ends the process at once.
+pub fn cancel_on_ctrl_c() -> CancelToken {
+    let token = CancelToken::new();
+    let on_signal = token.clone();
+    let handled = ctrlc::set_handler(move || {
+        if on_signal.is_cancelled() {
+            process::exit(130);
+        }
+        on_signal.cancel();
+        eprintln!("\nstopping: writing what is done (Ctrl-C again to leave at once)");
+    });
+    if let Err(error) = handled {
+        eprintln!("Ctrl-C will not be clean: {error}");
+    }
+    token
+}
+
+fn positive(parser: &mut Parser, flag: &str) -> Result<usize, lexopt::Error> {
+    match parser.value()?.parse()? {
+        0 => Err(format!("{flag} must be at least 1").into()),
+        number => Ok(number),
+    }
+}
+
+/// A bar that draws on a terminal only.
+fn bar() -> ProgressBar {
+    ProgressBar::no_length()
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    if progress.last {
+        bar.finish_and_clear();
+        return;
+    }
+    if bar.position() == 0 {
+        // The time to come is told only where the number of items is known.
+        let template = match progress.total {
+            Some(_) => "{bar:30} {human_pos}/{human_len} items, {per_sec}, {msg}, {eta} left",
+            None => "{spinner} {human_pos} items, {per_sec}, {msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        if let Some(total) = progress.total {
+            bar.set_length(total as u64);
+        }
+    }
+    bar.set_message(format!("{} errors", progress.errors));
+    bar.set_position(progress.items as u64);
+}

@@ -1,0 +1,76 @@
+//! The template of a process pool, without the processes: a model per worker that is slow to load, inputs of which
+//! one is bad, results in order.
+//!
+//! Where it comes from, a model that takes 1.5 s to load and 0.8 s an item runs over the inputs 10, 5, 3, 2, 1 with
+//! eight worker processes. Here the workers are threads: the models load side by side, on first need, no more of
+//! them than there are items.
+//!
+//! ```text
+//! cargo run --release --example process_pool
+//! cargo run --release --example process_pool -- --workers 1      # one worker, for debugging
+//! cargo run --release --example process_pool-- 4 oops 6 13      # inputs of your own
+//! ```
+
+mod common;
+
+use std::{ffi::OsString, thread, time::Duration, time::Instant};
+
+use common::{Common, Flag, Outcome, cut_off};
+use gristmill::{Error, PerThread, Pipeline, Result, bulk::Bulk};
+
+const LOADING: Duration = Duration::from_millis(1500);
+const WORKING: Duration = Duration::from_millis(800);
+
+/// Stands for a model that is large, slow, and not to be shared between threads.
+struct Model {
+    worker: usize,
+}
+
+impl Model {
+    fn load(worker: usize) -> Self {
+        thread::sleep(LOADING);
+        eprintln!("mill-worker-{worker}: model loaded");
+        Self { worker }
+    }
+
+    fn cube(&mut self, number: i64) -> Result<i64> {
+        thread::sleep(WORKING);
+        assert_ne!(number, 13, "the model does not like 13");
+        number.checked_pow(3).ok_or_else(|| Error::invalid_input(format!("the cube of {number} is too large")))
+    }
+}
+
+fn main() -> Outcome {
+    let mut items: Vec<OsString> = Vec::new();
+    let mut common = Common::parse("usage: process_pool [FLAGS] [NUMBER...]", |flag, _| {
+        let Flag::Value(value) = flag else { return Ok(false) };
+        items.push(value);
+        Ok(true)
+    })?;
+    if items.is_empty() {
+        items = ["10", "5", "3", "2", "one", "1"].map(OsString::from).into();
+    }
+    common.workers.get_or_insert(8);
+
+    let started = Instant::now();
+    let model = PerThread::new(
+        |worker| Ok(Model::load(worker)),
+        |model: &mut Model, number: &i64| Ok((model.worker, model.cube(*number)?)),
+    );
+    let pipeline = Pipeline::new(model).prepare(|text: &OsString| {
+        let text = text.to_str().ok_or_else(|| Error::invalid_input("the input is not UTF-8"))?;
+        text.parse::<i64>().map_err(Error::user)
+    });
+    let mut results = common.bulk(Bulk::pipeline(pipeline)).map(items.clone());
+    for (item, result) in items.iter().zip(results.by_ref()) {
+        if cut_off(&result) {
+            break;
+        }
+        match result {
+            Ok((worker, cube)) => println!("{} cubed is {cube} (model of worker {worker})", item.display()),
+            Err(error) => println!("{} failed: {error}", item.display()),
+        }
+    }
+    eprintln!("{:.2} s in all", started.elapsed().as_secs_f64());
+    common.end(&results.report())
+}
