@@ -41,3 +41,30 @@ impl PackedConstants {
         self.0.borrow().values().flat_map(|packed| packed.iter()).map(Packed::bytes).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{
+        cpu::{CpuSession, KernelSet},
+        graph::Graph,
+        ops::{linear::Linear, matmul::MatMul},
+        shape::Shape,
+        tensor::{DType, Tensor},
+    };
+
+    #[test]
+    fn nodes_share_a_packed_constant_and_the_original_is_dropped() {
+        let mut graph = Graph::new("shared");
+        let x = graph.input("x", DType::F32, Shape::fixed(&[2, 64]));
+        let w = graph.constant("w", Tensor::new([64, 64], &vec![1.0f32; 64 * 64]).unwrap());
+        let a = graph.node("a", Arc::new(Linear::default()), vec![Some(x), Some(w)]).unwrap();
+        let b = graph.node("b", Arc::new(MatMul {}), vec![Some(a[0]), Some(w)]).unwrap();
+        graph.output("y", b[0]);
+        for set in KernelSet::available() {
+            let session = CpuSession::load(graph.clone(), set).unwrap();
+            assert_eq!(session.weight_bytes(), 64 * 64 * size_of::<f32>(), "{set}");
+        }
+    }
+}

@@ -1,6 +1,11 @@
 //! Scaled dot-product attention: over padded batches, and over sequences laid one behind another.
 
 use crate::{
+    cpu::{
+        CpuKernel, Io, KernelRequest, KernelSet, Shapes,
+        attention::{self as kernels, HeadsView, MaskView},
+        scratch_numbers,
+    },
     error::{Error, Result},
     graph::Fact,
     ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OpDef, Operator, offsets},
@@ -34,7 +39,7 @@ pub(super) static ATTENTION: OpDef = OpDef {
     onnx: None,
     cases,
     accuracy: Accuracy::Reduction,
-    cpu: CpuState::Folded,
+    cpu: CpuState::Kernel(kernel),
     gpu: GpuState::Pending,
 };
 
@@ -43,7 +48,7 @@ pub(super) static PACKED: OpDef = OpDef {
     onnx: None,
     cases: packed_cases,
     accuracy: Accuracy::Reduction,
-    cpu: CpuState::Folded,
+    cpu: CpuState::Kernel(packed_kernel),
     gpu: GpuState::Pending,
 };
 
@@ -125,6 +130,115 @@ impl Operator for PackedAttention {
             }
             _ => Err(Error::invalid_model(format!("packed attention of {qkv} with {} heads", self.heads))),
         }
+    }
+}
+
+struct Kernel {
+    op: Attention,
+    set: KernelSet,
+}
+
+fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    Ok(Box::new(Kernel { op: *request.op()?, set: request.kernel_set() }))
+}
+
+impl CpuKernel for Kernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
+        match (shapes.inputs[1], shapes.inputs[2]) {
+            (Some(&[_, _, keys, head_dim]), Some(&[.., value_dim])) => {
+                let len = kernels::attention_len(self.set, keys, head_dim, value_dim);
+                len.map_or(usize::MAX, |len| len.saturating_mul(size_of::<f32>()))
+            }
+            _ => 0,
+        }
+    }
+
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let (q, k, v) = (io.input(0)?, io.input(1)?, io.input(2)?);
+        let mask = io.inputs.get(3).copied().flatten();
+        let (&[batch, heads, queries, head_dim], &[.., keys, _], &[.., value_dim]) = (q.shape, k.shape, v.shape) else {
+            return Err(Error::internal("operands of other ranks were not refused"));
+        };
+        if k.shape != [batch, heads, keys, head_dim] || v.shape != [batch, heads, keys, value_dim] {
+            let (q, k, v) = (q.shape, k.shape, v.shape);
+            return Err(Error::invalid_input(format!("attention of {q:?}, {k:?} and {v:?}: the operands do not fit")));
+        }
+        let mask = match mask {
+            Some(mask) => {
+                let strides = broadcast_strides(mask.shape, [batch, heads, queries, keys])?;
+                Some(MaskView { data: mask.slice()?, strides })
+            }
+            None => None,
+        };
+        let attention = kernels::Attention {
+            batch,
+            heads,
+            queries,
+            keys,
+            head_dim,
+            value_dim,
+            scale: self.op.scale,
+            q: dense(q.slice()?, heads, queries, head_dim),
+            k: dense(k.slice()?, heads, keys, head_dim),
+            v: dense(v.slice()?, heads, keys, value_dim),
+            mask,
+        };
+        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
+        let strides = [heads * queries * value_dim, queries * value_dim, value_dim];
+        kernels::attention(self.set, &attention, output.slice()?, strides, scratch_numbers(io.scratch))
+    }
+}
+
+/// A dense `[batch, heads, rows, columns]`.
+fn dense(data: &[f32], heads: usize, rows: usize, columns: usize) -> HeadsView<'_> {
+    HeadsView { data, batch_stride: heads * rows * columns, head_stride: rows * columns, row_stride: columns }
+}
+
+/// From element to element along each axis of `whole`, to which `own` is broadcast; 0 where it repeats.
+fn broadcast_strides(own: &[usize], whole: [usize; 4]) -> Result<[usize; 4]> {
+    let misfit = || Error::invalid_input(format!("a mask of shape {own:?} for scores of shape {whole:?}"));
+    let skipped = 4usize.checked_sub(own.len()).ok_or_else(misfit)?;
+    let mut strides = [0; 4];
+    let mut step = 1;
+    for (axis, &size) in own.iter().enumerate().rev() {
+        if size != 1 {
+            if size != whole[axis + skipped] {
+                return Err(misfit());
+            }
+            strides[axis + skipped] = step;
+        }
+        step *= size;
+    }
+    Ok(strides)
+}
+
+struct PackedKernel {
+    op: PackedAttention,
+    set: KernelSet,
+}
+
+fn packed_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    Ok(Box::new(PackedKernel { op: *request.op()?, set: request.kernel_set() }))
+}
+
+impl CpuKernel for PackedKernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
+        // The longest sequence is not known here; it may be the only one.
+        let Some(&[rows, columns]) = shapes.inputs[0] else { return 0 };
+        let len = kernels::packed_attention_len(self.set, rows, columns / 3 / self.op.heads);
+        len.map_or(usize::MAX, |len| len.saturating_mul(size_of::<f32>()))
+    }
+
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let PackedAttention { heads, scale } = self.op;
+        let (qkv, offsets) = (io.input(0)?, io.input(1)?);
+        let &[rows, columns] = qkv.shape else { return Err(Error::internal("rows that are no matrix")) };
+        let offsets: &[i32] = offsets.slice()?;
+        offsets::check(offsets, rows)?;
+        let head_dim = columns / 3 / heads;
+        let attention = kernels::PackedAttention { qkv: qkv.slice()?, offsets, heads, head_dim, scale };
+        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
+        kernels::packed_attention(self.set, &attention, output.slice()?, scratch_numbers(io.scratch))
     }
 }
 

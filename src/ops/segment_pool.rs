@@ -1,6 +1,10 @@
 //! `SegmentPool`: one row for each sequence of a packed batch.
 
 use crate::{
+    cpu::{
+        CpuKernel, Io, KernelRequest, KernelSet,
+        segments::{SegmentReduction, reduce_segments},
+    },
     error::{Error, Result},
     graph::Fact,
     ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OpDef, Operator, offsets},
@@ -32,7 +36,7 @@ pub(super) static DEF: OpDef = OpDef {
     onnx: None,
     cases,
     accuracy: Accuracy::Reduction,
-    cpu: CpuState::Folded,
+    cpu: CpuState::Kernel(kernel),
     gpu: GpuState::Pending,
 };
 
@@ -50,6 +54,31 @@ impl Operator for SegmentPool {
             }
             _ => Err(Error::invalid_model(format!("rows {x}: expected f32[rows, columns]"))),
         }
+    }
+}
+
+struct Kernel {
+    reduction: SegmentReduction,
+    set: KernelSet,
+}
+
+fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let reduction = match request.op::<SegmentPool>()?.mode {
+        SegmentPoolMode::Mean => SegmentReduction::Mean,
+        SegmentPoolMode::Cls => SegmentReduction::First,
+        SegmentPoolMode::Max => SegmentReduction::Max,
+    };
+    Ok(Box::new(Kernel { reduction, set: request.kernel_set() }))
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let (x, offsets) = (io.input(0)?, io.input(1)?);
+        let &[rows, columns] = x.shape else { return Err(Error::internal("rows that are no matrix")) };
+        let offsets: &[i32] = offsets.slice()?;
+        offsets::check(offsets, rows)?;
+        let output = io.output(0)?.slice()?;
+        reduce_segments(self.set, self.reduction, x.slice()?, columns, offsets, output)
     }
 }
 
