@@ -3,6 +3,7 @@
 //! An operator is one file of [`ops`](self): its attributes, how ONNX writes it, its shape rule, the cases that every
 //! backend is tested on, and how each backend runs it. [`all`] is the list that tests and benches iterate.
 
+pub mod arg_reduce;
 pub mod attention;
 mod case;
 pub mod cast;
@@ -10,21 +11,28 @@ pub mod concat;
 pub mod constant;
 pub mod constant_of_shape;
 pub mod conv;
+pub mod cum_sum;
+pub mod depth_to_space;
 pub mod expand;
 pub mod gather;
+pub mod gather_elements;
+pub mod gather_nd;
 pub mod identity;
 mod index;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
 mod offsets;
+pub mod one_hot;
 mod onnx_node;
 pub mod pad;
 pub mod pointwise;
 pub mod pool;
 pub mod range;
 pub mod reduce;
+mod refused;
 pub mod reshape;
+pub mod scatter;
 pub mod segment_pool;
 pub mod select;
 pub mod shape_of;
@@ -33,8 +41,10 @@ pub mod softmax;
 pub mod split;
 mod squeeze;
 pub mod tile;
+pub mod top_k;
 mod tracked;
 pub mod transpose;
+pub mod trilu;
 pub mod window;
 
 use std::{
@@ -213,32 +223,45 @@ pub fn all() -> &'static [&'static OpDef] {
         &softmax::LOG_SOFTMAX,
         &softmax::SOFTMAX,
         &pool::AVERAGE_POOL,
+        &arg_reduce::ARG_MAX,
+        &arg_reduce::ARG_MIN,
         &attention::ATTENTION,
         &cast::DEF,
         &concat::DEF,
         &constant::DEF,
         &constant_of_shape::DEF,
         &conv::DEF,
+        &cum_sum::DEF,
+        &depth_to_space::DEPTH_TO_SPACE,
         &expand::DEF,
+        &trilu::EYE_LIKE,
         &pool::GLOBAL_AVERAGE_POOL,
         &pool::GLOBAL_MAX_POOL,
         &gather::DEF,
+        &gather_elements::DEF,
+        &gather_nd::DEF,
         &linear::GEMM,
         &identity::DEF,
         &linear::LINEAR,
         &pool::MAX_POOL,
         &matmul::DEF,
+        &one_hot::DEF,
         &attention::PACKED,
         &pad::DEF,
         &range::DEF,
         &reshape::DEF,
+        &scatter::ELEMENTS,
+        &scatter::ND,
         &segment_pool::DEF,
         &shape_of::DEF,
         &shape_of::SIZE,
         &slice::DEF,
+        &depth_to_space::SPACE_TO_DEPTH,
         &split::DEF,
         &tile::DEF,
+        &top_k::DEF,
         &transpose::DEF,
+        &trilu::TRILU,
         &select::DEF,
     ];
     static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
@@ -251,9 +274,13 @@ pub fn all() -> &'static [&'static OpDef] {
 /// ONNX operators that are read as another one of the list, and those that are refused with a reason of their own.
 static READ_AS: &[(&str, Decoder)] = &[
     ("CastLike", cast::decode_like),
+    ("Compress", refused::data_dependent),
     ("Dropout", identity::decode_dropout),
     ("Flatten", squeeze::decode_flatten),
+    ("NonZero", refused::data_dependent),
+    ("Scatter", scatter::decode_elements),
     ("Squeeze", squeeze::decode_squeeze),
+    ("Unique", refused::data_dependent),
     ("Unsqueeze", squeeze::decode_unsqueeze),
 ];
 

@@ -1,5 +1,7 @@
 //! How ONNX nodes are read: attribute and operand forms of the operators, by opset.
 
+use std::sync::Arc;
+
 use gristmill::{
     DType, ErrorKind, Result, Tensor,
     graph::{Graph, ValueId},
@@ -68,4 +70,174 @@ fn squeeze_unsqueeze_and_flatten_are_reshapes() {
     // Other sizes given later pass through.
     new.graph.fix_symbol("t", 7).unwrap();
     assert_eq!(new.shape(grown), "[s0, 1, 7, 3, 1]");
+}
+
+#[test]
+fn slices_are_attributes_up_to_opset_9_and_operands_since() {
+    let (mut old, x) = Build::new(9, &["n", "t", "8"]);
+    let attributes = [("starts", ints(&[1, 0])), ("ends", ints(&[i64::MAX, -1])), ("axes", ints(&[2, 1]))];
+    let sliced = old.node("Slice", &attributes, &[Some(x)]).unwrap();
+    assert_eq!(old.shape(sliced), "[s0, s1-1, 7]");
+    let (mut new, x) = Build::new(13, &["n", "t", "8"]);
+    let [starts, ends, axes, steps] = [&[-1][..], &[i64::MIN], &[-1], &[-3]].map(|values| Some(new.integers(values)));
+    let sliced = new.node("Slice", &[], &[Some(x), starts, ends, axes, steps]).unwrap();
+    assert_eq!(new.shape(sliced), "[s0, s1, 3]");
+    let first = [Some(new.integers(&[0])), Some(new.integers(&[1])), Some(new.integers(&[1]))];
+    let sliced = new.node("Slice", &[], &[Some(x), first[0], first[1], first[2]]).unwrap();
+    assert_eq!(new.shape(sliced), "[s0, 1, 8]");
+    // Without axes the first ones are meant; an absent operand in the middle keeps its place.
+    let two = Some(new.integers(&[2]));
+    let sliced = new.node("Slice", &[], &[Some(x), first[1], two, None, first[1]]).unwrap();
+    assert_eq!(new.shape(sliced), "[1, s1, 8]");
+    let uneven = new.node("Slice", &[], &[Some(x), first[0], starts.or(two), axes, Some(x)]);
+    assert_eq!(uneven.unwrap_err().kind(), ErrorKind::Unsupported);
+    let none = Some(new.integers(&[0]));
+    let stuck = new.node("Slice", &[], &[Some(x), first[0], two, first[2], none]);
+    assert_eq!(stuck.unwrap_err().kind(), ErrorKind::InvalidModel);
+}
+
+#[test]
+fn a_slice_up_to_an_inputs_size() {
+    let (mut build, x) = Build::new(17, &["n", "t"]);
+    let shape = build.node("Shape", &[("start", Attribute::Int(1))], &[Some(x)]).unwrap();
+    let table = build.graph.constant("table", Tensor::zeros(DType::F32, [1, 512]).unwrap());
+    let [zero, one] = [0, 1].map(|value| Some(build.integers(&[value])));
+    let head = build.node("Slice", &[], &[Some(table), zero, Some(shape), one]).unwrap();
+    assert_eq!(build.shape(head), "[1, s1]");
+    let fixed = Some(build.integers(&[128]));
+    let head = build.node("Slice", &[], &[Some(x), zero, fixed, one]).unwrap();
+    assert_eq!(build.shape(head), "[s0, min(s1, 128)]");
+}
+
+#[test]
+fn splits_by_attribute_operand_and_number() {
+    let (mut build, x) = Build::new(18, &["n", "9"]);
+    let split = |build: &mut Build, attributes: &[(&str, Attribute)], inputs: &[Option<ValueId>], count| {
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut node = OnnxNode::new(&build.graph, 18, "Split", attributes, inputs.to_vec(), count);
+        let operator = ops::find_onnx("Split").unwrap()(&mut node)?;
+        let inputs = node.finish()?;
+        let outputs = build.graph.node("split", operator, inputs)?;
+        Ok::<_, gristmill::Error>(outputs.into_iter().map(|id| build.shape(id)).collect::<Vec<_>>().join(" "))
+    };
+    let axis = ("axis", Attribute::Int(1));
+    assert_eq!(split(&mut build, &[axis.clone(), ("split", ints(&[2, 7]))], &[Some(x)], 2).unwrap(), "[s0, 2] [s0, 7]");
+    let sizes = build.integers(&[4, 5]);
+    assert_eq!(split(&mut build, &[axis.clone()], &[Some(x), Some(sizes)], 2).unwrap(), "[s0, 4] [s0, 5]");
+    let number = [axis.clone(), ("num_outputs", Attribute::Int(2))];
+    assert_eq!(split(&mut build, &number, &[Some(x)], 2).unwrap(), "[s0, 5] [s0, 4]");
+    assert_eq!(split(&mut build, &[axis.clone()], &[Some(x)], 3).unwrap(), "[s0, 3] [s0, 3] [s0, 3]");
+    let wrong = build.integers(&[4, 4]);
+    assert!(split(&mut build, &[axis], &[Some(x), Some(wrong)], 2).is_err());
+}
+
+#[test]
+fn pads_by_attribute_and_operand() {
+    let (mut old, x) = Build::new(10, &["n", "4"]);
+    let attributes = [("pads", ints(&[0, 1, 0, 2])), ("value", Attribute::Float(0.5))];
+    let padded = old.node("Pad", &attributes, &[Some(x)]).unwrap();
+    assert_eq!(old.shape(padded), "[s0, 7]");
+    let (mut new, x) = Build::new(18, &["n", "4"]);
+    let value = new.graph.constant("value", Tensor::scalar(1f32));
+    let [pads, axes] = [&[3, -1][..], &[-1]].map(|values| Some(new.integers(values)));
+    let padded = new.node("Pad", &[], &[Some(x), pads, Some(value), axes]).unwrap();
+    assert_eq!(new.shape(padded), "[s0, 6]");
+    let padded = new.node("Pad", &[("mode", Attribute::String("edge".into()))], &[Some(x), pads, None, axes]).unwrap();
+    assert_eq!(new.shape(padded), "[s0, 6]");
+    let mode = [("mode", Attribute::String("sideways".into()))];
+    assert_eq!(new.node("Pad", &mode, &[Some(x), pads, None, axes]).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(new.node("Pad", &[], &[Some(x), pads]).is_err());
+}
+
+#[test]
+fn constants_in_each_form() {
+    let (mut build, _) = Build::new(13, &["n"]);
+    let tensor = Arc::new(Tensor::scalar(3u8));
+    for (attribute, want) in [
+        (("value", Attribute::Tensor(tensor)), "u8[]"),
+        (("value_float", Attribute::Float(1.5)), "f32[]"),
+        (("value_floats", Attribute::Floats(vec![1.5, 2.0])), "f32[2]"),
+        (("value_int", Attribute::Int(4)), "i64[]"),
+        (("value_ints", Attribute::Ints(vec![])), "i64[0]"),
+    ] {
+        let constant = build.node("Constant", &[attribute], &[]).unwrap();
+        assert_eq!(build.graph.fact(constant).to_string(), want);
+    }
+    assert!(build.node("Constant", &[], &[]).is_err());
+}
+
+#[test]
+fn ranges_of_sizes_and_of_numbers() {
+    let (mut build, x) = Build::new(13, &["n", "t"]);
+    let size = build.node("Size", &[], &[Some(x)]).unwrap();
+    let [zero, one] = [0i64, 1].map(|value| Some(build.graph.constant("number", Tensor::scalar(value))));
+    let range = build.node("Range", &[], &[zero, Some(size), one]).unwrap();
+    assert_eq!(build.graph.fact(range).to_string(), "i64[s0*s1]");
+    let floats = [0f32, 1.0, 0.25].map(|value| Some(build.graph.constant("number", Tensor::scalar(value))));
+    let range = build.node("Range", &[], &floats).unwrap();
+    assert_eq!(build.graph.fact(range).to_string(), "f32[4]");
+    let endless = [0f32, 1e30, 1e-3].map(|value| Some(build.graph.constant("number", Tensor::scalar(value))));
+    assert_eq!(build.node("Range", &[], &endless).unwrap_err().kind(), ErrorKind::Limit);
+    assert!(build.node("Range", &[], &[zero, Some(size), zero]).is_err());
+}
+
+#[test]
+fn a_shape_built_of_sizes_reaches_its_users() {
+    let (mut build, x) = Build::new(13, &["n", "t", "8"]);
+    let shape = build.node("Shape", &[], &[Some(x)]).unwrap();
+    let [first, tail] = [&[0][..], &[1, -1]].map(|values| Some(build.integers(values)));
+    let batch = build.node("Gather", &[], &[Some(shape), first]).unwrap();
+    let built = build.node("Concat", &[("axis", Attribute::Int(0))], &[Some(batch), tail]).unwrap();
+    assert_eq!(build.graph.fact(built).elements.as_ref().map(|all| format!("{all:?}")).unwrap(), "[s0, 1, -1]");
+    let ones = build.integers(&[1, 1]);
+    let narrow = build.node("Concat", &[("axis", Attribute::Int(0))], &[Some(batch), Some(ones)]).unwrap();
+    let zeros = build.node("ConstantOfShape", &[], &[Some(narrow)]).unwrap();
+    assert_eq!(build.graph.fact(zeros).to_string(), "f32[s0, 1, 1]");
+    let expanded = build.node("Expand", &[], &[Some(zeros), Some(shape)]).unwrap();
+    assert_eq!(build.shape(expanded), "[s0, s1, 8]");
+    let tiled = build.node("Tile", &[], &[Some(zeros), Some(narrow)]).unwrap();
+    assert_eq!(build.shape(tiled), "[s0*s0, 1, 1]");
+    let to = [("to", Attribute::Int(16))];
+    let cast = build.node("Cast", &to, &[Some(x)]).unwrap();
+    assert_eq!(build.graph.fact(cast).to_string(), "bf16[s0, s1, 8]");
+    let like = build.node("CastLike", &[], &[Some(x), Some(shape)]).unwrap();
+    assert_eq!(build.graph.fact(like).dtype, DType::I64);
+    let text = [("to", Attribute::Int(8))];
+    assert_eq!(build.node("Cast", &text, &[Some(x)]).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn dropout_is_nothing_at_inference() {
+    let (mut build, x) = Build::new(13, &["n"]);
+    let ratio = build.graph.constant("ratio", Tensor::scalar(0.5f32));
+    let [off, on] = [false, true].map(|value| build.graph.constant("on", Tensor::from_bools([], &[value]).unwrap()));
+    let dropped = build.node("Dropout", &[], &[Some(x), Some(ratio), Some(off)]).unwrap();
+    assert_eq!(build.shape(dropped), "[s0]");
+    let training = build.node("Dropout", &[], &[Some(x), Some(ratio), Some(on)]);
+    assert_eq!(training.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn results_whose_size_depends_on_data_are_refused_with_the_reason() {
+    let (mut build, x) = Build::new(13, &["n"]);
+    for op in ["NonZero", "Compress", "Unique"] {
+        let error = build.node(op, &[], &[Some(x)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("depends on the data"), "{error}");
+    }
+    // So does a shape that is an input.
+    let shape = build.graph.input("shape", DType::I64, Shape::fixed(&[2]));
+    assert_eq!(build.node("ConstantOfShape", &[], &[Some(shape)]).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn the_first_elements_by_attribute_and_operand() {
+    let (mut old, x) = Build::new(9, &["n", "9"]);
+    let best = old.node("TopK", &[("k", Attribute::Int(3))], &[Some(x)]).unwrap();
+    assert_eq!(old.shape(best), "[s0, 3]");
+    let (mut new, x) = Build::new(11, &["n", "9"]);
+    let count = Some(new.integers(&[10]));
+    assert!(new.node("TopK", &[], &[Some(x), count]).is_err());
+    let place = new.node("ArgMax", &[("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))], &[Some(x)]);
+    assert_eq!(new.graph.fact(place.unwrap()).to_string(), "i64[s0]");
 }

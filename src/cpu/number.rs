@@ -1,5 +1,7 @@
 //! Arithmetic that is written once for every type of element.
 
+use std::cmp::Ordering;
+
 use half::{bf16, f16};
 
 use crate::tensor::Element;
@@ -34,6 +36,16 @@ pub(crate) trait Number: Element + PartialOrd {
     /// The nearest of this type, saturating.
     fn narrow(wide: f64) -> Self;
 
+    /// An order of all numbers: NaN is above the others and equal to itself.
+    #[inline]
+    fn order(self, other: Self) -> Ordering {
+        self.partial_cmp(&other).unwrap_or_else(|| self.is_nan().cmp(&other.is_nan()))
+    }
+    /// Whether it is no number.
+    #[inline]
+    fn is_nan(self) -> bool {
+        self.partial_cmp(&self).is_none()
+    }
     /// The larger, or NaN where either is.
     #[inline(always)]
     fn larger(self, other: Self) -> Self {

@@ -1,5 +1,7 @@
 //! Operands that are indices.
 
+use smallvec::SmallVec;
+
 use crate::{
     cpu::View,
     error::{Error, Result},
@@ -50,10 +52,73 @@ fn outside(index: i64, axis: usize, size: usize) -> Error {
     Error::invalid_input(format!("index {index} is out of range for axis {axis} of size {size}"))
 }
 
+/// Refuses booleans where numbers are compared or added.
+pub(super) fn check_number(dtype: DType) -> Result<()> {
+    if dtype == DType::Bool { Err(not_numbers()) } else { Ok(()) }
+}
+
+/// The error of a kernel for numbers that is given booleans.
+pub(super) fn not_numbers() -> Error {
+    Error::invalid_model("expected numbers, found bool")
+}
+
 /// Refuses indices that are not i32 or i64.
 pub(super) fn check_index_type(dtype: DType) -> Result<()> {
     match dtype {
         DType::I32 | DType::I64 => Ok(()),
         other => Err(Error::invalid_model(format!("indices must be i32 or i64, found {other}"))),
     }
+}
+
+/// Checks that indices of that shape lie within data of that shape in all axes but `axis`.
+pub(super) fn check_within(data: &[usize], indices: &[usize], axis: usize) -> Result<()> {
+    let outside = |&own: &usize| own != axis && indices[own] > data[own];
+    match (0..data.len()).find(outside) {
+        Some(own) => {
+            let (large, small) = (indices[own], data[own]);
+            Err(Error::invalid_input(format!("indices of size {large} along axis {own}, where the data has {small}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Calls `visit` for every element of `shape` in order, with its position and where `steps` lead to it, `axis` left
+/// out.
+pub(super) fn each(
+    shape: &[usize],
+    steps: &[isize],
+    axis: usize,
+    mut visit: impl FnMut(usize, usize) -> Result<()>,
+) -> Result<()> {
+    let mut at: SmallVec<[usize; 8]> = SmallVec::from_elem(0, shape.len());
+    let mut base = 0;
+    for position in 0..shape.iter().product() {
+        visit(position, base)?;
+        for own in (0..shape.len()).rev() {
+            let step = if own == axis { 0 } else { steps[own] as usize };
+            at[own] += 1;
+            base += step;
+            if at[own] < shape[own] {
+                break;
+            }
+            base -= at[own] * step;
+            at[own] = 0;
+        }
+    }
+    Ok(())
+}
+
+/// The position in `data` of the row that `tuple` names along its first axes, in elements.
+pub(super) fn locate(
+    indices: &Indices<'_>,
+    tuple: std::ops::Range<usize>,
+    data: &[usize],
+    first: usize,
+) -> Result<usize> {
+    let mut at = 0;
+    for (axis, position) in tuple.enumerate() {
+        let axis = axis + first;
+        at = at * data[axis] + indices.resolve(position, axis, data[axis])?;
+    }
+    Ok(at)
 }

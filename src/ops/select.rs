@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use smallvec::SmallVec;
 
 use crate::{
-    cpu::{CpuKernel, Io, KernelRequest, View, ViewMut, strided},
+    cpu::{CpuKernel, Io, KernelRequest, View, ViewMut, broadcast::Broadcast},
     error::{Error, Result},
     graph::Fact,
-    ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OpDef, Operator, tracked},
+    ops::{
+        Accuracy, Case, CpuState, Fill, GpuState, Inputs, OpDef, Operator,
+        pointwise::{broadcast_batch_axes, broadcast_shape},
+        tracked,
+    },
     shape::Dim,
     tensor::{DType, Tensor},
 };
@@ -39,7 +42,7 @@ impl Operator for Where {
             let message = format!("cannot choose between {yes} and {no} by {condition}");
             return Err(Error::invalid_model(message));
         }
-        let shape = condition.shape.broadcast(&yes.shape)?.broadcast(&no.shape)?;
+        let shape = broadcast_shape(inputs)?;
         let elements = tracked::numbers(condition).and_then(|(of, truths)| {
             let truths: Vec<u8> = truths.into_iter().map(|truth| u8::from(truth != 0)).collect();
             let condition = View { dtype: DType::Bool, shape: &of, bytes: &truths };
@@ -49,29 +52,8 @@ impl Operator for Where {
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {
-        broadcast_axis(inputs, axes, size).map(|axis| vec![Some(axis)])
+        broadcast_batch_axes(inputs, axes, size)
     }
-}
-
-/// The items' axis of a result of operands that are broadcast: the same, counted from the end, in every operand that
-/// has one, and not an axis of the others.
-pub(super) fn broadcast_axis(inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<usize> {
-    let symbol = size.as_symbol()?;
-    let shapes =
-        (0..inputs.len()).map(|index| inputs.fact(index).map(|fact| &fact.shape)).collect::<Option<Vec<_>>>()?;
-    let rank = shapes.iter().map(|shape| shape.rank()).max()?;
-    let mut common = None;
-    for (shape, axis) in shapes.iter().zip(axes) {
-        let behind = axis.map(|axis| shape.rank() - axis);
-        if behind.is_some() && *common.get_or_insert(behind) != behind {
-            return None;
-        }
-        let mentions = |(own, dim): (usize, &Dim)| Some(own) != *axis && dim.mentions(symbol);
-        if shape.dims().iter().enumerate().any(mentions) {
-            return None;
-        }
-    }
-    Some(rank - common.flatten()?)
 }
 
 struct Kernel;
@@ -88,58 +70,26 @@ impl CpuKernel for Kernel {
 }
 
 fn choose(condition: View<'_>, yes: View<'_>, no: View<'_>, to: &mut ViewMut<'_>) -> Result<()> {
-    let mut axes: SmallVec<[Axis; 8]> = to.shape.iter().map(|&count| Axis { count, steps: [0; 3] }).collect();
-    for (operand, shape) in [condition.shape, yes.shape, no.shape].into_iter().enumerate() {
-        let added = axes.len() - shape.len();
-        for ((axis, &size), step) in axes[added..].iter_mut().zip(shape).zip(strided::steps(shape)) {
-            axis.steps[operand] = match size {
-                size if size == axis.count => step,
-                1 => 0,
-                _ => return Err(Error::invalid_input(format!("{shape:?} cannot be broadcast to {:?}", to.shape))),
-            };
-        }
-    }
-    if to.bytes.is_empty() {
-        return Ok(());
-    }
+    let walk = Broadcast::new(to.shape, &[condition.shape, yes.shape, no.shape])?;
     match to.dtype.size() {
-        1 => walk::<u8>(&axes, condition.bytes, [yes.bytes, no.bytes], [0; 3], to.bytes),
-        2 => walk::<u16>(&axes, condition.bytes, both(yes, no), [0; 3], bytemuck::cast_slice_mut(to.bytes)),
-        4 => walk::<u32>(&axes, condition.bytes, both(yes, no), [0; 3], bytemuck::cast_slice_mut(to.bytes)),
-        _ => walk::<u64>(&axes, condition.bytes, both(yes, no), [0; 3], bytemuck::cast_slice_mut(to.bytes)),
+        1 => pick::<u8>(&walk, condition, yes, no, to),
+        2 => pick::<u16>(&walk, condition, yes, no, to),
+        4 => pick::<u32>(&walk, condition, yes, no, to),
+        _ => pick::<u64>(&walk, condition, yes, no, to),
     }
     Ok(())
 }
 
-fn both<'a, T: Pod>(yes: View<'a>, no: View<'a>) -> [&'a [T]; 2] {
-    [bytemuck::cast_slice(yes.bytes), bytemuck::cast_slice(no.bytes)]
-}
-
-/// An axis of the result, and the steps along it in the condition and the two operands.
-struct Axis {
-    count: usize,
-    steps: [isize; 3],
-}
-
-fn walk<T: Pod>(axes: &[Axis], condition: &[u8], from: [&[T]; 2], mut at: [usize; 3], to: &mut [T]) {
-    let Some((axis, rest)) = axes.split_first() else {
-        to[0] = if condition[at[0]] != 0 { from[0][at[1]] } else { from[1][at[2]] };
-        return;
-    };
-    let steps = axis.steps.map(|step| step as usize);
-    if rest.is_empty() {
-        for (index, to) in to.iter_mut().enumerate() {
-            let [own, yes, no] = [0, 1, 2].map(|operand| at[operand] + index * steps[operand]);
-            *to = if condition[own] != 0 { from[0][yes] } else { from[1][no] };
+fn pick<T: Pod>(walk: &Broadcast, condition: View<'_>, yes: View<'_>, no: View<'_>, to: &mut ViewMut<'_>) {
+    let (yes, no): (&[T], &[T]) = (bytemuck::cast_slice(yes.bytes), bytemuck::cast_slice(no.bytes));
+    let output: &mut [T] = bytemuck::cast_slice_mut(to.bytes);
+    let steps = [0, 1, 2].map(|operand| usize::from(walk.moves(operand)));
+    walk.for_each_run(|position, starts| {
+        for (index, to) in output[position..position + walk.run_len()].iter_mut().enumerate() {
+            let [own, yes_at, no_at] = [0, 1, 2].map(|operand| starts[operand] + index * steps[operand]);
+            *to = if condition.bytes[own] != 0 { yes[yes_at] } else { no[no_at] };
         }
-        return;
-    }
-    for to in to.chunks_exact_mut(to.len() / axis.count) {
-        walk(rest, condition, from, at, to);
-        for (at, step) in at.iter_mut().zip(steps) {
-            *at += step;
-        }
-    }
+    });
 }
 
 fn cases() -> Vec<Case> {

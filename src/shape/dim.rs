@@ -230,7 +230,8 @@ impl Dim {
         match (self.as_fixed(), other.as_fixed()) {
             (Some(a), Some(b)) => Self::number(a.max(b)),
             _ if self == other => self.clone(),
-            _ => self.call(Function::Max, other),
+            _ if self < other => self.call(Function::Max, other),
+            _ => other.call(Function::Max, self),
         }
     }
 
@@ -240,7 +241,8 @@ impl Dim {
         match (self.as_fixed(), other.as_fixed()) {
             (Some(a), Some(b)) => Self::number(a.min(b)),
             _ if self == other => self.clone(),
-            _ => self.call(Function::Min, other),
+            _ if self < other => self.call(Function::Min, other),
+            _ => other.call(Function::Min, self),
         }
     }
 
@@ -442,6 +444,8 @@ mod tests {
             &(&a * &Dim::from(2)) + &Dim::from(4)
         );
         assert_eq!(left.eval(&bind(&[5, 7])).unwrap(), 49);
+        assert_eq!(Dim::min(&a, &b), Dim::min(&b, &a));
+        assert_eq!(Dim::max(&a, &Dim::from(3)), Dim::max(&Dim::from(3), &a));
     }
 
     #[test]

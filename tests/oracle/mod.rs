@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 mod cast;
+mod indexed;
 mod moves;
 mod norms;
 mod pointwise;
@@ -17,14 +18,21 @@ pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;
 /// The oracle of the operator called `name`.
 pub fn find(name: &str) -> Option<Oracle> {
     let all: &[(&str, Oracle)] = &[
+        ("ArgMax", indexed::arg_reduce),
+        ("ArgMin", indexed::arg_reduce),
         ("Attention", products::attention),
         ("AveragePool", products::pool),
         ("Cast", cast::cast),
         ("Concat", moves::concat),
         ("ConstantOfShape", shapes::constant_of_shape),
         ("Conv", products::conv),
+        ("CumSum", indexed::cum_sum),
+        ("DepthToSpace", indexed::depth_to_space),
         ("Expand", moves::expand),
+        ("EyeLike", indexed::eye_like),
         ("Gather", moves::gather),
+        ("GatherElements", indexed::gather_elements),
+        ("GatherND", indexed::gather_nd),
         ("Gemm", products::gemm),
         ("GlobalAveragePool", products::global_pool),
         ("GlobalMaxPool", products::global_pool),
@@ -34,18 +42,24 @@ pub fn find(name: &str) -> Option<Oracle> {
         ("LogSoftmax", norms::softmax),
         ("MatMul", products::matmul),
         ("MaxPool", products::pool),
+        ("OneHot", indexed::one_hot),
         ("PackedAttention", products::packed_attention),
         ("Pad", moves::pad),
         ("Range", shapes::range),
         ("Reshape", moves::reshape),
+        ("ScatterElements", indexed::scatter_elements),
+        ("ScatterND", indexed::scatter_nd),
         ("SegmentPool", products::segment_pool),
         ("Shape", shapes::shape_of),
         ("Size", shapes::size),
         ("Slice", moves::slice),
+        ("Softmax", norms::softmax),
+        ("SpaceToDepth", indexed::space_to_depth),
         ("Split", moves::split),
         ("Tile", moves::tile),
-        ("Softmax", norms::softmax),
+        ("TopK", indexed::top_k),
         ("Transpose", moves::transpose),
+        ("Trilu", indexed::trilu),
         ("Where", moves::choose),
     ];
     let named = all.iter().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
