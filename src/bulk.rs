@@ -15,6 +15,7 @@ pub(crate) mod guard;
 mod job;
 mod map;
 pub(crate) mod pool;
+mod queue;
 mod report;
 mod run;
 mod stages;
@@ -35,6 +36,7 @@ pub use cancel::CancelToken;
 use feed::Feed;
 use job::{Job, Launch};
 pub use map::{Fallible, Map, Sound, Unordered};
+pub use queue::{Handle, Queue};
 pub use report::{Report, Spread};
 pub use stages::{Plain, Staged, Stages};
 
@@ -280,6 +282,19 @@ impl<S: Staged> Bulk<S> {
         S: Stages<It::Item> + 'static,
     {
         Unordered::new(self.job(false), Sound(items.into_iter()))
+    }
+
+    /// Opens a queue for items that come one at a time, from any thread: those that come within `longest_wait` of
+    /// one another share a chunk. The queue has a thread of its own, `mill-queue`, which only waits.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn queue<I>(&self, longest_wait: Duration) -> Result<Queue<S, I>>
+    where
+        I: Send + 'static,
+        S: Stages<I> + 'static,
+    {
+        Queue::new(Arc::clone(&self.stages), self.pool()?, self.settings.clone(), longest_wait)
     }
 
     /// Runs borrowed items, uncopied, and comes back when all are done: one result for each item, in order.

@@ -1,0 +1,330 @@
+//! Items from anywhere in the program, one at a time, that share chunks.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rayon::ThreadPool;
+
+use super::{
+    Settings, guard,
+    run::{Outcome, run_chunk},
+    stages::Stages,
+    tuner::Tuner,
+    window::Entry,
+};
+use crate::{
+    error::{Error, ErrorKind, ItemError, Result, Stage},
+    inference::Inference,
+};
+
+/// A door to a model for single items: those that come within a short time of one another share a chunk. Made by
+/// [`Bulk::queue`](super::Bulk::queue).
+///
+/// An item waits at most the stated time for company, then for a free worker. Dropping the queue lets what was
+/// submitted run to its end.
+pub struct Queue<S: Stages<I>, I>(Arc<Shared<S, I>>);
+
+/// The result to come of a submitted item: wait for it, poll it, await it or cancel it. Dropping it cancels the
+/// item if it has not begun.
+pub struct Handle<O>(Arc<Ticket<O>>);
+
+struct Shared<S: Stages<I>, I> {
+    stages: Arc<S>,
+    pool: Arc<ThreadPool>,
+    settings: Settings,
+    longest_wait: Duration,
+    state: Mutex<State<I, S::Output>>,
+    /// Told when something comes, a chunk ends, or the queue closes.
+    changed: Condvar,
+}
+
+struct State<I, O> {
+    waiting: VecDeque<Submitted<I, O>>,
+    cost_seen: Tuner,
+    submitted: usize,
+    /// Bytes of items from their submission to the end of their chunk.
+    bytes: usize,
+    running: usize,
+    closed: bool,
+}
+
+struct Submitted<I, O> {
+    index: usize,
+    item: I,
+    bytes: usize,
+    since: Instant,
+    ticket: Arc<Ticket<O>>,
+}
+
+struct Ticket<O> {
+    state: Mutex<TicketState<O>>,
+    done: Condvar,
+    cancelled: AtomicBool,
+}
+
+enum TicketState<O> {
+    Pending(Option<Waker>),
+    Done(Result<O, ItemError>),
+    Taken,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S, I> Queue<S, I>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+{
+    pub(super) fn new(
+        stages: Arc<S>,
+        pool: Arc<ThreadPool>,
+        settings: Settings,
+        longest_wait: Duration,
+    ) -> Result<Self> {
+        guard::keep_backtraces();
+        let ceiling = settings.max_chunk_cost.or_else(|| stages.model().preferred_chunk_cost());
+        let state = State {
+            waiting: VecDeque::new(),
+            cost_seen: Tuner::new(pool.current_num_threads(), settings.chunk_size, ceiling),
+            submitted: 0,
+            bytes: 0,
+            running: 0,
+            closed: false,
+        };
+        let shared = Shared { stages, pool, settings, longest_wait, state: Mutex::new(state), changed: Condvar::new() };
+        let shared = Arc::new(shared);
+        let gather = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("mill-queue".into())
+            .spawn(move || gather.gather())
+            .map_err(|error| Error::io(error, "starting the thread of a queue"))?;
+        Ok(Self(shared))
+    }
+
+    /// Submits an item. Blocks while the queue holds as many bytes as the memory limit allows; never called for
+    /// longer than that.
+    pub fn submit(&self, item: I) -> Handle<S::Output> {
+        let stages = &self.0.stages;
+        // A hook that panics here counts as no bytes; it will panic again on a worker and be told there.
+        let bytes = guard::catch(|| Ok(stages.item_bytes(stages.item(&item)))).unwrap_or(0);
+        let ticket = Arc::new(Ticket {
+            state: Mutex::new(TicketState::Pending(None)),
+            done: Condvar::new(),
+            cancelled: AtomicBool::new(false),
+        });
+        let mut state = lock(&self.0.state);
+        while state.bytes > 0 && state.bytes.saturating_add(bytes) > self.0.settings.memory_limit {
+            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.bytes += bytes;
+        let index = state.submitted;
+        state.submitted += 1;
+        state.waiting.push_back(Submitted { index, item, bytes, since: Instant::now(), ticket: Arc::clone(&ticket) });
+        drop(state);
+        self.0.changed.notify_all();
+        Handle(ticket)
+    }
+}
+
+impl<S: Stages<I>, I> Drop for Queue<S, I> {
+    fn drop(&mut self) {
+        lock(&self.0.state).closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl<S, I> Shared<S, I>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+{
+    /// The body of the queue's own thread, which only waits: gathers chunks and gives them to the pool.
+    fn gather(self: Arc<Self>) {
+        let workers = self.pool.current_num_threads();
+        let mut state = lock(&self.state);
+        loop {
+            let Some(first) = state.waiting.front() else {
+                if state.closed {
+                    return;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let waited = first.since.elapsed();
+            // Costs are known only once items are prepared: a chunk is gathered by the mean cost so far.
+            let cost = state.cost_seen.item_cost().max(1.0);
+            let target = state.cost_seen.target((state.waiting.len() as f64 * cost) as u64) as f64;
+            let chunk = state.cost_seen.fixed().unwrap_or((target / cost) as usize).max(1);
+            if state.running > workers {
+                // Every worker has something, and the next chunk is ready to go: it may as well grow.
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else if state.waiting.len() < chunk.max(2) && waited < self.longest_wait && !state.closed {
+                let left = self.longest_wait - waited;
+                state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                let count = chunk.min(state.waiting.len());
+                let items: Vec<_> = state.waiting.drain(..count).collect();
+                state.running += 1;
+                let task = Arc::clone(&self);
+                drop(state);
+                self.pool.spawn(move || task.run(items));
+                state = lock(&self.state);
+            }
+        }
+    }
+
+    fn run(self: Arc<Self>, items: Vec<Submitted<I, S::Output>>) {
+        let started = Instant::now();
+        let (mut entries, mut tickets) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        let mut bytes = 0;
+        for submitted in items {
+            bytes += submitted.bytes;
+            let Submitted { index, item, ticket, .. } = submitted;
+            let why = if self.settings.cancel.is_cancelled() {
+                Some("the queue's jobs were cancelled")
+            } else {
+                ticket.cancelled.load(Relaxed).then_some("the item was cancelled")
+            };
+            if let Some(why) = why {
+                let source = Error::new(ErrorKind::Cancelled, why);
+                ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source }));
+                continue;
+            }
+            let entry = guard::catch(|| {
+                let value = self.stages.prepare(item)?;
+                let input = self.stages.input(&value);
+                let (cost, bytes) = (self.stages.model().cost(input).max(1), self.stages.model().input_bytes(input));
+                Ok(Entry { place: index, cost, bytes, value })
+            });
+            match entry {
+                Ok(entry) => {
+                    entries.push(entry);
+                    tickets.push(ticket);
+                }
+                Err(source) => ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source })),
+            }
+        }
+        let cost = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.cost));
+        let count = entries.len();
+        match run_chunk(&*self.stages, &entries) {
+            Some(Outcome { results, .. }) => {
+                for ((result, entry), ticket) in results.into_iter().zip(&entries).zip(tickets) {
+                    ticket.fill(result.map_err(|(stage, source)| ItemError { index: entry.place, stage, source }));
+                }
+            }
+            None => {
+                for (entry, ticket) in entries.iter().zip(tickets) {
+                    let source = Error::new(ErrorKind::User, "the worker that took this item has no model");
+                    ticket.fill(Err(ItemError { index: entry.place, stage: Stage::Run, source }));
+                }
+            }
+        }
+        let _ = guard::catch(|| {
+            drop(entries);
+            Ok(())
+        });
+        let mut state = lock(&self.state);
+        if count > 0 {
+            state.cost_seen.measured(count, cost, started.elapsed());
+        }
+        state.running -= 1;
+        state.bytes -= bytes;
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+impl<O> Ticket<O> {
+    fn fill(&self, result: Result<O, ItemError>) {
+        let before = std::mem::replace(&mut *lock(&self.state), TicketState::Done(result));
+        self.done.notify_all();
+        if let TicketState::Pending(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+}
+
+impl<O> Handle<O> {
+    /// Whether the result is there.
+    pub fn is_done(&self) -> bool {
+        !matches!(*lock(&self.0.state), TicketState::Pending(_))
+    }
+
+    /// The result if it is there; afterwards `None`.
+    pub fn poll_now(&mut self) -> Option<Result<O, ItemError>> {
+        let mut state = lock(&self.0.state);
+        match std::mem::replace(&mut *state, TicketState::Taken) {
+            TicketState::Done(result) => Some(result),
+            before => {
+                *state = before;
+                None
+            }
+        }
+    }
+
+    /// Waits for the result; `None` if it was taken before.
+    pub fn wait(mut self) -> Option<Result<O, ItemError>> {
+        let mut state = lock(&self.0.state);
+        while matches!(*state, TicketState::Pending(_)) {
+            state = self.0.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        self.poll_now()
+    }
+
+    /// Makes the result an error of kind [`ErrorKind::Cancelled`], unless the item has begun.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Relaxed);
+    }
+}
+
+/// The result, for any executor.
+///
+/// # Panics
+/// If it is polled after it has given the result, or after [`Handle::poll_now`] has.
+impl<O> Future for Handle<O> {
+    type Output = Result<O, ItemError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = lock(&self.0.state);
+        match std::mem::replace(&mut *state, TicketState::Taken) {
+            TicketState::Done(result) => Poll::Ready(result),
+            TicketState::Pending(_) => {
+                *state = TicketState::Pending(Some(context.waker().clone()));
+                Poll::Pending
+            }
+            TicketState::Taken => panic!("the result was taken before"),
+        }
+    }
+}
+
+impl<O> Drop for Handle<O> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+impl<S: Stages<I>, I> fmt::Debug for Queue<S, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("longest_wait", &self.0.longest_wait).finish_non_exhaustive()
+    }
+}
+
+impl<O> fmt::Debug for Handle<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
