@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use crate::tensor::Element;
 
 /// A number of any type that tensors hold. Integers wrap; floating-point numbers follow IEEE 754.
-pub(crate) trait Number: Element + PartialOrd {
+pub(crate) trait Number: Element + PartialOrd + Default {
     /// Nought.
     const ZERO: Self;
     /// The least value: minus infinity where there is one.

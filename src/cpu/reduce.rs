@@ -2,7 +2,11 @@
 
 use smallvec::SmallVec;
 
-use crate::cpu::number::Number;
+use crate::cpu::{
+    KernelSet,
+    number::Number,
+    simd::{Kernel, Simd},
+};
 
 /// Neighbouring axes that are all reduced, or all kept, as one: their size, and whether they are reduced.
 pub(crate) type Groups = SmallVec<[(usize, bool); 8]>;
@@ -120,7 +124,7 @@ fn fold_row<T: Number>(row: &[T], fold: impl Fold<T>, f: impl Fn(T) -> T) -> T {
 
 /// Writes the reduction of `input`, of the size that `groups` say, to `output`.
 #[inline(always)]
-pub(crate) fn reduce<T: Number>(groups: &Groups, input: &[T], output: &mut [T], fold: impl Fold<T>) {
+fn reduce<T: Number>(groups: &Groups, input: &[T], output: &mut [T], fold: impl Fold<T>) {
     output.fill(fold.start());
     for_each_part(groups, &mut |from, len, to, own| {
         let input = &input[from..from + len];
@@ -132,6 +136,46 @@ pub(crate) fn reduce<T: Number>(groups: &Groups, input: &[T], output: &mut [T], 
             output[to] = fold.combine(output[to], fold_row(input, fold, |x| fold.enter(x)));
         }
     });
+}
+
+/// A reduction to be done, however elements are combined.
+pub(crate) struct Task<'a, T> {
+    /// The sizes of the input, and what is reduced.
+    pub(crate) groups: &'a Groups,
+    /// The elements.
+    pub(crate) input: &'a [T],
+    /// The results.
+    pub(crate) output: &'a mut [T],
+}
+
+/// How a [`Task`] is done: chosen apart from the way elements are combined, so that one list of those serves all.
+pub(crate) trait Reducer<T> {
+    /// Reduces.
+    fn reduce(self, fold: impl Fold<T>);
+}
+
+impl<T: Number> Reducer<T> for Task<'_, T> {
+    #[inline(always)]
+    fn reduce(self, fold: impl Fold<T>) {
+        reduce(self.groups, self.input, self.output, fold);
+    }
+}
+
+/// A reduction of `f32`, compiled with a kernel set's instructions.
+pub(crate) struct VectorTask<'a>(pub(crate) KernelSet, pub(crate) Task<'a, f32>);
+
+impl Reducer<f32> for VectorTask<'_> {
+    fn reduce(self, fold: impl Fold<f32>) {
+        struct Reduce<'a, F>(Task<'a, f32>, F);
+        impl<F: Fold<f32>> Kernel for Reduce<'_, F> {
+            type Output = ();
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) {
+                self.0.reduce(self.1);
+            }
+        }
+        self.0.run(Reduce(self.1, fold));
+    }
 }
 
 /// Writes `ln sum e^x`, without overflow where the result has none; `largest` holds as much as `output`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    cpu::{CpuKernel, Io, KernelRequest, KernelSet, Shapes, View, broadcast::Broadcast, map::update},
+    cpu::{CpuKernel, Io, KernelRequest, KernelSet, Shapes, View, broadcast::Broadcast, map::update, norm},
     error::{Error, Result},
     graph::Fact,
     ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
@@ -87,6 +87,9 @@ impl Operator for LayerNorm {
     }
 }
 
+/// Elements of rows that are normalised together.
+const PART: usize = 4096;
+
 struct Kernel {
     /// The normalised axes are `from..to`.
     from: usize,
@@ -138,29 +141,22 @@ impl CpuKernel for Kernel {
         let bias = weight(weights[1], axes, second, 0.0)?;
         let inner = if self.middle { input.shape[self.to..].iter().product() } else { 1 };
         let Some(output) = io.outputs.first_mut() else { return Ok(()) };
-        let _ = self.set;
-        plain(input.slice()?, output.slice()?, inner, scale, bias, self.epsilon);
-        Ok(())
-    }
-}
-
-/// Layer norm over the middle axis of `[outer, axis, inner]`.
-fn plain(input: &[f32], output: &mut [f32], inner: usize, scale: &[f32], bias: &[f32], epsilon: f32) {
-    let axis = scale.len();
-    if input.is_empty() {
-        return;
-    }
-    for (from, to) in input.chunks_exact(axis * inner).zip(output.chunks_exact_mut(axis * inner)) {
-        for column in 0..inner {
-            let at = |row: usize| f64::from(from[row * inner + column]);
-            let mean = (0..axis).map(at).sum::<f64>() / axis as f64;
-            let variance = (0..axis).map(|row| (at(row) - mean).powi(2)).sum::<f64>() / axis as f64;
-            let factor = 1.0 / (variance + f64::from(epsilon)).sqrt();
-            for row in 0..axis {
-                let y = ((at(row) - mean) * factor) as f32;
-                to[row * inner + column] = y * scale[row] + bias[row];
+        let (from, to) = (input.slice::<f32>()?, output.slice::<f32>()?);
+        let norm = norm::LayerNorm { scale, bias: Some(bias), epsilon: self.epsilon };
+        // A part is copied and normalised while it is in the cache.
+        let part = if self.middle { len * inner } else { len * (PART / len.max(1)).max(1) };
+        if part == 0 {
+            return Ok(());
+        }
+        for (from, to) in from.chunks(part).zip(to.chunks_mut(part)) {
+            to.copy_from_slice(from);
+            if self.middle {
+                norm::layer_norm_columns(self.set, to, inner, &norm)?;
+            } else {
+                norm::layer_norm_rows(self.set, to, &norm)?;
             }
         }
+        Ok(())
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     cpu::{
-        CpuKernel, Io, KernelRequest, Shapes,
+        CpuKernel, Io, KernelRequest, KernelSet, Shapes,
         number::{Number, with_integer},
-        reduce::{self, Groups},
+        reduce::{self, Groups, Reducer, Task, VectorTask},
     },
     error::{Error, Result},
     graph::Fact,
@@ -180,11 +180,13 @@ impl Operator for Reduce {
 struct Kernel {
     function: ReduceFunction,
     reduced: Vec<bool>,
+    set: KernelSet,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let op = request.op::<Reduce>()?;
-    Ok(Box::new(Kernel { function: op.function, reduced: op.reduced(request.input(0)?.shape.rank())? }))
+    let reduced = op.reduced(request.input(0)?.shape.rank())?;
+    Ok(Box::new(Kernel { function: op.function, reduced, set: request.kernel_set() }))
 }
 
 impl CpuKernel for Kernel {
@@ -197,40 +199,55 @@ impl CpuKernel for Kernel {
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
-        let groups = reduce::groups(input.shape, |axis| self.reduced[axis]);
+        let groups = &reduce::groups(input.shape, |axis| self.reduced[axis]);
         match input.dtype {
-            DType::F32 => self.floats::<f32>(&groups, io),
-            DType::F64 => self.floats::<f64>(&groups, io),
-            DType::Bool => self.numbers::<u8>(&groups, io),
-            dtype => with_integer!(dtype, T => self.numbers::<T>(&groups, io),
+            DType::F32 if self.function == F::LogSumExp => self.log_sum_exp::<f32>(groups, io),
+            DType::F64 if self.function == F::LogSumExp => self.log_sum_exp::<f64>(groups, io),
+            DType::F32 => {
+                let output = io.output(0)?.slice::<f32>()?;
+                let task = Task { groups, input: input.slice()?, output: &mut *output };
+                self.reduce(VectorTask(self.set, task))?;
+                self.finish(groups, output)
+            }
+            DType::F64 => self.numbers::<f64>(groups, io),
+            DType::Bool => self.numbers::<u8>(groups, io),
+            dtype => with_integer!(dtype, T => self.numbers::<T>(groups, io),
                 else Err(Error::internal(format!("a reduction was given {dtype}")))),
         }
     }
 }
 
 impl Kernel {
-    fn floats<T: Number>(&self, groups: &Groups, io: &mut Io<'_>) -> Result<()> {
-        if self.function != F::LogSumExp {
-            return self.numbers::<T>(groups, io);
-        }
+    fn log_sum_exp<T: Number>(&self, groups: &Groups, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?.slice::<T>()?;
-        let largest = bytemuck::cast_slice_mut(&mut io.scratch[..io.outputs[0].bytes.len()]);
-        reduce::log_sum_exp(groups, input, io.outputs[0].slice::<T>()?, largest);
+        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a reduction has no result"))?;
+        let largest = bytemuck::cast_slice_mut(&mut io.scratch[..output.bytes.len()]);
+        reduce::log_sum_exp(groups, input, output.slice::<T>()?, largest);
         Ok(())
     }
 
     fn numbers<T: Number>(&self, groups: &Groups, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?.slice::<T>()?;
         let output = io.output(0)?.slice::<T>()?;
+        self.reduce(Task { groups, input, output: &mut *output })?;
+        self.finish(groups, output)
+    }
+
+    fn reduce<T: Number>(&self, task: impl Reducer<T>) -> Result<()> {
         match self.function {
-            F::Sum | F::Mean | F::LogSum => reduce::reduce(groups, input, output, reduce::Sum),
-            F::L1 => reduce::reduce(groups, input, output, reduce::Magnitudes),
-            F::L2 | F::SumSquare => reduce::reduce(groups, input, output, reduce::Squares),
-            F::Prod => reduce::reduce(groups, input, output, reduce::Product),
-            F::Max => reduce::reduce(groups, input, output, reduce::Largest),
-            F::Min => reduce::reduce(groups, input, output, reduce::Smallest),
+            F::Sum | F::Mean | F::LogSum => task.reduce(reduce::Sum),
+            F::L1 => task.reduce(reduce::Magnitudes),
+            F::L2 | F::SumSquare => task.reduce(reduce::Squares),
+            F::Prod => task.reduce(reduce::Product),
+            F::Max => task.reduce(reduce::Largest),
+            F::Min => task.reduce(reduce::Smallest),
             F::LogSumExp => return Err(Error::internal("ReduceLogSumExp was given integers")),
         }
+        Ok(())
+    }
+
+    /// Makes of a sum what the function asks for.
+    fn finish<T: Number>(&self, groups: &Groups, output: &mut [T]) -> Result<()> {
         match self.function {
             F::Mean => {
                 let count = reduce::reduced_len(groups);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    cpu::{CpuKernel, Io, KernelRequest, KernelSet, number::Number},
+    cpu::{CpuKernel, Io, KernelRequest, KernelSet, number::Number, softmax},
     error::{Error, Result},
     graph::Fact,
     ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
@@ -81,6 +81,9 @@ impl Operator for Softmax {
 
 struct Kernel {
     axis: usize,
+    /// Whether no axis stays behind those that are summed. Told by the axes, not by their sizes, which differ from run
+    /// to run while a result must not.
+    rows: bool,
     log: bool,
     to_end: bool,
     set: KernelSet,
@@ -89,7 +92,8 @@ struct Kernel {
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let op = request.op::<Softmax>()?;
     let axis = request.input(0)?.shape.axis(op.axis)?;
-    Ok(Box::new(Kernel { axis, log: op.log, to_end: op.to_end, set: request.kernel_set() }))
+    let rows = op.to_end || axis + 1 == request.input(0)?.shape.rank();
+    Ok(Box::new(Kernel { axis, rows, log: op.log, to_end: op.to_end, set: request.kernel_set() }))
 }
 
 impl CpuKernel for Kernel {
@@ -102,8 +106,13 @@ impl CpuKernel for Kernel {
         } else {
             (ahead, behind.iter().product::<usize>())
         };
-        let _ = self.set;
         match input.dtype {
+            DType::F32 if !self.log && self.rows => {
+                softmax::softmax_rows(self.set, input.slice()?, output.slice()?, axis)?;
+            }
+            DType::F32 if !self.log => {
+                softmax::softmax_columns(self.set, input.slice()?, output.slice()?, axis, inner)?
+            }
             DType::F32 => wide::<f32>(input.slice()?, output.slice()?, axis, inner, self.log),
             DType::F64 => wide::<f64>(input.slice()?, output.slice()?, axis, inner, self.log),
             DType::F16 => wide::<half::f16>(input.slice()?, output.slice()?, axis, inner, self.log),

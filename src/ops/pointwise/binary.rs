@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{broadcast_batch_axes, broadcast_shape, cases, elements};
 use crate::{
     cpu::{
-        CpuKernel, Io, KernelRequest, View, ViewMut,
+        CpuKernel, Io, KernelRequest, KernelSet, View, ViewMut,
         broadcast::Broadcast,
-        map::{map, update, zip},
+        map::{Operands, Pairs, VectorOperands, map, update, zip},
         number::{Integer, Number, with_integer, with_number},
     },
     error::{Error, Result},
@@ -246,10 +246,11 @@ impl Operator for Binary {
 
 struct Kernel {
     function: BinaryFunction,
+    set: KernelSet,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    Ok(Box::new(Kernel { function: request.op::<Binary>()?.function }))
+    Ok(Box::new(Kernel { function: request.op::<Binary>()?.function, set: request.kernel_set() }))
 }
 
 impl CpuKernel for Kernel {
@@ -282,8 +283,18 @@ impl CpuKernel for Kernel {
                 let output = output.slice::<u8>()?;
                 with_number!(a.dtype, T => compare::<T>(function, &walk, a.slice()?, b.slice()?, output), else none())
             }
-            _ => with_number!(a.dtype, T => arithmetic::<T>(function, &walk, a.slice()?, b.slice()?, output.slice()?),
-                else none()),
+            _ if a.dtype == DType::F32 => {
+                let operands = Operands { walk: &walk, a: a.slice()?, b: b.slice()?, output: output.slice()? };
+                arithmetic(function, VectorOperands { set: self.set, operands })?;
+                halve(function, output.slice::<f32>()?);
+                Ok(())
+            }
+            _ => with_number!(a.dtype, T => {
+                let operands = Operands { walk: &walk, a: a.slice()?, b: b.slice()?, output: output.slice()? };
+                arithmetic::<T>(function, operands)?;
+                halve(function, output.slice::<T>()?);
+                Ok(())
+            }, else none()),
         }
     }
 }
@@ -293,48 +304,36 @@ fn truths(walk: &Broadcast, a: View<'_>, b: View<'_>, output: &mut ViewMut<'_>, 
     Ok(())
 }
 
-/// `a + b` and its like.
-pub(super) fn arithmetic<T: Number>(function: F, walk: &Broadcast, a: &[T], b: &[T], output: &mut [T]) -> Result<()> {
+/// Applies a function that gives numbers of the type that it is given; of [`F::Mean`] only the sum.
+pub(super) fn arithmetic<T: Number>(function: F, pairs: impl Pairs<T>) -> Result<()> {
+    if T::INTEGER
+        && matches!(function, F::Div | F::Mod { .. })
+        && let Some(at) = pairs.zero_divisor()
+    {
+        let what = format!("element {at} of the divisor is 0, of which integers have no quotient");
+        return Err(Error::invalid_input(what));
+    }
     match function {
-        F::Add | F::Sum => zip(walk, a, b, output, T::plus),
-        F::Sub => zip(walk, a, b, output, T::minus),
-        F::Mul => zip(walk, a, b, output, T::times),
-        F::Div => {
-            check_divisor(b, output)?;
-            zip(walk, a, b, output, T::over);
-        }
-        F::Mod { truncated } => {
-            check_divisor(b, output)?;
-            if truncated {
-                zip(walk, a, b, output, T::remainder);
-            } else {
-                zip(walk, a, b, output, T::modulo);
-            }
-        }
-        F::Max => zip(walk, a, b, output, T::larger),
-        F::Min => zip(walk, a, b, output, T::smaller),
-        F::Mean => {
-            zip(walk, a, b, output, T::plus);
-            divide(output, 2);
-        }
-        F::PRelu => zip(walk, a, b, output, |x: T, slope| if x < T::ZERO { x.times(slope) } else { x }),
-        F::Pow => zip(walk, a, b, output, T::power),
+        F::Add | F::Sum | F::Mean => pairs.apply(T::plus),
+        F::Sub => pairs.apply(T::minus),
+        F::Mul => pairs.apply(T::times),
+        F::Div => pairs.apply(T::over),
+        F::Mod { truncated: true } => pairs.apply(T::remainder),
+        F::Mod { truncated: false } => pairs.apply(T::modulo),
+        F::Max => pairs.apply(T::larger),
+        F::Min => pairs.apply(T::smaller),
+        F::PRelu => pairs.apply(|x, slope| if x < T::ZERO { x.times(slope) } else { x }),
+        F::Pow => pairs.apply(T::power),
         other => return Err(Error::internal(format!("{} is not arithmetic", other.name()))),
     }
     Ok(())
 }
 
-/// Refuses a divisor that has no quotient.
-fn check_divisor<T: Number>(divisor: &[T], output: &[T]) -> Result<()> {
-    if T::INTEGER
-        && !output.is_empty()
-        && let Some(at) = divisor.iter().position(|&b| b == T::ZERO)
-    {
-        return Err(Error::invalid_input(format!(
-            "element {at} of the divisor is 0, of which integers have no quotient"
-        )));
+/// Makes the sum of two their mean, where that is the function.
+fn halve<T: Number>(function: F, output: &mut [T]) {
+    if function == F::Mean {
+        divide(output, 2);
     }
-    Ok(())
 }
 
 fn divide<T: Number>(output: &mut [T], count: usize) {

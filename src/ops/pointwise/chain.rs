@@ -2,7 +2,11 @@
 
 use super::{BinaryFunction, UnaryFunction, binary, broadcast_batch_axes, broadcast_shape, cases, unary};
 use crate::{
-    cpu::{CpuKernel, Io, KernelRequest, KernelSet, broadcast::Broadcast},
+    cpu::{
+        CpuKernel, Io, KernelRequest, KernelSet,
+        broadcast::Broadcast,
+        map::{Side, VectorBlock},
+    },
     error::{Error, Result},
     graph::Fact,
     ops::{Accuracy, CpuState, GpuState, Inputs, OpDef, Operator},
@@ -110,12 +114,12 @@ impl CpuKernel for Kernel {
             for start in (0..len).step_by(BLOCK) {
                 let block = &mut output[position + start..position + len.min(start + BLOCK)];
                 let count = block.len();
-                let part = |operand: usize| {
-                    let from = &operands[operand][starts[operand]..];
-                    if walk.moves(operand) { &from[start..start + count] } else { &from[..1] }
+                let side = |operand: usize| {
+                    let (from, moves) = (&operands[operand][starts[operand]..], walk.moves(operand));
+                    Side::new(if moves { &from[start..] } else { from }, count, moves)
                 };
                 if result.is_ok() {
-                    result = self.block(block, part);
+                    result = self.block(block, side);
                 }
             }
         });
@@ -124,33 +128,18 @@ impl CpuKernel for Kernel {
 }
 
 impl Kernel {
-    /// Computes one block; `part` gives an operand's elements there, or its one element.
-    fn block<'a>(&self, block: &mut [f32], part: impl Fn(usize) -> &'a [f32]) -> Result<()> {
-        match part(0) {
-            [one] => block.fill(*one),
-            all => block.copy_from_slice(all),
+    /// Computes one block; `side` gives an operand's elements there.
+    fn block<'a>(&self, block: &mut [f32], side: impl Fn(usize) -> Side<'a, f32>) -> Result<()> {
+        match side(0) {
+            Side::One(x) => block.fill(x),
+            Side::Each(all) => block.copy_from_slice(all),
         }
-        let count = block.len();
-        let mut before = [0f32; BLOCK];
-        let before = &mut before[..count];
         for step in &self.steps {
             match *step {
-                ChainStep::Unary(function) => {
-                    before.copy_from_slice(block);
-                    unary::apply_f32(self.set, function, before, block)?;
-                }
+                ChainStep::Unary(function) => unary::apply_in_place(self.set, function, block)?,
                 ChainStep::Binary { function, operand, swapped } => {
-                    before.copy_from_slice(block);
-                    let operand = part(operand);
-                    let own = [count];
-                    let other = [operand.len()];
-                    if swapped {
-                        let walk = Broadcast::new(&own, &[&other, &own])?;
-                        binary::arithmetic(function, &walk, operand, before, block)?;
-                    } else {
-                        let walk = Broadcast::new(&own, &[&own, &other])?;
-                        binary::arithmetic(function, &walk, before, operand, block)?;
-                    }
+                    let (set, other) = (self.set, side(operand));
+                    binary::arithmetic(function, VectorBlock { set, block: &mut *block, other, swapped })?;
                 }
             }
         }

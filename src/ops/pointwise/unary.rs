@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::cases;
 use crate::{
     cpu::{
-        CpuKernel, Io, KernelRequest, KernelSet, View,
+        Activation, CpuKernel, Io, KernelRequest, KernelSet, View,
         map::map,
         number::{Integer, Number, erf, with_integer, with_number},
+        simd,
     },
     error::{Error, Result},
     graph::Fact,
@@ -308,6 +309,29 @@ impl UnaryFunction {
         ROWS.iter().find(|row| row.name == self.name()).expect("the table makes a row of each name")
     }
 
+    /// The same function as kernels know it, if they do.
+    pub fn activation(self) -> Option<Activation> {
+        Some(match self {
+            Self::Abs => Activation::Abs,
+            Self::Clip { low, high } => Activation::Clip { low, high },
+            Self::Erf => Activation::Erf,
+            Self::Exp => Activation::Exp,
+            Self::Gelu => Activation::Gelu,
+            Self::GeluTanh => Activation::GeluTanh,
+            Self::HardSigmoid { alpha, beta } => Activation::HardSigmoid { alpha, beta },
+            Self::HardSwish => Activation::HardSwish,
+            Self::LeakyRelu { alpha } => Activation::LeakyRelu { slope: alpha },
+            Self::Neg => Activation::Neg,
+            Self::Reciprocal => Activation::Reciprocal,
+            Self::Relu => Activation::Relu,
+            Self::Sigmoid => Activation::Sigmoid,
+            Self::Silu => Activation::Silu,
+            Self::Sqrt => Activation::Sqrt,
+            Self::Tanh => Activation::Tanh,
+            _ => return None,
+        })
+    }
+
     /// Whether it gives numbers of the type that it is given.
     pub(super) fn keeps_floats(self) -> bool {
         self.result(DType::F32) == Some(DType::F32)
@@ -412,13 +436,27 @@ impl CpuKernel for Kernel {
     }
 }
 
-/// Applies a function to `f32`, with vector instructions where the set has the function.
-pub(super) fn apply_f32(set: KernelSet, function: UnaryFunction, input: &[f32], output: &mut [f32]) -> Result<()> {
-    let _ = set;
-    if let UnaryFunction::Clip { low, high } = function {
-        return map(input, output, |x: f32| x.larger(low).smaller(high));
+/// Applies a function to `f32`, with vector instructions where kernels have the function.
+fn apply_f32(set: KernelSet, function: UnaryFunction, input: &[f32], output: &mut [f32]) -> Result<()> {
+    match function.activation() {
+        Some(activation) => simd::map(set, activation, input, output),
+        None => apply(function, input, output),
     }
-    apply(function, input, output)
+}
+
+/// Replaces each element by the function of it.
+pub(super) fn apply_in_place(set: KernelSet, function: UnaryFunction, data: &mut [f32]) -> Result<()> {
+    if let Some(activation) = function.activation() {
+        simd::map_in_place(set, activation, data);
+        return Ok(());
+    }
+    let mut before = [0f32; 256];
+    for data in data.chunks_mut(before.len()) {
+        let before = &mut before[..data.len()];
+        before.copy_from_slice(data);
+        apply(function, before, data)?;
+    }
+    Ok(())
 }
 
 fn clip<T: Number>(
