@@ -2,7 +2,10 @@
 
 use smallvec::SmallVec;
 
-use crate::error::{Error, Result};
+use crate::{
+    cpu::simd::Side,
+    error::{Error, Result},
+};
 
 /// How dense operands are read while a result is written in order: axes that all operands step through alike are
 /// merged, so that the innermost is as long as can be.
@@ -71,8 +74,24 @@ impl Broadcast {
         self.steps[operand] != 0
     }
 
+    /// An operand's elements of the run that begins at `start`, without the first `skipped` and no more than `count`.
+    pub(crate) fn side<'a, T: Copy>(
+        &self,
+        operand: usize,
+        from: &'a [T],
+        start: usize,
+        skipped: usize,
+        count: usize,
+    ) -> Side<'a, T> {
+        if self.moves(operand) {
+            let first = start + skipped;
+            Side::Each(&from[first..first + count])
+        } else {
+            Side::One(from[start])
+        }
+    }
+
     /// Calls `run` for every run in order, with the position in the result and in each operand at which it begins.
-    #[inline(always)]
     pub(crate) fn for_each_run(&self, mut run: impl FnMut(usize, &[usize])) {
         if self.sizes.contains(&0) {
             return;

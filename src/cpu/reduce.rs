@@ -101,16 +101,16 @@ const LANES: usize = 32;
 
 /// Combines `f` of each of the elements of a row: lane by lane, then the lanes by halves.
 #[inline(always)]
-fn fold_row<T: Number>(row: &[T], fold: impl Fold<T>, f: impl Fn(T) -> T) -> T {
+fn fold_row(row: &[f32], fold: impl Fold<f32>) -> f32 {
     let mut lanes = [fold.start(); LANES];
     let mut chunks = row.chunks_exact(LANES);
     for chunk in &mut chunks {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = fold.combine(*lane, f(x));
+            *lane = fold.combine(*lane, fold.enter(x));
         }
     }
     for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
-        *lane = fold.combine(*lane, f(x));
+        *lane = fold.combine(*lane, fold.enter(x));
     }
     let mut half = LANES / 2;
     while half > 0 {
@@ -124,7 +124,7 @@ fn fold_row<T: Number>(row: &[T], fold: impl Fold<T>, f: impl Fn(T) -> T) -> T {
 
 /// Writes the reduction of `input`, of the size that `groups` say, to `output`.
 #[inline(always)]
-fn reduce<T: Number>(groups: &Groups, input: &[T], output: &mut [T], fold: impl Fold<T>) {
+fn reduce(groups: &Groups, input: &[f32], output: &mut [f32], fold: impl Fold<f32>) {
     output.fill(fold.start());
     for_each_part(groups, &mut |from, len, to, own| {
         let input = &input[from..from + len];
@@ -133,7 +133,7 @@ fn reduce<T: Number>(groups: &Groups, input: &[T], output: &mut [T], fold: impl 
                 *to = fold.combine(*to, fold.enter(x));
             }
         } else {
-            output[to] = fold.combine(output[to], fold_row(input, fold, |x| fold.enter(x)));
+            output[to] = fold.combine(output[to], fold_row(input, fold));
         }
     });
 }
@@ -155,9 +155,21 @@ pub(crate) trait Reducer<T> {
 }
 
 impl<T: Number> Reducer<T> for Task<'_, T> {
-    #[inline(always)]
     fn reduce(self, fold: impl Fold<T>) {
-        reduce(self.groups, self.input, self.output, fold);
+        self.output.fill(fold.start());
+        self.combine(&|result, x| fold.combine(result, fold.enter(x)));
+    }
+}
+
+impl<T: Number> Task<'_, T> {
+    /// Replaces each result by `f` of it and of each element that goes into it, in order.
+    fn combine(self, f: &dyn Fn(T, T) -> T) {
+        for_each_part(self.groups, &mut |from, len, to, own| {
+            for (index, &x) in self.input[from..from + len].iter().enumerate() {
+                let to = &mut self.output[if own { to + index } else { to }];
+                *to = f(*to, x);
+            }
+        });
     }
 }
 
@@ -171,32 +183,27 @@ impl Reducer<f32> for VectorTask<'_> {
             type Output = ();
             #[inline(always)]
             fn run<S: Simd>(self, _: S) {
-                self.0.reduce(self.1);
+                reduce(self.0.groups, self.0.input, self.0.output, self.1);
             }
         }
         self.0.run(Reduce(self.1, fold));
     }
 }
 
-/// Writes `ln sum e^x`, without overflow where the result has none; `largest` holds as much as `output`.
-#[inline(always)]
-pub(crate) fn log_sum_exp<T: Number>(groups: &Groups, input: &[T], output: &mut [T], largest: &mut [T]) {
-    reduce(groups, input, largest, Largest);
+/// Writes `ln sum e^x`, without overflow where the result has none; `largest` holds as much as the output.
+pub(crate) fn log_sum_exp<T: Number>(task: Task<'_, T>, largest: &mut [T]) {
+    let Task { groups, input, output } = task;
+    Task { groups, input, output: &mut *largest }.reduce(Largest);
     for largest in &mut *largest {
         if !largest.wide().is_finite() {
             *largest = T::ZERO;
         }
     }
-    let exp = |x: T, largest: T| T::narrow((x.wide() - largest.wide()).exp());
     output.fill(T::ZERO);
     for_each_part(groups, &mut |from, len, to, own| {
-        let input = &input[from..from + len];
-        if own {
-            for ((to, &largest), &x) in output[to..to + len].iter_mut().zip(&largest[to..to + len]).zip(input) {
-                *to = to.plus(exp(x, largest));
-            }
-        } else {
-            output[to] = output[to].plus(fold_row(input, Sum, |x| exp(x, largest[to])));
+        for (index, &x) in input[from..from + len].iter().enumerate() {
+            let to = if own { to + index } else { to };
+            output[to] = output[to].plus(T::narrow((x.wide() - largest[to].wide()).exp()));
         }
     });
     for (sum, largest) in output.iter_mut().zip(largest) {

@@ -9,10 +9,12 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 pub(crate) mod math;
+mod pairs;
 mod pointwise;
 pub(crate) mod portable;
 pub(crate) mod reduce;
 
+pub use pairs::{PairFunction, Side, combine, combine_in_place};
 pub(crate) use pointwise::{Pointwise, function, with_pointwise};
 pub use pointwise::{map, map_in_place};
 

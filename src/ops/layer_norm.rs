@@ -114,7 +114,7 @@ fn weight<'a>(view: Option<View<'a>>, axes: &[usize], whole: &'a mut [f32], abse
     match view {
         Some(view) if view.bytes.len() == size_of_val(whole) => view.slice(),
         Some(view) => {
-            update(&Broadcast::new(axes, &[view.shape])?, whole, view.slice::<f32>()?, |_, weight| weight);
+            update(&Broadcast::new(axes, &[view.shape])?, whole, view.slice::<f32>()?, &|_, weight| weight);
             Ok(whole)
         }
         None => {

@@ -222,7 +222,7 @@ impl Kernel {
         let input = io.input(0)?.slice::<T>()?;
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a reduction has no result"))?;
         let largest = bytemuck::cast_slice_mut(&mut io.scratch[..output.bytes.len()]);
-        reduce::log_sum_exp(groups, input, output.slice::<T>()?, largest);
+        reduce::log_sum_exp(Task { groups, input, output: output.slice::<T>()? }, largest);
         Ok(())
     }
 

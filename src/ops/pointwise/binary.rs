@@ -7,8 +7,9 @@ use crate::{
     cpu::{
         CpuKernel, Io, KernelRequest, KernelSet, View, ViewMut,
         broadcast::Broadcast,
-        map::{Operands, Pairs, VectorOperands, map, update, zip},
+        map::{update, zip},
         number::{Integer, Number, with_integer, with_number},
+        simd::{self, PairFunction, Side},
     },
     error::{Error, Result},
     graph::Fact,
@@ -261,72 +262,180 @@ impl CpuKernel for Kernel {
         }
         let (a, b) = (io.input(0)?, io.input(1)?);
         let output = io.output(0)?;
-        let walk = Broadcast::new(output.shape, &[a.shape, b.shape])?;
+        let walk = &Broadcast::new(output.shape, &[a.shape, b.shape])?;
         let none = || Err(Error::internal(format!("{} was given {} and {}", function.name(), a.dtype, b.dtype)));
         match function {
-            F::Equal if a.dtype == DType::Bool => {
-                zip(&walk, a.slice::<u8>()?, b.slice::<u8>()?, output.slice::<u8>()?, |a, b| u8::from(a == b));
+            F::Equal if a.dtype == DType::Bool => truths(walk, a, b, output, |a, b| u8::from(a == b)),
+            F::And => truths(walk, a, b, output, |a, b| a & b),
+            F::Or => truths(walk, a, b, output, |a, b| a | b),
+            F::Xor => truths(walk, a, b, output, |a, b| a ^ b),
+            F::BitShift { .. } | F::BitwiseAnd | F::BitwiseOr | F::BitwiseXor => with_integer!(a.dtype, T => {
+                zip(walk, a.slice::<T>()?, b.slice()?, output.slice()?, bits::<T>(function)?);
                 Ok(())
+            }, else none()),
+            F::Pow if a.dtype != b.dtype => {
+                with_number!(a.dtype, T => mixed_power::<T>(walk, a.slice()?, b, output.slice()?), else none())
             }
-            F::And => truths(&walk, a, b, output, |a, b| a & b),
-            F::Or => truths(&walk, a, b, output, |a, b| a | b),
-            F::Xor => truths(&walk, a, b, output, |a, b| a ^ b),
-            F::BitShift { .. } | F::BitwiseAnd | F::BitwiseOr | F::BitwiseXor => {
-                with_integer!(a.dtype, T => bits::<T>(function, &walk, a.slice()?, b.slice()?, output.slice()?), else none())
-            }
-            F::Pow if a.dtype != b.dtype => with_number!(a.dtype, A => with_number!(b.dtype, B => {
-                let (a, b) = (a.slice::<A>()?, b.slice::<B>()?);
-                zip(&walk, a, b, output.slice::<A>()?, |a, b| A::narrow(a.wide().powf(b.wide())));
+            _ if function.is_comparison() => with_number!(a.dtype, T => {
+                zip(walk, a.slice::<T>()?, b.slice()?, output.slice::<u8>()?, comparison::<T>(function)?);
                 Ok(())
-            }, else none()), else none()),
-            _ if function.is_comparison() => {
-                let output = output.slice::<u8>()?;
-                with_number!(a.dtype, T => compare::<T>(function, &walk, a.slice()?, b.slice()?, output), else none())
-            }
+            }, else none()),
             _ if a.dtype == DType::F32 => {
-                let operands = Operands { walk: &walk, a: a.slice()?, b: b.slice()?, output: output.slice()? };
-                arithmetic(function, VectorOperands { set: self.set, operands })?;
-                halve(function, output.slice::<f32>()?);
-                Ok(())
+                let (a, b, output) = (a.slice::<f32>()?, b.slice::<f32>()?, output.slice::<f32>()?);
+                let len = walk.run_len();
+                let mut result = Ok(());
+                walk.for_each_run(|position, starts| {
+                    let sides = (walk.side(0, a, starts[0], 0, len), walk.side(1, b, starts[1], 0, len));
+                    if result.is_ok() {
+                        result = apply_f32(self.set, function, sides, &mut output[position..position + len]);
+                    }
+                });
+                halve(function, output);
+                result
             }
             _ => with_number!(a.dtype, T => {
-                let operands = Operands { walk: &walk, a: a.slice()?, b: b.slice()?, output: output.slice()? };
-                arithmetic::<T>(function, operands)?;
-                halve(function, output.slice::<T>()?);
+                let (a, b, output) = (a.slice::<T>()?, b.slice::<T>()?, output.slice::<T>()?);
+                if !output.is_empty() {
+                    check_divisor(function, b)?;
+                }
+                zip(walk, a, b, output, arithmetic(function)?);
+                halve(function, output);
                 Ok(())
             }, else none()),
         }
     }
 }
 
+/// Applies a function of truth values.
 fn truths(walk: &Broadcast, a: View<'_>, b: View<'_>, output: &mut ViewMut<'_>, f: fn(u8, u8) -> u8) -> Result<()> {
-    zip(walk, a.slice::<u8>()?, b.slice::<u8>()?, output.slice::<u8>()?, f);
+    zip(walk, a.slice::<u8>()?, b.slice::<u8>()?, output.slice::<u8>()?, &f);
     Ok(())
 }
 
-/// Applies a function that gives numbers of the type that it is given; of [`F::Mean`] only the sum.
-pub(super) fn arithmetic<T: Number>(function: F, pairs: impl Pairs<T>) -> Result<()> {
-    if T::INTEGER
-        && matches!(function, F::Div | F::Mod { .. })
-        && let Some(at) = pairs.zero_divisor()
-    {
-        let what = format!("element {at} of the divisor is 0, of which integers have no quotient");
-        return Err(Error::invalid_input(what));
+/// `a` to the power of numbers of another type, in double precision.
+fn mixed_power<T: Number>(walk: &Broadcast, a: &[T], b: View<'_>, output: &mut [T]) -> Result<()> {
+    let number = |at: usize| -> Result<f64> {
+        with_number!(b.dtype, B => Ok(b.slice::<B>()?[at].wide()), else Err(Error::internal("a power is a truth value")))
+    };
+    let (a_step, b_step) = (usize::from(walk.moves(0)), usize::from(walk.moves(1)));
+    let mut result = Ok(());
+    walk.for_each_run(|position, starts| {
+        for (at, to) in output[position..position + walk.run_len()].iter_mut().enumerate() {
+            match number(starts[1] + at * b_step) {
+                Ok(power) => *to = T::narrow(a[starts[0] + at * a_step].wide().powf(power)),
+                Err(error) => result = Err(error),
+            }
+        }
+    });
+    result
+}
+
+/// The function that kernels have vector instructions for, if they do.
+fn vectorized(function: F) -> Option<PairFunction> {
+    Some(match function {
+        F::Add | F::Sum | F::Mean => PairFunction::Add,
+        F::Sub => PairFunction::Sub,
+        F::Mul => PairFunction::Mul,
+        F::Div => PairFunction::Div,
+        F::Max => PairFunction::Max,
+        F::Min => PairFunction::Min,
+        F::PRelu => PairFunction::Slope,
+        _ => return None,
+    })
+}
+
+/// Applies a function that gives numbers to `f32`; of [`F::Mean`] only the sum.
+fn apply_f32(set: KernelSet, function: F, sides: (Side<'_, f32>, Side<'_, f32>), output: &mut [f32]) -> Result<()> {
+    match (vectorized(function), function, sides) {
+        (Some(pair), _, (a, b)) => return simd::combine(set, pair, a, b, output),
+        (None, F::Pow, (a, Side::One(2.0))) => return simd::combine(set, PairFunction::Mul, a, a, output),
+        _ => {}
     }
-    match function {
-        F::Add | F::Sum | F::Mean => pairs.apply(T::plus),
-        F::Sub => pairs.apply(T::minus),
-        F::Mul => pairs.apply(T::times),
-        F::Div => pairs.apply(T::over),
-        F::Mod { truncated: true } => pairs.apply(T::remainder),
-        F::Mod { truncated: false } => pairs.apply(T::modulo),
-        F::Max => pairs.apply(T::larger),
-        F::Min => pairs.apply(T::smaller),
-        F::PRelu => pairs.apply(|x, slope| if x < T::ZERO { x.times(slope) } else { x }),
-        F::Pow => pairs.apply(T::power),
-        other => return Err(Error::internal(format!("{} is not arithmetic", other.name()))),
+    let f = arithmetic::<f32>(function)?;
+    let at = |side: Side<'_, f32>, index: usize| match side {
+        Side::Each(each) => each[index],
+        Side::One(one) => one,
+    };
+    for (index, to) in output.iter_mut().enumerate() {
+        *to = f(at(sides.0, index), at(sides.1, index));
     }
     Ok(())
+}
+
+/// Replaces each element by a function of it and the other side's, or the other way round.
+pub(super) fn apply_in_place(
+    set: KernelSet,
+    function: F,
+    data: &mut [f32],
+    other: Side<'_, f32>,
+    swapped: bool,
+) -> Result<()> {
+    if let Some(pair) = vectorized(function) {
+        return simd::combine_in_place(set, pair, data, other, swapped);
+    }
+    let mut before = [0f32; 256];
+    for (index, data) in data.chunks_mut(before.len()).enumerate() {
+        let own = &mut before[..data.len()];
+        own.copy_from_slice(data);
+        let other = match other {
+            Side::Each(each) => Side::Each(&each[256 * index..256 * index + data.len()]),
+            one => one,
+        };
+        let own = Side::Each(&*own);
+        apply_f32(set, function, if swapped { (other, own) } else { (own, other) }, data)?;
+    }
+    Ok(())
+}
+
+/// `a + b` and its like; of [`F::Mean`] only the sum.
+fn arithmetic<T: Number>(function: F) -> Result<&'static dyn Fn(T, T) -> T> {
+    Ok(match function {
+        F::Add | F::Sum | F::Mean => &T::plus,
+        F::Sub => &T::minus,
+        F::Mul => &T::times,
+        F::Div => &T::over,
+        F::Mod { truncated: true } => &T::remainder,
+        F::Mod { truncated: false } => &T::modulo,
+        F::Max => &T::larger,
+        F::Min => &T::smaller,
+        F::PRelu => &|x: T, slope| if x < T::ZERO { x.times(slope) } else { x },
+        F::Pow => &T::power,
+        other => return Err(Error::internal(format!("{} is not arithmetic", other.name()))),
+    })
+}
+
+/// Refuses a divisor that has no quotient.
+fn check_divisor<T: Number>(function: F, divisor: &[T]) -> Result<()> {
+    let divides = T::INTEGER && matches!(function, F::Div | F::Mod { .. });
+    match divisor.iter().position(|&b| divides && b == T::ZERO) {
+        None => Ok(()),
+        Some(at) => {
+            let what = format!("element {at} of the divisor is 0, of which integers have no quotient");
+            Err(Error::invalid_input(what))
+        }
+    }
+}
+
+fn comparison<T: Number>(function: F) -> Result<&'static dyn Fn(T, T) -> u8> {
+    Ok(match function {
+        F::Equal => &|a, b| u8::from(a == b),
+        F::Greater => &|a, b| u8::from(a > b),
+        F::GreaterOrEqual => &|a, b| u8::from(a >= b),
+        F::Less => &|a, b| u8::from(a < b),
+        F::LessOrEqual => &|a, b| u8::from(a <= b),
+        other => return Err(Error::internal(format!("{} is no comparison", other.name()))),
+    })
+}
+
+fn bits<T: Integer>(function: F) -> Result<&'static dyn Fn(T, T) -> T> {
+    Ok(match function {
+        F::BitwiseAnd => &T::and,
+        F::BitwiseOr => &T::or,
+        F::BitwiseXor => &T::xor,
+        F::BitShift { left: true } => &|a: T, b| a.shifted(b, true),
+        F::BitShift { left: false } => &|a: T, b| a.shifted(b, false),
+        other => return Err(Error::internal(format!("{} is not made of bits", other.name()))),
+    })
 }
 
 /// Makes the sum of two their mean, where that is the function.
@@ -341,29 +450,6 @@ fn divide<T: Number>(output: &mut [T], count: usize) {
     output.iter_mut().for_each(|sum| *sum = sum.over(count));
 }
 
-fn compare<T: Number>(function: F, walk: &Broadcast, a: &[T], b: &[T], output: &mut [u8]) -> Result<()> {
-    match function {
-        F::Equal => zip(walk, a, b, output, |a, b| u8::from(a == b)),
-        F::Greater => zip(walk, a, b, output, |a, b| u8::from(a > b)),
-        F::GreaterOrEqual => zip(walk, a, b, output, |a, b| u8::from(a >= b)),
-        F::Less => zip(walk, a, b, output, |a, b| u8::from(a < b)),
-        F::LessOrEqual => zip(walk, a, b, output, |a, b| u8::from(a <= b)),
-        other => return Err(Error::internal(format!("{} is no comparison", other.name()))),
-    }
-    Ok(())
-}
-
-fn bits<T: Integer>(function: F, walk: &Broadcast, a: &[T], b: &[T], output: &mut [T]) -> Result<()> {
-    match function {
-        F::BitwiseAnd => zip(walk, a, b, output, T::and),
-        F::BitwiseOr => zip(walk, a, b, output, T::or),
-        F::BitwiseXor => zip(walk, a, b, output, T::xor),
-        F::BitShift { left } => zip(walk, a, b, output, |a, b| a.shifted(b, left)),
-        other => return Err(Error::internal(format!("{} is not made of bits", other.name()))),
-    }
-    Ok(())
-}
-
 impl Kernel {
     fn run_variadic(&self, io: &mut Io<'_>) -> Result<()> {
         let dtype = io.input(0)?.dtype;
@@ -372,22 +458,17 @@ impl Kernel {
     }
 
     fn fold<T: Number>(&self, io: &mut Io<'_>) -> Result<()> {
+        let f = arithmetic::<T>(self.function)?;
         let count = io.inputs.len();
         for index in 0..count {
             let operand = io.input(index)?;
             let output = io.output(0)?;
             let walk = Broadcast::new(output.shape, &[operand.shape])?;
             let (from, to) = (operand.slice::<T>()?, output.slice::<T>()?);
-            match self.function {
-                _ if index == 0 && count == 1 => map(from, to, |x| x)?,
-                _ if index == 0 => update(&walk, to, from, |_, b| b),
-                F::Max => update(&walk, to, from, T::larger),
-                F::Min => update(&walk, to, from, T::smaller),
-                _ => update(&walk, to, from, T::plus),
-            }
-            if self.function == F::Mean && index + 1 == count {
-                divide(to, count);
-            }
+            update(&walk, to, from, if index == 0 { &|_, b| b } else { f });
+        }
+        if self.function == F::Mean {
+            divide(io.output(0)?.slice::<T>()?, count);
         }
         Ok(())
     }

@@ -2,11 +2,7 @@
 
 use super::{BinaryFunction, UnaryFunction, binary, broadcast_batch_axes, broadcast_shape, cases, unary};
 use crate::{
-    cpu::{
-        CpuKernel, Io, KernelRequest, KernelSet,
-        broadcast::Broadcast,
-        map::{Side, VectorBlock},
-    },
+    cpu::{CpuKernel, Io, KernelRequest, KernelSet, broadcast::Broadcast, simd::Side},
     error::{Error, Result},
     graph::Fact,
     ops::{Accuracy, CpuState, GpuState, Inputs, OpDef, Operator},
@@ -114,10 +110,7 @@ impl CpuKernel for Kernel {
             for start in (0..len).step_by(BLOCK) {
                 let block = &mut output[position + start..position + len.min(start + BLOCK)];
                 let count = block.len();
-                let side = |operand: usize| {
-                    let (from, moves) = (&operands[operand][starts[operand]..], walk.moves(operand));
-                    Side::new(if moves { &from[start..] } else { from }, count, moves)
-                };
+                let side = |operand: usize| walk.side(operand, operands[operand], starts[operand], start, count);
                 if result.is_ok() {
                     result = self.block(block, side);
                 }
@@ -138,8 +131,7 @@ impl Kernel {
             match *step {
                 ChainStep::Unary(function) => unary::apply_in_place(self.set, function, block)?,
                 ChainStep::Binary { function, operand, swapped } => {
-                    let (set, other) = (self.set, side(operand));
-                    binary::arithmetic(function, VectorBlock { set, block: &mut *block, other, swapped })?;
+                    binary::apply_in_place(self.set, function, block, side(operand), swapped)?;
                 }
             }
         }

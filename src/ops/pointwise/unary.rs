@@ -81,17 +81,15 @@ macro_rules! table {
             },)*
         ];
 
-        /// Applies a function that has a formula, in double precision.
-        fn apply<T: Number>(function: UnaryFunction, input: &[T], output: &mut [T]) -> Result<()> {
+        /// The function of a number in double precision, if it has a formula.
+        fn formula(function: UnaryFunction, x: f64) -> Option<f64> {
             match function {
                 $(UnaryFunction::$name $({ $($field),* })? => {
                     $($(let $field = f64::from($field);)*)?
-                    map(input, output, |x: T| {
-                        let $x = x.wide();
-                        T::narrow($formula)
-                    })
+                    let $x = x;
+                    Some($formula)
                 })*
-                other => Err(Error::internal(format!("{} has no formula", other.name()))),
+                _ => None,
             }
         }
     };
@@ -257,6 +255,14 @@ pub(super) fn rows() -> impl Iterator<Item = &'static OpDef> {
     ROWS.iter()
 }
 
+/// Applies a function that has a formula.
+fn apply<T: Number>(function: UnaryFunction, input: &[T], output: &mut [T]) -> Result<()> {
+    if formula(function, 0.0).is_none() {
+        return Err(Error::internal(format!("{} has no formula", function.name())));
+    }
+    map(input, output, &|x: T| T::narrow(formula(function, x.wide()).unwrap_or(f64::NAN)))
+}
+
 fn softplus(x: f64) -> f64 {
     x.larger(0.0) + (-x.abs()).exp().ln_1p()
 }
@@ -410,16 +416,16 @@ impl CpuKernel for Kernel {
         match self.function {
             UnaryFunction::IsNaN => {
                 let output = output.slice::<u8>()?;
-                with_number!(input.dtype, T => map(input.slice::<T>()?, output, |x| u8::from(x.wide().is_nan())),
+                with_number!(input.dtype, T => map(input.slice::<T>()?, output, &|x| u8::from(x.wide().is_nan())),
                     else none())
             }
             UnaryFunction::IsInf { negative, positive } => {
                 let output = output.slice::<u8>()?;
                 let asked = |x: f64| (positive && x == f64::INFINITY) || (negative && x == f64::NEG_INFINITY);
-                with_number!(input.dtype, T => map(input.slice::<T>()?, output, |x| u8::from(asked(x.wide()))),
+                with_number!(input.dtype, T => map(input.slice::<T>()?, output, &|x| u8::from(asked(x.wide()))),
                     else none())
             }
-            UnaryFunction::Not => map(input.slice::<u8>()?, output.slice::<u8>()?, |x| x ^ 1),
+            UnaryFunction::Not => map(input.slice::<u8>()?, output.slice::<u8>()?, &|x| x ^ 1),
             UnaryFunction::Clip { low, high } if input.dtype != DType::F32 || bounds.iter().any(Option::is_some) => {
                 with_number!(input.dtype, T => clip::<T>(input, [low, high], bounds, output.slice()?), else none())
             }
@@ -476,16 +482,16 @@ fn clip<T: Number>(
             None => {}
         }
     }
-    map(input.slice::<T>()?, output, |x| x.larger(ends[0]).smaller(ends[1]))
+    map(input.slice::<T>()?, output, &|x| x.larger(ends[0]).smaller(ends[1]))
 }
 
 fn integers<T: Integer>(function: UnaryFunction, input: &[T], output: &mut [T]) -> Result<()> {
     match function {
-        UnaryFunction::Abs => map(input, output, |x: T| if x < T::ZERO { T::ZERO.minus(x) } else { x }),
-        UnaryFunction::Neg => map(input, output, |x: T| T::ZERO.minus(x)),
-        UnaryFunction::Relu => map(input, output, |x: T| x.larger(T::ZERO)),
-        UnaryFunction::Sign => map(input, output, |x: T| T::narrow(f64::from(x.cmp(&T::ZERO) as i8))),
-        UnaryFunction::BitwiseNot => map(input, output, T::inverted),
+        UnaryFunction::Abs => map(input, output, &|x: T| if x < T::ZERO { T::ZERO.minus(x) } else { x }),
+        UnaryFunction::Neg => map(input, output, &|x: T| T::ZERO.minus(x)),
+        UnaryFunction::Relu => map(input, output, &|x: T| x.larger(T::ZERO)),
+        UnaryFunction::Sign => map(input, output, &|x: T| T::narrow(f64::from(x.cmp(&T::ZERO) as i8))),
+        UnaryFunction::BitwiseNot => map(input, output, &T::inverted),
         other => Err(Error::internal(format!("{} was given integers", other.name()))),
     }
 }
