@@ -4,19 +4,37 @@
 
 use gristmill::cpu::Activation;
 use gristmill::cpu::KernelSet;
+use gristmill::cpu::attention::{PackedAttention, packed_attention, packed_attention_len};
 use gristmill::cpu::gemm::{Epilogue, Layout, Packed, Rows, Segment, gemm, gemm_max};
 use gristmill::cpu::norm::LayerNorm;
-use std::time::{Duration, Instant};
+use gristmill::cpu::simd::peak as peak_rounds;
 
-/// Seconds of one call, the best of several over about `budget`.
-fn best(budget: Duration, mut call: impl FnMut()) -> f64 {
+/// Seconds that this thread has computed: what others take from the core does not count.
+#[cfg(unix)]
+fn seconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the clock writes to a `timespec` of our own.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// Seconds since the first call.
+#[cfg(not(unix))]
+fn seconds() -> f64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64()
+}
+
+/// Seconds of one call, the best of several over about `budget` seconds.
+fn best(budget: f64, mut call: impl FnMut()) -> f64 {
     call();
-    let start = Instant::now();
-    let mut best = f64::INFINITY;
-    while start.elapsed() < budget {
-        let lap = Instant::now();
+    let start = seconds();
+    let (mut best, mut now) = (f64::INFINITY, start);
+    while now - start < budget {
+        let lap = seconds();
         call();
-        best = best.min(lap.elapsed().as_secs_f64());
+        now = seconds();
+        best = best.min(now - lap);
     }
     best
 }
@@ -85,50 +103,67 @@ fn convolution_max(set: KernelSet) -> Case {
     }
 }
 
+fn sequences(set: KernelSet, count: usize, len: usize) -> Case {
+    let (heads, head_dim) = (12, 32);
+    let width = heads * head_dim;
+    let qkv = numbers(count * len * 3 * width, 1);
+    let offsets: Vec<i32> = (0..=count).map(|i| (i * len) as i32).collect();
+    let mut out = vec![0.0; count * len * width];
+    let mut scratch = vec![0.0; packed_attention_len(set, len, head_dim).expect("a small number")];
+    let call = move || {
+        let packed = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale: 0.17 };
+        packed_attention(set, &packed, &mut out, &mut scratch).expect("shapes that fit");
+    };
+    Case {
+        name: format!("attention {count} x {len}, 12 heads of 32"),
+        flop: 4.0 * (count * len * len * width) as f64,
+        call: Box::new(call),
+    }
+}
+
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    // Words that name a kernel set choose among them, others are parts of names; what starts with `-` is cargo's.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let (sets, parts): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| KernelSet::named(word).is_ok());
     for set in KernelSet::available() {
-        let peak_call = || std::hint::black_box(gristmill::cpu::simd::peak(set, 200_000));
-        let flop = peak_call();
-        let mut cases = vec![product(set, 256, 1536, 384, false)];
-        for (m, n, k) in [
-            (256, 384, 384),
-            (256, 1152, 384),
-            (256, 384, 1536),
-            (64, 384, 384),
-            (17, 1536, 384),
-            (8, 384, 384),
-            (1, 1536, 384),
-        ] {
-            cases.push(product(set, m, n, k, false));
+        if !sets.is_empty() && !sets.iter().any(|name| name == set.name()) {
+            continue;
         }
-        for (m, n, k) in [(256, 384, 384), (256, 1536, 384), (256, 384, 1536)] {
-            cases.push(product(set, m, n, k, true));
-        }
-        cases.push(convolution_max(set));
         println!("{set}");
-        for mut case in cases {
-            if !wanted.is_empty() && !wanted.iter().any(|part| case.name.contains(part.as_str()) || part == set.name())
-            {
+        for mut case in cases(set) {
+            if !parts.is_empty() && !parts.iter().any(|part| case.name.contains(part.as_str())) {
                 continue;
             }
-            let (mut seconds, mut peak) = (f64::INFINITY, 0.0_f64);
+            let (mut time, mut peak) = (f64::INFINITY, 0.0_f64);
             for _ in 0..5 {
-                peak = peak.max(
-                    flop / best(Duration::from_millis(10), || {
-                        peak_call();
-                    }),
-                );
-                seconds = seconds.min(best(Duration::from_millis(40), &mut case.call));
+                let mut flop = 0.0;
+                let peak_time = best(0.01, || flop = peak_rounds(set, 200_000));
+                peak = peak.max(flop / peak_time);
+                time = time.min(best(0.04, &mut case.call));
             }
-            let rate = case.flop / seconds;
-            println!(
-                "  {:46} {:8.1} GFLOP/s {:5.1} % of {:.0}",
-                case.name,
-                rate / 1e9,
-                100.0 * rate / peak,
-                peak / 1e9
-            );
+            let (rate, share) = (case.flop / time / 1e9, 100.0 * case.flop / time / peak);
+            println!("  {:46} {rate:8.1} GFLOP/s {share:5.1} % of {:.0}", case.name, peak / 1e9);
         }
     }
+}
+
+/// Everything that is measured.
+fn cases(set: KernelSet) -> Vec<Case> {
+    let shapes = [
+        (256, 1536, 384),
+        (256, 1152, 384),
+        (256, 384, 384),
+        (256, 384, 1536),
+        (64, 384, 384),
+        (17, 1536, 384),
+        (8, 384, 384),
+        (1, 384, 384),
+        (256, 10, 512),
+    ];
+    let plain = shapes.into_iter().map(|(m, n, k)| product(set, m, n, k, false));
+    let dressed = [(256, 384, 384), (256, 1536, 384), (256, 384, 1536)];
+    let dressed = dressed.into_iter().map(|(m, n, k)| product(set, m, n, k, true));
+    let attention = [(15, 17), (4, 64), (1, 256), (1, 512)];
+    let attention = attention.into_iter().map(|(count, len)| sequences(set, count, len));
+    plain.chain(dressed).chain([convolution_max(set)]).chain(attention).collect()
 }

@@ -7,10 +7,10 @@ use crate::cpu::KernelSet;
 use crate::cpu::gemm::tile::{self, MAX_ROWS, Start, Tile, TileBuffer};
 use crate::cpu::gemm::{Matrix, PackedRef, Segment, Spans, pack_into, pack_len};
 use crate::cpu::simd::{
-    Kernel, Simd,
-    reduce::{fold, load_or, store_some},
+    Kernel, Simd, math,
+    reduce::{fold, load_or},
 };
-use crate::cpu::softmax::{exponentials, scale};
+use crate::cpu::softmax::scale;
 use crate::error::{Error, Result};
 
 /// Self-attention inside each sequence of a packed batch.
@@ -289,6 +289,7 @@ impl Head<'_> {
                     k: head_dim,
                     b: k.panel(panel),
                     b_stride: width,
+                    columns: keys - panel * width,
                     c: scores[panel * width..].as_mut_ptr(),
                     c_stride: scores_stride,
                     start: Start::Zero,
@@ -320,6 +321,7 @@ impl Head<'_> {
                     k: keys,
                     b,
                     b_stride,
+                    columns,
                     c,
                     c_stride,
                     start: Start::Zero,
@@ -364,26 +366,33 @@ impl Kernel for Softmax<'_> {
         let Self { scores, stride, keys, scale, mask, sums } = self;
         let (factor, zero, lowest) = (s.splat(scale), s.splat(0.0), s.splat(f32::NEG_INFINITY));
         for (row, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: `Head::run` gives rows of `keys` scores, and of as many summands, or one that repeats.
+            // SAFETY: `Head::run` gives rows of `keys` scores with room for whole vectors, and of as many summands, or
+            // one that repeats.
             unsafe {
-                let row_scores = scores.add(row * stride);
+                let scores = scores.add(row * stride);
                 let largest = match mask {
                     None => fold!(s: S, keys, lowest, max, |at, count| {
-                        let x = s.mul(load_or(s, row_scores, at, count, zero), factor);
-                        store_some(s, row_scores, at, count, x);
-                        s.head(x, count, lowest)
+                        s.head(s.mul(s.load(scores.add(at)), factor), count, lowest)
                     }),
                     Some((mask, row_stride, column_stride)) => {
                         let mask = mask.add(row * row_stride);
                         fold!(s: S, keys, lowest, max, |at, count| {
                             let summand = if column_stride == 0 { s.splat(*mask) } else { load_or(s, mask, at, count, zero) };
-                            let x = s.fma(load_or(s, row_scores, at, count, zero), factor, summand);
-                            store_some(s, row_scores, at, count, x);
-                            s.head(x, count, lowest)
+                            let x = s.head(s.fma(s.load(scores.add(at)), factor, summand), count, lowest);
+                            s.store(scores.add(at), x);
+                            x
                         })
                     }
                 };
-                *sum = exponentials(s, row_scores, row_scores, keys, s.largest(largest));
+                // What was stored has the factor already.
+                let factor = if mask.is_some() { s.splat(1.0) } else { factor };
+                let offset = s.splat(-s.largest(largest));
+                let total = fold!(s: S, keys, zero, add, |at, count| {
+                    let e = s.head(math::exp(s, s.fma(s.load(scores.add(at)), factor, offset)), count, zero);
+                    s.store(scores.add(at), e);
+                    e
+                });
+                *sum = s.sum(total);
             }
         }
     }

@@ -101,18 +101,6 @@ pub fn gemm_max<'b>(
     epilogue: &Epilogue<'_>,
     out: &mut [f32],
 ) -> Result<()> {
-    out.fill(f32::NEG_INFINITY);
-    gemm_max_onto(set, a, b, epilogue, out)
-}
-
-/// [`gemm_max`] of these rows and of what `out` holds already.
-pub(crate) fn gemm_max_onto<'b>(
-    set: KernelSet,
-    a: &Rows<'_>,
-    b: impl Into<PackedRef<'b>>,
-    epilogue: &Epilogue<'_>,
-    out: &mut [f32],
-) -> Result<()> {
     let b = b.into();
     b.check(set, a)?;
     let (n, width) = (b.n(), b.width());
@@ -121,11 +109,14 @@ pub(crate) fn gemm_max_onto<'b>(
         let (rows, len) = (a.rows, out.len());
         return Err(Error::internal(format!("maximum over {rows} rows of {n} columns into {len}, or with a residual")));
     }
+    out.fill(f32::NEG_INFINITY);
     let mut buffer = TileBuffer::new();
     let c = buffer.0.as_mut_ptr();
     for panels in Spans::new(b.panels(), (PANELS_BYTES / 4 / (b.k().max(1) * width)).max(1)) {
         for rows in Spans::even(a.rows, tile::rows(set)) {
             for panel in panels.clone() {
+                let column = panel * width;
+                let columns = width.min(n - column);
                 let tile = Tile {
                     a: a.row(rows.start),
                     a_stride: a.stride,
@@ -134,13 +125,12 @@ pub(crate) fn gemm_max_onto<'b>(
                     k: b.k(),
                     b: b.panel(panel),
                     b_stride: width,
+                    columns,
                     c,
                     c_stride: width,
                     start: Start::Zero,
                 };
                 tile::run(set, rows.len(), tile);
-                let column = panel * width;
-                let columns = width.min(n - column);
                 let max = Some(out[column..].as_mut_ptr());
                 Finish { epilogue, row: rows.start, rows: rows.len(), column, columns, n, max }.run(set, c, width);
             }
@@ -211,6 +201,7 @@ fn block(
                             k: block_k,
                             b: b.panel(panel).wrapping_add(k * width),
                             b_stride: width,
+                            columns,
                             c: to,
                             c_stride: to_stride,
                             start,

@@ -3,6 +3,7 @@
 use super::rows::Rows;
 use super::tile;
 use crate::cpu::KernelSet;
+use crate::cpu::simd::{Kernel, Simd};
 use crate::error::{Error, Result};
 use crate::tensor::AlignedBytes;
 
@@ -81,7 +82,7 @@ impl Packed {
         let bytes = panels_len(set, k, n).and_then(|len| len.checked_mul(size_of::<f32>()));
         let bytes = bytes.ok_or_else(|| Error::limit(format!("a packed {k} x {n} matrix has too many bytes")))?;
         let mut data = AlignedBytes::zeroed(bytes);
-        pack(&Matrix::new(b, k, n, layout), tile::width(set), bytemuck::cast_slice_mut(&mut data));
+        pack(set, &Matrix::new(b, k, n, layout), bytemuck::cast_slice_mut(&mut data));
         Ok(Self { set, data, k, n })
     }
 
@@ -193,7 +194,7 @@ pub fn pack_into<'s>(set: KernelSet, b: &Matrix<'_>, scratch: &'s mut [f32]) -> 
     let skip = scratch.as_ptr().align_offset(64).min(ALIGNMENT - 1);
     let width = tile::width(set);
     let data = &mut scratch[skip..][..need - (ALIGNMENT - 1)];
-    pack(b, width, data);
+    pack(set, b, data);
     Ok(PackedRef { set, data, k: b.k, n: b.n, width })
 }
 
@@ -202,32 +203,68 @@ fn panels_len(set: KernelSet, k: usize, n: usize) -> Option<usize> {
 }
 
 /// Fills `to` with the panels of the checked matrix `b`.
-fn pack(b: &Matrix<'_>, width: usize, to: &mut [f32]) {
+fn pack(set: KernelSet, b: &Matrix<'_>, to: &mut [f32]) {
     if b.k == 0 || b.n == 0 {
         return;
     }
+    let width = tile::width(set);
     for (panel, to) in to.chunks_exact_mut(width * b.k).enumerate() {
         let first = panel * width;
         let columns = width.min(b.n - first);
+        let from = &b.data[first * b.column_stride..];
         if b.column_stride == 1 {
             for (k, to) in to.chunks_exact_mut(width).enumerate() {
                 let (to, padding) = to.split_at_mut(columns);
-                to.copy_from_slice(&b.data[k * b.row_stride + first..][..columns]);
+                to.copy_from_slice(&from[k * b.row_stride..][..columns]);
                 padding.fill(0.0);
             }
+        } else if b.row_stride == 1 {
+            // The last element needed is the last one that `check` has found within the data.
+            debug_assert!((columns - 1) * b.column_stride + b.k <= from.len());
+            set.run(Transpose { from: from.as_ptr(), stride: b.column_stride, columns, k: b.k, to: to.as_mut_ptr() });
         } else {
-            // Some rows at a time, so that the lines written stay in cache until they are full.
-            const ROWS: usize = 16;
-            for (block, to) in to.chunks_mut(width * ROWS).enumerate() {
-                let rows = to.len() / width;
-                for column in 0..columns {
-                    let from = &b.data[block * ROWS * b.row_stride + (first + column) * b.column_stride..];
-                    for row in 0..rows {
-                        to[row * width + column] = from[row * b.row_stride];
-                    }
+            for (k, to) in to.chunks_exact_mut(width).enumerate() {
+                for (column, to) in to.iter_mut().enumerate() {
+                    *to = if column < columns { from[k * b.row_stride + column * b.column_stride] } else { 0.0 };
                 }
-                for to in to.chunks_exact_mut(width) {
-                    to[columns..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Fills a panel from columns that each lie together, `stride` apart; what lacks to the panel's width is zeros.
+///
+/// Whoever makes one vouches for `columns` runs of `k` numbers at `from` and a panel of `k` rows at `to`.
+struct Transpose {
+    from: *const f32,
+    stride: usize,
+    columns: usize,
+    k: usize,
+    to: *mut f32,
+}
+
+impl Kernel for Transpose {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { from, stride, columns, k, to } = self;
+        let width = tile::VECTORS * S::LANES;
+        // SAFETY: `row < k` and `column < columns`, for which the maker vouches.
+        unsafe {
+            for vector in 0..tile::VECTORS {
+                let first = (vector * S::LANES).min(columns);
+                let rows = (columns - first).min(S::LANES);
+                let (from, to) = (from.add(first * stride), to.add(vector * S::LANES));
+                let mut row = 0;
+                while row + S::LANES <= k {
+                    s.transpose(from.add(row), stride, rows, to.add(row * width), width);
+                    row += S::LANES;
+                }
+                for row in row..k {
+                    for column in 0..S::LANES {
+                        let x = if column < rows { *from.add(column * stride + row) } else { 0.0 };
+                        *to.add(row * width + column) = x;
+                    }
                 }
             }
         }

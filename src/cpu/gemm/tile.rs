@@ -4,8 +4,8 @@ use super::rows::Segment;
 use crate::cpu::KernelSet;
 use crate::cpu::simd::{Kernel, Simd};
 
-/// Vectors across a tile, in every kernel set.
-const VECTORS: usize = 2;
+/// Vectors across a panel, in every kernel set.
+pub(super) const VECTORS: usize = 2;
 /// The most rows of a tile in any kernel set.
 pub(crate) const MAX_ROWS: usize = 14;
 
@@ -30,8 +30,9 @@ pub(crate) enum Start {
 
 /// One tile: rows of A times one panel of B into C.
 ///
-/// Whoever makes one vouches that `k` numbers can be read of each row of A from the `skip`th of the first segment on,
-/// `k` rows of two vectors at `b`, and that C can be read and written.
+/// Where `columns` are no more than a vector has, only the first of the panel's vectors is computed and stored. Whoever
+/// makes one vouches that `k` numbers can be read of each row of A from the `skip`th of the first segment on, `k` rows
+/// of those vectors at `b`, and that they can be read and written in C.
 pub(crate) struct Tile<'a> {
     pub(crate) a: *const f32,
     pub(crate) a_stride: usize,
@@ -40,6 +41,7 @@ pub(crate) struct Tile<'a> {
     pub(crate) k: usize,
     pub(crate) b: *const f32,
     pub(crate) b_stride: usize,
+    pub(crate) columns: usize,
     pub(crate) c: *mut f32,
     pub(crate) c_stride: usize,
     pub(crate) start: Start,
@@ -54,41 +56,60 @@ impl<const M: usize> Kernel for Sized<'_, M> {
         if M > S::TILE_ROWS {
             return;
         }
-        let Tile { a, a_stride, segments, mut skip, mut k, mut b, b_stride, c, c_stride, start } = self.0;
-        let mut sums = [[s.splat(0.0); VECTORS]; M];
-        // SAFETY: the maker of the tile vouches for all that is read and written here.
+        // SAFETY: the maker of the tile vouches for all that is read and written.
         unsafe {
-            if let Start::Stored = start {
+            if self.0.columns > S::LANES {
+                multiply::<S, M, VECTORS>(s, self.0);
+            } else {
+                multiply::<S, M, 1>(s, self.0);
+            }
+        }
+    }
+}
+
+/// `M` rows by `V` vectors.
+///
+/// # Safety
+/// As [`Tile`] says.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const M: usize, const V: usize>(s: S, tile: Tile<'_>) {
+    let Tile { a, a_stride, segments, mut skip, mut k, mut b, b_stride, c, c_stride, start, .. } = tile;
+    let mut sums = [[s.splat(0.0); V]; M];
+    // SAFETY: the caller vouches for all that is read and written here.
+    unsafe {
+        if let Start::Stored = start {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.load(c.add(row * c_stride + v * S::LANES));
+                }
+            }
+        }
+        for segment in segments {
+            let len = (segment.len - skip).min(k);
+            let mut a = a.add(segment.offset + skip);
+            for _ in 0..len {
+                let mut panel = [s.splat(0.0); V];
+                for (v, panel) in panel.iter_mut().enumerate() {
+                    *panel = s.load(b.add(v * S::LANES));
+                }
                 for (row, sums) in sums.iter_mut().enumerate() {
-                    for (v, sum) in sums.iter_mut().enumerate() {
-                        *sum = s.load(c.add(row * c_stride + v * S::LANES));
+                    let x = s.splat(*a.add(row * a_stride));
+                    for (sum, &panel) in sums.iter_mut().zip(&panel) {
+                        *sum = s.fma(x, panel, *sum);
                     }
                 }
+                a = a.add(1);
+                b = b.add(b_stride);
             }
-            for segment in segments {
-                let len = (segment.len - skip).min(k);
-                let mut a = a.add(segment.offset + skip);
-                for _ in 0..len {
-                    let b0 = s.load(b);
-                    let b1 = s.load(b.add(S::LANES));
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        let x = s.splat(*a.add(row * a_stride));
-                        sums[0] = s.fma(x, b0, sums[0]);
-                        sums[1] = s.fma(x, b1, sums[1]);
-                    }
-                    a = a.add(1);
-                    b = b.add(b_stride);
-                }
-                skip = 0;
-                k -= len;
-                if k == 0 {
-                    break;
-                }
+            skip = 0;
+            k -= len;
+            if k == 0 {
+                break;
             }
-            for (row, sums) in sums.iter().enumerate() {
-                for (v, &sum) in sums.iter().enumerate() {
-                    s.store(c.add(row * c_stride + v * S::LANES), sum);
-                }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (v, &sum) in sums.iter().enumerate() {
+                s.store(c.add(row * c_stride + v * S::LANES), sum);
             }
         }
     }

@@ -169,4 +169,31 @@ impl Simd for Avx2 {
     fn largest(self, a: __m256) -> f32 {
         call!(largest(a))
     }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller vouches for `rows` rows to read and 8 to write, each of 8 numbers.
+        unsafe {
+            let mut r = [_mm256_setzero_ps(); 8];
+            for (row, r) in r.iter_mut().enumerate().take(rows) {
+                *r = _mm256_loadu_ps(from.add(row * from_stride));
+            }
+            // Pairs, then fours within each half, then the halves.
+            let mut t = r;
+            for i in 0..4 {
+                t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+            }
+            for i in 0..2 {
+                for j in 0..2 {
+                    let (a, b) = (t[4 * i + j], t[4 * i + j + 2]);
+                    r[4 * i + 2 * j] = _mm256_shuffle_ps::<0x44>(a, b);
+                    r[4 * i + 2 * j + 1] = _mm256_shuffle_ps::<0xee>(a, b);
+                }
+            }
+            for i in 0..4 {
+                _mm256_storeu_ps(to.add(i * to_stride), _mm256_permute2f128_ps::<0x20>(r[i], r[i + 4]));
+                _mm256_storeu_ps(to.add((i + 4) * to_stride), _mm256_permute2f128_ps::<0x31>(r[i], r[i + 4]));
+            }
+        }
+    }
 }

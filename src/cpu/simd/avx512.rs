@@ -141,4 +141,38 @@ impl Simd for Avx512 {
             super::avx2::largest(a)
         })
     }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller vouches for `rows` rows to read and 16 to write, each of 16 numbers.
+        unsafe {
+            let mut r = [_mm512_setzero_ps(); 16];
+            for (row, r) in r.iter_mut().enumerate().take(rows) {
+                *r = _mm512_loadu_ps(from.add(row * from_stride));
+            }
+            // Pairs, then fours within each quarter, then the quarters of fours, then of eights.
+            let mut t = r;
+            for i in 0..8 {
+                t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+            }
+            for i in 0..4 {
+                for j in 0..2 {
+                    let (a, b) = (t[4 * i + j], t[4 * i + j + 2]);
+                    r[4 * i + 2 * j] = _mm512_shuffle_ps::<0x44>(a, b);
+                    r[4 * i + 2 * j + 1] = _mm512_shuffle_ps::<0xee>(a, b);
+                }
+            }
+            for i in 0..2 {
+                for j in 0..4 {
+                    let (a, b) = (r[8 * i + j], r[8 * i + j + 4]);
+                    t[8 * i + j] = _mm512_shuffle_f32x4::<0x88>(a, b);
+                    t[8 * i + j + 4] = _mm512_shuffle_f32x4::<0xdd>(a, b);
+                }
+            }
+            for i in 0..8 {
+                _mm512_storeu_ps(to.add(i * to_stride), _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]));
+                _mm512_storeu_ps(to.add((i + 8) * to_stride), _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]));
+            }
+        }
+    }
 }

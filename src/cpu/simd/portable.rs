@@ -150,4 +150,16 @@ impl Simd for Portable {
     fn largest(self, a: Lanes) -> f32 {
         a.0.into_iter().fold(f32::NEG_INFINITY, |largest, lane| if lane > largest { lane } else { largest })
     }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
+        for column in 0..LANES {
+            for row in 0..LANES {
+                // SAFETY: the caller vouches for `rows` rows to read and `LANES` to write, each of `LANES` numbers.
+                unsafe {
+                    let x = if row < rows { *from.add(row * from_stride + column) } else { 0.0 };
+                    *to.add(column * to_stride + row) = x;
+                }
+            }
+        }
+    }
 }
