@@ -4,8 +4,12 @@
 //! [`ImportOptions`].
 
 mod fingerprint;
+#[cfg(feature = "hugging-face")]
+pub mod hugging_face;
 #[cfg(feature = "onnx")]
 pub mod onnx;
+#[cfg(feature = "hugging-face")]
+pub mod safetensors;
 
 use std::{
     fs::{self, File},
@@ -73,6 +77,13 @@ impl ImportOptions {
         self
     }
 
+    /// Caps the header of a safetensors file.
+    #[must_use]
+    pub fn max_header_bytes(mut self, bytes: u64) -> Self {
+        self.max_header_bytes = bytes;
+        self
+    }
+
     /// Caps the bytes of an ONNX file besides its weights.
     #[must_use]
     pub fn max_structure_bytes(mut self, bytes: usize) -> Self {
@@ -92,7 +103,7 @@ pub struct Model {
 
 /// Where the fingerprint comes from when it is asked for.
 #[derive(Clone, Debug)]
-enum Origin {
+pub(crate) enum Origin {
     Named(String),
     Files(Vec<FileStamp>),
 }
@@ -120,7 +131,7 @@ impl FileStamp {
 
 impl Origin {
     /// The fingerprint; says so where a file has changed since.
-    fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let files = match self {
             Origin::Named(name) => return name.clone(),
             Origin::Files(files) => files,
@@ -145,7 +156,7 @@ impl Origin {
 }
 
 impl Model {
-    /// Opens an ONNX file.
+    /// Opens an ONNX file, or a Hugging Face folder of the BERT family.
     ///
     /// # Errors
     /// When the file cannot be read, is damaged, or needs an operator that is not built here; the error names all
@@ -164,7 +175,7 @@ impl Model {
         let opened = (|| {
             let meta = fs::metadata(path).map_err(|error| Error::io(error, "opening the model"))?;
             if meta.is_dir() {
-                return Err(Error::unsupported("a folder is not read as a model here; name the ONNX file in it"));
+                return open_folder(path, options);
             }
             open_file(path, &meta, options)
         })();
@@ -228,6 +239,18 @@ impl Model {
         let origin = self.origin;
         Ok(session.with_origin(started, self.notes, move || origin.fingerprint()))
     }
+}
+
+#[cfg(feature = "hugging-face")]
+fn open_folder(path: &Path, options: &ImportOptions) -> Result<Model> {
+    let options = hugging_face::FolderOptions { import: options.clone(), ..Default::default() };
+    let hugging_face::Folder { graph, notes, origin, .. } = hugging_face::read(path, &options)?;
+    Ok(Model { graph, notes, origin, reading: Duration::ZERO })
+}
+
+#[cfg(not(feature = "hugging-face"))]
+fn open_folder(_: &Path, _: &ImportOptions) -> Result<Model> {
+    Err(Error::unsupported("this build reads no Hugging Face folders; the feature `hugging-face` adds them"))
 }
 
 #[cfg(feature = "onnx")]

@@ -14,6 +14,8 @@ mod platform;
 pub mod rewrite;
 pub mod shape;
 mod tensor;
+#[cfg(feature = "hugging-face")]
+pub mod text;
 
 pub use backend::{Device, Precision, Session, SessionOptions};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};

@@ -19,6 +19,7 @@ pub mod gather_elements;
 pub mod gather_nd;
 pub mod identity;
 mod index;
+pub mod l2_normalize;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
@@ -242,6 +243,7 @@ pub fn all() -> &'static [&'static OpDef] {
         &gather_nd::DEF,
         &linear::GEMM,
         &identity::DEF,
+        &l2_normalize::DEF,
         &linear::LINEAR,
         &pool::MAX_POOL,
         &matmul::DEF,

@@ -105,7 +105,8 @@ impl Session {
         })
     }
 
-    /// States how long reading and loading took together, and how the model is named in reports.
+    /// States how long reading and loading took together, and how the model is named in reports: `fingerprint` is asked
+    /// once, when first needed.
     pub(crate) fn with_origin(
         mut self,
         started: Instant,
@@ -114,7 +115,8 @@ impl Session {
     ) -> Self {
         self.load_seconds = started.elapsed().as_secs_f64();
         self.notes.extend(notes);
-        self.fingerprint = Box::new(fingerprint);
+        let name = OnceLock::new();
+        self.fingerprint = Box::new(move || name.get_or_init(&fingerprint).clone());
         self
     }
 

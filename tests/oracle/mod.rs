@@ -37,6 +37,7 @@ pub fn find(name: &str) -> Option<Oracle> {
         ("GlobalAveragePool", products::global_pool),
         ("GlobalMaxPool", products::global_pool),
         ("Identity", moves::identity),
+        ("L2Normalize", norms::l2_normalize),
         ("LayerNormalization", norms::layer_norm),
         ("Linear", products::linear),
         ("LogSoftmax", norms::softmax),

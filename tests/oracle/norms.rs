@@ -4,6 +4,7 @@ use gristmill::{
     DType, Tensor,
     ops::{
         Operator,
+        l2_normalize::L2Normalize,
         layer_norm::LayerNorm,
         reduce::{Reduce, ReduceFunction as F},
         softmax::Softmax,
@@ -120,6 +121,21 @@ pub fn layer_norm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
         for (&at, own) in members.iter().zip(indices(&sizes)) {
             let x = (values[at] - mean) / (variance + f64::from(norm.epsilon)).sqrt();
             results[at] = x * weight(1, &own, 1.0) + weight(2, &own, 0.0);
+        }
+    }
+    vec![of_floats(from.dtype(), from.shape(), &results)]
+}
+
+pub fn l2_normalize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let floor = f64::from(op::<L2Normalize>(operator).epsilon);
+    let last: Vec<bool> = (1..=from.shape().len()).map(|axis| axis == from.shape().len()).collect();
+    let values = floats(from);
+    let mut results = vec![0.0; values.len()];
+    for members in members(from.shape(), &last) {
+        let length = members.iter().map(|&at| values[at].powi(2)).sum::<f64>().sqrt();
+        for at in members {
+            results[at] = values[at] / length.max(floor);
         }
     }
     vec![of_floats(from.dtype(), from.shape(), &results)]

@@ -1,0 +1,294 @@
+//! The encoder: which tensors it has, and its graph over packed tokens.
+
+use super::{
+    Pooling,
+    config::{Config, Family},
+    problems::Problems,
+    weights::{Found, Weights},
+};
+use crate::{
+    error::Result,
+    graph::{Batching, Graph, ValueId},
+    ops::{
+        attention::PackedAttention,
+        gather::{Gather, OutOfRange},
+        l2_normalize::L2Normalize,
+        layer_norm::LayerNorm,
+        linear::Linear,
+        pointwise::{Binary, BinaryFunction},
+        segment_pool::SegmentPool,
+    },
+    shape::{Dim, Shape},
+    tensor::DType,
+};
+
+/// The least length that a vector is divided by.
+const NORMALIZE_EPSILON: f32 = 1e-12;
+
+/// Every tensor of an encoder.
+#[derive(Debug)]
+pub(super) struct Tensors {
+    words: Found,
+    positions: Found,
+    token_types: Option<Found>,
+    norm: Norm,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    query: Affine,
+    key: Affine,
+    value: Affine,
+    attention: Affine,
+    attention_norm: Norm,
+    up: Affine,
+    down: Affine,
+    norm: Norm,
+}
+
+/// A linear layer: weights `[out, in]` and `[out]`.
+#[derive(Debug)]
+struct Affine {
+    weight: Found,
+    bias: Found,
+}
+
+#[derive(Debug)]
+struct Norm {
+    scale: Found,
+    bias: Found,
+}
+
+/// Names within a layer.
+struct Names {
+    layer: &'static str,
+    query: &'static str,
+    key: &'static str,
+    value: &'static str,
+    attention: &'static str,
+    attention_norm: &'static str,
+    up: &'static str,
+    down: &'static str,
+    norm: &'static str,
+}
+
+const BERT: Names = Names {
+    layer: "encoder.layer",
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    attention: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    up: "intermediate.dense",
+    down: "output.dense",
+    norm: "output.LayerNorm",
+};
+
+const DISTILBERT: Names = Names {
+    layer: "transformer.layer",
+    query: "attention.q_lin",
+    key: "attention.k_lin",
+    value: "attention.v_lin",
+    attention: "attention.out_lin",
+    attention_norm: "sa_layer_norm",
+    up: "ffn.lin1",
+    down: "ffn.lin2",
+    norm: "output_layer_norm",
+};
+
+/// What other heads and older versions leave in a file beside the encoder.
+const UNUSED: &[&str] = &[
+    "cls.",
+    "classifier.",
+    "embeddings.position_ids",
+    "embeddings.token_type_ids",
+    "lm_head.",
+    "pooler.",
+    "pre_classifier.",
+    "qa_outputs.",
+    "vocab_layer_norm.",
+    "vocab_projector.",
+    "vocab_transform.",
+];
+
+/// Finds every tensor of the encoder; whatever is missing, misshapen or left over becomes a problem.
+pub(super) fn resolve(config: &Config, weights: &Weights, problems: &mut Problems) -> Tensors {
+    let prefix = match config.family {
+        Family::Bert => "bert.",
+        Family::Roberta => "roberta.",
+        Family::DistilBert => "distilbert.",
+    };
+    let prefixed =
+        weights.names().any(|name| name.strip_prefix(prefix).is_some_and(|name| name.starts_with("embeddings.")));
+    let prefix = if prefixed { prefix } else { "" };
+    let Config { hidden, intermediate, .. } = *config;
+    let mut finder = Finder { prefix, weights, problems, used: Vec::new() };
+    let names = if config.family == Family::DistilBert { &DISTILBERT } else { &BERT };
+    let mut table =
+        |name: &str, rows: usize| finder.tensor(&[format!("embeddings.{name}_embeddings.weight")], &[rows, hidden]);
+    let tensors = Tensors {
+        words: table("word", config.vocabulary),
+        positions: table("position", config.position_rows),
+        token_types: config.token_types.map(|rows| table("token_type", rows)),
+        norm: finder.norm("embeddings.LayerNorm", hidden),
+        layers: (0..config.layers)
+            .map(|index| {
+                let name = |part: &str| format!("{}.{index}.{part}", names.layer);
+                Layer {
+                    query: finder.affine(&name(names.query), hidden, hidden),
+                    key: finder.affine(&name(names.key), hidden, hidden),
+                    value: finder.affine(&name(names.value), hidden, hidden),
+                    attention: finder.affine(&name(names.attention), hidden, hidden),
+                    attention_norm: finder.norm(&name(names.attention_norm), hidden),
+                    up: finder.affine(&name(names.up), hidden, intermediate),
+                    down: finder.affine(&name(names.down), intermediate, hidden),
+                    norm: finder.norm(&name(names.norm), hidden),
+                }
+            })
+            .collect(),
+    };
+    finder.refuse_others();
+    tensors
+}
+
+struct Finder<'a> {
+    prefix: &'a str,
+    weights: &'a Weights,
+    problems: &'a mut Problems,
+    used: Vec<String>,
+}
+
+impl Finder<'_> {
+    fn tensor(&mut self, names: &[String], shape: &[usize]) -> Found {
+        let names: Vec<_> = names.iter().map(|name| format!("{}{name}", self.prefix)).collect();
+        let found = self.weights.find(&names, shape, self.problems);
+        self.used.push(found.name().to_owned());
+        found
+    }
+
+    fn affine(&mut self, name: &str, inputs: usize, outputs: usize) -> Affine {
+        Affine {
+            weight: self.tensor(&[format!("{name}.weight")], &[outputs, inputs]),
+            bias: self.tensor(&[format!("{name}.bias")], &[outputs]),
+        }
+    }
+
+    /// Files converted from TensorFlow call scale and bias gamma and beta.
+    fn norm(&mut self, name: &str, size: usize) -> Norm {
+        Norm {
+            scale: self.tensor(&[format!("{name}.weight"), format!("{name}.gamma")], &[size]),
+            bias: self.tensor(&[format!("{name}.bias"), format!("{name}.beta")], &[size]),
+        }
+    }
+
+    fn refuse_others(mut self) {
+        self.used.sort_unstable();
+        for name in
+            self.weights.names().filter(|name| self.used.binary_search_by(|used| used.as_str().cmp(name)).is_err())
+        {
+            let own = name.strip_prefix(self.prefix).unwrap_or(name);
+            if !UNUSED.iter().any(|unused| own.starts_with(unused)) {
+                self.problems
+                    .add(|| format!("the tensor `{name}` has no place in the model that config.json describes"));
+            }
+        }
+    }
+}
+
+/// Reads the weights into a graph.
+pub(super) fn build(
+    name: &str,
+    config: &Config,
+    tensors: Tensors,
+    weights: &mut Weights,
+    (pooling, normalize): (Pooling, bool),
+) -> Result<Graph> {
+    let mut graph = Graph::new(name);
+    let (tokens, sequences) = (graph.symbol("tokens"), graph.symbol("sequences"));
+    let per_token = || Shape::new(vec![Dim::symbol(tokens)]);
+    let mut embed = |graph: &mut Graph, input: &str, table: &Found| {
+        let ids = graph.input(input, DType::I32, per_token());
+        let table = graph.constant(table.name(), weights.plain(table)?);
+        graph.apply(&format!("embeddings.{input}"), Gather { axis: 0, outside: OutOfRange::Error }, &[table, ids])
+    };
+    let add =
+        |graph: &mut Graph, name: &str, a, b| graph.apply(name, Binary { function: BinaryFunction::Add }, &[a, b]);
+    let mut x = embed(&mut graph, "input_ids", &tensors.words)?;
+    if let Some(table) = &tensors.token_types {
+        let types = embed(&mut graph, "token_type_ids", table)?;
+        x = add(&mut graph, "embeddings.add_token_type", x, types)?;
+    }
+    let positions = embed(&mut graph, "position_ids", &tensors.positions)?;
+    x = add(&mut graph, "embeddings.add_position", x, positions)?;
+    let offsets = graph.input("offsets", DType::I32, Shape::new(vec![&Dim::symbol(sequences) + &Dim::from(1)]));
+    let mut builder = Builder { graph, weights };
+    let [scale, bias] = builder.norm(&tensors.norm)?;
+    let norm = LayerNorm { axes: vec![1], epsilon: config.epsilon };
+    x = builder.graph.apply("embeddings.LayerNorm", norm, &[x, scale, bias])?;
+    let attention =
+        PackedAttention { heads: config.heads, scale: ((config.hidden / config.heads) as f32).sqrt().recip() };
+    for (index, layer) in tensors.layers.iter().enumerate() {
+        let name = |part: &str| format!("layer.{index}.{part}");
+        let product = |activation| Linear { activation, layer_norm: None };
+        let normed = || Linear { layer_norm: Some(config.epsilon), ..Linear::default() };
+        let qkv = [&layer.query, &layer.key, &layer.value];
+        let qkv = builder.linear(&name("query_key_value"), Linear::default(), x, &qkv, None)?;
+        let mixed = builder.graph.apply(&name("attention"), attention, &[qkv, offsets])?;
+        x = builder.linear(
+            &name("attention.output"),
+            normed(),
+            mixed,
+            &[&layer.attention],
+            Some((x, &layer.attention_norm)),
+        )?;
+        let up = builder.linear(&name("intermediate"), product(config.activation), x, &[&layer.up], None)?;
+        x = builder.linear(&name("output"), normed(), up, &[&layer.down], Some((x, &layer.norm)))?;
+    }
+    let mut graph = builder.graph;
+    let mut pooled = graph.apply("pooling", SegmentPool { mode: pooling }, &[x, offsets])?;
+    if normalize {
+        pooled = graph.apply("normalize", L2Normalize { epsilon: NORMALIZE_EPSILON }, &[pooled])?;
+    }
+    graph.output("last_hidden_state", x);
+    graph.output("sentence_embedding", pooled);
+    graph.set_batching(Batching::Packed { tokens, sequences, offsets });
+    Ok(graph)
+}
+
+struct Builder<'a> {
+    graph: Graph,
+    weights: &'a mut Weights,
+}
+
+impl Builder<'_> {
+    /// One product with the weights of several layers side by side, with a residual and its layer norm behind it.
+    fn linear(
+        &mut self,
+        name: &str,
+        linear: Linear,
+        x: ValueId,
+        parts: &[&Affine],
+        residual: Option<(ValueId, &Norm)>,
+    ) -> Result<ValueId> {
+        let (matrices, vectors): (Vec<_>, Vec<_>) = parts.iter().map(|part| (&part.weight, &part.bias)).unzip();
+        let matrix = self.weights.transposed(&matrices)?;
+        let vector = self.weights.joined(&vectors)?;
+        let matrix = self.graph.constant(format!("{name}.weight"), matrix);
+        let vector = self.graph.constant(format!("{name}.bias"), vector);
+        let mut inputs = vec![x, matrix, vector];
+        if let Some((residual, norm)) = residual {
+            inputs.push(residual);
+            inputs.extend(self.norm(norm)?);
+        }
+        self.graph.apply(name, linear, &inputs)
+    }
+
+    fn norm(&mut self, norm: &Norm) -> Result<[ValueId; 2]> {
+        let mut vector = |found: &Found| {
+            let tensor = self.weights.plain(found)?;
+            Ok(self.graph.constant(found.name(), tensor))
+        };
+        Ok([vector(&norm.scale)?, vector(&norm.bias)?])
+    }
+}

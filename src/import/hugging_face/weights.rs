@@ -1,0 +1,180 @@
+//! The weights of a folder: one safetensors file, or the shards that an index names.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    files::{optional, plain_name},
+    problems::Problems,
+};
+use crate::{
+    error::{Context, Error, Result},
+    import::{
+        FileStamp,
+        safetensors::{SafetensorsFile, UniqueMap, to_f32},
+    },
+    tensor::{DType, Tensor},
+};
+
+const FILE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+/// The most shards that an index may name.
+const MAX_SHARDS: usize = 1000;
+/// Files of weights that could run code when they are read.
+const PICKLES: &[&str] = &["pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "pytorch_model.pt"];
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: UniqueMap<String>,
+    #[serde(default, rename = "metadata")]
+    _metadata: Value,
+}
+
+/// A tensor that is there, of the right shape and of a floating-point type.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    file: usize,
+    name: String,
+    shape: Vec<usize>,
+}
+
+impl Found {
+    /// Its name in the file.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The files, and in which of them each tensor lies.
+#[derive(Debug)]
+pub(super) struct Weights {
+    files: Vec<SafetensorsFile>,
+    places: BTreeMap<String, usize>,
+}
+
+impl Weights {
+    pub(super) fn open(folder: &Path, max_header_bytes: u64) -> Result<Self> {
+        let mut weights = Self { files: Vec::new(), places: BTreeMap::new() };
+        if folder.join(FILE).exists() {
+            let file = SafetensorsFile::open(&folder.join(FILE), max_header_bytes)?;
+            weights.places = file.tensors().keys().map(|name| (name.clone(), 0)).collect();
+            weights.files.push(file);
+            return Ok(weights);
+        }
+        if let Some(index) = optional::<Index>(folder, INDEX)? {
+            weights.open_shards(folder, index.weight_map.0, max_header_bytes).context(|| format!("`{INDEX}`"))?;
+            return Ok(weights);
+        }
+        if let Some(pickle) = PICKLES.iter().find(|name| folder.join(name).exists()) {
+            return Err(Error::unsupported(format!(
+                "the weights are only there as `{pickle}`, a pickle, which can run code when it is read; save the model \
+                 as `{FILE}`"
+            )));
+        }
+        let message = format!("there is neither `{FILE}` nor `{INDEX}`");
+        Err(Error::io(std::io::ErrorKind::NotFound.into(), message))
+    }
+
+    fn open_shards(&mut self, folder: &Path, map: BTreeMap<String, String>, max_header_bytes: u64) -> Result<()> {
+        let shards: BTreeSet<&str> = map.values().map(String::as_str).collect();
+        if shards.len() > MAX_SHARDS {
+            return Err(Error::limit(format!("names {} files; the limit is {MAX_SHARDS}", shards.len())));
+        }
+        let mut problems = Problems::default();
+        for shard in &shards {
+            let file = SafetensorsFile::open(&folder.join(plain_name(shard, "weight_map")?), max_header_bytes)?;
+            for name in file.tensors().keys().filter(|name| map.get(*name).map(String::as_str) != Some(*shard)) {
+                problems.add(|| format!("`{name}` of `{shard}` is not in the index"));
+            }
+            self.files.push(file);
+        }
+        for (name, shard) in &map {
+            // The files are in the order of the set that they were opened from.
+            let file = shards.iter().position(|other| other == shard).unwrap_or_default();
+            if !self.files[file].tensors().contains_key(name) {
+                problems.add(|| format!("`{name}` is not in `{shard}`"));
+            }
+            self.places.insert(name.clone(), file);
+        }
+        problems.finish("the index and the files differ")
+    }
+
+    /// The names of all tensors.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
+    /// The tensor of the first of these names that is there, or a problem.
+    pub(super) fn find(&self, names: &[String], shape: &[usize], problems: &mut Problems) -> Found {
+        let place = names.iter().find_map(|name| self.places.get_key_value(name));
+        let missing = || (0, names.first().cloned().unwrap_or_default());
+        let (file, name) = place.map_or_else(missing, |(name, &file)| (file, name.clone()));
+        match self.files[file].tensors().get(&name) {
+            None => problems.add(|| format!("the tensor `{name}` is missing")),
+            Some(info) if info.shape != shape => {
+                problems.add(|| format!("the tensor `{name}` is {info}, expected is {shape:?}"));
+            }
+            Some(info) if to_f32(info.dtype).is_none() => {
+                problems.add(|| format!("the tensor `{name}` is of {}, expected is f32, f16 or bf16", info.dtype));
+            }
+            Some(_) => {}
+        }
+        Found { file, name, shape: shape.to_vec() }
+    }
+
+    /// Reads a tensor as it is.
+    pub(super) fn plain(&mut self, found: &Found) -> Result<Tensor> {
+        let mut tensor = Tensor::zeros(DType::F32, found.shape.clone())?;
+        let values = tensor.as_mut_slice::<f32>()?;
+        self.read(found, |position, piece| values[position..position + piece.len()].copy_from_slice(piece))?;
+        Ok(tensor)
+    }
+
+    /// Reads vectors as one, one behind another.
+    pub(super) fn joined(&mut self, parts: &[&Found]) -> Result<Tensor> {
+        let len = parts.iter().map(|part| part.shape[0]).sum();
+        let mut tensor = Tensor::zeros(DType::F32, [len])?;
+        let values = tensor.as_mut_slice::<f32>()?;
+        let mut start = 0;
+        for part in parts {
+            self.read(part, |position, piece| values[start + position..][..piece.len()].copy_from_slice(piece))?;
+            start += part.shape[0];
+        }
+        Ok(tensor)
+    }
+
+    /// Reads matrices `[N, K]` as one matrix `[K, N + N + ...]`.
+    pub(super) fn transposed(&mut self, parts: &[&Found]) -> Result<Tensor> {
+        let columns: usize = parts.iter().map(|part| part.shape[0]).sum();
+        let rows = parts.first().map_or(0, |part| part.shape[1]);
+        let mut tensor = Tensor::zeros(DType::F32, [rows, columns])?;
+        let values = tensor.as_mut_slice::<f32>()?;
+        let mut start = 0;
+        for part in parts {
+            self.read(part, |position, piece| {
+                let first = start + position / rows;
+                for (row, target) in values.chunks_exact_mut(columns).enumerate() {
+                    for (target, source) in target[first..].iter_mut().zip(piece.chunks_exact(rows)) {
+                        *target = source[row];
+                    }
+                }
+            })?;
+            start += part.shape[0];
+        }
+        Ok(tensor)
+    }
+
+    fn read(&mut self, found: &Found, take: impl FnMut(usize, &[f32])) -> Result<()> {
+        self.files[found.file].read_f32(&found.name, take)
+    }
+
+    /// The files, as they were when they were opened.
+    pub(super) fn into_files(self) -> Vec<FileStamp> {
+        self.files.into_iter().map(SafetensorsFile::into_stamp).collect()
+    }
+}

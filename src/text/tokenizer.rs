@@ -1,0 +1,226 @@
+//! Texts as tokens: `tokenizer.json`, one text at a time, cut to a number of tokens.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use serde_json::Value;
+use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+
+use crate::{
+    error::{Context, Error, Result},
+    import::hugging_face::files::read_required,
+};
+
+/// The largest `tokenizer.json` that is read.
+const MAX_FILE_BYTES: u64 = 128 << 20;
+
+/// Bytes of text in the first try, for each token that is wanted.
+const BYTES_PER_TOKEN: usize = 12;
+
+/// The longest text, in bytes, that is given to a tokenizer that splits by regular expressions. Their engine gives up
+/// after a million steps back, and the tokenizer then goes on with wrong tokens and no error; texts of this length
+/// stay far below that.
+const MAX_REGEX_BYTES: usize = 400_000;
+
+/// A text as tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Encoded {
+    /// The tokens' numbers, special tokens included.
+    pub ids: Vec<u32>,
+    /// Which part of the input each token belongs to.
+    pub type_ids: Vec<u32>,
+    /// Whether tokens past the limit were cut off.
+    pub truncated: bool,
+}
+
+/// A tokenizer as `tokenizer.json` describes it, that cuts texts to a number of tokens.
+///
+/// Padding in the file is ignored, so is its limit; no threads are started.
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    max_tokens: usize,
+    /// Tokens that the limit leaves to the text itself.
+    text_tokens: usize,
+    /// Whether a text may be cut at a space between two words before it is tokenized.
+    cuttable: bool,
+    /// Whether regular expressions of the tokenizer see the text.
+    uses_regex: bool,
+    lowercase: bool,
+}
+
+impl TextTokenizer {
+    /// Reads `tokenizer.json`; texts are cut to `max_tokens`, special tokens included.
+    ///
+    /// # Errors
+    /// When the file is missing, larger than 128 MiB or not a tokenizer; when `max_tokens` leaves no token to a text
+    /// beside the special ones.
+    pub fn open(path: &Path, max_tokens: usize) -> Result<Self> {
+        let bytes = read_required(path, MAX_FILE_BYTES)?;
+        let in_file = || format!("`{}`", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy());
+        // The crate checks what it reads, but not everywhere without a panic.
+        let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
+        let tokenizer = match parsed {
+            Ok(Ok(tokenizer)) => tokenizer,
+            Ok(Err(error)) => {
+                return Err(Error::invalid_model(format!("is not a tokenizer: {error}")).context(in_file()));
+            }
+            Err(_) => return Err(Error::invalid_model("is not a tokenizer: reading it panicked").context(in_file())),
+        };
+        Self::new(tokenizer, max_tokens).context(in_file)
+    }
+
+    fn new(mut tokenizer: Tokenizer, max_tokens: usize) -> Result<Self> {
+        let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if max_tokens <= special {
+            return Err(Error::invalid_input(format!(
+                "a limit of {max_tokens} tokens leaves none beside the {special} special ones"
+            )));
+        }
+        let direction = tokenizer.get_truncation().map_or(TruncationDirection::Right, |params| params.direction);
+        let truncation = TruncationParams {
+            max_length: max_tokens,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+            direction,
+        };
+        let refused = |error: tokenizers::Error| Error::invalid_model(format!("cannot be cut: {error}"));
+        tokenizer.with_truncation(Some(truncation)).map_err(refused)?.with_padding(None);
+        let settings = |value: serde_json::Result<Value>| {
+            value.map_err(|error| Error::internal(format!("a tokenizer's part does not serialize: {error}")))
+        };
+        let normalizer = settings(serde_json::to_value(tokenizer.get_normalizer()))?;
+        let pre_tokenizer = settings(serde_json::to_value(tokenizer.get_pre_tokenizer()))?;
+        let spaced = |content: &str| content.contains(char::is_whitespace);
+        let cuttable = direction == TruncationDirection::Right
+            && works_locally(&normalizer)
+            && works_locally(&pre_tokenizer)
+            && splits_at_spaces(&pre_tokenizer)
+            && !tokenizer.get_added_tokens_decoder().values().any(|token| spaced(&token.content));
+        let uses_regex = mentions_regex(&normalizer) || mentions_regex(&pre_tokenizer);
+        Ok(Self { tokenizer, max_tokens, text_tokens: max_tokens - special, cuttable, uses_regex, lowercase: false })
+    }
+
+    /// Makes texts lower case before they are tokenized.
+    #[must_use]
+    pub fn lowercase(mut self, lowercase: bool) -> Self {
+        self.lowercase = lowercase;
+        self
+    }
+
+    /// The number of tokens that a text is cut to.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// The tokens of a text, cut to the limit.
+    ///
+    /// Of a long text only a beginning is tokenized, cut at a space between two words where that provably changes
+    /// nothing before it; the tokens are those of the whole text.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses the text: a character that it has no token for, or a text of more than 400,000
+    /// bytes that a regular expression would see whole.
+    pub fn encode(&self, text: &str) -> Result<Encoded> {
+        let mut window = self.text_tokens.saturating_mul(BYTES_PER_TOKEN).max(256);
+        while self.cuttable && window < text.len() {
+            if let Some(cut) = last_cut(text, window) {
+                let encoded = self.encode_whole(&text[..cut])?;
+                if encoded.truncated {
+                    return Ok(encoded);
+                }
+            }
+            window = window.saturating_mul(4);
+        }
+        self.encode_whole(text)
+    }
+
+    fn encode_whole(&self, text: &str) -> Result<Encoded> {
+        if self.uses_regex && text.len() > MAX_REGEX_BYTES {
+            return Err(Error::limit(format!(
+                "a text of {} bytes; this tokenizer takes {MAX_REGEX_BYTES}, cut it before",
+                text.len()
+            )));
+        }
+        let lowercase;
+        let text = if self.lowercase {
+            lowercase = text.to_lowercase();
+            &lowercase
+        } else {
+            text
+        };
+        let refused = |error: tokenizers::Error| Error::invalid_input(format!("the text cannot be tokenized: {error}"));
+        let encoding = self.tokenizer.encode_fast(text, true).map_err(refused)?;
+        Ok(Encoded {
+            truncated: !encoding.get_overflowing().is_empty(),
+            ids: encoding.get_ids().to_vec(),
+            type_ids: encoding.get_type_ids().to_vec(),
+        })
+    }
+}
+
+/// The last place within `window` bytes where a text may be cut: in front of a space between two ASCII letters or
+/// digits. There no character changes with what follows it, and no token begins before and ends behind.
+fn last_cut(text: &str, window: usize) -> Option<usize> {
+    let bytes = &text.as_bytes()[..window.min(text.len())];
+    let is_cut =
+        |three: &[u8]| three[1] == b' ' && three[0].is_ascii_alphanumeric() && three[2].is_ascii_alphanumeric();
+    bytes.windows(3).rposition(is_cut).map(|position| position + 1)
+}
+
+/// The steps of a normalizer or pre-tokenizer, sequences opened.
+fn steps(settings: &Value) -> Vec<&Value> {
+    let inner = ["normalizers", "pretokenizers"].iter().find_map(|name| settings.get(name)).and_then(Value::as_array);
+    match inner {
+        Some(inner) => inner.iter().flat_map(steps).collect(),
+        None if settings.is_null() => Vec::new(),
+        None => vec![settings],
+    }
+}
+
+fn kind(step: &Value) -> &str {
+    step.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether every step is known to treat what lies before a space between two ASCII words without regard to what
+/// follows.
+fn works_locally(settings: &Value) -> bool {
+    steps(settings).into_iter().all(|step| match kind(step) {
+        "BertNormalizer" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "StripAccents" | "Precompiled" => true,
+        "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit" | "Punctuation" | "Digits" | "Metaspace" => true,
+        "ByteLevel" => step.get("use_regex") != Some(&Value::Bool(false)),
+        // XLM-RoBERTa folds runs of spaces.
+        "Replace" => step.pointer("/pattern/Regex") == Some(&Value::from(" {2,}")),
+        _ => false,
+    })
+}
+
+/// Whether some step cuts the text at every space between words.
+fn splits_at_spaces(pre_tokenizer: &Value) -> bool {
+    steps(pre_tokenizer).into_iter().any(|step| match kind(step) {
+        "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit" => true,
+        "ByteLevel" => step.get("use_regex") != Some(&Value::Bool(false)),
+        "Metaspace" => step.get("split") != Some(&Value::Bool(false)),
+        _ => false,
+    })
+}
+
+fn mentions_regex(settings: &Value) -> bool {
+    steps(settings).into_iter().any(|step| matches!(kind(step), "ByteLevel" | "Split" | "Replace"))
+}
+
+impl fmt::Debug for TextTokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TextTokenizer")
+            .field("max_tokens", &self.max_tokens)
+            .field("cuttable", &self.cuttable)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "tokenizer_tests.rs"]
+mod tests;
