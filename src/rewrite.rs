@@ -2,6 +2,7 @@
 
 mod dead;
 mod fold;
+mod pointwise_chain;
 
 use crate::{error::Result, graph::Graph};
 
@@ -12,5 +13,6 @@ use crate::{error::Result, graph::Graph};
 pub fn optimize(graph: &mut Graph) -> Result<()> {
     fold::run(graph)?;
     dead::run(graph);
+    pointwise_chain::run(graph)?;
     Ok(())
 }
