@@ -44,6 +44,10 @@ impl Build {
     }
 }
 
+fn text(value: &str) -> Attribute {
+    Attribute::String(value.to_owned())
+}
+
 fn ints(values: &[i64]) -> Attribute {
     Attribute::Ints(values.to_vec())
 }
@@ -240,4 +244,83 @@ fn the_first_elements_by_attribute_and_operand() {
     assert!(new.node("TopK", &[], &[Some(x), count]).is_err());
     let place = new.node("ArgMax", &[("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))], &[Some(x)]);
     assert_eq!(new.graph.fact(place.unwrap()).to_string(), "i64[s0]");
+}
+
+#[test]
+fn convolutions_and_pools_take_windows_in_every_form() {
+    let (mut build, x) = Build::new(11, &["n", "4", "t", "9"]);
+    let weights = |build: &mut Build, shape: &[usize]| {
+        Some(build.graph.constant("weights", Tensor::zeros(DType::F32, shape).unwrap()))
+    };
+    let w = weights(&mut build, &[6, 2, 3, 2]);
+    let two = ("group", Attribute::Int(2));
+    let plain = build.node("Conv", std::slice::from_ref(&two), &[Some(x), w]).unwrap();
+    assert_eq!(build.shape(plain), "[s0, 6, s1-2, 8]");
+    let all = [
+        two.clone(),
+        ("kernel_shape", ints(&[3, 2])),
+        ("strides", ints(&[1, 3])),
+        ("dilations", ints(&[1, 2])),
+        ("pads", ints(&[1, 0, 1, 3])),
+        ("auto_pad", text("NOTSET")),
+    ];
+    let full = build.node("Conv", &all, &[Some(x), w]).unwrap();
+    assert_eq!(build.shape(full), "[s0, 6, s1, 4]");
+    let same = [two.clone(), ("auto_pad", text("SAME_UPPER")), ("strides", ints(&[1, 2]))];
+    let same = build.node("Conv", &same, &[Some(x), w]).unwrap();
+    assert_eq!(build.shape(same), "[s0, 6, s1, 5]");
+    let valid = [two.clone(), ("auto_pad", text("VALID"))];
+    let valid = build.node("Conv", &valid, &[Some(x), w]).unwrap();
+    assert_eq!(build.shape(valid), "[s0, 6, s1-2, 8]");
+    let window = ("kernel_shape", ints(&[1, 2]));
+    let ceil = [window.clone(), ("strides", ints(&[1, 2])), ("ceil_mode", Attribute::Int(1))];
+    for (op, extra) in [("MaxPool", ("storage_order", 0)), ("AveragePool", ("count_include_pad", 1))] {
+        let mut attributes = ceil.to_vec();
+        attributes.push((extra.0, Attribute::Int(extra.1)));
+        let pool = build.node(op, &attributes, &[Some(x)]).unwrap();
+        assert_eq!(build.shape(pool), "[s0, 4, s1, 5]");
+    }
+    let global = build.node("GlobalAveragePool", &[], &[Some(x)]).unwrap();
+    assert_eq!(build.shape(global), "[s0, 4, 1, 1]");
+    let refused: &[(&str, &[(&str, Attribute)])] = &[
+        ("Conv", &[]),
+        ("Conv", &[("group", Attribute::Int(0))]),
+        ("Conv", &[two.clone(), ("kernel_shape", ints(&[3, 3]))]),
+        ("Conv", &[two.clone(), ("strides", ints(&[0, 1]))]),
+        ("Conv", &[two.clone(), ("strides", ints(&[1]))]),
+        ("Conv", &[two.clone(), ("strides", ints(&[1, i64::MAX]))]),
+        ("Conv", &[two.clone(), ("pads", ints(&[-1, 0, 0, 0]))]),
+        ("Conv", &[two.clone(), ("pads", ints(&[0, 0]))]),
+        ("Conv", &[two.clone(), ("auto_pad", text("SOME"))]),
+        ("Conv", &[two.clone(), ("dilations", ints(&[1, 30]))]),
+        ("MaxPool", &[]),
+        ("MaxPool", &[("kernel_shape", ints(&[1, 30]))]),
+        ("MaxPool", &[window.clone(), ("pads", ints(&[0, 2, 0, 0]))]),
+    ];
+    for (op, attributes) in refused {
+        let operands = if *op == "Conv" { vec![Some(x), w] } else { vec![Some(x)] };
+        let error = build.node(op, attributes, &operands).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidModel, "{attributes:?}: {error}");
+    }
+    let unknown = build.node("Conv", &[two, ("pad", ints(&[1]))], &[Some(x), w]).unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn products_are_read_and_checked() {
+    let (mut build, x) = Build::new(13, &["n", "8"]);
+    let matrix = |build: &mut Build, shape: &[usize]| {
+        Some(build.graph.constant("matrix", Tensor::zeros(DType::F32, shape).unwrap()))
+    };
+    let (w, turned) = (matrix(&mut build, &[8, 3]), matrix(&mut build, &[3, 8]));
+    let product = build.node("MatMul", &[], &[Some(x), w]).unwrap();
+    assert_eq!(build.shape(product), "[s0, 3]");
+    let attributes = [("alpha", Attribute::Float(0.5)), ("transB", Attribute::Int(1)), ("transA", Attribute::Int(0))];
+    let (row, wide) = (matrix(&mut build, &[3]), matrix(&mut build, &[4]));
+    let gemm = build.node("Gemm", &attributes, &[Some(x), turned, row]).unwrap();
+    assert_eq!(build.shape(gemm), "[s0, 3]");
+    assert!(build.node("MatMul", &[], &[Some(x), turned]).is_err());
+    assert!(build.node("Gemm", &[], &[Some(x), turned]).is_err());
+    assert!(build.node("Gemm", &attributes, &[Some(x), turned, wide]).is_err());
+    assert!(build.node("Gemm", &[("transB", Attribute::Int(2))], &[Some(x), turned]).is_err());
 }

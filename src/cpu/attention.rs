@@ -84,19 +84,27 @@ pub fn packed_attention(
     Ok(())
 }
 
-/// The sequences that `offsets` delimit in `rows` rows.
+/// The sequences that `offsets` cut `rows` rows into: from 0, ascending, to `rows`.
 ///
 /// # Errors
 ///
-/// `InvalidInput` unless they ascend from 0 to `rows`.
+/// `InvalidInput` that names the first offset that is wrong.
 pub(crate) fn segments(
     offsets: &[i32],
     rows: usize,
 ) -> Result<impl ExactSizeIterator<Item = std::ops::Range<usize>> + '_> {
-    let ends =
-        offsets.first().copied().unwrap_or(0) == 0 && usize::try_from(offsets.last().copied().unwrap_or(0)) == Ok(rows);
-    if !ends || !offsets.is_sorted() {
-        return Err(Error::invalid_input(format!("sequences must begin at ascending offsets from 0 to {rows}")));
+    let wrong = |index: usize| {
+        let value = offsets.get(index).copied().unwrap_or_default();
+        Error::invalid_input(format!("offset {index} is {value}: offsets begin with 0, ascend and end with {rows}"))
+    };
+    if offsets.first() != Some(&0) {
+        return Err(wrong(0));
+    }
+    if let Some(index) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
+        return Err(wrong(index + 1));
+    }
+    if offsets.last().and_then(|&last| usize::try_from(last).ok()) != Some(rows) {
+        return Err(wrong(offsets.len() - 1));
     }
     // Ascending from 0: no offset is negative.
     Ok(offsets.windows(2).map(|pair| pair[0] as usize..pair[1] as usize))
@@ -418,6 +426,29 @@ impl Kernel for Divide<'_> {
             unsafe {
                 scale(s, from.add(row * from_stride), to.add(row * stride), columns, 1.0 / sum);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::segments;
+
+    #[test]
+    fn wrong_offsets_are_refused() {
+        assert_eq!(segments(&[0, 2, 2, 5], 5).unwrap().collect::<Vec<_>>(), [0..2, 2..2, 2..5]);
+        assert_eq!(segments(&[0], 0).unwrap().len(), 0);
+        let wrong: [(&[i32], usize, &str); 6] = [
+            (&[], 0, "offset 0"),
+            (&[1, 5], 5, "offset 0 is 1"),
+            (&[0, 3, 2, 5], 5, "offset 2 is 2"),
+            (&[0, -1, 5], 5, "offset 1 is -1"),
+            (&[0, 4], 5, "offset 1 is 4"),
+            (&[0, 6], 5, "offset 1 is 6"),
+        ];
+        for (offsets, rows, named) in wrong {
+            let message = segments(offsets, rows).err().expect("refused").to_string();
+            assert!(message.contains(named), "{message}");
         }
     }
 }

@@ -232,11 +232,10 @@ impl CpuKernel for PackedKernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let PackedAttention { heads, scale } = self.op;
         let (qkv, offsets) = (io.input(0)?, io.input(1)?);
-        let &[rows, columns] = qkv.shape else { return Err(Error::internal("rows that are no matrix")) };
-        let offsets: &[i32] = offsets.slice()?;
-        offsets::check(offsets, rows)?;
+        let &[_, columns] = qkv.shape else { return Err(Error::internal("rows that are no matrix")) };
         let head_dim = columns / 3 / heads;
-        let attention = kernels::PackedAttention { qkv: qkv.slice()?, offsets, heads, head_dim, scale };
+        let (qkv, offsets) = (qkv.slice()?, offsets.slice()?);
+        let attention = kernels::PackedAttention { qkv, offsets, heads, head_dim, scale };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
         kernels::packed_attention(self.set, &attention, output.slice()?, scratch_numbers(io.scratch))
     }
