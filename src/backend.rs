@@ -92,6 +92,8 @@ pub struct SessionOptions {
     pub outputs: Option<Vec<String>>,
     /// Sizes for symbolic dimensions of the inputs, by name.
     pub dimensions: Vec<(String, usize)>,
+    /// Runs the graph as the file has it, for finding out whether a rewrite is at fault.
+    pub keep_graph: bool,
 }
 
 impl SessionOptions {
@@ -118,6 +120,13 @@ impl SessionOptions {
     #[must_use]
     pub fn outputs(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.outputs = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Runs the graph as the file has it.
+    #[must_use]
+    pub fn keep_graph(mut self) -> Self {
+        self.keep_graph = true;
         self
     }
 

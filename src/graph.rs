@@ -313,14 +313,6 @@ impl Graph {
         counts
     }
 
-    /// Lets every user of `old` use `new`.
-    pub(crate) fn replace_uses(&mut self, old: ValueId, new: ValueId) {
-        let operands = self.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten());
-        for id in operands.chain(&mut self.outputs).filter(|id| **id == old) {
-            *id = new;
-        }
-    }
-
     /// Adds a constant while rewriting.
     pub(crate) fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
         let value = &mut self.values[id.index()];

@@ -1,10 +1,70 @@
-//! Passes that make a graph cheaper and leave its results alone.
+//! Passes that make a graph cheaper and leave its results alone (but for the rounding of sums taken in another order).
 
+mod attention;
+mod conv;
 mod dead;
 mod fold;
+mod gather;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod one_hot;
+mod pattern;
 mod pointwise_chain;
+mod rewriter;
+mod simplify;
+mod softmax;
 
 use crate::{error::Result, graph::Graph};
+use rewriter::Rule;
+
+/// Moves that can be left out, before and between the others.
+const SIMPLIFY: &[Rule] = &[
+    simplify::no_op,
+    simplify::max_with_infinity,
+    simplify::expanded_operand,
+    simplify::view_of_view,
+    simplify::thin_transpose,
+    simplify::view_of_view,
+    simplify::transposed_twice,
+    simplify::no_op,
+];
+
+/// Operators that exporters write as several.
+const COMPOSE: &[Rule] = &[
+    simplify::mean,
+    gelu::rule,
+    softmax::rule,
+    layer_norm::rule,
+    layer_norm::scale_and_bias,
+    layer_norm::scale_and_bias,
+];
+
+/// Look-ups; what is made of constants is folded afterwards.
+const LOOK_UP: &[Rule] = &[one_hot::rule, gather::rule];
+
+/// Products and what follows them.
+const PRODUCTS: &[Rule] = &[
+    attention::rule,
+    simplify::transposed_twice,
+    simplify::no_op,
+    linear::product,
+    linear::bias,
+    linear::activation,
+    linear::residual,
+    linear::layer_norm,
+    conv::thin,
+    simplify::view_of_view,
+    simplify::no_op,
+    conv::bias,
+    conv::activation,
+    conv::global_max,
+    simplify::view_of_view,
+    simplify::thin_transpose,
+    simplify::view_of_view,
+    conv::channels_last,
+    simplify::transposed_twice,
+];
 
 /// Runs every pass, in an order in which each sees what the one before made.
 ///
@@ -12,7 +72,15 @@ use crate::{error::Result, graph::Graph};
 /// When a pass leaves a graph that no longer fits together.
 pub fn optimize(graph: &mut Graph) -> Result<()> {
     fold::run(graph)?;
+    rewriter::apply(graph, SIMPLIFY)?;
+    rewriter::apply(graph, COMPOSE)?;
+    rewriter::apply(graph, SIMPLIFY)?;
+    rewriter::apply(graph, LOOK_UP)?;
+    fold::run(graph)?;
+    rewriter::apply(graph, PRODUCTS)?;
+    rewriter::apply(graph, SIMPLIFY)?;
+    fold::run(graph)?;
     dead::run(graph);
     pointwise_chain::run(graph)?;
-    Ok(())
+    graph.verify()
 }

@@ -73,7 +73,11 @@ impl Session {
         if let Some(names) = &options.outputs {
             select_outputs(&mut graph, names)?;
         }
-        rewrite::optimize(&mut graph).context(in_model)?;
+        if options.keep_graph {
+            notes.push("the graph runs as the file has it, without rewrites".to_owned());
+        } else {
+            rewrite::optimize(&mut graph).context(in_model)?;
+        }
         graph.find_batching();
         let batching = graph.batching().clone();
         if let Batching::Single { reason } = &batching {

@@ -1,0 +1,128 @@
+//! Convolutions without idle dimensions, with channels last, and with what follows them as their epilogue.
+
+use crate::{
+    cpu::Activation,
+    error::Result,
+    graph::ValueId,
+    ops::{
+        conv::{Conv, Layout},
+        pointwise::{BinaryFunction, Unary},
+        pool::{GlobalPool, PoolFunction},
+        reshape::Reshape,
+        transpose::Transpose,
+        window::Pads,
+    },
+    rewrite::{linear::activation_of, rewriter::Rewriter},
+    shape::{Dim, Shape},
+    tensor::Tensor,
+};
+
+/// A spatial dimension of size 1 that the kernel does not reach beyond is left out.
+pub(super) fn thin(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let Some((conv, inputs)) = rewriter.is::<Conv>(index) else { return Ok(()) };
+    let (conv, mut inputs) = (conv.clone(), inputs.to_vec());
+    let (Some(x), Some(weights), Pads::Explicit(pads)) = (inputs[0], inputs[1], &conv.pads) else { return Ok(()) };
+    let Some(tensor) = rewriter.constant(weights).cloned() else { return Ok(()) };
+    if conv.layout != Layout::ChannelsFirst || conv.kernel.len() < 2 {
+        return Ok(());
+    }
+    let shape = rewriter.fact(x).shape.clone();
+    let idle = |axis: &usize| shape[axis + 2] == Dim::from(1) && conv.kernel[*axis] == 1 && pads[*axis] == (0, 0);
+    let Some(axis) = (0..conv.kernel.len()).find(idle) else { return Ok(()) };
+    let output = rewriter.fact(rewriter.node(index).outputs[0]).shape.clone();
+    let without = |shape: &Shape| -> Shape {
+        let kept = shape.dims().iter().enumerate().filter(|(own, _)| *own != axis + 2);
+        kept.map(|(_, dim)| dim.clone()).collect()
+    };
+    let weights_shape = without(&Shape::fixed(tensor.shape())).as_fixed().unwrap_or_default();
+    let mut thin = conv.clone();
+    thin.kernel.remove(axis);
+    thin.strides.remove(axis);
+    thin.dilations.remove(axis);
+    if let Pads::Explicit(pads) = &mut thin.pads {
+        pads.remove(axis);
+    }
+    inputs[0] = Some(rewriter.insert(index, Reshape::to(&without(&shape)), vec![Some(x)])?);
+    inputs[1] = Some(rewriter.add_constant("weights", (*tensor).clone().reshape(weights_shape)?));
+    let value = rewriter.insert(index, thin, inputs)?;
+    rewriter.replace(index, Reshape::to(&output), vec![Some(value)])
+}
+
+/// A constant for each channel added to it.
+pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
+    let Some((a, b)) = rewriter.binary(output, BinaryFunction::Add) else { return Ok(()) };
+    for (value, constant) in [(a, b), (b, a)] {
+        let Some((conv, mut inputs)) = conv(rewriter, value) else { continue };
+        if inputs.len() > 2 || conv.activation != Activation::None || conv.global_max {
+            continue;
+        }
+        let Some(row) = per_channel(rewriter, constant, &conv, value) else { continue };
+        inputs.push(Some(rewriter.add_constant("bias", row)));
+        return rewriter.replace(index, conv, inputs);
+    }
+    Ok(())
+}
+
+/// An activation behind it.
+pub(super) fn activation(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let Some((op, &[Some(value)])) = rewriter.is::<Unary>(index) else { return Ok(()) };
+    let Some(activation) = activation_of(op.function) else { return Ok(()) };
+    let Some((conv, inputs)) = conv(rewriter, value) else { return Ok(()) };
+    if conv.activation != Activation::None || conv.global_max {
+        return Ok(());
+    }
+    rewriter.replace(index, Conv { activation, ..conv }, inputs)
+}
+
+/// The largest value over all positions.
+pub(super) fn global_max(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let Some((pool, &[Some(value)])) = rewriter.is::<GlobalPool>(index) else { return Ok(()) };
+    if pool.function != PoolFunction::Max {
+        return Ok(());
+    }
+    let Some((conv, inputs)) = conv(rewriter, value) else { return Ok(()) };
+    if conv.layout != Layout::ChannelsFirst || conv.global_max {
+        return Ok(());
+    }
+    rewriter.replace(index, Conv { global_max: true, ..conv }, inputs)
+}
+
+/// An input whose channels were moved to the front is taken with its channels last.
+pub(super) fn channels_last(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let Some((conv, inputs)) = rewriter.is::<Conv>(index) else { return Ok(()) };
+    let (conv, mut inputs) = (conv.clone(), inputs.to_vec());
+    let Some((transpose, &[Some(below)])) = inputs[0].and_then(|id| rewriter.made_by::<Transpose>(id)) else {
+        return Ok(());
+    };
+    let rank = conv.kernel.len() + 2;
+    let channels_to_front: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+    if conv.layout != Layout::ChannelsFirst || transpose.order(rank)? != channels_to_front {
+        return Ok(());
+    }
+    inputs[0] = Some(below);
+    let output = rewriter.fact(rewriter.node(index).outputs[0]).shape.clone();
+    let global_max = conv.global_max;
+    let value = rewriter.insert(index, Conv { layout: Layout::ChannelsLast, ..conv }, inputs)?;
+    if global_max {
+        return rewriter.replace(index, Reshape::to(&output), vec![Some(value)]);
+    }
+    rewriter.replace(index, Transpose { perm: Some(channels_to_front) }, vec![Some(value)])
+}
+
+/// The convolution that makes a value which nothing else uses.
+fn conv(rewriter: &Rewriter<'_>, value: ValueId) -> Option<(Conv, Vec<Option<ValueId>>)> {
+    let (op, inputs) = rewriter.made_by::<Conv>(value)?;
+    rewriter.used_once(value).then(|| (op.clone(), inputs.to_vec()))
+}
+
+/// A constant that varies over the channels alone, as `[M]`.
+fn per_channel(rewriter: &Rewriter<'_>, constant: ValueId, conv: &Conv, value: ValueId) -> Option<Tensor> {
+    let tensor = rewriter.constant(constant)?;
+    let shape = &rewriter.fact(value).shape;
+    let (channels, _) = conv.axes();
+    let count = usize::try_from(shape[channels].as_fixed()?).ok()?;
+    let lead = shape.rank().checked_sub(tensor.shape().len())?;
+    let fits = tensor.len() == count && channels >= lead && tensor.shape()[channels - lead] == count;
+    if fits { (**tensor).clone().reshape([count]).ok() } else { None }
+}

@@ -1,0 +1,144 @@
+//! Layer normalisation from mean, variance, root and quotient; then its scale and bias.
+
+use crate::{
+    error::Result,
+    graph::ValueId,
+    ops::{
+        layer_norm::LayerNorm,
+        pointwise::{BinaryFunction, UnaryFunction},
+        reduce::ReduceFunction,
+    },
+    rewrite::rewriter::Rewriter,
+    tensor::Tensor,
+};
+
+/// `(x - mean) / sqrt(variance + epsilon)`, with a constant factor among them or not (Ba et al., Layer Normalization).
+pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
+    let Some(parts) = parts(rewriter, output) else { return Ok(()) };
+    let mut inputs = vec![Some(parts.x)];
+    if let Some(scale) = parts.scale {
+        let Some(scale) = over_axes(rewriter, scale, &parts.axes, parts.x) else { return Ok(()) };
+        inputs.push(Some(rewriter.add_constant("layer norm scale", scale)));
+    }
+    rewriter.replace(index, LayerNorm { axes: parts.axes, epsilon: parts.epsilon }, inputs)
+}
+
+/// A constant factor or summand behind a layer normalisation that lacks it.
+pub(super) fn scale_and_bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
+    for (function, position) in [(BinaryFunction::Mul, 1), (BinaryFunction::Add, 2)] {
+        let Some((a, b)) = rewriter.binary(output, function) else { continue };
+        for (normal, constant) in [(a, b), (b, a)] {
+            let Some((norm, inputs)) = rewriter.made_by::<LayerNorm>(normal) else { continue };
+            let (norm, mut inputs) = (norm.clone(), inputs.to_vec());
+            // A factor behind a bias would scale the bias too.
+            if !rewriter.used_once(normal) || inputs.len() > position {
+                continue;
+            }
+            let Some(x) = inputs[0] else { continue };
+            let Some(tensor) = over_axes(rewriter, constant, &norm.axes, x) else { continue };
+            let constant = rewriter.add_constant("layer norm parameter", tensor);
+            inputs.resize(position, None);
+            inputs.push(Some(constant));
+            return rewriter.replace(index, norm, inputs);
+        }
+    }
+    Ok(())
+}
+
+struct Parts {
+    x: ValueId,
+    axes: Vec<usize>,
+    epsilon: f32,
+    scale: Option<ValueId>,
+}
+
+fn parts(rewriter: &Rewriter<'_>, output: ValueId) -> Option<Parts> {
+    let (difference, root, scale) = quotient(rewriter, output)?;
+    let (x, mean) = rewriter.binary(difference, BinaryFunction::Sub)?;
+    let axes = rewriter.reduction(mean, ReduceFunction::Mean, x)?;
+    let sum = rewriter.unary(root, UnaryFunction::Sqrt)?;
+    let (a, b) = rewriter.binary(sum, BinaryFunction::Add)?;
+    let (variance, epsilon) = match (rewriter.scalar(a), rewriter.scalar(b)) {
+        (Some(epsilon), None) => (b, epsilon),
+        (None, Some(epsilon)) => (a, epsilon),
+        _ => return None,
+    };
+    let contiguous = axes.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    let fits = contiguous && is_variance(rewriter, variance, x, difference, &axes);
+    fits.then_some(Parts { x, axes, epsilon, scale })
+}
+
+/// Difference, root and constant factor of `difference / root` or `difference * ((1 / root) * factor)`.
+fn quotient(rewriter: &Rewriter<'_>, output: ValueId) -> Option<(ValueId, ValueId, Option<ValueId>)> {
+    if let Some((difference, root)) = rewriter.binary(output, BinaryFunction::Div) {
+        return Some((difference, root, None));
+    }
+    let (a, b) = rewriter.binary(output, BinaryFunction::Mul)?;
+    for (difference, inverse) in [(a, b), (b, a)] {
+        if let Some(root) = rewriter.unary(inverse, UnaryFunction::Reciprocal) {
+            return Some((difference, root, None));
+        }
+        if let Some((c, d)) = rewriter.binary(inverse, BinaryFunction::Mul) {
+            for (inverse, factor) in [(c, d), (d, c)] {
+                if let Some(root) = rewriter.unary(inverse, UnaryFunction::Reciprocal)
+                    && rewriter.constant(factor).is_some()
+                {
+                    return Some((difference, root, Some(factor)));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Whether `variance` is that of `x` over the axes: the mean of squared differences, or the mean of squares less the
+/// squared mean, which exporters keep from going below zero.
+fn is_variance(rewriter: &Rewriter<'_>, variance: ValueId, x: ValueId, difference: ValueId, axes: &[usize]) -> bool {
+    let below = rewriter.below_views(variance);
+    let below = rewriter.with_scalar(below, BinaryFunction::Max, |zero| zero == 0.0).unwrap_or(below);
+    let mean_of_square = |id: ValueId, of: ValueId| {
+        let Some((_, inputs)) = rewriter.made_by::<crate::ops::reduce::Reduce>(rewriter.below_views(id)) else {
+            return false;
+        };
+        let Some(square) = inputs[0] else { return false };
+        let product = rewriter.product(square);
+        product.scalar == 1.0
+            && product.factors == [of, of]
+            && rewriter.reduction_below_views(id, ReduceFunction::Mean, square).as_deref() == Some(axes)
+    };
+    if mean_of_square(below, difference) {
+        return true;
+    }
+    let Some((squares, square)) = rewriter.binary(below, BinaryFunction::Sub) else { return false };
+    let product = rewriter.product(square);
+    let squared_mean = match product.factors[..] {
+        [a, b] => {
+            a == b
+                && product.scalar == 1.0
+                && rewriter.reduction_below_views(a, ReduceFunction::Mean, x).as_deref() == Some(axes)
+        }
+        _ => false,
+    };
+    squared_mean && mean_of_square(squares, x)
+}
+
+/// A constant that varies over the normalised axes alone, in their shape.
+fn over_axes(rewriter: &Rewriter<'_>, constant: ValueId, axes: &[usize], x: ValueId) -> Option<Tensor> {
+    let tensor = rewriter.constant(constant)?;
+    let full = &rewriter.fact(x).shape;
+    let sizes = axes
+        .iter()
+        .map(|&axis| full[axis].as_fixed().and_then(|n| usize::try_from(n).ok()))
+        .collect::<Option<Vec<_>>>()?;
+    let lead = full.rank().checked_sub(tensor.shape().len())?;
+    let fits = (0..full.rank()).all(|axis| {
+        let own = axis.checked_sub(lead).map_or(1, |axis| tensor.shape()[axis]);
+        match axes.iter().position(|&other| other == axis) {
+            Some(position) => own == sizes[position],
+            None => own == 1,
+        }
+    });
+    if fits { (**tensor).clone().reshape(sizes).ok() } else { None }
+}

@@ -1,0 +1,153 @@
+//! What rules look for: scalars, products flattened, reductions that keep or drop their dimensions.
+
+use crate::{
+    graph::ValueId,
+    ops::{
+        cast::Cast,
+        expand::Expand,
+        pointwise::{Binary, BinaryFunction, Unary, UnaryFunction},
+        reduce::{Reduce, ReduceFunction},
+        reshape::Reshape,
+    },
+    rewrite::rewriter::Rewriter,
+    shape::{Dim, normalize_axis},
+    tensor::DType,
+};
+
+/// The most factors that a product is taken apart into.
+const MAX_FACTORS: usize = 8;
+
+/// A product of values times a scalar.
+#[derive(Debug)]
+pub(super) struct Product {
+    pub(super) scalar: f64,
+    pub(super) factors: Vec<ValueId>,
+}
+
+impl Rewriter<'_> {
+    /// The one number of an f32 constant of one element.
+    pub(super) fn scalar(&self, id: ValueId) -> Option<f32> {
+        match self.constant(id)?.as_slice::<f32>().ok()? {
+            [value] => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The operand of that function, if it makes the value.
+    pub(super) fn unary(&self, id: ValueId, function: UnaryFunction) -> Option<ValueId> {
+        let (op, inputs) = self.made_by::<Unary>(id)?;
+        if op.function == function { inputs[0] } else { None }
+    }
+
+    /// The operands of that function, if it makes the value.
+    pub(super) fn binary(&self, id: ValueId, function: BinaryFunction) -> Option<(ValueId, ValueId)> {
+        let (op, inputs) = self.made_by::<Binary>(id)?;
+        match inputs {
+            [Some(a), Some(b)] if op.function == function => Some((*a, *b)),
+            _ => None,
+        }
+    }
+
+    /// The other operand of a commutative function of which one operand is a scalar for which `test` holds.
+    pub(super) fn with_scalar(
+        &self,
+        id: ValueId,
+        function: BinaryFunction,
+        test: impl Fn(f32) -> bool,
+    ) -> Option<ValueId> {
+        let (a, b) = self.binary(id, function)?;
+        if self.scalar(a).is_some_and(&test) {
+            Some(b)
+        } else if self.scalar(b).is_some_and(&test) {
+            Some(a)
+        } else {
+            None
+        }
+    }
+
+    /// The value as scalar x factors: `Mul`, `Div` by a scalar, and powers of 2 and 3 are taken apart.
+    pub(super) fn product(&self, id: ValueId) -> Product {
+        let mut product = Product { scalar: 1.0, factors: Vec::new() };
+        let mut pending = vec![id];
+        while let Some(id) = pending.pop() {
+            if pending.len() + product.factors.len() >= MAX_FACTORS {
+                product.factors.push(id);
+            } else if let Some(scalar) = self.scalar(id) {
+                product.scalar *= f64::from(scalar);
+            } else if let Some((a, b)) = self.binary(id, BinaryFunction::Mul) {
+                pending.extend([a, b]);
+            } else if let Some((a, b)) = self.binary(id, BinaryFunction::Div)
+                && let Some(scalar) = self.scalar(b)
+            {
+                product.scalar /= f64::from(scalar);
+                pending.push(a);
+            } else if let Some((a, b)) = self.binary(id, BinaryFunction::Pow)
+                && let Some(power @ (2.0 | 3.0)) = self.scalar(b)
+            {
+                pending.extend(std::iter::repeat_n(a, power as usize));
+            } else {
+                product.factors.push(id);
+            }
+        }
+        product.factors.sort_unstable();
+        product
+    }
+
+    /// The value below `Expand` and `Reshape`, which change neither elements nor their order (beyond repeating them).
+    pub(super) fn below_views(&self, mut id: ValueId) -> ValueId {
+        loop {
+            let below = match (self.made_by::<Reshape>(id), self.made_by::<Expand>(id)) {
+                (Some((_, inputs)), _) | (_, Some((_, inputs))) => inputs[0],
+                _ => None,
+            };
+            match below {
+                Some(below) => id = below,
+                None => return id,
+            }
+        }
+    }
+
+    /// The axes over which `id` is `function` of `of`, whether or not it kept its dimensions, if `id` lines up with
+    /// `of` in a broadcast: the reduced dimensions are 1 (or repeated), the others as they were.
+    pub(super) fn reduction(&self, id: ValueId, function: ReduceFunction, of: ValueId) -> Option<Vec<usize>> {
+        let axes = self.reduction_below_views(id, function, of)?;
+        let (own, full) = (&self.fact(id).shape, &self.fact(of).shape);
+        let one = Dim::from(1);
+        let lines_up = own.rank() == full.rank()
+            && (0..own.rank()).all(|axis| own[axis] == full[axis] || (axes.contains(&axis) && own[axis] == one));
+        lines_up.then_some(axes)
+    }
+
+    /// As [`reduction`](Self::reduction), whatever shape the result was given since.
+    pub(super) fn reduction_below_views(
+        &self,
+        id: ValueId,
+        function: ReduceFunction,
+        of: ValueId,
+    ) -> Option<Vec<usize>> {
+        let (op, inputs) = self.made_by::<Reduce>(self.below_views(id))?;
+        if op.function != function || inputs[0] != Some(of) {
+            return None;
+        }
+        let rank = self.fact(of).shape.rank();
+        match &op.axes {
+            Some(axes) => {
+                let mut axes = axes.iter().map(|&axis| normalize_axis(axis, rank).ok()).collect::<Option<Vec<_>>>()?;
+                axes.sort_unstable();
+                Some(axes)
+            }
+            None => Some((0..rank).collect()),
+        }
+    }
+
+    /// The value below a cast to f32.
+    pub(super) fn below_cast_to_f32(&self, id: ValueId) -> Option<ValueId> {
+        let (op, inputs) = self.made_by::<Cast>(id)?;
+        if op.to == DType::F32 { inputs[0] } else { None }
+    }
+}
+
+/// Whether two numbers are the same but for the rounding of an exporter.
+pub(super) fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-5 * b.abs()
+}

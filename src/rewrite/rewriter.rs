@@ -1,0 +1,196 @@
+//! A graph while rules rewrite it: who makes a value and how often it is used stay known after each step.
+
+use std::sync::Arc;
+
+use crate::{
+    error::Result,
+    graph::{Fact, Graph, Node, ValueId},
+    ops::Operator,
+    tensor::Tensor,
+};
+
+/// One rule: looks at node `index` and rewrites it if it fits.
+pub(super) type Rule = fn(&mut Rewriter<'_>, usize) -> Result<()>;
+
+pub(super) struct Rewriter<'a> {
+    graph: &'a mut Graph,
+    /// The graph's nodes first, then those that rules add.
+    nodes: Vec<Node>,
+    /// For each added node the node it comes before.
+    before: Vec<usize>,
+    producers: Vec<Option<usize>>,
+    uses: Vec<usize>,
+    /// What a value was replaced by, if it was.
+    forward: Vec<ValueId>,
+}
+
+/// Runs the rules over every node, each rule seeing what the ones before it made.
+pub(super) fn apply(graph: &mut Graph, rules: &[Rule]) -> Result<()> {
+    for rule in rules {
+        let producers = graph.producers();
+        let uses = graph.use_counts();
+        let forward = (0..graph.value_count()).map(|index| ValueId(index as u32)).collect();
+        let nodes = std::mem::take(&mut graph.nodes);
+        let count = nodes.len();
+        let mut rewriter = Rewriter { graph, nodes, before: Vec::new(), producers, uses, forward };
+        let result = (0..count).try_for_each(|index| {
+            rewriter.resolve_inputs(index);
+            rule(&mut rewriter, index)
+        });
+        rewriter.finish(count);
+        result?;
+    }
+    Ok(())
+}
+
+impl Rewriter<'_> {
+    /// Node `index`.
+    pub(super) fn node(&self, index: usize) -> &Node {
+        &self.nodes[index]
+    }
+
+    /// The operator of node `index` and its operands, if it is a `T`.
+    pub(super) fn is<T: Operator>(&self, index: usize) -> Option<(&T, &[Option<ValueId>])> {
+        let node = &self.nodes[index];
+        Some((node.op()?, &node.inputs))
+    }
+
+    /// The node that makes a value, if it is a `T`.
+    pub(super) fn made_by<T: Operator>(&self, id: ValueId) -> Option<(&T, &[Option<ValueId>])> {
+        self.is(self.producers[id.index()]?)
+    }
+
+    /// Which node makes a value.
+    pub(super) fn producer(&self, id: ValueId) -> Option<usize> {
+        self.producers[id.index()]
+    }
+
+    /// What is known of a value.
+    pub(super) fn fact(&self, id: ValueId) -> &Fact {
+        self.graph.fact(id)
+    }
+
+    /// A value's tensor, if it is a constant.
+    pub(super) fn constant(&self, id: ValueId) -> Option<&Arc<Tensor>> {
+        self.graph.constant_of(id)
+    }
+
+    /// Whether just one operand, and no output of the model, uses a value.
+    pub(super) fn used_once(&self, id: ValueId) -> bool {
+        self.uses[id.index()] == 1 && !self.graph.outputs().contains(&id)
+    }
+
+    /// Adds a constant.
+    pub(super) fn add_constant(&mut self, name: &str, tensor: Tensor) -> ValueId {
+        let id = self.graph.constant(name, tensor);
+        self.grow(None);
+        id
+    }
+
+    /// Adds a node with one output ahead of node `index`.
+    pub(super) fn insert(&mut self, index: usize, op: impl Operator, inputs: Vec<Option<ValueId>>) -> Result<ValueId> {
+        let name = self.nodes[index].name.clone();
+        // The graph's own list is empty while rules run: the node is taken out of it at once.
+        let outputs = self.graph.node(&name, Arc::new(op), inputs)?;
+        let node = self.graph.nodes.pop();
+        for _ in &outputs {
+            self.grow(Some(self.nodes.len()));
+        }
+        if let Some(node) = node {
+            for id in node.inputs.iter().flatten() {
+                self.uses[id.index()] += 1;
+            }
+            self.nodes.push(node);
+            self.before.push(index);
+        }
+        Ok(outputs[0])
+    }
+
+    /// Puts another operator in the place of node `index`, whose results must keep type and shape; otherwise nothing
+    /// changes.
+    pub(super) fn replace(&mut self, index: usize, op: impl Operator, inputs: Vec<Option<ValueId>>) -> Result<()> {
+        let new = Node { op: Arc::new(op), inputs, ..self.nodes[index].clone() };
+        let Ok(facts) = self.graph.infer(&new) else { return Ok(()) };
+        let same = facts.iter().zip(&new.outputs).all(|(fact, &id)| {
+            let old = self.graph.fact(id);
+            (fact.dtype, &fact.shape) == (old.dtype, &old.shape)
+        });
+        if !same || facts.len() < new.outputs.len() {
+            return Ok(());
+        }
+        for id in new.inputs.iter().flatten() {
+            self.uses[id.index()] += 1;
+        }
+        let old = std::mem::replace(&mut self.nodes[index], new);
+        for id in old.inputs.into_iter().flatten() {
+            self.release(id);
+        }
+        Ok(())
+    }
+
+    /// Lets all users of the node's one result use `new` instead. An output of the model keeps its node.
+    pub(super) fn alias(&mut self, index: usize, new: ValueId) {
+        let [old] = self.nodes[index].outputs[..] else { return };
+        if self.graph.outputs().contains(&old) {
+            return;
+        }
+        self.forward[old.index()] = new;
+        let users = std::mem::take(&mut self.uses[old.index()]);
+        self.uses[new.index()] += users;
+        for id in std::mem::take(&mut self.nodes[index].inputs).into_iter().flatten() {
+            self.release(id);
+        }
+    }
+
+    /// One use less; a node that nobody uses any more uses nothing either.
+    fn release(&mut self, id: ValueId) {
+        let mut pending = vec![id];
+        while let Some(id) = pending.pop() {
+            let uses = &mut self.uses[id.index()];
+            *uses = uses.saturating_sub(1);
+            if *uses > 0 {
+                continue;
+            }
+            if let Some(producer) = self.producers[id.index()] {
+                let dead = self.nodes[producer].outputs.iter().all(|output| self.uses[output.index()] == 0);
+                if dead {
+                    pending.extend(std::mem::take(&mut self.nodes[producer].inputs).into_iter().flatten());
+                }
+            }
+        }
+    }
+
+    fn grow(&mut self, producer: Option<usize>) {
+        self.forward.push(ValueId(self.forward.len() as u32));
+        self.producers.push(producer);
+        self.uses.push(0);
+    }
+
+    fn resolve_inputs(&mut self, index: usize) {
+        for id in self.nodes[index].inputs.iter_mut().flatten() {
+            while self.forward[id.index()] != *id {
+                *id = self.forward[id.index()];
+            }
+        }
+    }
+
+    /// Gives the graph its nodes back, added ones ahead of their node, unused ones left out.
+    fn finish(mut self, count: usize) {
+        for index in 0..self.nodes.len() {
+            self.resolve_inputs(index);
+        }
+        let mut added: Vec<Vec<Node>> = vec![Vec::new(); count];
+        for (node, &before) in self.nodes.split_off(count).into_iter().zip(&self.before) {
+            added[before].push(node);
+        }
+        let mut nodes = Vec::with_capacity(count + self.before.len());
+        for (node, ahead) in self.nodes.into_iter().zip(added) {
+            nodes.extend(ahead);
+            nodes.push(node);
+        }
+        let uses = self.uses;
+        let outputs = self.graph.outputs().to_vec();
+        nodes.retain(|node| node.outputs.iter().any(|id| uses[id.index()] > 0 || outputs.contains(id)));
+        self.graph.nodes = nodes;
+    }
+}

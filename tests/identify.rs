@@ -1,0 +1,266 @@
+//! The file type job: labels and scores of the reference, the same bits for any way of running it, and files that are
+//! no plain files.
+
+#[path = "../examples/identify/features.rs"]
+mod features;
+#[path = "../examples/identify/identifier.rs"]
+mod identifier;
+#[path = "../examples/identify/labels.rs"]
+mod labels;
+
+use std::{
+    fs,
+    io::Cursor,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use approx::assert_abs_diff_eq;
+use features::Features;
+use gristmill::{Device, ErrorKind, Model, Pipeline, SessionOptions, Stage, bulk::Bulk, cpu::KernelSet};
+use identifier::Identifier;
+use labels::{Label, Labels};
+use npyz::npz::NpzArchive;
+use proptest::prelude::*;
+use serde::Deserialize;
+
+/// Scores may differ by so much from the reference's.
+const SCORE: f32 = 1e-3;
+
+struct Golden {
+    files: Vec<Vec<u8>>,
+    expected: Vec<Expected>,
+    /// For each file that reaches the model its features and probabilities.
+    model: Vec<(usize, Vec<i32>, Vec<f32>)>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    name: String,
+    label: String,
+    score: f32,
+}
+
+fn golden() -> Golden {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let bytes = fs::read(folder.join("magika.npz")).expect("the goldens are in the repository");
+    let mut archive = NpzArchive::new(Cursor::new(bytes)).unwrap();
+    let content: Vec<u8> = archive.by_name("bytes").unwrap().unwrap().into_vec().unwrap();
+    let offsets: Vec<i64> = archive.by_name("offsets").unwrap().unwrap().into_vec().unwrap();
+    let index: Vec<i64> = archive.by_name("index").unwrap().unwrap().into_vec().unwrap();
+    let features: Vec<i32> = archive.by_name("features").unwrap().unwrap().into_vec().unwrap();
+    let probabilities: Vec<f32> = archive.by_name("probabilities").unwrap().unwrap().into_vec().unwrap();
+    let lines = fs::read_to_string(folder.join("magika.jsonl")).unwrap();
+    let model = index.iter().zip(features.chunks(2048)).zip(probabilities.chunks(214));
+    Golden {
+        files: offsets.windows(2).map(|pair| content[pair[0] as usize..pair[1] as usize].to_vec()).collect(),
+        expected: lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        model: model.map(|((&index, features), all)| (index as usize, features.to_vec(), all.to_vec())).collect(),
+    }
+}
+
+type Files = Pipeline<PathBuf, Identifier, Label>;
+
+fn pipeline(kernel_set: KernelSet) -> Arc<Files> {
+    let options = SessionOptions::on(Device::Cpu).kernel_set(kernel_set);
+    Arc::new(Identifier::load(&options).unwrap().pipeline())
+}
+
+/// The golden files, written out.
+fn write_files(folder: &Path, golden: &Golden) -> Vec<PathBuf> {
+    let files = golden.files.iter().zip(&golden.expected);
+    files
+        .map(|(content, expected)| {
+            let path = folder.join(&expected.name);
+            fs::write(&path, content).unwrap();
+            path
+        })
+        .collect()
+}
+
+#[test]
+fn labels_and_scores_are_those_of_the_reference_command() {
+    let golden = golden();
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_files(folder.path(), &golden);
+    for kernel_set in KernelSet::available() {
+        let (results, report) = Bulk::pipeline(pipeline(kernel_set)).run(&paths);
+        assert_eq!(report.items, paths.len());
+        for (result, expected) in results.into_iter().zip(&golden.expected) {
+            let label = result.unwrap();
+            assert_eq!(label.label, expected.label, "{} on {}", expected.name, kernel_set.name());
+            // The command cuts its scores to three decimals.
+            let distance = label.score - expected.score;
+            assert!((-SCORE..=2.0 * SCORE).contains(&distance), "{}: {label:?}, not {}", expected.name, expected.score);
+        }
+    }
+}
+
+#[test]
+fn features_and_probabilities_are_those_of_the_reference() {
+    let golden = golden();
+    let config = Labels::bundled().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_files(folder.path(), &golden);
+    let bytes = include_bytes!("../examples/models/magika/model.onnx");
+    let session = Model::from_bytes(bytes).unwrap().session(&SessionOptions::on(Device::Cpu)).unwrap();
+    let mut reached = Vec::new();
+    for (index, path) in paths.iter().enumerate() {
+        if let Features::Bytes(tensors) = features::of_path(path, config.config()).unwrap() {
+            reached.push((index, tensors));
+        }
+    }
+    assert_eq!(
+        reached.iter().map(|(index, _)| *index).collect::<Vec<_>>(),
+        golden.model.iter().map(|m| m.0).collect::<Vec<_>>()
+    );
+    for ((index, tensors), (_, features, probabilities)) in reached.iter().zip(&golden.model) {
+        let name = &golden.expected[*index].name;
+        assert_eq!(tensors.get("bytes").unwrap().as_slice::<i32>().unwrap(), features, "{name}");
+        let outputs = session.run(tensors).unwrap();
+        let own = outputs.get("target_label").unwrap().as_slice::<f32>().unwrap();
+        for (own, reference) in own.iter().zip(probabilities) {
+            assert_abs_diff_eq!(own, reference, epsilon = 1e-4);
+        }
+    }
+}
+
+#[test]
+fn the_model_is_rewritten_as_far_as_it_can_be() {
+    let bytes = include_bytes!("../examples/models/magika/model.onnx");
+    let session = Model::from_bytes(bytes).unwrap().session(&SessionOptions::on(Device::Cpu)).unwrap();
+    let left: Vec<_> =
+        session.graph().nodes().iter().map(|node| node.op.def().name).filter(|name| *name != "Reshape").collect();
+    assert_eq!(left, ["Gather", "LayerNormalization", "Conv", "LayerNormalization", "Linear", "Softmax"]);
+    assert!(matches!(session.batching(), gristmill::graph::Batching::Rows { .. }), "{:?}", session.batching());
+}
+
+/// The scores' bits, which say more than the labels.
+fn bits(results: Vec<Result<Label, gristmill::ItemError>>) -> Vec<(String, u32)> {
+    results.into_iter().map(|label| label.map(|label| (label.label, label.score.to_bits())).unwrap()).collect()
+}
+
+#[test]
+fn the_bits_do_not_depend_on_workers_or_chunks() {
+    let golden = golden();
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<PathBuf> = write_files(folder.path(), &golden).into_iter().step_by(4).collect();
+    for kernel_set in KernelSet::available() {
+        let pipeline = pipeline(kernel_set);
+        let alone = bits(Bulk::pipeline(pipeline.clone()).workers(1).chunk_size(1).run(&paths).0);
+        for workers in [1, 2, 8] {
+            for chunk in [Some(7), Some(64), None] {
+                let bulk = Bulk::pipeline(pipeline.clone()).workers(workers);
+                let bulk = chunk.into_iter().fold(bulk, Bulk::chunk_size);
+                assert_eq!(
+                    bits(bulk.run(&paths).0),
+                    alone,
+                    "{workers} workers, chunk {chunk:?}, {}",
+                    kernel_set.name()
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_bits_do_not_depend_on_the_order(seed in any::<u64>(), chunk in 1usize..40) {
+        static CASE: OnceLock<(tempfile::TempDir, Vec<PathBuf>, Arc<Files>, Vec<(String, u32)>)> = OnceLock::new();
+        let (_, paths, pipeline, alone) = CASE.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let paths: Vec<PathBuf> = write_files(folder.path(), &golden()).into_iter().step_by(7).collect();
+            let pipeline = pipeline(KernelSet::detect());
+            let alone = bits(Bulk::pipeline(pipeline.clone()).workers(1).chunk_size(1).run(&paths).0);
+            (folder, paths, pipeline, alone)
+        });
+        let mut order: Vec<usize> = (0..paths.len()).collect();
+        order.sort_by_key(|&index| (index as u64 + 1).wrapping_mul(seed | 1).rotate_left(17));
+        let shuffled: Vec<PathBuf> = order.iter().map(|&index| paths[index].clone()).collect();
+        let results = bits(Bulk::pipeline(pipeline.clone()).workers(3).chunk_size(chunk).run(&shuffled).0);
+        for (position, &index) in order.iter().enumerate() {
+            prop_assert_eq!(&results[position], &alone[index]);
+        }
+    }
+}
+
+/// The example itself, as `cargo test` has built it.
+fn command() -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let example = tests.parent().and_then(Path::parent).unwrap().join("examples").join("identify");
+    assert!(example.exists(), "{} is missing: cargo build --examples", example.display());
+    Command::new(example)
+}
+
+#[derive(Deserialize)]
+struct Line {
+    path: PathBuf,
+    label: Option<String>,
+    error: Option<String>,
+}
+
+#[test]
+#[cfg(unix)]
+fn whatever_is_below_a_folder_gives_a_line() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("empty"), b"").unwrap();
+    fs::write(at("tiny"), b"ab").unwrap();
+    fs::write(at("blank"), [b' '; 5000]).unwrap();
+    fs::write(at("binary"), (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>())
+        .unwrap();
+    fs::write(at("code.py"), "import os\n\ndef main():\n    print(os.getcwd())\n\n".repeat(20)).unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    fs::write(at("folder/inside"), b"").unwrap();
+    symlink(at("nowhere"), at("dangling")).unwrap();
+    symlink(at("loop-b"), at("loop-a")).unwrap();
+    symlink(at("loop-a"), at("loop-b")).unwrap();
+    symlink(folder.path(), at("folder/parent")).unwrap();
+    fs::write(at("unreadable"), b"secret secret secret").unwrap();
+    fs::set_permissions(at("unreadable"), fs::Permissions::from_mode(0)).unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    let out = at("folder").with_extension("jsonl");
+    let started = Instant::now();
+    let run = command().arg(folder.path()).arg(at("vanished")).arg("--jsonl").arg(&out).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(started.elapsed() < Duration::from_secs(60));
+    let lines: Vec<Line> =
+        fs::read_to_string(&out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let find =
+        |name: &str| lines.iter().find(|line| line.path == at(name)).unwrap_or_else(|| panic!("no line for {name}"));
+    for (name, label) in [
+        ("empty", "empty"),
+        ("tiny", "txt"),
+        ("blank", "txt"),
+        ("code.py", "python"),
+        ("folder", "directory"),
+        ("folder/inside", "empty"),
+        ("folder/parent", "directory"),
+        ("pipe", "unknown"),
+    ] {
+        assert_eq!(find(name).label.as_deref(), Some(label), "{name}");
+    }
+    assert!(find("binary").label.is_some());
+    for name in ["dangling", "loop-a", "loop-b", "vanished"] {
+        assert!(find(name).error.is_some() && find(name).label.is_none(), "{name}");
+    }
+    // The superuser reads everything.
+    let unreadable = find("unreadable");
+    assert!(unreadable.error.is_some() || fs::read(at("unreadable")).is_ok());
+}
+
+#[test]
+fn a_file_that_vanishes_is_its_own_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("here"), folder.path().join("gone")];
+    fs::write(&paths[0], b"#!/bin/sh\necho hello world, this is a shell script\n").unwrap();
+    let (results, report) = Bulk::pipeline(pipeline(KernelSet::detect())).run(&paths);
+    assert!(results[0].is_ok());
+    let error = results[1].as_ref().unwrap_err();
+    assert_eq!((error.index, error.stage, error.source.kind()), (1, Stage::Prepare, ErrorKind::Io));
+    assert_eq!(report.errors, 1);
+}

@@ -1,0 +1,90 @@
+//! What a job costs in memory, each figure taken in a process of its own: this file's binary, run again.
+
+#![cfg(target_os = "linux")]
+
+use std::{env, process::Command};
+
+use gristmill::{Device, Model, Session, SessionOptions, Tensor, Tensors, bulk::Bulk};
+
+const JOB: &str = "GRISTMILL_MEMORY_JOB";
+/// Beyond its scratch a worker costs a stack and what the allocator keeps for its thread.
+const WORKER: u64 = 2 << 20;
+
+fn magika() -> Session {
+    let bytes = include_bytes!("../examples/models/magika/model.onnx");
+    Model::from_bytes(bytes).unwrap().session(&SessionOptions::on(Device::Cpu)).unwrap()
+}
+
+fn item(index: usize) -> Tensors {
+    let tokens: Vec<i32> = (0..2048).map(|place| ((place * 31 + index * 7) % 257) as i32).collect();
+    Tensors::from([("bytes", Tensor::new([1, 2048], &tokens).unwrap())])
+}
+
+/// Runs `workers items kind` and prints peak memory, scratch a worker, and weights.
+#[test]
+fn job() {
+    let Ok(job) = env::var(JOB) else { return };
+    let mut words = job.split(' ');
+    let mut next = || words.next().unwrap();
+    let (workers, items, kind): (usize, usize, &str) = (next().parse().unwrap(), next().parse().unwrap(), next());
+    let report = match kind {
+        "magika" => {
+            let bulk = Bulk::new(magika()).workers(workers);
+            let mut results = bulk.map((0..items).map(item));
+            results.by_ref().for_each(|result| drop(result.unwrap()));
+            results.report()
+        }
+        // Large items and results, and next to no work: what is kept shows.
+        "echo" => {
+            let echo = gristmill::Shared::new(|bytes: &Vec<u8>| Ok(bytes.iter().rev().copied().collect::<Vec<u8>>()));
+            let bulk = Bulk::new(echo).workers(workers);
+            let mut results = bulk.map((0..items).map(|index| vec![index as u8; 16 << 10]));
+            results.by_ref().for_each(|result| drop(result.unwrap()));
+            results.report()
+        }
+        other => panic!("no job {other}"),
+    };
+    assert_eq!(report.items, items);
+    println!("MEMORY {} {}", report.peak_rss_bytes.unwrap(), report.scratch_bytes_per_worker);
+}
+
+/// Peak memory and scratch a worker of a job in a process of its own.
+fn measure(workers: usize, items: usize, kind: &str) -> (u64, u64) {
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["job", "--exact", "--nocapture", "--test-threads=1"])
+        .env(JOB, format!("{workers} {items} {kind}"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find_map(|line| line.split_once("MEMORY ")).map(|(_, figures)| figures);
+    let line = line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    let mut figures = line.split(' ').map(|figure| figure.trim().parse().unwrap());
+    (figures.next().unwrap(), figures.next().unwrap())
+}
+
+#[test]
+fn a_further_worker_costs_its_scratch_alone() {
+    // Enough items that each worker meets a largest chunk.
+    let (one, scratch) = measure(1, 300, "magika");
+    let (four, _) = measure(4, 300, "magika");
+    let more = four.saturating_sub(one);
+    println!("1 worker {one}, 4 workers {four}, scratch a worker {scratch}");
+    assert!(scratch > 0, "a session reports its scratch");
+    assert!(more <= 3 * (scratch + WORKER), "three more workers cost {more}, their scratch is {scratch} each");
+}
+
+#[test]
+fn memory_is_flat_however_long_the_job() {
+    let (short, _) = measure(2, 10_000, "echo");
+    let (long, _) = measure(2, 100_000, "echo");
+    println!("10,000 items {short}, 100,000 items {long}");
+    assert!(long as f64 <= short as f64 * 1.05, "{short} for 10,000 items, {long} for 100,000");
+}
+
+#[test]
+fn packing_replaces_the_weights() {
+    // The file's weights, once; a session with a second copy would hold twice as much.
+    let file = include_bytes!("../examples/models/magika/model.onnx").len();
+    let weights = magika().weight_bytes();
+    assert!(weights < file + file / 4, "{weights} bytes of weights from a file of {file}");
+}
