@@ -127,10 +127,10 @@ fn splits_by_attribute_operand_and_number() {
     let axis = ("axis", Attribute::Int(1));
     assert_eq!(split(&mut build, &[axis.clone(), ("split", ints(&[2, 7]))], &[Some(x)], 2).unwrap(), "[s0, 2] [s0, 7]");
     let sizes = build.integers(&[4, 5]);
-    assert_eq!(split(&mut build, &[axis.clone()], &[Some(x), Some(sizes)], 2).unwrap(), "[s0, 4] [s0, 5]");
+    assert_eq!(split(&mut build, std::slice::from_ref(&axis), &[Some(x), Some(sizes)], 2).unwrap(), "[s0, 4] [s0, 5]");
     let number = [axis.clone(), ("num_outputs", Attribute::Int(2))];
     assert_eq!(split(&mut build, &number, &[Some(x)], 2).unwrap(), "[s0, 5] [s0, 4]");
-    assert_eq!(split(&mut build, &[axis.clone()], &[Some(x)], 3).unwrap(), "[s0, 3] [s0, 3] [s0, 3]");
+    assert_eq!(split(&mut build, std::slice::from_ref(&axis), &[Some(x)], 3).unwrap(), "[s0, 3] [s0, 3] [s0, 3]");
     let wrong = build.integers(&[4, 4]);
     assert!(split(&mut build, &[axis], &[Some(x), Some(wrong)], 2).is_err());
 }
