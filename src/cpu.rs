@@ -22,6 +22,7 @@ pub mod segments;
 mod session;
 pub mod simd;
 pub mod softmax;
+pub mod split;
 mod transpose;
 
 pub use activation::Activation;

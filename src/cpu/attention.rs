@@ -287,7 +287,7 @@ impl Head<'_> {
         };
         let mut sums = [0.0; MAX_ROWS];
         let mut edge = TileBuffer::new();
-        for span in Spans::even(rows, tile::rows(set)) {
+        for span in Spans::even(0..rows, tile::rows(set)) {
             for panel in 0..k.panels() {
                 let tile = Tile {
                     a: q.row(span.start),

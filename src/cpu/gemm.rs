@@ -16,10 +16,11 @@ pub use epilogue::Epilogue;
 pub use packed::{Layout, Matrix, Packed, PackedRef, pack_into, pack_len};
 pub use rows::{Rows, Segment};
 
-use crate::cpu::KernelSet;
 use crate::cpu::norm::NormRows;
+use crate::cpu::{KernelSet, split};
 use crate::error::{Error, Result};
 use epilogue::Finish;
+use std::ops::Range;
 use tile::{Start, Tile, TileBuffer};
 
 /// Bytes of B that one block of panels may take of the second-level cache.
@@ -54,18 +55,21 @@ pub fn gemm<'b>(
         let (rows, len) = (a.rows, c.len());
         return Err(Error::internal(format!("product of {rows} x {n}, stride {c_stride}, into {len} numbers")));
     }
-    let (c, shape) = (c.as_mut_ptr(), Blocks::of(set, a, &b));
-    let mut row = 0;
-    while row < a.rows {
-        let rows = shape.rows.min(a.rows - row);
-        let c = c.wrapping_add(row * c_stride);
-        block(a, &b, epilogue, &shape, row, rows, c, c_stride);
-        if let Some(norm) = epilogue.layer_norm {
-            set.run(NormRows { data: c, rows, stride: c_stride, norm });
-        }
-        row += rows;
+    let product = Product { set, a, b, epilogue, blocks: Blocks::of(set, a, &b), c: c.as_mut_ptr(), c_stride };
+    let parts = split::parts(flop(a, &b));
+    // The side with more tiles is split. No part of the panels is all of them.
+    if parts < 2 || b.panels() < 2 || a.rows / product.blocks.tile_rows >= b.panels() {
+        split::each(0..a.rows, parts, &|rows| product.run(rows, 0..b.panels()));
+    } else {
+        split::each(0..b.panels(), parts, &|panels| product.run(0..a.rows, panels));
+        split::each(0..a.rows, parts, &|rows| product.normalize(rows));
     }
     Ok(())
+}
+
+/// Operations of a product.
+fn flop(a: &Rows<'_>, b: &PackedRef<'_>) -> usize {
+    a.rows.saturating_mul(b.n()).saturating_mul(b.k()).saturating_mul(2)
 }
 
 /// [`gemm`] with a B that is known only now: packs it into `scratch`, of at least [`pack_len`] numbers.
@@ -103,45 +107,20 @@ pub fn gemm_max<'b>(
 ) -> Result<()> {
     let b = b.into();
     b.check(set, a)?;
-    let (n, width) = (b.n(), b.width());
+    let n = b.n();
     epilogue.check(a.rows, n)?;
     if epilogue.residual.is_some() || epilogue.layer_norm.is_some() || out.len() != n {
         let (rows, len) = (a.rows, out.len());
         return Err(Error::internal(format!("maximum over {rows} rows of {n} columns into {len}, or with a residual")));
     }
     out.fill(f32::NEG_INFINITY);
-    let mut buffer = TileBuffer::new();
-    let c = buffer.0.as_mut_ptr();
-    for panels in Spans::new(b.panels(), (PANELS_BYTES / 4 / (b.k().max(1) * width)).max(1)) {
-        for rows in Spans::even(a.rows, tile::rows(set)) {
-            for panel in panels.clone() {
-                let column = panel * width;
-                let columns = width.min(n - column);
-                let tile = Tile {
-                    a: a.row(rows.start),
-                    a_stride: a.stride,
-                    segments: a.segments,
-                    skip: 0,
-                    k: b.k(),
-                    b: b.panel(panel),
-                    b_stride: width,
-                    columns,
-                    c,
-                    c_stride: width,
-                    start: Start::Zero,
-                };
-                tile::run(set, rows.len(), tile);
-                let max = Some(out[column..].as_mut_ptr());
-                Finish { epilogue, row: rows.start, rows: rows.len(), column, columns, n, max }.run(set, c, width);
-            }
-        }
-    }
+    let product = Product { set, a, b, epilogue, blocks: Blocks::of(set, a, &b), c: out.as_mut_ptr(), c_stride: n };
+    split::each(0..b.panels(), split::parts(flop(a, &b)), &|panels| product.max(panels));
     Ok(())
 }
 
 /// The sizes of the blocks that the loops go by. They set the order of the work, never a result.
 struct Blocks {
-    set: KernelSet,
     tile_rows: usize,
     rows: usize,
     panels: usize,
@@ -156,64 +135,84 @@ impl Blocks {
         let block_k = if tile * 4 <= TILE_BYTES { k } else { (TILE_BYTES / 4 / tile_rows).next_multiple_of(8).min(k) };
         let rows = (ROWS_BYTES / 4 / (a.stride.min(k) + b.n())).max(4 * tile_rows);
         let panels = (PANELS_BYTES / 4 / (block_k * b.width())).max(1);
-        Self { set, tile_rows, rows: rows.next_multiple_of(tile_rows), panels, k: block_k }
+        Self { tile_rows, rows: rows.next_multiple_of(tile_rows), panels, k: block_k }
     }
 }
 
-/// Rows `row..row + rows` of C, all but the layer norm.
-#[allow(clippy::too_many_arguments, reason = "one call; a struct would only rename them")]
-fn block(
-    a: &Rows<'_>,
-    b: &PackedRef<'_>,
-    epilogue: &Epilogue<'_>,
-    shape: &Blocks,
-    row: usize,
-    rows: usize,
+/// A checked product, and where it goes.
+struct Product<'a> {
+    set: KernelSet,
+    a: &'a Rows<'a>,
+    b: PackedRef<'a>,
+    epilogue: &'a Epilogue<'a>,
+    blocks: Blocks,
     c: *mut f32,
     c_stride: usize,
-) {
-    let (set, width, n) = (shape.set, b.width(), b.n());
-    let mut edge = TileBuffer::new();
-    for panels in Spans::new(b.panels(), shape.panels) {
+}
+
+// SAFETY: C is exclusively borrowed for as long as the product lives, and its parts are given to one thread each.
+unsafe impl Sync for Product<'_> {}
+
+impl Product<'_> {
+    /// Computes a part of C; its layer norm if it has whole rows.
+    fn run(&self, rows: Range<usize>, panels: Range<usize>) {
+        for block in Spans::new(rows.clone(), self.blocks.rows) {
+            for panels in Spans::new(panels.clone(), self.blocks.panels) {
+                self.block(block.clone(), panels);
+            }
+            if panels == (0..self.b.panels()) {
+                self.normalize(block);
+            }
+        }
+    }
+
+    fn normalize(&self, rows: Range<usize>) {
+        if let Some(norm) = self.epilogue.layer_norm {
+            let data = self.c.wrapping_add(rows.start * self.c_stride);
+            self.set.run(NormRows { data, rows: rows.len(), stride: self.c_stride, norm });
+        }
+    }
+
+    /// Computes a block of C, all but the layer norm.
+    fn block(&self, rows: Range<usize>, panels: Range<usize>) {
+        let &Self { set, a, ref b, epilogue, ref blocks, c, c_stride } = self;
+        let (width, n) = (b.width(), b.n());
+        let mut edge = TileBuffer::new();
         let (mut k, mut segments, mut skip) = (0, a.segments, 0);
         loop {
-            let block_k = shape.k.min(b.k() - k);
+            let block_k = blocks.k.min(b.k() - k);
             let last = k + block_k == b.k();
             let start = if k == 0 { Start::Zero } else { Start::Stored };
-            for tile in Spans::even(rows, shape.tile_rows) {
-                for panel in panels.start..panels.end {
+            for rows in Spans::even(rows.clone(), blocks.tile_rows) {
+                for panel in panels.clone() {
                     let column = panel * width;
                     let columns = width.min(n - column);
-                    let c = c.wrapping_add(tile.start * c_stride + column);
+                    let c = c.wrapping_add(rows.start * c_stride + column);
                     let whole = columns == width;
                     let (to, to_stride) = if whole { (c, c_stride) } else { (edge.0.as_mut_ptr(), width) };
                     if !whole && k > 0 {
-                        copy(c, c_stride, to, width, tile.len(), columns);
+                        copy(c, c_stride, to, width, rows.len(), columns);
                     }
-                    tile::run(
-                        set,
-                        tile.len(),
-                        Tile {
-                            a: a.row(row + tile.start),
-                            a_stride: a.stride,
-                            segments,
-                            skip,
-                            k: block_k,
-                            b: b.panel(panel).wrapping_add(k * width),
-                            b_stride: width,
-                            columns,
-                            c: to,
-                            c_stride: to_stride,
-                            start,
-                        },
-                    );
+                    let tile = Tile {
+                        a: a.row(rows.start),
+                        a_stride: a.stride,
+                        segments,
+                        skip,
+                        k: block_k,
+                        b: b.panel(panel).wrapping_add(k * width),
+                        b_stride: width,
+                        columns,
+                        c: to,
+                        c_stride: to_stride,
+                        start,
+                    };
+                    tile::run(set, rows.len(), tile);
                     if last {
-                        let rows = tile.len();
-                        Finish { epilogue, row: row + tile.start, rows, column, columns, n, max: None }
-                            .run(set, to, to_stride);
+                        let (row, rows) = (rows.start, rows.len());
+                        Finish { epilogue, row, rows, column, columns, n, max: None }.run(set, to, to_stride);
                     }
                     if !whole {
-                        copy(to, width, c, c_stride, tile.len(), columns);
+                        copy(to, width, c, c_stride, rows.len(), columns);
                     }
                 }
             }
@@ -230,48 +229,81 @@ fn block(
             }
         }
     }
+
+    /// Brings the largest of each column over all rows to C, which is one row and holds the largest so far.
+    fn max(&self, panels: Range<usize>) {
+        let &Self { set, a, ref b, epilogue, ref blocks, c: out, .. } = self;
+        let (width, n) = (b.width(), b.n());
+        let mut buffer = TileBuffer::new();
+        let c = buffer.0.as_mut_ptr();
+        for panels in Spans::new(panels, (PANELS_BYTES / 4 / (b.k().max(1) * width)).max(1)) {
+            for rows in Spans::even(0..a.rows, blocks.tile_rows) {
+                for panel in panels.clone() {
+                    let column = panel * width;
+                    let columns = width.min(n - column);
+                    let tile = Tile {
+                        a: a.row(rows.start),
+                        a_stride: a.stride,
+                        segments: a.segments,
+                        skip: 0,
+                        k: b.k(),
+                        b: b.panel(panel),
+                        b_stride: width,
+                        columns,
+                        c,
+                        c_stride: width,
+                        start: Start::Zero,
+                    };
+                    tile::run(set, rows.len(), tile);
+                    let (row, rows, max) = (rows.start, rows.len(), Some(out.wrapping_add(column)));
+                    Finish { epilogue, row, rows, column, columns, n, max }.run(set, c, width);
+                }
+            }
+        }
+    }
 }
 
 /// Copies a matrix between two strides.
 fn copy(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize, rows: usize, columns: usize) {
     for row in 0..rows {
-        // SAFETY: `block` calls this between a tile buffer and the part of C that the tile stands for.
+        // SAFETY: `Product::block` calls this between a tile buffer and the part of C that the tile stands for.
         unsafe { to.add(row * to_stride).copy_from_nonoverlapping(from.add(row * from_stride), columns) }
     }
 }
 
-/// `0..len` cut into spans.
+/// A range cut into spans.
 pub(crate) struct Spans {
-    at: usize,
-    len: usize,
+    left: Range<usize>,
     span: usize,
+    /// How many spans are longer by one.
     longer: usize,
 }
 
 impl Spans {
     /// Spans of `span`, the last one shorter.
-    fn new(len: usize, span: usize) -> Self {
-        Self { at: 0, len, span, longer: 0 }
+    fn new(range: Range<usize>, span: usize) -> Self {
+        Self { left: range, span, longer: 0 }
     }
 
     /// The fewest spans of at most `most`, whose lengths differ by at most one.
-    pub(crate) fn even(len: usize, most: usize) -> Self {
-        let count = len.div_ceil(most).max(1);
-        Self { at: 0, len, span: (len / count).max(1), longer: len % count }
+    pub(crate) fn even(range: Range<usize>, most: usize) -> Self {
+        let count = range.len().div_ceil(most).max(1);
+        let (span, longer) = ((range.len() / count).max(1), range.len() % count);
+        Self { left: range, span, longer }
     }
 }
 
 impl Iterator for Spans {
-    type Item = std::ops::Range<usize>;
+    type Item = Range<usize>;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.len {
+    fn next(&mut self) -> Option<Range<usize>> {
+        if self.left.is_empty() {
             return None;
         }
         let longer = usize::from(self.longer > 0);
         self.longer -= longer;
-        let start = self.at;
-        self.at = (start + self.span + longer).min(self.len);
-        Some(start..self.at)
+        let start = self.left.start;
+        self.left.start = (start + self.span + longer).min(self.left.end);
+        Some(start..self.left.start)
     }
 }

@@ -6,6 +6,7 @@ use gristmill::cpu::Activation;
 use gristmill::cpu::KernelSet;
 use gristmill::cpu::gemm::{Epilogue, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_dynamic, gemm_max, pack_len};
 use gristmill::cpu::norm::LayerNorm;
+use gristmill::cpu::split::with_workers;
 
 /// `a b` through a packed B, C with a stride of its own; what lies between the rows of C stays as it was.
 fn multiply(set: KernelSet, a: &[f32], b: &[f32], m: usize, n: usize, k: usize, epilogue: &Epilogue<'_>) -> Vec<f32> {
@@ -91,6 +92,33 @@ fn a_row_does_not_depend_on_its_neighbours() {
         for rows in [2, 3, 5, 7, 13, 14, 15, 29] {
             let found = multiply(set, &a[k..], &b, rows, n, k, &Epilogue::default());
             assert_bits(&found, &plain[n..][..rows * n], &format!("{set} {rows} rows"));
+        }
+    });
+}
+
+#[test]
+fn a_product_split_over_workers_has_the_same_bits() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    each_set(|set| {
+        for (m, n, k) in [(257, 97, 700), (32, 1152, 384), (3, 5000, 300), (2000, 10, 500), (1, 1, 2_000_000)] {
+            let (a, b, bias) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3));
+            let norm = LayerNorm { scale: &bias, bias: None, epsilon: 1e-5 };
+            let epilogue = Epilogue { bias: Some(&bias), activation: Activation::Tanh, ..Epilogue::default() };
+            let normed = Epilogue { layer_norm: Some(norm), ..epilogue };
+            let packed = Packed::new(set, &b, k, n, Layout::RowMajor).unwrap();
+            let max = || {
+                let rows = Rows { data: &a, rows: m, stride: k, segments: &[Segment { offset: 0, len: k }] };
+                let mut out = vec![0.0; n];
+                gemm_max(set, &rows, &packed, &epilogue, &mut out).unwrap();
+                out
+            };
+            let whole = (multiply(set, &a, &b, m, n, k, &normed), max());
+            for workers in [2, 3, 8] {
+                let run = || with_workers(workers, || (multiply(set, &a, &b, m, n, k, &normed), max()));
+                let (product, largest) = pool.install(run);
+                assert_bits(&product, &whole.0, &format!("{set} {m}x{n}x{k} by {workers}"));
+                assert_bits(&largest, &whole.1, &format!("{set} {m}x{n}x{k} by {workers}"));
+            }
         }
     });
 }
