@@ -15,6 +15,7 @@ pub mod gemm;
 mod kernel;
 mod kernel_set;
 pub(crate) mod map;
+pub(crate) mod moments;
 pub mod norm;
 pub(crate) mod number;
 pub(crate) mod reduce;

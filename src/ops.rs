@@ -7,6 +7,7 @@ pub mod arg_reduce;
 pub mod attention;
 mod case;
 pub mod cast;
+pub mod channel_norm;
 pub mod concat;
 pub mod constant;
 pub mod constant_of_shape;
@@ -22,6 +23,7 @@ mod index;
 pub mod l2_normalize;
 pub mod layer_norm;
 pub mod linear;
+pub mod lp_normalize;
 pub mod matmul;
 mod offsets;
 pub mod one_hot;
@@ -220,7 +222,12 @@ impl<'a> Inputs<'a> {
 /// The list of all operators; a further one is one line here.
 pub fn all() -> &'static [&'static OpDef] {
     static ALONE: &[&OpDef] = &[
+        &channel_norm::BATCH,
+        &channel_norm::GROUP,
+        &channel_norm::INSTANCE,
         &layer_norm::DEF,
+        &lp_normalize::LP,
+        &lp_normalize::RMS,
         &softmax::LOG_SOFTMAX,
         &softmax::SOFTMAX,
         &pool::AVERAGE_POOL,

@@ -4,8 +4,10 @@ use gristmill::{
     DType, Tensor,
     ops::{
         Operator,
+        channel_norm::{ChannelNorm, Statistics},
         l2_normalize::L2Normalize,
         layer_norm::LayerNorm,
+        lp_normalize::{LpNormalize, RmsNorm},
         reduce::{Reduce, ReduceFunction as F},
         softmax::Softmax,
     },
@@ -138,5 +140,64 @@ pub fn l2_normalize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<T
             results[at] = values[at] / length.max(floor);
         }
     }
+    vec![of_floats(from.dtype(), from.shape(), &results)]
+}
+
+pub fn lp_normalize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let norm = op::<LpNormalize>(operator);
+    let rank = from.shape().len() as i64;
+    let own: Vec<bool> = (0..rank).map(|axis| axis == norm.axis || axis == norm.axis + rank).collect();
+    let mut values = floats(from);
+    for members in members(from.shape(), &own) {
+        let all = members.iter().map(|&at| values[at]);
+        let length = if norm.euclidean { all.map(|x| x * x).sum::<f64>().sqrt() } else { all.map(f64::abs).sum() };
+        if length > 0.0 {
+            members.iter().for_each(|&at| values[at] /= length);
+        }
+    }
+    vec![of_floats(from.dtype(), from.shape(), &values)]
+}
+
+pub fn rms_norm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let norm = op::<RmsNorm>(operator);
+    let scale = floats(input(inputs, 1));
+    let mut values = floats(from);
+    for row in values.chunks_mut(scale.len()) {
+        let mean = row.iter().map(|x| x * x).sum::<f64>() / scale.len() as f64;
+        row.iter_mut().zip(&scale).for_each(|(x, scale)| *x *= scale / (mean + f64::from(norm.epsilon)).sqrt());
+    }
+    vec![of_floats(from.dtype(), from.shape(), &values)]
+}
+
+pub fn channel_norm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let from = input(inputs, 0);
+    let norm = op::<ChannelNorm>(operator);
+    let channels = from.shape()[1];
+    let (groups, grouped_weights) = match norm.statistics {
+        Statistics::Group { groups, grouped_weights } => (groups, grouped_weights),
+        _ => (channels, false),
+    };
+    let group_of = |channel: usize| channel * groups / channels;
+    let values = floats(from);
+    let all: Vec<Vec<usize>> = indices(from.shape()).collect();
+    let results: Vec<f64> = all
+        .iter()
+        .map(|index| {
+            let group = group_of(index[1]);
+            let (mean, variance) = if norm.statistics == Statistics::Given {
+                (floats(input(inputs, 3))[index[1]], floats(input(inputs, 4))[index[1]])
+            } else {
+                let members = all.iter().filter(|other| other[0] == index[0] && group_of(other[1]) == group);
+                let members: Vec<f64> = members.map(|other| values[flat(from.shape(), other)]).collect();
+                let mean = members.iter().sum::<f64>() / members.len() as f64;
+                (mean, members.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / members.len() as f64)
+            };
+            let weight = if grouped_weights { group } else { index[1] };
+            let x = (values[flat(from.shape(), index)] - mean) / (variance + f64::from(norm.epsilon)).sqrt();
+            x * floats(input(inputs, 1))[weight] + floats(input(inputs, 2))[weight]
+        })
+        .collect();
     vec![of_floats(from.dtype(), from.shape(), &results)]
 }
