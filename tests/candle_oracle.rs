@@ -1,4 +1,5 @@
 //! The operators that candle has too, on the same cases: an oracle that nobody here wrote.
+#![cfg(feature = "candle")]
 
 use candle_core::{D, Device as CandleDevice, Result as CandleResult, Tensor as Candle};
 use gristmill::{
