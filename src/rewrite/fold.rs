@@ -15,25 +15,32 @@ use crate::{
 /// model.
 const MAX_GROWTH: usize = 1 << 24;
 
+/// All folded constants together may have so many elements, and so many times those of the file's own constants.
+/// Without it, doubling a tensor again and again would grow without end.
+const MAX_TOTAL: (usize, usize) = (1 << 26, 16);
+
 pub(super) fn run(graph: &mut Graph) -> Result<()> {
-    let mut index = 0;
-    while index < graph.nodes().len() {
-        let node = graph.nodes()[index].clone();
-        match known(graph, &node)? {
+    let given = graph.values.iter().filter_map(|value| value.constant.as_ref());
+    let given = given.fold(0usize, |sum, tensor| sum.saturating_add(tensor.len()));
+    let mut left = given.saturating_mul(MAX_TOTAL.1).saturating_add(MAX_TOTAL.0);
+    let nodes = std::mem::take(&mut graph.nodes);
+    let mut kept = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        match known(graph, &node, &mut left)? {
             Some(tensors) => {
                 for (&id, tensor) in node.outputs.iter().zip(tensors) {
                     graph.set_constant(id, tensor);
                 }
-                graph.nodes.remove(index);
             }
-            None => index += 1,
+            None => kept.push(node),
         }
     }
+    graph.nodes = kept;
     Ok(())
 }
 
-/// The node's results, if they can be known now.
-fn known(graph: &Graph, node: &Node) -> Result<Option<Vec<Arc<Tensor>>>> {
+/// The node's results, if they can be known now; takes their elements from `left`.
+fn known(graph: &Graph, node: &Node, left: &mut usize) -> Result<Option<Vec<Arc<Tensor>>>> {
     // Integers that only depend on fixed shapes need no operand.
     if let Some(tensors) = node.outputs.iter().map(|&id| tracked(graph.fact(id))).collect() {
         return Ok(Some(tensors));
@@ -55,10 +62,6 @@ fn known(graph: &Graph, node: &Node) -> Result<Option<Vec<Arc<Tensor>>>> {
             None => return Ok(None),
         }
     }
-    if results > operands.saturating_add(MAX_GROWTH) {
-        let what = format!("{} makes a constant of {results} elements, which is refused", node.describe());
-        return Err(Error::limit(what));
-    }
     if let CpuState::View = node.op.def().cpu {
         let operand = node.inputs.first().copied().flatten().and_then(|id| graph.constant_of(id));
         let shape = graph.fact(node.outputs[0]).shape.as_fixed();
@@ -67,6 +70,14 @@ fn known(graph: &Graph, node: &Node) -> Result<Option<Vec<Arc<Tensor>>>> {
             _ => Ok(None),
         };
     }
+    let refused = || {
+        let what = format!("{} makes a constant of {results} elements, which is refused", node.describe());
+        Error::limit(what)
+    };
+    if results > operands.saturating_add(MAX_GROWTH) {
+        return Err(refused());
+    }
+    *left = left.checked_sub(results).ok_or_else(refused)?;
     let mut alone = Graph::new(graph.name.clone());
     let constant = |alone: &mut Graph, id: ValueId| {
         let value = graph.value(id);

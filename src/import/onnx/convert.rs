@@ -12,9 +12,8 @@ use super::{
 use crate::{
     error::{Context, Error, Result},
     graph::{Graph, ValueId},
-    ops::{self, Attribute, OnnxNode},
+    ops::{self, Attribute, OnnxNode, constant::Constant},
     shape::{Dim, Shape},
-    tensor::Tensor,
 };
 
 /// More inputs, or outputs, than any model has.
@@ -79,7 +78,7 @@ fn scan<'a>(proto: &GraphProto<'a>, functions: &[&'a [u8]], budget: &Budget) -> 
                 return Err(Error::invalid_model(format!("value `{name}` is made twice: by {other} and by {own}")));
             }
         }
-        let built = node.domain().is_empty() && (is_constant(&node) || ops::find_onnx(node.op_type()).is_some());
+        let built = node.domain().is_empty() && ops::find_onnx(node.op_type()).is_some();
         if !built {
             missing.entry((node.domain(), node.op_type())).or_insert_with(|| (0, node.name().to_owned())).0 += 1;
         }
@@ -102,10 +101,6 @@ fn scan<'a>(proto: &GraphProto<'a>, functions: &[&'a [u8]], budget: &Budget) -> 
         listed += &format!(" and {} more", missing.len() - MAX_LISTED);
     }
     Err(Error::unsupported(format!("the model needs operators that are not built here: {listed}")))
-}
-
-fn is_constant(node: &NodeProto<'_>) -> bool {
-    node.op_type() == "Constant"
 }
 
 struct Converter<'a, 'b, 'c> {
@@ -232,9 +227,6 @@ impl<'a> Converter<'a, '_, '_> {
     fn node(&mut self, node: &NodeProto<'a>) -> Result<()> {
         let place = || node.describe();
         let attributes = self.attributes(node).context(place)?;
-        if is_constant(node) {
-            return self.constant(node, attributes).context(place);
-        }
         let inputs = node.inputs.iter().map(|name| {
             if name.is_empty() {
                 return Ok(None);
@@ -247,6 +239,11 @@ impl<'a> Converter<'a, '_, '_> {
         let mut own = OnnxNode::new(&self.graph, self.opset, node.op_type(), attributes, inputs, node.outputs.len());
         let op = decode(&mut own).context(place)?;
         let inputs = own.finish().context(place)?;
+        if let (Some(Constant { value }), [name]) = (op.downcast_ref(), node.outputs.as_slice()) {
+            let id = self.graph.constant(*name, value.clone());
+            self.values.insert(name, id);
+            return Ok(());
+        }
         // The graph names the node itself where an operand does not fit.
         let outputs = self.graph.node(node.name(), op, inputs)?;
         if node.outputs.len() > outputs.len() {
@@ -271,28 +268,6 @@ impl<'a> Converter<'a, '_, '_> {
             Some(twice) => Err(Error::invalid_model(format!("attribute `{}` is given twice", twice[0]))),
             None => Ok(attributes),
         }
-    }
-
-    /// A `Constant` node as a constant.
-    fn constant(&mut self, node: &NodeProto<'a>, attributes: Vec<(String, Attribute)>) -> Result<()> {
-        if !node.inputs.is_empty() || node.outputs.len() != 1 {
-            return Err(Error::invalid_model("a constant takes no inputs and has one output"));
-        }
-        let mut attributes = attributes.into_iter();
-        let (Some((name, value)), None) = (attributes.next(), attributes.next()) else {
-            return Err(Error::invalid_model("a constant has one attribute"));
-        };
-        let tensor = match (name.as_str(), value) {
-            ("value", Attribute::Tensor(tensor)) => tensor,
-            ("value_float", Attribute::Float(value)) => Tensor::scalar(value).into(),
-            ("value_int", Attribute::Int(value)) => Tensor::scalar(value).into(),
-            ("value_floats", Attribute::Floats(values)) => Tensor::new(vec![values.len()], &values)?.into(),
-            ("value_ints", Attribute::Ints(values)) => Tensor::new(vec![values.len()], &values)?.into(),
-            (name, _) => return Err(Error::unsupported(format!("a constant given as `{name}` is not built here"))),
-        };
-        let id = self.graph.constant(node.outputs[0], tensor);
-        self.values.insert(node.outputs[0], id);
-        Ok(())
     }
 
     /// Reads an `AttributeProto`.

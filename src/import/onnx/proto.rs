@@ -7,7 +7,7 @@ use super::wire::{Budget, Message, Scalar, once};
 use crate::error::{Error, Result};
 
 /// More dimensions than any tensor has.
-const MAX_RANK: usize = 64;
+const MAX_RANK: usize = 32;
 /// More operator sets than any file names.
 const MAX_OPSETS: usize = 256;
 
