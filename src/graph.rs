@@ -17,6 +17,12 @@ use crate::{
 /// The most integers that shape inference follows through a graph for one value.
 pub const MAX_TRACKED: usize = 1024;
 
+/// The most integers that are followed for all values of a graph together.
+const MAX_TRACKED_TOTAL: usize = 1 << 20;
+
+/// The most terms and factors that the dimensions of all values of a graph may have together.
+const MAX_DIMENSIONS: usize = 1 << 23;
+
 /// Names a value of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(crate) u32);
@@ -115,6 +121,9 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     symbols: Vec<String>,
     batching: Batching,
+    /// The integers that are followed, and what all dimensions hold.
+    tracked: usize,
+    dimensions: usize,
 }
 
 impl Graph {
@@ -157,6 +166,9 @@ impl Graph {
     pub fn node(&mut self, name: &str, op: Arc<dyn Operator>, inputs: Vec<Option<ValueId>>) -> Result<Vec<ValueId>> {
         let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new() };
         let facts = self.infer(&node)?;
+        if self.dimensions > MAX_DIMENSIONS {
+            return Err(Error::limit(format!("the shapes of the graph hold more than {MAX_DIMENSIONS} terms")));
+        }
         let outputs: Vec<_> = facts
             .into_iter()
             .enumerate()
@@ -189,7 +201,14 @@ impl Graph {
         self.outputs.push(id);
     }
 
-    fn push(&mut self, value: Value) -> ValueId {
+    fn push(&mut self, mut value: Value) -> ValueId {
+        let elements = value.fact.elements.as_ref().map_or(0, Vec::len);
+        self.dimensions += value.fact.shape.dims().iter().map(Dim::weight).sum::<usize>();
+        // Past the cap a value's elements count as unknown, which an operator that needs them reports.
+        match self.tracked.checked_add(elements).filter(|&total| total <= MAX_TRACKED_TOTAL) {
+            Some(total) => self.tracked = total,
+            None => value.fact.elements = None,
+        }
         self.values.push(value);
         ValueId((self.values.len() - 1) as u32)
     }

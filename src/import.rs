@@ -23,11 +23,12 @@ use crate::{
     error::{Context, Error, Result},
     graph::Graph,
     import::fingerprint::Fingerprint,
+    tensor::Tensor,
 };
 
 /// What a file may ask for. The defaults hold for any model that fits its format; lower them where files come from
 /// strangers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ImportOptions {
     /// The largest ONNX file that is read, in bytes. The format itself ends at 2 GiB.
@@ -41,6 +42,9 @@ pub struct ImportOptions {
     /// A folder whose files may be reached through symbolic links and may have several names (hard links), as in the
     /// caches of model hubs. `None`: a model's data lie in its own folder, in files of one name.
     pub trusted_root: Option<PathBuf>,
+    /// Inputs of an ONNX model that have the same value in every run, by name: they are constants then, and operators
+    /// that need an operand when the model is loaded (a shape, an axis) can read them.
+    pub constants: Vec<(String, Tensor)>,
 }
 
 impl Default for ImportOptions {
@@ -51,6 +55,7 @@ impl Default for ImportOptions {
             max_structure_bytes: 64 << 20,
             max_header_bytes: 16 << 20,
             trusted_root: None,
+            constants: Vec::new(),
         }
     }
 }
@@ -60,6 +65,13 @@ impl ImportOptions {
     #[must_use]
     pub fn trust_root(mut self, root: impl Into<PathBuf>) -> Self {
         self.trusted_root = Some(root.into());
+        self
+    }
+
+    /// Gives an input of an ONNX model a value for good; it is no input of the model any more.
+    #[must_use]
+    pub fn constant(mut self, name: impl Into<String>, value: Tensor) -> Self {
+        self.constants.push((name.into(), value));
         self
     }
 

@@ -21,6 +21,8 @@
 
 #![allow(dead_code, reason = "each example is a crate of its own and uses its part")]
 
+pub mod npz;
+
 use std::{error::Error, ffi::OsString, fs, path::PathBuf, process};
 
 use gristmill::{

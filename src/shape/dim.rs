@@ -14,6 +14,8 @@ const LIMIT: i64 = 1 << 50;
 const MAX_TERMS: usize = 64;
 /// A product of more factors than this is refused.
 const MAX_FACTORS: usize = 16;
+/// An expression of more terms and factors than this, those inside others counted, is refused.
+const MAX_WEIGHT: usize = 1 << 12;
 
 /// A size that each run binds, such as the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -265,6 +267,15 @@ impl Dim {
             .unwrap_or(0)
     }
 
+    /// How many terms and factors the expression holds, those inside others counted: 1 for a number.
+    pub(crate) fn weight(&self) -> usize {
+        let factor = |factor: &Factor| match factor {
+            Factor::Symbol(_) => 1,
+            Factor::Call(_, arguments) => 1 + arguments.0.weight() + arguments.1.weight(),
+        };
+        1 + self.terms.iter().map(|(factors, _)| 1 + factors.iter().map(factor).sum::<usize>()).sum::<usize>()
+    }
+
     fn from_terms(constant: i64, terms: Vec<(Vec<Factor>, i64)>) -> Self {
         let mut sum: BTreeMap<Vec<Factor>, i64> = BTreeMap::new();
         let mut constant = constant;
@@ -278,7 +289,8 @@ impl Dim {
         let valid = small(constant)
             && terms.len() <= MAX_TERMS
             && terms.iter().all(|(factors, coefficient)| small(*coefficient) && factors.len() <= MAX_FACTORS);
-        if valid { Self { constant, terms, valid } } else { Self::invalid() }
+        let dim = Self { constant, terms, valid };
+        if valid && dim.weight() <= MAX_WEIGHT { dim } else { Self::invalid() }
     }
 
     /// The value in a run.
@@ -487,6 +499,17 @@ mod tests {
         assert!(a.floor_div(&Dim::from(2)).is_at_least(0));
         assert!(Dim::max(&a, &Dim::from(4)).is_at_least(4));
         assert!(!Dim::min(&a, &Dim::number(-1)).is_at_least(0));
+    }
+
+    #[test]
+    fn expressions_cannot_grow_without_end() {
+        let mut dim = Dim::symbol(Symbol(0));
+        for _ in 0..100 {
+            let half = dim.floor_div(&Dim::from(3));
+            dim = (&dim * &Dim::max(&dim, &half)) + (&half + &Dim::min(&half, &dim));
+            assert!(dim.weight() <= MAX_WEIGHT);
+        }
+        assert!(!dim.is_valid());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::{
     graph::{Graph, ValueId},
     ops::{self, Attribute, OnnxNode, constant::Constant},
     shape::{Dim, Shape},
+    tensor::Tensor,
 };
 
 /// More inputs, or outputs, than any model has.
@@ -31,6 +32,7 @@ pub(super) fn graph(
     functions: &[&[u8]],
     budget: &Budget,
     external: &mut External<'_>,
+    constants: &[(String, Tensor)],
 ) -> Result<Graph> {
     let proto = GraphProto::parse(bytes, budget)?;
     for (list, what) in [(&proto.inputs, "inputs"), (&proto.outputs, "outputs")] {
@@ -45,7 +47,7 @@ pub(super) fn graph(
     let mut converter = Converter { graph: Graph::new(name), values: HashMap::new(), opset, budget, external };
     let makers = scan(&proto, functions, budget)?;
     converter.initializers(&proto)?;
-    converter.inputs(&proto)?;
+    converter.inputs(&proto, constants)?;
     for (name, &maker) in &makers {
         if converter.values.contains_key(name) {
             let node = parse(&proto, maker)?.describe();
@@ -128,9 +130,15 @@ impl<'a> Converter<'a, '_, '_> {
         Ok(())
     }
 
-    fn inputs(&mut self, proto: &GraphProto<'a>) -> Result<()> {
+    fn inputs(&mut self, proto: &GraphProto<'a>, constants: &[(String, Tensor)]) -> Result<()> {
         let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
         let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
+        for (name, tensor) in constants {
+            let input = inputs.iter().find(|input| input.name() == name && !self.values.contains_key(input.name()));
+            let input = input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))?;
+            let id = self.graph.constant(name, tensor.clone());
+            self.values.insert(input.name(), id);
+        }
         // Named dimensions first, so that the names made for unnamed ones are new.
         for name in inputs.iter().flat_map(|input| input.dims.iter().flatten()) {
             if let DimProto::Named(name) = name {
