@@ -9,26 +9,17 @@
 //! cases that need them when the model is loaded get them then.
 
 mod common;
+#[path = "common/onnx_cases.rs"]
+mod onnx_cases;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use common::{Common, Flag, Outcome};
-use gristmill::{
-    DType, Error, ErrorKind, ImportOptions, Model, Result, SessionOptions, Tensor, Tensors, import::onnx::read_tensor,
-};
 
 const USAGE: &str = "\
 usage: conformance [FLAGS] DIR...
 
   --why  says for every unsupported case why it is";
-
-/// As in ONNX's own runner.
-const RELATIVE: f64 = 1e-3;
-const ABSOLUTE: f64 = 1e-7;
 
 fn main() -> Outcome {
     let (mut folders, mut why) = (Vec::new(), false);
@@ -43,161 +34,15 @@ fn main() -> Outcome {
     if folders.is_empty() {
         return Err(USAGE.into());
     }
-    let mut cases = Vec::new();
-    for folder in &folders {
-        find(folder, &mut cases).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let summary = onnx_cases::run_all(&folders, &common.options())?;
+    for case in summary.unsupported.iter().filter(|_| why) {
+        println!("unsupported {case}");
     }
-    cases.sort();
-    let (mut passed, mut failed, mut unsupported, mut at_load) = (0, 0, 0, 0);
-    for case in &cases {
-        let name = case.display();
-        match run(case, &common.options()) {
-            Ok(Passed { constants }) => {
-                passed += 1;
-                at_load += usize::from(constants);
-            }
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                unsupported += 1;
-                if why {
-                    println!("unsupported {name}: {error}");
-                }
-            }
-            Err(error) => {
-                failed += 1;
-                println!("FAILED {name}: {error}");
-            }
-        }
+    for case in &summary.failed {
+        println!("FAILED {case}");
     }
-    println!("{at_load} of the passed cases got operands when the model was loaded");
-    println!("{passed} passed, {failed} failed, {unsupported} unsupported");
+    println!("{} of the passed cases got operands when the model was loaded", summary.at_load);
+    let (failed, unsupported) = (summary.failed.len(), summary.unsupported.len());
+    println!("{} passed, {failed} failed, {unsupported} unsupported", summary.passed);
     std::process::exit(i32::from(failed > 0));
-}
-
-fn find(folder: &Path, cases: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if folder.join("model.onnx").is_file() {
-        cases.push(folder.to_owned());
-        return Ok(());
-    }
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            find(&entry.path(), cases)?;
-        }
-    }
-    Ok(())
-}
-
-struct Passed {
-    /// Whether operands had to be known at load.
-    constants: bool,
-}
-
-fn run(case: &Path, options: &SessionOptions) -> Result<Passed> {
-    let path = case.join("model.onnx");
-    let mut sets: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(case).map_err(|error| Error::io(error, "listing the case"))? {
-        let path = entry.map_err(|error| Error::io(error, "listing the case"))?.path();
-        if path.is_dir() {
-            sets.push(path);
-        }
-    }
-    let mut constants = false;
-    for set in &sets {
-        match run_set(&path, set, options, Constants::None) {
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                // A second try with all operands but the first, a third with that one too.
-                run_set(&path, set, options, Constants::AllButFirst)
-                    .or_else(|_| run_set(&path, set, options, Constants::All))
-                    .map_err(|other| if other.kind() == ErrorKind::Unsupported { error } else { other })?;
-                constants = true;
-            }
-            result => result?,
-        }
-    }
-    Ok(Passed { constants })
-}
-
-/// Which inputs are given when the model is loaded.
-#[derive(Clone, Copy, PartialEq)]
-enum Constants {
-    None,
-    AllButFirst,
-    All,
-}
-
-fn run_set(model: &Path, set: &Path, options: &SessionOptions, constants: Constants) -> Result<()> {
-    let opened = Model::open(model);
-    let mut import = ImportOptions::default();
-    let given = tensors(set, "input")?;
-    let names: Vec<String> = match &opened {
-        Ok(model) => model.graph().inputs().iter().map(|&id| model.graph().value(id).name.clone()).collect(),
-        Err(_) => given.values().map(|(name, _)| name.clone()).collect(),
-    };
-    let mut inputs = Tensors::new();
-    for (index, (name, tensor)) in &given {
-        let name = if name.is_empty() { names.get(*index).cloned().unwrap_or_default() } else { name.clone() };
-        let at_load = match constants {
-            Constants::None => false,
-            Constants::AllButFirst => *index > 0,
-            Constants::All => true,
-        };
-        if at_load {
-            import = import.constant(name, tensor.clone());
-        } else {
-            inputs.insert(name, tensor.clone());
-        }
-    }
-    let model = if constants == Constants::None { opened? } else { Model::open_with(model, &import)? };
-    let session = model.session(options)?;
-    let outputs = session.run(&inputs)?;
-    for (index, (name, want)) in tensors(set, "output")? {
-        let got = outputs.iter().nth(index).map(|(_, tensor)| tensor);
-        let got = got.ok_or_else(|| Error::internal(format!("output {index} is missing")))?;
-        if let Some(what) = difference(got, &want) {
-            return Err(Error::internal(format!("output `{name}`: {what}")));
-        }
-    }
-    Ok(())
-}
-
-/// The tensors of `set` by number, with their names.
-fn tensors(set: &Path, what: &str) -> Result<BTreeMap<usize, (String, Tensor)>> {
-    let mut found = BTreeMap::new();
-    for index in 0.. {
-        let path = set.join(format!("{what}_{index}.pb"));
-        if !path.exists() {
-            break;
-        }
-        let bytes = fs::read(&path).map_err(|error| Error::io(error, path.display().to_string()))?;
-        // Sequences and optional values are other messages, which the models' inputs say.
-        let tensor = read_tensor(&bytes);
-        let unreadable = |error: Error| Error::unsupported(format!("{}: {error}", path.display()));
-        found.insert(index, tensor.map_err(unreadable)?);
-    }
-    Ok(found)
-}
-
-/// How `got` differs from `want`, if it does.
-fn difference(got: &Tensor, want: &Tensor) -> Option<String> {
-    if got.dtype() != want.dtype() || got.shape() != want.shape() {
-        return Some(format!("{got:?} instead of {want:?}"));
-    }
-    let (Some(got), Some(want)) = (numbers(got), numbers(want)) else {
-        return (got.bytes() != want.bytes()).then(|| "other elements".to_owned());
-    };
-    got.iter().zip(&want).enumerate().find_map(|(index, (&got, &want))| {
-        let near = got == want
-            || (got.is_nan() && want.is_nan())
-            || (want.is_finite() && (got - want).abs() <= ABSOLUTE + RELATIVE * want.abs());
-        (!near).then(|| format!("element {index} is {got:e} instead of {want:e}"))
-    })
-}
-
-/// The numbers of a floating-point tensor.
-fn numbers(tensor: &Tensor) -> Option<Vec<f64>> {
-    match tensor.dtype() {
-        DType::F32 => tensor.as_slice::<f32>().ok().map(|all| all.iter().map(|&value| f64::from(value)).collect()),
-        DType::F64 => tensor.as_slice::<f64>().ok().map(<[f64]>::to_vec),
-        _ => None,
-    }
 }

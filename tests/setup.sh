@@ -5,6 +5,7 @@
 #   minilm/             all-MiniLM-L6-v2 as a Hugging Face folder
 #   minilm.onnx         the same model as an ONNX graph (opset 17, LayerNormalization operators)
 #   minilm-opset14.onnx the same, with layer norm spelled out in primitive operators
+#   onnx/               ONNX's own tests of single operators, a folder each
 #   wordnet/data.*      the WordNet database
 #   glosses.txt         8,000 of its glosses, spread over the whole, one a line
 #
@@ -59,6 +60,13 @@ get_minilm_onnx() { # get_minilm_onnx FILE OPSET
     mv "$work/$1" "$data/$1"
 }
 
+get_onnx_cases() {
+    [ -e "$data/onnx" ] && return
+    say "generating ONNX's own test cases"
+    "$python" "$here/scripts/onnx_cases.py" "$work/onnx"
+    mv "$work/onnx" "$data/onnx"
+}
+
 get_wordnet() {
     [ -e "$data/wordnet" ] && return
     mkdir "$work/wordnet"
@@ -88,6 +96,7 @@ python=$data/venv/bin/python
 get_minilm
 get_minilm_onnx minilm.onnx 17
 get_minilm_onnx minilm-opset14.onnx 14
+get_onnx_cases
 get_wordnet
 get_glosses
 say "ready: $data"

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+#[cfg(feature = "onnx")]
 use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -22,6 +23,7 @@ impl AlignedBytes {
     }
 
     /// `len` zero bytes, refused where there is no memory for them.
+    #[cfg(feature = "onnx")]
     pub(crate) fn try_zeroed(len: usize) -> Result<Self> {
         let lines = bytemuck::allocation::try_zeroed_vec(len.div_ceil(64));
         let lines = lines.map_err(|()| Error::limit(format!("there is no memory for {len} bytes")))?;
