@@ -202,15 +202,27 @@ impl Graph {
     }
 
     fn push(&mut self, mut value: Value) -> ValueId {
-        let elements = value.fact.elements.as_ref().map_or(0, Vec::len);
         self.dimensions += value.fact.shape.dims().iter().map(Dim::weight).sum::<usize>();
-        // Past the cap a value's elements count as unknown, which an operator that needs them reports.
-        match self.tracked.checked_add(elements).filter(|&total| total <= MAX_TRACKED_TOTAL) {
-            Some(total) => self.tracked = total,
-            None => value.fact.elements = None,
-        }
+        self.track(&mut value.fact);
         self.values.push(value);
         ValueId((self.values.len() - 1) as u32)
+    }
+
+    /// Counts the integers that a fact follows. Past the cap they are taken for unknown, which an operator that needs
+    /// them reports.
+    fn track(&mut self, fact: &mut Fact) {
+        let elements = fact.elements.as_ref().map_or(0, Vec::len);
+        match self.tracked.checked_add(elements).filter(|&total| total <= MAX_TRACKED_TOTAL) {
+            Some(total) => self.tracked = total,
+            None => fact.elements = None,
+        }
+    }
+
+    fn set_fact(&mut self, id: ValueId, mut fact: Fact) {
+        let old = self.values[id.index()].fact.elements.as_ref().map_or(0, Vec::len);
+        self.tracked = self.tracked.saturating_sub(old);
+        self.track(&mut fact);
+        self.values[id.index()].fact = fact;
     }
 
     /// Types and shapes of a node's outputs, from its operands as they are known now.
@@ -237,7 +249,7 @@ impl Graph {
             let facts = self.infer(&self.nodes[index])?;
             for (position, fact) in facts.into_iter().enumerate() {
                 if let Some(&id) = self.nodes[index].outputs.get(position) {
-                    self.values[id.index()].fact = fact;
+                    self.set_fact(id, fact);
                 }
             }
         }
@@ -334,9 +346,8 @@ impl Graph {
 
     /// Adds a constant while rewriting.
     pub(crate) fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
-        let value = &mut self.values[id.index()];
-        value.fact = Fact::of(&tensor);
-        value.constant = Some(tensor);
+        self.set_fact(id, Fact::of(&tensor));
+        self.values[id.index()].constant = Some(tensor);
     }
 
     /// How items of a chunk are put together in one run.
