@@ -44,6 +44,9 @@ pub struct Folder {
     pub files: Vec<(String, String)>,
 }
 
+/// Adds a tensor: name, shape, and the spread and middle of its values.
+type Add<'a> = &'a mut dyn FnMut(String, &[usize], f32, f32);
+
 pub const HIDDEN: usize = 32;
 pub const LAYERS: usize = 2;
 pub const HEADS: usize = 4;
@@ -78,7 +81,7 @@ impl Folder {
         if kind != Kind::DistilBert {
             add("embeddings.token_type_embeddings.weight".into(), &[2, HIDDEN], 0.2, 0.0);
         }
-        let norm = |add: &mut dyn FnMut(String, &[usize], f32, f32), name: String| {
+        let norm = |add: Add<'_>, name: String| {
             add(format!("{name}.weight"), &[HIDDEN], 0.2, 1.0);
             add(format!("{name}.bias"), &[HIDDEN], 0.2, 0.0);
         };
@@ -330,15 +333,16 @@ pub fn encode(folder: &Folder, ids: &[u32]) -> Vec<Vec<f64>> {
     };
     let (words, positions) = (table("word"), table("position"));
     let types = if folder.kind == Kind::DistilBert { vec![0.0; HIDDEN] } else { table("token_type") };
-    let first = if folder.kind == Kind::Roberta { 2 } else { 0 };
-    let mut x: Vec<Vec<f64>> = ids
-        .iter()
-        .enumerate()
-        .map(|(position, &id)| {
-            let (word, place) = (id as usize * HIDDEN, (first + position) * HIDDEN);
-            (0..HIDDEN).map(|index| words[word + index] + types[index] + positions[place + index]).collect()
-        })
-        .collect();
+    let mut next = if folder.kind == Kind::Roberta { 2 } else { 0 };
+    let mut x: Vec<Vec<f64>> = Vec::new();
+    for &id in ids {
+        // RoBERTa gives its padding token, here number 1, the row of that number and counts on without it.
+        let padding = folder.kind == Kind::Roberta && id == 1;
+        let row = if padding { 1 } else { next };
+        next += usize::from(!padding);
+        let (word, place) = (id as usize * HIDDEN, row * HIDDEN);
+        x.push((0..HIDDEN).map(|index| words[word + index] + types[index] + positions[place + index]).collect());
+    }
     norm(&mut x, "embeddings.LayerNorm");
     let names = names(folder.kind);
     for layer in 0..LAYERS {

@@ -119,7 +119,7 @@ fn parse(fields: BTreeMap<String, Value>) -> Result<(Config, Vec<String>)> {
     }
     let hidden = reader.size(name("hidden_size", "dim"), 1..=1 << 16, None);
     let heads = reader.size(name("num_attention_heads", "n_heads"), 1..=1 << 12, None);
-    if hidden % heads != 0 {
+    if !hidden.is_multiple_of(heads) {
         reader.problem(format!("hidden size {hidden} is not a multiple of {heads} heads"));
     }
     let pad = reader.size("pad_token_id", 0..=1 << 24, Some(usize::from(roberta)));

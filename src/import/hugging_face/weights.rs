@@ -18,7 +18,7 @@ use crate::{
         FileStamp,
         safetensors::{SafetensorsFile, UniqueMap, to_f32},
     },
-    tensor::{DType, Tensor},
+    tensor::{AlignedBytes, DType, Tensor, byte_count},
 };
 
 const FILE: &str = "model.safetensors";
@@ -129,7 +129,7 @@ impl Weights {
 
     /// Reads a tensor as it is.
     pub(super) fn plain(&mut self, found: &Found) -> Result<Tensor> {
-        let mut tensor = Tensor::zeros(DType::F32, found.shape.clone())?;
+        let mut tensor = zeros(found.shape.clone())?;
         let values = tensor.as_mut_slice::<f32>()?;
         self.read(found, |position, piece| values[position..position + piece.len()].copy_from_slice(piece))?;
         Ok(tensor)
@@ -138,7 +138,7 @@ impl Weights {
     /// Reads vectors as one, one behind another.
     pub(super) fn joined(&mut self, parts: &[&Found]) -> Result<Tensor> {
         let len = parts.iter().map(|part| part.shape[0]).sum();
-        let mut tensor = Tensor::zeros(DType::F32, [len])?;
+        let mut tensor = zeros(vec![len])?;
         let values = tensor.as_mut_slice::<f32>()?;
         let mut start = 0;
         for part in parts {
@@ -152,7 +152,7 @@ impl Weights {
     pub(super) fn transposed(&mut self, parts: &[&Found]) -> Result<Tensor> {
         let columns: usize = parts.iter().map(|part| part.shape[0]).sum();
         let rows = parts.first().map_or(0, |part| part.shape[1]);
-        let mut tensor = Tensor::zeros(DType::F32, [rows, columns])?;
+        let mut tensor = zeros(vec![rows, columns])?;
         let values = tensor.as_mut_slice::<f32>()?;
         let mut start = 0;
         for part in parts {
@@ -177,4 +177,11 @@ impl Weights {
     pub(super) fn into_files(self) -> Vec<FileStamp> {
         self.files.into_iter().map(SafetensorsFile::into_stamp).collect()
     }
+}
+
+/// Zeros of f32, or an error where there is no memory for them.
+fn zeros(shape: Vec<usize>) -> Result<Tensor> {
+    let bytes = byte_count(DType::F32, &shape)
+        .ok_or_else(|| Error::limit(format!("weights {shape:?} are larger than the address space")))?;
+    Tensor::from_aligned(DType::F32, shape, AlignedBytes::try_zeroed(bytes)?)
 }

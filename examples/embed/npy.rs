@@ -1,0 +1,55 @@
+//! A .npy file of f32 rows whose number is known only at the end.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+/// Bytes before the first row; the header is padded to them, so that it can be written again.
+const HEADER: usize = 128;
+
+/// An open file; [`finish`](Self::finish) states the number of rows.
+pub struct Npy {
+    file: BufWriter<File>,
+    columns: usize,
+    rows: usize,
+}
+
+impl Npy {
+    /// A file without rows.
+    pub fn create(path: &Path, columns: usize) -> io::Result<Self> {
+        let mut file = BufWriter::with_capacity(1 << 18, File::create(path)?);
+        file.write_all(&header(0, columns))?;
+        // A pipe is refused here, not at the end.
+        file.seek(SeekFrom::Start(HEADER as u64))?;
+        Ok(Self { file, columns, rows: 0 })
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, row: &[f32]) -> io::Result<()> {
+        assert_eq!(row.len(), self.columns, "all rows are of one length");
+        self.rows += 1;
+        row.iter().try_for_each(|value| self.file.write_all(&value.to_le_bytes()))
+    }
+
+    /// Writes what is left and the number of rows, and gives it.
+    pub fn finish(mut self) -> io::Result<usize> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&header(self.rows, self.columns))?;
+        self.file.flush()?;
+        Ok(self.rows)
+    }
+}
+
+/// Version 1.0 of the format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
+fn header(rows: usize, columns: usize) -> Vec<u8> {
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    header.extend_from_slice(&(HEADER as u16 - 10).to_le_bytes());
+    header.extend_from_slice(
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}").as_bytes(),
+    );
+    header.resize(HEADER - 1, b' ');
+    header.push(b'\n');
+    header
+}
