@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator, tracked},
-    shape::{Dim, MAX_ELEMENTS, Shape},
+    shape::{Dim, Shape},
 };
 
 /// Of each axis named, every so many elements from a start up to an end; of the other axes all.
@@ -67,8 +67,8 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     Ok(Arc::new(Slice { parts: parts.collect::<Result<_>>()? }))
 }
 
-/// Past every size: exporters write such numbers for "to the end".
-const BEYOND: i64 = MAX_ELEMENTS as i64;
+/// Past every symbolic size: exporters write such numbers, the least of them 10^9, for "to the end".
+const BEYOND: i64 = 1_000_000_000;
 
 impl Part {
     /// The first element and the number of elements, of an axis of that size; ONNX's clamping.
