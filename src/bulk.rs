@@ -12,8 +12,10 @@
 mod cancel;
 mod feed;
 pub(crate) mod guard;
+mod hot;
 mod job;
 mod map;
+mod notes;
 pub(crate) mod pool;
 mod queue;
 mod report;
@@ -34,6 +36,7 @@ use rayon::{Scope, ThreadPool};
 
 pub use cancel::CancelToken;
 use feed::Feed;
+pub use hot::{Hot, publish};
 use job::{Job, Launch};
 pub use map::{Fallible, Map, Sound, Unordered};
 pub use queue::{Handle, Queue};
@@ -140,28 +143,35 @@ impl Default for Settings {
 /// Chunk sizes are chosen for you, from what the first chunks of a job took, unless you choose them. All
 /// `Bulk`s of one worker count share one pool, whose threads are named `mill-worker-0`, `mill-worker-1`, ...
 pub struct Bulk<S> {
-    stages: Arc<S>,
+    model: Choice<S>,
     settings: Settings,
     pool: OnceLock<Arc<ThreadPool>>,
+}
+
+/// Which model a job takes.
+enum Choice<S> {
+    Fixed(Arc<S>),
+    /// The one that is current when the job starts.
+    Hot(Arc<Hot<S>>),
 }
 
 impl<M: Inference> Bulk<Plain<M>> {
     /// Runs `model`, an item being its input.
     pub fn new(model: M) -> Self {
-        Self::of(Arc::new(Plain(model)))
+        Self::of(Choice::Fixed(Arc::new(Plain(model))))
     }
 }
 
 impl<T: ?Sized, M: Inference<Input: Sized>, R: Send> Bulk<Pipeline<T, M, R>> {
     /// Runs `pipeline`, its steps item by item on the workers: each item is prepared once, and finished once.
     pub fn pipeline(pipeline: impl Into<Arc<Pipeline<T, M, R>>>) -> Self {
-        Self::of(pipeline.into())
+        Self::of(Choice::Fixed(pipeline.into()))
     }
 }
 
 impl<S: Staged> Bulk<S> {
-    fn of(stages: Arc<S>) -> Self {
-        Self { stages, settings: Settings::default(), pool: OnceLock::new() }
+    fn of(model: Choice<S>) -> Self {
+        Self { model, settings: Settings::default(), pool: OnceLock::new() }
     }
 
     /// How many threads work; without it, as many as the machine, its quotas and the process's affinity allow.
@@ -231,9 +241,17 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
-    /// The model inside.
-    pub fn model(&self) -> &S::Model {
-        self.stages.model()
+    /// Runs whatever version of `hot` is current when a job starts, and that version to the job's end.
+    pub fn hot(hot: Arc<Hot<S>>) -> Self {
+        Self::of(Choice::Hot(hot))
+    }
+
+    /// The stages that a job which starts now would run, held as long as the caller likes.
+    fn stages(&self) -> Arc<S> {
+        match &self.model {
+            Choice::Fixed(stages) => Arc::clone(stages),
+            Choice::Hot(hot) => hot.current(),
+        }
     }
 
     fn pool(&self) -> Result<Arc<ThreadPool>> {
@@ -248,7 +266,7 @@ impl<S: Staged> Bulk<S> {
     where
         S: Stages<I>,
     {
-        Ok(Job::new(Arc::clone(&self.stages), self.pool()?, self.settings.clone(), ordered))
+        Ok(Job::new(self.stages(), self.pool()?, self.settings.clone(), ordered))
     }
 
     /// Runs `items` and gives the results lazily, in order.
@@ -294,7 +312,7 @@ impl<S: Staged> Bulk<S> {
         I: Send + 'static,
         S: Stages<I> + 'static,
     {
-        Queue::new(Arc::clone(&self.stages), self.pool()?, self.settings.clone(), longest_wait)
+        Queue::new(self.stages(), self.pool()?, self.settings.clone(), longest_wait)
     }
 
     /// Runs borrowed items, uncopied, and comes back when all are done: one result for each item, in order.
@@ -315,7 +333,7 @@ impl<S: Staged> Bulk<S> {
             Ok(pool) => pool,
             Err(error) => return (fill(Vec::new(), items.len(), &error.to_string()), Report::default()),
         };
-        let job = Job::new(Arc::clone(&self.stages), Arc::clone(&pool), bulk_settings, true);
+        let job = Job::new(self.stages(), Arc::clone(&pool), bulk_settings, true);
         let mut results = Vec::with_capacity(items.len());
         let report = pool.in_place_scope(|scope| {
             // However this ends, the pumps end too, and the scope with them.

@@ -1,6 +1,6 @@
 //! What is asked of the operating system, with a plain fallback where it is not Linux.
 
-use std::{fs, thread};
+use std::{fs, path::Path, thread, time::Duration};
 
 /// How many threads can run at once: cores, less what affinity and quotas take away; at least 1.
 pub(crate) fn parallelism() -> usize {
@@ -10,6 +10,31 @@ pub(crate) fn parallelism() -> usize {
 /// The process's largest resident set so far in bytes, where the system tells.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     status_field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// The processor time used by the threads of pools, and by all others but the calling one, where the system tells.
+pub(crate) fn processor_time() -> Option<(Duration, Duration)> {
+    let read = |path: &Path| stat_time(&fs::read_to_string(path).ok()?);
+    // Of the process: what threads have used that are gone is in it.
+    let all = read(Path::new("/proc/self/stat"))?;
+    let own = read(Path::new("/proc/thread-self/stat"))?;
+    let mut workers = Duration::ZERO;
+    for task in fs::read_dir("/proc/self/task").ok()?.flatten() {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        if stat.contains("(mill-worker") {
+            workers += stat_time(&stat).unwrap_or_default();
+        }
+    }
+    Some((workers, all.saturating_sub(workers).saturating_sub(own)))
+}
+
+/// User and system time in a `stat` line of `/proc`, which counts in hundredths of a second.
+fn stat_time(stat: &str) -> Option<Duration> {
+    // The second field is a name in brackets, which may itself hold brackets and blanks.
+    let after_name = &stat[stat.rfind(')')? + 1..];
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
+    Some(Duration::from_millis(user.checked_add(system)?.checked_mul(10)?))
 }
 
 /// A field of `/proc/self/status`, which counts in kB.
@@ -30,10 +55,19 @@ mod tests {
         assert_eq!(status_field("", "VmHWM:"), None);
     }
 
+    #[test]
+    fn times_are_read_past_any_name() {
+        let stat = "12 (a ) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0";
+        assert_eq!(stat_time(stat), Some(Duration::from_secs(3)));
+        assert_eq!(stat_time("12 (a) S 1"), None);
+        assert_eq!(stat_time(""), None);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn linux_tells() {
         assert!(peak_rss_bytes().is_some_and(|bytes| bytes > 1 << 16));
         assert!(parallelism() >= 1);
+        assert!(processor_time().is_some());
     }
 }

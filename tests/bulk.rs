@@ -522,3 +522,54 @@ fn a_panic_of_a_hook_is_an_error_too() {
     assert_eq!(failed.iter().map(|error| error.index).collect::<Vec<_>>(), [11, 12]);
     assert_eq!((failed[0].stage, failed[1].stage), (Stage::Prepare, Stage::Finish));
 }
+
+/// Spins, so that the time is the processor's.
+fn spin(time: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn mistakes_are_told_in_words() {
+    let note = |mut results: Box<dyn FnMut() -> bulk::Report>, part: &str| {
+        let notes = results().notes;
+        assert!(notes.iter().any(|note| note.contains(part)), "{part}: {notes:?}");
+    };
+    let report = |bulk: Bulk<_>, count: u64| {
+        let mut results = bulk.map(0..count);
+        assert_eq!(results.by_ref().count() as u64, count);
+        results.report()
+    };
+    // More workers than processors.
+    note(Box::new(|| report(Bulk::new(Squares::new()).workers(500), 10)), "500 workers share");
+    // A source that is slower than the workers.
+    note(
+        Box::new(|| {
+            let source = (0..200_u64).inspect(|_| thread::sleep(Duration::from_millis(1)));
+            let mut results = Bulk::new(Squares::new()).workers(2).map(source);
+            assert_eq!(results.by_ref().count(), 200);
+            results.report()
+        }),
+        "slower than the workers",
+    );
+    // Items that do not pay.
+    note(Box::new(|| report(Bulk::new(Squares::new()).workers(2), 3_000_000)), "too small to pay");
+    // Chunks that are too small, and too large.
+    let busy = || {
+        Shared::new(|_: &u64| {
+            spin(Duration::from_micros(20));
+            Ok(())
+        })
+    };
+    let run = |bulk: Bulk<_>, items: usize| bulk.run(&vec![0_u64; items]).1;
+    note(Box::new(move || run(Bulk::new(busy()).workers(2).chunk_size(1), 10_000)), "chunk size of 1 is too small");
+    note(Box::new(move || run(Bulk::new(busy()).workers(2).chunk_size(3000), 6000)), "chunk size of 3000 is too large");
+    // A model with threads of its own.
+    let model = Arc::new(Shared::new(|_: &u64| {
+        thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| spin(Duration::from_millis(50))))));
+        Ok(())
+    }));
+    note(Box::new(move || Bulk::new(Arc::clone(&model)).workers(1).run(&[0_u64; 20]).1), "threads of its own");
+}

@@ -85,7 +85,10 @@ fn models_go_with_their_owner() {
             on_make.fetch_add(1, SeqCst);
             Ok(Loud(on_drop.clone()))
         },
-        |_: &mut Loud, _: &u64| Ok(nap()),
+        |_: &mut Loud, _: &u64| {
+            nap();
+            Ok(())
+        },
     );
     let bulk = Bulk::new(model).workers(3);
     assert_eq!(bulk.map(0..60).count(), 60);

@@ -65,7 +65,7 @@ impl Inference for Model {
                 _ => out.set(place, item.number * 3),
             }
         }
-        if chunk.len() % 3 == 0 {
+        if chunk.len().is_multiple_of(3) {
             thread::yield_now();
         }
         Ok(())
@@ -247,7 +247,7 @@ fn a_long_run_loses_nothing_and_stays_small() {
         fn infer(&self, chunk: &[&u64], out: &mut Slots<'_, u64>) -> Result<()> {
             self.0.fetch_add(chunk.len(), SeqCst);
             for (place, &&number) in chunk.iter().enumerate() {
-                if mix(number) % 100 == 0 {
+                if mix(number).is_multiple_of(100) {
                     out.fail(place, Error::user("unlucky"));
                 } else {
                     out.set(place, number ^ 1);
@@ -266,7 +266,7 @@ fn a_long_run_loses_nothing_and_stays_small() {
     let ran = Arc::new(AtomicUsize::new(0));
     let mut results = Bulk::new(Tiny(ran.clone())).workers(4).map(0..count);
     let (mut errors, mut next, mut farthest) = (0, 0_u64, 0);
-    while let Some(result) = results.next() {
+    for result in results.by_ref() {
         match result {
             Ok(output) => assert_eq!(output, next ^ 1),
             Err(error) => {
@@ -274,14 +274,14 @@ fn a_long_run_loses_nothing_and_stays_small() {
                 errors += 1;
             }
         }
-        if mix(next) % 20_011 == 0 {
+        if mix(next).is_multiple_of(20_011) {
             thread::sleep(Duration::from_millis(mix(next) % 7));
             farthest = farthest.max(ran.load(SeqCst) - next as usize);
         }
         next += 1;
     }
     assert_eq!((next, ran.load(SeqCst) as u64), (count, count));
-    assert_eq!(errors, (0..count).filter(|&number| mix(number) % 100 == 0).count());
+    assert_eq!(errors, (0..count).filter(|&number| mix(number).is_multiple_of(100)).count());
     assert_eq!((results.report().items as u64, results.report().errors), (count, errors));
     // Flat memory: what is ahead of the consumer does not depend on how much there is in all.
     assert!(farthest <= 3 * 16_384, "{farthest} items ahead");

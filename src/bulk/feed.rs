@@ -14,7 +14,10 @@ use super::{
     stages::Stages,
     window::Batch,
 };
-use crate::error::{Error, ItemError, Result};
+use crate::{
+    error::{Error, ItemError, Result},
+    platform,
+};
 
 /// Where pulling a block should take as long as this, its size is right: often enough to look at what is ready.
 const PULL: Duration = Duration::from_micros(500);
@@ -115,6 +118,9 @@ where
     /// Gets the next results; false: there are no more.
     fn refill<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch)) -> bool {
         let started = *self.tally.started.get_or_insert_with(Instant::now);
+        if self.tally.processor_time.is_none() && started.elapsed() > LOOK {
+            self.tally.processor_time = platform::processor_time();
+        }
         loop {
             if let Some(why) = job.settings.cut_off(started) {
                 self.source = None;
@@ -218,6 +224,7 @@ where
         }
         let count = items.len();
         let took = started.elapsed();
+        self.tally.pulling += took;
         self.slow = took > PULL * 2 * count.max(1) as u32;
         if took < PULL / 2 && count == self.block {
             self.block = (self.block * 2).min(LARGEST_BLOCK);

@@ -393,7 +393,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         state.units -= 1;
         state.tuner.measured(count, cost, took);
         state.output_bytes.add(bytes as f64, succeeded as f64);
-        state.chunks.add(count);
+        state.chunks.add(count, took);
         self.settle(state);
     }
 

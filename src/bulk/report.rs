@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{job::Job, stages::Stages};
+use super::{
+    job::Job,
+    notes::{self, Facts},
+    stages::Stages,
+};
 use crate::{error::ItemError, inference::Inference, platform};
 
 /// What a job did, and how.
@@ -67,6 +71,8 @@ pub struct Spread {
 pub(super) struct ChunkItems {
     sizes: BTreeMap<usize, usize>,
     count: usize,
+    items: usize,
+    running: Duration,
 }
 
 /// What the consumer counts.
@@ -78,6 +84,10 @@ pub(super) struct Tally {
     pub(super) total: Option<usize>,
     pub(super) started: Option<Instant>,
     pub(super) ended: Option<Instant>,
+    /// Time spent in the source.
+    pub(super) pulling: Duration,
+    /// Processor time of workers and other threads, taken once the job turns out to be no short one.
+    pub(super) processor_time: Option<(Duration, Duration)>,
     /// Why the job ended early.
     pub(super) cut_off: Option<String>,
     first_error: Option<String>,
@@ -87,10 +97,24 @@ impl ChunkItems {
     /// Sizes told apart exactly, at most; past that, large ones are counted with their like.
     const MOST_SIZES: usize = 4096;
 
-    pub(super) fn add(&mut self, items: usize) {
+    pub(super) fn add(&mut self, items: usize, took: Duration) {
+        self.items += items;
+        self.running += took;
         let items = if self.sizes.len() < Self::MOST_SIZES { items } else { 1 << items.max(1).ilog2() };
         *self.sizes.entry(items).or_default() += 1;
         self.count += 1;
+    }
+
+    fn facts(&self, chunk_size: Option<usize>, max_chunk_cost: Option<u64>) -> Facts {
+        Facts {
+            items: self.items,
+            chunks: self.count,
+            largest: self.spread().max,
+            running: self.running,
+            chunk_size,
+            max_chunk_cost,
+            ..Facts::default()
+        }
     }
 
     fn spread(&self) -> Spread {
@@ -106,7 +130,17 @@ impl ChunkItems {
 
 impl Tally {
     pub(super) fn new(total: Option<usize>) -> Self {
-        Self { items: 0, errors: 0, total, started: None, ended: None, cut_off: None, first_error: None }
+        Self {
+            items: 0,
+            errors: 0,
+            total,
+            started: None,
+            ended: None,
+            pulling: Duration::ZERO,
+            processor_time: None,
+            cut_off: None,
+            first_error: None,
+        }
     }
 
     pub(super) fn failed(&mut self, error: &ItemError) {
@@ -114,6 +148,14 @@ impl Tally {
         if self.first_error.is_none() {
             self.first_error = Some(error.to_string());
         }
+    }
+
+    /// Processor time since the job was some way on: of workers, and of threads that are neither workers nor the
+    /// consumer.
+    fn processor_time(&self) -> Option<(Duration, Duration)> {
+        let (workers_before, others_before) = self.processor_time?;
+        let (workers, others) = platform::processor_time()?;
+        Some((workers.saturating_sub(workers_before), others.saturating_sub(others_before)))
     }
 
     fn elapsed(&self) -> Duration {
@@ -127,11 +169,21 @@ impl Report {
         let model = job.stages.model().describe();
         let seconds = tally.elapsed().as_secs_f64();
         let share = |part: f64| if seconds > 0.0 { part / seconds } else { 0.0 };
-        let (chunks, chunk_items) = {
-            let state = job.lock();
-            (state.chunks.count, state.chunks.spread())
+        let busy: Vec<Duration> = job.busy.iter().map(|ns| Duration::from_nanos(ns.load(Relaxed))).collect();
+        let (chunks, chunk_items, facts) = {
+            let chunks = &job.lock().chunks;
+            (chunks.count, chunks.spread(), chunks.facts(job.settings.chunk_size, job.settings.max_chunk_cost))
         };
         let mut notes = model.notes;
+        notes.extend(notes::notes(&Facts {
+            elapsed: tally.elapsed(),
+            workers: busy.len(),
+            parallelism: platform::parallelism(),
+            pulling: tally.pulling,
+            busy: busy.iter().sum(),
+            processor_time: tally.processor_time(),
+            ..facts
+        }));
         notes.extend(tally.first_error.as_ref().map(|error| match tally.errors {
             1 => error.clone(),
             errors => format!("{errors} items failed; the first: {error}"),
@@ -149,11 +201,11 @@ impl Report {
             device: model.device,
             kernel_set: model.kernel_set,
             precision: model.precision,
-            workers: job.busy.len(),
+            workers: busy.len(),
             chunks,
             chunk_items,
             padding: model.padding.saturating_sub(job.before.padding),
-            worker_busy: job.busy.iter().map(|ns| share(ns.load(Relaxed) as f64 / 1e9).min(1.0)).collect(),
+            worker_busy: busy.iter().map(|busy| share(busy.as_secs_f64()).min(1.0)).collect(),
             scratch_bytes_per_worker: model.scratch_bytes_per_worker,
             peak_rss_bytes: platform::peak_rss_bytes(),
             model_fingerprint: model.model_fingerprint,
@@ -310,10 +362,10 @@ mod tests {
         let mut sizes = ChunkItems::default();
         assert_eq!(sizes.spread(), Spread::default());
         for items in [5, 1, 9, 5, 2] {
-            sizes.add(items);
+            sizes.add(items, Duration::ZERO);
         }
         assert_eq!(sizes.spread(), Spread { min: 1, median: 5, max: 9 });
-        (0..10_000).for_each(|items| sizes.add(items));
+        (0..10_000).for_each(|items| sizes.add(items, Duration::ZERO));
         assert!(sizes.sizes.len() < 2 * ChunkItems::MOST_SIZES);
     }
 }

@@ -1,0 +1,149 @@
+//! A model that can be replaced while jobs run.
+
+use std::{
+    fmt, fs,
+    io::Write as _,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    guard,
+    stages::{Plain, Staged},
+};
+use crate::{
+    error::{Error, Result},
+    inference::{Description, Inference, Pipeline},
+};
+
+type Load<S> = Box<dyn Fn(&Path) -> Result<S> + Send + Sync>;
+type Signature<S> = Box<dyn Fn(&S) -> String + Send + Sync>;
+
+/// A model with a way to load its successor.
+///
+/// A job of [`Bulk::hot`](super::Bulk::hot) keeps the version that it started with to its end; the next job takes
+/// the current one. A successor is loaded beside the one that serves, and one that cannot be loaded, or that has
+/// another signature, changes nothing.
+pub struct Hot<S> {
+    load: Load<S>,
+    signature: Signature<S>,
+    current: Mutex<(u64, Arc<S>)>,
+    /// Held while a successor is loaded, so that versions follow one another.
+    loading: Mutex<()>,
+}
+
+impl<M: Inference> Hot<Plain<M>> {
+    /// Loads the first version from `path` with `load`, which also loads the others. `signature` says what callers
+    /// rely on (names, types and shapes of inputs and outputs); a successor must have the same.
+    ///
+    /// # Errors
+    /// What `load` returns.
+    pub fn open(
+        path: impl AsRef<Path>,
+        load: impl Fn(&Path) -> Result<M> + Send + Sync + 'static,
+        signature: impl Fn(&M) -> String + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Self::first(
+            path.as_ref(),
+            Box::new(move |path| load(path).map(Plain)),
+            Box::new(move |plain| signature(&plain.0)),
+        )
+    }
+}
+
+impl<T: ?Sized, M: Inference<Input: Sized>, R: Send> Hot<Pipeline<T, M, R>> {
+    /// [`open`](Hot::open) for a pipeline.
+    ///
+    /// # Errors
+    /// What `load` returns.
+    pub fn open_pipeline(
+        path: impl AsRef<Path>,
+        load: impl Fn(&Path) -> Result<Pipeline<T, M, R>> + Send + Sync + 'static,
+        signature: impl Fn(&M) -> String + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Self::first(path.as_ref(), Box::new(load), Box::new(move |pipeline| signature(pipeline.model())))
+    }
+}
+
+impl<S: Staged> Hot<S> {
+    fn first(path: &Path, load: Load<S>, signature: Signature<S>) -> Result<Self> {
+        let first = guard::catch(|| load(path))?;
+        Ok(Self { load, signature, current: Mutex::new((1, Arc::new(first))), loading: Mutex::new(()) })
+    }
+
+    /// Loads the model at `path` and, if it has the same signature, makes it the one that the next job runs; says
+    /// which version it is. Blocks while it loads; jobs go on meanwhile.
+    ///
+    /// # Errors
+    /// If loading fails or panics, or if the signature is another. The version that serves goes on serving.
+    pub fn reload(&self, path: impl AsRef<Path>) -> Result<u64> {
+        let path = path.as_ref();
+        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = |error: Error| error.context(format!("reloading {}", path.display()));
+        let next = guard::catch(|| (self.load)(path)).map_err(place)?;
+        let serving = Arc::clone(&self.lock().1);
+        let (old, new) = guard::catch(|| Ok(((self.signature)(&serving), (self.signature)(&next)))).map_err(place)?;
+        if old != new {
+            return Err(place(Error::invalid_model(format!(
+                "the signature is `{new}`, and callers rely on `{old}`; open it as a model of its own"
+            ))));
+        }
+        let mut current = self.lock();
+        let version = current.0 + 1;
+        let before = std::mem::replace(&mut *current, (version, Arc::new(next)));
+        drop(current);
+        drop(before);
+        Ok(version)
+    }
+
+    /// The number of the current version; the first is 1.
+    pub fn version(&self) -> u64 {
+        self.lock().0
+    }
+
+    /// What the current version says of itself, its fingerprint among it.
+    pub fn describe(&self) -> Description {
+        self.current().model().describe()
+    }
+
+    pub(super) fn current(&self) -> Arc<S> {
+        Arc::clone(&self.lock().1)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, Arc<S>)> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> fmt::Debug for Hot<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hot").finish_non_exhaustive()
+    }
+}
+
+/// Writes a file so that readers in any process see the old content or the new, never a half: `write` fills a
+/// neighbour of it, which then takes its name. Several writers take turns by a lock on a second neighbour, `.lock`.
+///
+/// # Errors
+/// What `write` returns, and failures of the file system; the old content then stands.
+pub fn publish(path: impl AsRef<Path>, write: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
+    let path = path.as_ref();
+    let neighbour = |ending: &str| {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(ending);
+        path.with_file_name(name)
+    };
+    let (lock_path, new_path) = (neighbour(".lock"), neighbour(".new"));
+    let io = |doing: &'static str| move |error| Error::io(error, format!("{doing} {}", path.display()));
+    let lock = fs::File::create(&lock_path).map_err(io("locking"))?;
+    lock.lock().map_err(io("locking"))?;
+    let mut file = fs::File::create(&new_path).map_err(io("writing beside"))?;
+    let written = write(&mut file)
+        .and_then(|()| file.flush().and_then(|()| file.sync_all()).map_err(io("writing beside")))
+        .and_then(|()| fs::rename(&new_path, path).map_err(io("replacing")));
+    if written.is_err() {
+        // Best effort: what is left over is overwritten next time.
+        let _ = fs::remove_file(&new_path);
+    }
+    written
+}
