@@ -4,7 +4,7 @@
 
 use std::{env, process::Command};
 
-use gristmill::{Device, Model, Session, SessionOptions, Tensor, Tensors, bulk::Bulk};
+use gristmill::{Device, Inference, Model, Result, Session, SessionOptions, Slots, Tensor, Tensors, bulk::Bulk};
 
 const JOB: &str = "GRISTMILL_MEMORY_JOB";
 /// Beyond its scratch a worker costs a stack and what the allocator keeps for its thread.
@@ -13,6 +13,27 @@ const WORKER: u64 = 2 << 20;
 fn magika() -> Session {
     let bytes = include_bytes!("../examples/models/magika/model.onnx");
     Model::from_bytes(bytes).unwrap().session(&SessionOptions::on(Device::Cpu)).unwrap()
+}
+
+/// Gives back what it is given, and says how large that is.
+struct Echo;
+
+impl Inference for Echo {
+    type Input = Vec<u8>;
+    type Output = Vec<u8>;
+
+    fn infer(&self, chunk: &[&Vec<u8>], out: &mut Slots<'_, Vec<u8>>) -> Result<()> {
+        for (place, bytes) in chunk.iter().enumerate() {
+            out.set(place, bytes.to_vec());
+        }
+        Ok(())
+    }
+    fn input_bytes(&self, input: &Vec<u8>) -> usize {
+        input.len()
+    }
+    fn output_bytes(&self, output: &Vec<u8>) -> usize {
+        output.len()
+    }
 }
 
 fn item(index: usize) -> Tensors {
@@ -36,8 +57,7 @@ fn job() {
         }
         // Large items and results, and next to no work: what is kept shows.
         "echo" => {
-            let echo = gristmill::Shared::new(|bytes: &Vec<u8>| Ok(bytes.iter().rev().copied().collect::<Vec<u8>>()));
-            let bulk = Bulk::new(echo).workers(workers);
+            let bulk = Bulk::new(Echo).workers(workers).memory_limit(16 << 20);
             let mut results = bulk.map((0..items).map(|index| vec![index as u8; 16 << 10]));
             results.by_ref().for_each(|result| drop(result.unwrap()));
             results.report()
