@@ -75,11 +75,11 @@ impl Plan {
             members: Vec::new(),
             dims: 0,
         };
-        for index in 0..count {
+        for (index, &root) in root.iter().enumerate() {
             let fact = graph.fact(ValueId(index as u32));
             plan.shapes.push((fact.dtype, fact.shape.clone(), plan.dims));
             plan.dims += fact.shape.rank();
-            if graph.constant_of(root[index]).is_some() {
+            if graph.constant_of(root).is_some() {
                 plan.places[index] = Place::Constant;
             }
         }
@@ -106,8 +106,8 @@ impl Plan {
                 }
             }
         }
-        for index in 0..count {
-            plan.places[index] = plan.places[root[index].index()];
+        for (index, root) in root.iter().enumerate() {
+            plan.places[index] = plan.places[root.index()];
         }
         Ok(plan)
     }

@@ -194,11 +194,14 @@ fn the_bits_do_not_depend_on_workers_or_chunks() {
     }
 }
 
+/// Files in a folder that lasts as long, the pipeline, and what each file alone gives.
+type Shuffle = (tempfile::TempDir, Vec<PathBuf>, Arc<Files>, Vec<(String, u32)>);
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_bits_do_not_depend_on_the_order(seed in any::<u64>(), chunk in 1usize..40) {
-        static CASE: OnceLock<(tempfile::TempDir, Vec<PathBuf>, Arc<Files>, Vec<(String, u32)>)> = OnceLock::new();
+        static CASE: OnceLock<Shuffle> = OnceLock::new();
         let (_, paths, pipeline, alone) = CASE.get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
             let paths: Vec<PathBuf> = write_files(folder.path(), &golden()).into_iter().step_by(7).collect();
@@ -250,7 +253,7 @@ fn whatever_is_below_a_folder_gives_a_line() {
     symlink(at("loop-a"), at("loop-b")).unwrap();
     symlink(folder.path(), at("folder/parent")).unwrap();
     fs::write(at("unreadable"), b"secret secret secret").unwrap();
-    fs::set_permissions(at("unreadable"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(at("unreadable"), fs::Permissions::from_mode(0o000)).unwrap();
     assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
     let out = at("folder").with_extension("jsonl");
     let started = Instant::now();

@@ -264,7 +264,7 @@ fn attention_from_its_parts() {
     let x = sketch.input("x", &[5, heads * size]);
     let batch = Dim::symbol(sketch.0.symbol("batch"));
     let split = Reshape { shape: vec![batch, Dim::from(5), Dim::from(heads), Dim::from(size)], zero_copies: false };
-    let mut head = |sketch: &mut Sketch, seed: f32, perm: &[usize]| {
+    let head = |sketch: &mut Sketch, seed: f32, perm: &[usize]| {
         let weights = sketch.numbers(&[heads * size, heads * size], seed);
         let product = sketch.matmul(x, weights);
         let product = sketch.0.apply("split", split.clone(), &[product]).unwrap();

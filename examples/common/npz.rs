@@ -80,7 +80,7 @@ pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Te
         let descr = format!("{order}{descr}").parse().map_err(|error| fail(&error))?;
         let shape: Vec<u64> = tensor.shape().iter().map(|&dim| dim as u64).collect();
         // The builder would write elements one by one; the header alone and the bytes as they lie are the same file.
-        drop(writer.array::<u8>(name, Default::default()).map_err(|error| fail(&error))?);
+        let _unused = writer.array::<u8>(name, Default::default()).map_err(|error| fail(&error))?;
         let header = npyz::WriteOptions::new_header_only()
             .dtype(npyz::DType::Plain(descr))
             .shape(&shape)

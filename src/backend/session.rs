@@ -111,6 +111,7 @@ impl Session {
 
     /// States how long reading and loading took together, and how the model is named in reports: `fingerprint` is asked
     /// once, when first needed.
+    #[cfg(any(feature = "onnx", feature = "hugging-face"))]
     pub(crate) fn with_origin(
         mut self,
         started: Instant,

@@ -1,6 +1,6 @@
 //! Vectors of `f32` lanes: the operations that every kernel is written in, once, for all kernel sets.
 //!
-//! A kernel is a struct that implements [`Kernel`]; [`KernelSet::run`](super::KernelSet::run) compiles its `run` for
+//! A kernel is a struct that implements `Kernel`; `KernelSet::run` compiles its `run` for
 //! each set inside one function that has the set's instructions enabled. For that to reach the inner loops, `run` and
 //! everything it calls is `#[inline(always)]`.
 

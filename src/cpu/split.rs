@@ -1,6 +1,6 @@
 //! Splitting one operator over workers, where there are fewer chunks than workers.
 //!
-//! A kernel asks [`parts`] how many pieces its work is worth and hands them to [`each`]. What it computes is the same to
+//! A kernel asks `parts` how many pieces its work is worth and hands them to `each`. What it computes is the same to
 //! the bit, however many there are: products are split over rows or columns, never over K.
 
 use std::{cell::Cell, ops::Range};

@@ -16,13 +16,13 @@ const MAX_TABLE: usize = 1 << 22;
 
 pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     if let Some((op, &[Some(input)])) = rewriter.is::<Unary>(index) {
-        let op = op.clone();
+        let op = *op;
         let Some(lookup) = lookup(rewriter, input) else { return Ok(()) };
         let table = rewriter.insert(index, op, vec![Some(lookup.table)])?;
         return rewriter.replace(index, lookup.gather, vec![Some(table), Some(lookup.ids)]);
     }
     let Some((op, &[Some(a), Some(b)])) = rewriter.is::<Binary>(index) else { return Ok(()) };
-    let op = op.clone();
+    let op = *op;
     let (found, operands) = match (lookup(rewriter, a), lookup(rewriter, b)) {
         (Some(x), Some(y)) if x.ids == y.ids && x.gather == y.gather && a_table_each(rewriter, &x, &y) => {
             let tables = [x.table, y.table];

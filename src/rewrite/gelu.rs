@@ -44,14 +44,14 @@ fn gate_of(rewriter: &Rewriter<'_>, gate: ValueId, x: ValueId) -> Option<UnaryFu
         let product = rewriter.product(id);
         product.factors == vec![x; count] && near(product.scalar, 0.044_715)
     };
-    let fits = match argument.factors.as_slice() {
+    let fits = match argument.factors[..] {
         // x + 0.044715 x^3
-        &[sum] => {
+        [sum] => {
             let (a, b) = rewriter.binary(sum, BinaryFunction::Add)?;
             (a == x && cubic(b, 3)) || (b == x && cubic(a, 3))
         }
         // x * (1 + 0.044715 x^2)
-        &[a, b] => {
+        [a, b] => {
             let sum = if a == x { b } else { a };
             (a == x || b == x) && cubic(rewriter.with_scalar(sum, BinaryFunction::Add, |one| one == 1.0)?, 2)
         }

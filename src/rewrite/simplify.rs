@@ -54,7 +54,7 @@ pub(super) fn max_with_infinity(rewriter: &mut Rewriter<'_>, index: usize) -> Re
 pub(super) fn expanded_operand(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     for position in 0..2 {
         let Some((op, inputs)) = rewriter.is::<Binary>(index) else { return Ok(()) };
-        let (op, mut inputs) = (op.clone(), inputs.to_vec());
+        let (op, mut inputs) = (*op, inputs.to_vec());
         let below = inputs.get(position).copied().flatten().and_then(|id| rewriter.made_by::<Expand>(id));
         if let Some(below) = below.map(|(_, inputs)| inputs[0]) {
             inputs[position] = below;
