@@ -1,4 +1,17 @@
 //! Bulk inference: one trait, one copy of the weights, every core busy, results in order.
+//!
+//! A model is an [`Inference`]: a [`Session`] of a [`Model`] opened from a file, a closure, or a type of your own.
+//! [`bulk`] runs it over any iterator of inputs.
+//!
+//! ```
+//! use gristmill::{Shared, bulk};
+//!
+//! let squares = Shared::new(|number: &u64| Ok(number * number));
+//! for (index, square) in bulk::map(squares, 0..1000u64).enumerate() {
+//!     assert_eq!(square?, (index * index) as u64);
+//! }
+//! # Ok::<(), gristmill::ItemError>(())
+//! ```
 
 pub mod backend;
 pub mod bulk;

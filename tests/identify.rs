@@ -1,6 +1,8 @@
 //! The file type job: labels and scores of the reference, the same bits for any way of running it, and files that are
 //! no plain files.
 
+#![cfg(feature = "onnx")]
+
 #[path = "../examples/identify/features.rs"]
 mod features;
 #[path = "../examples/identify/identifier.rs"]

@@ -1,6 +1,6 @@
 //! What a job costs in memory, each figure taken in a process of its own: this file's binary, run again.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", feature = "onnx"))]
 
 use std::{env, process::Command};
 
