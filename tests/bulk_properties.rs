@@ -283,6 +283,7 @@ fn a_long_run_loses_nothing_and_stays_small() {
     assert_eq!((next, ran.load(SeqCst) as u64), (count, count));
     assert_eq!(errors, (0..count).filter(|&number| mix(number).is_multiple_of(100)).count());
     assert_eq!((results.report().items as u64, results.report().errors), (count, errors));
-    // Flat memory: what is ahead of the consumer does not depend on how much there is in all.
-    assert!(farthest <= 3 * 16_384, "{farthest} items ahead");
+    // Flat memory: what is ahead of the consumer does not depend on how much there is in all. A few windows may be: one
+    // being filled, those under way, and results that wait for an earlier chunk.
+    assert!(farthest <= 8 * 16_384, "{farthest} items ahead");
 }
