@@ -196,7 +196,7 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
-    /// Fixes how many consecutive items are sorted by cost and cut together; up to three times as many are in
+    /// Fixes how many consecutive items are sorted by cost and cut together; up to four times as many are in
     /// flight.
     #[must_use]
     pub fn window(mut self, items: usize) -> Self {

@@ -1,7 +1,6 @@
 //! The consumer's side of a job: pulls the source while there is room, and hands on what is ready.
 
 use std::{
-    collections::VecDeque,
     error::Error as StdError,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
@@ -53,7 +52,7 @@ where
             tally: Tally::new(most.filter(|&most| most == least)),
             source: Some(source),
             held: None,
-            batch: VecDeque::new(),
+            batch: Batch::new(),
             batch_bytes: 0,
             block: 1,
             slow: false,
@@ -69,7 +68,7 @@ where
         launch: &dyn Fn(Launch),
     ) -> Option<(usize, Result<O, ItemError>)> {
         loop {
-            if let Some((index, result)) = self.batch.pop_front() {
+            if let Some((index, result)) = self.batch.pop() {
                 self.tally.items += 1;
                 let Err(error) = result else { return Some((index, result)) };
                 self.tally.failed(&error);
@@ -79,7 +78,7 @@ where
                     OnError::Collect { max_errors } => self.tally.errors > max_errors,
                 };
                 if enough {
-                    self.batch.clear();
+                    self.batch = Batch::new();
                     job.stop(None);
                     self.finish(job);
                 }
@@ -132,7 +131,7 @@ where
             job.bytes.fetch_sub(std::mem::take(&mut self.batch_bytes), Relaxed);
             let mut state = job.lock();
             state.take_ready(&mut self.batch);
-            let ready = !self.batch.is_empty();
+            let ready = self.batch.len() > 0;
             let ended = self.source.is_none() && self.held.is_none();
             if ended && !ready && state.taken == state.pulled {
                 return false;
@@ -190,10 +189,10 @@ where
         let started = Instant::now();
         let loaded = job.bytes.load(Relaxed);
         let free = job.settings.memory_limit.saturating_sub(loaded);
-        let mut items = VecDeque::with_capacity(room);
+        let mut items = Vec::with_capacity(room);
         let mut bytes = 0_usize;
         if let Some((item, size)) = self.held.take() {
-            items.push_back(item);
+            items.push(item);
             bytes += size;
         }
         let outcome = guard::catch(|| {
@@ -212,7 +211,7 @@ where
                     self.held = Some((item, size));
                     break;
                 }
-                items.push_back(item);
+                items.push(item);
                 bytes += size;
             }
             Ok(())
@@ -220,7 +219,7 @@ where
         if let Err(error) = outcome {
             // Who knows what state it is in: nothing more is asked of it.
             self.source = None;
-            items.push_back(Err(error.context("the source of the items")));
+            items.push(Err(error.context("the source of the items")));
         }
         let count = items.len();
         let took = started.elapsed();
@@ -235,7 +234,7 @@ where
         let mut state = job.lock();
         if count > 0 {
             let last = state.window_room(self.window(job, &state)) <= count;
-            state.push(items, last);
+            state.push(items.into(), last);
         }
         if self.source.is_none() && self.held.is_none() {
             state.close();
@@ -248,11 +247,7 @@ where
     }
 
     fn batch_bytes<S: Stages<I, Output = O>>(&self, job: &Job<S, I>) -> usize {
-        self.batch
-            .iter()
-            .filter_map(|(_, result)| result.as_ref().ok())
-            .map(|output| job.stages.output_bytes(output))
-            .sum()
+        self.batch.iter().flatten().map(|output| job.stages.output_bytes(output)).sum()
     }
 
     fn progress<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, last: bool) {

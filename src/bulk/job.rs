@@ -21,7 +21,7 @@ use super::{
     run::{Outcome, run_chunk},
     stages::Stages,
     tuner::{Mean, Tuner},
-    window::{Batch, Block, Entry, Remains, Window},
+    window::{Batch, Block, Done, Entry, Remains, Window},
 };
 use crate::{
     error::{Error, ItemError, Result, Stage},
@@ -59,7 +59,7 @@ pub(super) struct State<I, E, O> {
     /// How many windows came before the first one here.
     retired: usize,
     /// Results in the order of completion, if that is asked for.
-    done: Option<Batch<O>>,
+    done: Option<Done<O>>,
     pub(super) pulled: usize,
     pub(super) taken: usize,
     /// Pumps that are started.
@@ -83,7 +83,7 @@ pub(super) struct State<I, E, O> {
 }
 
 /// What a job that is over leaves behind.
-type Abandoned<I, E, O> = (Vec<Remains<I, E>>, VecDeque<Window<I, E, O>>, Option<Batch<O>>);
+type Abandoned<I, E, O> = (Vec<Remains<I, E>>, VecDeque<Window<I, E, O>>, Option<Done<O>>);
 
 enum Unit<I, E> {
     Prepare(usize, Block<I>),
@@ -414,7 +414,7 @@ impl<S: Stages<I>, I> Job<S, I> {
 impl<I, E, O> State<I, E, O> {
     /// A window by its number, unless it is gone, and where results go that are wanted as they come.
     #[expect(clippy::type_complexity, reason = "two fields, borrowed together")]
-    fn window(&mut self, number: usize) -> Option<(&mut Window<I, E, O>, &mut Option<Batch<O>>)> {
+    fn window(&mut self, number: usize) -> Option<(&mut Window<I, E, O>, &mut Option<Done<O>>)> {
         Some((self.windows.get_mut(number.checked_sub(self.retired)?)?, &mut self.done))
     }
 
@@ -434,13 +434,12 @@ impl<I, E, O> State<I, E, O> {
 
     /// Adds what was pulled to the open window; `last`: and closes it.
     pub(super) fn push(&mut self, items: VecDeque<Result<I>>, last: bool) {
-        let ordered = self.done.is_none();
         if !self.is_open() {
             self.windows.push_back(Window::new(self.pulled));
         }
         self.pulled += items.len();
         if let Some(window) = self.windows.back_mut() {
-            window.push(items, ordered);
+            window.push(items);
             window.open = !last;
         }
     }

@@ -8,6 +8,10 @@ const LEAST_NS: f64 = 1e6;
 const AIM_NS: f64 = 2e6;
 /// The most work that growing may lead to; a longer chunk delays cancelling and the job's end.
 const MOST_NS: f64 = 100e6;
+/// How far a step of growing goes.
+const STEP: f64 = 4.0;
+/// Chunks to judge a step by.
+const TRIALS: usize = 3;
 /// Growing goes on while the cost unit gets cheaper by this much.
 const PAYS: f64 = 0.95;
 /// Chunks for every worker in what is queued, so that nobody waits at the end.
@@ -46,19 +50,20 @@ pub(super) struct Tuner {
     growth: Growth,
 }
 
-/// Looks for the cost of a chunk where nobody knows it: first up to the work aimed at, then on by doubling while
-/// the cost unit gets cheaper by it, as it does where each call has a price of its own.
+/// Looks for the cost of a chunk where nobody knows it: first up to the work aimed at, then on in steps while the
+/// cost unit gets cheaper by it, as it does where each call has a price of its own.
 #[derive(Debug, Default)]
 struct Growth {
     /// The cost of a chunk that is on trial; 0 before the first chunk.
     level: f64,
     settled: bool,
-    /// The price of a cost unit before the last doubling.
-    before: Option<f64>,
-    /// Of the chunks at this level.
+    /// The price of a cost unit at the level before, and that level.
+    before: Option<(f64, f64)>,
+    /// Of the chunks at this level. The price is the best of them: a chunk that was interrupted is no measure.
     ns: f64,
     cost: f64,
     chunks: usize,
+    price: f64,
 }
 
 impl Tuner {
@@ -132,35 +137,39 @@ impl Growth {
         if cost < self.level / 2.0 {
             return;
         }
+        let price = ns.max(1.0) / cost;
+        self.price = if self.chunks == 0 { price } else { self.price.min(price) };
         self.ns += ns;
         self.cost += cost;
         self.chunks += 1;
-        let price = self.ns.max(1.0) / self.cost;
         let mean_ns = self.ns / self.chunks as f64;
         if mean_ns < AIM_NS / 2.0 {
             // Far below the aim; but a first chunk is not believed too far.
             let known = self.level.max(cost);
-            self.move_to((AIM_NS / price).clamp(known, known * 4.0));
+            self.move_to((AIM_NS / price).clamp(known, known * STEP));
             return;
         }
         // One item may be above the level; a long one is no measure for the others.
-        let known = if mean_ns * 2.0 > MOST_NS { AIM_NS / price } else { self.cost / self.chunks as f64 };
+        let known = if mean_ns * 2.0 > MOST_NS { AIM_NS / self.price } else { self.cost / self.chunks as f64 };
         self.level = self.level.max(known);
-        if self.chunks < 4 {
+        if self.chunks < TRIALS {
             return;
         }
+        let larger = self.level * STEP.min(MOST_NS / mean_ns);
         if mean_ns > MOST_NS {
             self.move_to((self.level / 2.0).max(1.0));
             self.settled = true;
-        } else if self.settled || mean_ns * 2.0 > MOST_NS {
+        } else if self.settled {
+            self.move_to(self.level);
+        } else if let Some((_, level)) = self.before.filter(|(before, _)| self.price > before * PAYS) {
+            self.move_to(level);
+            self.settled = true;
+        } else if larger < self.level * 1.5 {
             self.move_to(self.level);
             self.settled = true;
-        } else if self.before.is_some_and(|before| price > before * PAYS) {
-            self.move_to(self.level / 2.0);
-            self.settled = true;
         } else {
-            self.before = Some(price);
-            self.move_to(self.level * 2.0);
+            self.before = Some((self.price, self.level));
+            self.move_to(larger);
         }
     }
 

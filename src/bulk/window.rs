@@ -1,6 +1,6 @@
 //! A stretch of consecutive items on their way: pulled, prepared, sorted by cost, run, and given their slots.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, vec};
 
 use crate::error::{Error, ErrorKind, ItemError, Result, Stage};
 
@@ -25,8 +25,46 @@ pub(super) struct Entry<E> {
 /// The result of an item, once it is there.
 pub(super) type Slot<O> = Option<Result<O, ItemError>>;
 
-/// Results on their way to the consumer, with their items' indices.
-pub(super) type Batch<O> = VecDeque<(usize, Result<O, ItemError>)>;
+/// Results with their items' indices, in any order.
+pub(super) type Done<O> = VecDeque<(usize, Result<O, ItemError>)>;
+
+/// Results on their way to the consumer.
+#[derive(Debug)]
+pub(super) struct Batch<O> {
+    /// The slots of a whole window, all full, as they are; the first has the index `next`.
+    whole: vec::IntoIter<Slot<O>>,
+    next: usize,
+    /// Or single ones.
+    single: Done<O>,
+}
+
+impl<O> Batch<O> {
+    pub(super) fn new() -> Self {
+        Self { whole: Vec::new().into_iter(), next: 0, single: VecDeque::new() }
+    }
+
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<(usize, Result<O, ItemError>)> {
+        if let Some(Some(result)) = self.whole.next() {
+            self.next += 1;
+            return Some((self.next - 1, result));
+        }
+        self.single.pop_front()
+    }
+
+    /// Adds what is done; in a batch that holds a window this would come out of order.
+    pub(super) fn append(&mut self, done: &mut Done<O>) {
+        self.single.append(done);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.whole.len() + self.single.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Result<O, ItemError>> {
+        self.whole.as_slice().iter().flatten().chain(self.single.iter().map(|(_, result)| result))
+    }
+}
 
 /// What a cut-off window gives back to be dropped outside the lock.
 pub(super) type Remains<I, E> = (VecDeque<Block<I>>, VecDeque<Entry<E>>);
@@ -49,7 +87,7 @@ pub(super) struct Window<I, E, O> {
     pub(super) queued_cost: u64,
     /// Items pulled into it.
     pub(super) len: usize,
-    /// One for each item, where results are to be in order.
+    /// One for each item, where results are to be in order; there from the first result on.
     pub(super) slots: Vec<Slot<O>>,
     /// Items that have their result: each gets one.
     pub(super) written: usize,
@@ -76,13 +114,10 @@ impl<I, E, O> Window<I, E, O> {
     }
 
     /// Adds what was pulled.
-    pub(super) fn push(&mut self, items: VecDeque<Result<I>>, ordered: bool) {
+    pub(super) fn push(&mut self, items: VecDeque<Result<I>>) {
         let start = self.len;
         self.len += items.len();
         self.unprepared += items.len();
-        if ordered {
-            self.slots.resize_with(self.len, || None);
-        }
         self.blocks.push_back(Block { start, items });
     }
 
@@ -154,10 +189,14 @@ impl<I, E, O> Window<I, E, O> {
     ///
     /// # Panics
     /// If it has one already: then two chunks have run the same item.
-    pub(super) fn write(&mut self, place: usize, result: Result<O, ItemError>, done: &mut Option<Batch<O>>) {
+    pub(super) fn write(&mut self, place: usize, result: Result<O, ItemError>, done: &mut Option<Done<O>>) {
         if let Some(done) = done {
             done.push_back((self.first + place, result));
         } else {
+            if self.slots.len() < self.len {
+                // Here and not where items are pulled: the consumer has enough to do.
+                self.slots.resize_with(self.len, || None);
+            }
             let slot = &mut self.slots[place];
             assert!(slot.is_none(), "item {} has two results", self.first + place);
             *slot = Some(result);
@@ -168,8 +207,16 @@ impl<I, E, O> Window<I, E, O> {
 
     /// Moves the results that are next in order to `batch`; whether the window is used up.
     pub(super) fn take_front(&mut self, batch: &mut Batch<O>) -> bool {
+        if self.taken == 0 && self.done() && batch.len() == 0 {
+            (batch.whole, batch.next) = (std::mem::take(&mut self.slots).into_iter(), self.first);
+            self.taken = self.len;
+            return true;
+        }
+        if batch.whole.len() > 0 {
+            return false;
+        }
         while let Some(result) = self.slots.get_mut(self.taken).and_then(Option::take) {
-            batch.push_back((self.first + self.taken, result));
+            batch.single.push_back((self.first + self.taken, result));
             self.taken += 1;
         }
         !self.open && self.taken == self.len
@@ -186,7 +233,7 @@ impl<I, E, O> Window<I, E, O> {
     }
 
     /// Gives every item that no worker holds an error that says `why`.
-    pub(super) fn abandon(&mut self, why: &str, done: &mut Option<Batch<O>>) -> Remains<I, E> {
+    pub(super) fn abandon(&mut self, why: &str, done: &mut Option<Done<O>>) -> Remains<I, E> {
         let blocks = std::mem::take(&mut self.blocks);
         let entries = std::mem::take(&mut self.entries);
         (self.unprepared, self.queued_cost, self.sorted, self.open) = (0, 0, true, false);
