@@ -5,6 +5,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
     thread,
     time::Duration,
@@ -168,6 +169,26 @@ fn read(item: Item) -> Result<Item> {
     if item.fate == Fate::Unread { Err(Error::user("unread")) } else { Ok(item) }
 }
 
+/// Ends the process, saying which job it was, if a job is still under way after a minute: a deadlock must not look like
+/// a slow machine.
+struct Watchdog {
+    /// Gone with the job, which tells the dog.
+    _done: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    fn new(job: String) -> Self {
+        let (done, told) = mpsc::channel();
+        thread::spawn(move || {
+            if told.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("no end after a minute: {job}");
+                std::process::abort();
+            }
+        });
+        Self { _done: done }
+    }
+}
+
 /// Panics by the hundred are part of these tests; their messages are not.
 fn be_quiet() {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -187,6 +208,7 @@ proptest! {
     #[test]
     fn ordered_results_are_the_items_own(items in items(), choices in choices()) {
         be_quiet();
+        let _watchdog = Watchdog::new(format!("{choices:?} {items:?}"));
         let mut results = bulk(&choices).map_results(items.clone().into_iter().map(read));
         let mut count = 0;
         for (index, item) in items.iter().enumerate() {
@@ -208,6 +230,7 @@ proptest! {
     #[test]
     fn borrowed_and_unordered_results_are_too(mut items in items(), choices in choices()) {
         be_quiet();
+        let _watchdog = Watchdog::new(format!("{choices:?} {items:?}"));
         items.retain(|item| item.fate != Fate::Unread);
         let bulk = bulk(&choices);
         let (results, report) = bulk.run(&items);
@@ -225,6 +248,7 @@ proptest! {
     #[test]
     fn a_job_can_end_at_any_point(items in items(), choices in choices(), taken in 0..400_usize, errors in 0..5_usize) {
         be_quiet();
+        let _watchdog = Watchdog::new(format!("{choices:?} {items:?}"));
         let bulk = bulk(&choices).on_error(OnError::Collect { max_errors: errors });
         let results: Vec<_> = bulk.map_results(items.clone().into_iter().map(read)).take(taken).collect();
         // All up to the error that was one too many.

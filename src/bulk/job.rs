@@ -283,8 +283,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                 window.write(place, Err(ItemError { index: window.first + place, stage, source }), done);
             }
             if let Some(rest) = prepared.rest {
-                window.unprepared += rest.items.len();
-                window.blocks.push_front(rest);
+                window.put_back(rest);
             }
             let (entries, bytes) = (prepared.entries.len(), prepared.bytes);
             window.enqueue(prepared.entries, prepared.sorted);

@@ -138,6 +138,14 @@ impl<I, E, O> Window<I, E, O> {
         Some(taken)
     }
 
+    /// Takes back what was not begun. Other workers may have put back later items before: the oldest item stays in
+    /// front, since it alone may go ahead when memory is short.
+    pub(super) fn put_back(&mut self, rest: Block<I>) {
+        self.unprepared += rest.items.len();
+        let place = self.blocks.partition_point(|block| block.start < rest.start);
+        self.blocks.insert(place, rest);
+    }
+
     /// Adds prepared items to those that wait.
     pub(super) fn enqueue(&mut self, entries: VecDeque<Entry<E>>, sorted: bool) {
         let in_order = match (self.entries.back(), entries.front()) {
@@ -244,5 +252,27 @@ impl<I, E, O> Window<I, E, O> {
             self.write(place, Err(ItemError { index: self.first + place, stage, source }), done);
         }
         (blocks, entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_item_stays_in_front_whoever_puts_back_first() {
+        let mut window = Window::<usize, (), ()>::new(0);
+        window.push((0..20).map(Ok).collect());
+        let rest_of = |mut block: Block<usize>| {
+            block.start += 5;
+            block.items.drain(..5);
+            block
+        };
+        let (older, newer) = (window.take_block(10).unwrap(), window.take_block(10).unwrap());
+        for rest in [rest_of(older), rest_of(newer)] {
+            window.put_back(rest);
+        }
+        let starts: Vec<_> = window.blocks.iter().map(|block| block.start).collect();
+        assert_eq!((starts, window.unprepared), (vec![5, 15], 10));
     }
 }
