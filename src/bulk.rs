@@ -10,6 +10,7 @@
 //! ```
 
 mod cancel;
+mod dedupe;
 mod feed;
 pub(crate) mod guard;
 mod hot;
@@ -21,6 +22,8 @@ mod queue;
 mod report;
 mod run;
 mod stages;
+#[cfg(feature = "stream")]
+mod stream;
 mod tuner;
 mod window;
 
@@ -35,13 +38,16 @@ use std::{
 use rayon::{Scope, ThreadPool};
 
 pub use cancel::CancelToken;
+pub use dedupe::{Deduped, DistinctMap, DistinctUnordered, Marked, Once};
 use feed::Feed;
 pub use hot::{Hot, publish};
 use job::{Job, Launch};
 pub use map::{Fallible, Map, Sound, Unordered};
 pub use queue::{Handle, Queue};
 pub use report::{Report, Spread};
-pub use stages::{Plain, Staged, Stages};
+pub use stages::{Plain, Ready, Staged, Stages};
+#[cfg(feature = "stream")]
+pub use stream::ResultStream;
 
 use crate::{
     error::{Error, ItemError, Result, Stage},

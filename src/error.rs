@@ -1,6 +1,6 @@
 //! The one error type: a kind to branch on, a message to read, the places it passed, and its cause.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,13 +33,15 @@ pub enum ErrorKind {
 
 /// Any failure of this library. Opaque: branch on [`Error::kind`], print with `{}`, reach a cause with
 /// [`source`](StdError::source) or [`Error::downcast_ref`].
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
     context: Vec<String>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -50,7 +52,7 @@ impl Error {
 
     /// Wraps an error of the caller's own, which [`downcast_ref`](Self::downcast_ref) finds again.
     pub fn user(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let source = source.into();
+        let source = Arc::<dyn StdError + Send + Sync>::from(source.into());
         Self(Box::new(Inner {
             kind: ErrorKind::User,
             message: source.to_string(),
@@ -62,7 +64,7 @@ impl Error {
     /// An operating-system error with the sentence that says what was being done.
     pub fn io(source: std::io::Error, doing: impl Into<String>) -> Self {
         let message = format!("{}: {source}", doing.into());
-        Self(Box::new(Inner { kind: ErrorKind::Io, message, context: Vec::new(), source: Some(Box::new(source)) }))
+        Self(Box::new(Inner { kind: ErrorKind::Io, message, context: Vec::new(), source: Some(Arc::new(source)) }))
     }
 
     /// A damaged or hostile model file.

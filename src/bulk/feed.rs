@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "stream")]
+use std::task::{Context, Poll};
+
 use super::{
     OnError, Progress, guard,
     job::{Job, Launch, State},
@@ -28,7 +31,9 @@ const PROGRESS: Duration = Duration::from_millis(100);
 /// A source of items, and what its consumer knows of the job.
 pub(super) struct Feed<It, I, O> {
     /// Gone once it has ended.
-    source: Option<It>,
+    pub(super) source: Option<It>,
+    /// Whether a source that gives no item has none yet, rather than no more.
+    waits: Option<fn(&It) -> bool>,
     /// Pulled, but too large for the room that was left.
     held: Option<(Result<I>, usize)>,
     batch: Batch<O>,
@@ -42,15 +47,34 @@ pub(super) struct Feed<It, I, O> {
     pub(super) tally: Tally,
 }
 
+/// A result with its item's index.
+pub(super) type Numbered<O> = (usize, Result<O, ItemError>);
+
+/// How far a look at the job has led.
+enum Step<O> {
+    /// To a result, with its item's index; without one, to the end.
+    Result(Option<Numbered<O>>),
+    Again,
+    /// To where only workers, or the source, can go on.
+    Wait,
+}
+
 impl<It, I, O> Feed<It, I, O>
 where
     It: Iterator<Item = Result<I>>,
 {
+    /// A feed that is polled, from a source of which `waits` tells whether it has nothing yet.
+    #[cfg(feature = "stream")]
+    pub(super) fn polled(source: It, waits: fn(&It) -> bool) -> Self {
+        Self { waits: Some(waits), ..Self::new(source) }
+    }
+
     pub(super) fn new(source: It) -> Self {
         let (least, most) = source.size_hint();
         Self {
             tally: Tally::new(most.filter(|&most| most == least)),
             source: Some(source),
+            waits: None,
             held: None,
             batch: Batch::new(),
             batch_bytes: 0,
@@ -61,36 +85,61 @@ where
         }
     }
 
-    /// The next result, with its item's index.
+    /// The next result, with its item's index; waits for it.
     pub(super) fn next<S: Stages<I, Output = O>>(
         &mut self,
         job: &Job<S, I>,
         launch: &dyn Fn(Launch),
     ) -> Option<(usize, Result<O, ItemError>)> {
         loop {
-            if let Some((index, result)) = self.batch.pop() {
-                self.tally.items += 1;
-                let Err(error) = result else { return Some((index, result)) };
-                self.tally.failed(&error);
-                let enough = match job.settings.on_error {
-                    OnError::Skip => continue,
-                    OnError::FailFast => true,
-                    OnError::Collect { max_errors } => self.tally.errors > max_errors,
-                };
-                if enough {
-                    self.batch = Batch::new();
-                    job.stop(None);
-                    self.finish(job);
-                }
-                return Some((index, Err(error)));
-            }
-            if self.over {
-                return None;
-            }
-            if !self.refill(job, launch) {
-                self.finish(job);
+            match self.step(job, launch) {
+                Step::Result(result) => return result,
+                Step::Again => {}
+                Step::Wait => job.wait(LOOK),
             }
         }
+    }
+
+    /// [`next`](Self::next) without waiting: where there is nothing yet, the caller is woken by the workers, or by
+    /// the source's own waker.
+    #[cfg(feature = "stream")]
+    pub(super) fn poll_next<S: Stages<I, Output = O>>(
+        &mut self,
+        job: &Job<S, I>,
+        launch: &dyn Fn(Launch),
+        context: &Context<'_>,
+    ) -> Poll<Option<Numbered<O>>> {
+        loop {
+            match self.step(job, launch) {
+                Step::Result(result) => return Poll::Ready(result),
+                Step::Wait if job.watch(context.waker()) => return Poll::Pending,
+                Step::Again | Step::Wait => {}
+            }
+        }
+    }
+
+    fn step<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch)) -> Step<O> {
+        while let Some((index, result)) = self.batch.pop() {
+            self.tally.items += 1;
+            self.tally.first.get_or_insert_with(Instant::now);
+            let Err(error) = result else { return Step::Result(Some((index, result))) };
+            self.failed(&error);
+            let enough = match job.settings.on_error {
+                OnError::Skip => continue,
+                OnError::FailFast => true,
+                OnError::Collect { max_errors } => self.tally.errors > max_errors,
+            };
+            if enough {
+                self.stop(job);
+            }
+            return Step::Result(Some((index, Err(error))));
+        }
+        if self.over { Step::Result(None) } else { self.refill(job, launch) }
+    }
+
+    fn failed(&mut self, error: &ItemError) {
+        self.tally.failed(error);
+        tracing::warn!(index = error.index, stage = %error.stage, error = %error.source, "item failed");
     }
 
     /// How many results are still to come, as far as it is known.
@@ -107,54 +156,71 @@ where
         Report::of(job, &self.tally)
     }
 
+    /// Ends the job, whatever is still to come.
+    pub(super) fn stop<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) {
+        self.batch = Batch::new();
+        job.stop(None);
+        if !self.over {
+            self.finish(job);
+        }
+    }
+
     fn finish<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) {
         self.over = true;
         self.source = None;
         self.tally.ended = Some(Instant::now());
         self.progress(job, true);
+        tracing::info!(
+            items = self.tally.items,
+            errors = self.tally.errors,
+            seconds = self.tally.elapsed().as_secs_f64(),
+            "job ended"
+        );
     }
 
-    /// Gets the next results; false: there are no more.
-    fn refill<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch)) -> bool {
-        let started = *self.tally.started.get_or_insert_with(Instant::now);
+    /// Gets the next results, and sees to it that the workers have something to do.
+    fn refill<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch)) -> Step<O> {
+        let started = self.tally.started.unwrap_or_else(|| self.start(job));
         if self.tally.processor_time.is_none() && started.elapsed() > LOOK {
             self.tally.processor_time = platform::processor_time();
         }
-        loop {
-            if let Some(why) = job.settings.cut_off(started) {
-                self.source = None;
-                self.held = None;
-                job.stop(Some(&why));
-                self.tally.cut_off = Some(why);
-            }
-            self.progress(job, false);
-            job.bytes.fetch_sub(std::mem::take(&mut self.batch_bytes), Relaxed);
-            let mut state = job.lock();
-            state.take_ready(&mut self.batch);
-            let ready = self.batch.len() > 0;
-            let ended = self.source.is_none() && self.held.is_none();
-            if ended && !ready && state.taken == state.pulled {
-                return false;
-            }
-            let room = if ended { 0 } else { self.room(job, &state) };
-            state.stalled = room == 0;
-            // Results were taken, or the source stalls: what could not go ahead before may do so now.
-            let more = job.more_pumps(&mut state);
-            drop(state);
-            if more {
-                launch(Launch::Turn);
-            }
-            if room > 0 && !(ready && self.slow) {
-                self.pull(job, launch, room);
-            }
-            if ready {
-                self.batch_bytes = self.batch_bytes(job);
-                return true;
-            }
-            if room == 0 {
-                job.wait(LOOK);
-            }
+        if let Some(why) = job.settings.cut_off(started) {
+            self.source = None;
+            self.held = None;
+            job.stop(Some(&why));
+            self.tally.cut_off = Some(why);
         }
+        self.progress(job, false);
+        job.bytes.fetch_sub(std::mem::take(&mut self.batch_bytes), Relaxed);
+        let mut state = job.lock();
+        state.take_ready(&mut self.batch);
+        let ready = self.batch.len() > 0;
+        let ended = self.source.is_none() && self.held.is_none();
+        if ended && !ready && state.taken == state.pulled {
+            drop(state);
+            self.finish(job);
+            return Step::Result(None);
+        }
+        let room = if ended { 0 } else { self.room(job, &state) };
+        state.stalled = room == 0;
+        // Results were taken, or the source stalls: what could not go ahead before may do so now.
+        let more = job.more_pumps(&mut state);
+        drop(state);
+        if more {
+            launch(Launch::Turn);
+        }
+        let waits = room > 0 && !(ready && self.slow) && !self.pull(job, launch, room);
+        if ready {
+            self.batch_bytes = self.batch_bytes(job);
+            return Step::Again;
+        }
+        if room == 0 || waits { Step::Wait } else { Step::Again }
+    }
+
+    /// The moment of the first pull.
+    fn start<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) -> Instant {
+        tracing::info!(workers = job.busy.len(), total = self.tally.total, "job started");
+        *self.tally.started.insert(Instant::now())
     }
 
     /// How many items may be pulled now.
@@ -184,13 +250,13 @@ where
         job.settings.window.unwrap_or_else(|| state.tuner.window()).max(1)
     }
 
-    /// Pulls up to `room` items and gives them to the workers.
-    fn pull<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch), room: usize) {
+    /// Pulls up to `room` items and gives them to the workers; false: the source had none, and may have some later.
+    fn pull<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch), room: usize) -> bool {
         let started = Instant::now();
         let loaded = job.bytes.load(Relaxed);
         let free = job.settings.memory_limit.saturating_sub(loaded);
         let mut items = Vec::with_capacity(room);
-        let mut bytes = 0_usize;
+        let (mut bytes, mut waiting) = (0_usize, false);
         if let Some((item, size)) = self.held.take() {
             items.push(item);
             bytes += size;
@@ -199,7 +265,11 @@ where
             let Some(source) = &mut self.source else { return Ok(()) };
             while items.len() < room {
                 let Some(item) = source.next() else {
-                    self.source = None;
+                    if self.waits.is_some_and(|waits| waits(source)) {
+                        waiting = true;
+                    } else {
+                        self.source = None;
+                    }
                     break;
                 };
                 let size = match &item {
@@ -239,11 +309,14 @@ where
         if self.source.is_none() && self.held.is_none() {
             state.close();
         }
+        // What is there goes ahead meanwhile, however little it is.
+        state.stalled |= waiting;
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
             launch(Launch::Turn);
         }
+        count > 0 || !waiting
     }
 
     fn batch_bytes<S: Stages<I, Output = O>>(&self, job: &Job<S, I>) -> usize {

@@ -10,6 +10,8 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
+    task::Waker,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -19,7 +21,7 @@ use super::{
     Settings, guard,
     report::ChunkItems,
     run::{Outcome, run_chunk},
-    stages::Stages,
+    stages::{Ready, Stages},
     tuner::{Mean, Tuner},
     window::{Batch, Block, Done, Entry, Remains, Window},
 };
@@ -68,6 +70,8 @@ pub(super) struct State<I, E, O> {
     units: usize,
     /// Whether the consumer waits on the condition variable.
     waiting: bool,
+    /// Who is told instead, where the consumer does not wait but is polled.
+    waker: Option<Waker>,
     /// Whether the source gives nothing more for now: it has ended, or what is in flight is enough.
     pub(super) stalled: bool,
     /// Whether the job is over for the workers.
@@ -92,9 +96,12 @@ enum Unit<I, E> {
 }
 
 /// What became of a block.
-struct Prepared<I, E> {
+struct Prepared<I, E, O> {
     entries: VecDeque<Entry<E>>,
     sorted: bool,
+    /// Results that were known without running, and the bytes they hold.
+    done: Vec<(usize, O)>,
+    done_bytes: usize,
     failed: Vec<(usize, Stage, Error)>,
     /// Not begun, for want of memory.
     rest: Option<Block<I>>,
@@ -115,6 +122,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             pumps: 0,
             units: 0,
             waiting: false,
+            waker: None,
             stalled: false,
             stopped: false,
             why: None,
@@ -163,6 +171,15 @@ impl<S: Stages<I>, I> Job<S, I> {
         }
     }
 
+    /// Has `waker` told when something may be ready; false: something is.
+    #[cfg(feature = "stream")]
+    pub(super) fn watch(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let ready = state.is_ready();
+        state.waker = (!ready).then(|| waker.clone());
+        !ready
+    }
+
     /// Counts one more pump if there is work for it; the caller then starts it.
     pub(super) fn more_pumps(&self, state: &mut State<I, S::Entry, S::Output>) -> bool {
         let more = !state.stopped && state.pumps < self.workers() && state.has_work();
@@ -185,7 +202,12 @@ impl<S: Stages<I>, I> Job<S, I> {
         let Some(unit) = self.pick(&mut state, ready_here) else {
             state.pumps -= 1;
             let elsewhere = !ready_here && state.pumps == 0 && !state.stopped && state.has_work();
+            // Whoever is polled must come and end a job that was cancelled.
+            let waker = if self.settings.cancel.is_cancelled() { state.waker.take() } else { None };
             drop(state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
             if elsewhere {
                 // Nobody is left to take what this worker cannot.
                 launch(Launch::Probe);
@@ -279,6 +301,10 @@ impl<S: Stages<I>, I> Job<S, I> {
         let mut state = self.lock();
         if let Some((window, done)) = state.window(window) {
             window.preparing -= count;
+            let known = prepared.done.len();
+            for (place, output) in prepared.done {
+                window.write(place, Ok(output), done);
+            }
             for (place, stage, source) in prepared.failed {
                 window.write(place, Err(ItemError { index: window.first + place, stage, source }), done);
             }
@@ -288,6 +314,9 @@ impl<S: Stages<I>, I> Job<S, I> {
             let (entries, bytes) = (prepared.entries.len(), prepared.bytes);
             window.enqueue(prepared.entries, prepared.sorted);
             state.entry_bytes.add(bytes as f64, entries as f64);
+            if known > 0 {
+                state.output_bytes.add(prepared.done_bytes as f64, known as f64);
+            }
             state.prepare_ns.add(took, count as f64);
             state.prepare_most = state.prepare_most.max(count.saturating_mul(4));
         }
@@ -299,17 +328,24 @@ impl<S: Stages<I>, I> Job<S, I> {
     /// left without results.
     fn settle(&self, mut state: MutexGuard<'_, State<I, S::Entry, S::Output>>) {
         let remains = state.abandon();
-        if state.waiting && state.is_ready() {
+        let ready = state.is_ready();
+        if state.waiting && ready {
             self.ready.notify_one();
         }
+        let waker = if ready { state.waker.take() } else { None };
         drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         drop(remains);
     }
 
-    fn prepare_block(&self, block: Block<I>) -> Prepared<I, S::Entry> {
+    fn prepare_block(&self, block: Block<I>) -> Prepared<I, S::Entry, S::Output> {
         let mut prepared = Prepared {
             entries: VecDeque::with_capacity(block.items.len()),
             sorted: true,
+            done: Vec::new(),
+            done_bytes: 0,
             failed: Vec::new(),
             rest: None,
             bytes: 0,
@@ -332,7 +368,20 @@ impl<S: Stages<I>, I> Job<S, I> {
                     if S::PREPARES {
                         at_hand = self.stages.item_bytes(self.stages.item(&item));
                     }
-                    let value = self.stages.prepare(item)?;
+                    let value = match self.stages.prepare(item)? {
+                        Ready::Run(value) => value,
+                        Ready::Done(output) => {
+                            let bytes = self.stages.output_bytes(&output);
+                            prepared.done_bytes += bytes;
+                            prepared.done.push((place - 1, output));
+                            let before = self.bytes.fetch_add(bytes, Relaxed);
+                            self.bytes.fetch_sub(std::mem::take(&mut at_hand), Relaxed);
+                            if before.saturating_add(bytes) > self.settings.memory_limit {
+                                break;
+                            }
+                            continue;
+                        }
+                    };
                     let input = self.stages.input(&value);
                     let (cost, bytes) = (model.cost(input).max(1), model.input_bytes(input));
                     prepared.sorted &= cost <= last_cost;
@@ -360,6 +409,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     }
 
     fn run(&self, window: usize, entries: Vec<Entry<S::Entry>>, started: Instant) {
+        tracing::debug!(worker = thread::current().name(), items = entries.len(), "chunk started");
         let Some(Outcome { results, bytes }) = run_chunk(&*self.stages, &entries) else {
             let mut state = self.lock();
             if let Some((window, _)) = state.window(window) {
@@ -373,6 +423,14 @@ impl<S: Stages<I>, I> Job<S, I> {
         let (cost, input_bytes) = entries
             .iter()
             .fold((0_u64, 0), |(cost, bytes), entry| (cost.saturating_add(entry.cost), bytes + entry.bytes));
+        tracing::debug!(
+            worker = thread::current().name(),
+            items = count,
+            failed = count - succeeded,
+            cost,
+            seconds = took.as_secs_f64(),
+            "chunk ended"
+        );
         let places: Vec<usize> = entries.iter().map(|entry| entry.place).collect();
         // An input whose `drop` panics must not take the pump along.
         let _ = guard::catch(|| {

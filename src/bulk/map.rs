@@ -1,7 +1,11 @@
 //! The iterators that a job is consumed through.
 
+#[cfg(feature = "stream")]
+use std::task::{Context, Poll};
 use std::{error::Error as StdError, fmt, sync::Arc};
 
+#[cfg(feature = "stream")]
+use super::feed::Numbered;
 use super::{
     feed::{Feed, source_error},
     job::{Job, Launch},
@@ -14,7 +18,7 @@ use crate::error::{Error, ItemError, Result, Stage};
 type Started<S, I> = Result<Arc<Job<S, I>>, Option<Error>>;
 
 /// The machinery behind [`Map`] and [`Unordered`].
-struct Running<S: Stages<I>, I, It> {
+pub(super) struct Running<S: Stages<I>, I, It> {
     job: Started<S, I>,
     feed: Feed<It, I, S::Output>,
 }
@@ -25,11 +29,11 @@ where
     I: Send + 'static,
     It: Iterator<Item = Result<I>>,
 {
-    fn new(job: Result<Job<S, I>>, source: It) -> Self {
+    pub(super) fn new(job: Result<Job<S, I>>, source: It) -> Self {
         Self { job: job.map(Arc::new).map_err(Some), feed: Feed::new(source) }
     }
 
-    fn next(&mut self) -> Option<(usize, Result<S::Output, ItemError>)> {
+    pub(super) fn next(&mut self) -> Option<(usize, Result<S::Output, ItemError>)> {
         match &mut self.job {
             Ok(job) => self.feed.next(job, &|kind| launch(job, kind)),
             Err(error) => {
@@ -39,14 +43,42 @@ where
         }
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
+    pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.job {
             Ok(job) => self.feed.size_hint(job.lock().pulled),
             Err(error) => (0, Some(usize::from(error.is_some()))),
         }
     }
 
-    fn report(&self) -> Report {
+    /// For a source that is polled, of which `waits` tells whether it has nothing yet.
+    #[cfg(feature = "stream")]
+    pub(super) fn polled(job: Result<Job<S, I>>, source: It, waits: fn(&It) -> bool) -> Self {
+        Self { job: job.map(Arc::new).map_err(Some), feed: Feed::polled(source, waits) }
+    }
+
+    /// [`next`](Self::next) without waiting.
+    #[cfg(feature = "stream")]
+    pub(super) fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Numbered<S::Output>>> {
+        match &mut self.job {
+            Ok(job) => self.feed.poll_next(job, &|kind| launch(job, kind), context),
+            Err(_) => Poll::Ready(self.next()),
+        }
+    }
+
+    /// The source, until it has ended.
+    #[cfg(feature = "stream")]
+    pub(super) fn source_mut(&mut self) -> Option<&mut It> {
+        self.feed.source.as_mut()
+    }
+
+    /// Ends the job here.
+    pub(super) fn stop(&mut self) {
+        if let Ok(job) = &self.job {
+            self.feed.stop(job);
+        }
+    }
+
+    pub(super) fn report(&self) -> Report {
         self.job.as_ref().map_or_else(|_| Report::default(), |job| self.feed.report(job))
     }
 }

@@ -19,7 +19,7 @@ use rayon::ThreadPool;
 use super::{
     Settings, guard,
     run::{Outcome, run_chunk},
-    stages::Stages,
+    stages::{Ready, Stages},
     tuner::Tuner,
     window::Entry,
 };
@@ -204,16 +204,20 @@ where
                 continue;
             }
             let entry = guard::catch(|| {
-                let value = self.stages.prepare(item)?;
+                let value = match self.stages.prepare(item)? {
+                    Ready::Run(value) => value,
+                    Ready::Done(output) => return Ok(Ready::Done(output)),
+                };
                 let input = self.stages.input(&value);
                 let (cost, bytes) = (self.stages.model().cost(input).max(1), self.stages.model().input_bytes(input));
-                Ok(Entry { place: index, cost, bytes, value })
+                Ok(Ready::Run(Entry { place: index, cost, bytes, value }))
             });
             match entry {
-                Ok(entry) => {
+                Ok(Ready::Run(entry)) => {
                     entries.push(entry);
                     tickets.push(ticket);
                 }
+                Ok(Ready::Done(output)) => ticket.fill(Ok(output)),
                 Err(source) => ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source })),
             }
         }

@@ -53,6 +53,12 @@ pub struct Report {
     pub model_fingerprint: String,
     /// Things worth telling in words.
     pub notes: Vec<String>,
+    /// Seconds from the first pull to the first result handed on.
+    pub first_result_seconds: f64,
+    /// Results that came from a [cache](super::Bulk::cached).
+    pub cache_hits: usize,
+    /// Items that were equal to others and took their results, where that was [asked for](super::Bulk::dedupe).
+    pub duplicates: usize,
 }
 
 /// The spread of a number over a job.
@@ -83,6 +89,7 @@ pub(super) struct Tally {
     /// How many there will be, if the source says.
     pub(super) total: Option<usize>,
     pub(super) started: Option<Instant>,
+    pub(super) first: Option<Instant>,
     pub(super) ended: Option<Instant>,
     /// Time spent in the source.
     pub(super) pulling: Duration,
@@ -135,6 +142,7 @@ impl Tally {
             errors: 0,
             total,
             started: None,
+            first: None,
             ended: None,
             pulling: Duration::ZERO,
             processor_time: None,
@@ -158,7 +166,7 @@ impl Tally {
         Some((workers.saturating_sub(workers_before), others.saturating_sub(others_before)))
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         let Some(started) = self.started else { return Duration::ZERO };
         self.ended.unwrap_or_else(Instant::now).saturating_duration_since(started)
     }
@@ -174,7 +182,10 @@ impl Report {
             let chunks = &job.lock().chunks;
             (chunks.count, chunks.spread(), chunks.facts(job.settings.chunk_size, job.settings.max_chunk_cost))
         };
+        let first = tally.started.zip(tally.first).map_or(0.0, |(start, first)| (first - start).as_secs_f64());
+        let (cache_hits, cache_notes) = job.stages.cached();
         let mut notes = model.notes;
+        notes.extend(cache_notes);
         notes.extend(notes::notes(&Facts {
             elapsed: tally.elapsed(),
             workers: busy.len(),
@@ -210,6 +221,9 @@ impl Report {
             peak_rss_bytes: platform::peak_rss_bytes(),
             model_fingerprint: model.model_fingerprint,
             notes,
+            first_result_seconds: first,
+            cache_hits,
+            duplicates: 0,
         }
     }
 
@@ -238,6 +252,9 @@ impl Report {
         }
         json.text("model_fingerprint", &self.model_fingerprint);
         json.list("notes", self.notes.iter().map(|note| quote(note)));
+        json.float("first_result_seconds", self.first_result_seconds);
+        json.field("cache_hits", self.cache_hits);
+        json.field("duplicates", self.duplicates);
         json.0.push('}');
         json.0
     }
@@ -312,6 +329,12 @@ impl fmt::Display for Report {
             "\n{} workers {busy:.0} % busy; {} chunks of {min} to {max} items (median {median})",
             self.workers, self.chunks
         )?;
+        if self.cache_hits > 0 {
+            write!(f, "; {} results from the cache", self.cache_hits)?;
+        }
+        if self.duplicates > 0 {
+            write!(f, "; {} duplicates", self.duplicates)?;
+        }
         if let Some(bytes) = self.peak_rss_bytes {
             write!(f, "; peak memory {:.0} MB", bytes as f64 / 1e6)?;
         }
@@ -348,7 +371,7 @@ mod tests {
         assert_eq!(value["notes"][1], "t\two");
         let names = "items errors truncated seconds items_per_second load_seconds device kernel_set precision workers \
                      chunks chunk_items padding worker_busy scratch_bytes_per_worker peak_rss_bytes \
-                     model_fingerprint notes";
+                     model_fingerprint notes first_result_seconds cache_hits duplicates";
         let mut rest = json.as_str();
         for name in names.split_whitespace() {
             let at = rest.find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} is missing or out of order"));

@@ -20,13 +20,13 @@ pub(super) fn run_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry>]
     slots.resize_with(inputs.len(), || None);
     bisect(model, &inputs, &mut slots)?;
     let mut bytes = 0;
-    let mut finish = |input, output| {
-        let result = stages.finish(input, output)?;
+    let mut finish = |entry: &Entry<S::Entry>, output| {
+        let result = stages.finish_entry(&entry.value, output)?;
         bytes += stages.output_bytes(&result);
         Ok(result)
     };
-    let results = inputs.into_iter().zip(slots).map(|(input, slot)| match slot {
-        Some(Ok(output)) => guard::catch(|| finish(input, output)).map_err(|error| (Stage::Finish, error)),
+    let results = entries.iter().zip(slots).map(|(entry, slot)| match slot {
+        Some(Ok(output)) => guard::catch(|| finish(entry, output)).map_err(|error| (Stage::Finish, error)),
         Some(Err(error)) => Err((Stage::Run, error)),
         None => Err((Stage::Run, Error::internal("a chunk's slot was left empty"))),
     });

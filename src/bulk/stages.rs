@@ -28,6 +28,19 @@ pub trait Staged: Send + Sync + sealed::Sealed {
     fn item_bytes(&self, item: &Self::Item) -> usize;
     /// Bytes that a result holds until it is taken.
     fn output_bytes(&self, output: &Self::Output) -> usize;
+    /// Results that came from a cache so far, and what else the report is to say.
+    fn cached(&self) -> (usize, Vec<String>) {
+        (0, Vec::new())
+    }
+}
+
+/// What preparing makes of an item.
+#[derive(Debug)]
+pub enum Ready<E, O> {
+    /// Something to run.
+    Run(E),
+    /// The result, which was known without running.
+    Done(O),
 }
 
 /// [`Staged`] for items that come as `I`.
@@ -37,8 +50,17 @@ pub trait Stages<I>: Staged {
     /// What waits between preparing and running.
     type Entry: Send;
 
-    /// Makes the entry of an item.
-    fn prepare(&self, item: I) -> Result<Self::Entry>;
+    /// Makes the entry of an item, or gives its result if that is known already; the latter only where
+    /// [`PREPARES`](Self::PREPARES) is set.
+    fn prepare(&self, item: I) -> Result<Ready<Self::Entry, Self::Output>>;
+    /// Makes the result of the model's output for an entry.
+    fn finish_entry(
+        &self,
+        entry: &Self::Entry,
+        output: <<Self as Staged>::Model as Inference>::Output,
+    ) -> Result<Self::Output> {
+        self.finish(self.input(entry), output)
+    }
     /// The model's input in an entry.
     fn input<'e>(&self, entry: &'e Self::Entry) -> &'e <Self::Model as Inference>::Input;
     /// The item behind its owned type.
@@ -72,8 +94,8 @@ impl<M: Inference, I: Borrow<M::Input> + Send> Stages<I> for Plain<M> {
     const PREPARES: bool = false;
     type Entry = I;
 
-    fn prepare(&self, item: I) -> Result<I> {
-        Ok(item)
+    fn prepare(&self, item: I) -> Result<Ready<I, M::Output>> {
+        Ok(Ready::Run(item))
     }
     fn input<'e>(&self, entry: &'e I) -> &'e M::Input {
         entry.borrow()
@@ -106,8 +128,8 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R: Send, I: Borrow<T> + Send> Stages
     const PREPARES: bool = true;
     type Entry = M::Input;
 
-    fn prepare(&self, item: I) -> Result<M::Input> {
-        self.prepare_item(item.borrow())
+    fn prepare(&self, item: I) -> Result<Ready<M::Input, R>> {
+        self.prepare_item(item.borrow()).map(Ready::Run)
     }
     fn input<'e>(&self, entry: &'e M::Input) -> &'e M::Input {
         entry
@@ -116,6 +138,8 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R: Send, I: Borrow<T> + Send> Stages
         item.borrow()
     }
 }
+
+pub(super) use sealed::Sealed;
 
 mod sealed {
     use super::{Inference, Pipeline, Plain};
