@@ -7,6 +7,24 @@ pub(crate) fn parallelism() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Fills `to` with a file's bytes from `start` on. Threads may do so at once on unix, where the file's own position is
+/// left alone.
+#[cfg(feature = "hugging-face")]
+pub(crate) fn read_exact_at(file: &fs::File, to: &mut [u8], start: u64) -> std::io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_exact_at(file, to, start);
+    #[cfg(not(unix))]
+    {
+        use std::io::{Read, Seek, SeekFrom};
+        // A handle of its own would share the position all the same.
+        static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = file;
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(to)
+    }
+}
+
 /// The process's largest resident set so far in bytes, where the system tells.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     status_field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")

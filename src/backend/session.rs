@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     backend::{Device, Precision, SessionOptions},
+    bulk::pool::pool,
     cpu::{CpuSession, KernelSet},
     error::{Context, Error, Result},
     graph::{Batching, Fact, Graph},
@@ -83,7 +84,8 @@ impl Session {
         if let Batching::Single { reason } = &batching {
             notes.push(format!("items run one by one: {reason}"));
         }
-        let cpu = CpuSession::load(graph, options.kernel_set.unwrap_or_else(KernelSet::detect)).context(in_model)?;
+        let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect);
+        let cpu = pool(None)?.install(|| CpuSession::load(graph, kernel_set)).context(in_model)?;
         let graph = cpu.graph();
         let offsets = match batching {
             Batching::Packed { offsets, .. } => Some(offsets),

@@ -1,6 +1,9 @@
 //! Constants in the form that kernels read them in, each once however many nodes use it.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use crate::{cpu::gemm::Packed, error::Result, graph::ValueId, tensor::Tensor};
 
@@ -17,7 +20,7 @@ type ByForm = HashMap<(ValueId, Form), Arc<[Packed]>>;
 
 /// The packed constants of one session while it is loaded.
 #[derive(Default)]
-pub(crate) struct PackedConstants(RefCell<ByForm>);
+pub(crate) struct PackedConstants(Mutex<ByForm>);
 
 impl PackedConstants {
     /// The constant `id` in `form`, made by `pack` unless it is here already.
@@ -28,17 +31,21 @@ impl PackedConstants {
         tensor: &Tensor,
         pack: impl FnOnce(&Tensor) -> Result<Vec<Packed>>,
     ) -> Result<Arc<[Packed]>> {
-        if let Some(packed) = self.0.borrow().get(&(id, form)) {
+        if let Some(packed) = self.lock().get(&(id, form)) {
             return Ok(packed.clone());
         }
+        // Not under the lock: others are packed meanwhile. Where two pack the same, the first one stays.
         let packed: Arc<[Packed]> = pack(tensor)?.into();
-        self.0.borrow_mut().insert((id, form), packed.clone());
-        Ok(packed)
+        Ok(self.lock().entry((id, form)).or_insert(packed).clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ByForm> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.borrow().values().flat_map(|packed| packed.iter()).map(Packed::bytes).sum()
+        self.lock().values().flat_map(|packed| packed.iter()).map(Packed::bytes).sum()
     }
 }
 

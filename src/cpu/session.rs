@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use crate::{
@@ -14,12 +15,29 @@ use crate::{
         constants::PackedConstants,
     },
     error::{Context, Error, Result},
-    graph::{Graph, ValueId},
+    graph::{Graph, Node, ValueId},
     ops::CpuState,
     plan::{Place, Plan, Sizes},
     shape::Bindings,
     tensor::Tensor,
 };
+
+/// A kernel and the operands that it has taken for itself.
+type Made = (Box<dyn CpuKernel>, SmallVec<[usize; 4]>);
+
+/// Makes a node's kernel; `None` where the node moves no data.
+fn make(graph: &Graph, node: &Node, kernel_set: KernelSet, packed: &PackedConstants) -> Result<Option<Made>> {
+    let make = match node.op.def().cpu {
+        CpuState::Kernel(make) => make,
+        CpuState::View => return Ok(None),
+        CpuState::Folded => {
+            return Err(Error::unsupported(format!("{} has no kernel on the CPU", node.describe())));
+        }
+    };
+    let request = KernelRequest::new(graph, node, kernel_set, packed);
+    let kernel = make(&request).context(|| node.describe())?;
+    Ok(Some((kernel, request.taken())))
+}
 
 struct Step {
     kernel: Box<dyn CpuKernel>,
@@ -75,34 +93,33 @@ impl CpuSession {
         let mut taken: Vec<SmallVec<[usize; 4]>> = Vec::with_capacity(graph.nodes().len());
         let mut steps = Vec::new();
         let packed = PackedConstants::default();
-        for index in 0..graph.nodes().len() {
-            let node = &graph.nodes()[index];
-            let make = match node.op.def().cpu {
-                CpuState::Kernel(make) => make,
-                CpuState::View => {
+        // A few at a time, on all threads of the pool that this runs on: then what they packed is dropped before the
+        // next ones are packed.
+        let at_once = rayon::current_num_threads();
+        for first in (0..graph.nodes().len()).step_by(at_once) {
+            let nodes = &graph.nodes()[first..(first + at_once).min(graph.nodes().len())];
+            let made: Vec<_> = nodes.par_iter().map(|node| make(&graph, node, kernel_set, &packed)).collect();
+            for (index, made) in (first..).zip(made) {
+                let node = &graph.nodes()[index];
+                let Some((kernel, own)) = made? else {
                     taken.push(SmallVec::new());
                     continue;
-                }
-                CpuState::Folded => {
-                    return Err(Error::unsupported(format!("{} has no kernel on the CPU", node.describe())));
-                }
-            };
-            let request = KernelRequest::new(&graph, node, kernel_set, &packed);
-            let kernel = make(&request).context(|| node.describe())?;
-            let own = request.taken();
-            let keep = |(position, id): (usize, &Option<ValueId>)| id.filter(|_| !own.contains(&position));
-            steps.push(Step {
-                kernel,
-                name: node.describe(),
-                inputs: node.inputs.iter().enumerate().map(keep).collect(),
-                outputs: node.outputs.iter().copied().collect(),
-            });
-            let dropped: SmallVec<[ValueId; 4]> = own.iter().filter_map(|&position| node.inputs[position]).collect();
-            taken.push(own);
-            for id in dropped {
-                uses[id.index()] -= 1;
-                if uses[id.index()] == 0 {
-                    graph.values[id.index()].constant = None;
+                };
+                let keep = |(position, id): (usize, &Option<ValueId>)| id.filter(|_| !own.contains(&position));
+                steps.push(Step {
+                    kernel,
+                    name: node.describe(),
+                    inputs: node.inputs.iter().enumerate().map(keep).collect(),
+                    outputs: node.outputs.iter().copied().collect(),
+                });
+                let dropped: SmallVec<[ValueId; 4]> =
+                    own.iter().filter_map(|&position| node.inputs[position]).collect();
+                taken.push(own);
+                for id in dropped {
+                    uses[id.index()] -= 1;
+                    if uses[id.index()] == 0 {
+                        graph.values[id.index()].constant = None;
+                    }
                 }
             }
         }

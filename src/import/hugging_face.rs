@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::ops::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
+    bulk::pool::pool,
     error::{Context, Error, Result},
     graph::Graph,
     import::{ImportOptions, Origin},
@@ -107,14 +108,23 @@ pub fn open(folder: impl AsRef<Path>, options: &FolderOptions) -> Result<Folder>
     read(folder, options).context(|| format!("model folder `{}`", folder.display()))
 }
 
+/// The folder in which `tokenizer.json` lies.
+pub(crate) fn tokenizer_folder(folder: &Path) -> Result<PathBuf> {
+    Ok(sentence::read(folder)?.transformer)
+}
+
 pub(super) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
+    pool(None)?.install(|| read_on_pool(folder, options))
+}
+
+fn read_on_pool(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     if !folder.is_dir() {
         return Err(Error::invalid_input("is not a folder"));
     }
     let sentence = sentence::read(folder)?;
     let transformer = sentence.transformer.clone();
     let (config, mut notes) = config::read(&transformer)?;
-    let mut weights = weights::Weights::open(&transformer, options.import.max_header_bytes)?;
+    let weights = weights::Weights::open(&transformer, options.import.max_header_bytes)?;
     let mut problems = problems::Problems::default();
     if let Some(dimension) = sentence.dimension.filter(|dimension| *dimension != config.hidden) {
         let hidden = config.hidden;
@@ -126,7 +136,7 @@ pub(super) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     let normalize = options.normalize.unwrap_or(sentence.normalize);
     notes.extend(sentence.notes);
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-    let graph = encoder::build(&name, &config, tensors, &mut weights, (pooling, normalize))?;
+    let graph = encoder::build(&name, &config, tensors, &weights, (pooling, normalize))?;
     let positions = config.positions;
     let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
     if max_tokens > positions.count {

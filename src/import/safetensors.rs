@@ -8,13 +8,14 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt,
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::Read,
     marker::PhantomData,
     ops::Range,
     path::Path,
 };
 
 use half::{bf16, f16};
+use rayon::prelude::*;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},
@@ -23,6 +24,7 @@ use serde::{
 use crate::{
     error::{Context, Error, Result},
     import::FileStamp,
+    platform,
     tensor::{DType, byte_count},
 };
 
@@ -96,13 +98,8 @@ impl SafetensorsFile {
 
     /// Reads a floating-point tensor as f32 in pieces of whole rows of its last axis; `take` gets the position of a
     /// piece's first element and the piece.
-    pub(crate) fn read_f32(&mut self, name: &str, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
-        let info =
-            self.tensors.get(name).ok_or_else(|| Error::internal(format!("`{}` has no tensor `{name}`", self.name)))?;
-        let convert = to_f32(info.dtype)
-            .ok_or_else(|| Error::internal(format!("the tensor `{name}` of {} is not checked", info.dtype)))?;
-        let reading = |error| Error::io(error, format!("reading the tensor `{name}` of `{}`", self.name));
-        self.file.seek(SeekFrom::Start(self.data_start + info.bytes.start)).map_err(reading)?;
+    pub(crate) fn read_f32(&self, name: &str, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
+        let (info, convert) = self.floating(name)?;
         let mut left = info.bytes.end - info.bytes.start;
         let row = (info.shape.last().copied().unwrap_or(1) * info.dtype.size()).max(1);
         let most = (PIECE / row).max(1) * row;
@@ -112,7 +109,7 @@ impl SafetensorsFile {
         let mut position = 0;
         while left > 0 {
             let piece = piece_of(left);
-            self.file.read_exact(&mut bytes[..piece]).map_err(reading)?;
+            self.read_exact(name, &mut bytes[..piece], info.bytes.end - left)?;
             values.clear();
             convert(&bytes[..piece], &mut values);
             take(position, &values);
@@ -120,6 +117,35 @@ impl SafetensorsFile {
             left -= piece as u64;
         }
         Ok(())
+    }
+
+    /// Reads a floating-point tensor as f32 into `to`, which is as long as the tensor; on several threads where it is
+    /// called on a pool.
+    pub(crate) fn read_f32_into(&self, name: &str, to: &mut [f32]) -> Result<()> {
+        let (info, _) = self.floating(name)?;
+        if info.dtype == DType::F32 && cfg!(target_endian = "little") {
+            let pieces = to.par_chunks_mut(PIECE).enumerate();
+            return pieces.try_for_each(|(index, piece)| {
+                let start = info.bytes.start + (index * PIECE * size_of::<f32>()) as u64;
+                self.read_exact(name, bytemuck::cast_slice_mut(piece), start)
+            });
+        }
+        self.read_f32(name, |position, piece| to[position..][..piece.len()].copy_from_slice(piece))
+    }
+
+    /// A tensor that was found to be floating-point.
+    fn floating(&self, name: &str) -> Result<(&TensorInfo, Convert)> {
+        let info =
+            self.tensors.get(name).ok_or_else(|| Error::internal(format!("`{}` has no tensor `{name}`", self.name)))?;
+        let convert = to_f32(info.dtype)
+            .ok_or_else(|| Error::internal(format!("the tensor `{name}` of {} is not checked", info.dtype)))?;
+        Ok((info, convert))
+    }
+
+    /// Reads bytes of the tensor `name` from `start` on, counted from the end of the header.
+    fn read_exact(&self, name: &str, to: &mut [u8], start: u64) -> Result<()> {
+        platform::read_exact_at(&self.file, to, self.data_start + start)
+            .map_err(|error| Error::io(error, format!("reading the tensor `{name}` of `{}`", self.name)))
     }
 }
 

@@ -283,7 +283,7 @@ impl CpuKernel for GemmKernel {
         let (m, k) = if trans_a { (columns, rows) } else { (rows, columns) };
         let (turned, scratch) = scratch.split_at_mut(if trans_a { (m * k).next_multiple_of(16) } else { 0 });
         if trans_a {
-            transpose(left, columns, rows, columns, turned, k);
+            transpose(self.set, left, columns, rows, columns, turned, k);
             left = &turned[..m * k];
         }
         let right: PackedRef<'_> = match (&self.packed, b) {

@@ -19,7 +19,9 @@ pub struct AlignedBytes {
 impl AlignedBytes {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        Self { lines: bytemuck::allocation::zeroed_vec(len.div_ceil(64)), len }
+        let lines = bytemuck::allocation::zeroed_vec(len.div_ceil(64));
+        ask_for_large_pages(&lines);
+        Self { lines, len }
     }
 
     /// `len` zero bytes, refused where there is no memory for them.
@@ -27,6 +29,7 @@ impl AlignedBytes {
     pub(crate) fn try_zeroed(len: usize) -> Result<Self> {
         let lines = bytemuck::allocation::try_zeroed_vec(len.div_ceil(64));
         let lines = lines.map_err(|()| Error::limit(format!("there is no memory for {len} bytes")))?;
+        ask_for_large_pages(&lines);
         Ok(Self { lines, len })
     }
 
@@ -36,6 +39,23 @@ impl AlignedBytes {
         this.copy_from_slice(bytes);
         this
     }
+}
+
+/// Asks the system to back large memory with large pages: fewer faults while it is filled, fewer misses of the
+/// address cache while it is read. A hint; what comes of it is the system's choice.
+fn ask_for_large_pages(lines: &[Line]) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 2 << 20;
+        let first = lines.as_ptr() as usize;
+        let (start, end) = (first.next_multiple_of(PAGE), (first + size_of_val(lines)) / PAGE * PAGE);
+        if start < end {
+            // SAFETY: the range lies within memory that `lines` owns, and the advice does not change what it holds.
+            unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = lines;
 }
 
 impl Deref for AlignedBytes {

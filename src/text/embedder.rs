@@ -14,8 +14,9 @@ use std::{
 use super::{Encoded, Pooling, TextTokenizer};
 use crate::{
     backend::{Device, Session, SessionOptions},
-    bulk::{Bulk, Map, Sound},
+    bulk::{Bulk, Map, Sound, pool::pool},
     error::{Context, Error, ItemError, Result},
+    graph::Graph,
     import::hugging_face::{self, FolderOptions, Positions},
     inference::{Description, Inference, Pipeline, Slots},
     tensor::{Tensor, Tensors},
@@ -112,16 +113,25 @@ impl Embedder {
     pub fn open_with(folder: impl AsRef<Path>, options: &EmbedderOptions) -> Result<Self> {
         let (started, path) = (Instant::now(), folder.as_ref());
         let in_folder = || format!("model folder `{}`", path.display());
-        let folder = hugging_face::open(path, &options.folder)?;
-        let max_tokens = options.max_tokens.unwrap_or(folder.max_tokens);
-        if max_tokens > folder.positions.count {
-            let count = folder.positions.count;
-            return Err(Error::invalid_input(format!("{max_tokens} tokens; the model has {count} positions"))
-                .context(in_folder()));
-        }
-        let tokenizer = TextTokenizer::open(&folder.tokenizer_folder.join("tokenizer.json"), max_tokens);
-        let tokenizer = tokenizer.context(in_folder)?.lowercase(folder.lowercase);
-        let session = Session::load(folder.graph, &options.session.clone().outputs([OUTPUT]))?;
+        // The tokenizer is read beside the weights: either takes about as long.
+        let load = || {
+            let mut folder = hugging_face::open(path, &options.folder)?;
+            let max_tokens = options.max_tokens.unwrap_or(folder.max_tokens);
+            if max_tokens > folder.positions.count {
+                let count = folder.positions.count;
+                return Err(Error::invalid_input(format!("{max_tokens} tokens; the model has {count} positions"))
+                    .context(in_folder()));
+            }
+            let graph = std::mem::replace(&mut folder.graph, Graph::new(""));
+            let session = Session::load(graph, &options.session.clone().outputs([OUTPUT]))?;
+            Ok((folder, max_tokens, session))
+        };
+        let parse = || TextTokenizer::parse(&hugging_face::tokenizer_folder(path)?.join("tokenizer.json"));
+        let (loaded, tokenizer) = pool(None)?.install(|| rayon::join(load, parse));
+        let (folder, max_tokens, session) = loaded?;
+        let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
+        let tokenizer = TextTokenizer::new(tokenizer.context(in_folder)?, max_tokens).context(in_file)?;
+        let tokenizer = tokenizer.lowercase(folder.lowercase);
         let origin = folder.origin;
         let session = session.with_origin(started, folder.notes, move || origin.fingerprint());
         let truncated = Arc::new(AtomicU64::new(0));

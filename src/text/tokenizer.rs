@@ -52,6 +52,10 @@ pub struct TextTokenizer {
     lowercase: bool,
 }
 
+fn in_file(path: &Path) -> String {
+    format!("`{}`", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
+}
+
 impl TextTokenizer {
     /// Reads `tokenizer.json`; texts are cut to `max_tokens`, special tokens included.
     ///
@@ -59,21 +63,23 @@ impl TextTokenizer {
     /// When the file is missing, larger than 128 MiB or not a tokenizer; when `max_tokens` leaves no token to a text
     /// beside the special ones.
     pub fn open(path: &Path, max_tokens: usize) -> Result<Self> {
-        let bytes = read_required(path, MAX_FILE_BYTES)?;
-        let in_file = || format!("`{}`", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy());
-        // The crate checks what it reads, but not everywhere without a panic.
-        let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
-        let tokenizer = match parsed {
-            Ok(Ok(tokenizer)) => tokenizer,
-            Ok(Err(error)) => {
-                return Err(Error::invalid_model(format!("is not a tokenizer: {error}")).context(in_file()));
-            }
-            Err(_) => return Err(Error::invalid_model("is not a tokenizer: reading it panicked").context(in_file())),
-        };
-        Self::new(tokenizer, max_tokens).context(in_file)
+        Self::new(Self::parse(path)?, max_tokens).context(|| in_file(path))
     }
 
-    fn new(mut tokenizer: Tokenizer, max_tokens: usize) -> Result<Self> {
+    /// Reads `tokenizer.json`, the slow half of [`open`](Self::open).
+    pub(super) fn parse(path: &Path) -> Result<Tokenizer> {
+        let bytes = read_required(path, MAX_FILE_BYTES)?;
+        // The crate checks what it reads, but not everywhere without a panic.
+        let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
+        let problem = match parsed {
+            Ok(Ok(tokenizer)) => return Ok(tokenizer),
+            Ok(Err(error)) => format!("is not a tokenizer: {error}"),
+            Err(_) => "is not a tokenizer: reading it panicked".to_owned(),
+        };
+        Err(Error::invalid_model(problem).context(in_file(path)))
+    }
+
+    pub(super) fn new(mut tokenizer: Tokenizer, max_tokens: usize) -> Result<Self> {
         let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if max_tokens <= special {
             return Err(Error::invalid_input(format!(

@@ -1,5 +1,8 @@
 //! The encoder: which tensors it has, and its graph over packed tokens.
 
+use rayon::prelude::*;
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     Pooling,
     config::{Config, Family},
@@ -7,7 +10,7 @@ use super::{
     weights::{Found, Weights},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     graph::{Batching, Graph, ValueId},
     ops::{
         attention::PackedAttention,
@@ -19,7 +22,7 @@ use crate::{
         segment_pool::SegmentPool,
     },
     shape::{Dim, Shape},
-    tensor::DType,
+    tensor::{DType, Tensor},
 };
 
 /// The least length that a vector is divided by.
@@ -45,6 +48,17 @@ struct Layer {
     up: Affine,
     down: Affine,
     norm: Norm,
+}
+
+/// The linear layers that one product computes, their weights side by side.
+type Product<'a> = SmallVec<[&'a Affine; 3]>;
+
+impl Layer {
+    /// The products in the order of the graph.
+    fn products(&self) -> [Product<'_>; 4] {
+        let joined = smallvec![&self.query, &self.key, &self.value];
+        [joined, smallvec![&self.attention], smallvec![&self.up], smallvec![&self.down]]
+    }
 }
 
 /// A linear layer: weights `[out, in]` and `[out]`.
@@ -196,18 +210,25 @@ impl Finder<'_> {
     }
 }
 
-/// Reads the weights into a graph.
+/// Reads the weights into a graph, large ones side by side where it is called on a pool.
 pub(super) fn build(
     name: &str,
     config: &Config,
     tensors: Tensors,
-    weights: &mut Weights,
+    weights: &Weights,
     (pooling, normalize): (Pooling, bool),
 ) -> Result<Graph> {
     let mut graph = Graph::new(name);
     let (tokens, sequences) = (graph.symbol("tokens"), graph.symbol("sequences"));
     let per_token = || Shape::new(vec![Dim::symbol(tokens)]);
-    let mut embed = |graph: &mut Graph, input: &str, table: &Found| {
+    let products = tensors.layers.iter().flat_map(Layer::products).collect::<Vec<_>>();
+    let matrices = products.par_iter().map(|parts| {
+        let weights_of: SmallVec<[&Found; 3]> = parts.iter().map(|part| &part.weight).collect();
+        weights.transposed(&weights_of)
+    });
+    let matrices = matrices.collect::<Result<Vec<_>>>()?;
+    let mut products = products.into_iter().zip(matrices);
+    let embed = |graph: &mut Graph, input: &str, table: &Found| {
         let ids = graph.input(input, DType::I32, per_token());
         let table = graph.constant(table.name(), weights.plain(table)?);
         graph.apply(&format!("embeddings.{input}"), Gather { axis: 0, outside: OutOfRange::Error }, &[table, ids])
@@ -232,18 +253,12 @@ pub(super) fn build(
         let name = |part: &str| format!("layer.{index}.{part}");
         let product = |activation| Linear { activation, layer_norm: None };
         let normed = || Linear { layer_norm: Some(config.epsilon), ..Linear::default() };
-        let qkv = [&layer.query, &layer.key, &layer.value];
-        let qkv = builder.linear(&name("query_key_value"), Linear::default(), x, &qkv, None)?;
+        let qkv = builder.linear(&name("query_key_value"), Linear::default(), x, &mut products, None)?;
         let mixed = builder.graph.apply(&name("attention"), attention, &[qkv, offsets])?;
-        x = builder.linear(
-            &name("attention.output"),
-            normed(),
-            mixed,
-            &[&layer.attention],
-            Some((x, &layer.attention_norm)),
-        )?;
-        let up = builder.linear(&name("intermediate"), product(config.activation), x, &[&layer.up], None)?;
-        x = builder.linear(&name("output"), normed(), up, &[&layer.down], Some((x, &layer.norm)))?;
+        let residual = Some((x, &layer.attention_norm));
+        x = builder.linear(&name("attention.output"), normed(), mixed, &mut products, residual)?;
+        let up = builder.linear(&name("intermediate"), product(config.activation), x, &mut products, None)?;
+        x = builder.linear(&name("output"), normed(), up, &mut products, Some((x, &layer.norm)))?;
     }
     let mut graph = builder.graph;
     let mut pooled = graph.apply("pooling", SegmentPool { mode: pooling }, &[x, offsets])?;
@@ -258,22 +273,22 @@ pub(super) fn build(
 
 struct Builder<'a> {
     graph: Graph,
-    weights: &'a mut Weights,
+    weights: &'a Weights,
 }
 
 impl Builder<'_> {
-    /// One product with the weights of several layers side by side, with a residual and its layer norm behind it.
-    fn linear(
+    /// The next product, with a residual and its layer norm behind it.
+    fn linear<'t>(
         &mut self,
         name: &str,
         linear: Linear,
         x: ValueId,
-        parts: &[&Affine],
+        products: &mut impl Iterator<Item = (Product<'t>, Tensor)>,
         residual: Option<(ValueId, &Norm)>,
     ) -> Result<ValueId> {
-        let (matrices, vectors): (Vec<_>, Vec<_>) = parts.iter().map(|part| (&part.weight, &part.bias)).unzip();
-        let matrix = self.weights.transposed(&matrices)?;
-        let vector = self.weights.joined(&vectors)?;
+        let (parts, matrix) = products.next().ok_or_else(|| Error::internal("a product without weights"))?;
+        let biases: SmallVec<[&Found; 3]> = parts.iter().map(|part| &part.bias).collect();
+        let vector = self.weights.joined(&biases)?;
         let matrix = self.graph.constant(format!("{name}.weight"), matrix);
         let vector = self.graph.constant(format!("{name}.bias"), vector);
         let mut inputs = vec![x, matrix, vector];

@@ -13,6 +13,7 @@ use super::{
     problems::Problems,
 };
 use crate::{
+    cpu::{KernelSet, transpose},
     error::{Context, Error, Result},
     import::{
         FileStamp,
@@ -128,49 +129,44 @@ impl Weights {
     }
 
     /// Reads a tensor as it is.
-    pub(super) fn plain(&mut self, found: &Found) -> Result<Tensor> {
+    pub(super) fn plain(&self, found: &Found) -> Result<Tensor> {
         let mut tensor = zeros(found.shape.clone())?;
-        let values = tensor.as_mut_slice::<f32>()?;
-        self.read(found, |position, piece| values[position..position + piece.len()].copy_from_slice(piece))?;
+        self.file(found).read_f32_into(&found.name, tensor.as_mut_slice()?)?;
         Ok(tensor)
     }
 
     /// Reads vectors as one, one behind another.
-    pub(super) fn joined(&mut self, parts: &[&Found]) -> Result<Tensor> {
-        let len = parts.iter().map(|part| part.shape[0]).sum();
-        let mut tensor = zeros(vec![len])?;
-        let values = tensor.as_mut_slice::<f32>()?;
-        let mut start = 0;
+    pub(super) fn joined(&self, parts: &[&Found]) -> Result<Tensor> {
+        let mut tensor = zeros(vec![parts.iter().map(|part| part.shape[0]).sum()])?;
+        let mut values = tensor.as_mut_slice::<f32>()?;
         for part in parts {
-            self.read(part, |position, piece| values[start + position..][..piece.len()].copy_from_slice(piece))?;
-            start += part.shape[0];
+            let (own, rest) = values.split_at_mut(part.shape[0]);
+            self.file(part).read_f32_into(&part.name, own)?;
+            values = rest;
         }
         Ok(tensor)
     }
 
     /// Reads matrices `[N, K]` as one matrix `[K, N + N + ...]`.
-    pub(super) fn transposed(&mut self, parts: &[&Found]) -> Result<Tensor> {
+    pub(super) fn transposed(&self, parts: &[&Found]) -> Result<Tensor> {
         let columns: usize = parts.iter().map(|part| part.shape[0]).sum();
         let rows = parts.first().map_or(0, |part| part.shape[1]);
         let mut tensor = zeros(vec![rows, columns])?;
         let values = tensor.as_mut_slice::<f32>()?;
+        let set = KernelSet::detect();
         let mut start = 0;
         for part in parts {
-            self.read(part, |position, piece| {
-                let first = start + position / rows;
-                for (row, target) in values.chunks_exact_mut(columns).enumerate() {
-                    for (target, source) in target[first..].iter_mut().zip(piece.chunks_exact(rows)) {
-                        *target = source[row];
-                    }
-                }
+            self.file(part).read_f32(&part.name, |position, piece| {
+                let (first, count) = (start + position / rows, piece.len() / rows);
+                transpose(set, piece, rows, count, rows, &mut values[first..], columns);
             })?;
             start += part.shape[0];
         }
         Ok(tensor)
     }
 
-    fn read(&mut self, found: &Found, take: impl FnMut(usize, &[f32])) -> Result<()> {
-        self.files[found.file].read_f32(&found.name, take)
+    fn file(&self, found: &Found) -> &SafetensorsFile {
+        &self.files[found.file]
     }
 
     /// The files, as they were when they were opened.

@@ -47,7 +47,7 @@ pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
         request.take_constant(1);
         let taps = op.kernel.iter().product();
         let mut turned = vec![0.0; taps * op.groups];
-        transpose(tensor.as_slice()?, taps, op.groups, taps, &mut turned, op.groups);
+        transpose(set, tensor.as_slice()?, taps, op.groups, taps, &mut turned, op.groups);
         Weights::Depthwise(turned)
     } else {
         let form = Form { name: "convolution", parameter: op.groups as u64 };
@@ -57,7 +57,7 @@ pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
             let mut turned = vec![0.0; k * n];
             (0..op.groups)
                 .map(|group| {
-                    turn_filters(&weights[group * n * k..][..n * k], shape[1], n, &mut turned);
+                    turn_filters(set, &weights[group * n * k..][..n * k], shape[1], n, &mut turned);
                     Packed::new(set, &turned, k, n, gemm::Layout::Transposed)
                 })
                 .collect()
@@ -68,12 +68,12 @@ pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
 }
 
 /// Brings filters of `channels x taps` numbers into the order of a window of channels-last data, `taps x channels`.
-fn turn_filters(filters: &[f32], channels: usize, count: usize, to: &mut [f32]) {
+fn turn_filters(set: KernelSet, filters: &[f32], channels: usize, count: usize, to: &mut [f32]) {
     let k = filters.len() / count.max(1);
     let taps = k / channels.max(1);
     for filter in 0..count {
         let (from, to) = (&filters[filter * k..][..k], &mut to[filter * k..][..k]);
-        transpose(from, taps, channels, taps, to, channels);
+        transpose(set, from, taps, channels, taps, to, channels);
     }
 }
 
@@ -151,7 +151,7 @@ impl CpuKernel for Kernel {
                 let windows = if geometry.direct {
                     Windows::direct(&geometry, x, &block)
                 } else {
-                    Windows::copied(&geometry, x, &block, input)
+                    Windows::copied(self.set, &geometry, x, &block, input)
                 };
                 let windows = if geometry.gathers() { windows.gather(&block, gathered) } else { windows };
                 run.block(&windows, item, &block, output, results, &mut largest[..geometry.filters])?;
@@ -188,7 +188,7 @@ impl Kernel {
         for group in 0..geometry.groups {
             let (own, rest) = scratch.split_at_mut(len);
             scratch = rest;
-            turn_filters(&weights[group * k * n..][..k * n], geometry.group_channels(), n, turned);
+            turn_filters(self.set, &weights[group * k * n..][..k * n], geometry.group_channels(), n, turned);
             packed.push(pack_into(self.set, &Matrix::new(turned, k, n, gemm::Layout::Transposed), own)?);
         }
         Ok(packed)
@@ -242,7 +242,7 @@ impl<'a> Windows<'a> {
     }
 
     /// Windows of a copy of what the block needs, zeros around the input included.
-    fn copied(geometry: &Geometry, x: &[f32], block: &Block, to: &'a mut [f32]) -> Self {
+    fn copied(set: KernelSet, geometry: &Geometry, x: &[f32], block: &Block, to: &'a mut [f32]) -> Self {
         let (channels, size) = (geometry.channels, geometry.size);
         let (rows, columns) = (geometry.reach(1, block.lines), geometry.reach(2, block.columns));
         let line = columns * channels;
@@ -269,7 +269,7 @@ impl<'a> Windows<'a> {
                 match geometry.layout {
                     Layout::ChannelsLast => to.copy_from_slice(&x[from * channels..][..count * channels]),
                     Layout::ChannelsFirst if count * channels > 0 => {
-                        transpose(&x[from..], geometry.positions(), channels, count, to, channels);
+                        transpose(set, &x[from..], geometry.positions(), channels, count, to, channels);
                     }
                     Layout::ChannelsFirst => {}
                 }
@@ -337,7 +337,15 @@ impl Run<'_> {
                 self.products(windows, results)?;
                 let positions = self.geometry.out_positions();
                 if !results.is_empty() {
-                    transpose(results, filters, block.positions(), filters, &mut item[first..], positions);
+                    transpose(
+                        self.kernel.set,
+                        results,
+                        filters,
+                        block.positions(),
+                        filters,
+                        &mut item[first..],
+                        positions,
+                    );
                 }
                 Ok(())
             }
