@@ -22,7 +22,7 @@ use crate::{
     backend::{Session, SessionOptions},
     error::{Context, Error, Result},
     graph::Graph,
-    import::fingerprint::Fingerprint,
+    import::fingerprint::FingerprintHasher,
     tensor::Tensor,
 };
 
@@ -148,7 +148,7 @@ impl Origin {
             Origin::Named(name) => return name.clone(),
             Origin::Files(files) => files,
         };
-        let mut fingerprint = Fingerprint::new();
+        let mut fingerprint = FingerprintHasher::new();
         let mut piece = vec![0; 1 << 18];
         for stamp in files {
             let Some(mut file) = stamp.reopen() else {
@@ -211,7 +211,7 @@ impl Model {
     pub fn from_bytes_with(bytes: &[u8], options: &ImportOptions) -> Result<Self> {
         let started = Instant::now();
         let mut model = read_onnx(bytes, "model", None, options)?;
-        let mut fingerprint = Fingerprint::new();
+        let mut fingerprint = FingerprintHasher::new();
         fingerprint.update(bytes);
         model.origin = Origin::Named(fingerprint.name());
         model.reading = started.elapsed();

@@ -1,11 +1,13 @@
 //! The one trait that everything else is built round.
 
+mod fingerprint;
 mod per_thread;
 mod pipeline;
 mod shared;
 
 use std::mem::size_of_val;
 
+pub use fingerprint::Fingerprint;
 pub use per_thread::PerThread;
 pub use pipeline::{Pipeline, Unprepared};
 pub use shared::Shared;
@@ -81,8 +83,8 @@ pub struct Description {
     pub scratch_bytes_per_worker: u64,
     /// Seconds that loading took.
     pub load_seconds: f64,
-    /// Names the weights: equal weights, equal fingerprint.
-    pub model_fingerprint: String,
+    /// Names the weights.
+    pub model_fingerprint: Fingerprint,
     /// Inputs that were cut to the model's longest, so far.
     pub truncated: u64,
     /// Cost units that were computed only as padding, so far.

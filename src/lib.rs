@@ -34,5 +34,5 @@ pub use backend::{Device, Precision, Session, SessionOptions};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub use import::{ImportOptions, Model};
-pub use inference::{Description, Inference, PerThread, Pipeline, Shared, Slots, Unprepared};
+pub use inference::{Description, Fingerprint, Inference, PerThread, Pipeline, Shared, Slots, Unprepared};
 pub use tensor::{AlignedBytes, DType, Element, Tensor, Tensors};

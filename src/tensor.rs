@@ -149,7 +149,6 @@ impl Tensor {
     }
 
     /// A tensor that takes its bytes over.
-    #[cfg(feature = "onnx")]
     pub(crate) fn from_aligned(dtype: DType, shape: Vec<usize>, data: AlignedBytes) -> Result<Self> {
         if byte_count(dtype, &shape) != Some(data.len()) {
             return Err(Error::invalid_input(format!("{} bytes do not make a tensor {dtype}{shape:?}", data.len())));

@@ -36,7 +36,7 @@ impl Inference for Add {
         Ok(())
     }
     fn describe(&self) -> Description {
-        Description { model_fingerprint: self.number.to_string(), ..Description::default() }
+        Description { model_fingerprint: self.number.to_string().into(), ..Description::default() }
     }
 }
 
@@ -75,7 +75,7 @@ fn jobs_keep_their_version_while_a_thousand_follow() {
                     let sums: Vec<u64> = results.by_ref().map(Result::unwrap).collect();
                     let version = sums[0];
                     assert!(sums.iter().zip(version..).all(|(&sum, due)| sum == due), "mixed or lost results");
-                    assert_eq!((sums.len(), results.report().model_fingerprint), (500, version.to_string()));
+                    assert_eq!((sums.len(), results.report().model_fingerprint), (500, version.to_string().into()));
                     assert!(version >= latest, "an old version came back");
                     latest = version;
                     jobs += 1;

@@ -1,7 +1,8 @@
 //! A row's, item's or sequence's result is the same bits whatever else is in the batch, in every kernel set.
 
 use gristmill::{
-    DType, Device, Session, SessionOptions, Tensor, Tensors,
+    DType, Device, Inference, Session, SessionOptions, Tensor, Tensors,
+    bulk::Bulk,
     cpu::{Activation, KernelSet},
     graph::Graph,
     ops::{
@@ -207,6 +208,33 @@ fn sequences_of_packed_batches_stand_alone() {
                 let error = session.run(&Tensors::new().with("x", x.clone()).with("offsets", wrong)).unwrap_err();
                 assert!(error.to_string().contains("offset"), "{error}");
             }
+        }
+    }
+}
+
+/// An item with more rows than stay in cache is several runs, on several workers where there are some.
+#[test]
+fn a_large_item_is_cut_into_runs_of_the_same_bits() {
+    let count = 4099;
+    let operands = [Batched(numbers(&[count, 96], 1)), Constant(numbers(&[96, 512], 2)), Constant(numbers(&[512], 3))];
+    for set in KernelSet::available() {
+        let linear = Linear { activation: Activation::Relu, layer_norm: None };
+        let session = Arc::new(load(linear, &operands, set));
+        let whole = run(&session, &operands, Tensor::clone);
+        assert_eq!(whole.shape(), [count, 512]);
+        // All rows at once would take four times as much.
+        let scratch = session.describe().scratch_bytes_per_worker;
+        assert!(scratch < (count * (96 + 512)) as u64, "{scratch} bytes of scratch");
+        for (from, to) in [(0, 1), (1, 400), (1998, 2003), (4090, count)] {
+            let part = run(&session, &operands, |tensor| rows(tensor, from, to));
+            assert!(part.bytes() == rows(&whole, from, to).bytes(), "{set}: rows {from}..{to} differ when run alone");
+        }
+        let Batched(x) = &operands[0] else { unreachable!() };
+        let item = Tensors::from([("x0", x.clone())]);
+        for workers in [1, 2, 5] {
+            let (results, _) = Bulk::new(session.clone()).workers(workers).run(std::slice::from_ref(&item));
+            let result = results.into_iter().next().unwrap().unwrap();
+            assert!(result.get("y").unwrap().bytes() == whole.bytes(), "{set}: {workers} workers");
         }
     }
 }

@@ -6,16 +6,23 @@ use std::{
     time::Instant,
 };
 
+use rayon::prelude::*;
+use smallvec::{SmallVec, smallvec};
+
 use crate::{
     backend::{Device, Precision, SessionOptions},
     bulk::pool::pool,
-    cpu::{CpuSession, KernelSet},
+    cpu::{
+        CpuSession, KernelSet,
+        gemm::Spans,
+        split::{self, with_workers},
+    },
     error::{Context, Error, Result},
     graph::{Batching, Fact, Graph},
-    inference::{Description, Inference, Slots},
+    inference::{Description, Fingerprint, Inference, Slots},
     rewrite,
     shape::{Bindings, Symbol},
-    tensor::{DType, Tensor, Tensors},
+    tensor::{AlignedBytes, DType, Tensor, Tensors},
 };
 
 /// A model ready to run: weights loaded once, shared by all threads.
@@ -30,7 +37,7 @@ pub struct Session {
     precision: Precision,
     load_seconds: f64,
     notes: Vec<String>,
-    fingerprint: Box<dyn Fn() -> String + Send + Sync>,
+    fingerprint: Fingerprint,
     /// Bytes that one run's values should stay within.
     cache_bytes: usize,
     /// Rows of one run, where no other size than the batch changes from run to run.
@@ -104,7 +111,7 @@ impl Session {
             precision: Precision::F32,
             load_seconds: started.elapsed().as_secs_f64(),
             notes,
-            fingerprint: Box::new(String::new),
+            fingerprint: Fingerprint::default(),
             cache_bytes: crate::cpu::l2_bytes(),
             rows_per_run: OnceLock::new(),
             cpu,
@@ -118,12 +125,11 @@ impl Session {
         mut self,
         started: Instant,
         notes: Vec<String>,
-        fingerprint: impl Fn() -> String + Send + Sync + 'static,
+        fingerprint: impl FnOnce() -> String + Send + 'static,
     ) -> Self {
         self.load_seconds = started.elapsed().as_secs_f64();
         self.notes.extend(notes);
-        let name = OnceLock::new();
-        self.fingerprint = Box::new(move || name.get_or_init(&fingerprint).clone());
+        self.fingerprint = Fingerprint::new(fingerprint);
         self
     }
 
@@ -161,7 +167,7 @@ impl Session {
         let mut slot = [None];
         self.infer(&[inputs], &mut Slots::new(&mut slot))?;
         let [slot] = slot;
-        slot.unwrap_or_else(|| Err(Error::internal("a run gave no result")))
+        slot.unwrap_or_else(|| Err(no_result()))
     }
 
     /// The item's tensors in the order of the inputs, checked, and the sizes that they bind.
@@ -191,16 +197,14 @@ impl Session {
         }
     }
 
-    /// Cuts a chunk into runs: items whose other sizes are equal, as many as stay in cache.
-    fn runs(&self, bound: &[Option<Bound<'_>>]) -> Vec<Vec<usize>> {
-        let mut runs: Vec<(Vec<usize>, usize)> = Vec::new();
+    /// Cuts a chunk into runs: items whose other sizes are equal, as many as stay in cache; an item with more rows than
+    /// that is several runs.
+    fn runs(&self, bound: &[Option<Bound<'_>>]) -> Vec<Run> {
+        let mut runs: Vec<(Run, usize)> = Vec::new();
+        let whole = |index: usize, rows: usize| smallvec![Piece { item: index, rows: 0..rows }];
         let Some(symbol) = self.rows_symbol() else {
-            return bound
-                .iter()
-                .enumerate()
-                .filter(|(_, bound)| bound.is_some())
-                .map(|(index, _)| vec![index])
-                .collect();
+            let present = bound.iter().enumerate().filter(|(_, bound)| bound.is_some());
+            return present.map(|(index, _)| whole(index, 1)).collect();
         };
         let others_equal = |a: &Bindings, b: &Bindings| {
             (0..self.graph().symbols().len() as u32).map(Symbol).all(|s| s == symbol || a.get(s) == b.get(s))
@@ -210,19 +214,24 @@ impl Session {
             let Some(own) = own else { continue };
             let rows = own.sizes.get(symbol).unwrap_or(1);
             let most = *most_rows.get_or_insert_with(|| self.rows_in_cache(&own.sizes, symbol));
-            let joined = runs.iter_mut().rev().find(|(items, filled)| {
-                let first = items.first().and_then(|&first| bound[first].as_ref());
+            if rows > most && matches!(self.batching, Batching::Rows { .. }) {
+                let pieces = Spans::even(0..rows, most);
+                runs.extend(pieces.map(|rows| (smallvec![Piece { item: index, rows }], usize::MAX)));
+                continue;
+            }
+            let joined = runs.iter_mut().rev().find(|(pieces, filled)| {
+                let first = pieces.first().and_then(|first| bound[first.item].as_ref());
                 filled.saturating_add(rows) <= most && first.is_some_and(|first| others_equal(&first.sizes, &own.sizes))
             });
             match joined {
-                Some((items, filled)) => {
-                    items.push(index);
+                Some((pieces, filled)) => {
+                    pieces.push(Piece { item: index, rows: 0..rows });
                     *filled += rows;
                 }
-                None => runs.push((vec![index], rows)),
+                None => runs.push((whole(index, rows), rows)),
             }
         }
-        runs.into_iter().map(|(items, _)| items).collect()
+        runs.into_iter().map(|(pieces, _)| pieces).collect()
     }
 
     /// Rows of one run whose values stay in a core's cache; for packed sequences enough of them that the weights'
@@ -254,16 +263,14 @@ impl Session {
         (self.cache_bytes / per_row.max(1)).max(least)
     }
 
-    /// One run of the items `which`, results into their slots.
-    fn run_together(&self, which: &[usize], bound: &[Option<Bound<'_>>], out: &mut Slots<'_, Tensors>) -> Result<()> {
-        let items: Vec<&Bound<'_>> = which.iter().filter_map(|&index| bound[index].as_ref()).collect();
-        let rows: Vec<usize> = match self.rows_symbol() {
-            Some(symbol) => items.iter().map(|item| item.sizes.get(symbol).unwrap_or(1)).collect(),
-            None => vec![1],
-        };
-        let total: usize = rows.iter().sum();
+    /// One run; the outputs of each piece.
+    fn run_together(&self, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<Vec<Tensors>> {
+        let bound_of = |piece: &Piece| bound[piece.item].as_ref();
+        let items: SmallVec<[(&Bound<'_>, Range<usize>); 8]> =
+            pieces.iter().filter_map(|piece| Some((bound_of(piece)?, piece.rows.clone()))).collect();
+        let total: usize = items.iter().map(|(_, rows)| rows.len()).sum();
         let bind = |sizes: &mut Bindings| {
-            if let Some(first) = items.first() {
+            if let Some((first, _)) = items.first() {
                 for symbol in (0..self.graph().symbols().len() as u32).map(Symbol) {
                     let value = match self.batching {
                         Batching::Rows { symbol: own } if own == symbol => Some(total),
@@ -286,7 +293,8 @@ impl Session {
             if Some(position) == offsets {
                 let ends: &mut [i32] = bytemuck::cast_slice_mut(bytes);
                 let mut end = 0usize;
-                for (slot, rows) in ends.iter_mut().zip(std::iter::once(0).chain(rows.iter().copied())) {
+                let lengths = std::iter::once(0).chain(items.iter().map(|(_, rows)| rows.len()));
+                for (slot, rows) in ends.iter_mut().zip(lengths) {
                     end += rows;
                     *slot = i32::try_from(end).map_err(|_| Error::limit("more than 2^31 rows in one run"))?;
                 }
@@ -294,20 +302,25 @@ impl Session {
             }
             let own = position - usize::from(offsets.is_some_and(|offsets| offsets < position));
             let mut filled = 0;
-            for item in &items {
-                let part = item.tensors[own].bytes();
+            for (item, rows) in &items {
+                let tensor = item.tensors[own];
+                let mut part = tensor.bytes();
+                if self.rows_symbol().is_some() {
+                    let row = part.len() / tensor.shape().first().copied().unwrap_or(1).max(1);
+                    part = &part[rows.start * row..rows.end * row];
+                }
                 bytes[filled..filled + part.len()].copy_from_slice(part);
                 filled += part.len();
             }
             Ok(())
         };
-        let results = self.cpu.run(bind, write_input, |run| {
-            let mut results: Vec<Tensors> = vec![Tensors::new(); which.len()];
+        self.cpu.run(bind, write_input, |run| {
+            let mut results: Vec<Tensors> = vec![Tensors::new(); pieces.len()];
             for (position, named) in self.outputs.iter().enumerate() {
                 let (shape, bytes) = run.get(position);
                 let mut start = 0;
-                for (item, result) in results.iter_mut().enumerate() {
-                    let range = self.rows_of_output(named, shape, item, start, &rows);
+                for (piece, result) in results.iter_mut().enumerate() {
+                    let range = self.rows_of_output(named, shape, piece, start..start + pieces[piece].rows.len());
                     let tensor =
                         slice_rows(named.fact.dtype, shape, bytes, range.clone(), self.rows_symbol().is_some())?;
                     result.push(named.name.clone(), tensor);
@@ -315,33 +328,72 @@ impl Session {
                 }
             }
             Ok(results)
-        })?;
-        for (&index, result) in which.iter().zip(results) {
-            out.set(index, result);
-        }
-        Ok(())
+        })
     }
 
-    /// The rows of an output that are item `item`'s.
-    fn rows_of_output(
-        &self,
-        named: &Named,
-        shape: &[usize],
-        item: usize,
-        start: usize,
-        rows: &[usize],
-    ) -> Range<usize> {
+    /// All runs, side by side where this thread may ask other workers.
+    fn run_all(&self, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<Vec<Tensors>>> {
+        let mut results: Vec<Result<Vec<Tensors>>> = Vec::new();
+        results.resize_with(runs.len(), || Err(no_result()));
+        let one = |(run, result): (&Run, &mut Result<Vec<Tensors>>)| *result = self.run_together(run, bound);
+        if runs.len() > 1 && split::workers() > 1 {
+            // A run on another worker is not split any further.
+            with_workers(1, || runs.par_iter().zip(&mut results).for_each(one));
+        } else {
+            runs.iter().zip(&mut results).for_each(one);
+        }
+        results
+    }
+
+    /// The rows of an item.
+    fn rows_of(&self, item: usize, bound: &[Option<Bound<'_>>]) -> usize {
+        let size = |symbol| bound[item].as_ref().and_then(|item| item.sizes.get(symbol));
+        self.rows_symbol().and_then(size).unwrap_or(1)
+    }
+
+    /// The outputs of an item that was several runs.
+    fn join(&self, parts: &[Tensors]) -> Result<Tensors> {
+        let mut joined = Tensors::new();
+        for named in &self.outputs {
+            let parts = parts.iter().map(|part| part.get(&named.name).ok_or_else(no_result));
+            let parts: Vec<&Tensor> = parts.collect::<Result<_>>()?;
+            let mut shape = parts.first().map_or(&[][..], |part| part.shape()).to_vec();
+            if let Some(rows) = shape.first_mut() {
+                *rows = parts.iter().map(|part| part.shape()[0]).sum();
+            }
+            let mut data = AlignedBytes::zeroed(parts.iter().map(|part| part.bytes().len()).sum());
+            let mut filled = 0;
+            for part in parts {
+                data[filled..filled + part.bytes().len()].copy_from_slice(part.bytes());
+                filled += part.bytes().len();
+            }
+            joined.push(named.name.clone(), Tensor::from_aligned(named.fact.dtype, shape, data)?);
+        }
+        Ok(joined)
+    }
+
+    /// The rows of an output that are a piece's, whose rows of the inputs are `rows` among the run's.
+    fn rows_of_output(&self, named: &Named, shape: &[usize], piece: usize, rows: Range<usize>) -> Range<usize> {
         match self.batching {
             Batching::Packed { tokens, .. }
                 if named.fact.shape.dims().first().and_then(|d| d.as_symbol()) != Some(tokens) =>
             {
-                item..item + 1
+                piece..piece + 1
             }
-            Batching::Rows { .. } | Batching::Packed { .. } => start..start + rows[item],
+            Batching::Rows { .. } | Batching::Packed { .. } => rows,
             _ => 0..shape.first().copied().unwrap_or(1),
         }
     }
 }
+
+/// Rows of an item that are run together with others.
+struct Piece {
+    item: usize,
+    rows: Range<usize>,
+}
+
+/// What is run together.
+type Run = SmallVec<[Piece; 1]>;
 
 /// A run of packed sequences takes at least so many rows together.
 const MIN_PACKED_ROWS: usize = 512;
@@ -366,16 +418,34 @@ impl Inference for Session {
                 }
             });
         }
-        for run in self.runs(&bound) {
-            match self.run_together(&run, &bound, out) {
-                Ok(()) => {}
-                Err(error) if run.len() == 1 => out.fail(run[0], error),
+        let runs = self.runs(&bound);
+        let results = self.run_all(&runs, &bound);
+        // The parts of an item that is several runs, which follow one another.
+        let mut parts: Vec<Result<Tensors>> = Vec::new();
+        for (run, results) in runs.iter().zip(results) {
+            match (&run[..], results) {
+                ([piece], results) => {
+                    let result = results.and_then(|mut results| results.pop().ok_or_else(no_result));
+                    if piece.rows.start == 0 && piece.rows.end == self.rows_of(piece.item, &bound) {
+                        put(out, piece.item, result);
+                        continue;
+                    }
+                    parts.push(result);
+                    if piece.rows.end == self.rows_of(piece.item, &bound) {
+                        let parts: Result<Vec<_>> = parts.drain(..).collect();
+                        put(out, piece.item, parts.and_then(|parts| self.join(&parts)));
+                    }
+                }
+                (pieces, Ok(results)) => {
+                    for (piece, result) in pieces.iter().zip(results) {
+                        out.set(piece.item, result);
+                    }
+                }
                 // The item at fault is found by running each alone.
-                Err(_) => {
-                    for index in run {
-                        if let Err(error) = self.run_together(&[index], &bound, out) {
-                            out.fail(index, error);
-                        }
+                (pieces, Err(_)) => {
+                    for piece in pieces {
+                        let results = self.run_together(std::slice::from_ref(piece), &bound);
+                        put(out, piece.item, results.and_then(|mut results| results.pop().ok_or_else(no_result)));
                     }
                 }
             }
@@ -412,7 +482,7 @@ impl Inference for Session {
             precision: self.precision.name().to_owned(),
             scratch_bytes_per_worker: self.cpu.scratch_bytes() as u64,
             load_seconds: self.load_seconds,
-            model_fingerprint: (self.fingerprint)(),
+            model_fingerprint: self.fingerprint.clone(),
             notes: self.notes.clone(),
             ..Description::default()
         }
@@ -462,6 +532,17 @@ fn check_input(named: &Named, tensor: &Tensor, sizes: &mut Bindings) -> Result<(
         }
     }
     Ok(())
+}
+
+fn no_result() -> Error {
+    Error::internal("a run gave no result")
+}
+
+fn put(out: &mut Slots<'_, Tensors>, item: usize, result: Result<Tensors>) {
+    match result {
+        Ok(result) => out.set(item, result),
+        Err(error) => out.fail(item, error),
+    }
 }
 
 fn slice_rows(dtype: DType, shape: &[usize], bytes: &[u8], rows: Range<usize>, split: bool) -> Result<Tensor> {

@@ -12,7 +12,11 @@ use super::{
     notes::{self, Facts},
     stages::Stages,
 };
-use crate::{error::ItemError, inference::Inference, platform};
+use crate::{
+    error::ItemError,
+    inference::{Fingerprint, Inference},
+    platform,
+};
 
 /// What a job did, and how.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,7 +54,7 @@ pub struct Report {
     /// The process's largest resident set so far, where the system tells.
     pub peak_rss_bytes: Option<u64>,
     /// Names the weights.
-    pub model_fingerprint: String,
+    pub model_fingerprint: Fingerprint,
     /// Things worth telling in words.
     pub notes: Vec<String>,
     /// Seconds from the first pull to the first result handed on.
@@ -250,7 +254,7 @@ impl Report {
             Some(bytes) => json.field("peak_rss_bytes", bytes),
             None => json.field("peak_rss_bytes", "null"),
         }
-        json.text("model_fingerprint", &self.model_fingerprint);
+        json.text("model_fingerprint", self.model_fingerprint.as_str());
         json.list("notes", self.notes.iter().map(|note| quote(note)));
         json.float("first_result_seconds", self.first_result_seconds);
         json.field("cache_hits", self.cache_hits);

@@ -27,10 +27,15 @@ pub fn with_workers<R>(workers: usize, run: impl FnOnce() -> R) -> R {
     run()
 }
 
+/// Over how many workers this thread may split its work.
+pub(crate) fn workers() -> usize {
+    if rayon::current_thread_index().is_none() { 1 } else { WORKERS.get() }
+}
+
 /// Into how many parts work of so many operations may be cut.
 pub(crate) fn parts(flop: usize) -> usize {
-    let workers = WORKERS.get();
-    if workers < 2 || rayon::current_thread_index().is_none() {
+    let workers = workers();
+    if workers < 2 {
         return 1;
     }
     (flop / LEAST_FLOP).clamp(1, workers)

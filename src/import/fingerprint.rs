@@ -2,9 +2,9 @@
 
 /// Hashes bytes as they are read (BLAKE3); of one file, the name is what `b3sum` prints.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fingerprint(blake3::Hasher);
+pub(crate) struct FingerprintHasher(blake3::Hasher);
 
-impl Fingerprint {
+impl FingerprintHasher {
     pub(crate) fn new() -> Self {
         Self::default()
     }

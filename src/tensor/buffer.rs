@@ -2,35 +2,39 @@
 
 use std::ops::{Deref, DerefMut};
 
-#[cfg(feature = "onnx")]
+#[cfg(any(feature = "onnx", feature = "hugging-face"))]
 use crate::error::{Error, Result};
 
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+/// Where the bytes start: on a cache line.
+const ALIGNMENT: usize = 64;
 
 /// A fixed number of bytes, aligned to 64.
-#[derive(Clone, Default)]
 pub struct AlignedBytes {
-    lines: Vec<Line>,
+    /// Longer than asked for: an allocation that asks for no alignment gets zero pages from the system as they are,
+    /// where an aligned one would have to be filled with zeros by hand.
+    memory: Vec<u8>,
+    start: usize,
     len: usize,
 }
 
 impl AlignedBytes {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        let lines = bytemuck::allocation::zeroed_vec(len.div_ceil(64));
-        ask_for_large_pages(&lines);
-        Self { lines, len }
+        Self::within(bytemuck::allocation::zeroed_vec(len + ALIGNMENT - 1), len)
     }
 
     /// `len` zero bytes, refused where there is no memory for them.
-    #[cfg(feature = "onnx")]
+    #[cfg(any(feature = "onnx", feature = "hugging-face"))]
     pub(crate) fn try_zeroed(len: usize) -> Result<Self> {
-        let lines = bytemuck::allocation::try_zeroed_vec(len.div_ceil(64));
-        let lines = lines.map_err(|()| Error::limit(format!("there is no memory for {len} bytes")))?;
-        ask_for_large_pages(&lines);
-        Ok(Self { lines, len })
+        let memory = len.checked_add(ALIGNMENT - 1).and_then(|len| bytemuck::allocation::try_zeroed_vec(len).ok());
+        let memory = memory.ok_or_else(|| Error::limit(format!("there is no memory for {len} bytes")))?;
+        Ok(Self::within(memory, len))
+    }
+
+    fn within(memory: Vec<u8>, len: usize) -> Self {
+        ask_for_large_pages(&memory);
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        Self { memory, start, len }
     }
 
     /// A copy of `bytes`.
@@ -41,33 +45,45 @@ impl AlignedBytes {
     }
 }
 
+impl Default for AlignedBytes {
+    fn default() -> Self {
+        Self::zeroed(0)
+    }
+}
+
+impl Clone for AlignedBytes {
+    fn clone(&self) -> Self {
+        Self::copy_from(self)
+    }
+}
+
 /// Asks the system to back large memory with large pages: fewer faults while it is filled, fewer misses of the
 /// address cache while it is read. A hint; what comes of it is the system's choice.
-fn ask_for_large_pages(lines: &[Line]) {
+fn ask_for_large_pages(memory: &[u8]) {
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 2 << 20;
-        let first = lines.as_ptr() as usize;
-        let (start, end) = (first.next_multiple_of(PAGE), (first + size_of_val(lines)) / PAGE * PAGE);
+        let first = memory.as_ptr() as usize;
+        let (start, end) = (first.next_multiple_of(PAGE), (first + memory.len()) / PAGE * PAGE);
         if start < end {
-            // SAFETY: the range lies within memory that `lines` owns, and the advice does not change what it holds.
+            // SAFETY: the range lies within `memory`, and the advice does not change what it holds.
             unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = lines;
+    let _ = memory;
 }
 
 impl Deref for AlignedBytes {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        &self.memory[self.start..self.start + self.len]
     }
 }
 
 impl DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        &mut self.memory[self.start..self.start + self.len]
     }
 }
 
