@@ -32,6 +32,7 @@ class Contender:
     missing: str = ""
     seconds: list = field(default_factory=list)
     own: list = field(default_factory=list)
+    latency: list = field(default_factory=list)
     load: list = field(default_factory=list)
     cpu: list = field(default_factory=list)
     memory: list = field(default_factory=list)
@@ -54,11 +55,10 @@ def cpu_name():
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown CPU")
 
 
-def engines(job, options, module, batches):
-    """The Python peers of one job; `batches` gives each engine's batch size."""
+def engines(job, options, module, batches, model=None):
+    """The Python peers of one job; `batches` gives each engine's batch size, `model` what they are told to open."""
     bf16 = cpu_flags() & {"avx512_bf16", "amx_bf16"}
-    folder = options.data / "minilm" if job == "embed" else MAGIKA
-    graph = [options.data / "minilm.onnx"] if job == "embed" else []
+    model = model or ([options.data / "minilm", options.data / "minilm.onnx"] if job == "embed" else [MAGIKA])
     for name, engine in [
         (f"ONNX Runtime f32, 1 session x {options.threads} threads", "ort"),
         (f"ONNX Runtime f32, {options.threads} sessions x 1 thread", "ort-sessions"),
@@ -72,7 +72,7 @@ def engines(job, options, module, batches):
         if engine.endswith("bf16") and not bf16:
             missing = "this CPU has no bf16 instructions"
         size = batches[engine]
-        command = [sys.executable, HERE / f"{module}.py", engine, folder, *graph, "%IN%", "%OUT%", options.threads, size]
+        command = [sys.executable, HERE / f"{module}.py", engine, *model, "%IN%", "%OUT%", options.threads, size]
         yield Contender(f"{name}, batch {size}", command, missing=missing)
 
 
@@ -88,11 +88,30 @@ def gristmill(options, example, before, after):
         yield Contender(f"gristmill {precision}", [path, *before, "%IN%", *after, *flags], missing=missing)
 
 
-def embed_contenders(options):
+ENGINES = ("ort", "ort-sessions", "ov-latency-f32", "ov-throughput-f32", "ov-latency-bf16", "ov-throughput-bf16")
+
+
+def embed_contenders(options, small=8, large=32):
     yield from gristmill(options, "embed", ["--model", options.data / "minilm"], ["--out", "%OUT%"])
-    small = {"ort-sessions": 8}
-    names = ("ort", "ort-sessions", "ov-latency-f32", "ov-throughput-f32", "ov-latency-bf16", "ov-throughput-bf16")
-    yield from engines("embed", options, "embed", {name: small.get(name, 32) for name in names})
+    yield from engines("embed", options, "embed", {name: small if name == "ort-sessions" else large for name in ENGINES})
+
+
+def mlp_contenders(options, graph):
+    yield from gristmill(options, "run", [graph, "--in"], ["--out", "%OUT%"])
+    # The peers' best batch is found by trying.
+    for size in (64, 1024, 8192):
+        yield from engines("mlp", options, "mlp", dict.fromkeys(ENGINES, size), [graph])
+
+
+def latency_contenders(options):
+    missing = "" if options.latency else "--latency names no program"
+    command = [options.latency, options.data / "minilm", "%IN%", options.threads]
+    yield Contender("gristmill f32", command, missing=missing)
+    for contender in engines("embed", options, "latency", dict.fromkeys(ENGINES, "")):
+        # A latency has no batch and no output.
+        contender.name = contender.name.removesuffix(", batch ")
+        contender.command = [part for part in contender.command[:-1] if part != "%OUT%"]
+        yield contender
 
 
 def identify_contenders(options):
@@ -100,8 +119,7 @@ def identify_contenders(options):
     command = Path(sys.executable).parent / "magika"
     missing = "" if command.exists() else "the package magika is not installed"
     yield Contender("magika command", [command, "--jsonl", "-r", "%IN%"], to_stdout=True, missing=missing)
-    names = ("ort", "ort-sessions", "ov-latency-f32", "ov-throughput-f32", "ov-latency-bf16", "ov-throughput-bf16")
-    yield from engines("identify", options, "identify", {name: 8 if name.endswith("bf16") else 1 for name in names})
+    yield from engines("identify", options, "identify", {name: 8 if name.endswith("bf16") else 1 for name in ENGINES})
 
 
 def run(contender, given, folder, options, keep):
@@ -129,7 +147,9 @@ def run(contender, given, folder, options, keep):
         contender.cpu.append(usage.ru_utime + usage.ru_stime)
         contender.memory.append(usage.ru_maxrss / 1024)
         own = None if contender.to_stdout else own_figures(folder, report)
-        if own:
+        if own and "median_ms" in own:
+            contender.latency.append(own["median_ms"])
+        elif own:
             contender.own.append(own["seconds"])
             contender.load.append(own["load_seconds"])
     return out
@@ -153,7 +173,7 @@ def own_figures(folder, report):
     try:
         text = report.read_text() if report.exists() else (folder / "stdout").read_text().splitlines()[-1]
         found = json.loads(text)
-        return found if {"seconds", "load_seconds"} <= found.keys() else None
+        return found if {"seconds", "load_seconds"} <= found.keys() or "median_ms" in found else None
     except (OSError, ValueError, IndexError, AttributeError):
         return None
 
@@ -161,7 +181,8 @@ def own_figures(folder, report):
 def vectors(path):
     import numpy
 
-    return numpy.load(path)
+    found = numpy.load(path)
+    return found["y"] if hasattr(found, "files") else found
 
 
 def labels(path):
@@ -186,6 +207,8 @@ def labels_agree(ours, reference):
 
 def compete(contenders, given, few, folder, options, read, agree, judge):
     """All rounds of one job. `judge` names the contender whose output the others' are compared with."""
+    skipped = [part for part in options.skip.split(",") if part]
+    contenders[:] = [c for c in contenders if not any(part in c.name for part in skipped)]
     for contender in contenders:
         if not contender.missing:
             run(contender, few, folder, options, keep=False)
@@ -197,7 +220,7 @@ def compete(contenders, given, few, folder, options, read, agree, judge):
                 continue
             print(f"round {number + 1}/{options.rounds}: {contender.name}", file=sys.stderr)
             out = run(contender, given, folder, options, keep=True)
-            if not contender.missing and contender.name not in outputs:
+            if agree and not contender.missing and contender.name not in outputs:
                 try:
                     outputs[contender.name] = read(out)
                 except (OSError, ValueError, KeyError) as error:
@@ -239,10 +262,56 @@ def first_lines(path, count, out):
 def bench_embed(options, folder):
     texts = folder / "texts"
     items = first_lines(options.data / "glosses.txt", options.texts, texts)
+    return race_texts(options, folder, texts, items)
+
+
+def bench_long(options, folder):
+    from long_texts import long_texts
+    from tokenizers import Tokenizer
+
+    texts = folder / "texts"
+    glosses = (options.data / "glosses.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    rows = long_texts(Tokenizer.from_file(str(options.data / "minilm/tokenizer.json")), glosses, options.long_texts)
+    texts.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    return race_texts(options, folder, texts, len(rows))
+
+
+def bench_one(options, folder):
+    texts = folder / "texts"
+    items = first_lines(options.data / "glosses.txt", 1, texts)
+    return race_texts(options, folder, texts, items, small=1, large=1)
+
+
+def race_texts(options, folder, texts, items, **batches):
     first_lines(texts, 64, folder / "few")
-    contenders = list(embed_contenders(options))
+    contenders = list(embed_contenders(options, **batches))
     compete(contenders, texts, folder / "few", folder, options, vectors, vectors_agree, "ONNX Runtime")
-    return table(contenders, items, "texts", "largest difference from ONNX Runtime")
+    return table(contenders, items, "texts", "largest difference from ONNX Runtime"), contenders, items, "texts"
+
+
+def bench_mlp(options, folder):
+    script, graph = HERE / "mlp_model.py", folder / "mlp.onnx"
+    for rows, name in ((1024, "few.npz"), (options.rows, "rows.npz")):
+        subprocess.run([options.data / "venv/bin/python", script, graph, folder / name, str(rows)], check=True)
+    contenders = list(mlp_contenders(options, graph))
+    compete(contenders, folder / "rows.npz", folder / "few.npz", folder, options, vectors, vectors_agree, "ONNX Runtime")
+    check = "largest difference from ONNX Runtime"
+    return table(contenders, options.rows, "rows", check), contenders, options.rows, "rows"
+
+
+def bench_latency(options, folder):
+    """One text of 32 tokens again and again within a process."""
+    contenders, texts = list(latency_contenders(options)), options.data / "glosses.txt"
+    compete(contenders, texts, texts, folder, options, lambda _: None, None, "no one")
+    base = contenders[0].latency
+    rows = ["| one text of 32 tokens | ms | gristmill is faster by |", "|---|---:|---:|"]
+    for c in contenders:
+        if c.missing or not c.latency:
+            rows.append(f"| {c.name} | none: {c.missing} | |")
+            continue
+        ratio = f"{statistics.median(theirs / ours for theirs, ours in zip(c.latency, base)):.2f}" if base else "-"
+        rows.append(f"| {c.name} | {statistics.median(c.latency):.2f} | {ratio} |")
+    return rows, [], 0, ""
 
 
 def bench_identify(options, folder):
@@ -253,17 +322,40 @@ def bench_identify(options, folder):
     items = sum(len(names) for _, _, names in os.walk(files))
     contenders = list(identify_contenders(options))
     compete(contenders, files, few, folder, options, labels, labels_agree, "magika command")
-    return table(contenders, items, "files", "labels equal to the magika command's")
+    return table(contenders, items, "files", "labels equal to the magika command's"), contenders, items, "files"
+
+
+JOBS = {
+    "embed": bench_embed,
+    "long": bench_long,
+    "identify": bench_identify,
+    "mlp": bench_mlp,
+    "one": bench_one,
+    "latency": bench_latency,
+}
+
+
+def write_plot(path, job, contenders, items, unit):
+    from plot import chart
+
+    ran = [c for c in contenders if c.seconds and not c.missing]
+    rows = [(c.name, items / statistics.median(c.seconds), f"{unit}/s") for c in ran]
+    path.write_text(chart(f"{job}: {items} {unit}, whole process", f"{unit} per second", rows))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", default="embed,identify")
+    parser.add_argument("--jobs", default=",".join(JOBS), help="of " + ", ".join(JOBS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--texts", type=int, default=8000)
-    parser.add_argument("--files", type=int, default=2000)
-    parser.add_argument("--precisions", default="f32", help="of gristmill, divided by commas; the first is the base")
+    parser.add_argument("--long-texts", type=int, default=2000)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--files", type=int, default=8000)
+    parser.add_argument("--latency", type=Path, help="the program of the bench `latency`, for the job of that name")
+    parser.add_argument("--skip", default="", help="contenders to leave out: parts of their names, divided by commas")
+    parser.add_argument("--plots", type=Path, help="a folder for a bar chart of each job")
+    parser.add_argument("--precisions", default="f32,bf16", help="of gristmill, divided by commas; the first is the base")
     parser.add_argument("--limit", type=float, default=600, help="seconds after which a process is ended")
     parser.add_argument("--data", type=Path, default=ROOT / "tests/data")
     parser.add_argument("--target", default=os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -272,7 +364,9 @@ def main():
     lines = [f"{cpu_name()}, {options.threads} threads for each, median of {options.rounds} interleaved rounds, whole process"]
     for job in options.jobs.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            rows = {"embed": bench_embed, "identify": bench_identify}[job](options, Path(folder))
+            rows, contenders, items, unit = JOBS[job](options, Path(folder))
+            if options.plots and contenders:
+                write_plot(options.plots / f"{job}.svg", job, contenders, items, unit)
         lines += ["", f"**{job}**", "", *rows]
     text = "\n".join(lines) + "\n"
     print(text)

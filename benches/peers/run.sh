@@ -18,5 +18,7 @@ if [ "$(cat "$data/peers-venv/requirements.stamp" 2>/dev/null)" != "$stamp" ]; t
     done
     printf '%s\n' "$stamp" >"$data/peers-venv/requirements.stamp"
 fi
-cargo build --locked --release --example identify --example embed
-exec "$data/peers-venv/bin/python" "$here/bench.py" --data "$data" "$@"
+cargo build --locked --release --example identify --example embed --example run
+latency=$(cargo bench --locked --bench latency --no-run --message-format json |
+    sed -n 's/.*"name":"latency".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+exec "$data/peers-venv/bin/python" "$here/bench.py" --data "$data" --latency "$latency" "$@"

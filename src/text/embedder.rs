@@ -90,6 +90,8 @@ impl EmbedderOptions {
 #[derive(Clone)]
 pub struct Embedder {
     pipeline: Arc<EmbedderPipeline>,
+    /// For jobs with no settings of their own: one that lives on keeps its threads.
+    bulk: Arc<Bulk<EmbedderPipeline>>,
     dimension: usize,
     max_tokens: usize,
 }
@@ -147,7 +149,9 @@ impl Embedder {
             .prepare(move |text: &str| prepare.tensors(text))
             .item_bytes(|text: &str| text.len())
             .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
-        Ok(Self { pipeline: Arc::new(pipeline), dimension: folder.dimension, max_tokens })
+        let pipeline = Arc::new(pipeline);
+        let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
+        Ok(Self { pipeline, bulk, dimension: folder.dimension, max_tokens })
     }
 
     /// The length of a vector.
@@ -170,7 +174,7 @@ impl Embedder {
     /// # Errors
     /// The first text that failed.
     pub fn embed<T: Borrow<str>>(&self, texts: &[T]) -> Result<Vec<Vec<f32>>, ItemError> {
-        let (vectors, _) = self.bulk().run(texts);
+        let (vectors, _) = self.bulk.run(texts);
         vectors.into_iter().collect()
     }
 
@@ -179,7 +183,7 @@ impl Embedder {
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
-        self.bulk().map(texts)
+        self.bulk.map(texts)
     }
 
     /// A bulk job of this model, to set workers, chunks, progress and the like.
