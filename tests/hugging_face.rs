@@ -9,6 +9,7 @@ mod folder;
 
 use std::{fs, path::Path};
 
+use allocation::{Allocated, allocated};
 use folder::{Entry, Folder, Kind, Weights, encode, pool, safetensors, with_header};
 use gristmill::{
     Device, Error, ErrorKind, Session, SessionOptions, Tensor, Tensors,
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 /// Opens a folder that must be refused; in less memory than a small multiple of its own size.
 fn refusal(path: &Path) -> Error {
     let size: u64 = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-    let (result, peak) = allocation::peak(|| open(path, &FolderOptions::default()));
+    let (result, Allocated { peak, .. }) = allocated(|| open(path, &FolderOptions::default()));
     let error = result.expect_err("the folder is damaged");
     assert!(peak <= 4 * size.min(16 << 20) as usize + (4 << 20), "{peak} bytes for a folder of {size}: {error}");
     error
@@ -172,7 +173,7 @@ fn a_flipped_header_never_panics() {
         let mut damaged = whole.clone();
         damaged[position] ^= 1 << (position % 8);
         fs::write(&file, damaged).unwrap();
-        let (result, peak) = allocation::peak(|| open(path.path(), &FolderOptions::default()));
+        let (result, Allocated { peak, .. }) = allocated(|| open(path.path(), &FolderOptions::default()));
         assert!(peak < 8 * whole.len(), "{peak} bytes after a flip at {position}");
         refused += usize::from(result.is_err());
     }
@@ -258,7 +259,7 @@ fn hostile_headers_are_refused_in_bounded_memory() {
     ];
     for (header, part) in headers {
         fs::write(&file, with_header(&header, &[0; 4])).unwrap();
-        let (result, peak) = allocation::peak(|| open(path.path(), &FolderOptions::default()));
+        let (result, Allocated { peak, .. }) = allocated(|| open(path.path(), &FolderOptions::default()));
         let message = result.expect_err(part).to_string();
         assert!(message.contains(part), "{}", &message[..message.len().min(400)]);
         assert!(peak < 12 * header.len() + (1 << 20), "{peak} bytes for a header of {}", header.len());
@@ -378,7 +379,7 @@ fn missing_files_and_pickles_are_named() {
     }
     let large = fs::File::create(path.path().join("config.json")).unwrap();
     large.set_len(1 << 30).unwrap();
-    let (result, peak) = allocation::peak(|| open(path.path(), &FolderOptions::default()));
+    let (result, Allocated { peak, .. }) = allocated(|| open(path.path(), &FolderOptions::default()));
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
     assert!(peak < 48 << 20, "{peak} bytes of a file that is too large");
 }

@@ -172,7 +172,7 @@ impl Session {
 
     /// The item's tensors in the order of the inputs, checked, and the sizes that they bind.
     fn bind<'a>(&self, item: &'a Tensors) -> Result<Bound<'a>> {
-        let mut bound = Bound { tensors: Vec::with_capacity(self.inputs.len()), sizes: Bindings::default() };
+        let mut bound = Bound { tensors: SmallVec::new(), sizes: Bindings::default() };
         for named in &self.inputs {
             let tensor = item.get(&named.name).ok_or_else(|| {
                 let names: Vec<_> = item.iter().map(|(name, _)| name).collect();
@@ -264,7 +264,7 @@ impl Session {
     }
 
     /// One run; the outputs of each piece.
-    fn run_together(&self, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<Vec<Tensors>> {
+    fn run_together(&self, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<RunOutputs> {
         let bound_of = |piece: &Piece| bound[piece.item].as_ref();
         let items: SmallVec<[(&Bound<'_>, Range<usize>); 8]> =
             pieces.iter().filter_map(|piece| Some((bound_of(piece)?, piece.rows.clone()))).collect();
@@ -315,7 +315,7 @@ impl Session {
             Ok(())
         };
         self.cpu.run(bind, write_input, |run| {
-            let mut results: Vec<Tensors> = vec![Tensors::new(); pieces.len()];
+            let mut results = RunOutputs::from_elem(Tensors::new(), pieces.len());
             for (position, named) in self.outputs.iter().enumerate() {
                 let (shape, bytes) = run.get(position);
                 let mut start = 0;
@@ -332,10 +332,10 @@ impl Session {
     }
 
     /// All runs, side by side where this thread may ask other workers.
-    fn run_all(&self, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<Vec<Tensors>>> {
-        let mut results: Vec<Result<Vec<Tensors>>> = Vec::new();
+    fn run_all(&self, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<RunOutputs>> {
+        let mut results: Vec<Result<RunOutputs>> = Vec::new();
         results.resize_with(runs.len(), || Err(no_result()));
-        let one = |(run, result): (&Run, &mut Result<Vec<Tensors>>)| *result = self.run_together(run, bound);
+        let one = |(run, result): (&Run, &mut Result<RunOutputs>)| *result = self.run_together(run, bound);
         if runs.len() > 1 && split::workers() > 1 {
             // A run on another worker is not split any further.
             with_workers(1, || runs.par_iter().zip(&mut results).for_each(one));
@@ -394,12 +394,14 @@ struct Piece {
 
 /// What is run together.
 type Run = SmallVec<[Piece; 1]>;
+/// The outputs of each piece of a run.
+type RunOutputs = SmallVec<[Tensors; 1]>;
 
 /// A run of packed sequences takes at least so many rows together.
 const MIN_PACKED_ROWS: usize = 512;
 
 struct Bound<'a> {
-    tensors: Vec<&'a Tensor>,
+    tensors: SmallVec<[&'a Tensor; 4]>,
     sizes: Bindings,
 }
 

@@ -114,10 +114,6 @@ pub(crate) fn tokenizer_folder(folder: &Path) -> Result<PathBuf> {
 }
 
 pub(super) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
-    pool(None)?.install(|| read_on_pool(folder, options))
-}
-
-fn read_on_pool(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     if !folder.is_dir() {
         return Err(Error::invalid_input("is not a folder"));
     }
@@ -136,7 +132,8 @@ fn read_on_pool(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     let normalize = options.normalize.unwrap_or(sentence.normalize);
     notes.extend(sentence.notes);
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-    let graph = encoder::build(&name, &config, tensors, &weights, (pooling, normalize))?;
+    let build = || encoder::build(&name, &config, tensors, &weights, (pooling, normalize));
+    let graph = pool(None)?.install(build)?;
     let positions = config.positions;
     let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
     if max_tokens > positions.count {

@@ -6,6 +6,8 @@ use std::{
     ops::{Add, Mul, Sub},
 };
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, Result};
 
 /// Past this a coefficient is taken for an overflow.
@@ -23,7 +25,7 @@ pub struct Symbol(pub u32);
 
 /// The symbols' values in one run.
 #[derive(Clone, Debug, Default)]
-pub struct Bindings(Vec<Option<usize>>);
+pub struct Bindings(SmallVec<[Option<usize>; 4]>);
 
 impl Bindings {
     /// Forgets all values.
