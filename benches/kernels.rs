@@ -1,13 +1,14 @@
-//! The CPU kernels: GFLOP/s, and the share of the multiply-add peak measured in the same run, per kernel set.
+//! The CPU kernels: GFLOP/s, and the share of the peak of the same arithmetic measured in the same run, per kernel set.
 //!
 //! `cargo bench --bench kernels -- [PART OF A NAME]...`; each figure is the best of a few short interleaved rounds.
 
 use gristmill::cpu::Activation;
 use gristmill::cpu::KernelSet;
-use gristmill::cpu::attention::{PackedAttention, packed_attention, packed_attention_len};
-use gristmill::cpu::gemm::{Epilogue, Layout, Packed, Rows, Segment, gemm, gemm_max};
+use gristmill::cpu::attention::{PackedAttention, attention_len_as, packed_attention_as};
+use gristmill::cpu::gemm::{Epilogue, Factor, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max};
 use gristmill::cpu::norm::LayerNorm;
-use gristmill::cpu::simd::peak as peak_rounds;
+use gristmill::cpu::simd::{peak, peak_bf16};
+use half::bf16;
 
 /// Seconds that this thread has computed: what others take from the core does not count.
 #[cfg(unix)]
@@ -41,6 +42,7 @@ fn best(budget: f64, mut call: impl FnMut()) -> f64 {
 
 struct Case {
     name: String,
+    factors: Factors,
     flop: f64,
     call: Box<dyn FnMut()>,
 }
@@ -54,15 +56,44 @@ fn numbers(len: usize, seed: u32) -> Vec<f32> {
     (0..len).map(next).collect()
 }
 
-fn product(set: KernelSet, m: usize, n: usize, k: usize, dressed: bool) -> Case {
-    let a = numbers(m * k, 1);
-    let b = Packed::new(set, &numbers(k * n, 2), k, n, Layout::RowMajor).expect("a sound matrix");
+fn pack(set: KernelSet, factors: Factors, k: usize, n: usize) -> Packed {
+    let b = numbers(k * n, 2);
+    Packed::with_factors(set, factors, &Matrix::new(&b, k, n, Layout::RowMajor), k).expect("a sound matrix")
+}
+
+fn prefix(factors: Factors) -> &'static str {
+    if factors == Factors::Bf16 { "bf16 " } else { "" }
+}
+
+/// A number of either form.
+trait Made: Factor + Copy + 'static {
+    const FACTORS: Factors;
+    fn made(x: f32) -> Self;
+}
+
+impl Made for f32 {
+    const FACTORS: Factors = Factors::F32;
+    fn made(x: f32) -> Self {
+        x
+    }
+}
+
+impl Made for bf16 {
+    const FACTORS: Factors = Factors::Bf16;
+    fn made(x: f32) -> Self {
+        bf16::from_f32(x)
+    }
+}
+
+fn product<T: Made>(set: KernelSet, m: usize, n: usize, k: usize, dressed: bool) -> Case {
+    let a: Vec<T> = numbers(m * k, 1).into_iter().map(T::made).collect();
+    let b = pack(set, T::FACTORS, k, n);
     let (bias, scale) = (numbers(n, 3), numbers(n, 4));
     let residual = numbers(m * n, 5);
     let mut c = vec![0.0; m * n];
     let call = move || {
         let segments = [Segment { offset: 0, len: k }];
-        let rows = Rows { data: &a, rows: m, stride: k, segments: &segments };
+        let rows = Rows { data: a.as_slice(), rows: m, stride: k, segments: &segments };
         let epilogue = match (dressed, n > k) {
             (false, _) => Epilogue::default(),
             (true, true) => Epilogue { bias: Some(&bias), activation: Activation::Gelu, ..Epilogue::default() },
@@ -80,42 +111,49 @@ fn product(set: KernelSet, m: usize, n: usize, k: usize, dressed: bool) -> Case 
         (true, true) => " bias gelu",
         (true, false) => " bias residual norm",
     };
-    Case { name: format!("product {m}x{n}x{k}{dress}"), flop: 2.0 * (m * n * k) as f64, call: Box::new(call) }
+    Case {
+        name: format!("{}product {m}x{n}x{k}{dress}", prefix(T::FACTORS)),
+        factors: T::FACTORS,
+        flop: 2.0 * (m * n * k) as f64,
+        call: Box::new(call),
+    }
 }
 
-fn convolution_max(set: KernelSet) -> Case {
+fn convolution_max<T: Made>(set: KernelSet) -> Case {
     let (positions, channels, window, n) = (508, 256, 5, 512);
     let k = channels * window;
-    let a = numbers((positions + window - 1) * channels, 1);
-    let b = Packed::new(set, &numbers(k * n, 2), k, n, Layout::RowMajor).expect("a sound matrix");
+    let a: Vec<T> = numbers((positions + window - 1) * channels, 1).into_iter().map(T::made).collect();
+    let b = pack(set, T::FACTORS, k, n);
     let bias = numbers(n, 3);
     let mut out = vec![0.0; n];
     let call = move || {
         let segments = [Segment { offset: 0, len: k }];
-        let rows = Rows { data: &a, rows: positions, stride: channels, segments: &segments };
+        let rows = Rows { data: a.as_slice(), rows: positions, stride: channels, segments: &segments };
         let epilogue = Epilogue { bias: Some(&bias), activation: Activation::GeluTanh, ..Epilogue::default() };
         gemm_max(set, &rows, &b, &epilogue, &mut out).expect("shapes that fit");
     };
     Case {
-        name: "convolution 508x512x1280 bias tanh-gelu max".into(),
+        name: format!("{}convolution 508x512x1280 bias tanh-gelu max", prefix(T::FACTORS)),
+        factors: T::FACTORS,
         flop: 2.0 * (positions * n * k) as f64,
         call: Box::new(call),
     }
 }
 
-fn sequences(set: KernelSet, count: usize, len: usize) -> Case {
+fn sequences(set: KernelSet, factors: Factors, count: usize, len: usize) -> Case {
     let (heads, head_dim) = (12, 32);
     let width = heads * head_dim;
     let qkv = numbers(count * len * 3 * width, 1);
     let offsets: Vec<i32> = (0..=count).map(|i| (i * len) as i32).collect();
     let mut out = vec![0.0; count * len * width];
-    let mut scratch = vec![0.0; packed_attention_len(set, len, head_dim).expect("a small number")];
+    let mut scratch = vec![0.0; attention_len_as(set, factors, len, head_dim, head_dim).expect("a small number")];
     let call = move || {
         let packed = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale: 0.17 };
-        packed_attention(set, &packed, &mut out, &mut scratch).expect("shapes that fit");
+        packed_attention_as(set, factors, &packed, &mut out, &mut scratch).expect("shapes that fit");
     };
     Case {
-        name: format!("attention {count} x {len}, 12 heads of 32"),
+        name: format!("{}attention {count} x {len}, 12 heads of 32", prefix(factors)),
+        factors,
         flop: 4.0 * (count * len * len * width) as f64,
         call: Box::new(call),
     }
@@ -125,7 +163,7 @@ fn main() {
     // Words that name a kernel set choose among them, others are parts of names; what starts with `-` is cargo's.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let (sets, parts): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| KernelSet::named(word).is_ok());
-    for set in KernelSet::available() {
+    for set in KernelSet::available_bf16() {
         if !sets.is_empty() && !sets.iter().any(|name| name == set.name()) {
             continue;
         }
@@ -134,15 +172,20 @@ fn main() {
             if !parts.is_empty() && !parts.iter().any(|part| case.name.contains(part.as_str())) {
                 continue;
             }
-            let (mut time, mut peak) = (f64::INFINITY, 0.0_f64);
+            let (mut time, mut most) = (f64::INFINITY, 0.0_f64);
             for _ in 0..5 {
                 let mut flop = 0.0;
-                let peak_time = best(0.01, || flop = peak_rounds(set, 200_000));
-                peak = peak.max(flop / peak_time);
+                let peak_time = best(0.01, || {
+                    flop = match case.factors {
+                        Factors::Bf16 if set.has_bf16() => peak_bf16(set, 200_000),
+                        _ => peak(set, 200_000),
+                    }
+                });
+                most = most.max(flop / peak_time);
                 time = time.min(best(0.04, &mut case.call));
             }
-            let (rate, share) = (case.flop / time / 1e9, 100.0 * case.flop / time / peak);
-            println!("  {:46} {rate:8.1} GFLOP/s {share:5.1} % of {:.0}", case.name, peak / 1e9);
+            let (rate, share) = (case.flop / time / 1e9, 100.0 * case.flop / time / most);
+            println!("  {:46} {rate:8.1} GFLOP/s {share:5.1} % of {:.0}", case.name, most / 1e9);
         }
     }
 }
@@ -160,10 +203,25 @@ fn cases(set: KernelSet) -> Vec<Case> {
         (1, 384, 384),
         (256, 10, 512),
     ];
-    let plain = shapes.into_iter().map(|(m, n, k)| product(set, m, n, k, false));
     let dressed = [(256, 384, 384), (256, 1536, 384), (256, 384, 1536)];
-    let dressed = dressed.into_iter().map(|(m, n, k)| product(set, m, n, k, true));
     let attention = [(15, 17), (4, 64), (1, 256), (1, 512)];
-    let attention = attention.into_iter().map(|(count, len)| sequences(set, count, len));
-    plain.chain(dressed).chain([convolution_max(set)]).chain(attention).collect()
+    let of = |factors| attention.into_iter().map(move |(count, len)| sequences(set, factors, count, len));
+    let mut cases = Vec::new();
+    // A set that differs in bf16 alone is measured in f32 under its other name.
+    if KernelSet::available().contains(&set) {
+        cases.extend(products::<f32>(set, &shapes, &dressed));
+        cases.extend(of(Factors::F32));
+    }
+    cases.extend(products::<bf16>(set, &shapes, &dressed));
+    cases.extend(of(Factors::Bf16));
+    cases
 }
+
+fn products<T: Made>(set: KernelSet, plain: &[Sizes], dressed: &[Sizes]) -> Vec<Case> {
+    let plain = plain.iter().map(|&(m, n, k)| product::<T>(set, m, n, k, false));
+    let dressed = dressed.iter().map(|&(m, n, k)| product::<T>(set, m, n, k, true));
+    plain.chain(dressed).chain([convolution_max::<T>(set)]).collect()
+}
+
+/// M, N and K.
+type Sizes = (usize, usize, usize);

@@ -1,5 +1,6 @@
 //! Where a model runs, in which precision, and the [`Session`] that it becomes.
 
+mod auto;
 mod session;
 
 use std::{fmt, str::FromStr};
@@ -33,7 +34,7 @@ impl FromStr for Device {
 }
 
 /// The precision of weights and products.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Precision {
     /// 32-bit floating point throughout.
@@ -41,15 +42,23 @@ pub enum Precision {
     F32,
     /// 16-bit floating point products.
     F16,
-    /// bfloat16 products with 32-bit sums.
+    /// bfloat16 products with 32-bit sums: of constant weights, and of attention. All else is in f32.
     Bf16,
     /// 8-bit integer products.
     Int8,
-    /// The fastest that stays close to f32.
-    Auto,
+    /// The fastest that stays close to f32. A session runs its first chunk in each precision and settles for good; the
+    /// report says for which, and why. Until then both the file's weights and the packed ones are in memory.
+    Auto {
+        /// The least cosine between an output in f32 and the same output, of any input of that chunk. Outputs of
+        /// other than floating-point numbers do not count.
+        min_cosine: f32,
+    },
 }
 
 impl Precision {
+    /// `Auto` with a bound that embeddings and classifiers do well with.
+    pub const AUTO: Self = Self::Auto { min_cosine: 0.999 };
+
     /// Its name on command lines and in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -57,7 +66,7 @@ impl Precision {
             Precision::F16 => "f16",
             Precision::Bf16 => "bf16",
             Precision::Int8 => "int8",
-            Precision::Auto => "auto",
+            Precision::Auto { .. } => "auto",
         }
     }
 }
@@ -65,9 +74,15 @@ impl Precision {
 impl FromStr for Precision {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self, Error> {
-        let all = [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8, Precision::Auto];
+        if let Some(bound) = text.strip_prefix("auto:") {
+            return match bound.parse() {
+                Ok(min_cosine) if (-1.0..=1.0).contains(&min_cosine) => Ok(Precision::Auto { min_cosine }),
+                _ => Err(Error::invalid_input(format!("no cosine `{bound}`; auto:0.999 is the default of auto"))),
+            };
+        }
+        let all = [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8, Precision::AUTO];
         all.into_iter().find(|precision| precision.name() == text).ok_or_else(|| {
-            Error::invalid_input(format!("no precision `{text}`; there are f32, f16, bf16, int8 and auto"))
+            Error::invalid_input(format!("no precision `{text}`; there are f32, f16, bf16, int8, auto and auto:COSINE"))
         })
     }
 }

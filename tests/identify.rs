@@ -21,7 +21,7 @@ use std::{
 
 use approx::assert_abs_diff_eq;
 use features::Features;
-use gristmill::{Device, ErrorKind, Model, Pipeline, SessionOptions, Stage, bulk::Bulk, cpu::KernelSet};
+use gristmill::{Device, ErrorKind, Model, Pipeline, Precision, SessionOptions, Stage, bulk::Bulk, cpu::KernelSet};
 use identifier::Identifier;
 use labels::{Label, Labels};
 use npyz::npz::NpzArchive;
@@ -57,7 +57,7 @@ impl Reference {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Expected {
     name: String,
     label: String,
@@ -95,8 +95,23 @@ fn golden() -> Golden {
 type Files = Pipeline<PathBuf, Identifier, Label>;
 
 fn pipeline(kernel_set: KernelSet) -> Arc<Files> {
-    let options = SessionOptions::on(Device::Cpu).kernel_set(kernel_set);
+    pipeline_in(SessionOptions::on(Device::Cpu).kernel_set(kernel_set))
+}
+
+fn pipeline_in(options: SessionOptions) -> Arc<Files> {
     Arc::new(Identifier::load(&options).unwrap().pipeline())
+}
+
+/// Every kernel set in f32; in bf16 the best one and the best that emulates it.
+fn forms() -> Vec<SessionOptions> {
+    let of = |precision, sets: Vec<KernelSet>| {
+        sets.into_iter().map(move |set| SessionOptions::on(Device::Cpu).kernel_set(set).precision(precision))
+    };
+    let f32 = of(Precision::F32, KernelSet::available());
+    let emulating = KernelSet::available_bf16().into_iter().find(|set| !set.has_bf16());
+    let mut sets: Vec<_> = [KernelSet::detect_bf16()].into_iter().chain(emulating).collect();
+    sets.dedup();
+    f32.chain(of(Precision::Bf16, sets)).collect()
 }
 
 /// The golden files, written out.
@@ -129,6 +144,22 @@ fn labels_and_scores_are_those_of_the_reference_command() {
             assert!(fits, "{}: {label:?}, not {} (itself off by {off})", expected.name, expected.score);
         }
     }
+}
+
+#[test]
+fn labels_in_bf16_are_those_of_the_reference_command() {
+    let golden = golden();
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_files(folder.path(), &golden);
+    let options = SessionOptions::on(Device::Cpu).precision(Precision::Bf16);
+    let (results, report) = Bulk::pipeline(pipeline_in(options)).run(&paths);
+    assert_eq!((report.precision.as_str(), report.errors), ("bf16", 0));
+    assert_eq!(report.kernel_set, KernelSet::detect_bf16().name());
+    let emulated = report.notes.iter().any(|note| note.contains("bf16 is emulated"));
+    assert_eq!(emulated, !KernelSet::detect_bf16().has_bf16(), "{:?}", report.notes);
+    let labels = results.into_iter().map(|label| label.unwrap().label);
+    let other: Vec<_> = labels.zip(&golden.expected).filter(|(own, expected)| *own != expected.label).collect();
+    assert!(other.len() * 1000 <= paths.len() * 2, "{} of {} labels differ: {other:?}", other.len(), paths.len());
 }
 
 #[test]
@@ -178,19 +209,14 @@ fn the_bits_do_not_depend_on_workers_or_chunks() {
     let golden = golden();
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<PathBuf> = write_files(folder.path(), &golden).into_iter().step_by(10).collect();
-    for kernel_set in KernelSet::available() {
-        let pipeline = pipeline(kernel_set);
+    for options in forms() {
+        let pipeline = pipeline_in(options.clone());
         let alone = bits(Bulk::pipeline(pipeline.clone()).workers(1).chunk_size(1).run(&paths).0);
         for workers in [1, 2, 8] {
             for chunk in [Some(1), Some(7), Some(64), None] {
                 let bulk = Bulk::pipeline(pipeline.clone()).workers(workers);
                 let bulk = chunk.into_iter().fold(bulk, Bulk::chunk_size);
-                assert_eq!(
-                    bits(bulk.run(&paths).0),
-                    alone,
-                    "{workers} workers, chunk {chunk:?}, {}",
-                    kernel_set.name()
-                );
+                assert_eq!(bits(bulk.run(&paths).0), alone, "{workers} workers, chunk {chunk:?}, {options:?}");
             }
         }
     }

@@ -8,6 +8,8 @@ mod support;
 
 #[path = "kernels/attention.rs"]
 mod attention;
+#[path = "kernels/bf16.rs"]
+mod bf16;
 #[path = "kernels/functions.rs"]
 mod functions;
 #[cfg(unix)]

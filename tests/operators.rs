@@ -3,7 +3,7 @@
 mod oracle;
 
 use gristmill::{
-    DType, Device, Session, SessionOptions, Tensor, Tensors,
+    DType, Device, Precision, Session, SessionOptions, Tensor, Tensors,
     cpu::KernelSet,
     ops::{self, Accuracy, Case, CaseInput, CpuState, GpuState},
 };
@@ -12,8 +12,11 @@ use gristmill::{
 const PENDING_ON_GPU: usize = 123;
 
 fn run(case: &Case, kernel_set: KernelSet) -> Vec<Tensor> {
+    run_in(case, SessionOptions::on(Device::Cpu).kernel_set(kernel_set))
+}
+
+fn run_in(case: &Case, options: SessionOptions) -> Vec<Tensor> {
     let graph = case.graph().unwrap_or_else(|error| panic!("{}: {error}", case.name));
-    let options = SessionOptions::on(Device::Cpu).kernel_set(kernel_set);
     let session = Session::load(graph, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
     let mut inputs = Tensors::new();
     for (index, input) in case.inputs.iter().enumerate() {
@@ -26,12 +29,18 @@ fn run(case: &Case, kernel_set: KernelSet) -> Vec<Tensor> {
 }
 
 fn expected(case: &Case) -> Vec<Tensor> {
+    expected_of(case, |_, tensor| tensor.clone())
+}
+
+/// What the oracle says of operands that `change` has changed.
+fn expected_of(case: &Case, change: impl Fn(usize, &Tensor) -> Tensor) -> Vec<Tensor> {
     let name = case.op.def().name;
     let inputs: Vec<Option<Tensor>> = case
         .inputs
         .iter()
-        .map(|input| match input {
-            CaseInput::Value(tensor) | CaseInput::Constant(tensor) => Some(tensor.clone()),
+        .enumerate()
+        .map(|(index, input)| match input {
+            CaseInput::Value(tensor) | CaseInput::Constant(tensor) => Some(change(index, tensor)),
             CaseInput::Absent => None,
         })
         .collect();
@@ -92,6 +101,67 @@ fn every_case_agrees_with_the_oracle() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// How many operands of the operator are factors of a product that may be of bf16.
+fn factors(name: &str) -> usize {
+    match name {
+        "Linear" | "Gemm" | "MatMul" | "Conv" => 2,
+        "PackedAttention" => 1,
+        "Attention" => 3,
+        _ => 0,
+    }
+}
+
+/// How `got` differs from what the oracle makes of rounded operands by more than weights rounded after a factor, or
+/// rounded weights of attention, explain.
+fn difference_in_bf16(got: &Tensor, want: &Tensor) -> Option<String> {
+    let (got, want) = (got.as_slice::<f32>().unwrap(), want.as_slice::<f32>().unwrap());
+    let scale = want.iter().filter(|value| value.is_finite()).fold(0f32, |max, value| max.max(value.abs()));
+    got.iter().zip(want).enumerate().find_map(|(index, (&got, &want))| {
+        let near = match want.is_finite() {
+            true => (got - want).abs() <= 1e-5 + 4e-3 * scale,
+            false => got == want || (got.is_nan() && want.is_nan()),
+        };
+        (!near).then(|| format!("element {index} is {got:e} instead of {want:e}"))
+    })
+}
+
+#[test]
+fn every_case_in_bf16_agrees_with_the_oracle() {
+    let (mut failures, mut rounded) = (Vec::new(), std::collections::HashSet::new());
+    for def in ops::all() {
+        if let CpuState::Folded = def.cpu {
+            continue;
+        }
+        for case in &(def.cases)() {
+            let want = expected(case);
+            let want_rounded = expected_of(case, |index, tensor| {
+                let mut tensor = tensor.clone();
+                if index < factors(def.name) && tensor.dtype() == DType::F32 {
+                    let values = tensor.as_mut_slice::<f32>().unwrap();
+                    values.iter_mut().for_each(|x| *x = half::bf16::from_f32(*x).to_f32());
+                }
+                tensor
+            });
+            for kernel_set in KernelSet::available_bf16() {
+                let options = SessionOptions::on(Device::Cpu).kernel_set(kernel_set).precision(Precision::Bf16);
+                for ((got, want), want_rounded) in run_in(case, options).iter().zip(&want).zip(&want_rounded) {
+                    let Some(what) = difference(got, want, def.accuracy) else { continue };
+                    let what = if factors(def.name) > 0 { difference_in_bf16(got, want_rounded) } else { Some(what) };
+                    match what {
+                        Some(what) => failures.push(format!("{} `{}` on {kernel_set}: {what}", def.name, case.name)),
+                        None => _ = rounded.insert(def.name),
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    // The products are of bf16 indeed.
+    for name in ["Linear", "Gemm", "MatMul", "Conv"] {
+        assert!(rounded.contains(name), "{name} is as exact as in f32");
+    }
 }
 
 #[test]

@@ -10,11 +10,14 @@ use rayon::prelude::*;
 use smallvec::{SmallVec, smallvec};
 
 use crate::{
-    backend::{Device, Precision, SessionOptions},
+    backend::{
+        Device, Precision, SessionOptions,
+        auto::{Candidates, Choice, Form, SAMPLE},
+    },
     bulk::pool::pool,
     cpu::{
         CpuSession, KernelSet,
-        gemm::Spans,
+        gemm::{Factors, Spans},
         split::{self, with_workers},
     },
     error::{Context, Error, Result},
@@ -30,11 +33,14 @@ use crate::{
 /// An item is the named inputs of one run. Where the graph proves that rows of the first axis are independent, the
 /// items of a chunk are run together; the outputs are the same bits either way.
 pub struct Session {
-    cpu: CpuSession,
+    choice: Choice,
+    /// The graph that is run, whatever the precision.
+    graph: Graph,
+    /// Until the choice is made: the kernels and the bytes of weights.
+    loaded: (KernelSet, usize),
     inputs: Vec<Named>,
     outputs: Vec<Named>,
     batching: Batching,
-    precision: Precision,
     load_seconds: f64,
     notes: Vec<String>,
     fingerprint: Fingerprint,
@@ -68,10 +74,24 @@ impl Session {
                 ));
             }
         }
-        match options.precision {
-            Precision::F32 => {}
-            Precision::Auto => notes.push("precision auto: f32, the only one of this build".to_owned()),
-            other => return Err(Error::unsupported(format!("precision {other} is not built on the cpu; use f32"))),
+        let (precision, factors) = match options.precision {
+            Precision::F32 => (Precision::F32, Factors::F32),
+            Precision::Bf16 => (Precision::Bf16, Factors::Bf16),
+            Precision::Auto { min_cosine } if !(-1.0..=1.0).contains(&min_cosine) => {
+                return Err(Error::invalid_input(format!("a least cosine of {min_cosine}; it is within -1 and 1")));
+            }
+            Precision::Auto { .. } => (Precision::F32, Factors::F32),
+            other => {
+                let message = format!("precision {other} is not built on the cpu; use f32, bf16 or auto");
+                return Err(Error::unsupported(message));
+            }
+        };
+        let kernel_set = options.kernel_set.unwrap_or_else(|| match factors {
+            Factors::Bf16 => KernelSet::detect_bf16(),
+            _ => KernelSet::detect(),
+        });
+        if factors == Factors::Bf16 && !kernel_set.has_bf16() {
+            notes.push(format!("bf16 is emulated by the kernel set {kernel_set}: slower than f32"));
         }
         let name = graph.name.clone();
         let in_model = || format!("model `{name}`");
@@ -91,9 +111,17 @@ impl Session {
         if let Batching::Single { reason } = &batching {
             notes.push(format!("items run one by one: {reason}"));
         }
-        let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect);
-        let cpu = pool(None)?.install(|| CpuSession::load(graph, kernel_set)).context(in_model)?;
-        let graph = cpu.graph();
+        let with_constants = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
+        let cpu = pool(None)?.install(|| CpuSession::load(graph, kernel_set, factors)).context(in_model)?;
+        let loaded = (cpu.kernel_set(), cpu.weight_bytes());
+        let graph = cpu.graph().clone();
+        let choice = match (options.precision, with_constants) {
+            (Precision::Auto { min_cosine }, Some(graph)) => {
+                let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect_bf16);
+                Choice::between(Candidates { f32: cpu, graph, kernel_set, min_cosine })
+            }
+            _ => Choice::fixed(cpu, precision),
+        };
         let offsets = match batching {
             Batching::Packed { offsets, .. } => Some(offsets),
             _ => None,
@@ -108,13 +136,14 @@ impl Session {
             inputs,
             outputs,
             batching,
-            precision: Precision::F32,
             load_seconds: started.elapsed().as_secs_f64(),
             notes,
             fingerprint: Fingerprint::default(),
             cache_bytes: crate::cpu::l2_bytes(),
             rows_per_run: OnceLock::new(),
-            cpu,
+            choice,
+            graph,
+            loaded,
         })
     }
 
@@ -148,14 +177,38 @@ impl Session {
         &self.batching
     }
 
-    /// Bytes of weights, resident once for all workers.
+    /// Bytes of weights, resident once for all workers. Under `Precision::Auto` those of f32 until it is settled.
     pub fn weight_bytes(&self) -> usize {
-        self.cpu.weight_bytes()
+        self.choice.get().map_or(self.loaded.1, |form| form.cpu.weight_bytes())
+    }
+
+    /// The precision that the session runs in, `None` until `Precision::Auto` is settled.
+    pub fn precision(&self) -> Option<Precision> {
+        self.choice.get().map(|form| form.precision)
+    }
+
+    /// Settles `Precision::Auto` by a sample of the caller's choice, of which at most 32 inputs are run; otherwise the
+    /// first chunk is the sample. The precision in the end; without effect once there is one.
+    pub fn settle_precision(&self, sample: &[&Tensors]) -> Precision {
+        self.form_by(sample).precision
+    }
+
+    /// The form of the model, chosen on `sample` if it is not yet.
+    fn form_by(&self, sample: &[&Tensors]) -> &Form {
+        let step = sample.len().div_ceil(SAMPLE).max(1);
+        let sample: Vec<&Tensors> = sample.iter().copied().step_by(step).collect();
+        let run = |cpu: &CpuSession| {
+            let mut results = Vec::new();
+            results.resize_with(sample.len(), || None);
+            with_workers(1, || self.infer_on(cpu, &sample, &mut Slots::new(&mut results)));
+            results.into_iter().map(|result| result.and_then(Result::ok)).collect()
+        };
+        self.choice.settle(run)
     }
 
     /// The loaded graph: what the rewrites made of the file's, without constants that kernels have packed.
     pub fn graph(&self) -> &Graph {
-        self.cpu.graph()
+        &self.graph
     }
 
     /// Runs one item.
@@ -197,9 +250,55 @@ impl Session {
         }
     }
 
+    /// Runs a chunk in one form of the model.
+    fn infer_on(&self, cpu: &CpuSession, chunk: &[&Tensors], out: &mut Slots<'_, Tensors>) {
+        let mut bound = Vec::with_capacity(chunk.len());
+        for (index, item) in chunk.iter().enumerate() {
+            bound.push(match self.bind(item) {
+                Ok(item) => Some(item),
+                Err(error) => {
+                    out.fail(index, error);
+                    None
+                }
+            });
+        }
+        let runs = self.runs(cpu, &bound);
+        let results = self.run_all(cpu, &runs, &bound);
+        // The parts of an item that is several runs, which follow one another.
+        let mut parts: Vec<Result<Tensors>> = Vec::new();
+        for (run, results) in runs.iter().zip(results) {
+            match (&run[..], results) {
+                ([piece], results) => {
+                    let result = results.and_then(|mut results| results.pop().ok_or_else(no_result));
+                    if piece.rows.start == 0 && piece.rows.end == self.rows_of(piece.item, &bound) {
+                        put(out, piece.item, result);
+                        continue;
+                    }
+                    parts.push(result);
+                    if piece.rows.end == self.rows_of(piece.item, &bound) {
+                        let parts: Result<Vec<_>> = parts.drain(..).collect();
+                        put(out, piece.item, parts.and_then(|parts| self.join(&parts)));
+                    }
+                }
+                (pieces, Ok(results)) => {
+                    for (piece, result) in pieces.iter().zip(results) {
+                        out.set(piece.item, result);
+                    }
+                }
+                // The item at fault is found by running each alone.
+                (pieces, Err(_)) => {
+                    for piece in pieces {
+                        let results = self.run_together(cpu, std::slice::from_ref(piece), &bound);
+                        put(out, piece.item, results.and_then(|mut results| results.pop().ok_or_else(no_result)));
+                    }
+                }
+            }
+        }
+    }
+
     /// Cuts a chunk into runs: items whose other sizes are equal, as many as stay in cache; an item with more rows than
     /// that is several runs.
-    fn runs(&self, bound: &[Option<Bound<'_>>]) -> Vec<Run> {
+    fn runs(&self, cpu: &CpuSession, bound: &[Option<Bound<'_>>]) -> Vec<Run> {
         let mut runs: Vec<(Run, usize)> = Vec::new();
         let whole = |index: usize, rows: usize| smallvec![Piece { item: index, rows: 0..rows }];
         let Some(symbol) = self.rows_symbol() else {
@@ -213,7 +312,7 @@ impl Session {
         for (index, own) in bound.iter().enumerate() {
             let Some(own) = own else { continue };
             let rows = own.sizes.get(symbol).unwrap_or(1);
-            let most = *most_rows.get_or_insert_with(|| self.rows_in_cache(&own.sizes, symbol));
+            let most = *most_rows.get_or_insert_with(|| self.rows_in_cache(cpu, &own.sizes, symbol));
             if rows > most && matches!(self.batching, Batching::Rows { .. }) {
                 let pieces = Spans::even(0..rows, most);
                 runs.extend(pieces.map(|rows| (smallvec![Piece { item: index, rows }], usize::MAX)));
@@ -236,17 +335,17 @@ impl Session {
 
     /// Rows of one run whose values stay in a core's cache; for packed sequences enough of them that the weights'
     /// traffic stays small next to the arithmetic.
-    fn rows_in_cache(&self, sizes: &Bindings, symbol: Symbol) -> usize {
+    fn rows_in_cache(&self, cpu: &CpuSession, sizes: &Bindings, symbol: Symbol) -> usize {
         let only_batch = (0..self.graph().symbols().len() as u32).map(Symbol).all(|other| {
             other == symbol || matches!(self.batching, Batching::Packed { sequences, .. } if sequences == other)
         });
         if only_batch {
-            return *self.rows_per_run.get_or_init(|| self.count_rows_in_cache(sizes, symbol));
+            return *self.rows_per_run.get_or_init(|| self.count_rows_in_cache(cpu, sizes, symbol));
         }
-        self.count_rows_in_cache(sizes, symbol)
+        self.count_rows_in_cache(cpu, sizes, symbol)
     }
 
-    fn count_rows_in_cache(&self, sizes: &Bindings, symbol: Symbol) -> usize {
+    fn count_rows_in_cache(&self, cpu: &CpuSession, sizes: &Bindings, symbol: Symbol) -> usize {
         let least = if matches!(self.batching, Batching::Packed { .. }) { MIN_PACKED_ROWS } else { 1 };
         let bytes = |rows: usize| {
             let mut own = Bindings::default();
@@ -254,7 +353,7 @@ impl Session {
                 own.bind(other, sizes.get(other).unwrap_or(1));
             }
             own.bind(symbol, rows);
-            self.cpu.value_bytes(&own).ok()
+            cpu.value_bytes(&own).ok()
         };
         let per_row = match (bytes(64), bytes(128)) {
             (Some(few), Some(many)) => many.saturating_sub(few) / 64,
@@ -264,7 +363,7 @@ impl Session {
     }
 
     /// One run; the outputs of each piece.
-    fn run_together(&self, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<RunOutputs> {
+    fn run_together(&self, cpu: &CpuSession, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<RunOutputs> {
         let bound_of = |piece: &Piece| bound[piece.item].as_ref();
         let items: SmallVec<[(&Bound<'_>, Range<usize>); 8]> =
             pieces.iter().filter_map(|piece| Some((bound_of(piece)?, piece.rows.clone()))).collect();
@@ -314,7 +413,7 @@ impl Session {
             }
             Ok(())
         };
-        self.cpu.run(bind, write_input, |run| {
+        cpu.run(bind, write_input, |run| {
             let mut results = RunOutputs::from_elem(Tensors::new(), pieces.len());
             for (position, named) in self.outputs.iter().enumerate() {
                 let (shape, bytes) = run.get(position);
@@ -332,10 +431,10 @@ impl Session {
     }
 
     /// All runs, side by side where this thread may ask other workers.
-    fn run_all(&self, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<RunOutputs>> {
+    fn run_all(&self, cpu: &CpuSession, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<RunOutputs>> {
         let mut results: Vec<Result<RunOutputs>> = Vec::new();
         results.resize_with(runs.len(), || Err(no_result()));
-        let one = |(run, result): (&Run, &mut Result<RunOutputs>)| *result = self.run_together(run, bound);
+        let one = |(run, result): (&Run, &mut Result<RunOutputs>)| *result = self.run_together(cpu, run, bound);
         if runs.len() > 1 && split::workers() > 1 {
             // A run on another worker is not split any further.
             with_workers(1, || runs.par_iter().zip(&mut results).for_each(one));
@@ -410,48 +509,19 @@ impl Inference for Session {
     type Output = Tensors;
 
     fn infer(&self, chunk: &[&Tensors], out: &mut Slots<'_, Tensors>) -> Result<()> {
-        let mut bound = Vec::with_capacity(chunk.len());
-        for (index, item) in chunk.iter().enumerate() {
-            bound.push(match self.bind(item) {
-                Ok(item) => Some(item),
-                Err(error) => {
-                    out.fail(index, error);
-                    None
+        let form = match self.choice.get() {
+            Some(form) => form,
+            // A chunk of inputs that are not the model's is no sample.
+            None => {
+                let errors: Vec<_> = chunk.iter().map_while(|item| self.bind(item).err()).collect();
+                if errors.len() == chunk.len() {
+                    errors.into_iter().enumerate().for_each(|(index, error)| out.fail(index, error));
+                    return Ok(());
                 }
-            });
-        }
-        let runs = self.runs(&bound);
-        let results = self.run_all(&runs, &bound);
-        // The parts of an item that is several runs, which follow one another.
-        let mut parts: Vec<Result<Tensors>> = Vec::new();
-        for (run, results) in runs.iter().zip(results) {
-            match (&run[..], results) {
-                ([piece], results) => {
-                    let result = results.and_then(|mut results| results.pop().ok_or_else(no_result));
-                    if piece.rows.start == 0 && piece.rows.end == self.rows_of(piece.item, &bound) {
-                        put(out, piece.item, result);
-                        continue;
-                    }
-                    parts.push(result);
-                    if piece.rows.end == self.rows_of(piece.item, &bound) {
-                        let parts: Result<Vec<_>> = parts.drain(..).collect();
-                        put(out, piece.item, parts.and_then(|parts| self.join(&parts)));
-                    }
-                }
-                (pieces, Ok(results)) => {
-                    for (piece, result) in pieces.iter().zip(results) {
-                        out.set(piece.item, result);
-                    }
-                }
-                // The item at fault is found by running each alone.
-                (pieces, Err(_)) => {
-                    for piece in pieces {
-                        let results = self.run_together(std::slice::from_ref(piece), &bound);
-                        put(out, piece.item, results.and_then(|mut results| results.pop().ok_or_else(no_result)));
-                    }
-                }
+                self.form_by(chunk)
             }
-        }
+        };
+        self.infer_on(&form.cpu, chunk, out);
         Ok(())
     }
 
@@ -478,14 +548,18 @@ impl Inference for Session {
     }
 
     fn describe(&self) -> Description {
+        let form = self.choice.get();
+        let (kernel_set, scratch) =
+            form.map_or((self.loaded.0, 0), |form| (form.cpu.kernel_set(), form.cpu.scratch_bytes()));
+        let note = form.and_then(|form| form.note.clone());
         Description {
             device: "cpu".to_owned(),
-            kernel_set: self.cpu.kernel_set().name().to_owned(),
-            precision: self.precision.name().to_owned(),
-            scratch_bytes_per_worker: self.cpu.scratch_bytes() as u64,
+            kernel_set: kernel_set.name().to_owned(),
+            precision: form.map_or(Precision::AUTO, |form| form.precision).name().to_owned(),
+            scratch_bytes_per_worker: scratch as u64,
             load_seconds: self.load_seconds,
             model_fingerprint: self.fingerprint.clone(),
-            notes: self.notes.clone(),
+            notes: self.notes.iter().cloned().chain(note).collect(),
             ..Description::default()
         }
     }
@@ -493,7 +567,7 @@ impl Inference for Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("cpu", &self.cpu).field("batching", &self.batching).finish_non_exhaustive()
+        f.debug_struct("Session").field("cpu", &self.choice).field("batching", &self.batching).finish_non_exhaustive()
     }
 }
 

@@ -1,17 +1,19 @@
 //! `softmax(scale Q K^T + mask) V`, head by head, over packed sequences and over strided views.
 //!
 //! A tile of queries is taken through the whole of it at once: its scores against all keys lie in scratch, are made
-//! exponentials in place, multiplied by V, and divided by their sums last. Keys are packed once a head.
+//! exponentials in place, multiplied by V, and divided by their sums last. Keys are packed once a head. Where products
+//! are of bf16, queries, keys, exponentials and values are rounded; the sums of exponentials are of what they were.
 
 use crate::cpu::KernelSet;
 use crate::cpu::gemm::tile::{self, MAX_ROWS, Start, Tile, TileBuffer};
-use crate::cpu::gemm::{Matrix, PackedRef, Segment, Spans, pack_into, pack_len};
+use crate::cpu::gemm::{Factors, Matrix, PackedRef, Segment, Spans, Steps, pack_into_as, pack_len_as};
 use crate::cpu::simd::{
     Kernel, Simd, math,
     reduce::{fold, load_or},
 };
 use crate::cpu::softmax::scale;
 use crate::error::{Error, Result};
+use half::bf16;
 
 /// Self-attention inside each sequence of a packed batch.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +43,24 @@ pub fn packed_attention_len(set: KernelSet, longest: usize, head_dim: usize) -> 
 ///
 /// # Errors
 ///
-/// `InvalidInput` if the offsets do not ascend from 0 to the rows; `Internal` if a length does not fit.
+/// As [`packed_attention_as`].
 pub fn packed_attention(
     set: KernelSet,
+    attention: &PackedAttention<'_>,
+    out: &mut [f32],
+    scratch: &mut [f32],
+) -> Result<()> {
+    packed_attention_as(set, Factors::F32, attention, out, scratch)
+}
+
+/// [`packed_attention`] with products of `factors`; scratch is [`attention_len_as`] for the longest sequence.
+///
+/// # Errors
+///
+/// `InvalidInput` if the offsets do not ascend from 0 to the rows; `Internal` if a length does not fit.
+pub fn packed_attention_as(
+    set: KernelSet,
+    factors: Factors,
     attention: &PackedAttention<'_>,
     out: &mut [f32],
     scratch: &mut [f32],
@@ -78,7 +95,7 @@ pub fn packed_attention(
                 value_dim: head_dim,
                 scale,
             }
-            .run(set, out.get_mut(out_start..).unwrap_or_default(), width, scratch)?;
+            .run(set, factors, out.get_mut(out_start..).unwrap_or_default(), width, scratch)?;
         }
     }
     Ok(())
@@ -166,13 +183,41 @@ pub struct Attention<'a> {
 ///
 /// `Limit` if that overflows.
 pub fn attention_len(set: KernelSet, keys: usize, head_dim: usize, value_dim: usize) -> Result<usize> {
+    attention_len_as(set, Factors::F32, keys, head_dim, value_dim)
+}
+
+/// Numbers of scratch for [`attention_as`].
+///
+/// # Errors
+///
+/// `Limit` if that overflows.
+pub fn attention_len_as(
+    set: KernelSet,
+    factors: Factors,
+    keys: usize,
+    head_dim: usize,
+    value_dim: usize,
+) -> Result<usize> {
     let scores = keys.checked_next_multiple_of(tile::width(set)).and_then(|keys| keys.checked_mul(MAX_ROWS));
-    let parts = [Ok(scores), pack_len(set, head_dim, keys).map(Some), pack_len(set, keys, value_dim).map(Some)];
+    let parts = [
+        Ok(scores),
+        Ok(left_len(factors, keys, head_dim)),
+        pack_len_as(set, factors, head_dim, keys).map(Some),
+        pack_len_as(set, factors, keys, value_dim).map(Some),
+    ];
     let mut sum = Some(0_usize);
     for part in parts {
         sum = sum.zip(part?).and_then(|(sum, part)| sum.checked_add(part));
     }
     sum.ok_or_else(|| Error::limit(format!("attention over {keys} keys needs too much scratch")))
+}
+
+/// Numbers of scratch that a tile's queries and exponentials are rounded into.
+fn left_len(factors: Factors, keys: usize, head_dim: usize) -> Option<usize> {
+    match factors {
+        Factors::F32 => Some(0),
+        Factors::Bf16 => keys.max(head_dim).div_ceil(2).checked_mul(MAX_ROWS)?.checked_next_multiple_of(16),
+    }
 }
 
 /// Writes the result of head `h` of item `b`, row `i`, to
@@ -181,8 +226,24 @@ pub fn attention_len(set: KernelSet, keys: usize, head_dim: usize, value_dim: us
 /// # Errors
 ///
 /// `Internal` if a view leaves its data, or `scratch` is shorter than [`attention_len`].
-pub fn attention<'a>(
+pub fn attention(
     set: KernelSet,
+    attention: &Attention<'_>,
+    out: &mut [f32],
+    strides: [usize; 3],
+    scratch: &mut [f32],
+) -> Result<()> {
+    attention_as(set, Factors::F32, attention, out, strides, scratch)
+}
+
+/// [`attention`] with products of `factors`; scratch is [`attention_len_as`].
+///
+/// # Errors
+///
+/// As there.
+pub fn attention_as<'a>(
+    set: KernelSet,
+    factors: Factors,
     attention: &Attention<'a>,
     out: &mut [f32],
     strides: [usize; 3],
@@ -203,7 +264,7 @@ pub fn attention<'a>(
             });
             let out = out.get_mut(start(strides[0], strides[1])..).unwrap_or_default();
             Head { q: part(q), k: part(k), v: part(v), mask, rows: queries, keys, head_dim, value_dim, scale }
-                .run(set, out, strides[2], scratch)?;
+                .run(set, factors, out, strides[2], scratch)?;
         }
     }
     Ok(())
@@ -252,8 +313,15 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    fn run(&self, set: KernelSet, out: &mut [f32], out_stride: usize, scratch: &mut [f32]) -> Result<()> {
-        let &Self { q, k, v, mask, rows, keys, head_dim, value_dim, scale } = self;
+    fn run(
+        &self,
+        set: KernelSet,
+        factors: Factors,
+        out: &mut [f32],
+        out_stride: usize,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        let &Self { q, k, v, mask, rows, keys, head_dim, value_dim, .. } = self;
         check("the result", out.len(), rows, value_dim, out_stride)?;
         check("q", q.data.len(), rows, head_dim, q.row_stride)?;
         check("k", k.data.len(), keys, head_dim, k.row_stride)?;
@@ -263,7 +331,7 @@ impl Head<'_> {
             check("the mask", mask.data.len(), rows, columns, mask.row_stride)?;
         }
         if mask.is_some_and(|(_, column_stride)| column_stride > 1)
-            || scratch.len() < attention_len(set, keys, head_dim, value_dim)?
+            || scratch.len() < attention_len_as(set, factors, keys, head_dim, value_dim)?
         {
             return Err(Error::internal("attention: the mask's columns lie apart, or scratch is short"));
         }
@@ -273,28 +341,41 @@ impl Head<'_> {
             }
             return Ok(());
         }
+        match factors {
+            Factors::F32 => self.compute::<f32>(set, out, out_stride, scratch),
+            Factors::Bf16 => self.compute::<bf16>(set, out, out_stride, scratch),
+        }
+    }
+
+    /// The head's result, of checked operands.
+    fn compute<T: Steps>(&self, set: KernelSet, out: &mut [f32], out_stride: usize, scratch: &mut [f32]) -> Result<()> {
+        let &Self { q, k, v, mask, rows, keys, head_dim, value_dim, scale } = self;
+        let factors = T::FACTORS;
         let width = tile::width(set);
         let scores_stride = keys.next_multiple_of(width);
         let (scores, scratch) = scratch.split_at_mut(MAX_ROWS * scores_stride);
-        let (packed_k, packed_v) = scratch.split_at_mut(pack_len(set, head_dim, keys)?);
+        let (rounded, scratch) = scratch.split_at_mut(left_len(factors, keys, head_dim).unwrap_or_default());
+        let (packed_k, packed_v) = scratch.split_at_mut(pack_len_as(set, factors, head_dim, keys)?);
         let k = Matrix { data: k.data, k: head_dim, n: keys, row_stride: 1, column_stride: k.row_stride };
-        let k = pack_into(set, &k, packed_k)?;
-        let values = if value_dim.is_multiple_of(width) {
+        let k = pack_into_as(set, factors, &k, packed_k)?;
+        let values = if factors == Factors::F32 && value_dim.is_multiple_of(width) {
             Values::InPlace(v)
         } else {
             let v = Matrix { data: v.data, k: keys, n: value_dim, row_stride: v.row_stride, column_stride: 1 };
-            Values::Packed(pack_into(set, &v, packed_v)?)
+            Values::Packed(pack_into_as(set, factors, &v, packed_v)?)
         };
         let mut sums = [0.0; MAX_ROWS];
         let mut edge = TileBuffer::new();
-        for span in Spans::even(0..rows, tile::rows(set)) {
+        for span in Spans::even(0..rows, tile::rows::<T>(set)) {
+            // SAFETY: `run` has checked that all rows of Q lie within its data.
+            let (a, a_stride) = unsafe { T::left(set, q.row(span.start), q.row_stride, span.len(), head_dim, rounded) };
             for panel in 0..k.panels() {
                 let tile = Tile {
-                    a: q.row(span.start),
-                    a_stride: q.row_stride,
+                    a,
+                    a_stride,
                     segments: &[Segment { offset: 0, len: head_dim }],
                     skip: 0,
-                    k: head_dim,
+                    k: k.depth(),
                     b: k.panel(panel),
                     b_stride: width,
                     columns: keys - panel * width,
@@ -312,6 +393,8 @@ impl Head<'_> {
                 mask: mask.map(|(mask, column_stride)| (mask.row(span.start), mask.row_stride, column_stride)),
                 sums: &mut sums[..span.len()],
             });
+            // SAFETY: as many rows of scores, with room for all keys.
+            let (a, a_stride) = unsafe { T::left(set, scores.as_ptr(), scores_stride, span.len(), keys, rounded) };
             for column in (0..value_dim).step_by(width) {
                 let columns = width.min(value_dim - column);
                 let whole = columns == width;
@@ -322,11 +405,11 @@ impl Head<'_> {
                 let to = out[span.start * out_stride + column..].as_mut_ptr();
                 let (c, c_stride) = if whole { (to, out_stride) } else { (edge.0.as_mut_ptr(), width) };
                 let tile = Tile {
-                    a: scores.as_ptr(),
-                    a_stride: scores_stride,
+                    a,
+                    a_stride,
                     segments: &[Segment { offset: 0, len: keys }],
                     skip: 0,
-                    k: keys,
+                    k: keys.div_ceil(T::STEP),
                     b,
                     b_stride,
                     columns,

@@ -54,7 +54,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::{
-        cpu::{CpuSession, KernelSet},
+        cpu::{CpuSession, KernelSet, gemm::Factors},
         graph::Graph,
         ops::{linear::Linear, matmul::MatMul},
         shape::Shape,
@@ -70,8 +70,10 @@ mod tests {
         let b = graph.node("b", Arc::new(MatMul {}), vec![Some(a[0]), Some(w)]).unwrap();
         graph.output("y", b[0]);
         for set in KernelSet::available() {
-            let session = CpuSession::load(graph.clone(), set).unwrap();
-            assert_eq!(session.weight_bytes(), 64 * 64 * size_of::<f32>(), "{set}");
+            for (factors, bytes) in [(Factors::F32, 4), (Factors::Bf16, 2)] {
+                let session = CpuSession::load(graph.clone(), set, factors).unwrap();
+                assert_eq!(session.weight_bytes(), 64 * 64 * bytes, "{set} {factors:?}");
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Matrix products `C = A B` in f32, with an epilogue applied while a tile of C is in cache.
+//! Matrix products `C = A B` of f32 or bf16 with sums in f32, with an epilogue applied while a tile of C is in cache.
 //!
 //! A is read in place by rows ([`Rows`]); B is packed once ([`Packed`]) in panels as wide as a register tile. Every
 //! element of C is one chain of multiply-adds over ascending K, whatever the number of rows and wherever the row lies
@@ -8,18 +8,25 @@
 //! that those of B do; blocks of K, so that a tile's rows of A stay in the first-level cache; tiles of rows; panels.
 
 mod epilogue;
+mod factor;
 mod packed;
+mod pairs;
 mod rows;
 pub(crate) mod tile;
 
 pub use epilogue::Epilogue;
+pub(crate) use factor::Steps;
+pub use factor::{Factor, Factors};
 pub use packed::{Layout, Matrix, Packed, PackedRef, pack_into, pack_len};
+pub(crate) use packed::{pack_into_as, pack_len_as};
+pub(crate) use pairs::round_to_bf16;
 pub use rows::{Rows, Segment};
 
 use crate::cpu::norm::NormRows;
 use crate::cpu::{KernelSet, split};
 use crate::error::{Error, Result};
 use epilogue::Finish;
+use half::bf16;
 use std::ops::Range;
 use tile::{Start, Tile, TileBuffer};
 
@@ -35,9 +42,9 @@ const TILE_BYTES: usize = 24 << 10;
 /// # Errors
 ///
 /// `Internal` if a length, a stride or the kernel set does not fit; nothing is computed then.
-pub fn gemm<'b>(
+pub fn gemm<'b, T: Factor>(
     set: KernelSet,
-    a: &Rows<'_>,
+    a: &Rows<'_, T>,
     b: impl Into<PackedRef<'b>>,
     epilogue: &Epilogue<'_>,
     c: &mut [f32],
@@ -68,7 +75,7 @@ pub fn gemm<'b>(
 }
 
 /// Operations of a product.
-fn flop(a: &Rows<'_>, b: &PackedRef<'_>) -> usize {
+fn flop<T>(a: &Rows<'_, T>, b: &PackedRef<'_>) -> usize {
     a.rows.saturating_mul(b.n()).saturating_mul(b.k()).saturating_mul(2)
 }
 
@@ -89,6 +96,55 @@ pub fn gemm_dynamic(
     gemm(set, a, pack_into(set, b, scratch)?, epilogue, c, c_stride)
 }
 
+/// [`gemm`] with `rows` rows that lie in one piece, into rows in one piece; where `b` is of bf16 they are rounded into
+/// `scratch` first, of at least [`rounded_len`] of A's numbers.
+///
+/// # Errors
+///
+/// As [`gemm`], and `Internal` if `scratch` is short.
+pub(crate) fn gemm_dense(
+    set: KernelSet,
+    a: &[f32],
+    rows: usize,
+    b: PackedRef<'_>,
+    epilogue: &Epilogue<'_>,
+    c: &mut [f32],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let segments = [Segment { offset: 0, len: b.k() }];
+    let (stride, n) = (b.k(), b.n());
+    match b.factors() {
+        Factors::F32 => gemm(set, &Rows { data: a, rows, stride, segments: &segments }, b, epilogue, c, n),
+        Factors::Bf16 => {
+            let (data, _) = rounded(set, a, scratch)?;
+            gemm(set, &Rows { data, rows, stride, segments: &segments }, b, epilogue, c, n)
+        }
+    }
+}
+
+/// Numbers of scratch to round `count` numbers in where products are of `factors`.
+pub(crate) fn rounded_len(factors: Factors, count: usize) -> usize {
+    match factors {
+        Factors::F32 => 0,
+        Factors::Bf16 => count.div_ceil(2).saturating_add(15) / 16 * 16,
+    }
+}
+
+/// `from` rounded to bf16 at the start of `scratch`, and the scratch behind.
+///
+/// # Errors
+///
+/// `Internal` if `scratch` is shorter than [`rounded_len`].
+pub(crate) fn rounded<'s>(set: KernelSet, from: &[f32], scratch: &'s mut [f32]) -> Result<(&'s [bf16], &'s mut [f32])> {
+    let (need, have) = (rounded_len(Factors::Bf16, from.len()), scratch.len());
+    let Some((own, rest)) = scratch.split_at_mut_checked(need) else {
+        return Err(Error::internal(format!("{have} numbers of scratch where {need} are needed")));
+    };
+    let to = &mut bytemuck::cast_slice_mut(own)[..from.len()];
+    round_to_bf16(set, from, to);
+    Ok((to, rest))
+}
+
 /// The largest of `epilogue(a[r] b)` over all rows `r`, for each of the N columns, to `out`; NaN where any is NaN, minus
 /// infinity where there are no rows.
 ///
@@ -98,9 +154,9 @@ pub fn gemm_dynamic(
 /// # Errors
 ///
 /// `Internal` if a length or the kernel set does not fit; nothing is computed then.
-pub fn gemm_max<'b>(
+pub fn gemm_max<'b, T: Factor>(
     set: KernelSet,
-    a: &Rows<'_>,
+    a: &Rows<'_, T>,
     b: impl Into<PackedRef<'b>>,
     epilogue: &Epilogue<'_>,
     out: &mut [f32],
@@ -124,25 +180,27 @@ struct Blocks {
     tile_rows: usize,
     rows: usize,
     panels: usize,
+    /// In steps of K.
     k: usize,
 }
 
 impl Blocks {
-    fn of(set: KernelSet, a: &Rows<'_>, b: &PackedRef<'_>) -> Self {
-        let (k, tile_rows) = (b.k().max(1), tile::rows(set));
+    fn of<T: Factor>(set: KernelSet, a: &Rows<'_, T>, b: &PackedRef<'_>) -> Self {
+        let (k, tile_rows) = (b.depth().max(1), tile::rows::<T>(set));
         // Overlapping rows share what they read.
-        let tile = (tile_rows - 1) * a.stride.min(k) + k;
+        let stride = (a.stride.saturating_mul(size_of::<T>()) / 4).min(k);
+        let tile = (tile_rows - 1) * stride + k;
         let block_k = if tile * 4 <= TILE_BYTES { k } else { (TILE_BYTES / 4 / tile_rows).next_multiple_of(8).min(k) };
-        let rows = (ROWS_BYTES / 4 / (a.stride.min(k) + b.n())).max(4 * tile_rows);
+        let rows = (ROWS_BYTES / 4 / (stride + b.n())).max(4 * tile_rows);
         let panels = (PANELS_BYTES / 4 / (block_k * b.width())).max(1);
         Self { tile_rows, rows: rows.next_multiple_of(tile_rows), panels, k: block_k }
     }
 }
 
 /// A checked product, and where it goes.
-struct Product<'a> {
+struct Product<'a, T> {
     set: KernelSet,
-    a: &'a Rows<'a>,
+    a: &'a Rows<'a, T>,
     b: PackedRef<'a>,
     epilogue: &'a Epilogue<'a>,
     blocks: Blocks,
@@ -151,9 +209,9 @@ struct Product<'a> {
 }
 
 // SAFETY: C is exclusively borrowed for as long as the product lives, and its parts are given to one thread each.
-unsafe impl Sync for Product<'_> {}
+unsafe impl<T: Factor> Sync for Product<'_, T> {}
 
-impl Product<'_> {
+impl<T: Factor> Product<'_, T> {
     /// Computes a part of C; its layer norm if it has whole rows.
     fn run(&self, rows: Range<usize>, panels: Range<usize>) {
         for block in Spans::new(rows.clone(), self.blocks.rows) {
@@ -180,8 +238,8 @@ impl Product<'_> {
         let mut edge = TileBuffer::new();
         let (mut k, mut segments, mut skip) = (0, a.segments, 0);
         loop {
-            let block_k = blocks.k.min(b.k() - k);
-            let last = k + block_k == b.k();
+            let block_k = blocks.k.min(b.depth() - k);
+            let last = k + block_k == b.depth();
             let start = if k == 0 { Start::Zero } else { Start::Stored };
             for rows in Spans::even(rows.clone(), blocks.tile_rows) {
                 for panel in panels.clone() {
@@ -222,9 +280,9 @@ impl Product<'_> {
             k += block_k;
             skip += block_k;
             while let [first, rest @ ..] = segments
-                && skip >= first.len
+                && skip >= first.len.div_ceil(T::STEP)
             {
-                skip -= first.len;
+                skip -= first.len.div_ceil(T::STEP);
                 segments = rest;
             }
         }
@@ -236,7 +294,7 @@ impl Product<'_> {
         let (width, n) = (b.width(), b.n());
         let mut buffer = TileBuffer::new();
         let c = buffer.0.as_mut_ptr();
-        for panels in Spans::new(panels, (PANELS_BYTES / 4 / (b.k().max(1) * width)).max(1)) {
+        for panels in Spans::new(panels, (PANELS_BYTES / 4 / (b.depth().max(1) * width)).max(1)) {
             for rows in Spans::even(0..a.rows, blocks.tile_rows) {
                 for panel in panels.clone() {
                     let column = panel * width;
@@ -246,7 +304,7 @@ impl Product<'_> {
                         a_stride: a.stride,
                         segments: a.segments,
                         skip: 0,
-                        k: b.k(),
+                        k: b.depth(),
                         b: b.panel(panel),
                         b_stride: width,
                         columns,

@@ -8,7 +8,7 @@ use crate::{
     cpu::{
         KernelSet,
         constants::{Form, PackedConstants},
-        gemm::Packed,
+        gemm::{Factors, Packed},
     },
     error::{Error, Result},
     graph::{Fact, Graph, Node},
@@ -44,13 +44,20 @@ pub struct KernelRequest<'a> {
     graph: &'a Graph,
     node: &'a Node,
     kernel_set: KernelSet,
+    factors: Factors,
     packed: &'a PackedConstants,
     taken: RefCell<SmallVec<[usize; 4]>>,
 }
 
 impl<'a> KernelRequest<'a> {
-    pub(crate) fn new(graph: &'a Graph, node: &'a Node, kernel_set: KernelSet, packed: &'a PackedConstants) -> Self {
-        Self { graph, node, kernel_set, packed, taken: RefCell::default() }
+    pub(crate) fn new(
+        graph: &'a Graph,
+        node: &'a Node,
+        kernel_set: KernelSet,
+        factors: Factors,
+        packed: &'a PackedConstants,
+    ) -> Self {
+        Self { graph, node, kernel_set, factors, packed, taken: RefCell::default() }
     }
 
     /// The operator with its attributes.
@@ -116,6 +123,11 @@ impl<'a> KernelRequest<'a> {
     /// The kernels to choose from.
     pub fn kernel_set(&self) -> KernelSet {
         self.kernel_set
+    }
+
+    /// What products with constants, and those of attention, are computed with.
+    pub fn factors(&self) -> Factors {
+        self.factors
     }
 
     pub(crate) fn taken(&self) -> SmallVec<[usize; 4]> {

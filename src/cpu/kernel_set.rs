@@ -13,6 +13,8 @@ pub struct KernelSet(Set);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Set {
     #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
+    #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -23,7 +25,7 @@ impl KernelSet {
     /// The set that runs everywhere, written so that the compiler can vectorise it.
     pub const PORTABLE: Self = Self(Set::Portable);
 
-    /// The fastest set that this CPU can run.
+    /// The fastest set that this CPU can run where products are of f32.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -37,12 +39,34 @@ impl KernelSet {
         Self::PORTABLE
     }
 
-    /// Every set that this CPU can run, the fastest first.
+    /// The fastest set that this CPU can run where products are of bf16.
+    pub fn detect_bf16() -> Self {
+        Self::named("avx512-bf16").unwrap_or_else(|_| Self::detect())
+    }
+
+    /// Every set that this CPU can run and that differs where products are of f32, the fastest first.
     pub fn available() -> Vec<Self> {
         ["avx512", "avx2", "portable"].into_iter().filter_map(|name| Self::named(name).ok()).collect()
     }
 
-    /// The set called `name`: `avx512`, `avx2` or `portable`.
+    /// Every set that this CPU can run, for products of bf16, the fastest first.
+    pub fn available_bf16() -> Vec<Self> {
+        Self::named("avx512-bf16").into_iter().chain(Self::available()).collect()
+    }
+
+    /// Whether the set has instructions for products of bf16; without, they are emulated in f32 and slower than those
+    /// of f32.
+    pub fn has_bf16(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Bf16 => true,
+            _ => false,
+        }
+    }
+
+    /// The set called `name`: `avx512-bf16`, `avx512`, `avx2` or `portable`.
+    ///
+    /// `avx512-bf16` is `avx512` but for products of bf16.
     ///
     /// # Errors
     ///
@@ -54,18 +78,24 @@ impl KernelSet {
         };
         match name {
             #[cfg(target_arch = "x86_64")]
+            "avx512-bf16" if simd::avx512::detected_bf16() => Ok(Self(Set::Avx512Bf16)),
+            #[cfg(target_arch = "x86_64")]
             "avx512" if simd::avx512::detected() => Ok(Self(Set::Avx512)),
             #[cfg(target_arch = "x86_64")]
             "avx2" if simd::avx2::detected() => Ok(Self(Set::Avx2)),
-            "avx512" | "avx2" => lacking(),
+            "avx512-bf16" | "avx512" | "avx2" => lacking(),
             "portable" => Ok(Self::PORTABLE),
-            _ => Err(Error::invalid_input(format!("unknown kernel set `{name}`: one of avx512, avx2, portable"))),
+            _ => Err(Error::invalid_input(format!(
+                "unknown kernel set `{name}`: one of avx512-bf16, avx512, avx2, portable"
+            ))),
         }
     }
 
     /// The name that [`named`](Self::named) takes.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Bf16 => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -79,11 +109,21 @@ impl KernelSet {
         match self.0 {
             // SAFETY: a `KernelSet` of this variant is made only after its features were detected.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => unsafe { simd::avx512::run(kernel) },
+            Set::Avx512 | Set::Avx512Bf16 => unsafe { simd::avx512::run(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe { simd::avx2::run(kernel) },
             Set::Portable => simd::portable::run(kernel),
+        }
+    }
+
+    /// As [`run`](Self::run), with the instructions for products of bf16 besides where the set has any.
+    pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // SAFETY: as in `run`.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Bf16 => unsafe { simd::avx512::run_bf16(kernel) },
+            _ => self.run(kernel),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         CpuKernel, Io, KernelRequest, KernelSet, Shapes, View, ViewMut,
         arena::{Arena, Split},
         constants::PackedConstants,
+        gemm::Factors,
     },
     error::{Context, Error, Result},
     graph::{Graph, Node, ValueId},
@@ -26,7 +27,13 @@ use crate::{
 type Made = (Box<dyn CpuKernel>, SmallVec<[usize; 4]>);
 
 /// Makes a node's kernel; `None` where the node moves no data.
-fn make(graph: &Graph, node: &Node, kernel_set: KernelSet, packed: &PackedConstants) -> Result<Option<Made>> {
+fn make(
+    graph: &Graph,
+    node: &Node,
+    kernel_set: KernelSet,
+    factors: Factors,
+    packed: &PackedConstants,
+) -> Result<Option<Made>> {
     let make = match node.op.def().cpu {
         CpuState::Kernel(make) => make,
         CpuState::View => return Ok(None),
@@ -34,7 +41,7 @@ fn make(graph: &Graph, node: &Node, kernel_set: KernelSet, packed: &PackedConsta
             return Err(Error::unsupported(format!("{} has no kernel on the CPU", node.describe())));
         }
     };
-    let request = KernelRequest::new(graph, node, kernel_set, packed);
+    let request = KernelRequest::new(graph, node, kernel_set, factors, packed);
     let kernel = make(&request).context(|| node.describe())?;
     Ok(Some((kernel, request.taken())))
 }
@@ -87,18 +94,33 @@ impl CpuSession {
     ///
     /// # Errors
     /// When a node can't run on the CPU.
-    pub fn load(mut graph: Graph, kernel_set: KernelSet) -> Result<Self> {
+    pub fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
+        Self::load_by(graph, kernel_set, factors, rayon::current_num_threads())
+    }
+
+    /// As [`load`](Self::load), on this thread alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn load_here(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
+        Self::load_by(graph, kernel_set, factors, 1)
+    }
+
+    /// Makes the kernels of so many nodes at once, on the threads of the pool that this runs on.
+    fn load_by(mut graph: Graph, kernel_set: KernelSet, factors: Factors, at_once: usize) -> Result<Self> {
         graph.verify()?;
         let mut uses = graph.use_counts();
         let mut taken: Vec<SmallVec<[usize; 4]>> = Vec::with_capacity(graph.nodes().len());
         let mut steps = Vec::new();
         let packed = PackedConstants::default();
-        // A few at a time, on all threads of the pool that this runs on: then what they packed is dropped before the
-        // next ones are packed.
-        let at_once = rayon::current_num_threads();
+        // A few at a time: then what they packed is dropped before the next ones are packed.
         for first in (0..graph.nodes().len()).step_by(at_once) {
             let nodes = &graph.nodes()[first..(first + at_once).min(graph.nodes().len())];
-            let made: Vec<_> = nodes.par_iter().map(|node| make(&graph, node, kernel_set, &packed)).collect();
+            let made = |node| make(&graph, node, kernel_set, factors, &packed);
+            let made: Vec<_> = match nodes {
+                [node] => vec![made(node)],
+                nodes => nodes.par_iter().map(made).collect(),
+            };
             for (index, made) in (first..).zip(made) {
                 let node = &graph.nodes()[index];
                 let Some((kernel, own)) = made? else {
@@ -247,7 +269,7 @@ impl std::fmt::Debug for CpuSession {
 
 /// Evaluates one node on constants, for folding.
 pub(crate) fn evaluate(graph: &Graph) -> Result<Vec<Arc<Tensor>>> {
-    let session = CpuSession::load(graph.clone(), KernelSet::PORTABLE)?;
+    let session = CpuSession::load(graph.clone(), KernelSet::PORTABLE, Factors::F32)?;
     let outputs = session.graph.outputs().to_vec();
     session.run(
         |_| Ok(()),

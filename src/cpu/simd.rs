@@ -18,6 +18,8 @@ pub use pairs::{PairFunction, Side, combine, combine_in_place};
 pub(crate) use pointwise::{Pointwise, function, with_pointwise};
 pub use pointwise::{map, map_in_place};
 
+use half::bf16;
+
 /// The permission to use one kernel set's instructions, and the instructions.
 ///
 /// An implementor is an empty token that only its own `run` makes, so arithmetic is safe to call; only what takes a
@@ -29,6 +31,8 @@ pub(crate) trait Simd: Copy {
     const LANES: usize;
     /// The most rows of a register tile that is two vectors wide.
     const TILE_ROWS: usize;
+    /// The same where the products are of bf16 numbers.
+    const BF16_TILE_ROWS: usize;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F;
@@ -97,6 +101,27 @@ pub(crate) trait Simd: Copy {
     /// The rows can be read at `from` and written at `to`.
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize);
 
+    /// The nearest bf16 of each lane, ties to even: an f32 whose low half is zero. NaN stays NaN, denormals are kept.
+    fn round_bf16(self, a: Self::F) -> Self::F;
+    /// The high half of each lane, and zeros below: the odd bf16 of a pair.
+    fn high(self, pairs: Self::F) -> Self::F;
+    /// The low half of each lane, brought up: the even bf16 of a pair.
+    fn low(self, pairs: Self::F) -> Self::F;
+    /// The lanes rounded and paired, `even` in the low half.
+    fn pair(self, even: Self::F, odd: Self::F) -> Self::F;
+    /// Rounds the first `count <= LANES` lanes and writes them to `to`, and nothing past them.
+    ///
+    /// # Safety
+    /// `count` numbers can be written at `to`.
+    unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: Self::F);
+    /// `sum` plus the product of the odd numbers of the pairs, then plus that of the even ones, each sum rounded. A set
+    /// with an instruction for it takes denormals for zeros and gives zeros for them.
+    #[inline(always)]
+    fn dot(self, a: u32, b: Self::F, sum: Self::F) -> Self::F {
+        let odd = self.fma(self.splat(f32::from_bits(a & 0xffff_0000)), self.high(b), sum);
+        self.fma(self.splat(f32::from_bits(a << 16)), self.low(b), odd)
+    }
+
     /// The larger, or NaN where either is.
     #[inline(always)]
     fn max_or_nan(self, a: Self::F, b: Self::F) -> Self::F {
@@ -145,4 +170,38 @@ pub fn peak(set: crate::cpu::KernelSet, rounds: usize) -> f64 {
         }
     }
     set.run(Peak(rounds))
+}
+
+/// As [`peak`], for products of bf16 with the instructions that the set has for them.
+#[doc(hidden)]
+pub fn peak_bf16(set: crate::cpu::KernelSet, rounds: usize) -> f64 {
+    struct Peak(usize);
+    impl Kernel for Peak {
+        type Output = f64;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> f64 {
+            const CHAINS: usize = 10;
+            let mut numbers: [f32; CHAINS + 16] = std::array::from_fn(|i| std::hint::black_box(i as f32));
+            let mut sums = [s.splat(0.0); CHAINS];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: no vector has more than 16 lanes.
+                *sum = unsafe { s.load(numbers[i..].as_ptr()) };
+            }
+            // Pairs of 0.5.
+            let (x, y) =
+                (std::hint::black_box(0x3f00_3f00), s.splat(std::hint::black_box(f32::from_bits(0x3f00_3f00))));
+            for _ in 0..self.0 {
+                for sum in &mut sums {
+                    *sum = s.dot(x, y, *sum);
+                }
+            }
+            for (i, &sum) in sums.iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { s.store(numbers[i..].as_mut_ptr(), sum) };
+            }
+            std::hint::black_box(numbers);
+            (4 * CHAINS * S::LANES * self.0) as f64
+        }
+    }
+    set.run_bf16(Peak(rounds))
 }

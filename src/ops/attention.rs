@@ -4,6 +4,7 @@ use crate::{
     cpu::{
         CpuKernel, Io, KernelRequest, KernelSet, Shapes,
         attention::{self as kernels, HeadsView, MaskView},
+        gemm::Factors,
         scratch_numbers,
     },
     error::{Error, Result},
@@ -136,17 +137,18 @@ impl Operator for PackedAttention {
 struct Kernel {
     op: Attention,
     set: KernelSet,
+    factors: Factors,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    Ok(Box::new(Kernel { op: *request.op()?, set: request.kernel_set() }))
+    Ok(Box::new(Kernel { op: *request.op()?, set: request.kernel_set(), factors: request.factors() }))
 }
 
 impl CpuKernel for Kernel {
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
         match (shapes.inputs[1], shapes.inputs[2]) {
             (Some(&[_, _, keys, head_dim]), Some(&[.., value_dim])) => {
-                let len = kernels::attention_len(self.set, keys, head_dim, value_dim);
+                let len = kernels::attention_len_as(self.set, self.factors, keys, head_dim, value_dim);
                 len.map_or(usize::MAX, |len| len.saturating_mul(size_of::<f32>()))
             }
             _ => 0,
@@ -185,7 +187,8 @@ impl CpuKernel for Kernel {
         };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
         let strides = [heads * queries * value_dim, queries * value_dim, value_dim];
-        kernels::attention(self.set, &attention, output.slice()?, strides, scratch_numbers(io.scratch))
+        let (output, scratch) = (output.slice()?, scratch_numbers(io.scratch));
+        kernels::attention_as(self.set, self.factors, &attention, output, strides, scratch)
     }
 }
 
@@ -215,17 +218,19 @@ fn broadcast_strides(own: &[usize], whole: [usize; 4]) -> Result<[usize; 4]> {
 struct PackedKernel {
     op: PackedAttention,
     set: KernelSet,
+    factors: Factors,
 }
 
 fn packed_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    Ok(Box::new(PackedKernel { op: *request.op()?, set: request.kernel_set() }))
+    Ok(Box::new(PackedKernel { op: *request.op()?, set: request.kernel_set(), factors: request.factors() }))
 }
 
 impl CpuKernel for PackedKernel {
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
         // The longest sequence is not known here; it may be the only one.
         let Some(&[rows, columns]) = shapes.inputs[0] else { return 0 };
-        let len = kernels::packed_attention_len(self.set, rows, columns / 3 / self.op.heads);
+        let head_dim = columns / 3 / self.op.heads;
+        let len = kernels::attention_len_as(self.set, self.factors, rows, head_dim, head_dim);
         len.map_or(usize::MAX, |len| len.saturating_mul(size_of::<f32>()))
     }
 
@@ -237,7 +242,8 @@ impl CpuKernel for PackedKernel {
         let (qkv, offsets) = (qkv.slice()?, offsets.slice()?);
         let attention = kernels::PackedAttention { qkv, offsets, heads, head_dim, scale };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
-        kernels::packed_attention(self.set, &attention, output.slice()?, scratch_numbers(io.scratch))
+        let (output, scratch) = (output.slice()?, scratch_numbers(io.scratch));
+        kernels::packed_attention_as(self.set, self.factors, &attention, output, scratch)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     cpu::{
         Activation, CpuKernel, Form, Io, KernelRequest, KernelSet, Shapes,
-        gemm::{Epilogue, Layout, Matrix, Packed, PackedRef, gemm, pack_into, pack_len},
+        gemm::{Epilogue, Factors, Layout, Matrix, Packed, PackedRef, gemm_dense, pack_into, pack_len, rounded_len},
         norm::LayerNorm,
         scratch_numbers, transpose,
     },
@@ -13,7 +13,7 @@ use crate::{
     graph::Fact,
     ops::{
         Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator,
-        matmul::{dense_rows, pack_all, whole, with_specials},
+        matmul::{pack_all, with_specials},
     },
     shape::{Dim, Shape},
     tensor::DType,
@@ -95,24 +95,27 @@ impl Operator for Linear {
 struct LinearKernel {
     op: Linear,
     set: KernelSet,
+    factors: Factors,
     weights: Option<Arc<[Packed]>>,
 }
 
 fn linear_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let set = request.kernel_set();
+    let (set, factors) = (request.kernel_set(), request.factors());
     let weights = request.take_packed(1, Form { name: "product", parameter: 0 }, |tensor| match *tensor.shape() {
-        [k, n] => pack_all(set, tensor.as_slice()?, k, n),
+        [k, n] => pack_all(set, factors, tensor.as_slice()?, k, n),
         _ => Err(Error::internal("weights that are no matrix were not refused")),
     })?;
-    Ok(Box::new(LinearKernel { op: request.op::<Linear>()?.clone(), set, weights }))
+    Ok(Box::new(LinearKernel { op: request.op::<Linear>()?.clone(), set, factors, weights }))
 }
 
 impl CpuKernel for LinearKernel {
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        match shapes.inputs[1] {
-            Some(&[k, n]) => pack_len(self.set, k, n).map_or(usize::MAX, |len| len.saturating_mul(4)),
+        let numbers = match (shapes.inputs[1], shapes.inputs[0]) {
+            (Some(&[k, n]), _) => pack_len(self.set, k, n).unwrap_or(usize::MAX),
+            (_, Some(x)) => rounded_len(self.factors, x.iter().product()),
             _ => 0,
-        }
+        };
+        numbers.saturating_mul(4)
     }
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
@@ -136,10 +139,13 @@ impl CpuKernel for LinearKernel {
         }
         let c: &mut [f32] = output.slice()?;
         let scratch = scratch_numbers(io.scratch);
-        let right: PackedRef<'_> = match (&self.weights, weights) {
-            (Some(packed), _) => (&packed[0]).into(),
+        let (right, scratch): (PackedRef<'_>, _) = match (&self.weights, weights) {
+            (Some(packed), _) => ((&packed[0]).into(), scratch),
             (None, Some(w)) => match *w.shape {
-                [k, n] => pack_into(self.set, &Matrix::new(w.slice()?, k, n, Layout::RowMajor), scratch)?,
+                [k, n] => {
+                    let matrix = Matrix::new(w.slice()?, k, n, Layout::RowMajor);
+                    (pack_into(self.set, &matrix, scratch)?, &mut [][..])
+                }
                 _ => return Err(Error::internal("weights that are no matrix were not refused")),
             },
             (None, None) => return Err(Error::internal("weights are missing")),
@@ -149,7 +155,7 @@ impl CpuKernel for LinearKernel {
         if k != right.k() {
             return Err(Error::invalid_input(format!("rows of {k} numbers times a matrix of {} rows", right.k())));
         }
-        gemm(self.set, &dense_rows(x.slice()?, rows, &whole(k)), right, &epilogue, c, right.n())
+        gemm_dense(self.set, x.slice()?, rows, right, &epilogue, c, scratch)
     }
 }
 
@@ -234,19 +240,20 @@ impl Operator for Gemm {
 struct GemmKernel {
     op: Gemm,
     set: KernelSet,
+    factors: Factors,
     /// `alpha b`, if `b` is constant.
     packed: Option<Arc<[Packed]>>,
 }
 
 fn gemm_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let (op, set) = (request.op::<Gemm>()?.clone(), request.kernel_set());
+    let (op, set, factors) = (request.op::<Gemm>()?.clone(), request.kernel_set(), request.factors());
     let parameter = u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
     let packed = request.take_packed(1, Form { name: "scaled product", parameter }, |tensor| {
         let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.alpha * value).collect();
         let (k, n, layout) = op.right(tensor.shape())?;
-        Ok(vec![Packed::new(set, &scaled, k, n, layout)?])
+        Ok(vec![Packed::with_factors(set, factors, &Matrix::new(&scaled, k, n, layout), k)?])
     })?;
-    Ok(Box::new(GemmKernel { op, set, packed }))
+    Ok(Box::new(GemmKernel { op, set, factors, packed }))
 }
 
 impl Gemm {
@@ -267,7 +274,7 @@ impl CpuKernel for GemmKernel {
         let right = match shapes.inputs[1] {
             Some(&[a, b]) if self.op.trans_b => pack_len(self.set, b, a),
             Some(&[a, b]) => pack_len(self.set, a, b),
-            _ => Ok(0),
+            _ => Ok(shapes.inputs[0].map_or(0, |shape| rounded_len(self.factors, shape.iter().product()))),
         };
         right.map_or(usize::MAX, |right| turned.saturating_add(right).saturating_mul(4))
     }
@@ -286,11 +293,11 @@ impl CpuKernel for GemmKernel {
             transpose(self.set, left, columns, rows, columns, turned, k);
             left = &turned[..m * k];
         }
-        let right: PackedRef<'_> = match (&self.packed, b) {
-            (Some(packed), _) => (&packed[0]).into(),
+        let (right, scratch): (PackedRef<'_>, _) = match (&self.packed, b) {
+            (Some(packed), _) => ((&packed[0]).into(), scratch),
             (None, Some(b)) => {
                 let (k, n, layout) = self.op.right(b.shape)?;
-                pack_into(self.set, &Matrix::new(b.slice()?, k, n, layout), scratch)?
+                (pack_into(self.set, &Matrix::new(b.slice()?, k, n, layout), scratch)?, &mut [][..])
             }
             (None, None) => return Err(Error::internal("the right operand is missing")),
         };
@@ -305,7 +312,7 @@ impl CpuKernel for GemmKernel {
         let epilogue = Epilogue { bias: bias.map(|bias| bias.slice()).transpose()?, ..Epilogue::default() };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
         let output: &mut [f32] = output.slice()?;
-        gemm(self.set, &dense_rows(left, m, &whole(k)), right, &epilogue, output, n)?;
+        gemm_dense(self.set, left, m, right, &epilogue, output, scratch)?;
         match c {
             Some(c) if bias.is_none() => add_scaled(output, n, alpha, beta, c.slice()?, c.shape),
             _ if alpha != 1.0 => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     cpu::{
         CpuKernel, Form, Io, KernelRequest, KernelSet, Shapes,
-        gemm::{Epilogue, Layout, Matrix, Packed, PackedRef, Rows, Segment, gemm, pack_into, pack_len},
+        gemm::{Epilogue, Factors, Layout, Matrix, Packed, PackedRef, gemm_dense, pack_into, pack_len, rounded_len},
         scratch_numbers,
     },
     error::{Error, Result},
@@ -105,16 +105,6 @@ impl Operator for MatMul {
     }
 }
 
-/// The rows of an M x K matrix that lies in one piece.
-pub(super) fn dense_rows<'a>(data: &'a [f32], rows: usize, segment: &'a [Segment; 1]) -> Rows<'a> {
-    Rows { data, rows, stride: segment[0].len, segments: segment }
-}
-
-/// A whole row of `k` numbers.
-pub(super) fn whole(k: usize) -> [Segment; 1] {
-    [Segment { offset: 0, len: k }]
-}
-
 /// The sizes of a product.
 struct Sizes<'a> {
     m: usize,
@@ -160,12 +150,13 @@ fn broadcast_index(mut flat: usize, whole: &[usize], own: &[usize]) -> usize {
 
 struct Kernel {
     set: KernelSet,
+    factors: Factors,
     /// The matrices of a constant right operand, and its shape.
     constant: Option<(Arc<[Packed]>, Vec<usize>)>,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let set = request.kernel_set();
+    let (set, factors) = (request.kernel_set(), request.factors());
     let shape = request.constant(1).map(|tensor| tensor.shape().to_vec());
     let packed = request.take_packed(1, Form { name: "product", parameter: 0 }, |tensor| {
         let (k, n) = match *tensor.shape() {
@@ -173,27 +164,30 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
             [k] => (k, 1),
             [] => return Err(Error::internal("a product with a scalar was not refused")),
         };
-        pack_all(set, tensor.as_slice()?, k, n)
+        pack_all(set, factors, tensor.as_slice()?, k, n)
     })?;
-    Ok(Box::new(Kernel { set, constant: packed.zip(shape) }))
+    Ok(Box::new(Kernel { set, factors, constant: packed.zip(shape) }))
 }
 
 /// Packs `K x N` matrices that lie one behind another.
-pub(super) fn pack_all(set: KernelSet, data: &[f32], k: usize, n: usize) -> Result<Vec<Packed>> {
+pub(super) fn pack_all(set: KernelSet, factors: Factors, data: &[f32], k: usize, n: usize) -> Result<Vec<Packed>> {
+    let pack = |data: &[f32]| Packed::with_factors(set, factors, &Matrix::new(data, k, n, Layout::RowMajor), k);
     if k * n == 0 {
         // As many as are asked for are alike; one stands for all.
-        return Ok(vec![Packed::new(set, &[], k, n, Layout::RowMajor)?]);
+        return Ok(vec![pack(&[])?]);
     }
-    data.chunks_exact(k * n).map(|data| Packed::new(set, data, k, n, Layout::RowMajor)).collect()
+    data.chunks_exact(k * n).map(pack).collect()
 }
 
 impl CpuKernel for Kernel {
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        match shapes.inputs[1] {
-            Some(&[.., k, n]) => pack_len(self.set, k, n).map_or(usize::MAX, |len| len.saturating_mul(4)),
-            Some(&[k]) => pack_len(self.set, k, 1).map_or(usize::MAX, |len| len.saturating_mul(4)),
+        let numbers = match (shapes.inputs[1], shapes.inputs[0]) {
+            (Some(&[.., k, n]), _) => pack_len(self.set, k, n).unwrap_or(usize::MAX),
+            (Some(&[k]), _) => pack_len(self.set, k, 1).unwrap_or(usize::MAX),
+            (_, Some(a)) => rounded_len(self.factors, a.iter().product()),
             _ => 0,
-        }
+        };
+        numbers.saturating_mul(4)
     }
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
@@ -221,12 +215,12 @@ impl CpuKernel for Kernel {
             }
         }
         let c: &mut [f32] = output.slice()?;
-        let segment = whole(k);
         let epilogue = Epilogue::default();
         // One matrix on the right: all rows of the left at once.
         let single = sizes.b.iter().all(|&dim| dim == 1);
         let (batches, m) =
             if single { (1, m * sizes.a.iter().product::<usize>()) } else { (whole_shape.iter().product(), m) };
+        let (packing, rounding) = if packed.is_some() { (&mut [][..], scratch) } else { (scratch, &mut [][..]) };
         let mut batch = 0;
         while batch < batches && m * n > 0 {
             let of = |batch: usize, own: &[usize]| if single { 0 } else { broadcast_index(batch, whole_shape, own) };
@@ -234,12 +228,12 @@ impl CpuKernel for Kernel {
             let right: PackedRef<'_> = match packed {
                 Some(packed) => (&packed[index.min(packed.len() - 1)]).into(),
                 None => {
-                    pack_into(set, &Matrix::new(&b[index * k * n..][..k * n], k, n, Layout::RowMajor), &mut *scratch)?
+                    pack_into(set, &Matrix::new(&b[index * k * n..][..k * n], k, n, Layout::RowMajor), &mut *packing)?
                 }
             };
             while batch < batches && of(batch, sizes.b) == index {
                 let rows = &a[of(batch, sizes.a) * m * k..][..m * k];
-                gemm(set, &dense_rows(rows, m, &segment), right, &epilogue, &mut c[batch * m * n..][..m * n], n)?;
+                gemm_dense(set, rows, m, right, &epilogue, &mut c[batch * m * n..][..m * n], rounding)?;
                 batch += 1;
             }
         }

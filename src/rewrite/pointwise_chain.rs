@@ -130,14 +130,14 @@ fn extend(graph: &Graph, node: &Node, position: usize, producer: usize, mut chai
 mod tests {
     use super::*;
     use crate::{
-        cpu::{CpuSession, KernelSet},
+        cpu::{CpuSession, KernelSet, gemm::Factors},
         ops::pointwise::{BinaryFunction as B, UnaryFunction as U},
         shape::{Dim, Shape},
         tensor::Tensor,
     };
 
     fn results(graph: &Graph, x: &[f32], rows: usize) -> Vec<Vec<u8>> {
-        let session = CpuSession::load(graph.clone(), KernelSet::detect()).unwrap();
+        let session = CpuSession::load(graph.clone(), KernelSet::detect(), Factors::F32).unwrap();
         session
             .run(
                 |bindings| {

@@ -2,8 +2,12 @@
 
 use crate::support::{RAGGED, each_set, numbers};
 use gristmill::cpu::Activation;
-use gristmill::cpu::attention::{PackedAttention, packed_attention, packed_attention_len};
-use gristmill::cpu::gemm::{Epilogue, Layout, Matrix, Rows, Segment, gemm, gemm_max, pack_into, pack_len};
+use gristmill::cpu::attention::{
+    PackedAttention, attention_len_as, packed_attention, packed_attention_as, packed_attention_len,
+};
+use gristmill::cpu::gemm::{
+    Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max, pack_into, pack_len,
+};
 use gristmill::cpu::norm::{LayerNorm, l2_normalize_rows, layer_norm_columns, layer_norm_rows};
 use gristmill::cpu::segments::{SegmentReduction, reduce_segments};
 use gristmill::cpu::simd::{map, map_in_place};
@@ -111,6 +115,39 @@ fn products_stay_within_their_operands() {
 }
 
 #[test]
+fn products_of_bf16_stay_within_their_operands() {
+    crate::bf16::each_bf16_set(|set| {
+        for side in SIDES {
+            for m in [1, 15, 16, 31] {
+                for n in [1, 16, 33, 65] {
+                    for (count, len) in [(1, 1), (1, 16), (1, 33), (3, 5), (2, 16)] {
+                        let k = count * len;
+                        let b = Guarded::new(&numbers(k * n, 2), side);
+                        let layout = if m % 2 == 0 { Layout::RowMajor } else { Layout::Transposed };
+                        let packed =
+                            Packed::with_factors(set, Factors::Bf16, &Matrix::new(&b, k, n, layout), len).unwrap();
+                        // Rows that overlap, so that an odd number of them ends where the page does.
+                        let count_of = (m - 1) * len + k;
+                        let room = Guarded::zeros(count_of.div_ceil(2), side);
+                        let all: &[half::bf16] = bytemuck::cast_slice(&room[..]);
+                        let data = match side {
+                            Side::Begin => &all[..count_of],
+                            Side::End => &all[all.len() - count_of..],
+                        };
+                        let segments: Vec<_> = (0..count).map(|i| Segment { offset: i * len, len }).collect();
+                        let rows = Rows { data, rows: m, stride: len, segments: &segments };
+                        let mut c = Guarded::zeros(m * n, side);
+                        gemm(set, &rows, &packed, &Epilogue::default(), &mut c, n).unwrap();
+                        let mut largest = Guarded::zeros(n, side);
+                        gemm_max(set, &rows, &packed, &Epilogue::default(), &mut largest).unwrap();
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn rows_stay_within_their_operands() {
     each_set(|set| {
         for side in SIDES {
@@ -150,6 +187,9 @@ fn attention_stays_within_its_operands() {
                     let offsets = [0, len as i32];
                     let packed = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale: 0.5 };
                     packed_attention(set, &packed, &mut out, &mut scratch).unwrap();
+                    let scratch = attention_len_as(set, Factors::Bf16, len, head_dim, head_dim).unwrap();
+                    let mut scratch = Guarded::zeros(scratch, side);
+                    packed_attention_as(set, Factors::Bf16, &packed, &mut out, &mut scratch).unwrap();
                 }
             }
         }

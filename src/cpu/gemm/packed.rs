@@ -1,5 +1,7 @@
 //! The right operand, rearranged in panels as wide as a register tile.
 
+use super::factor::{Factors, Steps};
+use super::pairs::pack_pairs;
 use super::rows::Rows;
 use super::tile;
 use crate::cpu::KernelSet;
@@ -41,7 +43,7 @@ impl<'a> Matrix<'a> {
         Self { data, k, n, row_stride, column_stride }
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.k == 0 || self.n == 0 {
             return Ok(());
         }
@@ -59,18 +61,58 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// A constant K x N matrix, rearranged for one kernel set: panels of as many columns as a register tile has, each
-/// panel K rows one after another, the last padded with zeros.
-#[derive(Clone)]
-pub struct Packed {
+/// What a packed matrix is packed for, and its sizes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Form {
     set: KernelSet,
-    data: AlignedBytes,
+    factors: Factors,
     k: usize,
     n: usize,
+    /// Numbers of each segment of a row of A; those of the last step of one are followed by zeros.
+    segment: usize,
+}
+
+impl Form {
+    fn new(set: KernelSet, factors: Factors, k: usize, n: usize, segment: usize) -> Result<Self> {
+        if k > 0 && (segment == 0 || !k.is_multiple_of(segment)) {
+            return Err(Error::internal(format!("{k} rows packed in segments of {segment}")));
+        }
+        Ok(Self { set, factors, k, n, segment })
+    }
+
+    /// Rows of a panel.
+    fn depth(&self) -> usize {
+        if self.k == 0 { 0 } else { self.k / self.segment * self.segment.div_ceil(self.factors.step()) }
+    }
+
+    /// 32-bit lanes of all panels.
+    fn len(&self) -> Option<usize> {
+        self.n.checked_next_multiple_of(tile::width(self.set))?.checked_mul(self.depth())
+    }
+
+    fn too_long(&self) -> Error {
+        Error::limit(format!("a packed {} x {} matrix has too many numbers", self.k, self.n))
+    }
+
+    /// Fills `to` with the panels of the checked matrix `b`.
+    fn pack(&self, b: &Matrix<'_>, to: &mut [f32]) {
+        match self.factors {
+            Factors::F32 => pack(self.set, b, to),
+            Factors::Bf16 => pack_pairs(self.set, b, self.segment, to),
+        }
+    }
+}
+
+/// A constant K x N matrix, rearranged for one kernel set: panels of as many columns as a register tile has, each
+/// panel K rows one after another, the last padded with zeros. A panel of bf16 has half as many rows, of pairs.
+#[derive(Clone)]
+pub struct Packed {
+    form: Form,
+    data: AlignedBytes,
 }
 
 impl Packed {
-    /// Packs `b`.
+    /// Packs `b` as f32.
     ///
     /// # Errors
     ///
@@ -79,21 +121,37 @@ impl Packed {
         if k.checked_mul(n) != Some(b.len()) {
             return Err(Error::internal(format!("{} numbers packed as a {k} x {n} matrix", b.len())));
         }
-        let bytes = panels_len(set, k, n).and_then(|len| len.checked_mul(size_of::<f32>()));
-        let bytes = bytes.ok_or_else(|| Error::limit(format!("a packed {k} x {n} matrix has too many bytes")))?;
+        Self::with_factors(set, Factors::F32, &Matrix::new(b, k, n, layout), k)
+    }
+
+    /// Packs `b` in the form of `factors`, for rows of A that are made of segments of so many numbers each, or, where
+    /// that is an even number, of other even lengths.
+    ///
+    /// # Errors
+    ///
+    /// `Internal` if `b` leaves its data or is no whole number of segments, `Limit` if the packed size overflows.
+    pub fn with_factors(set: KernelSet, factors: Factors, b: &Matrix<'_>, segment: usize) -> Result<Self> {
+        b.check()?;
+        let form = Form::new(set, factors, b.k, b.n, segment)?;
+        let bytes = form.len().and_then(|len| len.checked_mul(size_of::<f32>())).ok_or_else(|| form.too_long())?;
         let mut data = AlignedBytes::zeroed(bytes);
-        pack(set, &Matrix::new(b, k, n, layout), bytemuck::cast_slice_mut(&mut data));
-        Ok(Self { set, data, k, n })
+        form.pack(b, bytemuck::cast_slice_mut(&mut data));
+        Ok(Self { form, data })
     }
 
     /// Rows.
     pub fn k(&self) -> usize {
-        self.k
+        self.form.k
     }
 
     /// Columns.
     pub fn n(&self) -> usize {
-        self.n
+        self.form.n
+    }
+
+    /// The form of its numbers.
+    pub fn factors(&self) -> Factors {
+        self.form.factors
     }
 
     /// Memory taken, the padding included.
@@ -103,42 +161,55 @@ impl Packed {
 
     /// The kernel set it is packed for.
     pub fn set(&self) -> KernelSet {
-        self.set
+        self.form.set
     }
 }
 
 impl std::fmt::Debug for Packed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Packed {{ {} x {}, {} }}", self.k, self.n, self.set)
+        let Form { set, factors, k, n, .. } = self.form;
+        write!(f, "Packed {{ {k} x {n}, {factors:?}, {set} }}")
     }
 }
 
 /// A packed matrix, borrowed from a [`Packed`] or from scratch memory.
 #[derive(Clone, Copy)]
 pub struct PackedRef<'a> {
-    set: KernelSet,
+    form: Form,
     data: &'a [f32],
-    k: usize,
-    n: usize,
+    depth: usize,
     width: usize,
 }
 
 impl<'a> From<&'a Packed> for PackedRef<'a> {
     fn from(packed: &'a Packed) -> Self {
-        let Packed { set, ref data, k, n } = *packed;
-        Self { set, data: bytemuck::cast_slice(data), k, n, width: tile::width(set) }
+        Self::new(packed.form, bytemuck::cast_slice(&packed.data))
     }
 }
 
-impl PackedRef<'_> {
+impl<'a> PackedRef<'a> {
+    fn new(form: Form, data: &'a [f32]) -> Self {
+        Self { form, data, depth: form.depth(), width: tile::width(form.set) }
+    }
+
     /// Rows.
     pub fn k(&self) -> usize {
-        self.k
+        self.form.k
     }
 
     /// Columns.
     pub fn n(&self) -> usize {
-        self.n
+        self.form.n
+    }
+
+    /// The form of its numbers.
+    pub fn factors(&self) -> Factors {
+        self.form.factors
+    }
+
+    /// Rows of a panel.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
     }
 
     pub(super) fn width(&self) -> usize {
@@ -146,22 +217,31 @@ impl PackedRef<'_> {
     }
 
     pub(crate) fn panels(&self) -> usize {
-        self.n.div_ceil(self.width)
+        self.n().div_ceil(self.width)
     }
 
-    /// The first number of panel `panel`.
+    /// The start of panel `panel`.
     pub(crate) fn panel(&self, panel: usize) -> *const f32 {
-        self.data[panel * self.width * self.k..].as_ptr()
+        self.data[panel * self.width * self.depth..].as_ptr()
     }
 
     /// Fails unless it fits `set` and `a`, whose rows are checked too.
-    pub(super) fn check(&self, set: KernelSet, a: &Rows<'_>) -> Result<()> {
-        if self.set != set {
-            return Err(Error::internal(format!("a matrix packed for {} used with {set}", self.set)));
+    pub(super) fn check<T: Steps>(&self, set: KernelSet, a: &Rows<'_, T>) -> Result<()> {
+        let Form { set: own, factors, k: own_k, segment: packed, .. } = self.form;
+        if own != set || factors != T::FACTORS {
+            return Err(Error::internal(format!(
+                "a matrix packed as {factors:?} for {own} used with {set} and {:?}",
+                T::FACTORS
+            )));
         }
         let k = a.check()?;
-        if k != self.k {
-            return Err(Error::internal(format!("rows of {k} numbers times a matrix of {} rows", self.k)));
+        if k != own_k {
+            return Err(Error::internal(format!("rows of {k} numbers times a matrix of {own_k} rows")));
+        }
+        let whole = |len: usize| len.is_multiple_of(T::STEP);
+        if a.segments.iter().any(|own| own.len != packed && !(whole(own.len) && whole(packed))) {
+            let segments = a.segments;
+            return Err(Error::internal(format!("segments {segments:?} times a matrix packed for those of {packed}")));
         }
         Ok(())
     }
@@ -173,33 +253,52 @@ impl PackedRef<'_> {
 ///
 /// `Limit` if that overflows.
 pub fn pack_len(set: KernelSet, k: usize, n: usize) -> Result<usize> {
-    let len = panels_len(set, k, n).and_then(|len| len.checked_add(ALIGNMENT - 1));
-    len.ok_or_else(|| Error::limit(format!("a packed {k} x {n} matrix has too many numbers")))
+    pack_len_as(set, Factors::F32, k, n)
+}
+
+/// As [`pack_len`], for [`pack_into_as`].
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn pack_len_as(set: KernelSet, factors: Factors, k: usize, n: usize) -> Result<usize> {
+    let form = Form::new(set, factors, k, n, k)?;
+    form.len().and_then(|len| len.checked_add(ALIGNMENT - 1)).ok_or_else(|| form.too_long())
 }
 
 /// Numbers in a cache line: where panels start.
 const ALIGNMENT: usize = 16;
 
-/// Packs `b` at the start of `scratch`.
+/// Packs `b` as f32 at the start of `scratch`.
 ///
 /// # Errors
 ///
 /// `Internal` if `b` leaves its data or `scratch` is shorter than [`pack_len`].
 pub fn pack_into<'s>(set: KernelSet, b: &Matrix<'_>, scratch: &'s mut [f32]) -> Result<PackedRef<'s>> {
+    pack_into_as(set, Factors::F32, b, scratch)
+}
+
+/// As [`pack_into`], in the form of `factors`; rows of A are of one segment, or of even ones.
+///
+/// # Errors
+///
+/// As there, of [`pack_len_as`].
+pub(crate) fn pack_into_as<'s>(
+    set: KernelSet,
+    factors: Factors,
+    b: &Matrix<'_>,
+    scratch: &'s mut [f32],
+) -> Result<PackedRef<'s>> {
     b.check()?;
-    let (need, have) = (pack_len(set, b.k, b.n)?, scratch.len());
+    let (need, have) = (pack_len_as(set, factors, b.k, b.n)?, scratch.len());
     if have < need {
         return Err(Error::internal(format!("{have} numbers of scratch where {need} are needed")));
     }
     let skip = scratch.as_ptr().align_offset(64).min(ALIGNMENT - 1);
-    let width = tile::width(set);
     let data = &mut scratch[skip..][..need - (ALIGNMENT - 1)];
-    pack(set, b, data);
-    Ok(PackedRef { set, data, k: b.k, n: b.n, width })
-}
-
-fn panels_len(set: KernelSet, k: usize, n: usize) -> Option<usize> {
-    n.checked_next_multiple_of(tile::width(set))?.checked_mul(k)
+    let form = Form::new(set, factors, b.k, b.n, b.k)?;
+    form.pack(b, data);
+    Ok(PackedRef::new(form, data))
 }
 
 /// Fills `to` with the panels of the checked matrix `b`.

@@ -14,12 +14,12 @@ pub struct Segment {
 /// The left operand of a product: `rows` rows, row `r` being the segments at `data[r * stride + offset..][..len]` one
 /// after another. K is the sum of the lengths.
 ///
-/// Rows may overlap. A convolution over channel-last data is a product whose rows overlap, with a segment for each
+/// The numbers are f32, or bf16 where B is packed so. Rows may overlap. A convolution over channel-last data is a product whose rows overlap, with a segment for each
 /// line of the window, so no window is ever copied.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows<'a> {
+pub struct Rows<'a, T = f32> {
     /// What the rows lie in.
-    pub data: &'a [f32],
+    pub data: &'a [T],
     /// How many rows.
     pub rows: usize,
     /// From the start of one row to the start of the next.
@@ -28,7 +28,7 @@ pub struct Rows<'a> {
     pub segments: &'a [Segment],
 }
 
-impl Rows<'_> {
+impl<T> Rows<'_, T> {
     /// The sum of the segments' lengths, or an error if a row leaves the data.
     pub(super) fn check(&self) -> Result<usize> {
         let mut k = 0_usize;
@@ -48,7 +48,7 @@ impl Rows<'_> {
     }
 
     /// The start of row `row`, for a `check`ed operand.
-    pub(super) fn row(&self, row: usize) -> *const f32 {
+    pub(super) fn row(&self, row: usize) -> *const T {
         self.data.as_ptr().wrapping_add(row * self.stride)
     }
 

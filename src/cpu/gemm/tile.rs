@@ -1,5 +1,6 @@
 //! The microkernel: a tile of C, at most `TILE_ROWS` rows by two vectors, held in registers.
 
+use super::factor::Steps;
 use super::rows::Segment;
 use crate::cpu::KernelSet;
 use crate::cpu::simd::{Kernel, Simd};
@@ -31,10 +32,10 @@ pub(crate) enum Start {
 /// One tile: rows of A times one panel of B into C.
 ///
 /// Where `columns` are no more than a vector has, only the first of the panel's vectors is computed and stored. Whoever
-/// makes one vouches that `k` numbers can be read of each row of A from the `skip`th of the first segment on, `k` rows
+/// makes one vouches that `k` steps can be read of each row of A from the `skip`th of the first segment on, `k` rows
 /// of those vectors at `b`, and that they can be read and written in C.
-pub(crate) struct Tile<'a> {
-    pub(crate) a: *const f32,
+pub(crate) struct Tile<'a, T = f32> {
+    pub(crate) a: *const T,
     pub(crate) a_stride: usize,
     pub(crate) segments: &'a [Segment],
     pub(crate) skip: usize,
@@ -47,21 +48,21 @@ pub(crate) struct Tile<'a> {
     pub(crate) start: Start,
 }
 
-struct Sized<'a, const M: usize>(Tile<'a>);
+struct Sized<'a, T, const M: usize>(Tile<'a, T>);
 
-impl<const M: usize> Kernel for Sized<'_, M> {
+impl<T: Steps, const M: usize> Kernel for Sized<'_, T, M> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if M > S::TILE_ROWS {
+        if M > T::tile_rows::<S>() {
             return;
         }
         // SAFETY: the maker of the tile vouches for all that is read and written.
         unsafe {
             if self.0.columns > S::LANES {
-                multiply::<S, M, VECTORS>(s, self.0);
+                multiply::<S, T, M, VECTORS>(s, self.0);
             } else {
-                multiply::<S, M, 1>(s, self.0);
+                multiply::<S, T, M, 1>(s, self.0);
             }
         }
     }
@@ -72,7 +73,7 @@ impl<const M: usize> Kernel for Sized<'_, M> {
 /// # Safety
 /// As [`Tile`] says.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const M: usize, const V: usize>(s: S, tile: Tile<'_>) {
+unsafe fn multiply<S: Simd, T: Steps, const M: usize, const V: usize>(s: S, tile: Tile<'_, T>) {
     let Tile { a, a_stride, segments, mut skip, mut k, mut b, b_stride, c, c_stride, start, .. } = tile;
     let mut sums = [[s.splat(0.0); V]; M];
     // SAFETY: the caller vouches for all that is read and written here.
@@ -85,24 +86,20 @@ unsafe fn multiply<S: Simd, const M: usize, const V: usize>(s: S, tile: Tile<'_>
             }
         }
         for segment in segments {
-            let len = (segment.len - skip).min(k);
-            let mut a = a.add(segment.offset + skip);
-            for _ in 0..len {
-                let mut panel = [s.splat(0.0); V];
-                for (v, panel) in panel.iter_mut().enumerate() {
-                    *panel = s.load(b.add(v * S::LANES));
-                }
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let x = s.splat(*a.add(row * a_stride));
-                    for (sum, &panel) in sums.iter_mut().zip(&panel) {
-                        *sum = s.fma(x, panel, *sum);
-                    }
-                }
-                a = a.add(1);
+            let steps = (segment.len.div_ceil(T::STEP) - skip).min(k);
+            let whole = (segment.len / T::STEP - skip).min(steps);
+            let mut a = a.add(segment.offset + skip * T::STEP);
+            for _ in 0..whole {
+                step::<S, T, M, V>(s, |row| T::read(a.add(row * a_stride)), b, &mut sums);
+                a = a.add(T::STEP);
+                b = b.add(b_stride);
+            }
+            if whole < steps {
+                step::<S, T, M, V>(s, |row| T::read_one(a.add(row * a_stride)), b, &mut sums);
                 b = b.add(b_stride);
             }
             skip = 0;
-            k -= len;
+            k -= steps;
             if k == 0 {
                 break;
             }
@@ -115,17 +112,41 @@ unsafe fn multiply<S: Simd, const M: usize, const V: usize>(s: S, tile: Tile<'_>
     }
 }
 
+/// One row of a panel at `b` times one step of each row of A.
+///
+/// # Safety
+/// `V` vectors can be read at `b`.
+#[inline(always)]
+unsafe fn step<S: Simd, T: Steps, const M: usize, const V: usize>(
+    s: S,
+    a: impl Fn(usize) -> T::Left,
+    b: *const f32,
+    sums: &mut [[S::F; V]; M],
+) {
+    let mut panel = [s.splat(0.0); V];
+    for (v, panel) in panel.iter_mut().enumerate() {
+        // SAFETY: the caller vouches for `V` vectors.
+        *panel = unsafe { s.load(b.add(v * S::LANES)) };
+    }
+    for (row, sums) in sums.iter_mut().enumerate() {
+        let x = a(row);
+        for (sum, &panel) in sums.iter_mut().zip(&panel) {
+            *sum = T::multiply(s, x, panel, *sum);
+        }
+    }
+}
+
 /// The most rows of a tile.
-pub(crate) fn rows(set: KernelSet) -> usize {
-    struct TileRows;
-    impl Kernel for TileRows {
+pub(crate) fn rows<T: Steps>(set: KernelSet) -> usize {
+    struct TileRows<T>(std::marker::PhantomData<T>);
+    impl<T: Steps> Kernel for TileRows<T> {
         type Output = usize;
         #[inline(always)]
         fn run<S: Simd>(self, _: S) -> usize {
-            S::TILE_ROWS
+            T::tile_rows::<S>()
         }
     }
-    set.run(TileRows)
+    T::run(set, TileRows::<T>(std::marker::PhantomData))
 }
 
 /// The columns of a tile, which are a panel's.
@@ -142,22 +163,22 @@ pub(crate) fn width(set: KernelSet) -> usize {
 }
 
 /// Computes a tile of `rows` rows, `1..=rows(set)`.
-pub(crate) fn run(set: KernelSet, rows: usize, tile: Tile<'_>) {
+pub(crate) fn run<T: Steps>(set: KernelSet, rows: usize, tile: Tile<'_, T>) {
     match rows {
-        1 => set.run(Sized::<1>(tile)),
-        2 => set.run(Sized::<2>(tile)),
-        3 => set.run(Sized::<3>(tile)),
-        4 => set.run(Sized::<4>(tile)),
-        5 => set.run(Sized::<5>(tile)),
-        6 => set.run(Sized::<6>(tile)),
-        7 => set.run(Sized::<7>(tile)),
-        8 => set.run(Sized::<8>(tile)),
-        9 => set.run(Sized::<9>(tile)),
-        10 => set.run(Sized::<10>(tile)),
-        11 => set.run(Sized::<11>(tile)),
-        12 => set.run(Sized::<12>(tile)),
-        13 => set.run(Sized::<13>(tile)),
-        14 => set.run(Sized::<14>(tile)),
+        1 => T::run(set, Sized::<T, 1>(tile)),
+        2 => T::run(set, Sized::<T, 2>(tile)),
+        3 => T::run(set, Sized::<T, 3>(tile)),
+        4 => T::run(set, Sized::<T, 4>(tile)),
+        5 => T::run(set, Sized::<T, 5>(tile)),
+        6 => T::run(set, Sized::<T, 6>(tile)),
+        7 => T::run(set, Sized::<T, 7>(tile)),
+        8 => T::run(set, Sized::<T, 8>(tile)),
+        9 => T::run(set, Sized::<T, 9>(tile)),
+        10 => T::run(set, Sized::<T, 10>(tile)),
+        11 => T::run(set, Sized::<T, 11>(tile)),
+        12 => T::run(set, Sized::<T, 12>(tile)),
+        13 => T::run(set, Sized::<T, 13>(tile)),
+        14 => T::run(set, Sized::<T, 14>(tile)),
         _ => unreachable!("a tile of {rows} rows"),
     }
 }

@@ -1,6 +1,7 @@
 //! Eight lanes: AVX2 and FMA.
 
 use super::{Kernel, Simd};
+use half::bf16;
 use std::arch::x86_64::*;
 
 /// Made only by [`run`], whose caller vouches for the CPU's features.
@@ -67,6 +68,8 @@ impl Simd for Avx2 {
     type F = __m256;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
+    // Both halves of two vectors of B, and of a pair of A, take six of sixteen registers.
+    const BF16_TILE_ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
@@ -168,6 +171,48 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn largest(self, a: __m256) -> f32 {
         call!(largest(a))
+    }
+    #[inline(always)]
+    fn round_bf16(self, a: __m256) -> __m256 {
+        call!({
+            let bits = _mm256_castps_si256(a);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
+            self.high(_mm256_castsi256_ps(_mm256_blendv_epi8(rounded, quiet, nan)))
+        })
+    }
+    #[inline(always)]
+    fn high(self, pairs: __m256) -> __m256 {
+        call!(_mm256_and_ps(pairs, _mm256_castsi256_ps(_mm256_set1_epi32(0xffff_0000_u32 as i32))))
+    }
+    #[inline(always)]
+    fn low(self, pairs: __m256) -> __m256 {
+        call!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(pairs))))
+    }
+    #[inline(always)]
+    fn pair(self, even: __m256, odd: __m256) -> __m256 {
+        let (even, odd) = (self.round_bf16(even), self.round_bf16(odd));
+        call!({
+            let even = _mm256_srli_epi32::<16>(_mm256_castps_si256(even));
+            _mm256_or_ps(odd, _mm256_castsi256_ps(even))
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: __m256) {
+        let x = self.round_bf16(x);
+        call!({
+            let x = _mm256_srli_epi32::<16>(_mm256_castps_si256(x));
+            let x = _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            if count == Self::LANES {
+                _mm_storeu_si128(to.cast(), x);
+            } else {
+                let mut lanes = [bf16::ZERO; 8];
+                _mm_storeu_si128(lanes.as_mut_ptr().cast(), x);
+                to.copy_from_nonoverlapping(lanes.as_ptr(), count);
+            }
+        })
     }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {

@@ -1,11 +1,13 @@
-//! Sixteen lanes: AVX-512 F, BW, DQ and VL.
+//! Sixteen lanes: AVX-512 F, BW, DQ and VL, and BF16 where there is one.
 
 use super::{Kernel, Simd};
+use half::bf16;
 use std::arch::x86_64::*;
 
-/// Made only by [`run`], whose caller vouches for the CPU's features.
+/// Made only by [`run`] and [`run_bf16`], whose callers vouch for the CPU's features; `BF16` says whether those of
+/// [`detected_bf16`] are among them.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool>(());
 
 /// Whether this CPU and its operating system have what the set needs.
 pub(crate) fn detected() -> bool {
@@ -19,12 +21,23 @@ pub(crate) fn detected() -> bool {
 /// Runs `kernel` with sixteen lanes.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// Whether this CPU has an instruction for products of bf16 besides.
+pub(crate) fn detected_bf16() -> bool {
+    detected() && is_x86_feature_detected!("avx512bf16")
+}
+
+/// Runs `kernel` with sixteen lanes and the instruction for products of bf16.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+pub(crate) fn run_bf16<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
 }
 
 macro_rules! call {
     ($intrinsic:expr) => {
-        // SAFETY: an `Avx512` exists only inside `run`, on a CPU that has the instruction.
+        // SAFETY: an `Avx512` exists only inside `run` or `run_bf16`, on a CPU that has the instruction.
         unsafe { $intrinsic }
     };
 }
@@ -34,10 +47,12 @@ fn first(count: usize) -> __mmask16 {
     (0xffff_u32 >> (16 - count as u32)) as __mmask16
 }
 
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type F = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 14;
+    // Without the instruction both halves of two vectors of B, and of a pair of A, take six registers.
+    const BF16_TILE_ROWS: usize = if BF16 { 14 } else { 12 };
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -140,6 +155,57 @@ impl Simd for Avx512 {
             let a = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
             super::avx2::largest(a)
         })
+    }
+    #[inline(always)]
+    fn round_bf16(self, a: __m512) -> __m512 {
+        call!({
+            let bits = _mm512_castps_si512(a);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+            self.high(_mm512_castsi512_ps(_mm512_mask_blend_epi32(nan, rounded, quiet)))
+        })
+    }
+    #[inline(always)]
+    fn high(self, pairs: __m512) -> __m512 {
+        call!({
+            let mask = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pairs), mask))
+        })
+    }
+    #[inline(always)]
+    fn low(self, pairs: __m512) -> __m512 {
+        call!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(pairs))))
+    }
+    #[inline(always)]
+    fn pair(self, even: __m512, odd: __m512) -> __m512 {
+        let (even, odd) = (self.round_bf16(even), self.round_bf16(odd));
+        call!({
+            let even = _mm512_srli_epi32::<16>(_mm512_castps_si512(even));
+            _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(odd), even))
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: __m512) {
+        let x = self.round_bf16(x);
+        call!({
+            let x = _mm512_srli_epi32::<16>(_mm512_castps_si512(x));
+            _mm512_mask_cvtepi32_storeu_epi16(to.cast(), first(count), x);
+        })
+    }
+    #[inline(always)]
+    fn dot(self, a: u32, b: __m512, sum: __m512) -> __m512 {
+        if BF16 {
+            // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the instruction; the vectors
+            // are of the same bits under another name.
+            return unsafe {
+                let a = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(a as i32));
+                _mm512_dpbf16_ps(sum, a, std::mem::transmute::<__m512, __m512bh>(b))
+            };
+        }
+        let odd = self.fma(self.splat(f32::from_bits(a & 0xffff_0000)), self.high(b), sum);
+        self.fma(self.splat(f32::from_bits(a << 16)), self.low(b), odd)
     }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {

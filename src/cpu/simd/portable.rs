@@ -1,6 +1,7 @@
 //! Four lanes as a plain array, for the compiler to vectorise on any architecture.
 
 use super::{Kernel, Simd};
+use half::bf16;
 
 /// The token that needs no permission.
 #[derive(Clone, Copy)]
@@ -41,6 +42,7 @@ impl Simd for Portable {
     const LANES: usize = LANES;
     // Sixteen vector registers on the smallest machine that has any, thirty-two on 64-bit Arm.
     const TILE_ROWS: usize = if cfg!(target_arch = "aarch64") { 10 } else { 5 };
+    const BF16_TILE_ROWS: usize = if cfg!(target_arch = "aarch64") { 10 } else { 4 };
 
     #[inline(always)]
     fn splat(self, x: f32) -> Lanes {
@@ -149,6 +151,36 @@ impl Simd for Portable {
     #[inline(always)]
     fn largest(self, a: Lanes) -> f32 {
         a.0.into_iter().fold(f32::NEG_INFINITY, |largest, lane| if lane > largest { lane } else { largest })
+    }
+    #[inline(always)]
+    fn round_bf16(self, a: Lanes) -> Lanes {
+        each!(i => {
+            let bits = a.0[i].to_bits();
+            let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+            let kept = if a.0[i].is_nan() { bits | 0x40_0000 } else { rounded };
+            f32::from_bits(kept & 0xffff_0000)
+        })
+    }
+    #[inline(always)]
+    fn high(self, pairs: Lanes) -> Lanes {
+        each!(i => f32::from_bits(pairs.0[i].to_bits() & 0xffff_0000))
+    }
+    #[inline(always)]
+    fn low(self, pairs: Lanes) -> Lanes {
+        each!(i => f32::from_bits(pairs.0[i].to_bits() << 16))
+    }
+    #[inline(always)]
+    fn pair(self, even: Lanes, odd: Lanes) -> Lanes {
+        let (even, odd) = (self.round_bf16(even), self.round_bf16(odd));
+        each!(i => f32::from_bits(odd.0[i].to_bits() | even.0[i].to_bits() >> 16))
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: Lanes) {
+        let x = self.round_bf16(x);
+        for (i, lane) in x.0.iter().enumerate().take(count) {
+            // SAFETY: the caller vouches for `count` numbers.
+            unsafe { *to.add(i) = bf16::from_bits((lane.to_bits() >> 16) as u16) }
+        }
     }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {

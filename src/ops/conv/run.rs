@@ -1,10 +1,12 @@
 //! Convolutions as products: windows of channels-last data are rows that overlap, so that none is copied.
 //!
 //! Input in another layout, or with zeros around it, is brought into scratch a block at a time. Where lines are short
-//! and the weights large, the windows of a block are copied one behind another all the same.
+//! and the weights large, the windows of a block are copied one behind another all the same. Where products are of
+//! bf16 a block's input is rounded before that.
 
 use std::sync::Arc;
 
+use half::bf16;
 use smallvec::SmallVec;
 
 use super::{
@@ -15,7 +17,10 @@ use crate::{
     cpu::{
         CpuKernel, Form, Io, KernelRequest, KernelSet, Shapes,
         depthwise::{self, Depthwise},
-        gemm::{self, Epilogue, Matrix, Packed, PackedRef, Rows, Segment, gemm, gemm_max, pack_into, pack_len},
+        gemm::{
+            self, Epilogue, Factors, Matrix, Packed, PackedRef, Rows, Segment, gemm, gemm_max, pack_into, pack_len,
+            rounded, rounded_len,
+        },
         scratch_numbers, transpose,
     },
     error::{Error, Result},
@@ -39,7 +44,7 @@ struct Kernel {
 }
 
 pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let (op, set) = (request.op::<Conv>()?.clone(), request.kernel_set());
+    let (op, set, factors) = (request.op::<Conv>()?.clone(), request.kernel_set(), request.factors());
     let shape = request.input(1)?.shape.as_fixed();
     let shape = shape.ok_or_else(|| Error::internal("weights of symbolic shape were not refused"))?;
     let depthwise = op.groups > 1 && shape[1] == 1 && shape[0] == op.groups;
@@ -58,13 +63,24 @@ pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
             (0..op.groups)
                 .map(|group| {
                     turn_filters(set, &weights[group * n * k..][..n * k], shape[1], n, &mut turned);
-                    Packed::new(set, &turned, k, n, gemm::Layout::Transposed)
+                    let matrix = Matrix::new(&turned, k, n, gemm::Layout::Transposed);
+                    Packed::with_factors(set, factors, &matrix, op.segment(shape[1]))
                 })
                 .collect()
         })?;
         packed.map_or(Weights::Run, Weights::Packed)
     };
     Ok(Box::new(Kernel { op, set, weights, shape }))
+}
+
+impl Conv {
+    /// Numbers of a window that lie together in channels-last data, for groups of `channels`.
+    fn segment(&self, channels: usize) -> usize {
+        match (self.kernel.last(), self.dilations.last()) {
+            (Some(&width), Some(&dilation)) if self.groups == 1 && (dilation == 1 || width == 1) => width * channels,
+            _ => channels,
+        }
+    }
 }
 
 /// Brings filters of `channels x taps` numbers into the order of a window of channels-last data, `taps x channels`.
@@ -80,7 +96,7 @@ fn turn_filters(set: KernelSet, filters: &[f32], channels: usize, count: usize, 
 /// The matrices of all groups.
 enum Groups<'a> {
     Packed(&'a [Packed]),
-    Run(SmallVec<[PackedRef<'a>; 4]>),
+    Run(SmallVec<[PackedRef<'a>; 2]>),
 }
 
 impl Groups<'_> {
@@ -104,11 +120,12 @@ impl CpuKernel for Kernel {
         let numbers = || {
             let geometry = Geometry::new(&self.op, shapes.inputs[0]?, &self.shape).ok()?;
             let [input, gathered, results] = geometry.scratch(self.keeps_results())?;
+            let rounded = rounded_len(self.factors(), most_input(&geometry, input));
             let run = match self.weights {
                 Weights::Run => self.run_scratch(&geometry)?,
                 _ => 0,
             };
-            let sum = input.checked_add(gathered)?.checked_add(results)?;
+            let sum = input.checked_add(gathered)?.checked_add(results)?.checked_add(rounded)?;
             sum.checked_add(geometry.filters.checked_next_multiple_of(16)?)?.checked_add(run)?.checked_mul(4)
         };
         // Shapes that do not fit are refused by the run.
@@ -131,6 +148,7 @@ impl CpuKernel for Kernel {
         let (gathered, scratch) = scratch.split_at_mut(sizes[1]);
         let (results, scratch) = scratch.split_at_mut(sizes[2]);
         let (largest, scratch) = scratch.split_at_mut(geometry.filters.next_multiple_of(16));
+        let (rounding, scratch) = scratch.split_at_mut(rounded_len(self.factors(), most_input(&geometry, sizes[0])));
         let groups = match &self.weights {
             Weights::Packed(packed) => Groups::Packed(packed),
             Weights::Depthwise(_) => Groups::Packed(&[]),
@@ -153,6 +171,10 @@ impl CpuKernel for Kernel {
                 } else {
                     Windows::copied(self.set, &geometry, x, &block, input)
                 };
+                let windows = match self.factors() {
+                    Factors::F32 => windows,
+                    Factors::Bf16 => windows.rounded(self.set, rounding)?,
+                };
                 let windows = if geometry.gathers() { windows.gather(&block, gathered) } else { windows };
                 run.block(&windows, item, &block, output, results, &mut largest[..geometry.filters])?;
             }
@@ -161,7 +183,20 @@ impl CpuKernel for Kernel {
     }
 }
 
+/// The most numbers that a block's windows are within, of which `copied` are those of its input's copy.
+fn most_input(geometry: &Geometry, copied: usize) -> usize {
+    if geometry.direct { geometry.positions().saturating_mul(geometry.channels) } else { copied }
+}
+
 impl Kernel {
+    /// What its products are computed with.
+    fn factors(&self) -> Factors {
+        match &self.weights {
+            Weights::Packed(packed) => packed.first().map_or(Factors::F32, Packed::factors),
+            Weights::Depthwise(_) | Weights::Run => Factors::F32,
+        }
+    }
+
     /// Whether a block's results are put into scratch before they go where they belong.
     fn keeps_results(&self) -> bool {
         let depthwise = matches!(self.weights, Weights::Depthwise(_));
@@ -180,7 +215,7 @@ impl Kernel {
         geometry: &Geometry,
         weights: &[f32],
         scratch: &'s mut [f32],
-    ) -> Result<SmallVec<[PackedRef<'s>; 4]>> {
+    ) -> Result<SmallVec<[PackedRef<'s>; 2]>> {
         let (k, n) = (geometry.k(), geometry.group_filters());
         let (turned, mut scratch) = scratch.split_at_mut(k * n);
         let len = pack_len(self.set, k, n)?;
@@ -195,9 +230,16 @@ impl Kernel {
     }
 }
 
+/// What windows are of.
+#[derive(Clone, Copy)]
+enum Numbers<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
+}
+
 /// A block's windows: the first of each line, and where its numbers are.
 struct Windows<'a> {
-    data: &'a [f32],
+    data: Numbers<'a>,
     /// Parts of a window of the first group.
     segments: SmallVec<[Segment; 32]>,
     /// From a window to the next of its line, and from a line to the next.
@@ -228,6 +270,7 @@ impl<'a> Windows<'a> {
             }
         }
         let (stride, line) = (geometry.strides[2] * channels, geometry.strides[1] * line);
+        let data = Numbers::F32(data);
         Self { data, segments, stride, line, lines: block.lines, columns: block.columns }
     }
 
@@ -278,26 +321,57 @@ impl<'a> Windows<'a> {
         Self::new(geometry, to, rows * line, line, block)
     }
 
+    /// The same windows of numbers rounded to bf16.
+    fn rounded(self, set: KernelSet, to: &'a mut [f32]) -> Result<Self> {
+        let Numbers::F32(data) = self.data else { return Ok(self) };
+        let end = self.segments.iter().map(|segment| segment.offset + segment.len).max().unwrap_or(0);
+        let last = self.lines.saturating_sub(1) * self.line + self.columns.saturating_sub(1) * self.stride;
+        // Windows of a further group begin later, by less than a position's channels: `stride` is at least those.
+        let (data, _) = rounded(set, &data[..data.len().min(last + end + self.stride)], to)?;
+        Ok(Self { data: Numbers::Bf16(data), ..self })
+    }
+
     /// The same windows copied one behind another.
-    fn gather(self, block: &Block, to: &'a mut [f32]) -> Self {
-        let k = self.segments.iter().map(|segment| segment.len).sum::<usize>();
+    fn gather(mut self, block: &Block, to: &'a mut [f32]) -> Self {
+        let (k, data) = match self.data {
+            Numbers::F32(data) => (self.gather_numbers(data, to), Numbers::F32(to)),
+            Numbers::Bf16(data) => {
+                let to = bytemuck::cast_slice_mut(to);
+                (self.gather_numbers(data, to), Numbers::Bf16(to))
+            }
+        };
+        let in_pairs = matches!(data, Numbers::Bf16(_)) && self.segments.iter().any(|segment| segment.len % 2 == 1);
+        if in_pairs {
+            // The weights are packed for these segments.
+            let mut end = 0;
+            for segment in &mut self.segments {
+                segment.offset = end;
+                end += segment.len;
+            }
+        } else {
+            self.segments = SmallVec::from_slice(&[Segment { offset: 0, len: k }]);
+        }
+        Self { data, segments: self.segments, stride: k, line: 0, lines: 1, columns: block.positions() }
+    }
+
+    /// Copies the windows of `data`; how many numbers each has.
+    fn gather_numbers<T: Copy>(&self, data: &[T], to: &mut [T]) -> usize {
         let mut at = 0;
         for line in 0..self.lines {
             for column in 0..self.columns {
-                let window = &self.data[line * self.line + column * self.stride..];
+                let window = &data[line * self.line + column * self.stride..];
                 for segment in &self.segments {
                     to[at..at + segment.len].copy_from_slice(&window[segment.offset..][..segment.len]);
                     at += segment.len;
                 }
             }
         }
-        let segments = SmallVec::from_slice(&[Segment { offset: 0, len: k }]);
-        Self { data: to, segments, stride: k, line: 0, lines: 1, columns: block.positions() }
+        self.segments.iter().map(|segment| segment.len).sum()
     }
 
-    /// The windows of one line and one group, as the left side of a product.
-    fn rows(&self, line: usize, channel: usize) -> Rows<'_> {
-        let data = &self.data[(line * self.line + channel).min(self.data.len())..];
+    /// The windows of one line and one group of `data`, as the left side of a product.
+    fn rows<'s, T>(&'s self, data: &'s [T], line: usize, channel: usize) -> Rows<'s, T> {
+        let data = &data[(line * self.line + channel).min(data.len())..];
         Rows { data, rows: self.columns, stride: self.stride, segments: &self.segments }
     }
 }
@@ -357,8 +431,11 @@ impl Run<'_> {
         let (set, filters) = (self.kernel.set, self.geometry.filters);
         if let Weights::Depthwise(weights) = &self.kernel.weights {
             let Conv { activation, .. } = self.kernel.op;
+            let Numbers::F32(data) = windows.data else {
+                return Err(Error::internal("a filter of one channel over rounded numbers"));
+            };
             for line in 0..windows.lines {
-                let rows = windows.rows(line, 0);
+                let rows = windows.rows(data, line, 0);
                 let to = &mut to[line * windows.columns * filters..][..windows.columns * filters];
                 depthwise::run(set, &Depthwise { rows, weights, bias: self.bias, activation, channels: filters }, to)?;
             }
@@ -367,10 +444,18 @@ impl Run<'_> {
         let n = self.geometry.group_filters();
         for group in 0..self.geometry.groups {
             for line in 0..windows.lines {
-                let rows = windows.rows(line, group * self.geometry.group_channels());
+                let channel = group * self.geometry.group_channels();
                 let to = &mut to[line * windows.columns * filters..][..windows.columns * filters];
                 let to = to.get_mut(group * n..).unwrap_or_default();
-                gemm(set, &rows, self.groups.get(group), &self.epilogue(group), to, filters)?;
+                let (weights, epilogue) = (self.groups.get(group), self.epilogue(group));
+                match windows.data {
+                    Numbers::F32(data) => {
+                        gemm(set, &windows.rows(data, line, channel), weights, &epilogue, to, filters)
+                    }
+                    Numbers::Bf16(data) => {
+                        gemm(set, &windows.rows(data, line, channel), weights, &epilogue, to, filters)
+                    }
+                }?;
             }
         }
         Ok(())
@@ -388,9 +473,17 @@ impl Run<'_> {
         let n = self.geometry.group_filters();
         for line in 0..windows.lines {
             for group in 0..self.geometry.groups {
-                let rows = windows.rows(line, group * self.geometry.group_channels());
+                let channel = group * self.geometry.group_channels();
                 let largest = &mut largest[group * n..][..n];
-                gemm_max(self.kernel.set, &rows, self.groups.get(group), &self.epilogue(group), largest)?;
+                let (set, weights, epilogue) = (self.kernel.set, self.groups.get(group), self.epilogue(group));
+                match windows.data {
+                    Numbers::F32(data) => {
+                        gemm_max(set, &windows.rows(data, line, channel), weights, &epilogue, largest)
+                    }
+                    Numbers::Bf16(data) => {
+                        gemm_max(set, &windows.rows(data, line, channel), weights, &epilogue, largest)
+                    }
+                }?;
             }
             take_larger(to, largest);
         }

@@ -1,0 +1,238 @@
+//! Which precision a model runs in: fixed, or found out on a sample of its inputs.
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    backend::Precision,
+    cpu::{CpuSession, KernelSet, gemm::Factors},
+    error::Result,
+    graph::Graph,
+    tensor::{DType, Tensor, Tensors},
+};
+
+/// Inputs of a sample.
+pub(super) const SAMPLE: usize = 32;
+/// Both forms are timed again until so much time has passed.
+const TIMING: Duration = Duration::from_millis(200);
+/// Passes over the sample that are timed at most.
+const ROUNDS: usize = 5;
+
+/// A model in the form that it is run in.
+pub(super) struct Form {
+    pub(super) cpu: CpuSession,
+    pub(super) precision: Precision,
+    /// Why it is this one, if there was a choice.
+    pub(super) note: Option<String>,
+}
+
+/// The forms of a model between which a sample decides.
+pub(super) struct Candidates {
+    pub(super) f32: CpuSession,
+    /// The graph with all its constants, of which the other form is made.
+    pub(super) graph: Graph,
+    /// The kernels of the other form.
+    pub(super) kernel_set: KernelSet,
+    /// The least cosine between the outputs of both.
+    pub(super) min_cosine: f32,
+}
+
+/// The form of a model: there is one for good, or candidates until the first sample.
+pub(super) struct Choice {
+    form: OnceLock<Form>,
+    candidates: Mutex<Option<Candidates>>,
+}
+
+/// What one form made of a sample: the outputs of each input, `None` where it failed.
+pub(super) type Outcome = Vec<Option<Tensors>>;
+
+impl Choice {
+    /// No choice.
+    pub(super) fn fixed(cpu: CpuSession, precision: Precision) -> Self {
+        let form = OnceLock::from(Form { cpu, precision, note: None });
+        Self { form, candidates: Mutex::default() }
+    }
+
+    /// A choice to be made by the first sample.
+    pub(super) fn between(candidates: Candidates) -> Self {
+        Self { form: OnceLock::new(), candidates: Mutex::new(Some(candidates)) }
+    }
+
+    /// The form, if it is chosen.
+    pub(super) fn get(&self) -> Option<&Form> {
+        self.form.get()
+    }
+
+    /// The form; on first need chosen by what `run` makes of a sample with each. Who comes meanwhile waits.
+    ///
+    /// `run` must not start work that another thread of the pool could take up: while this one waits for it, it could
+    /// take up a chunk itself, which would wait for the form.
+    pub(super) fn settle(&self, mut run: impl FnMut(&CpuSession) -> Outcome) -> &Form {
+        if let Some(form) = self.form.get() {
+            return form;
+        }
+        let mut candidates: MutexGuard<'_, _> = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        self.form.get_or_init(|| {
+            let candidates = candidates.take().expect("candidates are there until there is a form");
+            candidates.choose(&mut run)
+        })
+    }
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.get() {
+            Some(form) => form.cpu.fmt(f),
+            None => f.write_str("Choice(open)"),
+        }
+    }
+}
+
+impl Candidates {
+    /// The fastest form that stays close enough to f32; the other one is dropped.
+    fn choose(self, run: &mut impl FnMut(&CpuSession) -> Outcome) -> Form {
+        let Self { f32, graph, kernel_set, min_cosine } = self;
+        let keep = |f32: CpuSession, why: String| Form {
+            cpu: f32,
+            precision: Precision::F32,
+            note: Some(format!("precision auto: f32: {why}")),
+        };
+        if !kernel_set.has_bf16() {
+            return keep(f32, format!("the kernel set {kernel_set} only emulates bf16"));
+        }
+        let bf16 = match CpuSession::load_here(graph, kernel_set, Factors::Bf16) {
+            Ok(bf16) => bf16,
+            Err(error) => return keep(f32, format!("there is no bf16 form: {error}")),
+        };
+        let mut timed = |session: &CpuSession| {
+            let start = Instant::now();
+            (run(session), start.elapsed())
+        };
+        let ((exact, mut f32_time), (rounded, mut bf16_time)) = (timed(&f32), timed(&bf16));
+        let (count, cosine) = match compare(&exact, &rounded) {
+            Ok(found) => found,
+            Err(why) => return keep(f32, why.to_owned()),
+        };
+        let (found, inputs) = (format!("cosine {cosine:.6} (bound {min_cosine})"), format!("{count} inputs"));
+        // Not below the bound would let NaN pass.
+        let holds = cosine >= f64::from(min_cosine);
+        if !holds {
+            return keep(f32, format!("bf16 gives a {found} on {inputs}"));
+        }
+        // The first pass grew arenas and touched weights.
+        let start = Instant::now();
+        for round in 0..ROUNDS {
+            if round > 0 && start.elapsed() > TIMING {
+                break;
+            }
+            let (own, other) = (timed(&f32).1, timed(&bf16).1);
+            (f32_time, bf16_time) = (f32_time.min(own), bf16_time.min(other));
+        }
+        let speed = f32_time.as_secs_f64() / bf16_time.as_secs_f64().max(1e-9);
+        if speed <= 1.0 {
+            return keep(f32, format!("bf16, {found}, has {speed:.2} x its speed on {inputs}"));
+        }
+        let note = format!("precision auto: bf16, {found} and {speed:.2} x the speed of f32 on {inputs}");
+        Form { cpu: bf16, precision: Precision::Bf16, note: Some(note) }
+    }
+}
+
+/// How many inputs both forms have run, and the least cosine between outputs of floating-point numbers.
+fn compare(exact: &Outcome, rounded: &Outcome) -> Result<(usize, f64), &'static str> {
+    let (mut count, mut least, mut judged) = (0, 1.0, false);
+    for (exact, rounded) in exact.iter().zip(rounded) {
+        let (exact, rounded) = match (exact, rounded) {
+            (Some(exact), Some(rounded)) => (exact, rounded),
+            (None, None) => continue,
+            _ => return Err("bf16 fails where f32 does not"),
+        };
+        count += 1;
+        for ((_, exact), (_, rounded)) in exact.iter().zip(rounded.iter()) {
+            if let Some(cosine) = cosine_of(exact, rounded) {
+                judged = true;
+                // A NaN stays.
+                least = if cosine >= least { least } else { cosine };
+            }
+        }
+    }
+    match (count, judged) {
+        (0, _) => Err("no input of the sample could be run"),
+        (_, false) => Err("the model has no output of floating-point numbers to judge by"),
+        _ => Ok((count, least)),
+    }
+}
+
+fn cosine_of(exact: &Tensor, rounded: &Tensor) -> Option<f64> {
+    match exact.dtype() {
+        DType::F32 => {
+            let (exact, rounded) = (exact.as_slice::<f32>().ok()?, rounded.as_slice::<f32>().ok()?);
+            Some(cosine(exact.iter().map(|&x| f64::from(x)), rounded.iter().map(|&x| f64::from(x))))
+        }
+        DType::F64 => {
+            let (exact, rounded) = (exact.as_slice::<f64>().ok()?, rounded.as_slice::<f64>().ok()?);
+            Some(cosine(exact.iter().copied(), rounded.iter().copied()))
+        }
+        _ => None,
+    }
+}
+
+/// The cosine of the angle between two vectors: 1 where both are zero, 0 where one is. Numbers that are not finite
+/// must be the same in both and count no further; else -1.
+fn cosine(a: impl ExactSizeIterator<Item = f64>, b: impl ExactSizeIterator<Item = f64>) -> f64 {
+    if a.len() != b.len() {
+        return -1.0;
+    }
+    let (mut product, mut left, mut right) = (0.0, 0.0, 0.0);
+    for (a, b) in a.zip(b) {
+        if a.is_finite() && b.is_finite() {
+            product += a * b;
+            left += a * a;
+            right += b * b;
+        } else if a != b && !(a.is_nan() && b.is_nan()) {
+            return -1.0;
+        }
+    }
+    match (left > 0.0, right > 0.0) {
+        (true, true) => product / (left.sqrt() * right.sqrt()),
+        (false, false) => 1.0,
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(values: &[&[f32]]) -> Outcome {
+        let tensors = |values: &&[f32]| {
+            Some(Tensors::new().with("y", Tensor::new([values.len()], values).expect("as many as there are")))
+        };
+        values.iter().map(tensors).collect()
+    }
+
+    #[test]
+    fn the_least_cosine_counts() {
+        let (count, least) =
+            compare(&outcome(&[&[1.0, 0.0], &[1.0, 1.0]]), &outcome(&[&[2.0, 0.0], &[1.0, 0.0]])).unwrap();
+        assert_eq!(count, 2);
+        assert!((least - 0.5f64.sqrt()).abs() < 1e-12, "{least}");
+        let of = |a: &[f32], b: &[f32]| compare(&outcome(&[a]), &outcome(&[b])).unwrap().1;
+        assert_eq!(of(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
+        assert_eq!(of(&[0.0, 0.0], &[0.0, 1.0]), 0.0);
+        assert_eq!(of(&[f32::NAN, 1.0], &[f32::NAN, 1.0]), 1.0);
+        assert_eq!(of(&[f32::NAN, 1.0], &[1.0, 1.0]), -1.0);
+        assert_eq!(of(&[f32::INFINITY], &[f32::NEG_INFINITY]), -1.0);
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_said() {
+        let one = outcome(&[&[1.0]]);
+        assert!(compare(&vec![None], &vec![None]).unwrap_err().contains("no input"));
+        assert!(compare(&one, &vec![None]).unwrap_err().contains("fails"));
+        let labels: Outcome = vec![Some(Tensors::new().with("y", Tensor::scalar(3_i64)))];
+        assert!(compare(&labels, &labels).unwrap_err().contains("no output"));
+    }
+}

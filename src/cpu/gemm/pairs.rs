@@ -1,0 +1,164 @@
+//! Panels of bf16 pairs: each 32-bit lane holds two rows of a column, the even one in its low half.
+
+use half::bf16;
+
+use super::packed::Matrix;
+use super::tile;
+use crate::cpu::KernelSet;
+use crate::cpu::simd::{Kernel, Simd, reduce::load_or};
+
+/// Fills `to` with the panels of the checked matrix `b`, whose rows are cut into segments of `segment`; where that is
+/// odd the last row of each is paired with zeros.
+pub(super) fn pack_pairs(set: KernelSet, b: &Matrix<'_>, segment: usize, to: &mut [f32]) {
+    if b.k == 0 || b.n == 0 {
+        return;
+    }
+    let width = tile::width(set);
+    let depth = segment.div_ceil(2);
+    for (panel, to) in to.chunks_exact_mut(width * (b.k / segment) * depth).enumerate() {
+        let first = panel * width;
+        let columns = width.min(b.n - first);
+        for (index, to) in to.chunks_exact_mut(width * depth).enumerate() {
+            let from = &b.data[index * segment * b.row_stride + first * b.column_stride..];
+            // The last element needed is the last one that `Matrix::check` has found within the data.
+            let run = Run { from: from.as_ptr(), columns, rows: segment, to: to.as_mut_ptr(), width };
+            if b.column_stride == 1 {
+                set.run(PairRows { run, stride: b.row_stride });
+            } else if b.row_stride == 1 {
+                set.run(PairColumns { run, stride: b.column_stride });
+            } else {
+                pair_any(from, b.row_stride, b.column_stride, segment, columns, width, to);
+            }
+        }
+    }
+}
+
+/// One segment of a panel, from a matrix of any strides.
+fn pair_any(from: &[f32], row: usize, column: usize, rows: usize, columns: usize, width: usize, to: &mut [f32]) {
+    let at = |k: usize, j: usize| {
+        let inside = k < rows && j < columns;
+        u32::from(bf16::from_f32(if inside { from[k * row + j * column] } else { 0.0 }).to_bits())
+    };
+    for (pair, to) in to.chunks_exact_mut(width).enumerate() {
+        for (j, to) in to.iter_mut().enumerate() {
+            *to = f32::from_bits(at(2 * pair, j) | at(2 * pair + 1, j) << 16);
+        }
+    }
+}
+
+/// One segment of a panel.
+///
+/// Whoever makes one vouches for `rows x columns` numbers at `from` in the strides of the kernel that takes it, and for
+/// `rows` halved and rounded up times `width` lanes at `to`.
+#[derive(Clone, Copy)]
+struct Run {
+    from: *const f32,
+    columns: usize,
+    rows: usize,
+    to: *mut f32,
+    width: usize,
+}
+
+/// From rows that each lie together, `stride` apart.
+struct PairRows {
+    run: Run,
+    stride: usize,
+}
+
+impl Kernel for PairRows {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { run: Run { from, columns, rows, to, width }, stride } = self;
+        let zero = s.splat(0.0);
+        for pair in 0..rows.div_ceil(2) {
+            for at in (0..width).step_by(S::LANES) {
+                let count = columns.saturating_sub(at).min(S::LANES);
+                // SAFETY: rows below `rows` and columns below `columns`, for which the maker vouches; a panel's width
+                // is whole vectors.
+                unsafe {
+                    let row = |row: usize| {
+                        if row < rows && count > 0 { load_or(s, from.add(row * stride), at, count, zero) } else { zero }
+                    };
+                    s.store(to.add(pair * width + at), s.pair(row(2 * pair), row(2 * pair + 1)));
+                }
+            }
+        }
+    }
+}
+
+/// From columns that each lie together, `stride` apart.
+struct PairColumns {
+    run: Run,
+    stride: usize,
+}
+
+/// Numbers of the largest square that is transposed.
+const SQUARE: usize = 16 * 16;
+
+impl Kernel for PairColumns {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { run: Run { from, columns, rows, to, width }, stride } = self;
+        let mut square = [0.0_f32; SQUARE];
+        for at in (0..width).step_by(S::LANES) {
+            let first = at.min(columns);
+            let count = (columns - first).min(S::LANES);
+            let mut row = 0;
+            while row < rows {
+                let have = (rows - row).min(S::LANES);
+                // SAFETY: rows below `rows` and columns below `columns`, for which the maker vouches; the square has
+                // room for as many lanes each way.
+                unsafe {
+                    let from = from.add(first * stride + row);
+                    let square = square.as_mut_ptr();
+                    if have == S::LANES {
+                        s.transpose(from, stride, count, square, S::LANES);
+                    } else {
+                        for i in 0..S::LANES {
+                            for j in 0..S::LANES {
+                                let inside = i < have && j < count;
+                                *square.add(i * S::LANES + j) = if inside { *from.add(j * stride + i) } else { 0.0 };
+                            }
+                        }
+                    }
+                    for pair in 0..have.div_ceil(2) {
+                        let own = square.add(2 * pair * S::LANES);
+                        let paired = s.pair(s.load(own), s.load(own.add(S::LANES)));
+                        s.store(to.add((row / 2 + pair) * width + at), paired);
+                    }
+                }
+                row += have;
+            }
+        }
+    }
+}
+
+/// Rounds numbers to bf16, ties to even.
+///
+/// # Panics
+/// If the lengths differ: the caller has cut both.
+pub(crate) fn round_to_bf16(set: KernelSet, from: &[f32], to: &mut [bf16]) {
+    assert_eq!(from.len(), to.len(), "as many numbers to round as room for them");
+    set.run(Round { from, to });
+}
+
+struct Round<'a> {
+    from: &'a [f32],
+    to: &'a mut [bf16],
+}
+
+impl Kernel for Round<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (from, to, len) = (self.from.as_ptr(), self.to.as_mut_ptr(), self.from.len());
+        let zero = s.splat(0.0);
+        for at in (0..len).step_by(S::LANES) {
+            let count = (len - at).min(S::LANES);
+            // SAFETY: both have `len` numbers.
+            unsafe { s.store_bf16(to.add(at), count, load_or(s, from, at, count, zero)) }
+        }
+    }
+}
