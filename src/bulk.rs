@@ -11,19 +11,25 @@
 
 mod cancel;
 mod dedupe;
+mod drive;
 mod feed;
 pub(crate) mod guard;
 mod hot;
 mod job;
 mod map;
+mod measures;
 mod notes;
 pub(crate) mod pool;
 mod queue;
 mod report;
 mod run;
+#[cfg(all(test, shuttle))]
+mod shuttle_check;
 mod stages;
+mod state;
 #[cfg(feature = "stream")]
 mod stream;
+mod sync;
 mod tuner;
 mod window;
 
@@ -32,6 +38,7 @@ use std::{
     error::Error as StdError,
     fmt,
     sync::{Arc, OnceLock},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -41,10 +48,11 @@ pub use cancel::CancelToken;
 pub use dedupe::{Deduped, DistinctMap, DistinctUnordered, Marked, Once};
 use feed::Feed;
 pub use hot::{Hot, publish};
-use job::{Job, Launch};
+use job::{Crew, Job, Launch};
 pub use map::{Fallible, Map, Sound, Unordered};
+use map::{Pooled, lend_a_hand};
 pub use queue::{Handle, Queue};
-pub use report::{Report, Spread};
+pub use report::{Report, SlowItem, Spread};
 pub use stages::{Plain, Ready, Staged, Stages};
 #[cfg(feature = "stream")]
 pub use stream::ResultStream;
@@ -123,7 +131,7 @@ impl Settings {
         if self.cancel.is_cancelled() {
             return Some("the job was cancelled".into());
         }
-        let deadline = self.deadline.filter(|deadline| started.elapsed() >= *deadline)?;
+        let deadline = self.deadline.filter(|deadline| sync::now().duration_since(started) >= *deadline)?;
         Some(format!("the deadline of {deadline:?} has passed"))
     }
 }
@@ -268,11 +276,11 @@ impl<S: Staged> Bulk<S> {
         Ok(Arc::clone(self.pool.get_or_init(|| pool)))
     }
 
-    fn job<I>(&self, ordered: bool) -> Result<Job<S, I>>
+    fn job<I>(&self, ordered: bool) -> Result<Pooled<S, I>>
     where
         S: Stages<I>,
     {
-        Ok(Job::new(self.stages(), self.pool()?, self.settings.clone(), ordered))
+        Ok(Pooled::new(self.stages(), self.pool()?, self.settings.clone(), ordered))
     }
 
     /// Runs `items` and gives the results lazily, in order.
@@ -339,16 +347,22 @@ impl<S: Staged> Bulk<S> {
             Ok(pool) => pool,
             Err(error) => return (fill(Vec::new(), items.len(), &error.to_string()), Report::default()),
         };
-        let job = Job::new(self.stages(), Arc::clone(&pool), bulk_settings, true);
+        let job = Job::new(self.stages(), pool.current_num_threads(), bulk_settings, true);
         let mut results = Vec::with_capacity(items.len());
         let report = pool.in_place_scope(|scope| {
-            // However this ends, the pumps end too, and the scope with them.
-            let _stop = StopOnDrop(&job);
-            let mut feed = Feed::new(Sound(items.iter().map(Borrow::borrow)));
-            while let Some((_, result)) = feed.next(&job, &|kind| launch(&job, scope, kind)) {
-                results.push(result);
-            }
-            feed.report(&job)
+            thread::scope(|threads| {
+                let crew = Scoped { job: &job, pool: &pool, scope };
+                // However this ends, the drivers and the pumps end too, and the scopes with them.
+                let _stop = StopOnDrop(&job);
+                job.start_drivers(|number| {
+                    drive::thread(number).spawn_scoped(threads, move || crew.job.drive(number, &crew)).map(drop)
+                });
+                let mut feed = Feed::new(Sound(items.iter().map(Borrow::borrow)));
+                while let Some((_, result)) = feed.next(&job, &crew) {
+                    results.push(result);
+                }
+                feed.report(&job)
+            })
         });
         let why = report.notes.last().map_or("an error ended the job", String::as_str);
         (fill(results, items.len(), why), report)
@@ -364,11 +378,32 @@ fn fill<O>(mut results: Vec<Result<O, ItemError>>, len: usize, why: &str) -> Vec
     results
 }
 
-/// Starts a turn inside `scope`.
-fn launch<'s, S: Stages<I>, I: Send>(job: &'s Job<S, I>, scope: &Scope<'s>, kind: Launch) {
-    match kind {
-        Launch::Turn => scope.spawn(move |scope| job.turn(&|kind| launch(job, scope, kind))),
-        Launch::Probe => scope.spawn_broadcast(move |scope, _| job.probe(&|kind| launch(job, scope, kind))),
+/// Workers that run borrowed items inside a scope.
+struct Scoped<'a, 's, S: Stages<I>, I> {
+    job: &'s Job<S, I>,
+    pool: &'s ThreadPool,
+    scope: &'a Scope<'s>,
+}
+
+impl<S: Stages<I>, I> Clone for Scoped<'_, '_, S, I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Stages<I>, I> Copy for Scoped<'_, '_, S, I> {}
+
+impl<S: Stages<I>, I: Send> Crew for Scoped<'_, '_, S, I> {
+    fn launch(&self, kind: Launch) {
+        let (job, pool) = (self.job, self.pool);
+        match kind {
+            Launch::Turn => self.scope.spawn(move |scope| job.turn(&Scoped { job, pool, scope })),
+            Launch::Probe => self.scope.spawn_broadcast(move |scope, _| job.probe(&Scoped { job, pool, scope })),
+        }
+    }
+
+    fn lend_a_hand(&self) -> bool {
+        lend_a_hand(self.pool)
     }
 }
 

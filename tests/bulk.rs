@@ -523,6 +523,38 @@ fn a_panic_of_a_hook_is_an_error_too() {
     assert_eq!((failed[0].stage, failed[1].stage), (Stage::Prepare, Stage::Finish));
 }
 
+#[test]
+fn the_report_names_the_slowest_items_and_says_what_took_how_long() {
+    let slow = [17_u64, 400, 733];
+    let bulk = Bulk::new(Shared::new(move |number: &u64| {
+        // Long enough that no interruption takes as long.
+        spin(Duration::from_micros(if slow.contains(number) { 200_000 } else { 100 }));
+        Ok(())
+    }));
+    let mut results = bulk.workers(2).chunk_size(1).map(0..1000);
+    assert_eq!(results.by_ref().count(), 1000);
+    let report = results.report();
+    // Two at most come to the front by being interrupted.
+    let named: Vec<u64> = report.slowest.iter().map(|item| item.index as u64).collect();
+    assert!(slow.iter().all(|item| named.contains(item)), "{:?}", report.slowest);
+    assert!(report.slowest.len() == 5 && report.slowest.is_sorted_by(|a, b| a.seconds >= b.seconds));
+    assert!(report.slowest.iter().all(|item| item.alone) && report.slowest[2].seconds >= 0.2);
+    let chunk = report.chunk_seconds;
+    assert!(chunk.min >= 1e-4 && chunk.median >= 1e-4 && chunk.median < 0.1 && chunk.max >= 0.2, "{chunk:?}");
+    assert_eq!(chunk.max, report.slowest[0].seconds);
+    // The window is prepared long before its last item runs.
+    let wait = report.queue_wait_seconds;
+    assert!(wait.min <= wait.median && wait.median <= wait.max && wait.max > 1e-3, "{wait:?}");
+    assert!(wait.max < report.seconds, "{wait:?}");
+    // In a chunk of many, time is shared out by cost.
+    let model = Squares { cost: |number| if number == 3 { 500 } else { 1 }, ..Squares::new() };
+    let mut results = Bulk::new(model).workers(1).chunk_size(100).map(0..100);
+    assert_eq!(results.by_ref().count(), 100);
+    let slowest = results.report().slowest;
+    assert_eq!((slowest[0].index, slowest[0].alone), (3, false));
+    assert!(slowest[0].seconds > slowest[1].seconds * 100.0, "{slowest:?}");
+}
+
 /// Spins, so that the time is the processor's.
 fn spin(time: Duration) {
     let started = Instant::now();

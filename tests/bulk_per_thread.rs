@@ -216,3 +216,59 @@ fn it_serves_inside_a_pipeline() {
     let results: Vec<u64> = Bulk::pipeline(pipeline).workers(2).map(["1", "2"]).map(Result::unwrap).collect();
     assert_eq!(results, [10, 20]);
 }
+
+#[test]
+fn a_queue_passes_chunks_on_to_workers_that_have_a_model() {
+    for able in [Some(2), None] {
+        let tried = Arc::new(AtomicUsize::new(0));
+        let count = tried.clone();
+        let model = PerThread::new(
+            move |worker| {
+                count.fetch_add(1, SeqCst);
+                if Some(worker) == able { Ok(worker) } else { Err(Error::user("no model here")) }
+            },
+            |worker: &mut usize, number: &u64| {
+                thread::sleep(Duration::from_micros(200));
+                Ok((*worker, *number))
+            },
+        );
+        let queue = Bulk::new(model).workers(4).chunk_size(5).queue(Duration::ZERO).unwrap();
+        let handles: Vec<_> = (0..300).map(|number| queue.submit(number)).collect();
+        for (number, handle) in (0..300).zip(handles) {
+            match (able, handle.wait().unwrap()) {
+                (Some(worker), result) => assert_eq!(result.expect("a worker has a model"), (worker, number)),
+                (None, result) => assert!(result.unwrap_err().to_string().contains("no model here")),
+            }
+        }
+        assert!(tried.load(SeqCst) <= 4, "{tried:?}");
+    }
+}
+
+#[test]
+fn two_jobs_with_rayon_inside_share_the_models() {
+    let model = PerThread::new(
+        |_| Ok(()),
+        |(): &mut (), number: &u64| {
+            rayon::join(nap, nap);
+            Ok(*number)
+        },
+    );
+    let bulk = Arc::new(Bulk::new(model).workers(2).chunk_size(1));
+    // While one call waits in `join`, its worker may take a chunk of the other job, or of the queue.
+    let jobs: Vec<_> = (0..3)
+        .map(|job| {
+            let bulk = bulk.clone();
+            thread::spawn(move || match job {
+                0 => {
+                    let queue = bulk.queue(Duration::ZERO).unwrap();
+                    let handles: Vec<_> = (0..100).map(|number| queue.submit(number)).collect();
+                    handles.into_iter().map(|handle| handle.wait().unwrap()).collect::<Result<Vec<u64>, _>>()
+                }
+                _ => bulk.map(0..100).collect(),
+            })
+        })
+        .collect();
+    for job in jobs {
+        assert_eq!(job.join().unwrap().expect("no call fails"), (0..100).collect::<Vec<_>>());
+    }
+}

@@ -1,21 +1,18 @@
 //! Whatever the chunks, workers, windows, limits and failures: the same results, in order, all of them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-        mpsc,
-    },
-    thread,
-    time::Duration,
-};
+#[path = "support/watchdog.rs"]
+mod watchdog;
+
+use std::{collections::BTreeMap, thread, time::Duration};
 
 use gristmill::{
     Error, Inference, Pipeline, Result, Slots, Stage,
     bulk::{Bulk, OnError},
 };
 use proptest::prelude::*;
+use watchdog::Watchdog;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an item does on its way.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -169,26 +166,6 @@ fn read(item: Item) -> Result<Item> {
     if item.fate == Fate::Unread { Err(Error::user("unread")) } else { Ok(item) }
 }
 
-/// Ends the process, saying which job it was, if a job is still under way after a minute: a deadlock must not look like
-/// a slow machine.
-struct Watchdog {
-    /// Gone with the job, which tells the dog.
-    _done: mpsc::Sender<()>,
-}
-
-impl Watchdog {
-    fn new(job: String) -> Self {
-        let (done, told) = mpsc::channel();
-        thread::spawn(move || {
-            if told.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("no end after a minute: {job}");
-                std::process::abort();
-            }
-        });
-        Self { _done: done }
-    }
-}
-
 /// Panics by the hundred are part of these tests; their messages are not.
 fn be_quiet() {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -208,7 +185,7 @@ proptest! {
     #[test]
     fn ordered_results_are_the_items_own(items in items(), choices in choices()) {
         be_quiet();
-        let _watchdog = Watchdog::new(format!("{choices:?} {items:?}"));
+        let _watchdog = Watchdog::new(PATIENCE, format!("{choices:?} {items:?}"));
         let mut results = bulk(&choices).map_results(items.clone().into_iter().map(read));
         let mut count = 0;
         for (index, item) in items.iter().enumerate() {
@@ -230,7 +207,7 @@ proptest! {
     #[test]
     fn borrowed_and_unordered_results_are_too(mut items in items(), choices in choices()) {
         be_quiet();
-        let _watchdog = Watchdog::new(format!("{choices:?} {items:?}"));
+        let _watchdog = Watchdog::new(PATIENCE, format!("{choices:?} {items:?}"));
         items.retain(|item| item.fate != Fate::Unread);
         let bulk = bulk(&choices);
         let (results, report) = bulk.run(&items);
@@ -248,7 +225,7 @@ proptest! {
     #[test]
     fn a_job_can_end_at_any_point(items in items(), choices in choices(), taken in 0..400_usize, errors in 0..5_usize) {
         be_quiet();
-        let _watchdog = Watchdog::new(format!("{choices:?} {items:?}"));
+        let _watchdog = Watchdog::new(PATIENCE, format!("{choices:?} {items:?}"));
         let bulk = bulk(&choices).on_error(OnError::Collect { max_errors: errors });
         let results: Vec<_> = bulk.map_results(items.clone().into_iter().map(read)).take(taken).collect();
         // All up to the error that was one too many.
@@ -259,55 +236,4 @@ proptest! {
             prop_assert_eq!(result.map_err(|error| error.stage), expected(item));
         }
     }
-}
-
-/// A tenth of a long run: millions of tiny items, one in a hundred failing, a consumer that pauses now and then.
-#[test]
-fn a_long_run_loses_nothing_and_stays_small() {
-    struct Tiny(Arc<AtomicUsize>);
-    impl Inference for Tiny {
-        type Input = u64;
-        type Output = u64;
-        fn infer(&self, chunk: &[&u64], out: &mut Slots<'_, u64>) -> Result<()> {
-            self.0.fetch_add(chunk.len(), SeqCst);
-            for (place, &&number) in chunk.iter().enumerate() {
-                if mix(number).is_multiple_of(100) {
-                    out.fail(place, Error::user("unlucky"));
-                } else {
-                    out.set(place, number ^ 1);
-                }
-            }
-            Ok(())
-        }
-    }
-    /// The finalizer of SplitMix64.
-    fn mix(number: u64) -> u64 {
-        let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-    let count: u64 = if std::env::var_os("GRISTMILL_FULL").is_some() { 10_000_000 } else { 1_000_000 };
-    let ran = Arc::new(AtomicUsize::new(0));
-    let mut results = Bulk::new(Tiny(ran.clone())).workers(4).map(0..count);
-    let (mut errors, mut next, mut farthest) = (0, 0_u64, 0);
-    for result in results.by_ref() {
-        match result {
-            Ok(output) => assert_eq!(output, next ^ 1),
-            Err(error) => {
-                assert_eq!((error.index as u64, mix(next) % 100), (next, 0));
-                errors += 1;
-            }
-        }
-        if mix(next).is_multiple_of(20_011) {
-            thread::sleep(Duration::from_millis(mix(next) % 7));
-            farthest = farthest.max(ran.load(SeqCst) - next as usize);
-        }
-        next += 1;
-    }
-    assert_eq!((next, ran.load(SeqCst) as u64), (count, count));
-    assert_eq!(errors, (0..count).filter(|&number| mix(number).is_multiple_of(100)).count());
-    assert_eq!((results.report().items as u64, results.report().errors), (count, errors));
-    // Flat memory: what is ahead of the consumer does not depend on how much there is in all. A few windows may be: one
-    // being filled, those under way, and results that wait for an earlier chunk.
-    assert!(farthest <= 8 * 16_384, "{farthest} items ahead");
 }

@@ -1,9 +1,8 @@
 //! Stopping a job from outside.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
+
+use super::sync::atomic::{AtomicBool, Ordering};
 
 /// Stops the jobs that were given it, between chunks; clones stop the same jobs.
 ///

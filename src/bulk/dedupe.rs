@@ -16,8 +16,7 @@ use std::{
 
 use super::{
     Bulk, OnError, guard,
-    job::Job,
-    map::{Fallible, Running, Sound},
+    map::{Fallible, Pooled, Running, Sound},
     report::Report,
     stages::{Ready, Staged, Stages},
 };
@@ -150,7 +149,7 @@ where
         settings.memory_limit -= kept_bytes;
         let store = Arc::new(Mutex::new(Store::new(kept_bytes)));
         let once = Arc::new(Once(Arc::clone(&stages), PhantomData));
-        let job = self.bulk.pool().map(|pool| Job::new(once, pool, settings, ordered));
+        let job = self.bulk.pool().map(|pool| Pooled::new(once, pool, settings, ordered));
         let source =
             Marking { source, stages: Arc::clone(&stages), key: self.key.clone(), store: Arc::clone(&store), index: 0 };
         Distinct {

@@ -2,7 +2,6 @@
 
 use std::{
     error::Error as StdError,
-    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
@@ -11,9 +10,10 @@ use std::task::{Context, Poll};
 
 use super::{
     OnError, Progress, guard,
-    job::{Job, Launch, State},
+    job::{Crew, Job, Launch, StateOf},
     report::{Report, Tally},
     stages::Stages,
+    sync::{self, atomic::Ordering::Relaxed},
     window::Batch,
 };
 use crate::{
@@ -89,13 +89,13 @@ where
     pub(super) fn next<S: Stages<I, Output = O>>(
         &mut self,
         job: &Job<S, I>,
-        launch: &dyn Fn(Launch),
+        crew: &dyn Crew,
     ) -> Option<(usize, Result<O, ItemError>)> {
         loop {
-            match self.step(job, launch) {
+            match self.step(job, crew) {
                 Step::Result(result) => return result,
                 Step::Again => {}
-                Step::Wait => job.wait(LOOK),
+                Step::Wait => job.wait(LOOK, crew),
             }
         }
     }
@@ -106,11 +106,11 @@ where
     pub(super) fn poll_next<S: Stages<I, Output = O>>(
         &mut self,
         job: &Job<S, I>,
-        launch: &dyn Fn(Launch),
+        crew: &dyn Crew,
         context: &Context<'_>,
     ) -> Poll<Option<Numbered<O>>> {
         loop {
-            match self.step(job, launch) {
+            match self.step(job, crew) {
                 Step::Result(result) => return Poll::Ready(result),
                 Step::Wait if job.watch(context.waker()) => return Poll::Pending,
                 Step::Again | Step::Wait => {}
@@ -118,10 +118,10 @@ where
         }
     }
 
-    fn step<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch)) -> Step<O> {
+    fn step<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, crew: &dyn Crew) -> Step<O> {
         while let Some((index, result)) = self.batch.pop() {
             self.tally.items += 1;
-            self.tally.first.get_or_insert_with(Instant::now);
+            self.tally.first.get_or_insert_with(sync::now);
             let Err(error) = result else { return Step::Result(Some((index, result))) };
             self.failed(&error);
             let enough = match job.settings.on_error {
@@ -134,7 +134,7 @@ where
             }
             return Step::Result(Some((index, Err(error))));
         }
-        if self.over { Step::Result(None) } else { self.refill(job, launch) }
+        if self.over { Step::Result(None) } else { self.refill(job, crew) }
     }
 
     fn failed(&mut self, error: &ItemError) {
@@ -159,16 +159,16 @@ where
     /// Ends the job, whatever is still to come.
     pub(super) fn stop<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) {
         self.batch = Batch::new();
-        job.stop(None);
         if !self.over {
             self.finish(job);
         }
     }
 
     fn finish<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) {
+        job.stop(None);
         self.over = true;
         self.source = None;
-        self.tally.ended = Some(Instant::now());
+        self.tally.ended = Some(sync::now());
         self.progress(job, true);
         tracing::info!(
             items = self.tally.items,
@@ -179,9 +179,9 @@ where
     }
 
     /// Gets the next results, and sees to it that the workers have something to do.
-    fn refill<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch)) -> Step<O> {
+    fn refill<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, crew: &dyn Crew) -> Step<O> {
         let started = self.tally.started.unwrap_or_else(|| self.start(job));
-        if self.tally.processor_time.is_none() && started.elapsed() > LOOK {
+        if self.tally.processor_time.is_none() && sync::now().duration_since(started) > LOOK {
             self.tally.processor_time = platform::processor_time();
         }
         if let Some(why) = job.settings.cut_off(started) {
@@ -207,9 +207,9 @@ where
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
-            launch(Launch::Turn);
+            crew.launch(Launch::Turn);
         }
-        let waits = room > 0 && !(ready && self.slow) && !self.pull(job, launch, room);
+        let waits = room > 0 && !(ready && self.slow) && !self.pull(job, crew, room);
         if ready {
             self.batch_bytes = self.batch_bytes(job);
             return Step::Again;
@@ -220,11 +220,11 @@ where
     /// The moment of the first pull.
     fn start<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) -> Instant {
         tracing::info!(workers = job.busy.len(), total = self.tally.total, "job started");
-        *self.tally.started.insert(Instant::now())
+        *self.tally.started.insert(sync::now())
     }
 
     /// How many items may be pulled now.
-    fn room<S: Stages<I, Output = O>>(&self, job: &Job<S, I>, state: &State<I, S::Entry, O>) -> usize {
+    fn room<S: Stages<I, Output = O>>(&self, job: &Job<S, I>, state: &StateOf<S, I>) -> usize {
         let in_flight = state.pulled - state.taken;
         let window = self.window(job, state);
         if !state.is_open() && in_flight > window.saturating_mul(2) {
@@ -246,13 +246,13 @@ where
         fits.max(usize::from(in_flight == 0)).min(first).min(self.block).min(state.window_room(window))
     }
 
-    fn window<S: Stages<I, Output = O>>(&self, job: &Job<S, I>, state: &State<I, S::Entry, O>) -> usize {
+    fn window<S: Stages<I, Output = O>>(&self, job: &Job<S, I>, state: &StateOf<S, I>) -> usize {
         job.settings.window.unwrap_or_else(|| state.tuner.window()).max(1)
     }
 
     /// Pulls up to `room` items and gives them to the workers; false: the source had none, and may have some later.
-    fn pull<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, launch: &dyn Fn(Launch), room: usize) -> bool {
-        let started = Instant::now();
+    fn pull<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, crew: &dyn Crew, room: usize) -> bool {
+        let started = sync::now();
         let loaded = job.bytes.load(Relaxed);
         let free = job.settings.memory_limit.saturating_sub(loaded);
         let mut items = Vec::with_capacity(room);
@@ -292,7 +292,7 @@ where
             items.push(Err(error.context("the source of the items")));
         }
         let count = items.len();
-        let took = started.elapsed();
+        let took = sync::now().duration_since(started);
         self.tally.pulling += took;
         self.slow = took > PULL * 2 * count.max(1) as u32;
         if took < PULL / 2 && count == self.block {
@@ -314,7 +314,7 @@ where
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
-            launch(Launch::Turn);
+            crew.launch(Launch::Turn);
         }
         count > 0 || !waiting
     }
@@ -325,7 +325,7 @@ where
 
     fn progress<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, last: bool) {
         let Some(call) = &job.settings.progress else { return };
-        let now = Instant::now();
+        let now = sync::now();
         if !last && self.progressed.is_some_and(|before| now - before < PROGRESS) {
             return;
         }

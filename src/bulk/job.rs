@@ -6,45 +6,56 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
-    task::Waker,
+    sync::{Arc, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use rayon::{ThreadPool, Yield};
+#[cfg(feature = "stream")]
+use std::task::Waker;
 
 use super::{
-    Settings, guard,
-    report::ChunkItems,
-    run::{Outcome, run_chunk},
-    stages::{Ready, Stages},
-    tuner::{Mean, Tuner},
-    window::{Batch, Block, Done, Entry, Remains, Window},
+    Settings, drive, guard,
+    run::{Outcome, Raw, finish_chunk, infer_chunk},
+    stages::{Ready, Staged, Stages},
+    state::{Ran, State, Unit},
+    sync::{
+        self, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    tuner::Tuner,
+    window::{Block, Entry},
 };
 use crate::{
-    error::{Error, ItemError, Result, Stage},
+    error::{Error, ItemError, Stage},
     inference::{Description, Inference},
 };
 
 /// The work that one unit of preparing aims at.
 const PREPARE_NS: f64 = 5e5;
+/// The job's clock for waits, in nanoseconds: it comes round in twelve hours.
+const TICK_NS: u128 = 10_000;
+
+/// The state of a job.
+pub(super) type StateOf<S, I> = State<I, <S as Stages<I>>::Entry, Raw<S>, <S as Staged>::Output>;
 
 pub(super) struct Job<S: Stages<I>, I> {
     pub(super) stages: Arc<S>,
-    pub(super) pool: Arc<ThreadPool>,
     pub(super) settings: Settings,
+    made: Instant,
     /// What the model said of itself before the job.
     pub(super) before: Description,
     /// Bytes in flight: items, entries, results not yet taken.
     pub(super) bytes: AtomicUsize,
     /// Nanoseconds at work, for each worker.
     pub(super) busy: Vec<AtomicU64>,
-    state: Mutex<State<I, S::Entry, S::Output>>,
+    /// Nanoseconds in the model, for each driver; empty where the workers run the chunks.
+    pub(super) driving: Vec<AtomicU64>,
+    state: Mutex<StateOf<S, I>>,
+    /// Told when a result is ready, if the consumer waits.
     ready: Condvar,
+    /// Told when there is a chunk for a driver, and at the end.
+    pub(super) chunk: Condvar,
 }
 
 /// How to start a turn of a pump.
@@ -56,43 +67,12 @@ pub(super) enum Launch {
     Probe,
 }
 
-pub(super) struct State<I, E, O> {
-    windows: VecDeque<Window<I, E, O>>,
-    /// How many windows came before the first one here.
-    retired: usize,
-    /// Results in the order of completion, if that is asked for.
-    done: Option<Done<O>>,
-    pub(super) pulled: usize,
-    pub(super) taken: usize,
-    /// Pumps that are started.
-    pumps: usize,
-    /// Units in workers' hands.
-    units: usize,
-    /// Whether the consumer waits on the condition variable.
-    waiting: bool,
-    /// Who is told instead, where the consumer does not wait but is polled.
-    waker: Option<Waker>,
-    /// Whether the source gives nothing more for now: it has ended, or what is in flight is enough.
-    pub(super) stalled: bool,
-    /// Whether the job is over for the workers.
-    stopped: bool,
-    /// What items that were not reached are told; without it, nobody wants to know.
-    why: Option<String>,
-    pub(super) tuner: Tuner,
-    prepare_ns: Mean,
-    prepare_most: usize,
-    pub(super) entry_bytes: Mean,
-    pub(super) output_bytes: Mean,
-    pub(super) chunks: ChunkItems,
-}
-
-/// What a job that is over leaves behind.
-type Abandoned<I, E, O> = (Vec<Remains<I, E>>, VecDeque<Window<I, E, O>>, Option<Done<O>>);
-
-enum Unit<I, E> {
-    Prepare(usize, Block<I>),
-    Sort(usize, VecDeque<Entry<E>>),
-    Run(usize, Vec<Entry<E>>),
+/// Who works for a job.
+pub(super) trait Crew {
+    /// Has one or all of the workers call [`Job::turn`] or [`Job::probe`].
+    fn launch(&self, kind: Launch);
+    /// If the calling thread is itself one of the workers: has it do some of the work that waits.
+    fn lend_a_hand(&self) -> bool;
 }
 
 /// What became of a block.
@@ -109,43 +89,28 @@ struct Prepared<I, E, O> {
 }
 
 impl<S: Stages<I>, I> Job<S, I> {
-    pub(super) fn new(stages: Arc<S>, pool: Arc<ThreadPool>, settings: Settings, ordered: bool) -> Self {
+    pub(super) fn new(stages: Arc<S>, workers: usize, settings: Settings, ordered: bool) -> Self {
         guard::keep_backtraces();
-        let workers = pool.current_num_threads();
         let ceiling = settings.max_chunk_cost.or_else(|| stages.model().preferred_chunk_cost());
-        let state = State {
-            windows: VecDeque::new(),
-            retired: 0,
-            done: (!ordered).then(VecDeque::new),
-            pulled: 0,
-            taken: 0,
-            pumps: 0,
-            units: 0,
-            waiting: false,
-            waker: None,
-            stalled: false,
-            stopped: false,
-            why: None,
-            tuner: Tuner::new(workers, settings.chunk_size, ceiling),
-            prepare_ns: Mean::default(),
-            prepare_most: if S::PREPARES { 1 } else { 256 },
-            entry_bytes: Mean::default(),
-            output_bytes: Mean::default(),
-            chunks: ChunkItems::default(),
-        };
+        let drivers = drive::wanted(stages.model());
+        // So many chunks can be under way at once.
+        let lanes = if drivers > 0 { drivers } else { workers };
+        let state = State::new(Tuner::new(lanes, settings.chunk_size, ceiling), ordered, S::PREPARES);
         Self {
             before: stages.model().describe(),
             stages,
-            pool,
             settings,
+            made: sync::now(),
             bytes: AtomicUsize::new(0),
             busy: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            driving: (0..drivers).map(|_| AtomicU64::new(0)).collect(),
             state: Mutex::new(state),
             ready: Condvar::new(),
+            chunk: Condvar::new(),
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State<I, S::Entry, S::Output>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, StateOf<S, I>> {
         // Panics of user code are caught inside units, which run without the lock: a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,16 +120,14 @@ impl<S: Stages<I>, I> Job<S, I> {
     }
 
     /// Waits until something may be ready, but no longer than `most`.
-    pub(super) fn wait(&self, most: Duration) {
-        if self.pool.current_thread_index().is_some() {
-            // The consumer is itself a worker of this pool: it lends a hand instead of sleeping.
-            if self.pool.yield_now() != Some(Yield::Executed) {
-                std::thread::yield_now();
-            }
+    pub(super) fn wait(&self, most: Duration, crew: &dyn Crew) {
+        if crew.lend_a_hand() {
             return;
         }
         let mut state = self.lock();
-        if !state.is_ready() {
+        // A token that was cancelled before this is seen at once; one that is cancelled later, at the next look.
+        let look_first = self.settings.cancel.is_cancelled() && !state.stopped;
+        if !state.is_ready() && !look_first {
             state.waiting = true;
             let (mut state, _) = self.ready.wait_timeout(state, most).unwrap_or_else(PoisonError::into_inner);
             state.waiting = false;
@@ -180,28 +143,38 @@ impl<S: Stages<I>, I> Job<S, I> {
         !ready
     }
 
+    /// What a time-out does to a waiting consumer, at a moment of the checker's choice.
+    #[cfg(all(test, shuttle))]
+    pub(super) fn look(&self) {
+        drop(self.lock());
+        self.ready.notify_all();
+    }
+
     /// Counts one more pump if there is work for it; the caller then starts it.
-    pub(super) fn more_pumps(&self, state: &mut State<I, S::Entry, S::Output>) -> bool {
-        let more = !state.stopped && state.pumps < self.workers() && state.has_work();
+    pub(super) fn more_pumps(&self, state: &mut StateOf<S, I>) -> bool {
+        let more = state.pumps < self.workers() && state.has_work();
         state.pumps += usize::from(more);
+        self.tell_driver(state);
         more
     }
 
     /// On a worker that was asked whether it can run chunks: it becomes a pump if so, and if one is wanted.
-    pub(super) fn probe(&self, launch: &dyn Fn(Launch)) {
+    pub(super) fn probe(&self, crew: &dyn Crew) {
         if self.stages.model().ready_here() && self.more_pumps(&mut self.lock()) {
-            self.turn(launch);
+            self.turn(crew);
         }
     }
 
     /// One turn of a pump: takes a unit of work, does it, and has `launch` start the next turn; or ends the pump.
-    pub(super) fn turn(&self, launch: &dyn Fn(Launch)) {
-        let started = Instant::now();
+    pub(super) fn turn(&self, crew: &dyn Crew) {
+        let started = sync::now();
         let ready_here = self.stages.model().ready_here();
         let mut state = self.lock();
-        let Some(unit) = self.pick(&mut state, ready_here) else {
+        let can_run = ready_here && !state.driven;
+        let Some(unit) = self.pick(&mut state, can_run) else {
             state.pumps -= 1;
-            let elsewhere = !ready_here && state.pumps == 0 && !state.stopped && state.has_work();
+            let elsewhere = !ready_here && !state.driven && state.pumps == 0 && state.has_work();
+            self.tell_driver(&state);
             // Whoever is polled must come and end a job that was cancelled.
             let waker = if self.settings.cancel.is_cancelled() { state.waker.take() } else { None };
             drop(state);
@@ -210,7 +183,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             }
             if elsewhere {
                 // Nobody is left to take what this worker cannot.
-                launch(Launch::Probe);
+                crew.launch(Launch::Probe);
             }
             return;
         };
@@ -218,7 +191,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         let more = self.more_pumps(&mut state);
         drop(state);
         if more {
-            launch(Launch::Turn);
+            crew.launch(Launch::Turn);
         }
         match unit {
             Unit::Prepare(window, block) => self.prepare(window, block, started),
@@ -232,42 +205,45 @@ impl<S: Stages<I>, I> Job<S, I> {
                 }
                 self.settle(state);
             }
-            Unit::Run(window, entries) => self.run(window, entries, started),
+            Unit::Run(window, entries) => {
+                tracing::debug!(worker = thread::current().name(), items = entries.len(), "chunk started");
+                let waited = self.waited(&entries, started);
+                match infer_chunk(&*self.stages, &entries) {
+                    Some(slots) => self.finish(Ran { window, entries, slots, waited, took: Duration::ZERO }, started),
+                    None => self.refuse(window, entries),
+                }
+            }
+            Unit::Finish(ran) => self.finish(ran, started),
         }
         if let Some(busy) = rayon::current_thread_index().and_then(|worker| self.busy.get(worker)) {
-            busy.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
+            busy.fetch_add(sync::now().duration_since(started).as_nanos() as u64, Relaxed);
         }
-        launch(Launch::Turn);
+        crew.launch(Launch::Turn);
     }
 
     /// The next unit of work: a chunk of a window that is all prepared; else something to prepare; else, so that
     /// nobody idles, a chunk of what is there.
-    fn pick(&self, state: &mut State<I, S::Entry, S::Output>, can_run: bool) -> Option<Unit<I, S::Entry>> {
+    fn pick(&self, state: &mut StateOf<S, I>, can_run: bool) -> Option<Unit<I, S::Entry, Raw<S>>> {
+        // What has been run is handed on even after the job's end, if anybody wants to know.
+        if let Some(ran) = state.finishing.pop_front() {
+            return Some(Unit::Finish(ran));
+        }
         if state.stopped || self.settings.cancel.is_cancelled() {
             return None;
         }
-        let complete = |window: &Window<_, _, _>| can_run && window.complete() && !window.entries.is_empty();
-        if let Some(place) = state.windows.iter().position(complete) {
+        // Who cannot run can sort.
+        if let Some(place) = state.complete(|window| can_run || !window.sorted) {
             return Some(state.cut(place));
         }
         if let Some(unit) = self.pick_block(state) {
             return Some(unit);
         }
-        if !can_run {
-            return None;
-        }
-        // A fixed chunk size is worth waiting for, as long as more can come.
-        let least =
-            if state.stalled || S::PREPARES && state.unprepared() > 0 { 1 } else { state.tuner.fixed().unwrap_or(1) };
-        let place = state.windows.iter().position(|window| {
-            let ended = !window.open && window.unprepared == 0;
-            window.entries.len() >= if ended { 1 } else { least }
-        })?;
+        let place = state.incomplete(S::PREPARES, |window| can_run || !window.sorted)?;
         Some(state.cut(place))
     }
 
     /// The oldest block, or as much of it as makes a good unit and as memory allows.
-    fn pick_block(&self, state: &mut State<I, S::Entry, S::Output>) -> Option<Unit<I, S::Entry>> {
+    fn pick_block(&self, state: &mut StateOf<S, I>) -> Option<Unit<I, S::Entry, Raw<S>>> {
         let place = state.windows.iter().position(|window| window.unprepared > 0)?;
         let aim = state.prepare_ns.get().map_or(1, |ns| (PREPARE_NS / ns.max(0.1)) as usize);
         let mut count = aim.clamp(1, state.prepare_most);
@@ -284,7 +260,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                 let first = window.blocks.front().map(|block| window.first + block.start);
                 // The oldest item goes ahead whatever it takes, once nothing else can make progress.
                 let oldest = if state.done.is_some() { !state.is_ready() } else { first == Some(state.taken) };
-                if !(oldest && state.units == 0 && state.queued() == 0) {
+                if !(oldest && state.units == 0 && state.queued() == 0 && state.finishing.is_empty()) {
                     return None;
                 }
             }
@@ -297,7 +273,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     fn prepare(&self, window: usize, block: Block<I>, started: Instant) {
         let count = block.items.len();
         let prepared = self.prepare_block(block);
-        let took = started.elapsed().as_nanos() as f64;
+        let took = sync::now().duration_since(started).as_nanos() as f64;
         let mut state = self.lock();
         if let Some((window, done)) = state.window(window) {
             window.preparing -= count;
@@ -326,7 +302,7 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// The end of a unit: tells the consumer if something is ready; and what came back to a job that is over is not
     /// left without results.
-    fn settle(&self, mut state: MutexGuard<'_, State<I, S::Entry, S::Output>>) {
+    fn settle(&self, mut state: MutexGuard<'_, StateOf<S, I>>) {
         let remains = state.abandon();
         let ready = state.is_ready();
         if state.waiting && ready {
@@ -352,6 +328,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         };
         let (mut items, mut place, mut last_cost) = (block.items, block.start, u64::MAX);
         let model = self.stages.model();
+        let ticks = self.ticks(sync::now());
         // Bytes of the item at hand, until its entry stands for them.
         let mut at_hand = 0;
         loop {
@@ -387,7 +364,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                     prepared.sorted &= cost <= last_cost;
                     last_cost = cost;
                     prepared.bytes += bytes;
-                    prepared.entries.push_back(Entry { place: place - 1, cost, bytes, value });
+                    prepared.entries.push_back(Entry { place: place - 1, cost, bytes, prepared: ticks, value });
                     if S::PREPARES {
                         let before = self.bytes.fetch_add(bytes, Relaxed);
                         self.bytes.fetch_sub(std::mem::take(&mut at_hand), Relaxed);
@@ -408,17 +385,34 @@ impl<S: Stages<I>, I> Job<S, I> {
         prepared
     }
 
-    fn run(&self, window: usize, entries: Vec<Entry<S::Entry>>, started: Instant) {
-        tracing::debug!(worker = thread::current().name(), items = entries.len(), "chunk started");
-        let Some(Outcome { results, bytes }) = run_chunk(&*self.stages, &entries) else {
-            let mut state = self.lock();
-            if let Some((window, _)) = state.window(window) {
-                window.restore(entries);
-            }
-            state.units -= 1;
-            return self.settle(state);
-        };
-        let took = started.elapsed();
+    fn ticks(&self, now: Instant) -> u32 {
+        (now.saturating_duration_since(self.made).as_nanos() / TICK_NS) as u32
+    }
+
+    /// How long the item of a chunk that was prepared first has waited.
+    pub(super) fn waited(&self, entries: &[Entry<S::Entry>], now: Instant) -> Duration {
+        let now = self.ticks(now);
+        let longest = entries.iter().map(|entry| now.wrapping_sub(entry.prepared)).max().unwrap_or(0);
+        // An entry may be younger than the turn that takes it, by less than half the clock's round.
+        let longest = if longest > u32::MAX / 2 { 0 } else { longest };
+        Duration::from_nanos(u64::from(longest) * TICK_NS as u64)
+    }
+
+    /// Takes a chunk back that this thread cannot run, and another can.
+    pub(super) fn refuse(&self, window: usize, entries: Vec<Entry<S::Entry>>) {
+        let mut state = self.lock();
+        if let Some((window, _)) = state.window(window) {
+            window.restore(entries);
+        }
+        state.units -= 1;
+        self.settle(state);
+    }
+
+    /// Finishes what was run and writes the results.
+    fn finish(&self, ran: Ran<S::Entry, Raw<S>>, started: Instant) {
+        let Ran { window, entries, slots, waited, took } = ran;
+        let Outcome { results, bytes } = finish_chunk(&*self.stages, &entries, slots);
+        let took = took + sync::now().duration_since(started);
         let (count, succeeded) = (entries.len(), results.iter().filter(|result| result.is_ok()).count());
         let (cost, input_bytes) = entries
             .iter()
@@ -431,7 +425,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             seconds = took.as_secs_f64(),
             "chunk ended"
         );
-        let places: Vec<usize> = entries.iter().map(|entry| entry.place).collect();
+        let places: Vec<(usize, u64)> = entries.iter().map(|entry| (entry.place, entry.cost)).collect();
         // An input whose `drop` panics must not take the pump along.
         let _ = guard::catch(|| {
             drop(entries);
@@ -440,8 +434,10 @@ impl<S: Stages<I>, I> Job<S, I> {
         self.bytes.fetch_add(bytes, Relaxed);
         self.bytes.fetch_sub(input_bytes, Relaxed);
         let mut state = self.lock();
+        let mut first = 0;
         if let Some((window, done)) = state.window(window) {
-            for (place, result) in places.into_iter().zip(results) {
+            first = window.first;
+            for ((place, _), result) in places.iter().copied().zip(results) {
                 let index = window.first + place;
                 let result = result.map_err(|(stage, source)| ItemError { index, stage, source });
                 window.write(place, result, done);
@@ -451,6 +447,9 @@ impl<S: Stages<I>, I> Job<S, I> {
         state.tuner.measured(count, cost, took);
         state.output_bytes.add(bytes as f64, succeeded as f64);
         state.chunks.add(count, took);
+        state.chunk_times.add(took);
+        state.queue_waits.add(waited);
+        state.slowest.add(places.iter().map(|&(place, cost)| (first + place, cost)), cost, took);
         self.settle(state);
     }
 
@@ -463,118 +462,8 @@ impl<S: Stages<I>, I> Job<S, I> {
         state.stopped = true;
         state.why = why.map(str::to_owned);
         let remains = state.abandon();
+        self.chunk.notify_all();
         drop(state);
         drop(remains);
-    }
-}
-
-impl<I, E, O> State<I, E, O> {
-    /// A window by its number, unless it is gone, and where results go that are wanted as they come.
-    #[expect(clippy::type_complexity, reason = "two fields, borrowed together")]
-    fn window(&mut self, number: usize) -> Option<(&mut Window<I, E, O>, &mut Option<Done<O>>)> {
-        Some((self.windows.get_mut(number.checked_sub(self.retired)?)?, &mut self.done))
-    }
-
-    /// Once the job is over: gives what no worker holds its error, or lets all of it go; it comes back to be dropped
-    /// outside the lock.
-    fn abandon(&mut self) -> Option<Abandoned<I, E, O>> {
-        if !self.stopped {
-            return None;
-        }
-        let Some(why) = &self.why else {
-            self.retired += self.windows.len();
-            return Some((Vec::new(), std::mem::take(&mut self.windows), self.done.as_mut().map(std::mem::take)));
-        };
-        let remains = self.windows.iter_mut().map(|window| window.abandon(why, &mut self.done)).collect();
-        Some((remains, VecDeque::new(), None))
-    }
-
-    /// Adds what was pulled to the open window; `last`: and closes it.
-    pub(super) fn push(&mut self, items: VecDeque<Result<I>>, last: bool) {
-        if !self.is_open() {
-            self.windows.push_back(Window::new(self.pulled));
-        }
-        self.pulled += items.len();
-        if let Some(window) = self.windows.back_mut() {
-            window.push(items);
-            window.open = !last;
-        }
-    }
-
-    /// Items that the open window still takes.
-    pub(super) fn window_room(&self, window_items: usize) -> usize {
-        let used = self.windows.back().filter(|window| window.open).map_or(0, |window| window.len);
-        window_items.saturating_sub(used).max(1)
-    }
-
-    /// Closes the open window: nothing more comes.
-    pub(super) fn close(&mut self) {
-        self.stalled = true;
-        if let Some(window) = self.windows.back_mut() {
-            window.open = false;
-        }
-    }
-
-    /// Whether a window takes more items.
-    pub(super) fn is_open(&self) -> bool {
-        self.windows.back().is_some_and(|window| window.open)
-    }
-
-    /// Items that are pulled and not prepared.
-    pub(super) fn unprepared(&self) -> usize {
-        self.windows.iter().map(|window| window.unprepared).sum()
-    }
-
-    /// Items that are pulled and have no result.
-    pub(super) fn unfinished(&self) -> usize {
-        self.windows.iter().map(|window| window.len - window.written).sum()
-    }
-
-    fn queued(&self) -> usize {
-        self.windows.iter().map(|window| window.entries.len()).sum()
-    }
-
-    fn has_work(&self) -> bool {
-        self.windows.iter().any(|window| window.unprepared > 0 || !window.entries.is_empty())
-    }
-
-    fn cut<I2>(&mut self, place: usize) -> Unit<I2, E> {
-        let unprepared = self.unprepared() as f64 * self.tuner.item_cost();
-        let queued = self.windows.iter().fold(unprepared as u64, |sum, window| sum.saturating_add(window.queued_cost));
-        let window = &mut self.windows[place];
-        if window.sorted {
-            let most = self.tuner.fixed().unwrap_or(usize::MAX);
-            Unit::Run(self.retired + place, window.cut(self.tuner.target(queued), most))
-        } else {
-            Unit::Sort(self.retired + place, window.take_entries())
-        }
-    }
-
-    /// Whether a result waits to be taken.
-    fn is_ready(&self) -> bool {
-        match &self.done {
-            Some(done) => !done.is_empty(),
-            None => {
-                self.windows.front().is_some_and(|window| window.slots.get(window.taken).is_some_and(Option::is_some))
-            }
-        }
-    }
-
-    /// Moves the results that can be handed on to `batch`.
-    pub(super) fn take_ready(&mut self, batch: &mut Batch<O>) {
-        let before = batch.len();
-        if let Some(done) = &mut self.done {
-            batch.append(done);
-            while self.windows.front().is_some_and(Window::done) {
-                self.windows.pop_front();
-                self.retired += 1;
-            }
-        } else {
-            while self.windows.front_mut().is_some_and(|window| window.take_front(batch)) {
-                self.windows.pop_front();
-                self.retired += 1;
-            }
-        }
-        self.taken += batch.len() - before;
     }
 }

@@ -4,18 +4,33 @@
 use std::task::{Context, Poll};
 use std::{error::Error as StdError, fmt, sync::Arc};
 
+use rayon::{ThreadPool, Yield};
+
 #[cfg(feature = "stream")]
 use super::feed::Numbered;
 use super::{
+    Settings, drive,
     feed::{Feed, source_error},
-    job::{Job, Launch},
+    job::{Crew, Job, Launch},
     report::Report,
     stages::Stages,
 };
 use crate::error::{Error, ItemError, Result, Stage};
 
 /// A job under way, or the error that kept it from starting, to be told once.
-type Started<S, I> = Result<Arc<Job<S, I>>, Option<Error>>;
+type Started<S, I> = Result<Arc<Pooled<S, I>>, Option<Error>>;
+
+/// A job and the pool that works for it.
+pub(super) struct Pooled<S: Stages<I>, I> {
+    job: Job<S, I>,
+    pool: Arc<ThreadPool>,
+}
+
+impl<S: Stages<I>, I> Pooled<S, I> {
+    pub(super) fn new(stages: Arc<S>, pool: Arc<ThreadPool>, settings: Settings, ordered: bool) -> Self {
+        Self { job: Job::new(stages, pool.current_num_threads(), settings, ordered), pool }
+    }
+}
 
 /// The machinery behind [`Map`] and [`Unordered`].
 pub(super) struct Running<S: Stages<I>, I, It> {
@@ -29,13 +44,14 @@ where
     I: Send + 'static,
     It: Iterator<Item = Result<I>>,
 {
-    pub(super) fn new(job: Result<Job<S, I>>, source: It) -> Self {
+    pub(super) fn new(job: Result<Pooled<S, I>>, source: It) -> Self {
         Self { job: job.map(Arc::new).map_err(Some), feed: Feed::new(source) }
     }
 
     pub(super) fn next(&mut self) -> Option<(usize, Result<S::Output, ItemError>)> {
+        self.start_drivers();
         match &mut self.job {
-            Ok(job) => self.feed.next(job, &|kind| launch(job, kind)),
+            Ok(pooled) => self.feed.next(&pooled.job, pooled),
             Err(error) => {
                 let source = error.take()?;
                 Some((0, Err(ItemError { index: 0, stage: Stage::Read, source })))
@@ -43,24 +59,36 @@ where
         }
     }
 
+    /// Before the first pull: starts the threads outside the pool, if the model wants any.
+    fn start_drivers(&self) {
+        let Ok(pooled) = &self.job else { return };
+        if self.feed.tally.started.is_none() {
+            pooled.job.start_drivers(|number| {
+                let task = Arc::clone(pooled);
+                drive::thread(number).spawn(move || task.job.drive(number, &task)).map(drop)
+            });
+        }
+    }
+
     pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.job {
-            Ok(job) => self.feed.size_hint(job.lock().pulled),
+            Ok(pooled) => self.feed.size_hint(pooled.job.lock().pulled),
             Err(error) => (0, Some(usize::from(error.is_some()))),
         }
     }
 
     /// For a source that is polled, of which `waits` tells whether it has nothing yet.
     #[cfg(feature = "stream")]
-    pub(super) fn polled(job: Result<Job<S, I>>, source: It, waits: fn(&It) -> bool) -> Self {
+    pub(super) fn polled(job: Result<Pooled<S, I>>, source: It, waits: fn(&It) -> bool) -> Self {
         Self { job: job.map(Arc::new).map_err(Some), feed: Feed::polled(source, waits) }
     }
 
     /// [`next`](Self::next) without waiting.
     #[cfg(feature = "stream")]
     pub(super) fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Numbered<S::Output>>> {
+        self.start_drivers();
         match &mut self.job {
-            Ok(job) => self.feed.poll_next(job, &|kind| launch(job, kind), context),
+            Ok(pooled) => self.feed.poll_next(&pooled.job, pooled, context),
             Err(_) => Poll::Ready(self.next()),
         }
     }
@@ -73,31 +101,45 @@ where
 
     /// Ends the job here.
     pub(super) fn stop(&mut self) {
-        if let Ok(job) = &self.job {
-            self.feed.stop(job);
+        if let Ok(pooled) = &self.job {
+            self.feed.stop(&pooled.job);
         }
     }
 
     pub(super) fn report(&self) -> Report {
-        self.job.as_ref().map_or_else(|_| Report::default(), |job| self.feed.report(job))
+        self.job.as_ref().map_or_else(|_| Report::default(), |pooled| self.feed.report(&pooled.job))
     }
 }
 
 impl<S: Stages<I>, I, It> Drop for Running<S, I, It> {
     fn drop(&mut self) {
-        if let Ok(job) = &self.job {
-            job.stop(None);
+        if let Ok(pooled) = &self.job {
+            pooled.job.stop(None);
         }
     }
 }
 
-/// Starts a turn on the job's pool.
-fn launch<S: Stages<I> + 'static, I: Send + 'static>(job: &Arc<Job<S, I>>, kind: Launch) {
-    let task = Arc::clone(job);
-    match kind {
-        Launch::Turn => job.pool.spawn(move || task.turn(&|kind| launch(&task, kind))),
-        Launch::Probe => job.pool.spawn_broadcast(move |_| task.probe(&|kind| launch(&task, kind))),
+impl<S: Stages<I> + 'static, I: Send + 'static> Crew for Arc<Pooled<S, I>> {
+    fn launch(&self, kind: Launch) {
+        let task = Arc::clone(self);
+        match kind {
+            Launch::Turn => self.pool.spawn(move || task.job.turn(&task)),
+            Launch::Probe => self.pool.spawn_broadcast(move |_| task.job.probe(&task)),
+        }
     }
+
+    fn lend_a_hand(&self) -> bool {
+        lend_a_hand(&self.pool)
+    }
+}
+
+/// A consumer that is itself a worker of `pool` does some of its work instead of sleeping.
+pub(super) fn lend_a_hand(pool: &ThreadPool) -> bool {
+    let is_worker = pool.current_thread_index().is_some();
+    if is_worker && pool.yield_now() != Some(Yield::Executed) {
+        std::thread::yield_now();
+    }
+    is_worker
 }
 
 /// The results of a job in the order of its items; made by [`Bulk::map`](super::Bulk::map).
@@ -116,7 +158,7 @@ where
     I: Send + 'static,
     It: Iterator<Item = Result<I>>,
 {
-    pub(super) fn new(job: Result<Job<S, I>>, source: It) -> Self {
+    pub(super) fn new(job: Result<Pooled<S, I>>, source: It) -> Self {
         Self(Running::new(job, source))
     }
 
@@ -132,7 +174,7 @@ where
     I: Send + 'static,
     It: Iterator<Item = Result<I>>,
 {
-    pub(super) fn new(job: Result<Job<S, I>>, source: It) -> Self {
+    pub(super) fn new(job: Result<Pooled<S, I>>, source: It) -> Self {
         Self(Running::new(job, source))
     }
 

@@ -17,8 +17,8 @@ use std::{
 use rayon::ThreadPool;
 
 use super::{
-    Settings, guard,
-    run::{Outcome, run_chunk},
+    Settings, drive, guard,
+    run::{Outcome, Raw, finish_chunk, infer_chunk},
     stages::{Ready, Stages},
     tuner::Tuner,
     window::Entry,
@@ -27,6 +27,9 @@ use crate::{
     error::{Error, ErrorKind, ItemError, Result, Stage},
     inference::Inference,
 };
+
+/// How soon workers are asked again to take a chunk that none of them could.
+const ASK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A door to a model for single items: those that come within a short time of one another share a chunk. Made by
 /// [`Bulk::queue`](super::Bulk::queue).
@@ -44,13 +47,21 @@ struct Shared<S: Stages<I>, I> {
     pool: Arc<ThreadPool>,
     settings: Settings,
     longest_wait: Duration,
-    state: Mutex<State<I, S::Output>>,
-    /// Told when something comes, a chunk ends, or the queue closes.
+    state: Mutex<State<S, I>>,
+    /// Told when something comes, a chunk goes on or ends, or the queue closes.
     changed: Condvar,
 }
 
-struct State<I, O> {
-    waiting: VecDeque<Submitted<I, O>>,
+struct State<S: Stages<I>, I> {
+    waiting: VecDeque<Submitted<I, S::Output>>,
+    /// Chunks for drivers.
+    prepared: VecDeque<Chunk<S, I>>,
+    /// Driver threads that are started; without any, the workers run the chunks.
+    drivers: usize,
+    /// Chunks that the worker which had them could not run.
+    stranded: VecDeque<Chunk<S, I>>,
+    /// Workers that are asked whether they can, and have not answered.
+    asked: usize,
     cost_seen: Tuner,
     submitted: usize,
     /// Bytes of items from their submission to the end of their chunk.
@@ -65,6 +76,16 @@ struct Submitted<I, O> {
     bytes: usize,
     since: Instant,
     ticket: Arc<Ticket<O>>,
+}
+
+/// What was submitted, prepared to be run together.
+struct Chunk<S: Stages<I>, I> {
+    entries: Vec<Entry<S::Entry>>,
+    tickets: Vec<Arc<Ticket<S::Output>>>,
+    /// Of the items, until the chunk ends.
+    bytes: usize,
+    /// The work that went into it so far.
+    took: Duration,
 }
 
 struct Ticket<O> {
@@ -96,22 +117,34 @@ where
     ) -> Result<Self> {
         guard::keep_backtraces();
         let ceiling = settings.max_chunk_cost.or_else(|| stages.model().preferred_chunk_cost());
+        let drivers = drive::wanted(stages.model());
+        let lanes = if drivers > 0 { drivers } else { pool.current_num_threads() };
         let state = State {
             waiting: VecDeque::new(),
-            cost_seen: Tuner::new(pool.current_num_threads(), settings.chunk_size, ceiling),
+            prepared: VecDeque::new(),
+            drivers: 0,
+            stranded: VecDeque::new(),
+            asked: 0,
+            cost_seen: Tuner::new(lanes, settings.chunk_size, ceiling),
             submitted: 0,
             bytes: 0,
             running: 0,
             closed: false,
         };
         let shared = Shared { stages, pool, settings, longest_wait, state: Mutex::new(state), changed: Condvar::new() };
-        let shared = Arc::new(shared);
-        let gather = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("mill-queue".into())
-            .spawn(move || gather.gather())
-            .map_err(|error| Error::io(error, "starting the thread of a queue"))?;
-        Ok(Self(shared))
+        let queue = Self(Arc::new(shared));
+        let started = |thread: std::io::Result<thread::JoinHandle<()>>| {
+            thread.map(drop).map_err(|error| Error::io(error, "starting a thread of a queue"))
+        };
+        for number in 0..drivers {
+            lock(&queue.0.state).drivers += 1;
+            let task = Arc::clone(&queue.0);
+            // Where this fails the queue goes, and its drivers with it.
+            started(drive::thread(number).spawn(move || task.drive()))?;
+        }
+        let gather = Arc::clone(&queue.0);
+        started(thread::Builder::new().name("mill-queue".into()).spawn(move || gather.gather(lanes)))?;
+        Ok(queue)
     }
 
     /// Submits an item. Blocks while the queue holds as many bytes as the memory limit allows; never called for
@@ -152,12 +185,19 @@ where
     I: Send + 'static,
 {
     /// The body of the queue's own thread, which only waits: gathers chunks and gives them to the pool.
-    fn gather(self: Arc<Self>) {
-        let workers = self.pool.current_num_threads();
+    fn gather(self: Arc<Self>, lanes: usize) {
         let mut state = lock(&self.state);
         loop {
+            if !state.stranded.is_empty() && state.asked == 0 {
+                state.asked = self.pool.current_num_threads();
+                let task = Arc::clone(&self);
+                self.pool.spawn_broadcast(move |_| task.take_stranded());
+                // Where none of them can, they are all in the midst of something: then they are asked again.
+                state = self.changed.wait_timeout(state, ASK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
             let Some(first) = state.waiting.front() else {
-                if state.closed {
+                if state.is_over() {
                     return;
                 }
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -168,7 +208,7 @@ where
             let cost = state.cost_seen.item_cost().max(1.0);
             let target = state.cost_seen.target((state.waiting.len() as f64 * cost) as u64) as f64;
             let chunk = state.cost_seen.fixed().unwrap_or((target / cost) as usize).max(1);
-            if state.running > workers {
+            if state.running > lanes {
                 // Every worker has something, and the next chunk is ready to go: it may as well grow.
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else if state.waiting.len() < chunk.max(2) && waited < self.longest_wait && !state.closed {
@@ -186,6 +226,7 @@ where
         }
     }
 
+    /// Prepares what was gathered, on a worker, and runs it or gives it to the drivers.
     fn run(self: Arc<Self>, items: Vec<Submitted<I, S::Output>>) {
         let started = Instant::now();
         let (mut entries, mut tickets) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
@@ -210,7 +251,7 @@ where
                 };
                 let input = self.stages.input(&value);
                 let (cost, bytes) = (self.stages.model().cost(input).max(1), self.stages.model().input_bytes(input));
-                Ok(Ready::Run(Entry { place: index, cost, bytes, value }))
+                Ok(Ready::Run(Entry { place: index, cost, bytes, prepared: 0, value }))
             });
             match entry {
                 Ok(Ready::Run(entry)) => {
@@ -221,33 +262,109 @@ where
                 Err(source) => ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source })),
             }
         }
-        let cost = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.cost));
-        let count = entries.len();
-        match run_chunk(&*self.stages, &entries) {
-            Some(Outcome { results, .. }) => {
-                for ((result, entry), ticket) in results.into_iter().zip(&entries).zip(tickets) {
-                    ticket.fill(result.map_err(|(stage, source)| ItemError { index: entry.place, stage, source }));
-                }
+        let chunk = Chunk { entries, tickets, bytes, took: started.elapsed() };
+        let mut state = lock(&self.state);
+        if state.drivers > 0 {
+            state.prepared.push_back(chunk);
+            drop(state);
+            self.changed.notify_all();
+        } else {
+            drop(state);
+            self.run_here(chunk);
+        }
+    }
+
+    /// On a worker: runs a chunk, or passes it on if this worker cannot.
+    fn run_here(&self, mut chunk: Chunk<S, I>) {
+        let started = Instant::now();
+        match infer_chunk(&*self.stages, &chunk.entries) {
+            Some(slots) => {
+                chunk.took += started.elapsed();
+                self.finish(chunk, slots);
             }
             None => {
-                for (entry, ticket) in entries.iter().zip(tickets) {
-                    let source = Error::new(ErrorKind::User, "the worker that took this item has no model");
-                    ticket.fill(Err(ItemError { index: entry.place, stage: Stage::Run, source }));
-                }
+                lock(&self.state).stranded.push_back(chunk);
+                self.changed.notify_all();
             }
         }
+    }
+
+    /// On each worker, if a chunk is stranded: takes it if this one can run it.
+    fn take_stranded(&self) {
+        let ready_here = self.stages.model().ready_here();
+        let mut state = lock(&self.state);
+        state.asked -= 1;
+        let chunk = ready_here.then(|| state.stranded.pop_front()).flatten();
+        drop(state);
+        match chunk {
+            Some(chunk) => self.run_here(chunk),
+            None => self.changed.notify_all(),
+        }
+    }
+
+    /// The body of a driver: runs one chunk after the other until the queue is closed and empty.
+    fn drive(self: Arc<Self>) {
+        let mut state = lock(&self.state);
+        loop {
+            let Some(mut chunk) = state.prepared.pop_front() else {
+                if state.is_over() {
+                    return;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            let started = Instant::now();
+            let slots = infer_chunk(&*self.stages, &chunk.entries);
+            chunk.took += started.elapsed();
+            if let Some(slots) = slots {
+                let task = Arc::clone(&self);
+                self.pool.spawn(move || task.finish(chunk, slots));
+                state = lock(&self.state);
+            } else {
+                state = lock(&self.state);
+                state.stranded.push_back(chunk);
+                state.drivers -= 1;
+                if state.drivers == 0 {
+                    let left = std::mem::take(&mut state.prepared);
+                    state.stranded.extend(left);
+                }
+                drop(state);
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// On a worker: makes the results of a chunk and hands them out.
+    fn finish(&self, chunk: Chunk<S, I>, slots: Vec<Option<Result<Raw<S>>>>) {
+        let Chunk { entries, tickets, bytes, took } = chunk;
+        let started = Instant::now();
+        let Outcome { results, .. } = finish_chunk(&*self.stages, &entries, slots);
+        for ((result, entry), ticket) in results.into_iter().zip(&entries).zip(tickets) {
+            ticket.fill(result.map_err(|(stage, source)| ItemError { index: entry.place, stage, source }));
+        }
+        let cost = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.cost));
+        let count = entries.len();
         let _ = guard::catch(|| {
             drop(entries);
             Ok(())
         });
         let mut state = lock(&self.state);
         if count > 0 {
-            state.cost_seen.measured(count, cost, started.elapsed());
+            state.cost_seen.measured(count, cost, took + started.elapsed());
         }
         state.running -= 1;
         state.bytes -= bytes;
         drop(state);
         self.changed.notify_all();
+    }
+}
+
+impl<S: Stages<I>, I> State<S, I> {
+    /// Whether nothing is left, and nothing more will come.
+    fn is_over(&self) -> bool {
+        self.closed && self.waiting.is_empty() && self.running == 0
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
-    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
@@ -11,6 +10,7 @@ use super::{
     job::Job,
     notes::{self, Facts},
     stages::Stages,
+    sync::{self, atomic::Ordering::Relaxed},
 };
 use crate::{
     error::ItemError,
@@ -63,17 +63,37 @@ pub struct Report {
     pub cache_hits: usize,
     /// Items that were equal to others and took their results, where that was [asked for](super::Bulk::dedupe).
     pub duplicates: usize,
+    /// Seconds that running and finishing a chunk took; the median within a fifth.
+    pub chunk_seconds: Spread<f64>,
+    /// Seconds from an item's being prepared to its chunk's being run, the longest of each chunk; the median within a
+    /// fifth.
+    pub queue_wait_seconds: Spread<f64>,
+    /// The slowest items, the slowest first; five at most.
+    pub slowest: Vec<SlowItem>,
+    /// The share of `seconds` that each driver spent in the model; empty where the workers call it.
+    pub driver_busy: Vec<f64>,
 }
 
 /// The spread of a number over a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spread {
+pub struct Spread<T = usize> {
     /// The smallest.
-    pub min: usize,
+    pub min: T,
     /// As many are below it as above it.
-    pub median: usize,
+    pub median: T,
     /// The largest.
-    pub max: usize,
+    pub max: T,
+}
+
+/// One of the slowest items of a job.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlowItem {
+    /// Its position in the job, counted from 0.
+    pub index: usize,
+    /// Seconds that running and finishing it took: its part of its chunk's time, by its part of the chunk's cost.
+    pub seconds: f64,
+    /// Whether it was alone in its chunk: then `seconds` is measured, not shared out.
+    pub alone: bool,
 }
 
 /// How many chunks there were of each size.
@@ -172,7 +192,7 @@ impl Tally {
 
     pub(super) fn elapsed(&self) -> Duration {
         let Some(started) = self.started else { return Duration::ZERO };
-        self.ended.unwrap_or_else(Instant::now).saturating_duration_since(started)
+        self.ended.unwrap_or_else(sync::now).saturating_duration_since(started)
     }
 }
 
@@ -182,14 +202,17 @@ impl Report {
         let seconds = tally.elapsed().as_secs_f64();
         let share = |part: f64| if seconds > 0.0 { part / seconds } else { 0.0 };
         let busy: Vec<Duration> = job.busy.iter().map(|ns| Duration::from_nanos(ns.load(Relaxed))).collect();
-        let (chunks, chunk_items, facts) = {
-            let chunks = &job.lock().chunks;
-            (chunks.count, chunks.spread(), chunks.facts(job.settings.chunk_size, job.settings.max_chunk_cost))
-        };
         let first = tally.started.zip(tally.first).map_or(0.0, |(start, first)| (first - start).as_secs_f64());
         let (cache_hits, cache_notes) = job.stages.cached();
+        let state = job.lock();
+        let facts = state.chunks.facts(job.settings.chunk_size, job.settings.max_chunk_cost);
+        let (chunks, chunk_items, slowest) = (state.chunks.count, state.chunks.spread(), state.slowest.get());
+        let (chunk_seconds, queue_wait_seconds) = (state.chunk_times.spread(), state.queue_waits.spread());
+        let driver_trouble = state.driver_trouble.clone();
+        drop(state);
         let mut notes = model.notes;
         notes.extend(cache_notes);
+        notes.extend(driver_trouble);
         notes.extend(notes::notes(&Facts {
             elapsed: tally.elapsed(),
             workers: busy.len(),
@@ -228,6 +251,10 @@ impl Report {
             first_result_seconds: first,
             cache_hits,
             duplicates: 0,
+            chunk_seconds,
+            queue_wait_seconds,
+            slowest,
+            driver_busy: job.driving.iter().map(|ns| share(ns.load(Relaxed) as f64 * 1e-9).min(1.0)).collect(),
         }
     }
 
@@ -259,6 +286,14 @@ impl Report {
         json.float("first_result_seconds", self.first_result_seconds);
         json.field("cache_hits", self.cache_hits);
         json.field("duplicates", self.duplicates);
+        json.times("chunk_seconds", self.chunk_seconds);
+        json.times("queue_wait_seconds", self.queue_wait_seconds);
+        let slow = |item: &SlowItem| {
+            let SlowItem { index, seconds, alone } = *item;
+            format!("{{\"index\":{index},\"seconds\":{},\"alone\":{alone}}}", number(seconds))
+        };
+        json.list("slowest", self.slowest.iter().map(slow));
+        json.list("driver_busy", self.driver_busy.iter().map(|&share| number(share)));
         json.0.push('}');
         json.0
     }
@@ -280,6 +315,11 @@ impl Json {
 
     fn text(&mut self, name: &str, value: &str) {
         self.field(name, quote(value));
+    }
+
+    fn times(&mut self, name: &str, Spread { min, median, max }: Spread<f64>) {
+        let [min, median, max] = [min, median, max].map(number);
+        self.field(name, format_args!("{{\"min\":{min},\"median\":{median},\"max\":{max}}}"));
     }
 
     fn list(&mut self, name: &str, values: impl Iterator<Item = String>) {
@@ -342,6 +382,9 @@ impl fmt::Display for Report {
         if let Some(bytes) = self.peak_rss_bytes {
             write!(f, "; peak memory {:.0} MB", bytes as f64 / 1e6)?;
         }
+        if let Some(SlowItem { index, seconds, .. }) = self.slowest.first() {
+            write!(f, "; slowest item: {index}, {:.1} ms", seconds * 1e3)?;
+        }
         for note in &self.notes {
             write!(f, "\nnote: {note}")?;
         }
@@ -363,6 +406,8 @@ mod tests {
             chunk_items: Spread { min: 1, median: 2, max: 3 },
             worker_busy: vec![0.5, 1.0],
             notes: vec!["one".into(), "t\two".into()],
+            slowest: vec![SlowItem { index: 7, seconds: 0.5, alone: true }],
+            queue_wait_seconds: Spread { min: 0.0, median: 0.25, max: 1.5 },
             ..Report::default()
         };
         let json = report.to_json();
@@ -373,9 +418,13 @@ mod tests {
         assert_eq!(value["chunk_items"]["median"], 2);
         assert_eq!(value["worker_busy"][1], 1.0);
         assert_eq!(value["notes"][1], "t\two");
+        assert_eq!(value["slowest"][0]["index"], 7);
+        assert_eq!(value["slowest"][0]["alone"], true);
+        assert_eq!(value["queue_wait_seconds"]["max"], 1.5);
         let names = "items errors truncated seconds items_per_second load_seconds device kernel_set precision workers \
                      chunks chunk_items padding worker_busy scratch_bytes_per_worker peak_rss_bytes \
-                     model_fingerprint notes first_result_seconds cache_hits duplicates";
+                     model_fingerprint notes first_result_seconds cache_hits duplicates chunk_seconds \
+                     queue_wait_seconds slowest driver_busy";
         let mut rest = json.as_str();
         for name in names.split_whitespace() {
             let at = rest.find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} is missing or out of order"));

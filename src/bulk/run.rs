@@ -1,6 +1,10 @@
 //! One chunk through the model; a failure in it is cut down to the item.
 
-use super::{guard, stages::Stages, window::Entry};
+use super::{
+    guard,
+    stages::{Staged, Stages},
+    window::Entry,
+};
 use crate::{
     error::{Error, ErrorKind, Result, Stage},
     inference::{Inference, Slots},
@@ -12,13 +16,27 @@ pub(super) struct Outcome<O> {
     pub(super) bytes: usize,
 }
 
-/// Runs and finishes a chunk; never panics for what user code does. `None`: this worker cannot run it, another can.
-pub(super) fn run_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry>]) -> Option<Outcome<S::Output>> {
-    let model = stages.model();
+/// What the model makes of each input.
+pub(super) type Raw<S> = <<S as Staged>::Model as Inference>::Output;
+
+/// Runs a chunk through the model; never panics for what user code does. `None`: this worker cannot run it, another can.
+pub(super) fn infer_chunk<S: Stages<I>, I>(
+    stages: &S,
+    entries: &[Entry<S::Entry>],
+) -> Option<Vec<Option<Result<Raw<S>>>>> {
     let inputs: Vec<_> = entries.iter().map(|entry| stages.input(&entry.value)).collect();
     let mut slots = Vec::new();
     slots.resize_with(inputs.len(), || None);
-    bisect(model, &inputs, &mut slots)?;
+    bisect(stages.model(), &inputs, &mut slots)?;
+    Some(slots)
+}
+
+/// Finishes what the model made of a chunk; never panics either.
+pub(super) fn finish_chunk<S: Stages<I>, I>(
+    stages: &S,
+    entries: &[Entry<S::Entry>],
+    slots: Vec<Option<Result<Raw<S>>>>,
+) -> Outcome<S::Output> {
     let mut bytes = 0;
     let mut finish = |entry: &Entry<S::Entry>, output| {
         let result = stages.finish_entry(&entry.value, output)?;
@@ -31,7 +49,7 @@ pub(super) fn run_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry>]
         None => Err((Stage::Run, Error::internal("a chunk's slot was left empty"))),
     });
     let results = results.collect();
-    Some(Outcome { results, bytes })
+    Outcome { results, bytes }
 }
 
 /// Fills every slot: runs the inputs together, and after a failure each half by itself.

@@ -19,6 +19,8 @@ pub(super) struct Entry<E> {
     pub(super) place: usize,
     pub(super) cost: u64,
     pub(super) bytes: usize,
+    /// When it was prepared, in ticks of the job's clock.
+    pub(super) prepared: u32,
     pub(super) value: E,
 }
 

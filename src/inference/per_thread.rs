@@ -162,7 +162,13 @@ where
         let places = self.places();
         // A place that is leased holds a model, or will.
         let failed = |place: &Arc<Mutex<Place<T>>>| try_lock(place).is_some_and(|p| matches!(*p, Place::Failed(_)));
-        !failed(&places[Self::worker()]) || places.iter().all(failed)
+        let free = |place: &Arc<Mutex<Place<T>>>| try_lock(place).is_some_and(|p| !matches!(*p, Place::Failed(_)));
+        let own = &places[Self::worker()];
+        if LEASES.get() > 0 && try_lock(own).is_none() {
+            // Inside a call that holds this worker's model: another must be free.
+            return places.iter().any(free);
+        }
+        !failed(own) || places.iter().all(failed)
     }
 
     fn describe(&self) -> Description {

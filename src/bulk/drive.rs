@@ -1,0 +1,127 @@
+//! Drivers: for a model that wants several chunks under way at once, threads outside the pool that call it and wait
+//! for its device. Preparing, sorting and finishing stay the workers'.
+
+use std::{io, sync::PoisonError, thread};
+
+use super::{
+    guard,
+    job::{Crew, Job, Launch, StateOf},
+    run::infer_chunk,
+    stages::Stages,
+    state::Ran,
+    sync::{self, atomic::Ordering::Relaxed},
+};
+use crate::inference::Inference;
+
+/// Driver threads that are started, whatever a model asks for.
+const MOST_DRIVERS: usize = 64;
+
+/// The thread to be of driver `number`.
+pub(super) fn thread(number: usize) -> thread::Builder {
+    thread::Builder::new().name(format!("mill-driver-{number}"))
+}
+
+/// How many drivers `model` wants; none where the workers call it.
+pub(super) fn wanted(model: &impl Inference) -> usize {
+    match model.in_flight() {
+        0 | 1 => 0,
+        wanted => wanted.min(MOST_DRIVERS),
+    }
+}
+
+impl<S: Stages<I>, I> Job<S, I> {
+    /// At the start of the job: has `start` start each driver's thread, which calls [`drive`](Self::drive). Without
+    /// any, the workers run the chunks.
+    pub(super) fn start_drivers(&self, mut start: impl FnMut(usize) -> io::Result<()>) {
+        for number in 0..self.driving.len() {
+            let mut state = self.lock();
+            state.drivers += 1;
+            state.driven = true;
+            drop(state);
+            if let Err(error) = start(number) {
+                let mut state = self.lock();
+                self.dismiss(&mut state, format!("a driver thread could not be started: {error}"));
+                return;
+            }
+        }
+    }
+
+    /// The body of a driver: runs one chunk after the other until the job is over.
+    pub(super) fn drive(&self, number: usize, crew: &dyn Crew) {
+        let mut state = self.lock();
+        loop {
+            if state.stopped {
+                state.drivers -= 1;
+                return;
+            }
+            let Some(place) = self.next_chunk(&state) else {
+                state.idle_drivers += 1;
+                state = self.chunk.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle_drivers -= 1;
+                continue;
+            };
+            let (window, entries) = state.cut_chunk(place);
+            state.units += 1;
+            self.tell_driver(&state);
+            drop(state);
+            let started = sync::now();
+            tracing::debug!(worker = thread::current().name(), items = entries.len(), "chunk started");
+            let waited = self.waited(&entries, started);
+            let slots = infer_chunk(&*self.stages, &entries);
+            let took = sync::now().duration_since(started);
+            self.driving[number].fetch_add(took.as_nanos() as u64, Relaxed);
+            let Some(slots) = slots else {
+                self.refuse(window, entries);
+                let mut state = self.lock();
+                self.dismiss(&mut state, format!("driver {number} could not run the model"));
+                let more = self.more_pumps(&mut state);
+                drop(state);
+                if more {
+                    crew.launch(Launch::Turn);
+                }
+                return;
+            };
+            state = self.lock();
+            state.units -= 1;
+            state.finishing.push_back(Ran { window, entries, slots, waited, took });
+            let remains = state.abandon();
+            let more = self.more_pumps(&mut state);
+            drop(state);
+            // What a user's `drop` does must not take the driver along.
+            let _ = guard::catch(|| {
+                drop(remains);
+                Ok(())
+            });
+            if more {
+                crew.launch(Launch::Turn);
+            }
+            state = self.lock();
+        }
+    }
+
+    /// Wakes a driver if there is a chunk for it.
+    pub(super) fn tell_driver(&self, state: &StateOf<S, I>) {
+        if state.idle_drivers > 0 && self.next_chunk(state).is_some() {
+            self.chunk.notify_one();
+        }
+    }
+
+    /// The window from which a driver takes its next chunk: one that is all prepared, or, where the pumps have done
+    /// what they can, one of which something is there.
+    fn next_chunk(&self, state: &StateOf<S, I>) -> Option<usize> {
+        if state.stopped || self.settings.cancel.is_cancelled() {
+            return None;
+        }
+        state.complete(|window| window.sorted).or_else(|| {
+            let idle = state.pumps == 0;
+            idle.then(|| state.incomplete(S::PREPARES, |window| window.sorted))?
+        })
+    }
+
+    /// Counts one driver less; without the last, chunks are the workers'.
+    fn dismiss(&self, state: &mut StateOf<S, I>, why: String) {
+        state.drivers -= 1;
+        state.driven = state.drivers > 0;
+        state.driver_trouble.get_or_insert(why);
+    }
+}

@@ -1,0 +1,249 @@
+//! What a job's threads share under its lock.
+
+use std::{collections::VecDeque, task::Waker, time::Duration};
+
+use super::{
+    measures::{Slowest, Times},
+    report::ChunkItems,
+    tuner::{Mean, Tuner},
+    window::{Batch, Block, Done, Entry, Remains, Window},
+};
+use crate::error::Result;
+
+pub(super) struct State<I, E, R, O> {
+    pub(super) windows: VecDeque<Window<I, E, O>>,
+    /// How many windows came before the first one here.
+    pub(super) retired: usize,
+    /// Results in the order of completion, if that is asked for.
+    pub(super) done: Option<Done<O>>,
+    pub(super) pulled: usize,
+    pub(super) taken: usize,
+    /// Pumps that are started.
+    pub(super) pumps: usize,
+    /// Driver threads that are started, and those of them that wait for a chunk.
+    pub(super) drivers: usize,
+    pub(super) idle_drivers: usize,
+    /// Whether chunks are the drivers' to run, not the pumps'.
+    pub(super) driven: bool,
+    /// Why there are fewer drivers than were wanted, if so.
+    pub(super) driver_trouble: Option<String>,
+    /// Chunks that drivers have run, to be finished by pumps.
+    pub(super) finishing: VecDeque<Ran<E, R>>,
+    /// Units in workers' hands.
+    pub(super) units: usize,
+    /// Whether the consumer waits on the condition variable.
+    pub(super) waiting: bool,
+    /// Who is told instead, where the consumer does not wait but is polled.
+    pub(super) waker: Option<Waker>,
+    /// Whether the source gives nothing more for now: it has ended, or what is in flight is enough.
+    pub(super) stalled: bool,
+    /// Whether the job is over for the workers.
+    pub(super) stopped: bool,
+    /// What items that were not reached are told; without it, nobody wants to know.
+    pub(super) why: Option<String>,
+    pub(super) tuner: Tuner,
+    pub(super) prepare_ns: Mean,
+    pub(super) prepare_most: usize,
+    pub(super) entry_bytes: Mean,
+    pub(super) output_bytes: Mean,
+    pub(super) chunks: ChunkItems,
+    pub(super) chunk_times: Times,
+    pub(super) queue_waits: Times,
+    pub(super) slowest: Slowest,
+}
+
+/// What a job that is over leaves behind.
+type Abandoned<I, E, R, O> = (Vec<Remains<I, E>>, VecDeque<Window<I, E, O>>, VecDeque<Ran<E, R>>, Option<Done<O>>);
+
+/// A chunk with what the model made of it.
+pub(super) struct Ran<E, R> {
+    pub(super) window: usize,
+    pub(super) entries: Vec<Entry<E>>,
+    pub(super) slots: Vec<Option<Result<R>>>,
+    /// Between its being prepared and being run.
+    pub(super) waited: Duration,
+    pub(super) took: Duration,
+}
+
+/// A piece of work for one worker.
+pub(super) enum Unit<I, E, R> {
+    Prepare(usize, Block<I>),
+    Sort(usize, VecDeque<Entry<E>>),
+    Run(usize, Vec<Entry<E>>),
+    Finish(Ran<E, R>),
+}
+
+impl<I, E, R, O> State<I, E, R, O> {
+    pub(super) fn new(tuner: Tuner, ordered: bool, prepares: bool) -> Self {
+        Self {
+            windows: VecDeque::new(),
+            retired: 0,
+            done: (!ordered).then(VecDeque::new),
+            pulled: 0,
+            taken: 0,
+            pumps: 0,
+            drivers: 0,
+            idle_drivers: 0,
+            driven: false,
+            driver_trouble: None,
+            finishing: VecDeque::new(),
+            units: 0,
+            waiting: false,
+            waker: None,
+            stalled: false,
+            stopped: false,
+            why: None,
+            tuner,
+            prepare_ns: Mean::default(),
+            prepare_most: if prepares { 1 } else { 256 },
+            entry_bytes: Mean::default(),
+            output_bytes: Mean::default(),
+            chunks: ChunkItems::default(),
+            chunk_times: Times::default(),
+            queue_waits: Times::default(),
+            slowest: Slowest::default(),
+        }
+    }
+
+    /// A window by its number, unless it is gone, and where results go that are wanted as they come.
+    #[expect(clippy::type_complexity, reason = "two fields, borrowed together")]
+    pub(super) fn window(&mut self, number: usize) -> Option<(&mut Window<I, E, O>, &mut Option<Done<O>>)> {
+        Some((self.windows.get_mut(number.checked_sub(self.retired)?)?, &mut self.done))
+    }
+
+    /// Once the job is over: gives what no worker holds its error, or lets all of it go; it comes back to be dropped
+    /// outside the lock.
+    pub(super) fn abandon(&mut self) -> Option<Abandoned<I, E, R, O>> {
+        if !self.stopped {
+            return None;
+        }
+        let Some(why) = &self.why else {
+            self.retired += self.windows.len();
+            let (windows, finishing) = (std::mem::take(&mut self.windows), std::mem::take(&mut self.finishing));
+            return Some((Vec::new(), windows, finishing, self.done.as_mut().map(std::mem::take)));
+        };
+        let remains = self.windows.iter_mut().map(|window| window.abandon(why, &mut self.done)).collect();
+        Some((remains, VecDeque::new(), VecDeque::new(), None))
+    }
+
+    /// Adds what was pulled to the open window; `last`: and closes it.
+    pub(super) fn push(&mut self, items: VecDeque<Result<I>>, last: bool) {
+        if !self.is_open() {
+            self.windows.push_back(Window::new(self.pulled));
+        }
+        self.pulled += items.len();
+        if let Some(window) = self.windows.back_mut() {
+            window.push(items);
+            window.open = !last;
+        }
+    }
+
+    /// Items that the open window still takes.
+    pub(super) fn window_room(&self, window_items: usize) -> usize {
+        let used = self.windows.back().filter(|window| window.open).map_or(0, |window| window.len);
+        window_items.saturating_sub(used).max(1)
+    }
+
+    /// Closes the open window: nothing more comes.
+    pub(super) fn close(&mut self) {
+        self.stalled = true;
+        if let Some(window) = self.windows.back_mut() {
+            window.open = false;
+        }
+    }
+
+    /// Whether a window takes more items.
+    pub(super) fn is_open(&self) -> bool {
+        self.windows.back().is_some_and(|window| window.open)
+    }
+
+    /// Items that are pulled and not prepared.
+    pub(super) fn unprepared(&self) -> usize {
+        self.windows.iter().map(|window| window.unprepared).sum()
+    }
+
+    /// Items that are pulled and have no result.
+    pub(super) fn unfinished(&self) -> usize {
+        self.windows.iter().map(|window| window.len - window.written).sum()
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.windows.iter().map(|window| window.entries.len()).sum()
+    }
+
+    /// Whether there may be something for a pump to do.
+    pub(super) fn has_work(&self) -> bool {
+        let waits = |window: &Window<I, E, O>| !window.entries.is_empty() && (!self.driven || !window.sorted);
+        let finishing = !self.finishing.is_empty();
+        finishing || !self.stopped && self.windows.iter().any(|window| window.unprepared > 0 || waits(window))
+    }
+
+    /// A window that is all prepared and waits to be run, of those that are `wanted`.
+    pub(super) fn complete(&self, wanted: impl Fn(&Window<I, E, O>) -> bool) -> Option<usize> {
+        self.windows.iter().position(|window| window.complete() && !window.entries.is_empty() && wanted(window))
+    }
+
+    /// A window out of which a chunk is worth cutting although more of it may come, of those that are `wanted`: where
+    /// nobody would have anything to do otherwise.
+    pub(super) fn incomplete(&self, prepares: bool, wanted: impl Fn(&Window<I, E, O>) -> bool) -> Option<usize> {
+        // A fixed chunk size is worth waiting for, as long as more can come: from the source, or from a worker that
+        // prepares it now and will look again.
+        let more = !self.stalled || self.windows.iter().any(|window| window.preparing > 0);
+        let least = if !more || prepares && self.unprepared() > 0 { 1 } else { self.tuner.fixed().unwrap_or(1) };
+        self.windows.iter().position(|window| {
+            let ended = !window.open && window.unprepared == 0;
+            window.entries.len() >= if ended { 1 } else { least } && wanted(window)
+        })
+    }
+
+    /// The unit that makes the most of a window: sorts it, or takes a chunk off it.
+    pub(super) fn cut(&mut self, place: usize) -> Unit<I, E, R> {
+        if !self.windows[place].sorted {
+            return Unit::Sort(self.retired + place, self.windows[place].take_entries());
+        }
+        let (window, chunk) = self.cut_chunk(place);
+        Unit::Run(window, chunk)
+    }
+
+    /// A chunk off a sorted window, with the window's number.
+    pub(super) fn cut_chunk(&mut self, place: usize) -> (usize, Vec<Entry<E>>) {
+        let unprepared = self.unprepared() as f64 * self.tuner.item_cost();
+        let queued = self.windows.iter().fold(unprepared as u64, |sum, window| sum.saturating_add(window.queued_cost));
+        let most = self.tuner.fixed().unwrap_or(usize::MAX);
+        (self.retired + place, self.windows[place].cut(self.tuner.target(queued), most))
+    }
+
+    /// Whether a result waits to be taken.
+    pub(super) fn is_ready(&self) -> bool {
+        match &self.done {
+            Some(done) => !done.is_empty(),
+            None => {
+                self.windows.front().is_some_and(|window| window.slots.get(window.taken).is_some_and(Option::is_some))
+            }
+        }
+    }
+
+    /// Moves the results that can be handed on to `batch`.
+    pub(super) fn take_ready(&mut self, batch: &mut Batch<O>) {
+        let before = batch.len();
+        if let Some(done) = &mut self.done {
+            batch.append(done);
+            while self.windows.front().is_some_and(Window::done) {
+                self.windows.pop_front();
+                self.retired += 1;
+            }
+        } else {
+            while self.windows.front_mut().is_some_and(|window| window.take_front(batch)) {
+                self.windows.pop_front();
+                self.retired += 1;
+            }
+        }
+        self.taken += batch.len() - before;
+    }
+
+    /// Whether nobody is at work for the job.
+    #[cfg(all(test, shuttle))]
+    pub(super) fn is_idle(&self) -> bool {
+        self.pumps == 0 && self.units == 0 && self.drivers == 0 && self.finishing.is_empty()
+    }
+}
