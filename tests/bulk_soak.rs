@@ -131,5 +131,6 @@ fn a_long_run_loses_nothing_and_stays_small() {
         settled as f64 / 1e6,
         largest as f64 / 1e6
     );
-    assert!(largest <= settled + (16 << 20), "{settled} bytes resident grew to {largest}");
+    // The windows' worth ahead, more or less of it; not the millions that went by.
+    assert!(largest <= settled + (32 << 20), "{settled} bytes resident grew to {largest}");
 }
