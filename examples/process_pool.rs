@@ -8,7 +8,7 @@
 //! ```text
 //! cargo run --release --example process_pool
 //! cargo run --release --example process_pool -- --workers 1      # one worker, for debugging
-//! cargo run --release --example process_pool-- 4 oops 6 13      # inputs of your own
+//! cargo run --release --example process_pool -- 4 oops 6 13      # inputs of your own
 //! ```
 
 mod common;
@@ -35,7 +35,7 @@ impl Model {
 
     fn cube(&mut self, number: i64) -> Result<i64> {
         thread::sleep(WORKING);
-        assert_ne!(number, 13, "the model does not like 13");
+        assert!(number != 13, "the model does not like 13");
         number.checked_pow(3).ok_or_else(|| Error::invalid_input(format!("the cube of {number} is too large")))
     }
 }
