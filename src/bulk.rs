@@ -9,6 +9,8 @@
 //! assert_eq!(results.report().items, 1000);
 //! ```
 
+#[cfg(feature = "cache")]
+mod cache;
 mod cancel;
 mod dedupe;
 mod drive;
@@ -44,6 +46,8 @@ use std::{
 
 use rayon::{Scope, ThreadPool};
 
+#[cfg(feature = "cache")]
+pub use cache::{Cache, CacheKey, CacheValue, Cached, KeyHasher};
 pub use cancel::CancelToken;
 pub use dedupe::{Deduped, DistinctMap, DistinctUnordered, Marked, Once};
 use feed::Feed;
@@ -167,6 +171,20 @@ enum Choice<S> {
     Fixed(Arc<S>),
     /// The one that is current when the job starts.
     Hot(Arc<Hot<S>>),
+    /// One of its own for each job.
+    #[cfg(feature = "cache")]
+    Made(Arc<dyn Fn() -> Arc<S> + Send + Sync>),
+}
+
+impl<S: Staged> Choice<S> {
+    fn stages(&self) -> Arc<S> {
+        match self {
+            Choice::Fixed(stages) => Arc::clone(stages),
+            Choice::Hot(hot) => hot.current(),
+            #[cfg(feature = "cache")]
+            Choice::Made(make) => make(),
+        }
+    }
 }
 
 impl<M: Inference> Bulk<Plain<M>> {
@@ -262,10 +280,7 @@ impl<S: Staged> Bulk<S> {
 
     /// The stages that a job which starts now would run, held as long as the caller likes.
     fn stages(&self) -> Arc<S> {
-        match &self.model {
-            Choice::Fixed(stages) => Arc::clone(stages),
-            Choice::Hot(hot) => hot.current(),
-        }
+        self.model.stages()
     }
 
     fn pool(&self) -> Result<Arc<ThreadPool>> {

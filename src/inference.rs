@@ -85,6 +85,8 @@ pub struct Description {
     pub load_seconds: f64,
     /// Names the weights.
     pub model_fingerprint: Fingerprint,
+    /// What besides weights, device and precision decides an output: the choices made when the model was opened.
+    pub options: String,
     /// Inputs that were cut to the model's longest, so far.
     pub truncated: u64,
     /// Cost units that were computed only as padding, so far.

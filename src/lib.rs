@@ -15,6 +15,8 @@
 
 pub mod backend;
 pub mod bulk;
+#[cfg(feature = "candle")]
+pub mod candle;
 pub mod cpu;
 mod error;
 pub mod graph;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Gristmill's release examples and their peers on the same inputs: one command, one table. Options: run.sh --help
+# Gristmill's release examples and their peers on the same inputs: one command, one table. Options: run.sh --help;
+# run.sh --process-pool is the table of docs/from-process-pool.md.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -19,6 +20,11 @@ if [ "$(cat "$data/peers-venv/requirements.stamp" 2>/dev/null)" != "$stamp" ]; t
     printf '%s\n' "$stamp" >"$data/peers-venv/requirements.stamp"
 fi
 cargo build --locked --release --example identify --example embed --example run
+if [ "${1:-}" = --process-pool ]; then
+    shift
+    embed=${CARGO_TARGET_DIR:-$root/target}/release/examples/embed
+    exec "$data/peers-venv/bin/python" "$here/process_pool.py" --data "$data" --embed "$embed" "$@"
+fi
 latency=$(cargo bench --locked --bench latency --no-run --message-format json |
     sed -n 's/.*"name":"latency".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 exec "$data/peers-venv/bin/python" "$here/bench.py" --data "$data" --latency "$latency" "$@"

@@ -21,6 +21,7 @@
 
 #![allow(dead_code, reason = "each example is a crate of its own and uses its part")]
 
+pub mod logs;
 pub mod npz;
 
 use std::{error::Error, ffi::OsString, fs, path::PathBuf, process};
@@ -42,7 +43,8 @@ flags of all examples:
   --workers N                         threads (as many as the machine allows)
   --chunk N                           items a chunk (chosen by measuring)
   --report FILE.json                  where to write the report
-  --help                              this text";
+  --help                              this text
+RUST_LOG=gristmill=debug in the environment shows on stderr what happens when (error, warn, info, debug)";
 
 /// The flags that all examples take.
 #[derive(Debug, Default)]
@@ -52,6 +54,7 @@ pub struct Common {
     pub workers: Option<usize>,
     pub chunk: Option<usize>,
     pub report: Option<PathBuf>,
+    logs: Option<logs::Logs>,
 }
 
 /// A flag or a value of the example's own.
@@ -69,7 +72,7 @@ impl Common {
         usage: &str,
         mut own: impl FnMut(Flag<'_>, &mut Parser) -> Result<bool, lexopt::Error>,
     ) -> Result<Self, lexopt::Error> {
-        let mut common = Self::default();
+        let mut common = Self { logs: logs::start(), ..Self::default() };
         let mut parser = Parser::from_env();
         while let Some(arg) = parser.next()? {
             let name = match arg {
@@ -118,6 +121,7 @@ impl Common {
 
     /// Prints the summary to stderr and writes the report where it was asked for.
     pub fn end(&self, report: &Report) -> Outcome {
+        self.logs.iter().for_each(logs::Logs::flush);
         eprintln!("{report}");
         if let Some(path) = &self.report {
             fs::write(path, report.to_json() + "\n").map_err(|error| format!("writing {}: {error}", path.display()))?;

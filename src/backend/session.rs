@@ -43,6 +43,8 @@ pub struct Session {
     batching: Batching,
     load_seconds: f64,
     notes: Vec<String>,
+    /// The choices that decide outputs.
+    options: String,
     fingerprint: Fingerprint,
     /// Bytes that one run's values should stay within.
     cache_bytes: usize,
@@ -138,6 +140,10 @@ impl Session {
             batching,
             load_seconds: started.elapsed().as_secs_f64(),
             notes,
+            options: format!(
+                "outputs {:?}, dimensions {:?}, graph as in the file {}",
+                options.outputs, options.dimensions, options.keep_graph
+            ),
             fingerprint: Fingerprint::default(),
             cache_bytes: crate::cpu::l2_bytes(),
             rows_per_run: OnceLock::new(),
@@ -157,6 +163,13 @@ impl Session {
         fingerprint: impl FnOnce() -> String + Send + 'static,
     ) -> Self {
         self.load_seconds = started.elapsed().as_secs_f64();
+        tracing::info!(
+            model = self.graph().name,
+            seconds = self.load_seconds,
+            kernel_set = self.loaded.0.name(),
+            weight_bytes = self.weight_bytes(),
+            "model loaded"
+        );
         self.notes.extend(notes);
         self.fingerprint = Fingerprint::new(fingerprint);
         self
@@ -559,6 +572,7 @@ impl Inference for Session {
             scratch_bytes_per_worker: scratch as u64,
             load_seconds: self.load_seconds,
             model_fingerprint: self.fingerprint.clone(),
+            options: self.options.clone(),
             notes: self.notes.iter().cloned().chain(note).collect(),
             ..Description::default()
         }

@@ -5,6 +5,7 @@ use std::{
     fmt,
     marker::PhantomData,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    thread,
     time::Instant,
 };
 
@@ -101,7 +102,11 @@ where
         if matches!(place, Place::Empty) {
             let started = Instant::now();
             *place = match guard::catch(|| (self.make)(worker)) {
-                Ok(model) => Place::Made { model, seconds: started.elapsed().as_secs_f64() },
+                Ok(model) => {
+                    let seconds = started.elapsed().as_secs_f64();
+                    tracing::info!(worker = thread::current().name(), seconds, "model loaded");
+                    Place::Made { model, seconds }
+                }
                 Err(error) => Place::Failed(error.to_string()),
             };
         }

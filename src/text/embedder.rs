@@ -136,6 +136,12 @@ impl Embedder {
         let tokenizer = tokenizer.lowercase(folder.lowercase);
         let origin = folder.origin;
         let session = session.with_origin(started, folder.notes, move || origin.fingerprint());
+        let (pooling, normalize) = folder.pooling;
+        let options = format!(
+            "{max_tokens} tokens, {pooling:?}, normalized {normalize}, lower case {}, tokenizer {}",
+            folder.lowercase,
+            tokenizer.fingerprint()
+        );
         let truncated = Arc::new(AtomicU64::new(0));
         let prepare = Prepare {
             tokenizer,
@@ -145,7 +151,7 @@ impl Embedder {
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
             truncated: truncated.clone(),
         };
-        let pipeline = Pipeline::new(EncoderModel { session, truncated })
+        let pipeline = Pipeline::new(EncoderModel { session, truncated, options })
             .prepare(move |text: &str| prepare.tensors(text))
             .item_bytes(|text: &str| text.len())
             .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
@@ -247,6 +253,8 @@ impl Prepare {
 pub struct EncoderModel {
     session: Session,
     truncated: Arc<AtomicU64>,
+    /// The choices that decide a vector besides the session's.
+    options: String,
 }
 
 impl EncoderModel {
@@ -295,7 +303,9 @@ impl Inference for EncoderModel {
     }
 
     fn describe(&self) -> Description {
-        Description { truncated: self.truncated.load(Relaxed), ..self.session.describe() }
+        let session = self.session.describe();
+        let options = format!("{}, {}", session.options, self.options);
+        Description { truncated: self.truncated.load(Relaxed), options, ..session }
     }
 }
 

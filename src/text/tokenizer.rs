@@ -50,6 +50,14 @@ pub struct TextTokenizer {
     /// Whether regular expressions of the tokenizer see the text.
     uses_regex: bool,
     lowercase: bool,
+    /// Names the file's bytes.
+    fingerprint: String,
+}
+
+/// A tokenizer that has been read, and a name for its file's bytes.
+pub(super) struct Parsed {
+    tokenizer: Tokenizer,
+    fingerprint: String,
 }
 
 fn in_file(path: &Path) -> String {
@@ -67,19 +75,22 @@ impl TextTokenizer {
     }
 
     /// Reads `tokenizer.json`, the slow half of [`open`](Self::open).
-    pub(super) fn parse(path: &Path) -> Result<Tokenizer> {
+    pub(super) fn parse(path: &Path) -> Result<Parsed> {
         let bytes = read_required(path, MAX_FILE_BYTES)?;
         // The crate checks what it reads, but not everywhere without a panic.
         let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
         let problem = match parsed {
-            Ok(Ok(tokenizer)) => return Ok(tokenizer),
+            Ok(Ok(tokenizer)) => {
+                return Ok(Parsed { tokenizer, fingerprint: blake3::hash(&bytes).to_hex().to_string() });
+            }
             Ok(Err(error)) => format!("is not a tokenizer: {error}"),
             Err(_) => "is not a tokenizer: reading it panicked".to_owned(),
         };
         Err(Error::invalid_model(problem).context(in_file(path)))
     }
 
-    pub(super) fn new(mut tokenizer: Tokenizer, max_tokens: usize) -> Result<Self> {
+    pub(super) fn new(parsed: impl Into<Parsed>, max_tokens: usize) -> Result<Self> {
+        let Parsed { mut tokenizer, fingerprint } = parsed.into();
         let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if max_tokens <= special {
             return Err(Error::invalid_input(format!(
@@ -107,7 +118,13 @@ impl TextTokenizer {
             && splits_at_spaces(&pre_tokenizer)
             && !tokenizer.get_added_tokens_decoder().values().any(|token| spaced(&token.content));
         let uses_regex = mentions_regex(&normalizer) || mentions_regex(&pre_tokenizer);
-        Ok(Self { tokenizer, max_tokens, text_tokens: max_tokens - special, cuttable, uses_regex, lowercase: false })
+        let text_tokens = max_tokens - special;
+        Ok(Self { tokenizer, max_tokens, text_tokens, cuttable, uses_regex, lowercase: false, fingerprint })
+    }
+
+    /// A name for the bytes of `tokenizer.json` (BLAKE3).
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Makes texts lower case before they are tokenized.

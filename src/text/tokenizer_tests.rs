@@ -78,6 +78,12 @@ fn unigram() -> Value {
     tokenizer(normalizer, words, model, &[])
 }
 
+impl From<Tokenizer> for Parsed {
+    fn from(tokenizer: Tokenizer) -> Self {
+        Self { tokenizer, fingerprint: String::new() }
+    }
+}
+
 fn open(settings: &Value, max_tokens: usize) -> TextTokenizer {
     TextTokenizer::new(Tokenizer::from_bytes(settings.to_string()).unwrap(), max_tokens).unwrap()
 }

@@ -1,0 +1,182 @@
+"""The template of a process pool beside gristmill: the same model, the same texts, one table in Markdown.
+
+    benches/peers/run.sh --process-pool [--workers N] [--items N] [--rounds N] [--out FILE.md]
+
+The pool: `ProcessPoolExecutor` with one ONNX Runtime session for each worker, made on its first need, one thread each.
+gristmill: its `embed` example, as it comes. Both are whole programs, timed from the start of the process; both read the
+texts, tokenize, run and write the vectors. They run in turn; figures are medians over the rounds. Memory is the largest
+sum of the proportional set sizes of all processes, sampled every 50 ms, and for gristmill at least the peak resident set
+that its report states.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+# ---- the pool ----
+
+_model = None
+
+
+def model(folder, graph):
+    """The worker's own model, made on first need."""
+    global _model
+    if _model is None:
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
+        tokenizer.no_padding()
+        limit = json.loads(Path(folder, "sentence_bert_config.json").read_text())["max_seq_length"]
+        tokenizer.enable_truncation(limit)
+        _model = session, tokenizer
+    return _model
+
+
+def embed(job):
+    import numpy as np
+
+    folder, graph, text = job
+    session, tokenizer = model(folder, graph)
+    ids = np.array([tokenizer.encode(text).ids], np.int64)
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    return session.run(["sentence_embedding"], inputs)[0][0]
+
+
+def pool(folder, graph, texts, out, workers, chunksize, started):
+    import numpy as np
+
+    rows = Path(texts).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    vectors, first = [], None
+    with ProcessPoolExecutor(int(workers)) as executor:
+        for vector in executor.map(embed, [(folder, graph, row) for row in rows], chunksize=int(chunksize)):
+            first = first or time.monotonic() - float(started)
+            vectors.append(vector)
+    np.save(out, np.array(vectors))
+    print(json.dumps({"first": first}))
+
+
+# ---- measuring ----
+
+
+def children_of():
+    """The children of each process."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                stat = Path("/proc", entry, "stat").read_text()
+            except OSError:
+                continue
+            children.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(entry))
+    return children
+
+
+def tree_bytes(root):
+    """The proportional set sizes of a process and all that came of it, together."""
+    children, left, total = children_of(), [root], 0
+    while left:
+        pid = left.pop()
+        left += children.get(pid, [])
+        try:
+            rollup = Path("/proc", str(pid), "smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
+    return total
+
+
+def run(command):
+    """Runs a command to its end: seconds, largest memory, what it printed."""
+    with tempfile.TemporaryFile("w+") as printed:
+        started = time.monotonic()
+        process = subprocess.Popen([str(part) for part in command], stdout=printed)
+        most = 0
+        while process.poll() is None:
+            most = max(most, tree_bytes(process.pid))
+            time.sleep(0.05)
+        seconds = time.monotonic() - started
+        if process.returncode:
+            sys.exit(f"{command[0]} ended with {process.returncode}")
+        printed.seek(0)
+        return seconds, most, printed.read()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--embed", type=Path, required=True, help="gristmill's example `embed`, built for release")
+    parser.add_argument("--workers", type=int, default=8, help="processes of the pool (8)")
+    parser.add_argument("--chunksize", type=int, default=16, help="of the pool (16)")
+    parser.add_argument("--items", type=int, default=1000, help="texts (1000)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="where the table goes besides stdout")
+    options = parser.parse_args()
+    import numpy as np
+
+    folder, graph = options.data / "minilm", options.data / "minilm.onnx"
+    figures = {"pool": [], "gristmill": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        lines = (options.data / "glosses.txt").read_text(encoding="utf-8").split("\n")[: options.items]
+        texts = scratch / "texts.txt"
+        texts.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for round_ in range(options.rounds + 1):
+            started = time.monotonic()
+            command = [sys.executable, __file__, "pool", folder, graph, texts, scratch / "pool.npy"]
+            seconds, memory, printed = run([*command, options.workers, options.chunksize, started])
+            pooled = (json.loads(printed.splitlines()[-1])["first"], seconds, memory)
+            report = scratch / "report.json"
+            command = [options.embed, "--model", folder, texts, "--out", scratch / "ours.npy", "--report", report]
+            seconds, memory, _ = run(command)
+            ours = json.loads(report.read_text())
+            # All but what came after the first result.
+            first = seconds - (ours["seconds"] - ours["first_result_seconds"])
+            milled = (first, seconds, max(memory, ours["peak_rss_bytes"] or 0))
+            # The first round fills the page cache for both.
+            if round_ > 0:
+                figures["pool"].append(pooled)
+                figures["gristmill"].append(milled)
+        difference = np.abs(np.load(scratch / "pool.npy") - np.load(scratch / "ours.npy")).max()
+    table(options, figures, ours, difference)
+
+
+def table(options, figures, report, difference):
+    median = {name: [statistics.median(column) for column in zip(*rounds)] for name, rounds in figures.items()}
+    (pool_first, pool_seconds, pool_memory), (first, seconds, memory) = median["pool"], median["gristmill"]
+    items = report["items"]
+    lines = [
+        f"{items} texts, all-MiniLM-L6-v2, {os.cpu_count()} CPUs; the pool: {options.workers} processes with a model each, "
+        f"chunksize {options.chunksize}, Python {platform.python_version()}; gristmill: {report['workers']} threads. "
+        f"Largest difference between the vectors: {difference:.1e}.",
+        "",
+        "| | process pool | gristmill | gristmill / pool |",
+        "|---|---|---|---|",
+        f"| first result | {pool_first:.2f} s | {first:.2f} s | {first / pool_first:.2f} |",
+        f"| all results | {pool_seconds:.2f} s | {seconds:.2f} s | {seconds / pool_seconds:.2f} |",
+        f"| texts a second | {items / pool_seconds:.0f} | {items / seconds:.0f} | {pool_seconds / seconds:.2f} |",
+        f"| memory, all processes | {pool_memory / 1e6:.0f} MB | {memory / 1e6:.0f} MB | {memory / pool_memory:.2f} |",
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["pool"]:
+        pool(*sys.argv[2:])
+    else:
+        main()

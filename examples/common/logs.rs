@@ -1,0 +1,80 @@
+//! What happens when, on stderr, as `RUST_LOG` asks for it; written by a thread of its own, so that a worker never
+//! waits for a terminal.
+
+use std::{
+    env,
+    io::{self, Write},
+    sync::mpsc::{self, SyncSender, TrySendError},
+    thread,
+};
+
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// Lines that wait at most; what comes while so many wait is left out.
+const MOST: usize = 1 << 14;
+
+enum Message {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// The way to the thread that writes.
+#[derive(Clone, Debug)]
+pub struct Logs(SyncSender<Message>);
+
+/// Starts logging if `RUST_LOG` is set.
+pub fn start() -> Option<Logs> {
+    env::var_os("RUST_LOG")?;
+    let (sender, messages) = mpsc::sync_channel(MOST);
+    let write = move || {
+        for message in messages {
+            match message {
+                // Nobody is left to tell that stderr is closed.
+                Message::Line(line) => drop(io::stderr().write_all(&line)),
+                Message::Flush(done) => drop(done.send(())),
+            }
+        }
+    };
+    thread::Builder::new().name("mill-logs".into()).spawn(write).ok()?;
+    let logs = Logs(sender);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_thread_names(true)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(logs.clone());
+    subscriber.try_init().ok()?;
+    Some(logs)
+}
+
+impl Logs {
+    /// Waits until what was logged is written.
+    pub fn flush(&self) {
+        let (done, wait) = mpsc::sync_channel(1);
+        if self.0.send(Message::Flush(done)).is_ok() {
+            // An error is the end of the thread, and of what it could have written.
+            let _ = wait.recv();
+        }
+    }
+}
+
+impl<'w> MakeWriter<'w> for Logs {
+    type Writer = Self;
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}
+
+/// A line comes in one piece.
+impl Write for Logs {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.0.try_send(Message::Line(line.to_vec())) {
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(line.len()),
+            Err(TrySendError::Disconnected(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
