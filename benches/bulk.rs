@@ -1,15 +1,35 @@
-//! The price of the bulk runtime: an item that does nothing, against a loop written by hand; and the chunk size
-//! that is chosen against the best of a sweep.
+//! The price of the bulk runtime: an item that does nothing, against loops written by hand; and the chunk size that is
+//! chosen against the best of a sweep, for six workloads, of which the models' need `tests/setup.sh`.
 //!
 //! `cargo bench --bench bulk` prints both; `cargo bench --bench bulk -- sweep` only the sweep.
 
+#![allow(missing_docs, reason = "the modules of an example are read here")]
+
+#[cfg(feature = "onnx")]
+#[path = "../examples/identify/features.rs"]
+mod features;
+#[cfg(feature = "onnx")]
+#[path = "../examples/identify/identifier.rs"]
+mod identifier;
+#[cfg(feature = "onnx")]
+#[path = "../examples/identify/labels.rs"]
+mod labels;
+
 use std::{
+    collections::BTreeMap,
+    env, fs,
     hint::black_box,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
 use criterion::{Criterion, Throughput};
-use gristmill::{Inference, Result, Slots, bulk::Bulk};
+use gristmill::{
+    Error, Inference, Result, Slots,
+    bulk::{Bulk, Staged, Stages},
+};
 use rayon::prelude::*;
 
 const ITEMS: u64 = 1_000_000;
@@ -49,17 +69,102 @@ fn by_hand(items: impl Iterator<Item = u64>) -> u64 {
     }
 }
 
+/// What one would write to stream: owned items in chunks to rayon, a `Result` for each item, a panic caught, chunks
+/// put back in order as they come, a bounded number of them under way. No word on bytes, cancelling or the chunk size.
+fn by_hand_streamed(items: impl Iterator<Item = u64>) -> u64 {
+    const CHUNK: usize = 4096;
+    let under_way = 4 * rayon::current_num_threads();
+    let (done, results) = mpsc::channel::<(usize, Vec<Result<u64>>)>();
+    let run = |chunk: &[u64]| {
+        let inputs: Vec<&u64> = chunk.iter().collect();
+        let mut slots: Vec<Option<Result<u64>>> = Vec::new();
+        slots.resize_with(chunk.len(), || None);
+        let ran = catch_unwind(AssertUnwindSafe(|| Nothing.infer(&inputs, &mut Slots::new(&mut slots))));
+        let failed = || Err(Error::internal("a chunk failed"));
+        match ran {
+            Ok(Ok(())) => slots.into_iter().map(|slot| slot.unwrap_or_else(failed)).collect::<Vec<_>>(),
+            _ => chunk.iter().map(|_| failed()).collect(),
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        let mut items = items.fuse();
+        let (mut sent, mut next, mut sum) = (0, 0, 0);
+        let mut waiting = BTreeMap::new();
+        loop {
+            while sent - next < under_way {
+                let chunk: Vec<u64> = items.by_ref().take(CHUNK).collect();
+                if chunk.is_empty() {
+                    break;
+                }
+                let (done, number) = (done.clone(), sent);
+                scope.spawn(move |_| {
+                    // Nobody listens only after a panic of the consumer.
+                    let _ = done.send((number, run(&chunk)));
+                });
+                sent += 1;
+            }
+            if next == sent {
+                return sum;
+            }
+            let Ok((number, results)) = results.recv() else { return sum };
+            waiting.insert(number, results);
+            while let Some(results) = waiting.remove(&next) {
+                sum += results.into_iter().map(|result| result.unwrap_or(0)).sum::<u64>();
+                next += 1;
+            }
+        }
+    })
+}
+
 fn nothing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a million items of nothing");
     group.throughput(Throughput::Elements(ITEMS)).sample_size(10).measurement_time(Duration::from_secs(3));
     let bulk = Bulk::new(Nothing);
-    group.bench_function("map", |bench| {
-        bench.iter(|| bulk.map(0..black_box(ITEMS)).map(|result| result.unwrap_or(0)).sum::<u64>());
-    });
+    group.bench_function("map", |bench| bench.iter(|| mapped(&bulk)));
     let items: Vec<u64> = (0..ITEMS).collect();
     group.bench_function("run", |bench| bench.iter(|| bulk.run(black_box(&items)).0.len()));
     group.bench_function("by hand", |bench| bench.iter(|| by_hand(0..black_box(ITEMS))));
+    group.bench_function("by hand, streamed", |bench| bench.iter(|| by_hand_streamed(0..black_box(ITEMS))));
     group.finish();
+}
+
+fn mapped(bulk: &Bulk<gristmill::bulk::Plain<Nothing>>) -> u64 {
+    bulk.map(0..black_box(ITEMS)).map(|result| result.unwrap_or(0)).sum()
+}
+
+/// The same in turns, so that a busy machine is as bad for each.
+fn nothing_in_turns() {
+    let bulk = Bulk::new(Nothing);
+    let calls: [(&str, &dyn Fn() -> u64); 3] = [
+        ("map", &|| mapped(&bulk)),
+        ("by hand, streamed", &|| by_hand_streamed(0..black_box(ITEMS))),
+        ("by hand, in batches", &|| by_hand(0..black_box(ITEMS))),
+    ];
+    let times = in_turns(15, calls.len(), |call| {
+        assert_eq!((calls[call].1)(), ITEMS * (ITEMS + 1) / 2);
+    });
+    println!("\na million items of nothing, medians of runs in turns:");
+    for ((name, _), time) in calls.iter().zip(&times) {
+        let each = time.as_secs_f64() * 1e9 / ITEMS as f64;
+        println!("{name:<20} {each:>7.1} ns an item; map takes {:.2} x as long", times[0].div_duration_f64(*time));
+    }
+}
+
+/// Runs `calls` calls in turns, `rounds` times; the median time of each.
+fn in_turns(rounds: usize, calls: usize, call: impl Fn(usize)) -> Vec<Duration> {
+    let mut times = vec![Vec::with_capacity(rounds); calls];
+    for _ in 0..rounds {
+        for (number, times) in times.iter_mut().enumerate() {
+            let started = Instant::now();
+            call(number);
+            times.push(started.elapsed());
+        }
+    }
+    let median = |mut times: Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    times.into_iter().map(median).collect()
 }
 
 /// A model that works for a time that follows from its items' costs.
@@ -96,7 +201,7 @@ fn work(steps: u64) {
     }
 }
 
-const WORKLOADS: [Workload; 6] = [
+const WORKLOADS: [Workload; 3] = [
     Workload { name: "tiny, alike", items: 400_000, cost: |_| 1, steps: |costs| costs.len() as u64 * 200 },
     Workload {
         name: "skewed 1:1000",
@@ -110,58 +215,83 @@ const WORKLOADS: [Workload; 6] = [
         cost: |index| if index == 20_000 { 4000 } else { 1 },
         steps: |costs| costs.iter().sum::<u64>() * 5000,
     },
-    Workload { name: "costly calls", items: 20_000, cost: |_| 1, steps: |costs| 300_000 + costs.len() as u64 * 5000 },
-    Workload { name: "slow, alike", items: 200, cost: |_| 1, steps: |costs| costs.len() as u64 * 1_000_000 },
-    Workload {
-        name: "padded, mixed",
-        items: 20_000,
-        cost: |index| 8 + (index as u64 * 7919) % 248,
-        steps: |costs| 20_000 + costs.len() as u64 * costs.iter().max().unwrap_or(&0) * 40,
-    },
 ];
 
-/// Each workload with the chunk size chosen, and with fixed ones; the best of a few interleaved runs of each.
+/// A workload with the chunk size chosen, and with fixed ones: first a sweep finds the best fixed size, then that
+/// and the choice run in turns, so that the best is not the luckiest.
+fn compare<S, I>(name: &str, items: &[I], bulk: impl Fn() -> Bulk<S>)
+where
+    S: Stages<I> + Staged + 'static,
+    I: Clone + Send + 'static,
+{
+    let sizes: Vec<usize> = (0..8).map(|power| 1 << (2 * power)).filter(|&size| size <= items.len()).collect();
+    let run = |bulk: Bulk<S>| {
+        assert_eq!(bulk.map(items.to_vec()).filter(Result::is_ok).count(), items.len(), "{name}: items failed");
+    };
+    let fixed: Vec<Duration> = in_turns(3, sizes.len(), |number| run(bulk().chunk_size(sizes[number])));
+    let (_, &best) = fixed.iter().zip(&sizes).min().expect("one size at least");
+    let times = in_turns(7, 2, |number| run(if number == 0 { bulk() } else { bulk().chunk_size(best) }));
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let ratio = times[0].div_duration_f64(times[1]);
+    println!("{name:<22} {:>10.1} {:>10.1} {best:>8} {ratio:>8.2}", ms(times[0]), ms(times[1]));
+}
+
 fn sweep() {
-    const ROUNDS: usize = 3;
-    let sizes: Vec<usize> = (0..16).map(|power| 1 << power).collect();
-    println!("\n{:<16} {:>10} {:>10} {:>8} {:>8}", "workload", "auto ms", "best ms", "at", "ratio");
+    println!("\n{:<22} {:>10} {:>10} {:>8} {:>8}", "workload", "auto ms", "best ms", "at", "ratio");
     for workload in WORKLOADS {
         let costs: Vec<u64> = (0..workload.items).map(workload.cost).collect();
-        let time = |chunk: Option<usize>| {
-            let bulk = Bulk::new(Working(workload));
-            let bulk = if let Some(items) = chunk { bulk.chunk_size(items) } else { bulk };
-            let started = Instant::now();
-            assert_eq!(bulk.map(costs.clone()).filter(Result::is_ok).count(), workload.items);
-            started.elapsed()
-        };
-        let mut auto = Duration::MAX;
-        let mut fixed = vec![Duration::MAX; sizes.len()];
-        for _ in 0..ROUNDS {
-            for (best, &size) in fixed.iter_mut().zip(&sizes).filter(|(_, size)| **size <= workload.items) {
-                *best = time(Some(size)).min(*best);
-                // As often as all the others together would be unfair; as rarely as one of them, too.
-                if size.ilog2() % 5 == 2 {
-                    auto = time(None).min(auto);
-                }
-            }
-        }
-        let (best, size) = fixed.into_iter().zip(sizes.iter()).min().expect("there are sizes");
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        let ratio = ms(auto) / ms(best);
-        println!("{:<16} {:>10.1} {:>10.1} {size:>8} {ratio:>8.2}", workload.name, ms(auto), ms(best));
+        compare(workload.name, &costs, || Bulk::new(Working(workload)));
     }
+    #[cfg(feature = "onnx")]
+    sweep_magika();
+    #[cfg(feature = "hugging-face")]
+    sweep_texts();
+}
+
+#[cfg(feature = "onnx")]
+fn sweep_magika() {
+    use gristmill::{Device, SessionOptions};
+    // The crate's own sources stand for a folder of files.
+    let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/ops");
+    let entries = fs::read_dir(sources).expect("the sources are there").flatten();
+    let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    let identifier = identifier::Identifier::load(&SessionOptions::on(Device::Cpu)).expect("the model is bundled");
+    let pipeline = std::sync::Arc::new(identifier.pipeline());
+    compare("magika", &paths, || Bulk::pipeline(pipeline.clone()));
+}
+
+#[cfg(feature = "hugging-face")]
+fn sweep_texts() {
+    use gristmill::{Device, text::Embedder};
+    let default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let data = env::var_os("GRISTMILL_TEST_DATA").map_or_else(default, PathBuf::from);
+    let (embedder, glosses) =
+        match (Embedder::open(data.join("minilm"), Device::Cpu), fs::read_to_string(data.join("glosses.txt"))) {
+            (Ok(embedder), Ok(glosses)) => (embedder, glosses),
+            _ => {
+                println!("MiniLM: skipped, {} is missing: run tests/setup.sh", data.display());
+                return;
+            }
+        };
+    let lines: Vec<&str> = glosses.lines().collect();
+    let short: Vec<String> = lines.iter().take(256).map(|&line| line.to_owned()).collect();
+    compare("MiniLM, short texts", &short, || embedder.bulk());
+    // Of one gloss, to a dozen of them.
+    let mixed = (0..96).map(|index| lines[index * 12..][..1 + index * 7 % 12].join(" "));
+    compare("MiniLM, mixed lengths", &mixed.collect::<Vec<_>>(), || embedder.bulk());
 }
 
 fn main() {
-    // The loop by hand uses rayon's own pool; it is as wide as ours.
-    let only_sweep = std::env::args().any(|arg| arg == "sweep");
+    // The loops by hand use rayon's own pool; it is as wide as ours.
+    let only_sweep = env::args().any(|arg| arg == "sweep");
     if !only_sweep {
         let mut criterion = Criterion::default().configure_from_args();
         nothing(&mut criterion);
         criterion.final_summary();
     }
     // `cargo test --benches` asks for a quick look only.
-    if !std::env::args().any(|arg| arg == "--test") {
+    if !env::args().any(|arg| arg == "--test") {
+        nothing_in_turns();
         sweep();
     }
 }
