@@ -4,6 +4,8 @@
 //! of one buffer.
 
 mod activation;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
 mod arena;
 pub mod attention;
 pub(crate) mod broadcast;

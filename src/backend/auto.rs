@@ -17,9 +17,9 @@ use crate::{
 /// Inputs of a sample.
 pub(super) const SAMPLE: usize = 32;
 /// Both forms are timed again until so much time has passed.
-const TIMING: Duration = Duration::from_millis(200);
+const TIMING: Duration = Duration::from_millis(400);
 /// Passes over the sample that are timed at most.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 20;
 
 /// A model in the form that it is run in.
 pub(super) struct Form {

@@ -92,8 +92,11 @@ impl Session {
             Factors::Bf16 => KernelSet::detect_bf16(),
             _ => KernelSet::detect(),
         });
+        if factors == Factors::Bf16 && options.kernel_set.is_none() {
+            notes.extend(KernelSet::refused_bf16().map(str::to_owned));
+        }
         if factors == Factors::Bf16 && !kernel_set.has_bf16() {
-            notes.push(format!("bf16 is emulated by the kernel set {kernel_set}: slower than f32"));
+            notes.push(format!("bf16 is emulated by the kernel set {kernel_set}: no faster than f32"));
         }
         let name = graph.name.clone();
         let in_model = || format!("model `{name}`");

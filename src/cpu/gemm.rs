@@ -13,6 +13,8 @@ mod packed;
 mod pairs;
 mod rows;
 pub(crate) mod tile;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use epilogue::Epilogue;
 pub(crate) use factor::Steps;
@@ -186,7 +188,7 @@ struct Blocks {
 
 impl Blocks {
     fn of<T: Factor>(set: KernelSet, a: &Rows<'_, T>, b: &PackedRef<'_>) -> Self {
-        let (k, tile_rows) = (b.depth().max(1), tile::rows::<T>(set));
+        let (k, tile_rows) = (b.depth().max(1), rows_at_once::<T>(set));
         // Overlapping rows share what they read.
         let stride = (a.stride.saturating_mul(size_of::<T>()) / 4).min(k);
         let tile = (tile_rows - 1) * stride + k;
@@ -195,6 +197,15 @@ impl Blocks {
         let panels = (PANELS_BYTES / 4 / (block_k * b.width())).max(1);
         Self { tile_rows, rows: rows.next_multiple_of(tile_rows), panels, k: block_k }
     }
+}
+
+/// The most rows of A that are taken at once.
+fn rows_at_once<T: Factor>(set: KernelSet) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if T::FACTORS == Factors::Bf16 && set.has_amx() {
+        return tiles::ROWS;
+    }
+    tile::rows::<T>(set)
 }
 
 /// A checked product, and where it goes.
@@ -233,15 +244,19 @@ impl<T: Factor> Product<'_, T> {
 
     /// Computes a block of C, all but the layer norm.
     fn block(&self, rows: Range<usize>, panels: Range<usize>) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some((tiles, a)) = self.tiles() {
+            return self.tile_block(&tiles, &a, rows, panels);
+        }
         let &Self { set, a, ref b, epilogue, ref blocks, c, c_stride } = self;
-        let (width, n) = (b.width(), b.n());
+        let (width, n, tile_rows) = (b.width(), b.n(), tile::rows::<T>(set));
         let mut edge = TileBuffer::new();
         let (mut k, mut segments, mut skip) = (0, a.segments, 0);
         loop {
             let block_k = blocks.k.min(b.depth() - k);
             let last = k + block_k == b.depth();
             let start = if k == 0 { Start::Zero } else { Start::Stored };
-            for rows in Spans::even(rows.clone(), blocks.tile_rows) {
+            for rows in Spans::even(rows.clone(), tile_rows) {
                 for panel in panels.clone() {
                     let column = panel * width;
                     let columns = width.min(n - column);
@@ -290,12 +305,18 @@ impl<T: Factor> Product<'_, T> {
 
     /// Brings the largest of each column over all rows to C, which is one row and holds the largest so far.
     fn max(&self, panels: Range<usize>) {
-        let &Self { set, a, ref b, epilogue, ref blocks, c: out, .. } = self;
-        let (width, n) = (b.width(), b.n());
+        #[cfg(target_arch = "x86_64")]
+        if let Some((tiles, a)) = self.tiles()
+            && self.tile_max(&tiles, &a, panels.clone())
+        {
+            return;
+        }
+        let &Self { set, a, ref b, epilogue, c: out, .. } = self;
+        let (width, n, tile_rows) = (b.width(), b.n(), tile::rows::<T>(set));
         let mut buffer = TileBuffer::new();
         let c = buffer.0.as_mut_ptr();
         for panels in Spans::new(panels, (PANELS_BYTES / 4 / (b.depth().max(1) * width)).max(1)) {
-            for rows in Spans::even(0..a.rows, blocks.tile_rows) {
+            for rows in Spans::even(0..a.rows, tile_rows) {
                 for panel in panels.clone() {
                     let column = panel * width;
                     let columns = width.min(n - column);

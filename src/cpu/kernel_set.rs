@@ -13,6 +13,8 @@ pub struct KernelSet(Set);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Set {
     #[cfg(target_arch = "x86_64")]
+    Avx512Amx,
+    #[cfg(target_arch = "x86_64")]
     Avx512Bf16,
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -41,7 +43,7 @@ impl KernelSet {
 
     /// The fastest set that this CPU can run where products are of bf16.
     pub fn detect_bf16() -> Self {
-        Self::named("avx512-bf16").unwrap_or_else(|_| Self::detect())
+        Self::available_bf16().first().copied().unwrap_or(Self::PORTABLE)
     }
 
     /// Every set that this CPU can run and that differs where products are of f32, the fastest first.
@@ -51,22 +53,51 @@ impl KernelSet {
 
     /// Every set that this CPU can run, for products of bf16, the fastest first.
     pub fn available_bf16() -> Vec<Self> {
-        Self::named("avx512-bf16").into_iter().chain(Self::available()).collect()
+        let own = ["avx512-amx", "avx512-bf16"].into_iter().filter_map(|name| Self::named(name).ok());
+        own.chain(Self::available()).collect()
     }
 
-    /// Whether the set has instructions for products of bf16; without, they are emulated in f32 and slower than those
-    /// of f32.
+    /// Whether the set has instructions for products of bf16; without, they are emulated and no faster than those of
+    /// f32.
     pub fn has_bf16(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Bf16 => true,
+            Set::Avx512Amx | Set::Avx512Bf16 => true,
             _ => false,
         }
     }
 
-    /// The set called `name`: `avx512-bf16`, `avx512`, `avx2` or `portable`.
+    /// Whether the set has tiles of bf16.
+    pub(crate) fn has_amx(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.0 == Set::Avx512Amx;
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
+    /// Pairs of bf16 that are multiplied at once.
+    pub(crate) fn bf16_pairs(self) -> usize {
+        if self.has_amx() { 16 } else { 1 }
+    }
+
+    /// Why a faster set for products of bf16 is not used although the processor has it.
+    pub(crate) fn refused_bf16() -> Option<&'static str> {
+        #[cfg(target_arch = "x86_64")]
+        if simd::avx512::detected_bf16() && super::amx::amx() == super::amx::Amx::Refused {
+            return Some("the system does not permit this process to use AMX: the next kernel set is used");
+        }
+        None
+    }
+
+    /// The set of tiles on a processor that lacks nothing but them: tests put plain loops in their place.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    pub(crate) fn amx_for_tests() -> Option<Self> {
+        simd::avx512::detected_bf16().then_some(Self(Set::Avx512Amx))
+    }
+
+    /// The set called `name`: `avx512-amx`, `avx512-bf16`, `avx512`, `avx2` or `portable`.
     ///
-    /// `avx512-bf16` is `avx512` but for products of bf16.
+    /// The first two are `avx512` but for products of bf16.
     ///
     /// # Errors
     ///
@@ -78,15 +109,19 @@ impl KernelSet {
         };
         match name {
             #[cfg(target_arch = "x86_64")]
+            "avx512-amx" if simd::avx512::detected_bf16() && super::amx::amx() == super::amx::Amx::Ready => {
+                Ok(Self(Set::Avx512Amx))
+            }
+            #[cfg(target_arch = "x86_64")]
             "avx512-bf16" if simd::avx512::detected_bf16() => Ok(Self(Set::Avx512Bf16)),
             #[cfg(target_arch = "x86_64")]
             "avx512" if simd::avx512::detected() => Ok(Self(Set::Avx512)),
             #[cfg(target_arch = "x86_64")]
             "avx2" if simd::avx2::detected() => Ok(Self(Set::Avx2)),
-            "avx512-bf16" | "avx512" | "avx2" => lacking(),
+            "avx512-amx" | "avx512-bf16" | "avx512" | "avx2" => lacking(),
             "portable" => Ok(Self::PORTABLE),
             _ => Err(Error::invalid_input(format!(
-                "unknown kernel set `{name}`: one of avx512-bf16, avx512, avx2, portable"
+                "unknown kernel set `{name}`: one of avx512-amx, avx512-bf16, avx512, avx2, portable"
             ))),
         }
     }
@@ -94,6 +129,8 @@ impl KernelSet {
     /// The name that [`named`](Self::named) takes.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Amx => "avx512-amx",
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Bf16 => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]
@@ -109,7 +146,7 @@ impl KernelSet {
         match self.0 {
             // SAFETY: a `KernelSet` of this variant is made only after its features were detected.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 | Set::Avx512Bf16 => unsafe { simd::avx512::run(kernel) },
+            Set::Avx512 | Set::Avx512Bf16 | Set::Avx512Amx => unsafe { simd::avx512::run(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe { simd::avx2::run(kernel) },
@@ -122,7 +159,7 @@ impl KernelSet {
         match self.0 {
             // SAFETY: as in `run`.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Bf16 => unsafe { simd::avx512::run_bf16(kernel) },
+            Set::Avx512Bf16 | Set::Avx512Amx => unsafe { simd::avx512::run_bf16(kernel) },
             _ => self.run(kernel),
         }
     }

@@ -80,9 +80,16 @@ impl Form {
         Ok(Self { set, factors, k, n, segment })
     }
 
-    /// Rows of a panel.
+    /// Rows of a panel; where the set multiplies many at once, zeros follow to a multiple of those.
     fn depth(&self) -> usize {
-        if self.k == 0 { 0 } else { self.k / self.segment * self.segment.div_ceil(self.factors.step()) }
+        if self.k == 0 {
+            return 0;
+        }
+        let steps = self.k / self.segment * self.segment.div_ceil(self.factors.step());
+        match self.factors {
+            Factors::F32 => steps,
+            Factors::Bf16 => steps.next_multiple_of(self.set.bf16_pairs()),
+        }
     }
 
     /// 32-bit lanes of all panels.
@@ -98,7 +105,7 @@ impl Form {
     fn pack(&self, b: &Matrix<'_>, to: &mut [f32]) {
         match self.factors {
             Factors::F32 => pack(self.set, b, to),
-            Factors::Bf16 => pack_pairs(self.set, b, self.segment, to),
+            Factors::Bf16 => pack_pairs(self.set, b, self.segment, self.depth(), to),
         }
     }
 }

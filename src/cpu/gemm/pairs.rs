@@ -7,17 +7,19 @@ use super::tile;
 use crate::cpu::KernelSet;
 use crate::cpu::simd::{Kernel, Simd, reduce::load_or};
 
-/// Fills `to` with the panels of the checked matrix `b`, whose rows are cut into segments of `segment`; where that is
-/// odd the last row of each is paired with zeros.
-pub(super) fn pack_pairs(set: KernelSet, b: &Matrix<'_>, segment: usize, to: &mut [f32]) {
+/// Fills `to` with the panels of the checked matrix `b`, each of `panel_depth` rows. Its rows are cut into segments of
+/// `segment`; where that is odd the last row of each is paired with zeros.
+pub(super) fn pack_pairs(set: KernelSet, b: &Matrix<'_>, segment: usize, panel_depth: usize, to: &mut [f32]) {
     if b.k == 0 || b.n == 0 {
         return;
     }
     let width = tile::width(set);
     let depth = segment.div_ceil(2);
-    for (panel, to) in to.chunks_exact_mut(width * (b.k / segment) * depth).enumerate() {
+    for (panel, to) in to.chunks_exact_mut(width * panel_depth).enumerate() {
         let first = panel * width;
         let columns = width.min(b.n - first);
+        let (to, padding) = to.split_at_mut(width * (b.k / segment) * depth);
+        padding.fill(0.0);
         for (index, to) in to.chunks_exact_mut(width * depth).enumerate() {
             let from = &b.data[index * segment * b.row_stride + first * b.column_stride..];
             // The last element needed is the last one that `Matrix::check` has found within the data.
