@@ -1,10 +1,15 @@
 //! Where a model runs, in which precision, and the [`Session`] that it becomes.
 
 mod auto;
+mod engine;
+#[cfg(feature = "gpu")]
+mod lasting;
 mod session;
 
 use std::{fmt, str::FromStr};
 
+pub use engine::HostOperator;
+pub(crate) use engine::RunOutputs;
 pub use session::Session;
 
 use crate::{cpu::KernelSet, error::Error};
@@ -93,6 +98,49 @@ impl fmt::Display for Precision {
     }
 }
 
+/// How a GPU is chosen and used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GpuOptions {
+    /// Which adapter: its number in the list of adapters, a part of its name, `high-performance` or `low-power`. By default
+    /// the fastest kind that is no software; a software adapter is taken by name or number only.
+    pub adapter: Option<String>,
+    /// Lets shaders check each index and loop while they run, for finding out whether a shader is at fault.
+    pub checked_shaders: bool,
+    /// Binds at most so many bytes at once, where the device could bind more; for tests of what is cut into parts.
+    pub binding_limit: Option<u64>,
+    /// Replaces a text in every shader, so that a test can see whether it would notice a wrong one.
+    #[doc(hidden)]
+    pub planted: Option<(String, String)>,
+    /// Gives no buffer of more bytes, as if there were no memory for it.
+    #[doc(hidden)]
+    pub memory_limit: Option<u64>,
+    /// Loses the device in its run of that number, counted from 1 and once for each opening.
+    #[doc(hidden)]
+    pub lost_in_run: Option<u64>,
+}
+
+impl GpuOptions {
+    /// The adapter of that number or name.
+    pub fn adapter(name: impl Into<String>) -> Self {
+        Self { adapter: Some(name.into()), ..Self::default() }
+    }
+
+    /// Lets shaders check each index and loop while they run.
+    #[must_use]
+    pub fn checked_shaders(mut self) -> Self {
+        self.checked_shaders = true;
+        self
+    }
+
+    /// Binds at most `bytes` at once.
+    #[must_use]
+    pub fn binding_limit(mut self, bytes: u64) -> Self {
+        self.binding_limit = Some(bytes);
+        self
+    }
+}
+
 /// How a model is loaded. `SessionOptions::default()` is right for most.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -109,6 +157,8 @@ pub struct SessionOptions {
     pub dimensions: Vec<(String, usize)>,
     /// Runs the graph as the file has it, for finding out whether a rewrite is at fault.
     pub keep_graph: bool,
+    /// How a GPU is chosen and used, where the device is not the CPU.
+    pub gpu: GpuOptions,
 }
 
 impl SessionOptions {
@@ -142,6 +192,13 @@ impl SessionOptions {
     #[must_use]
     pub fn keep_graph(mut self) -> Self {
         self.keep_graph = true;
+        self
+    }
+
+    /// Says how a GPU is chosen and used.
+    #[must_use]
+    pub fn gpu(mut self, gpu: GpuOptions) -> Self {
+        self.gpu = gpu;
         self
     }
 

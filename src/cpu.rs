@@ -31,6 +31,8 @@ mod transpose;
 pub use activation::Activation;
 pub use cache::l2_bytes;
 pub use constants::Form;
+#[cfg(feature = "gpu")]
+pub(crate) use constants::PackedConstants;
 pub(crate) use kernel::scratch_numbers;
 pub(crate) mod strided;
 pub(crate) use cast::cast;

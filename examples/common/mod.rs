@@ -27,7 +27,7 @@ pub mod npz;
 use std::{error::Error, ffi::OsString, fs, path::PathBuf, process};
 
 use gristmill::{
-    Device, ErrorKind, ItemError, Precision, SessionOptions,
+    Device, ErrorKind, GpuOptions, ItemError, Precision, SessionOptions,
     bulk::{Bulk, CancelToken, Progress, Report, Staged},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -43,6 +43,8 @@ flags of all examples:
   --workers N                         threads (as many as the machine allows)
   --chunk N                           items a chunk (chosen by measuring)
   --report FILE.json                  where to write the report
+  --adapter NAME                      the graphics adapter: a part of its name, or its number
+  --devices                           lists the devices and exits
   --help                              this text
 RUST_LOG=gristmill=debug in the environment shows on stderr what happens when (error, warn, info, debug)";
 
@@ -55,6 +57,7 @@ pub struct Common {
     pub chunk: Option<usize>,
     pub report: Option<PathBuf>,
     logs: Option<logs::Logs>,
+    pub gpu: GpuOptions,
 }
 
 /// A flag or a value of the example's own.
@@ -91,6 +94,11 @@ impl Common {
                 "workers" => common.workers = Some(positive(&mut parser, "--workers")?),
                 "chunk" => common.chunk = Some(positive(&mut parser, "--chunk")?),
                 "report" => common.report = Some(parser.value()?.into()),
+                "adapter" => common.gpu = GpuOptions::adapter(parser.value()?.string()?),
+                "devices" => {
+                    list_devices();
+                    process::exit(0);
+                }
                 "help" | "h" => {
                     println!("{usage}\n\n{FLAGS}");
                     process::exit(0);
@@ -104,7 +112,7 @@ impl Common {
 
     /// How to load a model.
     pub fn options(&self) -> SessionOptions {
-        SessionOptions::on(self.device).precision(self.precision)
+        SessionOptions::on(self.device).precision(self.precision).gpu(self.gpu.clone())
     }
 
     /// Applies the flags to `bulk`, shows its progress on a terminal, and lets Ctrl-C cancel its jobs.
@@ -128,6 +136,24 @@ impl Common {
         }
         Ok(())
     }
+}
+
+/// Prints the devices that a model could run on.
+pub fn list_devices() {
+    let kernel_sets: Vec<_> = gristmill::cpu::KernelSet::available().into_iter().map(|set| set.name()).collect();
+    println!("cpu: {}", kernel_sets.join(", "));
+    #[cfg(feature = "gpu")]
+    {
+        let adapters = gristmill::gpu::adapters();
+        for adapter in &adapters {
+            println!("gpu {adapter}");
+        }
+        if adapters.is_empty() {
+            println!("gpu: no adapter is here");
+        }
+    }
+    #[cfg(not(feature = "gpu"))]
+    println!("gpu: not built in (the feature `gpu`)");
 }
 
 /// Whether the item was not reached before Ctrl-C: then nothing more is worth writing.

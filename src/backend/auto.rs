@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::Precision,
+    backend::{Precision, engine::Engine},
     cpu::{CpuSession, KernelSet, gemm::Factors},
     error::Result,
     graph::Graph,
@@ -23,7 +23,7 @@ const ROUNDS: usize = 20;
 
 /// A model in the form that it is run in.
 pub(super) struct Form {
-    pub(super) cpu: CpuSession,
+    pub(super) engine: Engine,
     pub(super) precision: Precision,
     /// Why it is this one, if there was a choice.
     pub(super) note: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Form {
 
 /// The forms of a model between which a sample decides.
 pub(super) struct Candidates {
-    pub(super) f32: CpuSession,
+    pub(super) f32: Engine,
     /// The graph with all its constants, of which the other form is made.
     pub(super) graph: Graph,
     /// The kernels of the other form.
@@ -51,8 +51,8 @@ pub(super) type Outcome = Vec<Option<Tensors>>;
 
 impl Choice {
     /// No choice.
-    pub(super) fn fixed(cpu: CpuSession, precision: Precision) -> Self {
-        let form = OnceLock::from(Form { cpu, precision, note: None });
+    pub(super) fn fixed(engine: Engine, precision: Precision) -> Self {
+        let form = OnceLock::from(Form { engine, precision, note: None });
         Self { form, candidates: Mutex::default() }
     }
 
@@ -70,7 +70,7 @@ impl Choice {
     ///
     /// `run` must not start work that another thread of the pool could take up: while this one waits for it, it could
     /// take up a chunk itself, which would wait for the form.
-    pub(super) fn settle(&self, mut run: impl FnMut(&CpuSession) -> Outcome) -> &Form {
+    pub(super) fn settle(&self, mut run: impl FnMut(&Engine) -> Outcome) -> &Form {
         if let Some(form) = self.form.get() {
             return form;
         }
@@ -85,7 +85,7 @@ impl Choice {
 impl fmt::Debug for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.get() {
-            Some(form) => form.cpu.fmt(f),
+            Some(form) => form.engine.fmt(f),
             None => f.write_str("Choice(open)"),
         }
     }
@@ -93,10 +93,10 @@ impl fmt::Debug for Choice {
 
 impl Candidates {
     /// The fastest form that stays close enough to f32; the other one is dropped.
-    fn choose(self, run: &mut impl FnMut(&CpuSession) -> Outcome) -> Form {
+    fn choose(self, run: &mut impl FnMut(&Engine) -> Outcome) -> Form {
         let Self { f32, graph, kernel_set, min_cosine } = self;
-        let keep = |f32: CpuSession, why: String| Form {
-            cpu: f32,
+        let keep = |f32: Engine, why: String| Form {
+            engine: f32,
             precision: Precision::F32,
             note: Some(format!("precision auto: f32: {why}")),
         };
@@ -104,10 +104,10 @@ impl Candidates {
             return keep(f32, format!("the kernel set {kernel_set} only emulates bf16"));
         }
         let bf16 = match CpuSession::load_here(graph, kernel_set, Factors::Bf16) {
-            Ok(bf16) => bf16,
+            Ok(bf16) => Engine::Cpu(Box::new(bf16)),
             Err(error) => return keep(f32, format!("there is no bf16 form: {error}")),
         };
-        let mut timed = |session: &CpuSession| {
+        let mut timed = |session: &Engine| {
             let start = Instant::now();
             (run(session), start.elapsed())
         };
@@ -136,7 +136,7 @@ impl Candidates {
             return keep(f32, format!("bf16, {found}, has {speed:.2} x its speed on {inputs}"));
         }
         let note = format!("precision auto: bf16, {found} and {speed:.2} x the speed of f32 on {inputs}");
-        Form { cpu: bf16, precision: Precision::Bf16, note: Some(note) }
+        Form { engine: bf16, precision: Precision::Bf16, note: Some(note) }
     }
 }
 

@@ -11,12 +11,13 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::{
     backend::{
-        Device, Precision, SessionOptions,
+        Device, HostOperator, Precision, SessionOptions,
         auto::{Candidates, Choice, Form, SAMPLE},
+        engine::Engine,
     },
     bulk::pool::pool,
     cpu::{
-        CpuSession, KernelSet,
+        KernelSet,
         gemm::{Factors, Spans},
         split::{self, with_workers},
     },
@@ -46,8 +47,6 @@ pub struct Session {
     /// The choices that decide outputs.
     options: String,
     fingerprint: Fingerprint,
-    /// Bytes that one run's values should stay within.
-    cache_bytes: usize,
     /// Rows of one run, where no other size than the batch changes from run to run.
     rows_per_run: OnceLock<usize>,
 }
@@ -66,25 +65,18 @@ impl Session {
     pub fn load(mut graph: Graph, options: &SessionOptions) -> Result<Self> {
         let started = Instant::now();
         let mut notes = Vec::new();
-        match options.device {
-            Device::Cpu => {}
-            Device::Auto => notes.push("device auto: cpu, this build has no gpu backend".to_owned()),
-            Device::Gpu => {
-                return Err(Error::new(
-                    crate::ErrorKind::Device,
-                    "this build has no gpu backend; use the device `cpu` or `auto`",
-                ));
-            }
-        }
         let (precision, factors) = match options.precision {
             Precision::F32 => (Precision::F32, Factors::F32),
+            Precision::Bf16 if options.device == Device::Gpu => {
+                return Err(Error::unsupported("precision bf16 is built on the cpu only; on a gpu use f32"));
+            }
             Precision::Bf16 => (Precision::Bf16, Factors::Bf16),
             Precision::Auto { min_cosine } if !(-1.0..=1.0).contains(&min_cosine) => {
                 return Err(Error::invalid_input(format!("a least cosine of {min_cosine}; it is within -1 and 1")));
             }
             Precision::Auto { .. } => (Precision::F32, Factors::F32),
             other => {
-                let message = format!("precision {other} is not built on the cpu; use f32, bf16 or auto");
+                let message = format!("precision {other} is not built; use f32, bf16 (on the cpu) or auto");
                 return Err(Error::unsupported(message));
             }
         };
@@ -117,15 +109,20 @@ impl Session {
             notes.push(format!("items run one by one: {reason}"));
         }
         let with_constants = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
-        let cpu = pool(None)?.install(|| CpuSession::load(graph, kernel_set, factors)).context(in_model)?;
-        let loaded = (cpu.kernel_set(), cpu.weight_bytes());
-        let graph = cpu.graph().clone();
-        let choice = match (options.precision, with_constants) {
-            (Precision::Auto { min_cosine }, Some(graph)) => {
+        let load = || Engine::load(graph, options, kernel_set, factors, &mut notes);
+        let engine = pool(None)?.install(load).context(in_model)?;
+        let loaded = (kernel_set, engine.weight_bytes());
+        let graph = engine.graph().clone();
+        let choice = match (options.precision, with_constants, &engine) {
+            (Precision::Auto { min_cosine }, Some(graph), Engine::Cpu(_)) => {
                 let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect_bf16);
-                Choice::between(Candidates { f32: cpu, graph, kernel_set, min_cosine })
+                Choice::between(Candidates { f32: engine, graph, kernel_set, min_cosine })
             }
-            _ => Choice::fixed(cpu, precision),
+            (Precision::Auto { .. }, ..) => {
+                notes.push("precision auto: f32, the only one on a gpu".to_owned());
+                Choice::fixed(engine, precision)
+            }
+            _ => Choice::fixed(engine, precision),
         };
         let offsets = match batching {
             Batching::Packed { offsets, .. } => Some(offsets),
@@ -148,7 +145,6 @@ impl Session {
                 options.outputs, options.dimensions, options.keep_graph
             ),
             fingerprint: Fingerprint::default(),
-            cache_bytes: crate::cpu::l2_bytes(),
             rows_per_run: OnceLock::new(),
             choice,
             graph,
@@ -195,7 +191,7 @@ impl Session {
 
     /// Bytes of weights, resident once for all workers. Under `Precision::Auto` those of f32 until it is settled.
     pub fn weight_bytes(&self) -> usize {
-        self.choice.get().map_or(self.loaded.1, |form| form.cpu.weight_bytes())
+        self.choice.get().map_or(self.loaded.1, |form| form.engine.weight_bytes())
     }
 
     /// The precision that the session runs in, `None` until `Precision::Auto` is settled.
@@ -213,13 +209,18 @@ impl Session {
     fn form_by(&self, sample: &[&Tensors]) -> &Form {
         let step = sample.len().div_ceil(SAMPLE).max(1);
         let sample: Vec<&Tensors> = sample.iter().copied().step_by(step).collect();
-        let run = |cpu: &CpuSession| {
+        let run = |engine: &Engine| {
             let mut results = Vec::new();
             results.resize_with(sample.len(), || None);
-            with_workers(1, || self.infer_on(cpu, &sample, &mut Slots::new(&mut results)));
+            with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results)));
             results.into_iter().map(|result| result.and_then(Result::ok)).collect()
         };
         self.choice.settle(run)
+    }
+
+    /// The operators that run on the CPU inside a session of another device, with the reason of each.
+    pub fn host_operators(&self) -> Vec<HostOperator> {
+        self.choice.get().map_or_else(Vec::new, |form| form.engine.host_operators())
     }
 
     /// The loaded graph: what the rewrites made of the file's, without constants that kernels have packed.
@@ -267,7 +268,7 @@ impl Session {
     }
 
     /// Runs a chunk in one form of the model.
-    fn infer_on(&self, cpu: &CpuSession, chunk: &[&Tensors], out: &mut Slots<'_, Tensors>) {
+    fn infer_on(&self, engine: &Engine, chunk: &[&Tensors], out: &mut Slots<'_, Tensors>) {
         let mut bound = Vec::with_capacity(chunk.len());
         for (index, item) in chunk.iter().enumerate() {
             bound.push(match self.bind(item) {
@@ -278,8 +279,8 @@ impl Session {
                 }
             });
         }
-        let runs = self.runs(cpu, &bound);
-        let results = self.run_all(cpu, &runs, &bound);
+        let runs = self.runs(engine, &bound);
+        let results = self.run_all(engine, &runs, &bound);
         // The parts of an item that is several runs, which follow one another.
         let mut parts: Vec<Result<Tensors>> = Vec::new();
         for (run, results) in runs.iter().zip(results) {
@@ -301,20 +302,14 @@ impl Session {
                         out.set(piece.item, result);
                     }
                 }
-                // The item at fault is found by running each alone.
-                (pieces, Err(_)) => {
-                    for piece in pieces {
-                        let results = self.run_together(cpu, std::slice::from_ref(piece), &bound);
-                        put(out, piece.item, results.and_then(|mut results| results.pop().ok_or_else(no_result)));
-                    }
-                }
+                (pieces, Err(_)) => self.run_halves(engine, pieces, &bound, out),
             }
         }
     }
 
     /// Cuts a chunk into runs: items whose other sizes are equal, as many as stay in cache; an item with more rows than
     /// that is several runs.
-    fn runs(&self, cpu: &CpuSession, bound: &[Option<Bound<'_>>]) -> Vec<Run> {
+    fn runs(&self, engine: &Engine, bound: &[Option<Bound<'_>>]) -> Vec<Run> {
         let mut runs: Vec<(Run, usize)> = Vec::new();
         let whole = |index: usize, rows: usize| smallvec![Piece { item: index, rows: 0..rows }];
         let Some(symbol) = self.rows_symbol() else {
@@ -328,7 +323,7 @@ impl Session {
         for (index, own) in bound.iter().enumerate() {
             let Some(own) = own else { continue };
             let rows = own.sizes.get(symbol).unwrap_or(1);
-            let most = *most_rows.get_or_insert_with(|| self.rows_in_cache(cpu, &own.sizes, symbol));
+            let most = *most_rows.get_or_insert_with(|| self.rows_in_cache(engine, &own.sizes, symbol));
             if rows > most && matches!(self.batching, Batching::Rows { .. }) {
                 let pieces = Spans::even(0..rows, most);
                 runs.extend(pieces.map(|rows| (smallvec![Piece { item: index, rows }], usize::MAX)));
@@ -351,17 +346,17 @@ impl Session {
 
     /// Rows of one run whose values stay in a core's cache; for packed sequences enough of them that the weights'
     /// traffic stays small next to the arithmetic.
-    fn rows_in_cache(&self, cpu: &CpuSession, sizes: &Bindings, symbol: Symbol) -> usize {
+    fn rows_in_cache(&self, engine: &Engine, sizes: &Bindings, symbol: Symbol) -> usize {
         let only_batch = (0..self.graph().symbols().len() as u32).map(Symbol).all(|other| {
             other == symbol || matches!(self.batching, Batching::Packed { sequences, .. } if sequences == other)
         });
         if only_batch {
-            return *self.rows_per_run.get_or_init(|| self.count_rows_in_cache(cpu, sizes, symbol));
+            return *self.rows_per_run.get_or_init(|| self.count_rows_in_cache(engine, sizes, symbol));
         }
-        self.count_rows_in_cache(cpu, sizes, symbol)
+        self.count_rows_in_cache(engine, sizes, symbol)
     }
 
-    fn count_rows_in_cache(&self, cpu: &CpuSession, sizes: &Bindings, symbol: Symbol) -> usize {
+    fn count_rows_in_cache(&self, engine: &Engine, sizes: &Bindings, symbol: Symbol) -> usize {
         let least = if matches!(self.batching, Batching::Packed { .. }) { MIN_PACKED_ROWS } else { 1 };
         let bytes = |rows: usize| {
             let mut own = Bindings::default();
@@ -369,17 +364,17 @@ impl Session {
                 own.bind(other, sizes.get(other).unwrap_or(1));
             }
             own.bind(symbol, rows);
-            cpu.value_bytes(&own).ok()
+            engine.value_bytes(&own).ok()
         };
         let per_row = match (bytes(64), bytes(128)) {
             (Some(few), Some(many)) => many.saturating_sub(few) / 64,
             _ => return least,
         };
-        (self.cache_bytes / per_row.max(1)).max(least)
+        (engine.run_bytes() / per_row.max(1)).max(least)
     }
 
     /// One run; the outputs of each piece.
-    fn run_together(&self, cpu: &CpuSession, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<RunOutputs> {
+    fn run_together(&self, engine: &Engine, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<RunOutputs> {
         let bound_of = |piece: &Piece| bound[piece.item].as_ref();
         let items: SmallVec<[(&Bound<'_>, Range<usize>); 8]> =
             pieces.iter().filter_map(|piece| Some((bound_of(piece)?, piece.rows.clone()))).collect();
@@ -429,7 +424,7 @@ impl Session {
             }
             Ok(())
         };
-        cpu.run(bind, write_input, |run| {
+        engine.run(bind, write_input, |run| {
             let mut results = RunOutputs::from_elem(Tensors::new(), pieces.len());
             for (position, named) in self.outputs.iter().enumerate() {
                 let (shape, bytes) = run.get(position);
@@ -447,10 +442,10 @@ impl Session {
     }
 
     /// All runs, side by side where this thread may ask other workers.
-    fn run_all(&self, cpu: &CpuSession, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<RunOutputs>> {
+    fn run_all(&self, engine: &Engine, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<RunOutputs>> {
         let mut results: Vec<Result<RunOutputs>> = Vec::new();
         results.resize_with(runs.len(), || Err(no_result()));
-        let one = |(run, result): (&Run, &mut Result<RunOutputs>)| *result = self.run_together(cpu, run, bound);
+        let one = |(run, result): (&Run, &mut Result<RunOutputs>)| *result = self.run_together(engine, run, bound);
         if runs.len() > 1 && split::workers() > 1 {
             // A run on another worker is not split any further.
             with_workers(1, || runs.par_iter().zip(&mut results).for_each(one));
@@ -458,6 +453,21 @@ impl Session {
             runs.iter().zip(&mut results).for_each(one);
         }
         results
+    }
+
+    /// Runs each half of a run of whole items that failed, down to the item at fault, or to as many as there is memory for.
+    fn run_halves(&self, engine: &Engine, pieces: &[Piece], bound: &[Option<Bound<'_>>], out: &mut Slots<'_, Tensors>) {
+        for half in pieces.chunks(pieces.len().div_ceil(2).max(1)) {
+            match (half, self.run_together(engine, half, bound)) {
+                (half, Ok(results)) => {
+                    for (piece, result) in half.iter().zip(results) {
+                        out.set(piece.item, result);
+                    }
+                }
+                ([piece], Err(error)) => out.fail(piece.item, error),
+                (half, Err(_)) => self.run_halves(engine, half, bound, out),
+            }
+        }
     }
 
     /// The rows of an item.
@@ -537,7 +547,7 @@ impl Inference for Session {
                 self.form_by(chunk)
             }
         };
-        self.infer_on(&form.cpu, chunk, out);
+        self.infer_on(&form.engine, chunk, out);
         Ok(())
     }
 
@@ -565,18 +575,22 @@ impl Inference for Session {
 
     fn describe(&self) -> Description {
         let form = self.choice.get();
-        let (kernel_set, scratch) =
-            form.map_or((self.loaded.0, 0), |form| (form.cpu.kernel_set(), form.cpu.scratch_bytes()));
+        let told = form.map(|form| form.engine.told());
+        let (device, kernel_set, told) = match told {
+            Some(told) => (told.device, told.kernel_set, told.notes),
+            None => ("cpu".to_owned(), self.loaded.0.name(), Vec::new()),
+        };
+        let scratch = form.map_or(0, |form| form.engine.scratch_bytes());
         let note = form.and_then(|form| form.note.clone());
         Description {
-            device: "cpu".to_owned(),
-            kernel_set: kernel_set.name().to_owned(),
+            device,
+            kernel_set: kernel_set.to_owned(),
             precision: form.map_or(Precision::AUTO, |form| form.precision).name().to_owned(),
             scratch_bytes_per_worker: scratch as u64,
             load_seconds: self.load_seconds,
             model_fingerprint: self.fingerprint.clone(),
             options: self.options.clone(),
-            notes: self.notes.iter().cloned().chain(note).collect(),
+            notes: self.notes.iter().cloned().chain(note).chain(told).collect(),
             ..Description::default()
         }
     }
@@ -584,7 +598,10 @@ impl Inference for Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("cpu", &self.choice).field("batching", &self.batching).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("engine", &self.choice)
+            .field("batching", &self.batching)
+            .finish_non_exhaustive()
     }
 }
 

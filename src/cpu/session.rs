@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use crate::{
+    backend::RunOutputs,
     cpu::{
         CpuKernel, Io, KernelRequest, KernelSet, Shapes, View, ViewMut,
         arena::{Arena, Split},
@@ -81,9 +82,8 @@ pub(crate) struct Outputs<'a> {
     memory: &'a RunMemory,
 }
 
-impl Outputs<'_> {
-    /// Shape and bytes of output `position`.
-    pub(crate) fn get(&self, position: usize) -> (&[usize], &[u8]) {
+impl RunOutputs for Outputs<'_> {
+    fn get(&self, position: usize) -> (&[usize], &[u8]) {
         let id = self.session.graph.outputs()[position];
         (self.memory.sizes.shape(&self.session.plan, id), self.session.bytes(id, self.memory))
     }

@@ -41,7 +41,7 @@ pub(super) static ATTENTION: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("attention"),
 };
 
 pub(super) static PACKED: OpDef = OpDef {
@@ -50,7 +50,7 @@ pub(super) static PACKED: OpDef = OpDef {
     cases: packed_cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(packed_kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("packed_attention"),
 };
 
 impl Operator for Attention {

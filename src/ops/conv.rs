@@ -1,6 +1,6 @@
 //! `Conv`: convolutions over one to three spatial dimensions, with groups.
 
-mod geometry;
+pub(crate) mod geometry;
 mod run;
 
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(run::kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("conv"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {

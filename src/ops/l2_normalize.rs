@@ -22,7 +22,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("l2_normalize"),
 };
 
 impl Operator for L2Normalize {

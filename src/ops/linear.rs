@@ -37,7 +37,7 @@ pub(super) static LINEAR: OpDef = OpDef {
     cases: linear_cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(linear_kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("linear"),
 };
 
 impl Operator for Linear {
@@ -178,7 +178,7 @@ pub(super) static GEMM: OpDef = OpDef {
     cases: gemm_cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(gemm_kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("linear"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {

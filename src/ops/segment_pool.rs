@@ -37,7 +37,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("segment_pool"),
 };
 
 impl Operator for SegmentPool {

@@ -31,7 +31,7 @@ macro_rules! def {
             cases: || cases($log),
             accuracy: Accuracy::Pointwise,
             cpu: CpuState::Kernel(kernel),
-            gpu: GpuState::Pending,
+            gpu: GpuState::Kernel("softmax"),
         }
     };
 }

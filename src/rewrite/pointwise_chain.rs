@@ -130,6 +130,7 @@ fn extend(graph: &Graph, node: &Node, position: usize, producer: usize, mut chai
 mod tests {
     use super::*;
     use crate::{
+        backend::RunOutputs,
         cpu::{CpuSession, KernelSet, gemm::Factors},
         ops::pointwise::{BinaryFunction as B, UnaryFunction as U},
         shape::{Dim, Shape},

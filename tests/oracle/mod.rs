@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 mod cast;
+pub mod compare;
 mod indexed;
 mod moves;
 mod norms;

@@ -4,7 +4,7 @@ use super::{Conv, Layout};
 use crate::error::{Error, Result};
 
 /// Depth, height and width; those that a convolution lacks are 1.
-pub(super) type Space = [usize; 3];
+pub(crate) type Space = [usize; 3];
 
 /// Numbers that a block's input, columns and output may take: they stay in the second-level cache.
 const BLOCK_NUMBERS: usize = 96 << 10;
@@ -15,7 +15,7 @@ const LARGE_WEIGHTS: usize = 8 << 10;
 
 /// The sizes of one run.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Geometry {
+pub(crate) struct Geometry {
     pub items: usize,
     /// Channels of the input and of the result.
     pub channels: usize,
@@ -35,7 +35,7 @@ pub(super) struct Geometry {
 
 /// A box of results: one depth, some lines, some positions of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Block {
+pub(crate) struct Block {
     pub depth: usize,
     pub line: usize,
     pub lines: usize,
@@ -55,6 +55,18 @@ impl Geometry {
     /// # Errors
     /// When the channels do not fit.
     pub fn new(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
+        let mut geometry = Self::unflattened(conv, x, w)?;
+        if geometry.kernel == [1; 3] && geometry.strides == [1; 3] && geometry.out == geometry.size {
+            geometry.flatten(conv.global_max);
+        }
+        Ok(geometry)
+    }
+
+    /// The same with the spatial dimensions as they are, even where no window has neighbours.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn unflattened(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
         let rank = conv.kernel.len();
         let (channel_axis, spatial) = conv.axes();
         let window = conv.window();
@@ -92,9 +104,6 @@ impl Geometry {
             // A single tap has no next one.
             geometry.dilations[own] = if conv.kernel[axis] == 1 { 1 } else { conv.dilations[axis] };
             geometry.pads[own] = before;
-        }
-        if geometry.kernel == [1; 3] && geometry.strides == [1; 3] && geometry.out == geometry.size {
-            geometry.flatten(conv.global_max);
         }
         Ok(geometry)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{broadcast_batch_axes, broadcast_shape, cases, elements};
+use super::{broadcast_batch_axes, broadcast_shape, cases, elements, gpu_state};
 use crate::{
     cpu::{
         CpuKernel, Io, KernelRequest, KernelSet, View, ViewMut,
@@ -95,7 +95,7 @@ macro_rules! row {
             cases: || cases::binary(F::$function),
             accuracy: Accuracy::$accuracy,
             cpu: CpuState::Kernel(kernel),
-            gpu: GpuState::Pending,
+            gpu: gpu_state(stringify!($function)),
         }
     };
 }

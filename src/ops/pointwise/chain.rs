@@ -41,7 +41,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases: cases::chain,
     accuracy: Accuracy::Pointwise,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("pointwise"),
 };
 
 impl ChainStep {

@@ -1,0 +1,32 @@
+// The largest of each column of [items, rows, columns], NaN if any is: an invocation a column.
+#include grid
+#include math
+
+struct Params {
+    items: u32,
+    rows: u32,
+    columns: u32,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = group_number(group, groups) * 64u + lane;
+    if i >= p.items * p.columns {
+        return;
+    }
+    let start = (i / p.columns) * p.rows * p.columns + i % p.columns;
+    // Minus infinity, which WGSL has no constant for.
+    var largest = bitcast<f32>(0xff800000u | (p.items & 0u));
+    for (var row = 0u; row < p.rows; row++) {
+        largest = larger(largest, x[start + row * p.columns]);
+    }
+    y[i] = largest;
+}

@@ -1,0 +1,113 @@
+// Convolution as a product: a row of A is a window, read from the input as it lies. B is the weights, group by group.
+#include grid
+#include math
+
+const KERNEL = vec3<u32>({{kernel}});
+const STRIDE = vec3<u32>({{stride}});
+const DILATION = vec3<u32>({{dilation}});
+
+struct Params {
+    // Windows of all items, summands, filters of a group.
+    m: u32,
+    k: u32,
+    n: u32,
+    // Channels of a group.
+    channels: u32,
+    tiles: u32,
+    tiles_of_group: u32,
+    groups: u32,
+    // Columns of a row of `w`, and numbers of a group's `w` by four.
+    width: u32,
+    group_weights: u32,
+    // Depth, height and width.
+    size: array<u32, 3>,
+    out: array<u32, 3>,
+    pads: array<u32, 3>,
+    // Steps from item to item, channel to channel, position to position.
+    x_step: array<u32, 3>,
+    y_step: array<u32, 3>,
+}
+var<immediate> p: Params;
+
+{{bindings}}
+
+// The group of the tile under way.
+var<private> own_group: u32;
+
+struct Window {
+    // Where it lies in the input, as steps of its item and group, and its first tap; that may wrap.
+    start: u32,
+    z: u32,
+    y: u32,
+    x: u32,
+}
+
+fn window(row: u32) -> Window {
+    let positions = p.out[0] * p.out[1] * p.out[2];
+    let at = row % positions;
+    return Window(
+        (row / positions) * p.x_step[0] + own_group * p.channels * p.x_step[1],
+        (at / (p.out[1] * p.out[2])) * STRIDE.x - p.pads[0],
+        ((at / p.out[2]) % p.out[1]) * STRIDE.y - p.pads[1],
+        (at % p.out[2]) * STRIDE.z - p.pads[2],
+    );
+}
+
+// The position of a summand in the input, or all ones where it lies in the pads.
+fn summand(window: Window, k: u32) -> u32 {
+    let tap = k / p.channels;
+    let z = window.z + (tap / (KERNEL.y * KERNEL.z)) * DILATION.x;
+    let y = window.y + ((tap / KERNEL.z) % KERNEL.y) * DILATION.y;
+    let x = window.x + (tap % KERNEL.z) * DILATION.z;
+    if k >= p.k || z >= p.size[0] || y >= p.size[1] || x >= p.size[2] {
+        return 0xffffffffu;
+    }
+    return window.start + (k % p.channels) * p.x_step[1] + ((z * p.size[1] + y) * p.size[2] + x) * p.x_step[2];
+}
+
+fn input_at(at: u32) -> f32 {
+    if at == 0xffffffffu {
+        return 0.0;
+    }
+    return x[at];
+}
+
+fn load_a(row: u32, k: u32) -> vec4<f32> {
+    if row >= p.m {
+        return vec4<f32>();
+    }
+    let own = window(row);
+{{load_a}}
+}
+
+fn load_b(k: u32, column: u32) -> vec4<f32> {
+    return w[own_group * p.group_weights + (k * p.width + column) / 4u];
+}
+
+fn put(row: u32, column: u32, sum: f32) {
+    if row >= p.m || column >= p.n {
+        return;
+    }
+    let filter_number = own_group * p.n + column;
+    let positions = p.out[0] * p.out[1] * p.out[2];
+    var v = sum{{bias}};
+    v = {{activation}};
+    y[(row / positions) * p.y_step[0] + filter_number * p.y_step[1] + (row % positions) * p.y_step[2]] = v;
+}
+
+#include product
+
+@compute @workgroup_size({{workgroup}})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let number = group_number(group, groups);
+    if number >= p.groups {
+        return;
+    }
+    own_group = number / p.tiles_of_group;
+    let tile = number % p.tiles_of_group;
+    product((tile / p.tiles) * BM, (tile % p.tiles) * BN, p.k, lane);
+}

@@ -1,0 +1,54 @@
+// y[o, j, c] = x[o, indices[j], c]. Of a table that is cut into parts each part writes the rows that it has.
+#include grid
+#include fault
+
+struct Params {
+    // Elements of a row, indices, rows of the whole table.
+    inner: u32,
+    indices: u32,
+    rows: u32,
+    // The rows of this part.
+    first: u32,
+    part: u32,
+    count: u32,
+    // What an index outside reads; all ones where it is an error.
+    outside: u32,
+    step: u32,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> indices: array<i32>;
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = group_number(group, groups) * 256u + lane;
+    if i >= p.count {
+        return;
+    }
+    let column = i % p.inner;
+    let place = i / p.inner;
+    let outer = place / p.indices;
+    var index = indices[place % p.indices];
+    if p.outside == 0xffffffffu && index < 0 {
+        index += i32(p.rows);
+    }
+    var row = u32(index);
+    if index < 0 || row >= p.rows {
+        if p.outside == 0xffffffffu {
+            report_fault(p.step);
+            return;
+        }
+        row = p.outside;
+    }
+    // A row before the part's first wraps to a large number.
+    let own = row - p.first;
+    if own < p.part {
+        y[i] = x[(outer * p.part + own) * p.inner + column];
+    }
+}

@@ -1,0 +1,35 @@
+// x / max(|x|, epsilon) row by row: a workgroup a row.
+#include grid
+#include math
+#include row
+
+struct Params {
+    rows: u32,
+    columns: u32,
+    epsilon: f32,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = group_number(group, groups);
+    if row >= p.rows {
+        return;
+    }
+    let start = row * p.columns;
+    var squares = 0.0;
+    for (var i = lane; i < p.columns; i += 64u) {
+        squares += x[start + i] * x[start + i];
+    }
+    let length = larger(sqrt(row_sum(lane, squares)), p.epsilon);
+    for (var i = lane; i < p.columns; i += 64u) {
+        y[start + i] = x[start + i] / length;
+    }
+}

@@ -1,0 +1,55 @@
+// y = activation(x w + bias) + residual. The columns of w may be cut into parts, each with a dispatch of its own.
+#include grid
+#include math
+
+struct Params {
+    m: u32,
+    k: u32,
+    n: u32,
+    // Tiles next to one another in this part, the part's first column, and columns of a row of `w`.
+    tiles: u32,
+    first: u32,
+    width: u32,
+    groups: u32,
+}
+var<immediate> p: Params;
+
+{{bindings}}
+
+fn load_a(row: u32, k: u32) -> vec4<f32> {
+    if row >= p.m {
+        return vec4<f32>();
+    }
+    let at = row * p.k + k;
+{{load_a}}
+}
+
+fn load_b(k: u32, column: u32) -> vec4<f32> {
+{{load_b}}
+}
+
+fn put(row: u32, column: u32, sum: f32) {
+    let own = column + p.first;
+    if row >= p.m || own >= p.n || column >= p.width {
+        return;
+    }
+    let at = row * p.n + own;
+    var v = sum{{bias}};
+    v = {{activation}};
+    y[at] = v{{residual}};
+}
+
+#include product
+
+@compute @workgroup_size({{workgroup}})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = group_number(group, groups);
+    if tile >= p.groups {
+        return;
+    }
+    product((tile / p.tiles) * BM, (tile % p.tiles) * BN, p.k, lane);
+}

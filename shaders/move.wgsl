@@ -1,0 +1,33 @@
+// Elements from one strided walk over memory to another, as they are.
+#include grid
+
+struct Params {
+    count: u32,
+    x_start: u32,
+    y_start: u32,
+    // Sizes, and steps in `x` and `y`, of the axes from the last to the first; steps wrap, so that they may go back.
+    size: array<u32, 8>,
+    x_step: array<u32, 8>,
+    y_step: array<u32, 8>,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = group_number(group, groups) * 256u + lane;
+    if i >= p.count {
+        return;
+    }
+    var rest = i;
+    var x_at = p.x_start;
+    var y_at = p.y_start;
+{{axes}}
+    y[y_at] = x[x_at];
+}

@@ -1,0 +1,64 @@
+// Elements along some axes made one: a workgroup a result.
+#include grid
+#include math
+
+struct Params {
+    results: u32,
+    // Elements that are made one.
+    count: u32,
+    // Sizes and steps in `x` of the axes that stay, and of those that go, from the last to the first.
+    kept: array<u32, 4>,
+    kept_step: array<u32, 4>,
+    gone: array<u32, 4>,
+    gone_step: array<u32, 4>,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+
+var<workgroup> part: array<f32, 64>;
+
+fn combine(a: f32, b: f32) -> f32 {
+    return {{combine}};
+}
+
+fn position(start: u32, index: u32) -> u32 {
+    var rest = index;
+    var at = start;
+{{gone}}
+    return at;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let result = group_number(group, groups);
+    if result >= p.results {
+        return;
+    }
+    var rest = result;
+    var start = 0u;
+{{kept}}
+    let largest = 0.0;
+    var own = {{first}};
+    for (var i = lane; i < p.count; i += 64u) {
+        let v = x[position(start, i)];
+        own = combine(own, {{each}});
+    }
+    part[lane] = own;
+    workgroupBarrier();
+    for (var width = 32u; width > 0u; width = width >> 1u) {
+        if lane < width {
+            part[lane] = combine(part[lane], part[lane + width]);
+        }
+        workgroupBarrier();
+    }
+    if lane == 0u {
+        let total = part[0];
+        y[result] = {{last}};
+    }
+}

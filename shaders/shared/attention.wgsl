@@ -1,0 +1,28 @@
+        // Keys from `start` to `end`, a tile at a time, for the query of each invocation that is `mine`: the largest score
+        // so far, the sum of the weights against it, and the sum of the weighted values.
+        for (var first = start; first < end; first += KEYS) {
+            for (var i = lane; i < KEYS * {{d4}}u; i += 64u) {
+                k_tile[i] = load_k(first + i / {{d4}}u, end, i % {{d4}}u);
+            }
+            for (var i = lane; i < KEYS * {{e4}}u; i += 64u) {
+                v_tile[i] = load_v(first + i / {{e4}}u, end, i % {{e4}}u);
+            }
+            workgroupBarrier();
+            if mine {
+                let count = min(KEYS, end - first);
+                for (var j = 0u; j < count; j++) {
+                    var score = {{score}};
+{{mask}}
+                    if score > largest {
+                        let factor = exp(largest - score);
+                        sum *= factor;
+{{rescale}}
+                        largest = score;
+                    }
+                    let weight = exp(score - largest);
+                    sum += weight;
+{{accumulate}}
+                }
+            }
+            workgroupBarrier();
+        }

@@ -1,0 +1,115 @@
+// Functions of one number. NaN passes through; infinities give the function's limits.
+
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn is_infinite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
+}
+
+// Drivers may drop NaN in min, max and clamp: it is put back.
+fn keep_nan(x: f32, y: f32) -> f32 {
+    return select(y, x, is_nan(x));
+}
+
+fn larger(a: f32, b: f32) -> f32 {
+    return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
+fn smaller(a: f32, b: f32) -> f32 {
+    return select(select(min(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
+fn relu(x: f32) -> f32 {
+    return keep_nan(x, max(x, 0.0));
+}
+
+// Past 15 the nearest f32 is 1; drivers compute it from exponentials that overflow.
+fn tanh_of(x: f32) -> f32 {
+    let a = abs(x);
+    // Below, the quotient of exponentials would lose what the first terms of the series keep.
+    let small = x - x * x * x * (1.0 / 3.0 - x * x * (2.0 / 15.0));
+    return keep_nan(x, select(tanh(clamp(x, -15.0, 15.0)), small, a < 0.02));
+}
+
+// a P(a^2) / Q(a^2) on 0..4, past which the nearest f32 is 1; within 6 ulp.
+fn erf(x: f32) -> f32 {
+    let a = min(abs(x), 4.0);
+    let z = a * a;
+    var p = fma(1.986782e-6, z, 0.00028456673);
+    p = fma(p, z, 0.0038833679);
+    p = fma(p, z, 0.05310182);
+    p = fma(p, z, 0.19354558);
+    p = fma(p, z, 1.1283791);
+    var q = fma(3.7420215e-5, z, 0.0011855775);
+    q = fma(q, z, 0.015207298);
+    q = fma(q, z, 0.11535022);
+    q = fma(q, z, 0.50485786);
+    q = fma(q, z, 1.0);
+    let y = min(a * p / q, 1.0);
+    return keep_nan(x, select(y, -y, x < 0.0));
+}
+
+// Below -6 the result is under 1e-8: the bound keeps it 0 at minus infinity.
+fn gelu(x: f32) -> f32 {
+    let half = max(x, -6.0) * 0.5;
+    return keep_nan(x, fma(half, erf(max(x, -6.0) * 0.70710678), half));
+}
+
+fn gelu_tanh(x: f32) -> f32 {
+    let b = max(x, -20.0);
+    return keep_nan(x, b / (1.0 + exp(b * fma(b * b, -0.071354816, -1.595769))));
+}
+
+fn sigmoid(x: f32) -> f32 {
+    return 1.0 / (1.0 + exp(-x));
+}
+
+fn silu(x: f32) -> f32 {
+    let b = max(x, -87.0);
+    return keep_nan(x, b / (1.0 + exp(-b)));
+}
+
+fn hard_swish(x: f32) -> f32 {
+    let b = max(x, -4.0);
+    return keep_nan(x, b * clamp(b / 6.0 + 0.5, 0.0, 1.0));
+}
+
+// e^x - 1, which keeps its digits near 0.
+fn exp_m1(x: f32) -> f32 {
+    let series = x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0)))));
+    return select(exp(x) - 1.0, series, abs(x) < 0.25);
+}
+
+// ln(1 + x) for x >= 0.
+fn log_1p(x: f32) -> f32 {
+    let series = x * (1.0 - x * (0.5 - x * (1.0 / 3.0 - x * (0.25 - x * 0.2))));
+    return select(log(1.0 + x), series, x < 0.03);
+}
+
+fn softplus(x: f32) -> f32 {
+    return keep_nan(x, max(x, 0.0) + log_1p(exp(-abs(x))));
+}
+
+fn sign_of(x: f32) -> f32 {
+    return select(select(x, -1.0, x < 0.0), 1.0, x > 0.0);
+}
+
+fn softsign(x: f32) -> f32 {
+    return keep_nan(x, x / (1.0 + abs(x)));
+}
+
+// Drivers differ on negative numbers: there is no root, and no logarithm.
+fn nan_below_zero(x: f32, y: f32) -> f32 {
+    return select(y, bitcast<f32>(bitcast<u32>(x) | 0x7fc00000u), x < 0.0 || is_nan(x));
+}
+
+fn sqrt_of(x: f32) -> f32 {
+    return nan_below_zero(x, sqrt(x));
+}
+
+fn log_of(x: f32) -> f32 {
+    // Drivers take denormals for the least normal number.
+    return nan_below_zero(x, select(log(x), log(x * 8388608.0) - 15.942385, x < 1.1754944e-38));
+}

@@ -1,0 +1,96 @@
+//! A GPU session that outlives its device: opened again once, then on the CPU.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::{
+    backend::{GpuOptions, RunOutputs},
+    cpu::{CpuSession, KernelSet, gemm::Factors},
+    error::{Error, Result},
+    gpu::GpuSession,
+    graph::Graph,
+    shape::Bindings,
+};
+
+/// A graph on a GPU, with what it takes to load it again: the weights stay in host memory for it.
+#[derive(Debug)]
+pub(super) struct Lasting {
+    graph: Graph,
+    options: GpuOptions,
+    kernel_set: KernelSet,
+    now: RwLock<Arc<State>>,
+    /// What happened to the device so far.
+    events: Mutex<Vec<String>>,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Gpu { session: GpuSession, opened_again: bool },
+    Cpu(CpuSession),
+}
+
+impl Lasting {
+    pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet) -> Result<Self> {
+        let session = GpuSession::load(graph.clone(), options, kernel_set)?;
+        Ok(Self {
+            graph,
+            options: options.clone(),
+            kernel_set,
+            now: RwLock::new(Arc::new(State::Gpu { session, opened_again: false })),
+            events: Mutex::default(),
+        })
+    }
+
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What runs the graph now.
+    pub fn now(&self) -> Arc<State> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn events(&self) -> Vec<String> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs the model once, again where the device was lost under it.
+    pub fn run<R>(
+        &self,
+        bind: &impl Fn(&mut Bindings) -> Result<()>,
+        write_input: &impl Fn(usize, &mut [u8]) -> Result<()>,
+        read_outputs: &impl Fn(&dyn RunOutputs) -> Result<R>,
+    ) -> Result<R> {
+        loop {
+            let state = self.now();
+            match &*state {
+                State::Cpu(session) => return session.run(bind, write_input, |outputs| read_outputs(outputs)),
+                State::Gpu { session, .. } => match session.run(bind, write_input, read_outputs) {
+                    Err(error) if session.is_lost() => self.replace(&state, &error)?,
+                    result => return result,
+                },
+            }
+        }
+    }
+
+    /// Replaces what runs the graph, unless another thread has.
+    fn replace(&self, lost: &Arc<State>, error: &Error) -> Result<()> {
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&now, lost) {
+            return Ok(());
+        }
+        let tell = |what: String| self.events.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        if matches!(&**lost, State::Gpu { opened_again: false, .. }) {
+            match GpuSession::load(self.graph.clone(), &self.options, self.kernel_set) {
+                Ok(session) => {
+                    tell(format!("the gpu was lost and opened again; its runs were repeated: {error}"));
+                    *now = Arc::new(State::Gpu { session, opened_again: true });
+                    return Ok(());
+                }
+                Err(refused) => tell(format!("the gpu was lost and could not be opened again: {refused}")),
+            }
+        }
+        tell(format!("the gpu was lost; the rest ran on the cpu: {error}"));
+        *now = Arc::new(State::Cpu(CpuSession::load(self.graph.clone(), self.kernel_set, Factors::F32)?));
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! The GPU backend, over wgpu: any adapter that Vulkan, Metal or Direct3D 12 reach, without a vendor's toolkit.
+//!
+//! A session uploads its weights once and runs each chunk as one pass of compute shaders, kept in `shaders/`.
+//! Operators without a shader run on the CPU inside the session, which the report tells.
+
+mod adapter;
+mod buffer;
+mod device;
+mod kernel;
+mod kernels;
+mod memory;
+mod pipeline;
+mod run;
+mod session;
+mod shader;
+
+pub use adapter::{Adapter, AdapterType, adapters};
+pub(crate) use device::GpuDevice;
+pub(crate) use session::GpuSession;

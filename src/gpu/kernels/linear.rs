@@ -1,0 +1,197 @@
+//! `Linear` and `Gemm`: tiled products with what follows them.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+        shader::Program,
+    },
+    layer_norm::Norm,
+    product::{Tile, activation, bindings, borrowed},
+};
+use crate::{
+    cpu::Form,
+    error::{Error, Result},
+    ops::linear::{Gemm, Linear},
+};
+
+struct Kernel {
+    program: Arc<Program>,
+    tile: Tile,
+    /// Parts of the weights and the columns of each but the last; none where the weights are an operand.
+    parts: Option<(Arc<[WeightId]>, usize)>,
+    n: usize,
+    bias: Option<Operand>,
+    residual: bool,
+    norm: Option<Norm>,
+}
+
+/// What is made of the shader: the operand's shapes as far as they are known, and what follows the product.
+struct Follow<'a> {
+    activation: &'a str,
+    bias: Option<Operand>,
+    residual: bool,
+}
+
+pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+    if let Ok(op) = request.op::<Gemm>() {
+        return gemm(request, op);
+    }
+    let op: &Linear = request.op()?;
+    let inputs = request.inputs();
+    let Some(activation) = activation(op.activation, "v") else {
+        return Ok(Made::Host("an activation that its shader has not"));
+    };
+    let (k, n) = match request.input(1)?.shape.as_fixed().as_deref() {
+        Some(&[k, n]) => (k, n),
+        _ => return Ok(Made::Host("weights of a size that is known only when it runs")),
+    };
+    let tile = Tile::of(n);
+    let columns = tile.columns_of_part(request, k)?;
+    let parts = request.take_weight(1, form("product", columns), |tensor| {
+        let values = tensor.as_slice::<f32>()?;
+        Ok(pack(tile, k, n, columns, |row, column| values[row * n + column]))
+    })?;
+    let bias = inputs.fact(2).map(|_| Operand::Input(2));
+    let follow = Follow { activation: &activation, bias, residual: inputs.fact(3).is_some() };
+    let norm = match op.layer_norm {
+        Some(epsilon) => Some(Norm::new(request, epsilon, true, inputs.fact(5).is_some(), true)?),
+        None => None,
+    };
+    kernel(request, tile, (k, n), parts.map(|parts| (parts, columns)), &follow, norm)
+}
+
+fn form(name: &'static str, columns: usize) -> Form {
+    Form { name, parameter: columns as u64 }
+}
+
+/// Weights in parts of `columns` columns.
+fn pack(tile: Tile, k: usize, n: usize, columns: usize, at: impl Fn(usize, usize) -> f32) -> Vec<Vec<u8>> {
+    let part = |first: usize| tile.pack(k, columns.min(n - first), |row, column| at(row, first + column));
+    (0..n).step_by(columns).map(part).collect()
+}
+
+/// ONNX's product, where its right side and its summand are constant and the summand is a row.
+fn gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
+    let (Some(b), false) = (request.constant(1), op.trans_a) else {
+        return Ok(Made::Host("operands that are not packed when the model is loaded"));
+    };
+    let (k, n) = match (b.shape(), op.trans_b) {
+        (&[n, k], true) | (&[k, n], false) => (k, n),
+        _ => return Err(Error::internal("an operand that is no matrix was not refused")),
+    };
+    let row = |shape: &[usize]| matches!(shape, &[own] | &[1, own] if own == n);
+    match (request.inputs().fact(2), request.constant(2)) {
+        (None, _) => {}
+        (Some(_), Some(c)) if row(c.shape()) => {}
+        _ => return Ok(Made::Host("a summand that is no constant row")),
+    }
+    let tile = Tile::of(n);
+    let columns = tile.columns_of_part(request, k)?;
+    let parameter = (columns as u64) << 33 | u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
+    let parts = request.take_weight(1, Form { name: "scaled product", parameter }, |tensor| {
+        let values = tensor.as_slice::<f32>()?;
+        let at = |row: usize, column: usize| {
+            op.alpha * if op.trans_b { values[column * k + row] } else { values[row * n + column] }
+        };
+        Ok(pack(tile, k, n, columns, at))
+    })?;
+    let scale = Form { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
+    let summand = request.take_weight(2, scale, |tensor| {
+        let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.beta * value).collect();
+        Ok(vec![bytemuck::cast_slice(&scaled).to_vec()])
+    })?;
+    let bias = summand.and_then(|parts| parts.first().map(|&id| Operand::Weight(id)));
+    let follow = Follow { activation: "v", bias, residual: false };
+    kernel(request, tile, (k, n), parts.map(|parts| (parts, columns)), &follow, None)
+}
+
+fn kernel(
+    request: &GpuRequest<'_>,
+    tile: Tile,
+    (k, n): (usize, usize),
+    parts: Option<(Arc<[WeightId]>, usize)>,
+    follow: &Follow<'_>,
+    norm: Option<Norm>,
+) -> Result<Made> {
+    let by_four = k.is_multiple_of(4);
+    let mut bound = vec![("x", if by_four { "vec4<f32>" } else { "f32" }, false)];
+    bound.push(("w", if parts.is_some() { "vec4<f32>" } else { "f32" }, false));
+    bound.push(("y", "f32", true));
+    if follow.bias.is_some() {
+        bound.push(("bias", "f32", false));
+    }
+    if follow.residual {
+        bound.push(("residual", "f32", false));
+    }
+    let each = |of: &str| -> String {
+        let one = |place: usize| of.replace('#', &place.to_string());
+        format!("    return vec4<f32>({}, {}, {}, {});", one(0), one(1), one(2), one(3))
+    };
+    let load_a = if by_four {
+        "    if k >= p.k {\n        return vec4<f32>();\n    }\n    return x[at / 4u];".to_owned()
+    } else {
+        // An index past the row is moved into the buffer, and what is there is not used.
+        each("select(0.0, x[select(0u, at + #u, k + #u < p.k)], k + #u < p.k)")
+    };
+    let load_b = match parts {
+        Some(_) => "    return w[(k * p.width + column) / 4u];".to_owned(),
+        None => {
+            let inside = "k < p.k && column + #u < p.n";
+            each(&format!("select(0.0, w[select(0u, k * p.n + column + #u, {inside})], {inside})"))
+        }
+    };
+    let mut values = tile.values();
+    values.push(("bindings", bindings(&bound)));
+    values.push(("load_a", load_a));
+    values.push(("load_b", load_b));
+    values.push(("bias", if follow.bias.is_some() { " + bias[own]" } else { "" }.to_owned()));
+    values.push(("activation", follow.activation.to_owned()));
+    values.push(("residual", if follow.residual { " + residual[at]" } else { "" }.to_owned()));
+    let program = request.program("linear", &borrowed(&values))?;
+    Made::kernel(Kernel { program, tile, parts, n, bias: follow.bias, residual: follow.residual, norm })
+}
+
+impl GpuKernel for Kernel {
+    fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
+        let x = run.input(0)?;
+        let k = x.last().copied().ok_or_else(|| Error::internal("an operand without axes"))?;
+        let m: usize = x[..x.len() - 1].iter().product();
+        let n = self.n;
+        if self.residual && run.input(3)? != run.output(0)? {
+            let (own, due) = (run.input(3)?, run.output(0)?);
+            return Err(Error::invalid_input(format!("a residual of shape {own:?} for a result of {due:?}")));
+        }
+        let whole = [(Operand::Input(1), 0, n)];
+        let parts: Vec<(Operand, usize, usize)> = match &self.parts {
+            None => whole.to_vec(),
+            Some((ids, columns)) => {
+                let part = |(index, &id): (usize, &WeightId)| {
+                    let first = index * columns;
+                    (Operand::Weight(id), first, (*columns).min(n - first))
+                };
+                ids.iter().enumerate().map(part).collect()
+            }
+        };
+        for (weights, first, columns) in parts {
+            let tiles = columns.div_ceil(self.tile.bn);
+            let groups = m.div_ceil(self.tile.bm) * tiles;
+            let width = self.tile.padded(0, columns).1;
+            let words = [word(m)?, word(k)?, word(n)?, word(tiles)?, word(first)?, word(width)?, word(groups)?];
+            let mut operands = vec![("x", Operand::Input(0)), ("w", weights), ("y", Operand::Output(0))];
+            if let Some(bias) = self.bias {
+                operands.push(("bias", bias));
+            }
+            if self.residual {
+                operands.push(("residual", Operand::Input(3)));
+            }
+            run.dispatch(&self.program, &operands, &words, groups)?;
+        }
+        if let Some(norm) = &self.norm {
+            let bias = if run.input(5).is_ok() { Operand::Input(5) } else { Operand::Input(4) };
+            norm.record(run, [if n == 0 { 0 } else { m }, n, 1], (Operand::Input(4), n), (bias, n))?;
+        }
+        Ok(())
+    }
+}

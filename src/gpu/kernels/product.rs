@@ -1,0 +1,150 @@
+//! What the tiled products share: tiles, packed weights, generated registers.
+
+use std::fmt::Write;
+
+use super::super::kernel::GpuRequest;
+use super::pointwise::unary;
+use crate::{
+    cpu::Activation,
+    error::{Error, Result},
+    ops::pointwise::UnaryFunction as U,
+};
+
+/// The results that a workgroup computes, `bm x bn`, each invocation `tm x tn` of them, `bk` summands at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    pub bm: usize,
+    pub bn: usize,
+    pub bk: usize,
+    pub tm: usize,
+    pub tn: usize,
+}
+
+const LARGE: Tile = Tile { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8 };
+const MIDDLE: Tile = Tile { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4 };
+const SMALL: Tile = Tile { bm: 32, bn: 32, bk: 8, tm: 4, tn: 4 };
+
+impl Tile {
+    /// The tile for products with `n` columns. It depends on nothing that changes from run to run, so that a session
+    /// always sums alike.
+    pub fn of(n: usize) -> Self {
+        match n {
+            0..=32 => SMALL,
+            33..=256 => MIDDLE,
+            _ => LARGE,
+        }
+    }
+
+    pub fn threads(&self) -> usize {
+        (self.bm / self.tm) * (self.bn / self.tn)
+    }
+
+    /// The values that `shaders/shared/product.wgsl` takes, and the workgroup's size.
+    pub fn values(&self) -> Vec<(&'static str, String)> {
+        let Tile { bm, bn, bk, tm, tn } = *self;
+        let threads = self.threads();
+        let columns = tn / 4;
+        let (mut zeros, mut multiply, mut store) = (String::new(), String::new(), String::new());
+        let line = |text: &mut String, line: String| {
+            text.push_str(&line);
+            text.push('\n');
+        };
+        for column in 0..columns {
+            line(&mut multiply, format!("            let b{column} = b_tile[b_at + {column}u];"));
+        }
+        for row in 0..tm {
+            line(&mut multiply, format!("            let a{row} = vec4<f32>(a_tile[a_at + {row}u]);"));
+            for column in 0..columns {
+                let sum = format!("sum_{row}_{column}");
+                line(&mut zeros, format!("    var {sum} = vec4<f32>();"));
+                line(&mut multiply, format!("            {sum} = fma(a{row}, b{column}, {sum});"));
+                for (place, name) in ["x", "y", "z", "w"].into_iter().enumerate() {
+                    let at = column * 4 + place;
+                    let put =
+                        format!("put(first_row + own_row + {row}u, first_column + own_column + {at}u, {sum}.{name});");
+                    line(&mut store, format!("    {put}"));
+                }
+            }
+        }
+        vec![
+            ("bm", bm.to_string()),
+            ("bn", bn.to_string()),
+            ("bk", bk.to_string()),
+            ("tm", tm.to_string()),
+            ("tn", tn.to_string()),
+            ("threads", threads.to_string()),
+            ("workgroup", threads.to_string()),
+            ("zeros", zeros),
+            ("multiply", multiply),
+            ("store", store),
+        ]
+    }
+
+    /// Rows and columns of weights `k x n` with the zeros that make whole tiles.
+    pub fn padded(&self, k: usize, n: usize) -> (usize, usize) {
+        (k.next_multiple_of(self.bk), n.next_multiple_of(self.bn))
+    }
+
+    /// Weights with zeros behind them: `k x n` of which `at(row, column)` tells the elements.
+    pub fn pack(&self, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) -> Vec<u8> {
+        let (rows, columns) = self.padded(k, n);
+        let mut packed = vec![0f32; rows * columns];
+        for (row, packed) in packed.chunks_exact_mut(columns.max(1)).enumerate().take(k) {
+            for (column, value) in packed.iter_mut().enumerate().take(n) {
+                *value = at(row, column);
+            }
+        }
+        bytemuck::cast_slice(&packed).to_vec()
+    }
+
+    /// Columns of the widest part of weights with `k` rows that one binding takes.
+    pub fn columns_of_part(&self, request: &GpuRequest<'_>, k: usize) -> Result<usize> {
+        let column = (self.padded(k, 0).0.max(1) * 4) as u64;
+        let columns = (request.binding_limit / column) as usize / self.bn * self.bn;
+        if columns == 0 {
+            let limit = request.binding_limit;
+            return Err(Error::limit(format!("weights of {k} rows, where this device binds at most {limit} bytes")));
+        }
+        Ok(columns)
+    }
+}
+
+/// An activation of the f32 `x`.
+pub(super) fn activation(activation: Activation, x: &str) -> Option<String> {
+    let function = match activation {
+        Activation::None => return Some(x.to_owned()),
+        Activation::Relu => U::Relu,
+        Activation::LeakyRelu { slope } => U::LeakyRelu { alpha: slope },
+        Activation::Clip { low, high } => U::Clip { low, high },
+        Activation::Gelu => U::Gelu,
+        Activation::GeluTanh => U::GeluTanh,
+        Activation::Tanh => U::Tanh,
+        Activation::Sigmoid => U::Sigmoid,
+        Activation::Silu => U::Silu,
+        Activation::HardSigmoid { alpha, beta } => U::HardSigmoid { alpha, beta },
+        Activation::HardSwish => U::HardSwish,
+        Activation::Exp => U::Exp,
+        Activation::Erf => U::Erf,
+        Activation::Abs => U::Abs,
+        Activation::Neg => U::Neg,
+        Activation::Sqrt => U::Sqrt,
+        Activation::Reciprocal => U::Reciprocal,
+    };
+    unary(function, x)
+}
+
+/// Declares bindings one behind another: name, WGSL type of an element, whether it is written.
+pub(super) fn bindings(all: &[(&str, &str, bool)]) -> String {
+    let mut text = String::new();
+    for (number, (name, kind, written)) in all.iter().enumerate() {
+        let access = if *written { "read_write" } else { "read" };
+        // Writing to a string cannot fail.
+        let _written = writeln!(text, "@group(0) @binding({number}) var<storage, {access}> {name}: array<{kind}>;");
+    }
+    text
+}
+
+/// Values as `expand` takes them.
+pub(super) fn borrowed<'a>(values: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    values.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}

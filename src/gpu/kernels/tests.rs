@@ -1,0 +1,58 @@
+//! Every shader that the operators' cases lead to is valid WGSL, told without a GPU.
+
+use super::*;
+use crate::{
+    gpu::{kernel::Weights, shader::Programs},
+    ops::{self, GpuState},
+};
+
+#[test]
+fn every_variant_is_valid() {
+    let programs = Programs::default();
+    let weights = Weights::default();
+    let mut made_of: Vec<&str> = Vec::new();
+    for def in ops::all() {
+        let GpuState::Kernel(stem) = def.gpu else { continue };
+        let make = find(stem).unwrap();
+        let mut kernels = 0;
+        for case in (def.cases)() {
+            let graph = case.graph().unwrap();
+            let node = &graph.nodes()[0];
+            let request = GpuRequest::new(&graph, node, &programs, &weights, 128 << 20);
+            if request.uncarried().is_some() {
+                continue;
+            }
+            let made = make(&request).unwrap_or_else(|error| panic!("{} {}: {error}", def.name, case.name));
+            kernels += usize::from(matches!(made, Made::Kernel(_)));
+            weights.take_pending();
+        }
+        assert!(kernels > 0, "no case of {} has a kernel: its state is wrong", def.name);
+        made_of.push(stem);
+    }
+    for (stem, _) in ALL {
+        assert!(made_of.contains(stem), "no operator is run by the shader `{stem}`");
+    }
+    let all = programs.all();
+    assert!(all.len() > ALL.len());
+    for program in all {
+        program.validate().unwrap_or_else(|error| panic!("{error}\n{}", program.source));
+    }
+}
+
+#[test]
+fn an_invalid_shader_is_rejected() {
+    // A result of another type than the buffer's.
+    let values = [
+        ("fields", ""),
+        ("bindings", "@group(0) @binding(0) var<storage, read_write> y: array<f32>;"),
+        ("operands", ""),
+        ("body", ""),
+        ("result", "1u"),
+    ];
+    let programs = Programs::default();
+    let refused = match programs.get("pointwise", &values) {
+        Ok(program) => program.validate().is_err(),
+        Err(_) => true,
+    };
+    assert!(refused);
+}

@@ -1,0 +1,315 @@
+//! A model loaded on a GPU: kernels in order, a plan, and the memory that runs lease.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use smallvec::SmallVec;
+
+use crate::{
+    backend::{GpuOptions, RunOutputs},
+    cpu::{CpuKernel, KernelRequest, KernelSet, PackedConstants, gemm::Factors},
+    error::{Context, Error, Result},
+    gpu::{
+        GpuDevice,
+        adapter::{Adapter, AdapterType},
+        buffer,
+        kernel::{GpuKernel, GpuRequest, Made, WeightId, Weights},
+        kernels,
+        memory::Workspace,
+        run::Run,
+        shader::Programs,
+    },
+    graph::{Graph, ValueId},
+    ops::{CpuState, GpuState},
+    plan::Plan,
+    shape::Bindings,
+};
+
+type Inputs = SmallVec<[Option<ValueId>; 6]>;
+type Results = SmallVec<[ValueId; 2]>;
+
+/// What lives on the device as long as the session does, and where each value of a run lives.
+pub(crate) struct Residence {
+    pub device: Arc<GpuDevice>,
+    pub plan: Plan,
+    /// Constants that kernels bind as they are.
+    pub constants: HashMap<ValueId, wgpu::Buffer>,
+    /// Constants that kernels have packed.
+    pub weights: Vec<wgpu::Buffer>,
+    /// For each root value whether a step on the device reads or writes it.
+    pub needs_device: Vec<bool>,
+    /// Each step's operands and results.
+    pub operands: Vec<(Inputs, Results)>,
+}
+
+impl Residence {
+    pub fn value_count(&self) -> usize {
+        self.needs_device.len()
+    }
+
+    pub fn input_of(&self, step: usize, index: usize) -> Result<ValueId> {
+        let id = self.operands[step].0.get(index).copied().flatten();
+        id.ok_or_else(|| Error::internal(format!("a kernel misses operand {index}")))
+    }
+
+    pub fn output_of(&self, step: usize, index: usize) -> Result<ValueId> {
+        let id = self.operands[step].1.get(index).copied();
+        id.ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
+    }
+}
+
+/// How a step runs.
+pub(crate) enum StepKernel {
+    Device(Box<dyn GpuKernel>),
+    Host(Box<dyn CpuKernel>),
+}
+
+pub(crate) struct Step {
+    /// What errors call it.
+    pub name: String,
+    pub kernel: StepKernel,
+}
+
+/// Steps on the host and what moved for them, over all runs so far.
+#[derive(Default)]
+pub(crate) struct Transfers {
+    pub to_host: AtomicU64,
+    pub to_device: AtomicU64,
+}
+
+/// A model loaded on a GPU. One copy of the weights serves any number of threads; each run under way costs one set of
+/// buffers.
+pub(crate) struct GpuSession {
+    pub(super) graph: Graph,
+    pub(super) residence: Residence,
+    pub(super) steps: Vec<Step>,
+    pub(super) transfers: Transfers,
+    workspaces: Mutex<Vec<Workspace>>,
+    scratch: AtomicU64,
+    weight_bytes: usize,
+    /// Nodes that run on the host: operator and reason, each once.
+    host: Vec<(&'static str, &'static str)>,
+}
+
+impl GpuSession {
+    /// Opens the adapter, makes every node's kernel, sends the weights to the device and drops them here.
+    ///
+    /// # Errors
+    /// When there is no such adapter, or a constant does not fit the device.
+    pub fn load(mut graph: Graph, options: &GpuOptions, kernel_set: KernelSet) -> Result<Self> {
+        let device = GpuDevice::open(options)?;
+        graph.verify()?;
+        let programs = Programs::default();
+        let packed_here = PackedConstants::default();
+        let weights = Weights::default();
+        let mut buffers: Vec<(WeightId, wgpu::Buffer)> = Vec::new();
+        let mut taken: Vec<SmallVec<[usize; 4]>> = Vec::with_capacity(graph.nodes().len());
+        let mut steps = Vec::new();
+        let mut operands = Vec::new();
+        let mut host: Vec<(&'static str, &'static str)> = Vec::new();
+        for node in graph.nodes() {
+            let def = node.op.def();
+            if let CpuState::View = def.cpu {
+                taken.push(SmallVec::new());
+                continue;
+            }
+            let request = GpuRequest::new(&graph, node, &programs, &weights, device.binding_limit);
+            let made = match def.gpu {
+                GpuState::Kernel(_) if let Some(reason) = request.uncarried() => Made::Host(reason),
+                GpuState::Kernel(stem) => kernels::find(stem)?(&request).context(|| node.describe())?,
+                GpuState::Host(reason) => Made::Host(reason),
+                GpuState::Pending | GpuState::View | GpuState::Folded => Made::Host("no shader yet"),
+            };
+            let (kernel, own) = match made {
+                Made::Kernel(kernel) => (StepKernel::Device(kernel), request.taken()),
+                Made::Host(reason) => {
+                    let CpuState::Kernel(make) = def.cpu else {
+                        return Err(Error::unsupported(format!("{} has no kernel", node.describe())));
+                    };
+                    if !host.contains(&(def.name, reason)) {
+                        host.push((def.name, reason));
+                    }
+                    let request = KernelRequest::new(&graph, node, kernel_set, Factors::F32, &packed_here);
+                    let kernel = make(&request).context(|| node.describe())?;
+                    (StepKernel::Host(kernel), request.taken())
+                }
+            };
+            for (id, bytes) in weights.take_pending() {
+                buffers.push((id, upload(&device, "weights", &bytes).context(|| node.describe())?));
+            }
+            let keep = |(position, id): (usize, &Option<ValueId>)| id.filter(|_| !own.contains(&position));
+            operands.push((
+                node.inputs.iter().enumerate().map(keep).collect::<Inputs>(),
+                node.outputs.iter().copied().collect::<Results>(),
+            ));
+            taken.push(own);
+            steps.push(Step { name: node.describe(), kernel });
+        }
+        buffers.sort_by_key(|(id, _)| id.0);
+        let plan = Plan::new(&graph, |node, operand| taken[node].contains(&operand))?;
+        let mut residence = Residence {
+            device,
+            constants: HashMap::new(),
+            weights: buffers.into_iter().map(|(_, buffer)| buffer).collect(),
+            needs_device: vec![false; graph.value_count()],
+            operands,
+            plan,
+        };
+        let mut needs_host = vec![false; graph.value_count()];
+        for &id in graph.outputs() {
+            needs_host[residence.plan.root_of(id).index()] = true;
+        }
+        for (step, (inputs, outputs)) in steps.iter().zip(&residence.operands) {
+            let needs = match step.kernel {
+                StepKernel::Device(_) => &mut residence.needs_device,
+                StepKernel::Host(_) => &mut needs_host,
+            };
+            for id in inputs.iter().flatten().chain(outputs) {
+                needs[residence.plan.root_of(*id).index()] = true;
+            }
+        }
+        for (index, needs_host) in needs_host.into_iter().enumerate() {
+            let id = ValueId(index as u32);
+            if let Some(tensor) = graph.constant_of(id)
+                && residence.needs_device[index]
+            {
+                let mut bytes = Vec::new();
+                let place = || format!("constant `{}`", graph.value(id).name);
+                buffer::encode(tensor.dtype(), tensor.bytes(), &mut bytes).context(place)?;
+                let buffer = upload(&residence.device, "a constant", &bytes).context(place)?;
+                residence.constants.insert(id, buffer);
+            }
+            if !needs_host {
+                graph.values[index].constant = None;
+            }
+        }
+        residence.device.check()?;
+        let kernels_here = steps.iter().map(|step| match &step.kernel {
+            StepKernel::Host(kernel) => kernel.packed_bytes(),
+            StepKernel::Device(_) => 0,
+        });
+        let left = graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len());
+        let there = residence.weights.iter().chain(residence.constants.values()).map(|buffer| buffer.size() as usize);
+        let weight_bytes =
+            left.sum::<usize>() + there.sum::<usize>() + kernels_here.sum::<usize>() + packed_here.bytes();
+        Ok(Self {
+            graph,
+            residence,
+            steps,
+            transfers: Transfers::default(),
+            workspaces: Mutex::default(),
+            scratch: AtomicU64::new(0),
+            weight_bytes,
+            host,
+        })
+    }
+
+    /// The adapter it runs on.
+    pub fn adapter(&self) -> &Adapter {
+        &self.residence.device.adapter
+    }
+
+    /// Whether the device is gone.
+    pub fn is_lost(&self) -> bool {
+        self.residence.device.is_lost()
+    }
+
+    /// Bytes of weights, once for all workers.
+    pub fn weight_bytes(&self) -> usize {
+        self.weight_bytes
+    }
+
+    /// Bytes on the device that the largest run so far needed besides the weights.
+    pub fn scratch_bytes(&self) -> usize {
+        self.scratch.load(Ordering::Relaxed) as usize
+    }
+
+    /// Bytes of values that a run with these sizes needs.
+    pub fn value_bytes(&self, bindings: &Bindings) -> Result<usize> {
+        let mut sizes = crate::plan::Sizes::default();
+        self.residence.plan.evaluate(bindings, &mut sizes)?;
+        Ok(self.residence.slot_bytes(&sizes)?.iter().sum::<u64>() as usize)
+    }
+
+    /// Bytes that the values of one run should stay within.
+    pub fn run_bytes(&self) -> usize {
+        let most = match self.adapter().kind {
+            AdapterType::Software => 16 << 20,
+            _ => 256 << 20,
+        };
+        most.min(self.residence.device.binding_limit as usize)
+    }
+
+    /// The operators that run on the CPU inside this session, with the reason of each.
+    pub fn host_operators(&self) -> &[(&'static str, &'static str)] {
+        &self.host
+    }
+
+    /// What is worth telling in a report: steps on the host, and the bytes that moved for them.
+    pub fn notes(&self) -> Vec<String> {
+        if self.host.is_empty() {
+            return Vec::new();
+        }
+        let named: Vec<String> = self.host.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+        let (down, up) =
+            (self.transfers.to_host.load(Ordering::Relaxed), self.transfers.to_device.load(Ordering::Relaxed));
+        vec![format!(
+            "on the cpu inside the gpu session: {}; moved for them so far: {down} bytes down, {up} bytes up",
+            named.join(", ")
+        )]
+    }
+
+    /// Runs the model once. `write_input` fills each input's memory, `read_outputs` sees the results.
+    ///
+    /// # Errors
+    /// When a value is out of its range, or the device fails.
+    pub fn run<R>(
+        &self,
+        bind: impl FnOnce(&mut Bindings) -> Result<()>,
+        mut write_input: impl FnMut(usize, &mut [u8]) -> Result<()>,
+        read_outputs: impl FnOnce(&dyn RunOutputs) -> Result<R>,
+    ) -> Result<R> {
+        self.residence.device.count_run();
+        let mut memory = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        memory.bindings.clear();
+        bind(&mut memory.bindings)?;
+        self.residence.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
+        let mut run = Run::begin(self, memory)?;
+        for position in 0..self.graph.inputs().len() {
+            run.write_input(position, &mut write_input)?;
+        }
+        for step in 0..self.steps.len() {
+            run.step(step).context(|| self.steps[step].name.clone())?;
+        }
+        let outputs = run.finish()?;
+        let result = read_outputs(&outputs);
+        let memory = outputs.memory;
+        self.scratch.fetch_max(memory.bytes(), Ordering::Relaxed);
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        result
+    }
+}
+
+impl std::fmt::Debug for GpuSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GpuSession")
+            .field("graph", &self.graph.name)
+            .field("adapter", self.adapter())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A read-only buffer that holds `bytes`.
+fn upload(device: &GpuDevice, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+    let buffer =
+        device.buffer(label, bytes.len() as u64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST)?;
+    if !bytes.is_empty() {
+        device.queue.write_buffer(&buffer, 0, bytes);
+    }
+    Ok(buffer)
+}

@@ -1,0 +1,126 @@
+//! The same inputs on several devices, and how far the results are apart.
+
+use crate::{
+    backend::Session,
+    error::{Error, Result},
+    inference::Inference,
+    tensor::{DType, Tensor, Tensors},
+};
+
+/// How far one output of a run is from the reference's.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// The device, as the session describes it.
+    pub device: String,
+    /// The precision.
+    pub precision: String,
+    /// The output's name.
+    pub output: String,
+    /// The largest difference of two elements; infinite where one is NaN and the other is not.
+    pub absolute: f64,
+    /// The largest difference over the reference's magnitude, of elements above a thousandth of the largest one.
+    pub relative: f64,
+    /// The cosine of the two outputs as vectors; 1 where both are zero.
+    pub cosine: f64,
+}
+
+impl Comparison {
+    /// Whether the output is within the bounds: so far in absolute terms or relatively, and so close in direction.
+    pub fn is_within(&self, absolute: f64, relative: f64, cosine: f64) -> bool {
+        (self.absolute <= absolute || self.relative <= relative) && self.cosine >= cosine
+    }
+}
+
+/// Runs the same inputs on a reference and on other sessions of the same model, and compares each output.
+///
+/// # Errors
+/// When a run fails, or the sessions do not have the same outputs.
+pub fn verify<'a>(
+    reference: &Session,
+    others: impl IntoIterator<Item = &'a Session>,
+    inputs: &Tensors,
+) -> Result<Vec<Comparison>> {
+    let expected = reference.run(inputs)?;
+    let mut comparisons = Vec::new();
+    for session in others {
+        let told = session.describe();
+        let results = session.run(inputs)?;
+        for (name, want) in expected.iter() {
+            let got = results.get(name);
+            let got = got.ok_or_else(|| Error::invalid_input(format!("a session has no output `{name}`")))?;
+            let [absolute, relative, cosine] = compare(got, want)?;
+            comparisons.push(Comparison {
+                device: told.device.clone(),
+                precision: told.precision.clone(),
+                output: name.to_owned(),
+                absolute,
+                relative,
+                cosine,
+            });
+        }
+    }
+    Ok(comparisons)
+}
+
+/// The largest absolute and relative difference, and the cosine.
+fn compare(got: &Tensor, want: &Tensor) -> Result<[f64; 3]> {
+    if got.dtype() != want.dtype() || got.shape() != want.shape() {
+        return Err(Error::invalid_input(format!("{got:?} is compared with {want:?}")));
+    }
+    let (got, want) = (numbers(got)?, numbers(want)?);
+    let largest = want.iter().filter(|value| value.is_finite()).fold(0f64, |most, value| most.max(value.abs()));
+    let (mut absolute, mut relative) = (0f64, 0f64);
+    let (mut dot, mut own, mut other) = (0f64, 0f64, 0f64);
+    for (&got, &want) in got.iter().zip(&want) {
+        let same = got == want || (got.is_nan() && want.is_nan());
+        let distance = if same { 0.0 } else { (got - want).abs() };
+        let distance = if distance.is_nan() { f64::INFINITY } else { distance };
+        absolute = absolute.max(distance);
+        if want.abs() > largest / 1000.0 {
+            relative = relative.max(distance / want.abs());
+        }
+        if got.is_finite() && want.is_finite() {
+            dot += got * want;
+            own += got * got;
+            other += want * want;
+        }
+    }
+    let cosine = if own == 0.0 && other == 0.0 { 1.0 } else { dot / (own * other).sqrt() };
+    Ok([absolute, relative, if cosine.is_nan() { 0.0 } else { cosine }])
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    match tensor.dtype() {
+        DType::F32 => Ok(tensor.as_slice::<f32>()?.iter().map(|&value| f64::from(value)).collect()),
+        DType::F64 => Ok(tensor.as_slice::<f64>()?.to_vec()),
+        dtype if dtype.is_float() => Err(Error::unsupported(format!("outputs of type {dtype} are not compared"))),
+        _ => Ok(tensor.to_i64()?.into_iter().map(|value| value as f64).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[f32]) -> Tensor {
+        Tensor::new([values.len()], values).unwrap()
+    }
+
+    #[test]
+    fn differences_are_measured() {
+        let [absolute, relative, cosine] = compare(&of(&[1.0, 2.5]), &of(&[1.0, 2.0])).unwrap();
+        assert!((absolute - 0.5).abs() < 1e-12 && (relative - 0.25).abs() < 1e-12);
+        assert!((cosine - 6.0 / (7.25f64 * 5.0).sqrt()).abs() < 1e-12);
+        assert_eq!(compare(&of(&[0.0]), &of(&[0.0])).unwrap(), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn nothing_hides_a_lost_number() {
+        let [absolute, ..] = compare(&of(&[f32::NAN, 1.0]), &of(&[1.0, 1.0])).unwrap();
+        assert_eq!(absolute, f64::INFINITY);
+        let [absolute, ..] = compare(&of(&[f32::NAN, 1.0]), &of(&[f32::NAN, 1.0])).unwrap();
+        assert_eq!(absolute, 0.0);
+        assert!(compare(&of(&[1.0]), &of(&[1.0, 2.0])).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Every operator on every case.
+
+use gristmill::{
+    DType, GpuOptions, Result, Session, Tensor,
+    ops::{self, Case, CaseInput, CpuState, GpuState, OpDef},
+};
+use libtest_mimic::Trial;
+
+use crate::{
+    Outcome, on_adapter, options,
+    oracle::compare::{Tolerance, difference, expected, inputs_of},
+};
+
+pub fn trials() -> Vec<Trial> {
+    let listed = ops::all().iter().filter(|def| !matches!(def.cpu, CpuState::Folded));
+    let mut trials: Vec<Trial> =
+        listed.map(|&def| Trial::test(format!("operator::{}", def.name), move || agrees(def))).collect();
+    trials.push(Trial::test("operators::a_planted_wrong_shader_is_rejected", planted));
+    trials.push(Trial::test("operators::checked_and_unchecked_shaders_agree", checked));
+    trials
+}
+
+/// The results of a case, and whether its operator ran on the device.
+fn run(case: &Case, gpu: &GpuOptions) -> Result<(Vec<Tensor>, bool)> {
+    let session = Session::load(case.graph()?, &options(gpu.clone()))?;
+    let outputs = session.run(&inputs_of(case))?;
+    Ok((outputs.iter().map(|(_, tensor)| tensor.clone()).collect(), session.host_operators().is_empty()))
+}
+
+/// What moves elements moves them bit for bit; the rest is held to what GPUs round.
+fn tolerance(def: &OpDef) -> Tolerance {
+    match def.gpu {
+        GpuState::Kernel("move" | "gather") => Tolerance::Exact,
+        GpuState::Kernel("pointwise") => Tolerance::Each { absolute: 1e-5, relative: 1e-4 },
+        GpuState::Kernel(_) => Tolerance::Sums { absolute: 1e-5, relative: 1e-4 },
+        _ => Tolerance::of(def.accuracy),
+    }
+}
+
+/// Whether an operand holds an integer that a GPU does not carry.
+fn is_wide(case: &Case) -> bool {
+    case.inputs.iter().any(|input| match input {
+        CaseInput::Value(tensor) | CaseInput::Constant(tensor) if tensor.dtype() == DType::I64 => {
+            tensor.as_slice::<i64>().unwrap().iter().any(|&integer| i32::try_from(integer).is_err())
+        }
+        _ => false,
+    })
+}
+
+fn agrees(def: &OpDef) -> Outcome {
+    let mut failures = Vec::new();
+    let mut on_device = 0;
+    for case in (def.cases)() {
+        let case_failed = |what: String| format!("`{}`: {what}", case.name);
+        match run(&case, &on_adapter()) {
+            Ok((got, here)) => {
+                let want = expected(&case);
+                on_device += usize::from(here);
+                let tolerance = if here { tolerance(def) } else { Tolerance::of(def.accuracy) };
+                if got.len() != want.len() {
+                    failures.push(case_failed(format!("{} results instead of {}", got.len(), want.len())));
+                }
+                let differences = got.iter().zip(&want).filter_map(|(got, want)| difference(got, want, tolerance));
+                failures.extend(differences.map(case_failed));
+            }
+            Err(error) if is_wide(&case) && error.to_string().contains("32 bits") => {}
+            Err(error) => failures.push(case_failed(format!("failed: {error}"))),
+        }
+    }
+    if matches!(def.gpu, GpuState::Kernel(_)) && on_device == 0 {
+        failures.push("no case ran on the device".to_owned());
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
+}
+
+/// Whether every case of the operator passes with a text of the shaders replaced.
+fn passes_planted(name: &str, from: &str, to: &str) -> bool {
+    let def = ops::all().iter().find(|def| def.name == name).expect("the operator is in the list");
+    let mut gpu = on_adapter();
+    gpu.planted = Some((from.to_owned(), to.to_owned()));
+    (def.cases)().iter().all(|case| match run(case, &gpu) {
+        Ok((got, _)) => {
+            got.iter().zip(&expected(case)).all(|(got, want)| difference(got, want, tolerance(def)).is_none())
+        }
+        Err(error) => is_wide(case) && error.to_string().contains("32 bits"),
+    })
+}
+
+fn planted() -> Outcome {
+    let mistakes = [
+        ("Softmax", "exp(own) / sum", "exp(own) / (sum * 1.001)"),
+        ("LayerNormalization", "+ p.epsilon", "+ 0.01"),
+        ("Transpose", "y[y_at] = x[x_at]", "y[y_at] = x[x_at] ^ 1u"),
+        ("Gather", "index += i32(p.rows)", "index += 0"),
+        ("Gelu", "0.70710678", "0.7072"),
+    ];
+    for (name, from, to) in mistakes {
+        if !passes_planted(name, "no such text", "") {
+            return Err(format!("{name} fails without a mistake").into());
+        }
+        if passes_planted(name, from, to) {
+            return Err(format!("{name} passes with `{to}` in place of `{from}`").into());
+        }
+    }
+    Ok(())
+}
+
+fn checked() -> Outcome {
+    let mut compared = 0;
+    for def in ops::all().iter().filter(|def| matches!(def.gpu, GpuState::Kernel(_))) {
+        for case in (def.cases)() {
+            if is_wide(&case) {
+                continue;
+            }
+            let (fast, here) = run(&case, &on_adapter())?;
+            if !here {
+                continue;
+            }
+            let (slow, _) = run(&case, &on_adapter().checked_shaders())?;
+            let same = |a: &Tensor, b: &Tensor| difference(a, b, Tolerance::Exact);
+            if let Some(what) = fast.iter().zip(&slow).find_map(|(a, b)| same(a, b)) {
+                return Err(format!("{} `{}`: {what} with checks", def.name, case.name).into());
+            }
+            compared += 1;
+        }
+    }
+    if compared < 100 { Err(format!("only {compared} cases were compared").into()) } else { Ok(()) }
+}

@@ -1,0 +1,308 @@
+//! Sessions on the device: adapters, limits, faults, steps on the host.
+
+use std::sync::Arc;
+
+use gristmill::{
+    DType, Device, ErrorKind, GpuOptions, Session, SessionOptions, Tensor, Tensors,
+    graph::Graph,
+    ops::{
+        gather::{Gather, OutOfRange},
+        pointwise::{Unary, UnaryFunction},
+        softmax::Softmax,
+        top_k::TopK,
+    },
+    shape::{Dim, Shape},
+};
+use libtest_mimic::Trial;
+
+use crate::{Outcome, differ, on_adapter, options};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("sessions::more_than_65535_groups", many_groups),
+        Trial::test("sessions::a_table_past_the_binding_limit_is_cut", cut_table),
+        Trial::test("sessions::a_constant_past_the_binding_limit_is_an_error", large_constant),
+        Trial::test("sessions::an_index_outside_names_its_node", outside),
+        Trial::test("sessions::wide_integers_are_refused", wide),
+        Trial::test("sessions::steps_on_the_host_are_told", on_host),
+        Trial::test("sessions::two_runs_give_the_same_bits", twice),
+        Trial::test("sessions::limits_of_functions", limits),
+        Trial::test("sessions::a_lost_device_is_opened_again_then_left", lost),
+        Trial::test("sessions::a_job_outlives_its_device", lost_job),
+        Trial::test("sessions::runs_without_memory_are_halved", halved),
+        Trial::test("sessions::auto_takes_no_software_adapter", auto_software),
+    ]
+}
+
+/// What is promised where there is no adapter as well.
+pub fn without_adapter() -> Vec<Trial> {
+    vec![Trial::test("sessions::an_adapter_that_is_not_there_is_an_error", no_adapter)]
+}
+
+fn of_one(dtype: DType, shape: &[Dim], make: impl FnOnce(&mut Graph, gristmill::graph::ValueId)) -> Graph {
+    let mut graph = Graph::new("one");
+    let x = graph.input("x", dtype, Shape::new(shape.to_vec()));
+    make(&mut graph, x);
+    graph
+}
+
+fn unary(function: UnaryFunction, shape: &[usize]) -> Graph {
+    let dims: Vec<Dim> = shape.iter().map(|&dim| Dim::from(dim)).collect();
+    of_one(DType::F32, &dims, |graph, x| {
+        let y = graph.apply("f", Unary { function }, &[x]).unwrap();
+        graph.output("y", y);
+    })
+}
+
+/// A session that keeps the adapter under test open.
+pub fn holder() -> gristmill::Result<Session> {
+    Session::load(unary(UnaryFunction::Relu, &[1]), &options(on_adapter()))
+}
+
+fn numbers(shape: &[usize]) -> Tensor {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i % 1013) as f32 / 100.0 - 5.0).collect();
+    Tensor::new(shape, &values).unwrap()
+}
+
+fn many_groups() -> Outcome {
+    // Of 256 elements a group, and a group a row.
+    let x = numbers(&[65_536 * 256 + 777]);
+    let graph = unary(UnaryFunction::Relu, x.shape());
+    let got = Session::load(graph, &options(on_adapter()))?.run(&Tensors::from([("x", x.clone())]))?;
+    let got = got.get("y").unwrap().as_slice::<f32>()?;
+    if let Some(at) = x.as_slice::<f32>()?.iter().zip(got).position(|(x, y)| x.max(0.0) != *y) {
+        return Err(format!("element {at} is {}", got[at]).into());
+    }
+    let x = numbers(&[66_000, 3]);
+    let graph = of_one(DType::F32, &[Dim::from(66_000), Dim::from(3)], |graph, x| {
+        let y = graph.apply("softmax", Softmax::over(-1), &[x]).unwrap();
+        graph.output("y", y);
+    });
+    let inputs = Tensors::from([("x", x)]);
+    let got = Session::load(graph.clone(), &options(on_adapter()))?.run(&inputs)?;
+    let want = Session::load(graph, &SessionOptions::on(Device::Cpu))?.run(&inputs)?;
+    let (got, want) = (got.get("y").unwrap().as_slice::<f32>()?, want.get("y").unwrap().as_slice::<f32>()?);
+    if differ(got, want, 1e-5) { Err("rows differ".into()) } else { Ok(()) }
+}
+
+fn lookup(rows: usize) -> Graph {
+    let mut graph = Graph::new("lookup");
+    let symbol = Dim::symbol(graph.symbol("tokens"));
+    let x = graph.input("x", DType::I64, Shape::new(vec![symbol]));
+    let table = graph.constant("table", numbers(&[rows, 16]));
+    let y = graph.apply("lookup", Gather { axis: 0, outside: OutOfRange::Error }, &[table, x]).unwrap();
+    graph.output("y", y);
+    graph
+}
+
+fn cut_table() -> Outcome {
+    let indices: Vec<i64> = (0..500).map(|i| (i * 37) % 1000 - 500).collect();
+    let inputs = Tensors::from([("x", Tensor::new([500], &indices)?)]);
+    let want = Session::load(lookup(500), &SessionOptions::on(Device::Cpu))?.run(&inputs)?;
+    // 500 rows of 64 bytes in parts of 31, 32 KiB being what the results need.
+    let session = Session::load(lookup(500), &options(on_adapter().binding_limit(32_000)))?;
+    let got = session.run(&inputs)?;
+    if session.weight_bytes() < 32_000 || got != want {
+        return Err("a table in parts is read otherwise than in one".into());
+    }
+    let small = Session::load(lookup(1500), &options(on_adapter().binding_limit(40_000)))?;
+    let want = Session::load(lookup(1500), &SessionOptions::on(Device::Cpu))?.run(&inputs)?;
+    if small.run(&inputs)? != want { Err("a table in three parts".into()) } else { Ok(()) }
+}
+
+fn large_constant() -> Outcome {
+    let mut graph = Graph::new("large");
+    let x = graph.input("x", DType::F32, Shape::fixed(&[100, 100]));
+    let c = graph.constant("c", numbers(&[100, 100]));
+    let function = gristmill::ops::pointwise::BinaryFunction::Add;
+    let y = graph.apply("add", gristmill::ops::pointwise::Binary { function }, &[x, c]).unwrap();
+    graph.output("y", y);
+    match Session::load(graph, &options(on_adapter().binding_limit(10_000))) {
+        Err(error) if error.kind() == ErrorKind::Limit && error.to_string().contains("10000") => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+fn outside() -> Outcome {
+    let session = Session::load(lookup(50), &options(on_adapter()))?;
+    let run = |indices: &[i64]| session.run(&Tensors::from([("x", Tensor::new([indices.len()], indices).unwrap())]));
+    match run(&[3, 50]) {
+        Err(error) if error.to_string().contains("lookup") && error.to_string().contains("range") => {}
+        other => return Err(format!("{other:?}").into()),
+    }
+    // What one run met is not the next one's.
+    run(&[3, 49, -50])?;
+    Ok(())
+}
+
+fn wide() -> Outcome {
+    let session = Session::load(lookup(50), &options(on_adapter()))?;
+    match session.run(&Tensors::from([("x", Tensor::new([1], &[1i64 << 33])?)])) {
+        Err(error) if error.to_string().contains("8589934592") && error.to_string().contains("`x`") => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+fn on_host() -> Outcome {
+    let mut graph = Graph::new("mixed");
+    let x = graph.input("x", DType::F32, Shape::fixed(&[7, 40]));
+    let a = graph.apply("a", Unary { function: UnaryFunction::Neg }, &[x]).unwrap();
+    let top = TopK { count: Dim::from(5), axis: -1, largest: true };
+    let top = graph.node("top", Arc::new(top), vec![Some(a)]).unwrap();
+    let b = graph.apply("b", Softmax::over(-1), &[top[0]]).unwrap();
+    graph.output("y", b);
+    graph.output("at", top[1]);
+    let inputs = Tensors::from([("x", numbers(&[7, 40]))]);
+    let session = Session::load(graph.clone(), &options(on_adapter()))?;
+    let got = session.run(&inputs)?;
+    let want = Session::load(graph, &SessionOptions::on(Device::Cpu))?.run(&inputs)?;
+    let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+    let (own, cpu) = (got.get("y").unwrap(), want.get("y").unwrap());
+    if !own.as_slice::<f32>()?.iter().zip(cpu.as_slice::<f32>()?).all(near) || got.get("at") != want.get("at") {
+        return Err("results with a step on the host differ".into());
+    }
+    if session.host_operators().iter().map(|(name, _)| *name).ne(["TopK"]) {
+        return Err(format!("{:?}", session.host_operators()).into());
+    }
+    let notes = gristmill::Inference::describe(&session).notes.join("\n");
+    // 7 x 40 numbers down, 7 x 5 up.
+    if notes.contains("TopK") && notes.contains("1120 bytes down, 140 bytes up") { Ok(()) } else { Err(notes.into()) }
+}
+
+fn twice() -> Outcome {
+    let graph = of_one(DType::F32, &[Dim::from(33), Dim::from(401)], |graph, x| {
+        let y = graph.apply("softmax", Softmax::over(-1), &[x]).unwrap();
+        graph.output("y", y);
+    });
+    let session = Session::load(graph, &options(on_adapter()))?;
+    let inputs = Tensors::from([("x", numbers(&[33, 401]))]);
+    let first = session.run(&inputs)?;
+    if (0..3).any(|_| session.run(&inputs).ok().as_ref() != Some(&first)) { Err("other bits".into()) } else { Ok(()) }
+}
+
+fn limits() -> Outcome {
+    use UnaryFunction as U;
+    let cases = [
+        (U::Tanh, 1000.0, 1.0),
+        (U::Tanh, -1000.0, -1.0),
+        (U::Erf, 50.0, 1.0),
+        (U::Gelu, -1e30, 0.0),
+        (U::GeluTanh, f32::NEG_INFINITY, 0.0),
+        (U::Sigmoid, -1e30, 0.0),
+        (U::Silu, f32::NEG_INFINITY, 0.0),
+    ];
+    for (function, x, want) in cases {
+        let session = Session::load(unary(function, &[1]), &options(on_adapter()))?;
+        let got = session.run(&Tensors::from([("x", Tensor::new([1], &[x])?)]))?;
+        let got = got.get("y").unwrap().as_slice::<f32>()?[0];
+        if differ(&[got], &[want], 1e-6) {
+            return Err(format!("{function:?} of {x} is {got}").into());
+        }
+    }
+    Ok(())
+}
+
+fn auto_software() -> Outcome {
+    let session = Session::load(unary(UnaryFunction::Relu, &[1]), &SessionOptions::on(Device::Auto))?;
+    let told = gristmill::Inference::describe(&session);
+    let others = gristmill::gpu::adapters().into_iter().any(|own| own.kind != gristmill::gpu::AdapterType::Software);
+    let fits = if others { told.device.starts_with("gpu") } else { told.device == "cpu" };
+    let reason = told.notes.iter().any(|note| note.contains("software adapter is taken by name only"));
+    if fits && (others || reason) { Ok(()) } else { Err(format!("{told:?}").into()) }
+}
+
+fn no_adapter() -> Outcome {
+    let gpu = GpuOptions::adapter("no such adapter");
+    match Session::load(unary(UnaryFunction::Relu, &[1]), &options(gpu)) {
+        Err(error) if error.kind() == ErrorKind::Device && error.to_string().contains("there are:") => {}
+        other => return Err(format!("{other:?}").into()),
+    }
+    // Left to itself the session runs on the CPU, and says why.
+    let auto = SessionOptions::on(Device::Auto).gpu(GpuOptions::adapter("no such adapter"));
+    let told = gristmill::Inference::describe(&Session::load(unary(UnaryFunction::Relu, &[1]), &auto)?);
+    let reason = told.notes.iter().any(|note| note.contains("no such adapter"));
+    if told.device == "cpu" && reason { Ok(()) } else { Err(format!("{told:?}").into()) }
+}
+
+fn graph_of_rows() -> Graph {
+    let mut graph = Graph::new("rows");
+    let batch = Dim::symbol(graph.symbol("batch"));
+    let x = graph.input("x", DType::F32, Shape::new(vec![batch, Dim::from(40)]));
+    let y = graph.apply("f", Unary { function: UnaryFunction::Gelu }, &[x]).unwrap();
+    let y = graph.apply("softmax", Softmax::over(-1), &[y]).unwrap();
+    graph.output("y", y);
+    graph
+}
+
+fn losing(run: u64) -> GpuOptions {
+    let mut gpu = on_adapter();
+    gpu.lost_in_run = Some(run);
+    gpu
+}
+
+fn lost() -> Outcome {
+    let session = Session::load(graph_of_rows(), &options(losing(2)))?;
+    let cpu = Session::load(graph_of_rows(), &SessionOptions::on(Device::Cpu))?;
+    for run in 1..=5 {
+        let inputs = Tensors::from([("x", numbers(&[run, 40]))]);
+        let (got, want) = (session.run(&inputs)?, cpu.run(&inputs)?);
+        let (got, want) = (got.get("y").unwrap().as_slice::<f32>()?, want.get("y").unwrap().as_slice::<f32>()?);
+        if differ(got, want, 1e-5) {
+            return Err(format!("run {run} differs").into());
+        }
+        // The second run is repeated on the device opened again; the third is its second, and the CPU's.
+        let told = gristmill::Inference::describe(&session);
+        let notes = told.notes.join("; ");
+        let (again, left) = (notes.contains("opened again"), notes.contains("the rest ran on the cpu"));
+        let on_cpu = told.device == "cpu";
+        if (again, left, on_cpu) != (run >= 2, run >= 3, run >= 3) {
+            return Err(format!("run {run} on {}: {notes}", told.device).into());
+        }
+    }
+    Ok(())
+}
+
+fn lost_job() -> Outcome {
+    let items: Vec<Tensors> = (0..200)
+        .map(|item| {
+            let values: Vec<f32> = (0..40).map(|i| ((item * 41 + i) % 97) as f32 / 20.0 - 2.0).collect();
+            Tensors::from([("x", Tensor::new([1, 40], &values).unwrap())])
+        })
+        .collect();
+    let job = |session| gristmill::bulk::Bulk::new(session).chunk_size(7).run(&items);
+    let (got, report) = job(Session::load(graph_of_rows(), &options(losing(5)))?);
+    let (want, _) = job(Session::load(graph_of_rows(), &SessionOptions::on(Device::Cpu))?);
+    for (index, (got, want)) in got.into_iter().zip(want).enumerate() {
+        let (got, want) = (got.map_err(|error| error.to_string())?, want.map_err(|error| error.to_string())?);
+        let (got, want) = (got.get("y").unwrap().as_slice::<f32>()?, want.get("y").unwrap().as_slice::<f32>()?);
+        if differ(got, want, 1e-5) {
+            return Err(format!("item {index} differs").into());
+        }
+    }
+    let told = report.to_json();
+    if report.items == 200 && told.contains("the gpu was lost") { Ok(()) } else { Err(told.into()) }
+}
+
+fn halved() -> Outcome {
+    // Rows of 160 bytes, of which there is memory for six at once; 20 items of three rows are one run at first.
+    let mut gpu = on_adapter();
+    gpu.memory_limit = Some(1000);
+    let session = Session::load(graph_of_rows(), &options(gpu.clone()))?;
+    let items: Vec<Tensors> = (0..20).map(|_| Tensors::from([("x", numbers(&[3, 40]))])).collect();
+    let (results, _) = gristmill::bulk::Bulk::new(session).chunk_size(20).run(&items);
+    let cpu = Session::load(graph_of_rows(), &SessionOptions::on(Device::Cpu))?.run(&items[0])?;
+    let want = cpu.get("y").unwrap().as_slice::<f32>()?;
+    for result in results {
+        let result = result.map_err(|error| error.to_string())?;
+        let got = result.get("y").unwrap().as_slice::<f32>()?;
+        if differ(got, want, 1e-5) {
+            return Err("an item of a run that was halved differs".into());
+        }
+    }
+    // An item that there is no memory for is that item's error.
+    let session = Session::load(graph_of_rows(), &options(gpu))?;
+    match session.run(&Tensors::from([("x", numbers(&[7, 40]))])) {
+        Err(error) if error.kind() == ErrorKind::Limit => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
