@@ -39,9 +39,13 @@ impl AlignedBytes {
 
     /// A copy of `bytes`.
     pub fn copy_from(bytes: &[u8]) -> Self {
-        let mut this = Self::zeroed(bytes.len());
-        this.copy_from_slice(bytes);
-        this
+        let mut memory = Vec::with_capacity(bytes.len() + ALIGNMENT - 1);
+        ask_for_large_pages(&memory);
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        // Within the capacity, so that the memory stays where it is.
+        memory.resize(start, 0);
+        memory.extend_from_slice(bytes);
+        Self { memory, start, len: bytes.len() }
     }
 }
 
@@ -59,12 +63,12 @@ impl Clone for AlignedBytes {
 
 /// Asks the system to back large memory with large pages: fewer faults while it is filled, fewer misses of the
 /// address cache while it is read. A hint; what comes of it is the system's choice.
-fn ask_for_large_pages(memory: &[u8]) {
+fn ask_for_large_pages(memory: &Vec<u8>) {
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 2 << 20;
         let first = memory.as_ptr() as usize;
-        let (start, end) = (first.next_multiple_of(PAGE), (first + memory.len()) / PAGE * PAGE);
+        let (start, end) = (first.next_multiple_of(PAGE), (first + memory.capacity()) / PAGE * PAGE);
         if start < end {
             // SAFETY: the range lies within `memory`, and the advice does not change what it holds.
             unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
