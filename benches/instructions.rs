@@ -21,10 +21,10 @@ const JOB: &str = "GRISTMILL_INSTRUCTIONS_JOB";
 
 /// What is counted, and the most instructions that one run may take: the count when the bound was set, and a tenth.
 const JOBS: [(&str, u64); 5] = [
-    ("product", 14_000_000),
-    ("attention", 1_600_000),
-    ("layer norm", 400_000),
-    ("softmax", 900_000),
+    ("product", 13_300_000),
+    ("attention", 1_020_000),
+    ("layer norm", 350_000),
+    ("softmax", 680_000),
     ("magika", 111_000_000),
 ];
 
