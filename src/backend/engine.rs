@@ -141,6 +141,15 @@ impl Engine {
         }
     }
 
+    /// How many chunks are wanted under way at once: on a GPU one computes while another is sent or fetched.
+    pub fn in_flight(&self) -> usize {
+        match self {
+            Self::Cpu(_) => 1,
+            #[cfg(feature = "gpu")]
+            Self::Gpu(_) => 2,
+        }
+    }
+
     /// What a report says.
     pub fn told(&self) -> Told {
         let of_cpu = |session: &CpuSession, notes| Told {

@@ -573,6 +573,10 @@ impl Inference for Session {
         output.byte_len()
     }
 
+    fn in_flight(&self) -> usize {
+        self.choice.get().map_or(1, |form| form.engine.in_flight())
+    }
+
     fn describe(&self) -> Description {
         let form = self.choice.get();
         let told = form.map(|form| form.engine.told());
