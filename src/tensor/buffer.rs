@@ -32,7 +32,7 @@ impl AlignedBytes {
     }
 
     fn within(memory: Vec<u8>, len: usize) -> Self {
-        ask_for_large_pages(&memory);
+        expect_use(&memory);
         let start = memory.as_ptr().align_offset(ALIGNMENT);
         Self { memory, start, len }
     }
@@ -40,7 +40,7 @@ impl AlignedBytes {
     /// A copy of `bytes`.
     pub fn copy_from(bytes: &[u8]) -> Self {
         let mut memory = Vec::with_capacity(bytes.len() + ALIGNMENT - 1);
-        ask_for_large_pages(&memory);
+        expect_use(&memory);
         let start = memory.as_ptr().align_offset(ALIGNMENT);
         // Within the capacity, so that the memory stays where it is.
         memory.resize(start, 0);
@@ -61,17 +61,24 @@ impl Clone for AlignedBytes {
     }
 }
 
-/// Asks the system to back large memory with large pages: fewer faults while it is filled, fewer misses of the
-/// address cache while it is read. A hint; what comes of it is the system's choice.
-fn ask_for_large_pages(memory: &Vec<u8>) {
+/// Tells the system that all of a large memory is about to be filled: it is then backed by large pages where there are
+/// some, and by all its pages at once instead of one at each first touch. Hints; what comes of them is the system's choice.
+fn expect_use(memory: &Vec<u8>) {
     #[cfg(target_os = "linux")]
     {
-        const PAGE: usize = 2 << 20;
+        const LEAST: usize = 1 << 20;
         let first = memory.as_ptr() as usize;
-        let (start, end) = (first.next_multiple_of(PAGE), (first + memory.capacity()) / PAGE * PAGE);
-        if start < end {
-            // SAFETY: the range lies within `memory`, and the advice does not change what it holds.
-            unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
+        let whole_pages = |page: usize| (first.next_multiple_of(page), (first + memory.capacity()) / page * page);
+        let advise = |(start, end): (usize, usize), advice| {
+            if start < end {
+                // SAFETY: the range lies within `memory`, and neither advice changes what it holds.
+                unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
+            }
+        };
+        if memory.capacity() >= LEAST {
+            advise(whole_pages(2 << 20), libc::MADV_HUGEPAGE);
+            // Refused where pages are larger.
+            advise(whole_pages(4096), libc::MADV_POPULATE_WRITE);
         }
     }
     #[cfg(not(target_os = "linux"))]
