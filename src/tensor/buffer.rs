@@ -66,7 +66,8 @@ impl Clone for AlignedBytes {
 fn expect_use(memory: &Vec<u8>) {
     #[cfg(target_os = "linux")]
     {
-        const LEAST: usize = 1 << 20;
+        /// Small memory is used again and again, and larger one is mostly large pages, which threads may fill in turn.
+        const POPULATED: std::ops::Range<usize> = 1 << 20..16 << 20;
         let first = memory.as_ptr() as usize;
         let whole_pages = |page: usize| (first.next_multiple_of(page), (first + memory.capacity()) / page * page);
         let advise = |(start, end): (usize, usize), advice| {
@@ -75,8 +76,8 @@ fn expect_use(memory: &Vec<u8>) {
                 unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
             }
         };
-        if memory.capacity() >= LEAST {
-            advise(whole_pages(2 << 20), libc::MADV_HUGEPAGE);
+        advise(whole_pages(2 << 20), libc::MADV_HUGEPAGE);
+        if POPULATED.contains(&memory.capacity()) {
             // Refused where pages are larger.
             advise(whole_pages(4096), libc::MADV_POPULATE_WRITE);
         }
