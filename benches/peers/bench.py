@@ -94,6 +94,12 @@ ENGINES = ("ort", "ort-sessions", "ov-latency-f32", "ov-throughput-f32", "ov-lat
 def embed_contenders(options, small=8, large=32):
     yield from gristmill(options, "embed", ["--model", options.data / "minilm"], ["--out", "%OUT%"])
     yield from engines("embed", options, "embed", {name: small if name == "ort-sessions" else large for name in ENGINES})
+    program = Path(options.target) / "release/peers"
+    missing = "" if program.exists() else f"{program} is not built"
+    model = [options.data / "minilm", options.data / "minilm.onnx"]
+    for engine in ("tract", "rten", "candle"):
+        command = [program, engine, *model, "%IN%", "%OUT%", options.threads, small]
+        yield Contender(f"{engine}, {options.threads} threads, batch {small}", command, missing=missing)
 
 
 def mlp_contenders(options, graph):
@@ -169,7 +175,7 @@ def wait(process, deadline):
 
 
 def own_figures(folder, report):
-    """What the engine says itself, if it does: gristmill in its report, the Python peers in their last line."""
+    """What the engine says itself, if it does: gristmill in its report, the peers in their last line."""
     try:
         text = report.read_text() if report.exists() else (folder / "stdout").read_text().splitlines()[-1]
         found = json.loads(text)
