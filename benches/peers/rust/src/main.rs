@@ -13,6 +13,7 @@ use std::{
     io::BufWriter,
     iter,
     path::Path,
+    process::ExitCode,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Instant,
@@ -51,7 +52,18 @@ impl Batch {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match job() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, for the bench shows the last one.
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn job() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [engine, folder, graph, texts, out, threads, size] = &arguments[..] else {
         bail!("usage: peers ENGINE MODEL_DIR GRAPH.onnx TEXTS OUT.npy THREADS BATCH");
@@ -77,6 +89,7 @@ fn main() -> Result<()> {
     let lines: Vec<&str> = lines.strip_suffix('\n').unwrap_or(&lines).split('\n').collect();
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
     let encodings = pool.install(|| tokenizer.encode_batch_fast(lines, true)).map_err(Error::from_boxed)?;
+    drop(pool);
     let ids: Vec<&[u32]> = encodings.iter().map(|encoding| encoding.get_ids()).collect();
     let mut order: Vec<usize> = (0..ids.len()).collect();
     order.sort_by_key(|&text| Reverse(ids[text].len()));
