@@ -1,10 +1,9 @@
 //! What runs a session's graph: the CPU's kernels or a GPU's.
 
+use std::fmt;
+
 #[cfg(feature = "gpu")]
-use crate::backend::{
-    Precision,
-    lasting::{Lasting, State},
-};
+use crate::backend::{Precision, lasting::Lasting};
 use crate::{
     backend::{Device, SessionOptions},
     cpu::{CpuSession, KernelSet, gemm::Factors},
@@ -24,14 +23,44 @@ pub(crate) trait RunOutputs {
 pub(super) enum Engine {
     Cpu(Box<CpuSession>),
     #[cfg(feature = "gpu")]
-    Gpu(Box<Lasting>),
+    Gpu(Box<dyn DeviceSession>),
 }
+
+/// A graph on a device other than the CPU.
+///
+/// A trait object, so that whether a [`Session`](crate::Session) can cross threads is settled here: a compiler that had to look through
+/// all types of a device's library for it would give up in the crates of users.
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "only the gpu is another device"))]
+pub(super) trait DeviceSession: fmt::Debug + Send + Sync {
+    fn graph(&self) -> &Graph;
+    fn weight_bytes(&self) -> usize;
+    fn scratch_bytes(&self) -> usize;
+    fn value_bytes(&self, bindings: &Bindings) -> Result<usize>;
+    fn run_bytes(&self) -> usize;
+    fn told(&self) -> Told;
+    fn host_operators(&self) -> Vec<HostOperator>;
+    /// As [`Engine::run`]; `read_outputs` keeps what it makes of the results.
+    fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()>;
+}
+
+/// Binds the sizes of a run.
+pub(super) type BindSizes<'a> = dyn Fn(&mut Bindings) -> Result<()> + 'a;
+/// Fills an input's memory.
+pub(super) type WriteInput<'a> = dyn Fn(usize, &mut [u8]) -> Result<()> + 'a;
+/// Sees the results.
+pub(super) type ReadOutputs<'a> = dyn Fn(&dyn RunOutputs) -> Result<()> + 'a;
 
 /// What a report says of the device.
 pub(super) struct Told {
     pub device: String,
     pub kernel_set: &'static str,
     pub notes: Vec<String>,
+}
+
+impl Told {
+    pub fn of_cpu(session: &CpuSession, notes: Vec<String>) -> Self {
+        Self { device: "cpu".to_owned(), kernel_set: session.kernel_set().name(), notes }
+    }
 }
 
 /// An operator that runs on the CPU inside a session of another device, and why.
@@ -91,7 +120,7 @@ impl Engine {
         match self {
             Self::Cpu(session) => session.graph(),
             #[cfg(feature = "gpu")]
-            Self::Gpu(lasting) => lasting.graph(),
+            Self::Gpu(session) => session.graph(),
         }
     }
 
@@ -99,10 +128,7 @@ impl Engine {
         match self {
             Self::Cpu(session) => session.weight_bytes(),
             #[cfg(feature = "gpu")]
-            Self::Gpu(lasting) => match &*lasting.now() {
-                State::Gpu { session, .. } => session.weight_bytes(),
-                State::Cpu(session) => session.weight_bytes(),
-            },
+            Self::Gpu(session) => session.weight_bytes(),
         }
     }
 
@@ -110,10 +136,7 @@ impl Engine {
         match self {
             Self::Cpu(session) => session.scratch_bytes(),
             #[cfg(feature = "gpu")]
-            Self::Gpu(lasting) => match &*lasting.now() {
-                State::Gpu { session, .. } => session.scratch_bytes(),
-                State::Cpu(session) => session.scratch_bytes(),
-            },
+            Self::Gpu(session) => session.scratch_bytes(),
         }
     }
 
@@ -122,10 +145,7 @@ impl Engine {
         match self {
             Self::Cpu(session) => session.value_bytes(bindings),
             #[cfg(feature = "gpu")]
-            Self::Gpu(lasting) => match &*lasting.now() {
-                State::Gpu { session, .. } => session.value_bytes(bindings),
-                State::Cpu(session) => session.value_bytes(bindings),
-            },
+            Self::Gpu(session) => session.value_bytes(bindings),
         }
     }
 
@@ -134,10 +154,7 @@ impl Engine {
         match self {
             Self::Cpu(_) => crate::cpu::l2_bytes(),
             #[cfg(feature = "gpu")]
-            Self::Gpu(lasting) => match &*lasting.now() {
-                State::Gpu { session, .. } => session.run_bytes(),
-                State::Cpu(_) => crate::cpu::l2_bytes(),
-            },
+            Self::Gpu(session) => session.run_bytes(),
         }
     }
 
@@ -152,22 +169,10 @@ impl Engine {
 
     /// What a report says.
     pub fn told(&self) -> Told {
-        let of_cpu = |session: &CpuSession, notes| Told {
-            device: "cpu".to_owned(),
-            kernel_set: session.kernel_set().name(),
-            notes,
-        };
         match self {
-            Self::Cpu(session) => of_cpu(session, Vec::new()),
+            Self::Cpu(session) => Told::of_cpu(session, Vec::new()),
             #[cfg(feature = "gpu")]
-            Self::Gpu(lasting) => match &*lasting.now() {
-                State::Gpu { session, .. } => Told {
-                    device: format!("gpu {}", session.adapter()),
-                    kernel_set: "wgsl",
-                    notes: lasting.events().into_iter().chain(session.notes()).collect(),
-                },
-                State::Cpu(session) => of_cpu(session, lasting.events()),
-            },
+            Self::Gpu(session) => session.told(),
         }
     }
 
@@ -176,10 +181,7 @@ impl Engine {
         match self {
             Self::Cpu(_) => Vec::new(),
             #[cfg(feature = "gpu")]
-            Self::Gpu(lasting) => match &*lasting.now() {
-                State::Gpu { session, .. } => session.host_operators().to_vec(),
-                State::Cpu(_) => Vec::new(),
-            },
+            Self::Gpu(session) => session.host_operators(),
         }
     }
 
@@ -194,7 +196,15 @@ impl Engine {
         match self {
             Self::Cpu(session) => session.run(bind, write_input, |outputs| read_outputs(outputs)),
             #[cfg(feature = "gpu")]
-            Self::Gpu(lasting) => lasting.run(&bind, &write_input, &read_outputs),
+            Self::Gpu(session) => {
+                let result = std::cell::RefCell::new(None);
+                let keep = |outputs: &dyn RunOutputs| {
+                    *result.borrow_mut() = Some(read_outputs(outputs)?);
+                    Ok(())
+                };
+                session.run(&bind, &write_input, &keep)?;
+                result.into_inner().ok_or_else(|| Error::internal("a run gave no result"))
+            }
         }
     }
 }

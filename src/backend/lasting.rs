@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::{
-    backend::{GpuOptions, RunOutputs},
+    backend::{
+        GpuOptions,
+        engine::{BindSizes, DeviceSession, HostOperator, ReadOutputs, Told, WriteInput},
+    },
     cpu::{CpuSession, KernelSet, gemm::Factors},
     error::{Error, Result},
     gpu::GpuSession,
@@ -23,7 +26,7 @@ pub(super) struct Lasting {
 }
 
 #[derive(Debug)]
-pub(super) enum State {
+enum State {
     Gpu { session: GpuSession, opened_again: bool },
     Cpu(CpuSession),
 }
@@ -40,36 +43,13 @@ impl Lasting {
         })
     }
 
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
     /// What runs the graph now.
-    pub fn now(&self) -> Arc<State> {
+    fn now(&self) -> Arc<State> {
         self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn events(&self) -> Vec<String> {
+    fn events(&self) -> Vec<String> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Runs the model once, again where the device was lost under it.
-    pub fn run<R>(
-        &self,
-        bind: &impl Fn(&mut Bindings) -> Result<()>,
-        write_input: &impl Fn(usize, &mut [u8]) -> Result<()>,
-        read_outputs: &impl Fn(&dyn RunOutputs) -> Result<R>,
-    ) -> Result<R> {
-        loop {
-            let state = self.now();
-            match &*state {
-                State::Cpu(session) => return session.run(bind, write_input, |outputs| read_outputs(outputs)),
-                State::Gpu { session, .. } => match session.run(bind, write_input, read_outputs) {
-                    Err(error) if session.is_lost() => self.replace(&state, &error)?,
-                    result => return result,
-                },
-            }
-        }
     }
 
     /// Replaces what runs the graph, unless another thread has.
@@ -92,5 +72,71 @@ impl Lasting {
         tell(format!("the gpu was lost; the rest ran on the cpu: {error}"));
         *now = Arc::new(State::Cpu(CpuSession::load(self.graph.clone(), self.kernel_set, Factors::F32)?));
         Ok(())
+    }
+}
+
+impl DeviceSession for Lasting {
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn weight_bytes(&self) -> usize {
+        match &*self.now() {
+            State::Gpu { session, .. } => session.weight_bytes(),
+            State::Cpu(session) => session.weight_bytes(),
+        }
+    }
+
+    fn scratch_bytes(&self) -> usize {
+        match &*self.now() {
+            State::Gpu { session, .. } => session.scratch_bytes(),
+            State::Cpu(session) => session.scratch_bytes(),
+        }
+    }
+
+    fn value_bytes(&self, bindings: &Bindings) -> Result<usize> {
+        match &*self.now() {
+            State::Gpu { session, .. } => session.value_bytes(bindings),
+            State::Cpu(session) => session.value_bytes(bindings),
+        }
+    }
+
+    fn run_bytes(&self) -> usize {
+        match &*self.now() {
+            State::Gpu { session, .. } => session.run_bytes(),
+            State::Cpu(_) => crate::cpu::l2_bytes(),
+        }
+    }
+
+    fn told(&self) -> Told {
+        match &*self.now() {
+            State::Gpu { session, .. } => Told {
+                device: format!("gpu {}", session.adapter()),
+                kernel_set: "wgsl",
+                notes: self.events().into_iter().chain(session.notes()).collect(),
+            },
+            State::Cpu(session) => Told::of_cpu(session, self.events()),
+        }
+    }
+
+    fn host_operators(&self) -> Vec<HostOperator> {
+        match &*self.now() {
+            State::Gpu { session, .. } => session.host_operators().to_vec(),
+            State::Cpu(_) => Vec::new(),
+        }
+    }
+
+    /// Again where the device was lost under it.
+    fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
+        loop {
+            let state = self.now();
+            match &*state {
+                State::Cpu(session) => return session.run(bind, write_input, |outputs| read_outputs(outputs)),
+                State::Gpu { session, .. } => match session.run(&bind, &write_input, &read_outputs) {
+                    Err(error) if session.is_lost() => self.replace(&state, &error)?,
+                    result => return result,
+                },
+            }
+        }
     }
 }
