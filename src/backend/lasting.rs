@@ -132,7 +132,7 @@ impl DeviceSession for Lasting {
             let state = self.now();
             match &*state {
                 State::Cpu(session) => return session.run(bind, write_input, |outputs| read_outputs(outputs)),
-                State::Gpu { session, .. } => match session.run(&bind, &write_input, &read_outputs) {
+                State::Gpu { session, .. } => match session.run(bind, write_input, read_outputs) {
                     Err(error) if session.is_lost() => self.replace(&state, &error)?,
                     result => return result,
                 },
