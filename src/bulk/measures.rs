@@ -23,7 +23,7 @@ impl Times {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
         let power = ns.ilog2();
         // The two binary places behind the first.
-        let quarter = if power >= 2 { ns >> (power - 2) & 3 } else { 0 };
+        let quarter = if power >= 2 { ns >> (power - 2) } else { ns << (2 - power) } & 3;
         let count = &mut self.counts[power as usize * 4 + quarter as usize];
         *count = count.saturating_add(1);
         self.min = if self.count == 0 { time } else { self.min.min(time) };
