@@ -190,10 +190,9 @@ impl<I, E, R, O> State<I, E, R, O> {
         // prepares it now and will look again.
         let more = !self.stalled || self.windows.iter().any(|window| window.preparing > 0);
         let least = if !more || prepares && self.unprepared() > 0 { 1 } else { self.tuner.fixed().unwrap_or(1) };
-        self.windows.iter().position(|window| {
-            let ended = !window.open && window.unprepared == 0;
-            window.entries.len() >= if ended { 1 } else { least } && wanted(window)
-        })
+        self.windows
+            .iter()
+            .position(|window| window.entries.len() >= if window.complete() { 1 } else { least } && wanted(window))
     }
 
     /// The unit that makes the most of a window: sorts it, or takes a chunk off it.
