@@ -48,12 +48,9 @@ fn load_v(row: u32, end: u32, part: u32) -> vec4<f32> {
 }
 
 @compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let number = group_number(group, groups);
+fn main(at: Invocation) {
+    let lane = at.lane;
+    let number = group_number(at);
     if number >= p.groups {
         return;
     }

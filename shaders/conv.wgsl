@@ -98,16 +98,12 @@ fn put(row: u32, column: u32, sum: f32) {
 #include product
 
 @compute @workgroup_size({{workgroup}})
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let number = group_number(group, groups);
+fn main(at: Invocation) {
+    let number = group_number(at);
     if number >= p.groups {
         return;
     }
     own_group = number / p.tiles_of_group;
     let tile = number % p.tiles_of_group;
-    product((tile / p.tiles) * BM, (tile % p.tiles) * BN, p.k, lane);
+    product((tile / p.tiles) * BM, (tile % p.tiles) * BN, p.k, at.lane);
 }

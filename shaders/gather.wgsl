@@ -22,12 +22,8 @@ var<immediate> p: Params;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
 
 @compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_number(group, groups) * 256u + lane;
+fn main(at: Invocation) {
+    let i = group_number(at) * 256u + at.lane;
     if i >= p.count {
         return;
     }

@@ -14,12 +14,9 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = group_number(group, groups);
+fn main(at: Invocation) {
+    let lane = at.lane;
+    let row = group_number(at);
     if row >= p.rows {
         return;
     }

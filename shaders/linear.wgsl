@@ -42,14 +42,10 @@ fn put(row: u32, column: u32, sum: f32) {
 #include product
 
 @compute @workgroup_size({{workgroup}})
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let tile = group_number(group, groups);
+fn main(at: Invocation) {
+    let tile = group_number(at);
     if tile >= p.groups {
         return;
     }
-    product((tile / p.tiles) * BM, (tile % p.tiles) * BN, p.k, lane);
+    product((tile / p.tiles) * BM, (tile % p.tiles) * BN, p.k, at.lane);
 }

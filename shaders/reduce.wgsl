@@ -31,12 +31,9 @@ fn position(start: u32, index: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let result = group_number(group, groups);
+fn main(at: Invocation) {
+    let lane = at.lane;
+    let result = group_number(at);
     if result >= p.results {
         return;
     }

@@ -108,6 +108,14 @@ impl Node {
     pub fn describe(&self) -> String {
         format!("node `{}` ({})", self.name, self.op.def().name)
     }
+
+    /// The operator as what made a kernel of it must know it.
+    ///
+    /// # Errors
+    /// When it is not a `T`: the list of operators is wrong.
+    pub(crate) fn expect_op<T: Operator>(&self) -> Result<&T> {
+        self.op().ok_or_else(|| Error::internal(format!("{} is of another type", self.describe())))
+    }
 }
 
 /// A model as nodes in an order in which each can run.
@@ -292,6 +300,15 @@ impl Graph {
     /// What is known of a value.
     pub fn fact(&self, id: ValueId) -> &Fact {
         &self.values[id.index()].fact
+    }
+
+    /// What is known of a node's result.
+    ///
+    /// # Errors
+    /// When there is no such result.
+    pub(crate) fn result_of<'a>(&'a self, node: &Node, index: usize) -> Result<&'a Fact> {
+        let id = node.outputs.get(index);
+        id.map(|&id| self.fact(id)).ok_or_else(|| Error::internal(format!("{} has no result {index}", node.describe())))
     }
 
     /// A value's tensor, if it is a constant.

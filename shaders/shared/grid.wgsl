@@ -1,4 +1,10 @@
-// The number of a workgroup in a grid that may be folded: its rows are as long as a dimension allows.
-fn group_number(group: vec3<u32>, groups: vec3<u32>) -> u32 {
-    return group.y * groups.x + group.x;
+// An invocation of a grid of workgroups that may be folded: its rows are as long as a dimension allows.
+struct Invocation {
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+}
+
+fn group_number(at: Invocation) -> u32 {
+    return at.group.y * at.groups.x + at.group.x;
 }

@@ -65,7 +65,7 @@ impl<'a> KernelRequest<'a> {
     /// # Errors
     /// When it is not a `T`: the list of operators is wrong.
     pub fn op<T: Operator>(&self) -> Result<&'a T> {
-        self.node.op().ok_or_else(|| Error::internal(format!("{} is of another type", self.node.describe())))
+        self.node.expect_op()
     }
 
     /// The operands.
@@ -86,9 +86,7 @@ impl<'a> KernelRequest<'a> {
     /// # Errors
     /// When there is no such result.
     pub fn output(&self, index: usize) -> Result<&'a Fact> {
-        let id = self.node.outputs.get(index);
-        id.map(|&id| self.graph.fact(id))
-            .ok_or_else(|| Error::internal(format!("{} has no result {index}", self.node.describe())))
+        self.graph.result_of(self.node, index)
     }
 
     /// An operand's tensor, if it is a constant; it stays the operand that the kernel is given when it runs.

@@ -100,7 +100,7 @@ impl<'a> GpuRequest<'a> {
     /// # Errors
     /// When it is not a `T`: the list of operators is wrong.
     pub fn op<T: Operator>(&self) -> Result<&'a T> {
-        self.node.op().ok_or_else(|| Error::internal(format!("{} is of another type", self.node.describe())))
+        self.node.expect_op()
     }
 
     /// The operands.
@@ -115,9 +115,7 @@ impl<'a> GpuRequest<'a> {
 
     /// What is known of a result.
     pub fn output(&self, index: usize) -> Result<&'a Fact> {
-        let id = self.node.outputs.get(index);
-        id.map(|&id| self.graph.fact(id))
-            .ok_or_else(|| Error::internal(format!("{} has no result {index}", self.node.describe())))
+        self.graph.result_of(self.node, index)
     }
 
     /// Why no GPU carries the elements of the operands and results, if one of them is of such a type.
