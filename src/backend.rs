@@ -1,7 +1,7 @@
 //! Where a model runs, in which precision, and the [`Session`] that it becomes.
 
 mod auto;
-mod engine;
+pub(crate) mod engine;
 #[cfg(feature = "gpu")]
 mod lasting;
 mod session;

@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    backend::{Precision, engine::Engine},
+    backend::{
+        Precision,
+        engine::{DeviceSession, Engine},
+    },
     cpu::{CpuSession, KernelSet, gemm::Factors},
     error::Result,
     graph::Graph,
@@ -70,7 +73,7 @@ impl Choice {
     ///
     /// `run` must not start work that another thread of the pool could take up: while this one waits for it, it could
     /// take up a chunk itself, which would wait for the form.
-    pub(super) fn settle(&self, mut run: impl FnMut(&Engine) -> Outcome) -> &Form {
+    pub(super) fn settle(&self, mut run: impl FnMut(&dyn DeviceSession) -> Outcome) -> &Form {
         if let Some(form) = self.form.get() {
             return form;
         }
@@ -93,7 +96,7 @@ impl fmt::Debug for Choice {
 
 impl Candidates {
     /// The fastest form that stays close enough to f32; the other one is dropped.
-    fn choose(self, run: &mut impl FnMut(&Engine) -> Outcome) -> Form {
+    fn choose(self, run: &mut impl FnMut(&dyn DeviceSession) -> Outcome) -> Form {
         let Self { f32, graph, kernel_set, min_cosine } = self;
         let keep = |f32: Engine, why: String| Form {
             engine: f32,
@@ -104,12 +107,12 @@ impl Candidates {
             return keep(f32, format!("the kernel set {kernel_set} only emulates bf16"));
         }
         let bf16 = match CpuSession::load_here(graph, kernel_set, Factors::Bf16) {
-            Ok(bf16) => Engine::Cpu(Box::new(bf16)),
+            Ok(bf16) => Box::new(bf16) as Engine,
             Err(error) => return keep(f32, format!("there is no bf16 form: {error}")),
         };
         let mut timed = |session: &Engine| {
             let start = Instant::now();
-            (run(session), start.elapsed())
+            (run(&**session), start.elapsed())
         };
         let ((exact, mut f32_time), (rounded, mut bf16_time)) = (timed(&f32), timed(&bf16));
         let (count, cosine) = match compare(&exact, &rounded) {

@@ -31,6 +31,15 @@ enum State {
     Cpu(CpuSession),
 }
 
+impl State {
+    fn session(&self) -> &dyn DeviceSession {
+        match self {
+            State::Gpu { session, .. } => session,
+            State::Cpu(session) => session,
+        }
+    }
+}
+
 impl Lasting {
     pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet) -> Result<Self> {
         let session = GpuSession::load(graph.clone(), options, kernel_set)?;
@@ -81,61 +90,43 @@ impl DeviceSession for Lasting {
     }
 
     fn weight_bytes(&self) -> usize {
-        match &*self.now() {
-            State::Gpu { session, .. } => session.weight_bytes(),
-            State::Cpu(session) => session.weight_bytes(),
-        }
+        self.now().session().weight_bytes()
     }
 
     fn scratch_bytes(&self) -> usize {
-        match &*self.now() {
-            State::Gpu { session, .. } => session.scratch_bytes(),
-            State::Cpu(session) => session.scratch_bytes(),
-        }
+        self.now().session().scratch_bytes()
     }
 
     fn value_bytes(&self, bindings: &Bindings) -> Result<usize> {
-        match &*self.now() {
-            State::Gpu { session, .. } => session.value_bytes(bindings),
-            State::Cpu(session) => session.value_bytes(bindings),
-        }
+        self.now().session().value_bytes(bindings)
     }
 
     fn run_bytes(&self) -> usize {
-        match &*self.now() {
-            State::Gpu { session, .. } => session.run_bytes(),
-            State::Cpu(_) => crate::cpu::l2_bytes(),
-        }
+        self.now().session().run_bytes()
+    }
+
+    /// One computes while another is sent or fetched.
+    fn in_flight(&self) -> usize {
+        2
     }
 
     fn told(&self) -> Told {
-        match &*self.now() {
-            State::Gpu { session, .. } => Told {
-                device: format!("gpu {}", session.adapter()),
-                kernel_set: "wgsl",
-                notes: self.events().into_iter().chain(session.notes()).collect(),
-            },
-            State::Cpu(session) => Told::of_cpu(session, self.events()),
-        }
+        let mut told = self.now().session().told();
+        told.notes.splice(..0, self.events());
+        told
     }
 
     fn host_operators(&self) -> Vec<HostOperator> {
-        match &*self.now() {
-            State::Gpu { session, .. } => session.host_operators().to_vec(),
-            State::Cpu(_) => Vec::new(),
-        }
+        self.now().session().host_operators()
     }
 
     /// Again where the device was lost under it.
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
         loop {
             let state = self.now();
-            match &*state {
-                State::Cpu(session) => return session.run(bind, write_input, |outputs| read_outputs(outputs)),
-                State::Gpu { session, .. } => match session.run(bind, write_input, read_outputs) {
-                    Err(error) if session.is_lost() => self.replace(&state, &error)?,
-                    result => return result,
-                },
+            match (&*state, state.session().run(bind, write_input, read_outputs)) {
+                (State::Gpu { session, .. }, Err(error)) if session.is_lost() => self.replace(&state, &error)?,
+                (_, result) => return result,
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     backend::{
         Device, HostOperator, Precision, SessionOptions,
         auto::{Candidates, Choice, Form, SAMPLE},
-        engine::Engine,
+        engine::{self, DeviceSession},
     },
     bulk::pool::pool,
     cpu::{
@@ -109,12 +109,13 @@ impl Session {
             notes.push(format!("items run one by one: {reason}"));
         }
         let with_constants = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
-        let load = || Engine::load(graph, options, kernel_set, factors, &mut notes);
+        let load = || engine::load(graph, options, kernel_set, factors, &mut notes);
         let engine = pool(None)?.install(load).context(in_model)?;
         let loaded = (kernel_set, engine.weight_bytes());
         let graph = engine.graph().clone();
-        let choice = match (options.precision, with_constants, &engine) {
-            (Precision::Auto { min_cosine }, Some(graph), Engine::Cpu(_)) => {
+        let on_cpu = engine.told().device == "cpu";
+        let choice = match (options.precision, with_constants) {
+            (Precision::Auto { min_cosine }, Some(graph)) if on_cpu => {
                 let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect_bf16);
                 Choice::between(Candidates { f32: engine, graph, kernel_set, min_cosine })
             }
@@ -209,7 +210,7 @@ impl Session {
     fn form_by(&self, sample: &[&Tensors]) -> &Form {
         let step = sample.len().div_ceil(SAMPLE).max(1);
         let sample: Vec<&Tensors> = sample.iter().copied().step_by(step).collect();
-        let run = |engine: &Engine| {
+        let run = |engine: &dyn DeviceSession| {
             let mut results = Vec::new();
             results.resize_with(sample.len(), || None);
             with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results)));
@@ -268,7 +269,7 @@ impl Session {
     }
 
     /// Runs a chunk in one form of the model.
-    fn infer_on(&self, engine: &Engine, chunk: &[&Tensors], out: &mut Slots<'_, Tensors>) {
+    fn infer_on(&self, engine: &dyn DeviceSession, chunk: &[&Tensors], out: &mut Slots<'_, Tensors>) {
         let mut bound = Vec::with_capacity(chunk.len());
         for (index, item) in chunk.iter().enumerate() {
             bound.push(match self.bind(item) {
@@ -309,7 +310,7 @@ impl Session {
 
     /// Cuts a chunk into runs: items whose other sizes are equal, as many as stay in cache; an item with more rows than
     /// that is several runs.
-    fn runs(&self, engine: &Engine, bound: &[Option<Bound<'_>>]) -> Vec<Run> {
+    fn runs(&self, engine: &dyn DeviceSession, bound: &[Option<Bound<'_>>]) -> Vec<Run> {
         let mut runs: Vec<(Run, usize)> = Vec::new();
         let whole = |index: usize, rows: usize| smallvec![Piece { item: index, rows: 0..rows }];
         let Some(symbol) = self.rows_symbol() else {
@@ -346,7 +347,7 @@ impl Session {
 
     /// Rows of one run whose values stay in a core's cache; for packed sequences enough of them that the weights'
     /// traffic stays small next to the arithmetic.
-    fn rows_in_cache(&self, engine: &Engine, sizes: &Bindings, symbol: Symbol) -> usize {
+    fn rows_in_cache(&self, engine: &dyn DeviceSession, sizes: &Bindings, symbol: Symbol) -> usize {
         let only_batch = (0..self.graph().symbols().len() as u32).map(Symbol).all(|other| {
             other == symbol || matches!(self.batching, Batching::Packed { sequences, .. } if sequences == other)
         });
@@ -356,7 +357,7 @@ impl Session {
         self.count_rows_in_cache(engine, sizes, symbol)
     }
 
-    fn count_rows_in_cache(&self, engine: &Engine, sizes: &Bindings, symbol: Symbol) -> usize {
+    fn count_rows_in_cache(&self, engine: &dyn DeviceSession, sizes: &Bindings, symbol: Symbol) -> usize {
         let least = if matches!(self.batching, Batching::Packed { .. }) { MIN_PACKED_ROWS } else { 1 };
         let bytes = |rows: usize| {
             let mut own = Bindings::default();
@@ -374,7 +375,12 @@ impl Session {
     }
 
     /// One run; the outputs of each piece.
-    fn run_together(&self, engine: &Engine, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<RunOutputs> {
+    fn run_together(
+        &self,
+        engine: &dyn DeviceSession,
+        pieces: &[Piece],
+        bound: &[Option<Bound<'_>>],
+    ) -> Result<RunOutputs> {
         let bound_of = |piece: &Piece| bound[piece.item].as_ref();
         let items: SmallVec<[(&Bound<'_>, Range<usize>); 8]> =
             pieces.iter().filter_map(|piece| Some((bound_of(piece)?, piece.rows.clone()))).collect();
@@ -424,7 +430,7 @@ impl Session {
             }
             Ok(())
         };
-        engine.run(bind, write_input, |run| {
+        engine.run_to(&bind, &write_input, |run| {
             let mut results = RunOutputs::from_elem(Tensors::new(), pieces.len());
             for (position, named) in self.outputs.iter().enumerate() {
                 let (shape, bytes) = run.get(position);
@@ -442,7 +448,12 @@ impl Session {
     }
 
     /// All runs, side by side where this thread may ask other workers.
-    fn run_all(&self, engine: &Engine, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<RunOutputs>> {
+    fn run_all(
+        &self,
+        engine: &dyn DeviceSession,
+        runs: &[Run],
+        bound: &[Option<Bound<'_>>],
+    ) -> Vec<Result<RunOutputs>> {
         let mut results: Vec<Result<RunOutputs>> = Vec::new();
         results.resize_with(runs.len(), || Err(no_result()));
         let one = |(run, result): (&Run, &mut Result<RunOutputs>)| *result = self.run_together(engine, run, bound);
@@ -456,7 +467,13 @@ impl Session {
     }
 
     /// Runs each half of a run of whole items that failed, down to the item at fault, or to as many as there is memory for.
-    fn run_halves(&self, engine: &Engine, pieces: &[Piece], bound: &[Option<Bound<'_>>], out: &mut Slots<'_, Tensors>) {
+    fn run_halves(
+        &self,
+        engine: &dyn DeviceSession,
+        pieces: &[Piece],
+        bound: &[Option<Bound<'_>>],
+        out: &mut Slots<'_, Tensors>,
+    ) {
         for half in pieces.chunks(pieces.len().div_ceil(2).max(1)) {
             match (half, self.run_together(engine, half, bound)) {
                 (half, Ok(results)) => {
@@ -547,7 +564,7 @@ impl Inference for Session {
                 self.form_by(chunk)
             }
         };
-        self.infer_on(&form.engine, chunk, out);
+        self.infer_on(&*form.engine, chunk, out);
         Ok(())
     }
 

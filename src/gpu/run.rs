@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    backend::RunOutputs,
+    backend::engine::{RunOutputs, WriteInput},
     cpu::{CpuKernel, Io, View, ViewMut},
     error::{Error, ErrorKind, Result},
     gpu::{
@@ -80,11 +80,7 @@ impl<'s> Run<'s> {
     }
 
     /// Lets `write` fill an input, and sends it where it is read on the device.
-    pub fn write_input(
-        &mut self,
-        position: usize,
-        write: &mut impl FnMut(usize, &mut [u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub fn write_input(&mut self, position: usize, write: &WriteInput<'_>) -> Result<()> {
         let id = self.session.graph.inputs()[position];
         let bytes = self.bytes(id)?;
         write(position, self.memory.host_mut(id, bytes))?;
@@ -160,13 +156,7 @@ impl<'s> Run<'s> {
         let residence = &session.residence;
         let plan = &residence.plan;
         let (inputs, outputs) = &residence.operands[index];
-        let mut wanted: Vec<ValueId> = Vec::new();
-        for root in inputs.iter().flatten().map(|&id| plan.root_of(id)) {
-            let here = self.memory.on_host[root.index()] || session.graph.constant_of(root).is_some();
-            if !here && !wanted.contains(&root) {
-                wanted.push(root);
-            }
-        }
+        let wanted = self.missing(inputs.iter().flatten());
         // What is sent now must not overtake what was recorded before.
         if self.open.is_some() || !wanted.is_empty() {
             let moved = self.fetch(&wanted)?;
@@ -207,6 +197,18 @@ impl<'s> Run<'s> {
             }
         }
         Ok(())
+    }
+
+    /// The root values of `ids` that the host has not got, each once.
+    fn missing<'i>(&self, ids: impl IntoIterator<Item = &'i ValueId>) -> Vec<ValueId> {
+        let mut missing: Vec<ValueId> = Vec::new();
+        for root in ids.into_iter().map(|&id| self.session.residence.plan.root_of(id)) {
+            let here = self.memory.on_host[root.index()] || self.session.graph.constant_of(root).is_some();
+            if !here && !missing.contains(&root) {
+                missing.push(root);
+            }
+        }
+        missing
     }
 
     /// Submits what was recorded, waits for it, and copies root values to the host. Returns the bytes that moved.
@@ -273,14 +275,7 @@ impl<'s> Run<'s> {
     /// Waits for the results.
     pub fn finish(mut self) -> Result<Outputs<'s>> {
         let session = self.session;
-        let plan = &session.residence.plan;
-        let mut wanted: Vec<ValueId> = Vec::new();
-        for root in session.graph.outputs().iter().map(|&id| plan.root_of(id)) {
-            let here = self.memory.on_host[root.index()] || session.graph.constant_of(root).is_some();
-            if !here && !wanted.contains(&root) {
-                wanted.push(root);
-            }
-        }
+        let wanted = self.missing(session.graph.outputs());
         if self.open.is_some() || !wanted.is_empty() {
             self.fetch(&wanted)?;
         }

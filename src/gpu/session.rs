@@ -11,7 +11,10 @@ use std::{
 use smallvec::SmallVec;
 
 use crate::{
-    backend::{GpuOptions, RunOutputs},
+    backend::{
+        GpuOptions, HostOperator,
+        engine::{BindSizes, DeviceSession, ReadOutputs, Told, WriteInput},
+    },
     cpu::{CpuKernel, KernelRequest, KernelSet, PackedConstants, gemm::Factors},
     error::{Context, Error, Result},
     gpu::{
@@ -93,7 +96,7 @@ pub(crate) struct GpuSession {
     scratch: AtomicU64,
     weight_bytes: usize,
     /// Nodes that run on the host: operator and reason, each once.
-    host: Vec<(&'static str, &'static str)>,
+    host: Vec<HostOperator>,
 }
 
 impl GpuSession {
@@ -111,7 +114,7 @@ impl GpuSession {
         let mut taken: Vec<SmallVec<[usize; 4]>> = Vec::with_capacity(graph.nodes().len());
         let mut steps = Vec::new();
         let mut operands = Vec::new();
-        let mut host: Vec<(&'static str, &'static str)> = Vec::new();
+        let mut host: Vec<HostOperator> = Vec::new();
         for node in graph.nodes() {
             let def = node.op.def();
             if let CpuState::View = def.cpu {
@@ -218,26 +221,28 @@ impl GpuSession {
     pub fn is_lost(&self) -> bool {
         self.residence.device.is_lost()
     }
+}
 
-    /// Bytes of weights, once for all workers.
-    pub fn weight_bytes(&self) -> usize {
+impl DeviceSession for GpuSession {
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn weight_bytes(&self) -> usize {
         self.weight_bytes
     }
 
-    /// Bytes on the device that the largest run so far needed besides the weights.
-    pub fn scratch_bytes(&self) -> usize {
+    fn scratch_bytes(&self) -> usize {
         self.scratch.load(Ordering::Relaxed) as usize
     }
 
-    /// Bytes of values that a run with these sizes needs.
-    pub fn value_bytes(&self, bindings: &Bindings) -> Result<usize> {
+    fn value_bytes(&self, bindings: &Bindings) -> Result<usize> {
         let mut sizes = crate::plan::Sizes::default();
         self.residence.plan.evaluate(bindings, &mut sizes)?;
         Ok(self.residence.slot_bytes(&sizes)?.iter().sum::<u64>() as usize)
     }
 
-    /// Bytes that the values of one run should stay within.
-    pub fn run_bytes(&self) -> usize {
+    fn run_bytes(&self) -> usize {
         let most = match self.adapter().kind {
             AdapterType::Software => 16 << 20,
             _ => 256 << 20,
@@ -245,35 +250,26 @@ impl GpuSession {
         most.min(self.residence.device.binding_limit as usize)
     }
 
-    /// The operators that run on the CPU inside this session, with the reason of each.
-    pub fn host_operators(&self) -> &[(&'static str, &'static str)] {
-        &self.host
-    }
-
-    /// What is worth telling in a report: steps on the host, and the bytes that moved for them.
-    pub fn notes(&self) -> Vec<String> {
-        if self.host.is_empty() {
-            return Vec::new();
+    /// Steps on the host, and the bytes that moved for them, are worth a note.
+    fn told(&self) -> Told {
+        let mut notes = Vec::new();
+        if !self.host.is_empty() {
+            let named: Vec<String> = self.host.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+            let (down, up) =
+                (self.transfers.to_host.load(Ordering::Relaxed), self.transfers.to_device.load(Ordering::Relaxed));
+            notes.push(format!(
+                "on the cpu inside the gpu session: {}; moved for them so far: {down} bytes down, {up} bytes up",
+                named.join(", ")
+            ));
         }
-        let named: Vec<String> = self.host.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
-        let (down, up) =
-            (self.transfers.to_host.load(Ordering::Relaxed), self.transfers.to_device.load(Ordering::Relaxed));
-        vec![format!(
-            "on the cpu inside the gpu session: {}; moved for them so far: {down} bytes down, {up} bytes up",
-            named.join(", ")
-        )]
+        Told { device: format!("gpu {}", self.adapter()), kernel_set: "wgsl", notes }
     }
 
-    /// Runs the model once. `write_input` fills each input's memory, `read_outputs` sees the results.
-    ///
-    /// # Errors
-    /// When a value is out of its range, or the device fails.
-    pub fn run<R>(
-        &self,
-        bind: impl FnOnce(&mut Bindings) -> Result<()>,
-        mut write_input: impl FnMut(usize, &mut [u8]) -> Result<()>,
-        read_outputs: impl FnOnce(&dyn RunOutputs) -> Result<R>,
-    ) -> Result<R> {
+    fn host_operators(&self) -> Vec<HostOperator> {
+        self.host.clone()
+    }
+
+    fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
         self.residence.device.count_run();
         let mut memory = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
@@ -281,7 +277,7 @@ impl GpuSession {
         self.residence.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
         let mut run = Run::begin(self, memory)?;
         for position in 0..self.graph.inputs().len() {
-            run.write_input(position, &mut write_input)?;
+            run.write_input(position, write_input)?;
         }
         for step in 0..self.steps.len() {
             run.step(step).context(|| self.steps[step].name.clone())?;
