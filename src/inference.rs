@@ -42,6 +42,13 @@ pub trait Inference: Send + Sync {
         None
     }
 
+    /// How many items the first chunk of a job has, for a model that measures on it: other chunks wait until it has
+    /// run. It has fewer where memory, a fixed window or the source has no more for now, and where the caller chose
+    /// the chunks. One means no wish.
+    fn first_chunk_items(&self) -> usize {
+        1
+    }
+
     /// Bytes that an input holds while it waits.
     fn input_bytes(&self, input: &Self::Input) -> usize {
         size_of_val(input)
@@ -107,6 +114,9 @@ impl<M: Inference + ?Sized> Inference for std::sync::Arc<M> {
     }
     fn preferred_chunk_cost(&self) -> Option<u64> {
         (**self).preferred_chunk_cost()
+    }
+    fn first_chunk_items(&self) -> usize {
+        (**self).first_chunk_items()
     }
     fn input_bytes(&self, input: &Self::Input) -> usize {
         (**self).input_bytes(input)

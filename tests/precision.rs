@@ -72,6 +72,20 @@ fn bf16_is_taken_where_it_holds_and_pays() {
 }
 
 #[test]
+fn a_job_gives_a_sample_that_is_worth_measuring() {
+    let session = std::sync::Arc::new(session(Precision::Auto { min_cosine: 0.9 }));
+    assert_eq!(session.first_chunk_items(), 32);
+    let (results, report) = Bulk::new(session.clone()).workers(2).run(&items(40));
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(session.first_chunk_items(), 1);
+    if KernelSet::detect_bf16().has_bf16() {
+        let note = note(&session);
+        assert!(note.contains("on 32 inputs"), "{note}");
+        assert_eq!(report.chunk_items.max, 32);
+    }
+}
+
+#[test]
 fn a_sample_of_the_callers_own_settles_it() {
     let items = items(40);
     let sample: Vec<&Tensors> = items.iter().collect();

@@ -81,6 +81,14 @@ impl Inference for Identifier {
         }
     }
 
+    fn first_chunk_items(&self) -> usize {
+        self.session.first_chunk_items()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.session.in_flight()
+    }
+
     fn describe(&self) -> gristmill::Description {
         self.session.describe()
     }

@@ -283,6 +283,10 @@ impl Inference for Session {
         matches!(self.batching, Batching::Packed { .. }).then_some(MIN_PACKED_ROWS as u64)
     }
 
+    fn first_chunk_items(&self) -> usize {
+        if self.choice.get().is_none() { SAMPLE } else { 1 }
+    }
+
     fn input_bytes(&self, input: &Tensors) -> usize {
         input.byte_len()
     }

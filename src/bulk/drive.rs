@@ -109,7 +109,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     /// The window from which a driver takes its next chunk: one that is all prepared, or, where the pumps have done
     /// what they can, one of which something is there.
     fn next_chunk(&self, state: &StateOf<S, I>) -> Option<usize> {
-        if state.stopped || self.settings.cancel.is_cancelled() {
+        if state.stopped || state.tuner.holds_back() || self.settings.cancel.is_cancelled() {
             return None;
         }
         state.complete(|window| window.sorted).or_else(|| {

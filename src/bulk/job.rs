@@ -91,11 +91,8 @@ struct Prepared<I, E, O> {
 impl<S: Stages<I>, I> Job<S, I> {
     pub(super) fn new(stages: Arc<S>, workers: usize, settings: Settings, ordered: bool) -> Self {
         guard::keep_backtraces();
-        let ceiling = settings.max_chunk_cost.or_else(|| stages.model().preferred_chunk_cost());
         let drivers = drive::wanted(stages.model());
-        // So many chunks can be under way at once.
-        let lanes = if drivers > 0 { drivers } else { workers };
-        let state = State::new(Tuner::new(lanes, settings.chunk_size, ceiling), ordered, S::PREPARES);
+        let state = State::new(Tuner::of(stages.model(), &settings, workers), ordered, S::PREPARES);
         Self {
             before: stages.model().describe(),
             stages,
@@ -231,6 +228,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         if state.stopped || self.settings.cancel.is_cancelled() {
             return None;
         }
+        let can_run = can_run && !state.tuner.holds_back();
         // Who cannot run can sort.
         if let Some(place) = state.complete(|window| can_run || !window.sorted) {
             return Some(state.cut(place));
@@ -404,6 +402,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         if let Some((window, _)) = state.window(window) {
             window.restore(entries);
         }
+        state.tuner.came_back();
         state.units -= 1;
         self.settle(state);
     }
@@ -444,12 +443,15 @@ impl<S: Stages<I>, I> Job<S, I> {
             }
         }
         state.units -= 1;
+        let measuring = state.tuner.holds_back();
         state.tuner.measured(count, cost, took);
         state.output_bytes.add(bytes as f64, succeeded as f64);
         state.chunks.add(count, took);
         state.chunk_times.add(took);
         state.queue_waits.add(waited);
-        state.slowest.add(places.iter().map(|&(place, cost)| (first + place, cost)), cost, took);
+        if !measuring {
+            state.slowest.add(places.iter().map(|&(place, cost)| (first + place, cost)), cost, took);
+        }
         self.settle(state);
     }
 

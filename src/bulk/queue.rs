@@ -62,7 +62,7 @@ struct State<S: Stages<I>, I> {
     stranded: VecDeque<Chunk<S, I>>,
     /// Workers that are asked whether they can, and have not answered.
     asked: usize,
-    cost_seen: Tuner,
+    tuner: Tuner,
     submitted: usize,
     /// Bytes of items from their submission to the end of their chunk.
     bytes: usize,
@@ -116,16 +116,15 @@ where
         longest_wait: Duration,
     ) -> Result<Self> {
         guard::keep_backtraces();
-        let ceiling = settings.max_chunk_cost.or_else(|| stages.model().preferred_chunk_cost());
         let drivers = drive::wanted(stages.model());
-        let lanes = if drivers > 0 { drivers } else { pool.current_num_threads() };
+        let tuner = Tuner::of(stages.model(), &settings, pool.current_num_threads());
         let state = State {
             waiting: VecDeque::new(),
             prepared: VecDeque::new(),
             drivers: 0,
             stranded: VecDeque::new(),
             asked: 0,
-            cost_seen: Tuner::new(lanes, settings.chunk_size, ceiling),
+            tuner,
             submitted: 0,
             bytes: 0,
             running: 0,
@@ -143,7 +142,7 @@ where
             started(drive::thread(number).spawn(move || task.drive()))?;
         }
         let gather = Arc::clone(&queue.0);
-        started(thread::Builder::new().name("mill-queue".into()).spawn(move || gather.gather(lanes)))?;
+        started(thread::Builder::new().name("mill-queue".into()).spawn(move || gather.gather()))?;
         Ok(queue)
     }
 
@@ -185,7 +184,7 @@ where
     I: Send + 'static,
 {
     /// The body of the queue's own thread, which only waits: gathers chunks and gives them to the pool.
-    fn gather(self: Arc<Self>, lanes: usize) {
+    fn gather(self: Arc<Self>) {
         let mut state = lock(&self.state);
         loop {
             if !state.stranded.is_empty() && state.asked == 0 {
@@ -205,10 +204,10 @@ where
             };
             let waited = first.since.elapsed();
             // Costs are known only once items are prepared: a chunk is gathered by the mean cost so far.
-            let cost = state.cost_seen.item_cost().max(1.0);
-            let target = state.cost_seen.target((state.waiting.len() as f64 * cost) as u64) as f64;
-            let chunk = state.cost_seen.fixed().unwrap_or((target / cost) as usize).max(1);
-            if state.running > lanes {
+            let cost = state.tuner.item_cost().max(1.0);
+            let (target, most) = state.tuner.bounds((state.waiting.len() as f64 * cost) as u64);
+            let chunk = ((target as f64 / cost) as usize).clamp(1, most);
+            if state.running > state.tuner.lanes() || state.tuner.holds_back() {
                 // Every worker has something, and the next chunk is ready to go: it may as well grow.
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else if state.waiting.len() < chunk.max(2) && waited < self.longest_wait && !state.closed {
@@ -218,6 +217,7 @@ where
                 let count = chunk.min(state.waiting.len());
                 let items: Vec<_> = state.waiting.drain(..count).collect();
                 state.running += 1;
+                state.tuner.begun();
                 let task = Arc::clone(&self);
                 drop(state);
                 self.pool.spawn(move || task.run(items));
@@ -352,7 +352,9 @@ where
         });
         let mut state = lock(&self.state);
         if count > 0 {
-            state.cost_seen.measured(count, cost, took + started.elapsed());
+            state.tuner.measured(count, cost, took + started.elapsed());
+        } else {
+            state.tuner.came_back();
         }
         state.running -= 1;
         state.bytes -= bytes;

@@ -28,7 +28,10 @@ use super::{
     feed::Feed,
     job::{Crew, Job, Launch},
     stages::{Plain, Stages},
-    sync::{Condvar, Mutex, atomic::Ordering::Relaxed},
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 use crate::{
     error::{Error, ErrorKind, ItemError, Result, Stage},
@@ -113,6 +116,8 @@ struct Scenario {
     in_flight: usize,
     /// Drivers of which the thread can be started.
     startable: usize,
+    /// Items that the model wishes for in the first chunk.
+    first: usize,
 }
 
 fn random_below(end: usize) -> usize {
@@ -158,6 +163,7 @@ impl Scenario {
             crippled,
             in_flight,
             startable,
+            first: [1, 1, 2, 3][random_below(4)],
         }
     }
 
@@ -186,7 +192,7 @@ impl Scenario {
 
     fn run(&self) {
         if self.steps {
-            let pipeline = Pipeline::new(Model { in_flight: self.in_flight })
+            let pipeline = Pipeline::new(Model::of(self))
                 .prepare(|item: &Item| match item.fate {
                     Fate::Unprepared => Err(Error::user("unprepared")),
                     // Past the panic hook, which the checker takes for a failure.
@@ -200,7 +206,7 @@ impl Scenario {
                 .item_bytes(|item: &Item| item.bytes);
             self.run_stages(pipeline);
         } else {
-            self.run_stages(Plain(Model { in_flight: self.in_flight }));
+            self.run_stages(Plain(Model::of(self)));
         }
     }
 
@@ -306,6 +312,25 @@ const CRIPPLED: &str = "crippled";
 
 struct Model {
     in_flight: usize,
+    first: usize,
+    /// Whether the first chunk is to be alone, and calls that began and that ended.
+    alone: bool,
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+impl Model {
+    fn of(scenario: &Scenario) -> Self {
+        let sound =
+            scenario.items.iter().all(|item| item.fate != Fate::SpoilsItsChunk && item.fate != Fate::PanicsRunning);
+        Self {
+            in_flight: scenario.in_flight,
+            first: scenario.first,
+            alone: scenario.first > 1 && scenario.chunk.is_none() && sound && !scenario.crippled,
+            begun: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl Inference for Model {
@@ -316,6 +341,8 @@ impl Inference for Model {
         if !self.ready_here() {
             return Err(Error::user("no model here"));
         }
+        let (begun, ended) = (self.begun.fetch_add(1, Relaxed), self.ended.load(Relaxed));
+        assert!(!self.alone || begun == 0 || ended > 0, "a chunk runs beside the first one");
         for (place, item) in chunk.iter().enumerate() {
             match item.fate {
                 Fate::Fails => out.fail(place, Error::user("fails")),
@@ -324,6 +351,7 @@ impl Inference for Model {
                 _ => out.set(place, item.index),
             }
         }
+        self.ended.fetch_add(1, Relaxed);
         Ok(())
     }
     fn cost(&self, item: &Item) -> u64 {
@@ -334,6 +362,9 @@ impl Inference for Model {
     }
     fn output_bytes(&self, output: &usize) -> usize {
         *output
+    }
+    fn first_chunk_items(&self) -> usize {
+        self.first
     }
     fn in_flight(&self) -> usize {
         self.in_flight
@@ -459,6 +490,7 @@ fn a_small_job_under_schedules_in_order() {
             crippled: false,
             in_flight: 1,
             startable: 0,
+            first: 1,
         });
     }
 }

@@ -173,7 +173,8 @@ impl<I, E, R, O> State<I, E, R, O> {
 
     /// Whether there may be something for a pump to do.
     pub(super) fn has_work(&self) -> bool {
-        let waits = |window: &Window<I, E, O>| !window.entries.is_empty() && (!self.driven || !window.sorted);
+        let can_run = !self.driven && !self.tuner.holds_back();
+        let waits = |window: &Window<I, E, O>| !window.entries.is_empty() && (can_run || !window.sorted);
         let finishing = !self.finishing.is_empty();
         finishing || !self.stopped && self.windows.iter().any(|window| window.unprepared > 0 || waits(window))
     }
@@ -186,10 +187,10 @@ impl<I, E, R, O> State<I, E, R, O> {
     /// A window out of which a chunk is worth cutting although more of it may come, of those that are `wanted`: where
     /// nobody would have anything to do otherwise.
     pub(super) fn incomplete(&self, prepares: bool, wanted: impl Fn(&Window<I, E, O>) -> bool) -> Option<usize> {
-        // A fixed chunk size is worth waiting for, as long as more can come: from the source, or from a worker that
+        // A fixed chunk size, or that of a first chunk, is worth waiting for, as long as more can come: from the source, or from a worker that
         // prepares it now and will look again.
         let more = !self.stalled || self.windows.iter().any(|window| window.preparing > 0);
-        let least = if !more || prepares && self.unprepared() > 0 { 1 } else { self.tuner.fixed().unwrap_or(1) };
+        let least = if !more || prepares && self.unprepared() > 0 { 1 } else { self.tuner.least() };
         self.windows
             .iter()
             .position(|window| window.entries.len() >= if window.complete() { 1 } else { least } && wanted(window))
@@ -208,8 +209,9 @@ impl<I, E, R, O> State<I, E, R, O> {
     pub(super) fn cut_chunk(&mut self, place: usize) -> (usize, Vec<Entry<E>>) {
         let unprepared = self.unprepared() as f64 * self.tuner.item_cost();
         let queued = self.windows.iter().fold(unprepared as u64, |sum, window| sum.saturating_add(window.queued_cost));
-        let most = self.tuner.fixed().unwrap_or(usize::MAX);
-        (self.retired + place, self.windows[place].cut(self.tuner.target(queued), most))
+        let (target, most) = self.tuner.bounds(queued);
+        self.tuner.begun();
+        (self.retired + place, self.windows[place].cut(target, most))
     }
 
     /// Whether a result waits to be taken.

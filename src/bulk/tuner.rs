@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::{Settings, drive};
+use crate::inference::Inference;
+
 /// The least work that pays for the handling of a chunk.
 const LEAST_NS: f64 = 1e6;
 /// The work aimed at where nothing else is known.
@@ -45,9 +48,21 @@ pub(super) struct Tuner {
     fixed: Option<usize>,
     /// The largest cost of a chunk, if the caller or the model knows it.
     ceiling: Option<u64>,
+    first: First,
     ns_per_cost: Mean,
     cost_per_item: Mean,
     growth: Growth,
+}
+
+/// The first chunk of a job, where the model wishes its size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum First {
+    /// To be cut: so many items, up to a cost that the caller may have set.
+    Due { items: usize, cost: u64 },
+    /// Cut and not yet measured, with what is to be done should it come back. No other chunk is cut meanwhile.
+    UnderWay { items: usize, cost: u64 },
+    /// Measured, or not wished for.
+    Past,
 }
 
 /// Looks for the cost of a chunk where nobody knows it: first up to the work aimed at, then on in steps while the
@@ -72,27 +87,83 @@ impl Tuner {
             workers,
             fixed: fixed.map(|items| items.max(1)),
             ceiling: ceiling.map(|cost| cost.max(1)),
+            first: First::Past,
             ns_per_cost: Mean::default(),
             cost_per_item: Mean::default(),
             growth: Growth::default(),
         }
     }
 
+    /// What `model` wishes, as far as `settings` leave it a choice, for chunks of which so many run at once as `workers`
+    /// or the model's drivers can.
+    pub(super) fn of(model: &impl Inference, settings: &Settings, workers: usize) -> Self {
+        let drivers = drive::wanted(model);
+        let lanes = if drivers > 0 { drivers } else { workers };
+        let ceiling = settings.max_chunk_cost.or_else(|| model.preferred_chunk_cost());
+        let items = model.first_chunk_items();
+        let wished = items > 1 && settings.chunk_size.is_none();
+        let cost = settings.max_chunk_cost.unwrap_or(u64::MAX);
+        Self {
+            first: if wished { First::Due { items, cost } } else { First::Past },
+            ..Self::new(lanes, settings.chunk_size, ceiling)
+        }
+    }
+
+    /// Chunks that can be under way at once.
+    pub(super) fn lanes(&self) -> usize {
+        self.workers
+    }
+
+    /// Whether chunks must wait until the first one has shown what it is to show.
+    pub(super) fn holds_back(&self) -> bool {
+        matches!(self.first, First::UnderWay { .. })
+    }
+
+    /// The least number of items that makes a chunk while more can come.
+    pub(super) fn least(&self) -> usize {
+        match self.first {
+            First::Due { items, .. } => items,
+            _ => self.fixed.unwrap_or(1),
+        }
+    }
+
+    /// The bounds of the next chunk, its cost and its items, while work of cost `queued` waits.
+    pub(super) fn bounds(&self, queued: u64) -> (u64, usize) {
+        match self.first {
+            First::Due { items, cost } => (cost, items),
+            _ => (self.target(queued), self.fixed.unwrap_or(usize::MAX)),
+        }
+    }
+
+    /// A chunk within the bounds is cut.
+    pub(super) fn begun(&mut self) {
+        if let First::Due { items, cost } = self.first {
+            self.first = First::UnderWay { items, cost };
+        }
+    }
+
+    /// A chunk that was cut has not been run, and will be cut again.
+    pub(super) fn came_back(&mut self) {
+        if let First::UnderWay { items, cost } = self.first {
+            self.first = First::Due { items, cost };
+        }
+    }
+
     /// Takes note of a finished chunk.
     pub(super) fn measured(&mut self, items: usize, cost: u64, took: Duration) {
+        self.cost_per_item.add(cost as f64, items as f64);
+        if self.holds_back() {
+            // What the model measured took longer than the chunk.
+            self.first = First::Past;
+            return;
+        }
         let ns = took.as_nanos() as f64;
         self.ns_per_cost.add(ns, cost as f64);
-        self.cost_per_item.add(cost as f64, items as f64);
         self.growth.measured(cost as f64, ns);
     }
 
-    /// Items a chunk, if that is fixed.
-    pub(super) fn fixed(&self) -> Option<usize> {
-        self.fixed
-    }
-
     /// The cost of the next chunk, while work of cost `queued` waits.
-    pub(super) fn target(&self, queued: u64) -> u64 {
+    fn target(&self, queued: u64) -> u64 {
         if self.fixed.is_some() {
             return self.ceiling.unwrap_or(u64::MAX);
         }
@@ -105,7 +176,7 @@ impl Tuner {
 
     /// How many items may be in flight before the first result has shown its size.
     pub(super) fn first_items(&self) -> usize {
-        self.workers.saturating_mul(self.fixed.unwrap_or(8))
+        self.workers.saturating_mul(self.fixed.unwrap_or(8)).max(self.least())
     }
 
     /// How many items to sort and cut together.
@@ -181,6 +252,10 @@ impl Growth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        error::Result,
+        inference::{Shared, Slots},
+    };
 
     /// Feeds a tuner with chunks of the size it asks for, priced by `time`, and says where it ends.
     fn settle(mut tuner: Tuner, time: impl Fn(u64) -> f64) -> u64 {
@@ -229,6 +304,42 @@ mod tests {
         assert_eq!(tuner.target(100_000), 1000);
         assert_eq!(tuner.target(4000), 500);
         assert_eq!(tuner.target(8), 100);
+    }
+
+    #[test]
+    fn a_first_chunk_that_is_wished_for_holds_the_others_back_and_is_no_measure() {
+        let model = Shared::new(|item: &u64| Ok(*item));
+        assert_eq!(Tuner::of(&model, &Settings::default(), 2).bounds(1000), (1, usize::MAX));
+        let model = Wishing(model);
+        let mut tuner = Tuner::of(&model, &Settings::default(), 2);
+        assert_eq!((tuner.bounds(1000), tuner.least(), tuner.holds_back()), ((u64::MAX, 40), 40, false));
+        assert!(tuner.first_items() >= 40);
+        tuner.begun();
+        assert!(tuner.holds_back());
+        tuner.came_back();
+        assert_eq!((tuner.bounds(1000).1, tuner.holds_back()), (40, false));
+        tuner.begun();
+        tuner.measured(40, 40, Duration::from_secs(1));
+        assert_eq!((tuner.bounds(1000), tuner.least(), tuner.holds_back()), ((1, usize::MAX), 1, false));
+        // The caller's choices hold.
+        let mut settings = Settings { max_chunk_cost: Some(7), ..Settings::default() };
+        assert_eq!(Tuner::of(&model, &settings, 2).bounds(1000), (7, 40));
+        settings.chunk_size = Some(3);
+        assert_eq!(Tuner::of(&model, &settings, 2).bounds(1000), (7, 3));
+    }
+
+    /// Wishes for a first chunk.
+    struct Wishing<M>(M);
+
+    impl<M: Inference> Inference for Wishing<M> {
+        type Input = M::Input;
+        type Output = M::Output;
+        fn infer(&self, chunk: &[&M::Input], out: &mut Slots<'_, M::Output>) -> Result<()> {
+            self.0.infer(chunk, out)
+        }
+        fn first_chunk_items(&self) -> usize {
+            40
+        }
     }
 
     #[test]

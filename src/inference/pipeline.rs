@@ -171,6 +171,10 @@ impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeli
         self.bytes_of_result(result)
     }
 
+    fn first_chunk_items(&self) -> usize {
+        self.model.first_chunk_items()
+    }
+
     fn in_flight(&self) -> usize {
         self.model.in_flight()
     }

@@ -290,6 +290,10 @@ impl Inference for EncoderModel {
         self.session.preferred_chunk_cost()
     }
 
+    fn first_chunk_items(&self) -> usize {
+        self.session.first_chunk_items()
+    }
+
     fn input_bytes(&self, input: &Tensors) -> usize {
         self.session.input_bytes(input)
     }
