@@ -4,11 +4,15 @@ mod bound;
 mod chunk;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
 use chunk::MIN_PACKED_ROWS;
+use rayon::ThreadPool;
 
 use crate::{
     backend::{
@@ -46,7 +50,13 @@ pub struct Session {
     fingerprint: Fingerprint,
     /// Rows of one run, where no other size than the batch changes from run to run.
     rows_per_run: OnceLock<usize>,
+    /// For [`run`](Self::run): nanoseconds of the last one, those of all threads together, and the threads.
+    last_run_ns: AtomicU64,
+    pool: OnceLock<Arc<ThreadPool>>,
 }
+
+/// Nanoseconds of a run from which on it is worth waking a pool.
+const LEAST_POOL_NS: u64 = 200_000;
 
 struct Named {
     name: Arc<str>,
@@ -144,6 +154,8 @@ impl Session {
             ),
             fingerprint: Fingerprint::default(),
             rows_per_run: OnceLock::new(),
+            last_run_ns: AtomicU64::new(0),
+            pool: OnceLock::new(),
             choice,
             graph,
             loaded,
@@ -226,16 +238,37 @@ impl Session {
         &self.graph
     }
 
-    /// Runs one item.
+    /// Runs one item. A run that takes long enough is split over a pool of threads as wide as the machine allows, or
+    /// over the caller's own where a thread of a rayon pool calls; the results are the same bits.
     ///
     /// # Errors
     /// When an input is missing, unknown, or of another type or shape than the model takes; when a value is out of its
     /// range.
     pub fn run(&self, inputs: &Tensors) -> Result<Tensors> {
         let mut slot = [None];
-        self.infer(&[inputs], &mut Slots::new(&mut slot))?;
+        let started = Instant::now();
+        let mut infer = || self.infer(&[inputs], &mut Slots::new(&mut slot));
+        let long = self.last_run_ns.load(Relaxed) >= LEAST_POOL_NS;
+        let threads = if long && rayon::current_thread_index().is_none() {
+            let pool = self.pool()?;
+            pool.install(|| with_workers(pool.current_num_threads(), infer))?;
+            pool.current_num_threads()
+        } else {
+            infer()?;
+            1
+        };
+        self.last_run_ns.store(started.elapsed().as_nanos() as u64 * threads as u64, Relaxed);
         let [slot] = slot;
         slot.unwrap_or_else(|| Err(no_result()))
+    }
+
+    /// The threads over which single runs are split; they live as long as the session.
+    fn pool(&self) -> Result<&ThreadPool> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let made = pool(None)?;
+        Ok(self.pool.get_or_init(|| made))
     }
 
     /// The symbol along which items are laid one behind another.

@@ -27,6 +27,7 @@ use super::{
     window::{Block, Entry},
 };
 use crate::{
+    cpu::split::with_workers,
     error::{Error, ItemError, Stage},
     inference::{Description, Inference},
 };
@@ -186,6 +187,8 @@ impl<S: Stages<I>, I> Job<S, I> {
         };
         state.units += 1;
         let more = self.more_pumps(&mut state);
+        // Where nothing else waits, the other workers may take a part of this unit.
+        let split_over = if state.has_work() { 1 } else { self.workers() };
         drop(state);
         if more {
             crew.launch(Launch::Turn);
@@ -205,7 +208,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             Unit::Run(window, entries) => {
                 tracing::debug!(worker = thread::current().name(), items = entries.len(), "chunk started");
                 let waited = self.waited(&entries, started);
-                match infer_chunk(&*self.stages, &entries) {
+                match with_workers(split_over, || infer_chunk(&*self.stages, &entries)) {
                     Some(slots) => self.finish(Ran { window, entries, slots, waited, took: Duration::ZERO }, started),
                     None => self.refuse(window, entries),
                 }
@@ -467,5 +470,47 @@ impl<S: Stages<I>, I> Job<S, I> {
         self.chunk.notify_all();
         drop(state);
         drop(remains);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use crate::{
+        bulk::Bulk,
+        cpu::split,
+        error::Result,
+        inference::{Inference, Slots},
+    };
+
+    /// Notes over how many workers each chunk may be split.
+    #[derive(Default)]
+    struct Noting(Mutex<Vec<usize>>);
+
+    impl Inference for Noting {
+        type Input = u64;
+        type Output = ();
+
+        fn infer(&self, chunk: &[&u64], out: &mut Slots<'_, ()>) -> Result<()> {
+            self.0.lock().unwrap().push(split::workers());
+            (0..chunk.len()).for_each(|index| out.set(index, ()));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_split_over_workers_that_have_nothing_to_do() {
+        let splits = |items: u64| {
+            let model = Arc::new(Noting::default());
+            let bulk = Bulk::new(model.clone()).workers(3).chunk_size(1);
+            let (results, _) = bulk.run(&(0..items).collect::<Vec<_>>());
+            assert_eq!(results.len() as u64, items);
+            model.0.lock().unwrap().clone()
+        };
+        assert_eq!(splits(1), [3]);
+        let many = splits(200);
+        assert!(many.iter().filter(|&&workers| workers == 1).count() > 150, "{many:?}");
+        assert_eq!(many.last(), Some(&3));
     }
 }

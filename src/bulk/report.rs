@@ -47,7 +47,8 @@ pub struct Report {
     pub chunk_items: Spread,
     /// Cost units that were computed only as padding.
     pub padding: u64,
-    /// The share of `seconds` that each worker was at work.
+    /// The share of `seconds` that each worker was at work, without what it did of a chunk that was split over workers
+    /// for want of others: that counts for the worker whose chunk it is.
     pub worker_busy: Vec<f64>,
     /// Bytes that each worker costs besides the shared weights.
     pub scratch_bytes_per_worker: u64,
