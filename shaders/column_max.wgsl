@@ -19,8 +19,7 @@ fn main(at: Invocation) {
         return;
     }
     let start = (i / p.columns) * p.rows * p.columns + i % p.columns;
-    // Minus infinity, which WGSL has no constant for.
-    var largest = bitcast<f32>(0xff800000u | (p.items & 0u));
+    var largest = -infinity();
     for (var row = 0u; row < p.rows; row++) {
         largest = larger(largest, x[start + row * p.columns]);
     }

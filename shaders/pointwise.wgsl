@@ -1,6 +1,7 @@
 // y[i] = f(operands at i): the operands' positions and the function are written by the kernel.
 #include grid
 #include math
+#include trigonometry
 
 struct Params {
     count: u32,

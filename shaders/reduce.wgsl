@@ -1,6 +1,7 @@
 // Elements along some axes made one: a workgroup a result.
 #include grid
 #include math
+#include row
 
 struct Params {
     results: u32,
@@ -23,6 +24,19 @@ fn combine(a: f32, b: f32) -> f32 {
     return {{combine}};
 }
 
+// The elements of all invocations made one.
+fn whole(lane: u32, own: f32) -> f32 {
+    part[lane] = own;
+    workgroupBarrier();
+    for (var width = 32u; width > 0u; width = width >> 1u) {
+        if lane < width {
+            part[lane] = combine(part[lane], part[lane + width]);
+        }
+        workgroupBarrier();
+    }
+    return part[0];
+}
+
 fn position(start: u32, index: u32) -> u32 {
     var rest = index;
     var at = start;
@@ -40,22 +54,14 @@ fn main(at: Invocation) {
     var rest = result;
     var start = 0u;
 {{kept}}
-    let largest = 0.0;
+{{before}}
     var own = {{first}};
     for (var i = lane; i < p.count; i += 64u) {
         let v = x[position(start, i)];
         own = combine(own, {{each}});
     }
-    part[lane] = own;
-    workgroupBarrier();
-    for (var width = 32u; width > 0u; width = width >> 1u) {
-        if lane < width {
-            part[lane] = combine(part[lane], part[lane + width]);
-        }
-        workgroupBarrier();
-    }
+    let total = whole(lane, own);
     if lane == 0u {
-        let total = part[0];
         y[result] = {{last}};
     }
 }

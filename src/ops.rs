@@ -19,7 +19,7 @@ pub mod gather;
 pub mod gather_elements;
 pub mod gather_nd;
 pub mod identity;
-mod index;
+pub(crate) mod index;
 pub mod l2_normalize;
 pub mod layer_norm;
 pub mod linear;

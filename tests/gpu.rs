@@ -14,6 +14,9 @@ mod features;
 mod labels;
 #[path = "gpu/models.rs"]
 mod models;
+#[path = "../examples/common/onnx_cases.rs"]
+#[allow(dead_code, reason = "a part is used")]
+mod onnx_cases;
 #[path = "gpu/operators.rs"]
 mod operators;
 mod oracle;

@@ -10,7 +10,7 @@ use gristmill::{
 use oracle::compare::{Tolerance, difference, expected, expected_of, inputs_of};
 
 /// Operators without a shader. The number may only shrink.
-const PENDING_ON_GPU: usize = 50;
+const PENDING_ON_GPU: usize = 0;
 
 fn run(case: &Case, kernel_set: KernelSet) -> Vec<Tensor> {
     run_in(case, SessionOptions::on(Device::Cpu).kernel_set(kernel_set))

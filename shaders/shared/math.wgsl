@@ -1,5 +1,12 @@
 // Functions of one number. NaN passes through; infinities give the function's limits.
 
+// WGSL has no infinite constants.
+var<private> infinity_bits: u32 = 0x7f800000u;
+
+fn infinity() -> f32 {
+    return bitcast<f32>(infinity_bits);
+}
+
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
@@ -112,4 +119,15 @@ fn sqrt_of(x: f32) -> f32 {
 fn log_of(x: f32) -> f32 {
     // Drivers take denormals for the least normal number.
     return nan_below_zero(x, select(log(x), log(x * 8388608.0) - 15.942385, x < 1.1754944e-38));
+}
+
+// Fractions are dropped; past the range the nearest end, and 0 for NaN.
+fn to_i32(x: f32) -> i32 {
+    let inside = i32(select(clamp(x, -2147483648.0, 2147483520.0), 0.0, is_nan(x)));
+    return select(inside, 2147483647, x >= 2147483648.0);
+}
+
+fn to_u32(x: f32) -> u32 {
+    let inside = u32(select(clamp(x, 0.0, 4294967040.0), 0.0, is_nan(x)));
+    return select(inside, 0xffffffffu, x >= 4294967296.0);
 }

@@ -32,8 +32,8 @@ fn product(first_row: u32, first_column: u32, summands: u32, lane: u32) {
         }
         workgroupBarrier();
         for (var k = 0u; k < BK; k++) {
-            let a_at = k * BM + own_row;
-            let b_at = (k * BN + own_column) / 4u;
+            let a_first = k * BM + own_row;
+            let b_first = (k * BN + own_column) / 4u;
 {{multiply}}
         }
         workgroupBarrier();

@@ -24,6 +24,25 @@ pub fn steps(shape: &[usize]) -> SmallVec<[isize; 8]> {
     steps
 }
 
+/// The same walk in as few axes as it takes; `None` where there is nothing to walk through.
+pub fn join(axes: impl IntoIterator<Item = Axis>) -> Option<SmallVec<[Axis; 8]>> {
+    let mut joined: SmallVec<[Axis; 8]> = SmallVec::new();
+    for axis in axes {
+        match (axis.count, joined.last_mut()) {
+            (0, _) => return None,
+            (1, _) => {}
+            // Two axes without a gap between them, on either side, are one.
+            (count, Some(outer))
+                if outer.from == axis.from * count as isize && outer.to == axis.to * count as isize =>
+            {
+                *outer = Axis { count: outer.count * count, ..axis };
+            }
+            _ => joined.push(axis),
+        }
+    }
+    Some(joined)
+}
+
 /// Copies a block of elements of `size` bytes (1, 2, 4 or 8): `axes` outermost first, beginning with element
 /// `from_start` of `from` and element `to_start` of `to`.
 ///
@@ -37,20 +56,7 @@ pub fn copy(
     to: &mut [u8],
     to_start: usize,
 ) {
-    let mut joined: SmallVec<[Axis; 8]> = SmallVec::new();
-    for axis in axes {
-        match (axis.count, joined.last_mut()) {
-            (0, _) => return,
-            (1, _) => {}
-            // Two axes without a gap between them, on either side, are one.
-            (count, Some(outer))
-                if outer.from == axis.from * count as isize && outer.to == axis.to * count as isize =>
-            {
-                *outer = Axis { count: outer.count * count, ..axis };
-            }
-            _ => joined.push(axis),
-        }
-    }
+    let Some(joined) = join(axes) else { return };
     let (from_start, to_start) = (from_start as isize, to_start as isize);
     match size {
         1 => walk::<u8>(&joined, from, from_start, to, to_start),

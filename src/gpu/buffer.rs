@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    tensor::DType,
+    tensor::{DType, Tensor},
 };
 
 /// The WGSL type that carries elements of `dtype`, if any does. 64-bit integers are carried in 32 bits, and checked
@@ -42,6 +42,17 @@ pub(crate) fn encode(dtype: DType, from: &[u8], to: &mut Vec<u8>) -> Result<()> 
         _ => return Err(Error::internal(format!("elements of type {dtype} were sent to a GPU"))),
     }
     Ok(())
+}
+
+/// The one element of a tensor as the device holds it.
+///
+/// # Errors
+/// As [`encode`], and when there is another number of elements.
+pub(crate) fn word_of(tensor: &Tensor) -> Result<u32> {
+    let mut bytes = Vec::new();
+    encode(tensor.dtype(), tensor.bytes(), &mut bytes)?;
+    let word = bytes.try_into().map_err(|_| Error::internal(format!("{tensor:?} is not one element")))?;
+    Ok(u32::from_ne_bytes(word))
 }
 
 /// Reads elements that the device holds.

@@ -12,15 +12,19 @@ use crate::{
     cpu::{Form, Shapes},
     error::{Error, Result},
     gpu::{
-        buffer,
+        AdapterType, buffer,
         memory::Workspace,
         session::Residence,
         shader::{Program, Programs},
     },
     graph::{Fact, Graph, Node, ValueId},
     ops::{Inputs, Operator},
+    shape::Dim,
     tensor::Tensor,
 };
+
+/// The rounds of loops that Mesa's software adapter lets an invocation go.
+pub(crate) const MOST_ROUNDS: usize = 65_535;
 
 /// One node made ready for a GPU: its programs, and constants in the form that they read.
 pub(crate) trait GpuKernel: Send + Sync {
@@ -224,9 +228,36 @@ impl Recorder<'_> {
         self.shapes.inputs.len()
     }
 
+    /// How many results the node has.
+    pub fn output_count(&self) -> usize {
+        self.shapes.outputs.len()
+    }
+
+    /// The value of an attribute that may depend on the run's sizes.
+    ///
+    /// # Errors
+    /// When it does not come out as a number.
+    pub fn eval(&self, dim: &Dim) -> Result<i64> {
+        dim.eval(&self.memory.bindings)
+    }
+
     /// The number of the step, by which a shader names itself when it meets a bad element.
     pub fn step(&self) -> u32 {
         self.step as u32
+    }
+
+    /// Refuses a dispatch whose invocations go round their loops more often than the adapter lets them: Mesa's software
+    /// adapter leaves all loops after so many rounds, without a word.
+    ///
+    /// # Errors
+    /// When `rounds`, of all loops of one invocation together, are more.
+    pub fn loops(&self, rounds: usize) -> Result<()> {
+        let adapter = &self.residence.device.adapter;
+        if adapter.kind == AdapterType::Software && rounds > MOST_ROUNDS {
+            let what = format!("{rounds} rounds of a shader's loops, where `{adapter}` ends them after {MOST_ROUNDS}");
+            return Err(Error::limit(what));
+        }
+        Ok(())
     }
 
     /// Records `groups` workgroups of a program; none where `groups` is 0. `operands` names what each of the shader's

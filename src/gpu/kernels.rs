@@ -1,13 +1,21 @@
 //! The kernels by the stem of their shader; each reads what its operator says and writes what its shader takes.
 
 mod attention;
+mod batch_norm;
 mod conv;
+mod cum_sum;
+mod fill;
+mod functions;
 mod gather;
-mod l2_normalize;
-mod layer_norm;
 mod linear;
+mod matmul;
 mod moves;
+mod norm;
+mod order;
+mod pad;
+mod pick;
 mod pointwise;
+mod pool;
 mod product;
 mod reduce;
 mod segment_pool;
@@ -21,18 +29,28 @@ use crate::{
 type Make = fn(&GpuRequest<'_>) -> Result<Made>;
 
 static ALL: &[(&str, Make)] = &[
+    ("arg_reduce", order::make_arg),
     ("attention", attention::make),
+    ("batch_norm", batch_norm::make),
     ("conv", conv::make),
+    ("cum_sum", cum_sum::make),
+    ("fill", fill::make),
     ("gather", gather::make),
-    ("l2_normalize", l2_normalize::make),
-    ("layer_norm", layer_norm::make),
+    ("gather_elements", pick::make_gather_elements),
+    ("gather_nd", pick::make_gather_nd),
     ("linear", linear::make),
+    ("matmul", matmul::make),
     ("move", moves::make),
+    ("norm", norm::make),
     ("packed_attention", attention::make_packed),
+    ("pad", pad::make),
     ("pointwise", pointwise::make),
+    ("pool", pool::make),
     ("reduce", reduce::make),
+    ("scatter", pick::make_scatter),
     ("segment_pool", segment_pool::make),
     ("softmax", softmax::make),
+    ("top_k", order::make_top),
 ];
 
 /// What makes the kernels of the shader `stem`.

@@ -36,7 +36,7 @@ pub(super) static ARG_MAX: OpDef = OpDef {
     cases: || cases(true),
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("arg_reduce"),
 };
 
 pub(super) static ARG_MIN: OpDef = OpDef {
@@ -45,7 +45,7 @@ pub(super) static ARG_MIN: OpDef = OpDef {
     cases: || cases(false),
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("arg_reduce"),
 };
 
 fn decode(node: &mut OnnxNode<'_>, largest: bool) -> Result<Arc<dyn Operator>> {

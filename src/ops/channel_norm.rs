@@ -43,21 +43,21 @@ pub enum Statistics {
 }
 
 macro_rules! def {
-    ($name:literal, $decode:ident, $statistics:expr) => {
+    ($name:literal, $decode:ident, $statistics:expr, $shader:literal) => {
         OpDef {
             name: $name,
             onnx: Some($decode),
             cases: || cases($statistics),
             accuracy: Accuracy::Reduction,
             cpu: CpuState::Kernel(kernel),
-            gpu: GpuState::Pending,
+            gpu: GpuState::Kernel($shader),
         }
     };
 }
-pub(super) static BATCH: OpDef = def!("BatchNormalization", decode_batch, Statistics::Given);
-pub(super) static INSTANCE: OpDef = def!("InstanceNormalization", decode_instance, Statistics::Channel);
+pub(super) static BATCH: OpDef = def!("BatchNormalization", decode_batch, Statistics::Given, "batch_norm");
+pub(super) static INSTANCE: OpDef = def!("InstanceNormalization", decode_instance, Statistics::Channel, "norm");
 pub(super) static GROUP: OpDef =
-    def!("GroupNormalization", decode_group, Statistics::Group { groups: 3, grouped_weights: false });
+    def!("GroupNormalization", decode_group, Statistics::Group { groups: 3, grouped_weights: false }, "norm");
 
 fn decode_batch(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let epsilon = node.float("epsilon")?.unwrap_or(1e-5);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     cpu::{
-        CpuKernel, Io, View, ViewMut,
+        CpuKernel, Io,
         strided::{self, Axis},
     },
     error::{Error, Result},
@@ -50,11 +50,8 @@ pub(super) static DEPTH_TO_SPACE: OpDef = OpDef {
         ]
     },
     accuracy: Accuracy::Exact,
-    cpu: CpuState::Kernel(|request| {
-        let DepthToSpace { block, order } = *request.op()?;
-        Ok(Box::new(Kernel { block, order, to_space: true }))
-    }),
-    gpu: GpuState::Pending,
+    cpu: CpuState::Kernel(|request| Ok(Box::new(Blocks::from(request.op::<DepthToSpace>()?)))),
+    gpu: GpuState::Kernel("move"),
 };
 
 pub(super) static SPACE_TO_DEPTH: OpDef = OpDef {
@@ -68,11 +65,8 @@ pub(super) static SPACE_TO_DEPTH: OpDef = OpDef {
         ]
     },
     accuracy: Accuracy::Exact,
-    cpu: CpuState::Kernel(|request| {
-        let SpaceToDepth { block } = *request.op()?;
-        Ok(Box::new(Kernel { block, order: BlockOrder::BlockFirst, to_space: false }))
-    }),
-    gpu: GpuState::Pending,
+    cpu: CpuState::Kernel(|request| Ok(Box::new(Blocks::from(request.op::<SpaceToDepth>()?)))),
+    gpu: GpuState::Kernel("move"),
 };
 
 fn block(node: &mut OnnxNode<'_>) -> Result<usize> {
@@ -143,24 +137,46 @@ impl Operator for SpaceToDepth {
     }
 }
 
-struct Kernel {
+/// Either operator, as the walk that it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Blocks {
     block: usize,
     order: BlockOrder,
     to_space: bool,
 }
 
-impl CpuKernel for Kernel {
+impl From<&DepthToSpace> for Blocks {
+    fn from(op: &DepthToSpace) -> Self {
+        Self { block: op.block, order: op.order, to_space: true }
+    }
+}
+
+impl From<&SpaceToDepth> for Blocks {
+    fn from(op: &SpaceToDepth) -> Self {
+        Self { block: op.block, order: BlockOrder::BlockFirst, to_space: false }
+    }
+}
+
+impl CpuKernel for Blocks {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
-        self.permute(input, io.output(0)?);
+        let output = io.output(0)?;
+        let axes = self.walk(input.shape, output.shape)?;
+        strided::copy(input.dtype.size(), axes, input.bytes, 0, output.bytes, 0);
         Ok(())
     }
 }
 
-impl Kernel {
-    fn permute(&self, input: View<'_>, output: &mut ViewMut<'_>) {
-        let (deep, wide) = if self.to_space { (input.shape, output.shape) } else { (output.shape, input.shape) };
-        let &[images, channels, height, width] = wide else { return };
+impl Blocks {
+    /// The walk from an operand of shape `input` to a result of shape `output`.
+    ///
+    /// # Errors
+    /// When they are no images.
+    pub(crate) fn walk(&self, input: &[usize], output: &[usize]) -> Result<[Axis; 6]> {
+        let (deep, wide) = if self.to_space { (input, output) } else { (output, input) };
+        let &[images, channels, height, width] = wide else {
+            return Err(Error::internal("an operand that is no image was not refused"));
+        };
         let (rows, columns) = (height / self.block, width / self.block);
         let (deep, wide) = (strided::steps(deep), strided::steps(wide));
         let block = self.block as isize;
@@ -177,10 +193,9 @@ impl Kernel {
             (columns, deep[3], block * wide[3]),
             (self.block, column * deep[1], wide[3]),
         ];
-        let axes = axes.map(|(count, deep, wide)| match self.to_space {
+        Ok(axes.map(|(count, deep, wide)| match self.to_space {
             true => Axis { count, from: deep, to: wide },
             false => Axis { count, from: wide, to: deep },
-        });
-        strided::copy(input.dtype.size(), axes, input.bytes, 0, output.bytes, 0);
+        }))
     }
 }

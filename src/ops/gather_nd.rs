@@ -26,7 +26,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("gather_nd"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
@@ -35,7 +35,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 /// The number of indices in a tuple, if the shapes of data and indices fit together.
-pub(super) fn tuple_len(data: &Fact, indices: &Fact, batch_dims: usize) -> Result<usize> {
+pub(crate) fn tuple_len(data: &Fact, indices: &Fact, batch_dims: usize) -> Result<usize> {
     check_index_type(indices.dtype)?;
     let misfit = || Error::invalid_model(format!("tuples of indices {indices} into {data}"));
     let last = indices.shape.dims().last().ok_or_else(misfit)?;

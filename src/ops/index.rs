@@ -71,7 +71,7 @@ pub(super) fn check_index_type(dtype: DType) -> Result<()> {
 }
 
 /// Checks that indices of that shape lie within data of that shape in all axes but `axis`.
-pub(super) fn check_within(data: &[usize], indices: &[usize], axis: usize) -> Result<()> {
+pub(crate) fn check_within(data: &[usize], indices: &[usize], axis: usize) -> Result<()> {
     let outside = |&own: &usize| own != axis && indices[own] > data[own];
     match (0..data.len()).find(outside) {
         Some(own) => {

@@ -22,7 +22,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Kernel("l2_normalize"),
+    gpu: GpuState::Kernel("norm"),
 };
 
 impl Operator for L2Normalize {

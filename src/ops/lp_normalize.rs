@@ -40,7 +40,7 @@ pub(super) static LP: OpDef = OpDef {
     cases: lp_cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(lp_kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("norm"),
 };
 
 pub(super) static RMS: OpDef = OpDef {
@@ -49,7 +49,7 @@ pub(super) static RMS: OpDef = OpDef {
     cases: rms_cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(rms_kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("norm"),
 };
 
 fn decode_lp(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {

@@ -25,7 +25,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("matmul"),
 };
 
 fn decode(_node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
@@ -106,17 +106,19 @@ impl Operator for MatMul {
 }
 
 /// The sizes of a product.
-struct Sizes<'a> {
-    m: usize,
-    k: usize,
-    n: usize,
+pub(crate) struct Sizes<'a> {
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
     /// Leading dimensions.
-    a: &'a [usize],
-    b: &'a [usize],
+    pub a: &'a [usize],
+    pub b: &'a [usize],
 }
 
 impl<'a> Sizes<'a> {
-    fn of(a: &'a [usize], b: &'a [usize]) -> Result<Self> {
+    /// # Errors
+    /// When the operands do not fit.
+    pub fn of(a: &'a [usize], b: &'a [usize]) -> Result<Self> {
         let misfit = || Error::invalid_input(format!("{a:?} times {b:?}: the shapes do not fit"));
         let (leading_a, m, k) = match a {
             [leading @ .., m, k] => (leading, *m, *k),
@@ -132,6 +134,22 @@ impl<'a> Sizes<'a> {
             return Err(misfit());
         }
         Ok(Self { m, k, n, a: leading_a, b: leading_b })
+    }
+
+    /// The leading dimensions of a result of shape `y`.
+    ///
+    /// # Errors
+    /// When those of an operand are not broadcast to them.
+    pub fn leading<'y>(&self, a: &[usize], b: &[usize], y: &'y [usize]) -> Result<&'y [usize]> {
+        let trailing = usize::from(a.len() > 1) + usize::from(b.len() > 1);
+        let whole = &y[..y.len() - trailing];
+        for own in [self.a, self.b] {
+            let fits = |(own, whole): (&usize, &usize)| own == whole || *own == 1;
+            if !own.iter().rev().zip(whole.iter().rev()).all(fits) {
+                return Err(Error::invalid_input(format!("{a:?} times {b:?}: the shapes do not fit")));
+            }
+        }
+        Ok(whole)
     }
 }
 
@@ -206,14 +224,7 @@ impl CpuKernel for Kernel {
         let a: &[f32] = a.slice()?;
         let scratch = scratch_numbers(io.scratch);
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
-        let trailing = usize::from(a_shape.len() > 1) + usize::from(b_shape.len() > 1);
-        let whole_shape = &output.shape[..output.shape.len() - trailing];
-        for own in [sizes.a, sizes.b] {
-            let fits = |(own, whole): (&usize, &usize)| own == whole || *own == 1;
-            if !own.iter().rev().zip(whole_shape.iter().rev()).all(fits) {
-                return Err(Error::invalid_input(format!("{a_shape:?} times {b_shape:?}: the shapes do not fit")));
-            }
-        }
+        let whole_shape = sizes.leading(a_shape, b_shape, output.shape)?;
         let c: &mut [f32] = output.slice()?;
         let epilogue = Epilogue::default();
         // One matrix on the right: all rows of the left at once.

@@ -15,20 +15,9 @@ pub use unary::{Unary, UnaryFunction};
 
 use crate::{
     error::Result,
-    ops::{GpuState, Inputs, OpDef},
+    ops::{Inputs, OpDef},
     shape::{Dim, Shape},
 };
-
-/// How a GPU runs the function of that name.
-const fn gpu_state(name: &str) -> GpuState {
-    match name.as_bytes() {
-        b"Acos" | b"Acosh" | b"Asin" | b"Asinh" | b"Atan" | b"Atanh" | b"Cos" | b"Cosh" | b"Mish" | b"Shrink"
-        | b"Sin" | b"Sinh" | b"Tan" | b"BitwiseNot" | b"BitwiseAnd" | b"BitwiseOr" | b"BitwiseXor" | b"Pow" => {
-            GpuState::Pending
-        }
-        _ => GpuState::Kernel("pointwise"),
-    }
-}
 
 /// The rows of both tables, and the chain.
 pub(super) fn rows() -> impl Iterator<Item = &'static OpDef> {

@@ -52,21 +52,29 @@ pub struct GlobalPool {
 }
 
 macro_rules! def {
-    ($constant:ident, $name:literal, $decode:path, $cases:path, $accuracy:ident, $kernel:path) => {
+    ($constant:ident, $name:literal, $decode:path, $cases:path, $accuracy:ident, $kernel:path, $shader:literal) => {
         pub(super) static $constant: OpDef = OpDef {
             name: $name,
             onnx: Some($decode),
             cases: $cases,
             accuracy: Accuracy::$accuracy,
             cpu: CpuState::Kernel($kernel),
-            gpu: GpuState::Pending,
+            gpu: GpuState::Kernel($shader),
         };
     };
 }
-def!(MAX_POOL, "MaxPool", decode, max_cases, Exact, run::kernel);
-def!(AVERAGE_POOL, "AveragePool", decode, average_cases, Reduction, run::kernel);
-def!(GLOBAL_MAX_POOL, "GlobalMaxPool", decode_global, global_max_cases, Exact, run::global_kernel);
-def!(GLOBAL_AVERAGE_POOL, "GlobalAveragePool", decode_global, global_average_cases, Reduction, run::global_kernel);
+def!(MAX_POOL, "MaxPool", decode, max_cases, Exact, run::kernel, "pool");
+def!(AVERAGE_POOL, "AveragePool", decode, average_cases, Reduction, run::kernel, "pool");
+def!(GLOBAL_MAX_POOL, "GlobalMaxPool", decode_global, global_max_cases, Exact, run::global_kernel, "reduce");
+def!(
+    GLOBAL_AVERAGE_POOL,
+    "GlobalAveragePool",
+    decode_global,
+    global_average_cases,
+    Reduction,
+    run::global_kernel,
+    "reduce"
+);
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let kernel = node.ints("kernel_shape")?.ok_or_else(|| Error::invalid_model("`kernel_shape` is missing"))?;

@@ -77,7 +77,7 @@ pub(super) static ELEMENTS: OpDef = OpDef {
     cases: element_cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(elements_kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("scatter"),
 };
 
 pub(super) fn decode_elements(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
@@ -143,7 +143,7 @@ impl CpuKernel for ElementsKernel {
     }
 }
 
-fn same_shape(indices: &[usize], updates: &[usize]) -> Result<()> {
+pub(crate) fn same_shape(indices: &[usize], updates: &[usize]) -> Result<()> {
     if indices == updates {
         return Ok(());
     }
@@ -215,7 +215,7 @@ pub(super) static ND: OpDef = OpDef {
     cases: nd_cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(nd_kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("scatter"),
 };
 
 impl Operator for ScatterNd {

@@ -44,7 +44,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("move"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
@@ -159,26 +159,39 @@ impl Slice {
         Ok(Shape::new(dims))
     }
 
-    fn run(&self, eval: impl Fn(&Dim) -> Result<i64>, input: View<'_>, output: &mut ViewMut<'_>) -> Result<()> {
-        let mut from = strided::steps(input.shape);
+    /// Where the parts begin in an operand of shape `input`, and the walk through it and a result of shape `output`.
+    ///
+    /// # Errors
+    /// When a part does not come out as long as the result is.
+    pub(crate) fn walk(
+        &self,
+        eval: impl Fn(&Dim) -> Result<i64>,
+        input: &[usize],
+        output: &[usize],
+    ) -> Result<(usize, SmallVec<[Axis; 8]>)> {
+        let mut from = strided::steps(input);
         let mut start = 0;
         for part in &self.parts {
-            let size = input.shape[part.axis];
+            let size = input[part.axis];
             let (begin, end) = (eval(&part.start)?, eval(&part.end)?);
             let (first, count) = part.resolve(begin, end, size);
-            if count != output.shape[part.axis] {
+            if count != output[part.axis] {
                 return Err(Error::invalid_input(format!(
                     "{begin} to {end} of axis {} of size {size} is {count} elements where the model needs {}",
-                    part.axis, output.shape[part.axis]
+                    part.axis, output[part.axis]
                 )));
             }
             start += first * from[part.axis] as usize;
             // A step past every size is taken at most once, so its length does not count.
             from[part.axis] = from[part.axis].wrapping_mul(part.step as isize);
         }
-        let to = strided::steps(output.shape);
-        let axes: SmallVec<[Axis; 8]> =
-            (0..from.len()).map(|axis| Axis { count: output.shape[axis], from: from[axis], to: to[axis] }).collect();
+        let to = strided::steps(output);
+        let axes = (0..from.len()).map(|axis| Axis { count: output[axis], from: from[axis], to: to[axis] }).collect();
+        Ok((start, axes))
+    }
+
+    fn run(&self, eval: impl Fn(&Dim) -> Result<i64>, input: View<'_>, output: &mut ViewMut<'_>) -> Result<()> {
+        let (start, axes) = self.walk(eval, input.shape, output.shape)?;
         strided::copy(input.dtype.size(), axes, input.bytes, start, output.bytes, 0);
         Ok(())
     }

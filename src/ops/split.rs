@@ -37,7 +37,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("move"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {

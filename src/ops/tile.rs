@@ -28,7 +28,7 @@ pub(super) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("move"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
@@ -88,14 +88,19 @@ fn tile(input: View<'_>, output: &mut ViewMut<'_>) {
     if output.bytes.is_empty() {
         return;
     }
-    let (from, to) = (strided::steps(input.shape), strided::steps(output.shape));
-    let mut axes: SmallVec<[Axis; 8]> = SmallVec::new();
-    for (axis, &count) in input.shape.iter().enumerate() {
+    strided::copy(input.dtype.size(), walk(input.shape, output.shape), input.bytes, 0, output.bytes, 0);
+}
+
+/// The walk from an operand that is not empty through all its copies.
+pub(crate) fn walk(input: &[usize], output: &[usize]) -> SmallVec<[Axis; 8]> {
+    let (from, to) = (strided::steps(input), strided::steps(output));
+    let mut axes = SmallVec::new();
+    for (axis, &count) in input.iter().enumerate() {
         let whole = to[axis].wrapping_mul(count as isize);
-        axes.push(Axis { count: output.shape[axis] / count, from: 0, to: whole });
+        axes.push(Axis { count: output[axis] / count, from: 0, to: whole });
         axes.push(Axis { count, from: from[axis], to: to[axis] });
     }
-    strided::copy(input.dtype.size(), axes, input.bytes, 0, output.bytes, 0);
+    axes
 }
 
 fn cases() -> Vec<Case> {

@@ -26,7 +26,7 @@ pub(super) static TRILU: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("fill"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
@@ -126,7 +126,7 @@ pub(super) static EYE_LIKE: OpDef = OpDef {
     },
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(|request| Ok(Box::new(EyeKernel { diagonal: request.op::<EyeLike>()?.diagonal }))),
-    gpu: GpuState::Pending,
+    gpu: GpuState::Kernel("fill"),
 };
 
 impl Operator for EyeLike {

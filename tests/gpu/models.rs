@@ -18,7 +18,7 @@ use crate::{
     Outcome, data, differ,
     features::{Features, of_path},
     labels::Labels,
-    on_adapter, options,
+    on_adapter, onnx_cases, options,
 };
 
 /// The least cosine of an f32 encoder's vectors.
@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("models::lengths_of_sequences", lengths),
         Trial::test("models::vectors_of_glosses_are_those_of_the_cpu", glosses),
         Trial::test("models::the_padded_encoder_agrees", padded),
+        Trial::test("models::cases_of_onnx_agree", cases_of_onnx),
     ]
 }
 
@@ -194,4 +195,17 @@ fn padded() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// At least so many of ONNX's own cases pass. The number may only grow.
+const PASSED: usize = 500;
+
+fn cases_of_onnx() -> Outcome {
+    let folder = data::data("onnx");
+    let summary = onnx_cases::run_all(&[folder], &options(on_adapter()))?;
+    println!("{} passed, {} unsupported", summary.passed, summary.unsupported.len());
+    if !summary.failed.is_empty() {
+        return Err(format!("{} failed:\n{}", summary.failed.len(), summary.failed.join("\n")).into());
+    }
+    if summary.passed < PASSED { Err(format!("only {} passed", summary.passed).into()) } else { Ok(()) }
 }

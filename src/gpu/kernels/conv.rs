@@ -7,7 +7,7 @@ use super::{
         kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
         shader::Program,
     },
-    product::{Tile, activation, bindings, borrowed},
+    product::{Tile, activation, bindings, borrowed, space},
 };
 use crate::{
     cpu::{Form, Shapes},
@@ -57,11 +57,6 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     if bias {
         bound.push(("bias", "f32", false));
     }
-    let space = |list: &[usize]| {
-        let mut whole = [1usize; 3];
-        whole[3 - list.len()..].copy_from_slice(list);
-        format!("{}u, {}u, {}u", whole[0], whole[1], whole[2])
-    };
     // Four neighbouring summands are of one tap where a group's channels are a multiple of four.
     let load_a = if channels.is_multiple_of(4) && channels > 0 {
         "    let at = summand(own, k);\n    if at == 0xffffffffu {\n        return vec4<f32>();\n    }\n    let c = p.x_step[1];\n    \
@@ -128,6 +123,7 @@ impl GpuKernel for Kernel {
         for number in own.size.iter().chain(&own.out).chain(&own.pads).chain(&x_step).chain(&y_step) {
             words.push(word(*number)?);
         }
+        run.loops(self.tile.turns(k) + positions)?;
         let to = if self.op.global_max { Operand::Scratch } else { Operand::Output(0) };
         let mut operands = vec![("x", Operand::Input(0)), ("w", Operand::Weight(self.weights)), ("y", to)];
         if self.bias {

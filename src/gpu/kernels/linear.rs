@@ -7,7 +7,8 @@ use super::{
         kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
         shader::Program,
     },
-    layer_norm::Norm,
+    matmul,
+    norm::{Norm, Rows},
     product::{Tile, activation, bindings, borrowed},
 };
 use crate::{
@@ -19,9 +20,10 @@ use crate::{
 struct Kernel {
     program: Arc<Program>,
     tile: Tile,
-    /// Parts of the weights and the columns of each but the last; none where the weights are an operand.
-    parts: Option<(Arc<[WeightId]>, usize)>,
+    k: usize,
     n: usize,
+    /// None where the weights are an operand.
+    parts: Option<Parts>,
     bias: Option<Operand>,
     residual: bool,
     norm: Option<Norm>,
@@ -48,22 +50,35 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         _ => return Ok(Made::Host("weights of a size that is known only when it runs")),
     };
     let tile = Tile::of(n);
-    let columns = tile.columns_of_part(request, k)?;
-    let parts = request.take_weight(1, form("product", columns), |tensor| {
-        let values = tensor.as_slice::<f32>()?;
-        Ok(pack(tile, k, n, columns, |row, column| values[row * n + column]))
-    })?;
+    let parts = take(request, tile, (k, n))?;
     let bias = inputs.fact(2).map(|_| Operand::Input(2));
     let follow = Follow { activation: &activation, bias, residual: inputs.fact(3).is_some() };
     let norm = match op.layer_norm {
-        Some(epsilon) => Some(Norm::new(request, epsilon, true, inputs.fact(5).is_some(), true)?),
+        Some(epsilon) => Some(Norm::behind(request, epsilon, [Some(4), inputs.id(5).map(|_| 5)])?),
         None => None,
     };
-    kernel(request, tile, (k, n), parts.map(|parts| (parts, columns)), &follow, norm)
+    kernel(request, tile, (k, n), parts, &follow, norm)
 }
 
-fn form(name: &'static str, columns: usize) -> Form {
-    Form { name, parameter: columns as u64 }
+/// The product with a constant `k x n` matrix and nothing that follows.
+pub(super) fn packed(request: &GpuRequest<'_>, k: usize, n: usize) -> Result<Made> {
+    let tile = Tile::of(n);
+    let parts = take(request, tile, (k, n))?;
+    let follow = Follow { activation: "v", bias: None, residual: false };
+    kernel(request, tile, (k, n), parts, &follow, None)
+}
+
+/// Packed weights: parts, and the columns of each but the last.
+type Parts = (Arc<[WeightId]>, usize);
+
+/// A constant right side `k x n`, packed.
+fn take(request: &GpuRequest<'_>, tile: Tile, (k, n): (usize, usize)) -> Result<Option<Parts>> {
+    let columns = tile.columns_of_part(request, k)?;
+    let parts = request.take_weight(1, Form { name: "product", parameter: columns as u64 }, |tensor| {
+        let values = tensor.as_slice::<f32>()?;
+        Ok(pack(tile, k, n, columns, |row, column| values[row * n + column]))
+    })?;
+    Ok(parts.map(|parts| (parts, columns)))
 }
 
 /// Weights in parts of `columns` columns.
@@ -75,7 +90,7 @@ fn pack(tile: Tile, k: usize, n: usize, columns: usize, at: impl Fn(usize, usize
 /// ONNX's product, where its right side and its summand are constant and the summand is a row.
 fn gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
     let (Some(b), false) = (request.constant(1), op.trans_a) else {
-        return Ok(Made::Host("operands that are not packed when the model is loaded"));
+        return matmul::make_gemm(request, op);
     };
     let (k, n) = match (b.shape(), op.trans_b) {
         (&[n, k], true) | (&[k, n], false) => (k, n),
@@ -85,7 +100,7 @@ fn gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
     match (request.inputs().fact(2), request.constant(2)) {
         (None, _) => {}
         (Some(_), Some(c)) if row(c.shape()) => {}
-        _ => return Ok(Made::Host("a summand that is no constant row")),
+        _ => return matmul::make_gemm(request, op),
     }
     let tile = Tile::of(n);
     let columns = tile.columns_of_part(request, k)?;
@@ -111,7 +126,7 @@ fn kernel(
     request: &GpuRequest<'_>,
     tile: Tile,
     (k, n): (usize, usize),
-    parts: Option<(Arc<[WeightId]>, usize)>,
+    parts: Option<Parts>,
     follow: &Follow<'_>,
     norm: Option<Norm>,
 ) -> Result<Made> {
@@ -150,13 +165,16 @@ fn kernel(
     values.push(("activation", follow.activation.to_owned()));
     values.push(("residual", if follow.residual { " + residual[at]" } else { "" }.to_owned()));
     let program = request.program("linear", &borrowed(&values))?;
-    Made::kernel(Kernel { program, tile, parts, n, bias: follow.bias, residual: follow.residual, norm })
+    Made::kernel(Kernel { program, tile, k, n, parts, bias: follow.bias, residual: follow.residual, norm })
 }
 
 impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let x = run.input(0)?;
         let k = x.last().copied().ok_or_else(|| Error::internal("an operand without axes"))?;
+        if k != self.k {
+            return Err(Error::invalid_input(format!("rows of {k} numbers times a matrix of {} rows", self.k)));
+        }
         let m: usize = x[..x.len() - 1].iter().product();
         let n = self.n;
         if self.residual && run.input(3)? != run.output(0)? {
@@ -174,6 +192,7 @@ impl GpuKernel for Kernel {
                 ids.iter().enumerate().map(part).collect()
             }
         };
+        run.loops(self.tile.turns(k))?;
         for (weights, first, columns) in parts {
             let tiles = columns.div_ceil(self.tile.bn);
             let groups = m.div_ceil(self.tile.bm) * tiles;
@@ -189,8 +208,7 @@ impl GpuKernel for Kernel {
             run.dispatch(&self.program, &operands, &words, groups)?;
         }
         if let Some(norm) = &self.norm {
-            let bias = if run.input(5).is_ok() { Operand::Input(5) } else { Operand::Input(4) };
-            norm.record(run, [if n == 0 { 0 } else { m }, n, 1], (Operand::Input(4), n), (bias, n))?;
+            norm.record(run, &Rows { rows: m, axis: n, inner: 1 })?;
         }
         Ok(())
     }

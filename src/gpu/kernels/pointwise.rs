@@ -2,10 +2,13 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use super::super::{
-    buffer::carrier,
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    shader::Program,
+use super::{
+    super::{
+        buffer::carrier,
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        shader::Program,
+    },
+    functions::{binary, cast, mixed_power, unary, unary_of_integer},
 };
 use crate::{
     error::{Error, Result},
@@ -23,7 +26,8 @@ const MAX_WORDS: usize = 32;
 
 struct Kernel {
     program: Arc<Program>,
-    walks: Vec<Walk>,
+    /// Of each operand that is there, with its number.
+    walks: Vec<(usize, Walk)>,
     rank: usize,
 }
 
@@ -42,15 +46,14 @@ enum Walk {
 
 pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let inputs = request.inputs();
-    let count = inputs.len();
     let output = request.output(0)?;
     let rank = output.shape.rank();
     let Some(Expression { body, result }) = expression(request)? else {
         return Ok(Made::Host("a function or type that its shader has not"));
     };
-    let mut walks = Vec::with_capacity(count);
+    let mut walks = Vec::with_capacity(inputs.len());
     let mut words = 1;
-    for index in 0..count {
+    for index in (0..inputs.len()).filter(|&index| inputs.id(index).is_some()) {
         let shape = &request.input(index)?.shape;
         let suffix =
             rank.checked_sub(shape.rank()).is_some_and(|skipped| output.shape.dims()[skipped..] == *shape.dims());
@@ -65,16 +68,16 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
             Walk::Repeated => 1,
             Walk::Steps => rank,
         };
-        walks.push(walk);
+        walks.push((index, walk));
     }
-    if walks.contains(&Walk::Steps) {
+    let steps: Vec<usize> = walks.iter().filter(|(_, walk)| *walk == Walk::Steps).map(|(index, _)| *index).collect();
+    if !steps.is_empty() {
         words += rank;
     }
-    if count > MAX_OPERANDS || words > MAX_WORDS {
+    if walks.len() > MAX_OPERANDS || words > MAX_WORDS {
         return Ok(Made::Host("more operands or axes than a shader has words for"));
     }
     let (mut fields, mut bindings, mut operands) = (String::new(), String::new(), String::new());
-    let steps: Vec<usize> = (0..count).filter(|&index| walks[index] == Walk::Steps).collect();
     if !steps.is_empty() {
         for axis in 0..rank {
             push(&mut fields, &format!("    d{axis}: u32,\n"));
@@ -90,7 +93,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
             }
         }
     }
-    for (index, walk) in walks.iter().enumerate() {
+    for (number, (index, walk)) in walks.iter().enumerate() {
         let at = match walk {
             Walk::Same => "i".to_owned(),
             Walk::One => "0u".to_owned(),
@@ -105,11 +108,12 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
                 format!("at{index}")
             }
         };
-        let kind = type_of(request.input(index)?.dtype)?;
-        push(&mut bindings, &format!("@group(0) @binding({index}) var<storage, read> a{index}: array<{kind}>;\n"));
+        let kind = type_of(request.input(*index)?.dtype)?;
+        push(&mut bindings, &format!("@group(0) @binding({number}) var<storage, read> a{index}: array<{kind}>;\n"));
         push(&mut operands, &format!("    let x{index} = a{index}[{at}];\n"));
     }
     let kind = type_of(output.dtype)?;
+    let count = walks.len();
     push(&mut bindings, &format!("@group(0) @binding({count}) var<storage, read_write> y: array<{kind}>;\n"));
     let values =
         [("fields", &*fields), ("bindings", &bindings), ("operands", &operands), ("body", &body), ("result", &result)];
@@ -129,12 +133,12 @@ impl GpuKernel for Kernel {
         let output = run.output(0)?;
         let count: usize = output.iter().product();
         let mut words = vec![word(count)?];
-        if self.walks.contains(&Walk::Steps) {
+        if self.walks.iter().any(|(_, walk)| *walk == Walk::Steps) {
             for &size in output {
                 words.push(word(size)?);
             }
         }
-        for (index, walk) in self.walks.iter().enumerate() {
+        for &(index, walk) in &self.walks {
             let shape = run.input(index)?;
             let misfit =
                 || Error::invalid_input(format!("operand {index} of shape {shape:?} is not broadcast to {output:?}"));
@@ -158,9 +162,9 @@ impl GpuKernel for Kernel {
                 }
             }
         }
-        let names: Vec<String> = (0..self.walks.len()).map(|index| format!("a{index}")).collect();
+        let names: Vec<(String, usize)> = self.walks.iter().map(|&(index, _)| (format!("a{index}"), index)).collect();
         let mut operands: Vec<(&str, Operand)> =
-            names.iter().enumerate().map(|(index, name)| (name.as_str(), Operand::Input(index))).collect();
+            names.iter().map(|(name, index)| (name.as_str(), Operand::Input(*index))).collect();
         operands.push(("y", Operand::Output(0)));
         run.dispatch(&self.program, &operands, &words, count.div_ceil(256))
     }
@@ -181,12 +185,18 @@ impl Expression {
 fn expression(request: &GpuRequest<'_>) -> Result<Option<Expression>> {
     let dtype = request.input(0)?.dtype;
     if let Ok(op) = request.op::<Unary>() {
-        let plain = dtype == DType::F32 || matches!(op.function, UnaryFunction::Not);
-        let alone = request.inputs().len() == 1;
-        return Ok(unary(op.function, "x0").filter(|_| plain && alone).and_then(Expression::just));
+        if let UnaryFunction::Clip { low, high } = op.function {
+            return Ok(clip(request, dtype, [low, high]));
+        }
+        let integer = matches!(dtype, DType::I32 | DType::I64 | DType::U32);
+        let made = if integer { unary_of_integer(op.function, dtype, "x0") } else { unary(op.function, "x0") };
+        return Ok(made.and_then(Expression::just));
     }
     if let Ok(op) = request.op::<Binary>() {
         let count = request.inputs().len();
+        if op.function == BinaryFunction::Pow && dtype == DType::F32 && request.input(1)?.dtype != dtype {
+            return Ok(mixed_power(request.input(1)?.dtype, "x0", "x1").and_then(Expression::just));
+        }
         if !(0..count).all(|index| request.input(index).is_ok_and(|fact| fact.dtype == dtype)) {
             return Ok(None);
         }
@@ -217,6 +227,26 @@ fn expression(request: &GpuRequest<'_>) -> Result<Option<Expression>> {
     Err(Error::internal("an operator that is not pointwise"))
 }
 
+/// The greater of the least result and the lesser of the greatest one and the operand; bounds that are no attributes are
+/// operands.
+fn clip(request: &GpuRequest<'_>, dtype: DType, attributes: [f32; 2]) -> Option<Expression> {
+    let inputs = request.inputs();
+    if inputs.len() == 1 && dtype == DType::F32 {
+        return Expression::just(unary(UnaryFunction::Clip { low: attributes[0], high: attributes[1] }, "x0")?);
+    }
+    // Attributes are numbers, which integers are not compared with here.
+    if attributes.iter().any(|bound| bound.is_finite()) {
+        return None;
+    }
+    let mut result = "x0".to_owned();
+    for (index, function) in [(1, BinaryFunction::Max), (2, BinaryFunction::Min)] {
+        if inputs.id(index).is_some() {
+            result = binary(function, dtype, &result, &format!("x{index}"))?;
+        }
+    }
+    Expression::just(result)
+}
+
 fn chain(op: &PointwiseChain) -> Option<Expression> {
     let mut body = "    var r = x0;\n".to_owned();
     for step in &op.steps {
@@ -231,114 +261,4 @@ fn chain(op: &PointwiseChain) -> Option<Expression> {
         writeln!(body, "    r = {next};").ok()?;
     }
     Some(Expression { body, result: "r".to_owned() })
-}
-
-/// A number as WGSL writes it; `None` where WGSL has no such constant.
-pub(super) fn literal(number: f32) -> Option<String> {
-    number.is_finite().then(|| format!("f32({number:?})"))
-}
-
-/// A function of the f32 `x` (of a truth value: `Not`).
-pub(super) fn unary(function: UnaryFunction, x: &str) -> Option<String> {
-    use UnaryFunction as U;
-    Some(match function {
-        U::Abs => format!("abs({x})"),
-        U::Ceil => format!("ceil({x})"),
-        U::Celu { alpha } => {
-            let alpha = literal(alpha)?;
-            format!("keep_nan({x}, max({x}, 0.0) + min({alpha} * exp_m1({x} / {alpha}), 0.0))")
-        }
-        U::Clip { low, high } => {
-            let mut made = x.to_owned();
-            if low > f32::NEG_INFINITY {
-                made = format!("larger({made}, {})", literal(low)?);
-            }
-            if high < f32::INFINITY {
-                made = format!("smaller({made}, {})", literal(high)?);
-            }
-            made
-        }
-        U::Elu { alpha } => format!("select({x}, {} * exp_m1({x}), {x} < 0.0)", literal(alpha)?),
-        U::Erf => format!("erf({x})"),
-        U::Exp => format!("exp({x})"),
-        U::Floor => format!("floor({x})"),
-        U::Gelu => format!("gelu({x})"),
-        U::GeluTanh => format!("gelu_tanh({x})"),
-        U::HardSigmoid { alpha, beta } => {
-            format!("keep_nan({x}, clamp({} * {x} + {}, 0.0, 1.0))", literal(alpha)?, literal(beta)?)
-        }
-        U::HardSwish => format!("hard_swish({x})"),
-        U::IsInf { negative, positive } => {
-            let minus = if negative { format!("{x} < 0.0") } else { "false".to_owned() };
-            let plus = if positive { format!("{x} > 0.0") } else { "false".to_owned() };
-            format!("u32(is_infinite({x}) && ({minus} || {plus}))")
-        }
-        U::IsNaN => format!("u32(is_nan({x}))"),
-        U::LeakyRelu { alpha } => format!("select({x}, {} * {x}, {x} < 0.0)", literal(alpha)?),
-        U::Log => format!("log_of({x})"),
-        U::Neg => format!("(-{x})"),
-        U::Not => format!("(1u - {x})"),
-        U::Reciprocal => format!("(1.0 / {x})"),
-        U::Relu => format!("relu({x})"),
-        U::Round => format!("round({x})"),
-        U::Selu { alpha, gamma } => {
-            format!("({} * select({} * exp_m1({x}), {x}, {x} > 0.0))", literal(gamma)?, literal(alpha)?)
-        }
-        U::Sigmoid => format!("sigmoid({x})"),
-        U::Sign => format!("sign_of({x})"),
-        U::Silu => format!("silu({x})"),
-        U::Softplus => format!("softplus({x})"),
-        U::Softsign => format!("softsign({x})"),
-        U::Sqrt => format!("sqrt_of({x})"),
-        U::Tanh => format!("tanh_of({x})"),
-        U::ThresholdedRelu { alpha } => {
-            format!("select(0.0, {x}, {x} > {} || is_nan({x}))", literal(alpha)?)
-        }
-        _ => return None,
-    })
-}
-
-/// A function of two elements of type `dtype`. 64-bit integers are compared, never computed with: their results could
-/// need more bits than a GPU carries.
-fn binary(function: BinaryFunction, dtype: DType, a: &str, b: &str) -> Option<String> {
-    use BinaryFunction as B;
-    let float = dtype == DType::F32;
-    let number = float || matches!(dtype, DType::I32 | DType::U32);
-    Some(match function {
-        B::Equal => format!("u32({a} == {b})"),
-        B::Greater => format!("u32({a} > {b})"),
-        B::GreaterOrEqual => format!("u32({a} >= {b})"),
-        B::Less => format!("u32({a} < {b})"),
-        B::LessOrEqual => format!("u32({a} <= {b})"),
-        B::And => format!("({a} & {b})"),
-        B::Or => format!("({a} | {b})"),
-        B::Xor => format!("({a} ^ {b})"),
-        B::Add | B::Sum if number => format!("({a} + {b})"),
-        B::Mean if float => format!("({a} + {b})"),
-        B::Sub if number => format!("({a} - {b})"),
-        B::Mul if number => format!("({a} * {b})"),
-        B::Div if float => format!("({a} / {b})"),
-        B::Max if float => format!("larger({a}, {b})"),
-        B::Min if float => format!("smaller({a}, {b})"),
-        B::Max if number => format!("max({a}, {b})"),
-        B::Min if number => format!("min({a}, {b})"),
-        B::PRelu if float => format!("select({a}, {a} * {b}, {a} < 0.0)"),
-        _ => return None,
-    })
-}
-
-fn cast(of: DType, to: DType) -> Option<&'static str> {
-    use DType::{Bool, F32, I32, I64, U32};
-    Some(match (of, to) {
-        (of, to) if of == to => "x0",
-        (I32, I64) => "x0",
-        (Bool, U32) => "x0",
-        (Bool, I32 | I64) => "i32(x0)",
-        (Bool | I32 | I64, F32) => "f32(x0)",
-        (U32, F32) => "f32(x0)",
-        (I32 | I64, Bool) => "u32(x0 != 0)",
-        (U32, Bool) => "u32(x0 != 0u)",
-        (F32, Bool) => "u32(x0 != 0.0 || is_nan(x0))",
-        _ => return None,
-    })
 }

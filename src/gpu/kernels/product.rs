@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::super::kernel::GpuRequest;
-use super::pointwise::unary;
+use super::functions::unary;
 use crate::{
     cpu::Activation,
     error::{Error, Result},
@@ -50,10 +50,10 @@ impl Tile {
             text.push('\n');
         };
         for column in 0..columns {
-            line(&mut multiply, format!("            let b{column} = b_tile[b_at + {column}u];"));
+            line(&mut multiply, format!("            let b{column} = b_tile[b_first + {column}u];"));
         }
         for row in 0..tm {
-            line(&mut multiply, format!("            let a{row} = vec4<f32>(a_tile[a_at + {row}u]);"));
+            line(&mut multiply, format!("            let a{row} = vec4<f32>(a_tile[a_first + {row}u]);"));
             for column in 0..columns {
                 let sum = format!("sum_{row}_{column}");
                 line(&mut zeros, format!("    var {sum} = vec4<f32>();"));
@@ -78,6 +78,12 @@ impl Tile {
             ("multiply", multiply),
             ("store", store),
         ]
+    }
+
+    /// How often an invocation goes round loops in a product of `k` summands.
+    pub fn turns(&self, k: usize) -> usize {
+        let loads = (self.bm * self.bk / 4).div_ceil(self.threads()) + (self.bk * self.bn / 4).div_ceil(self.threads());
+        k.div_ceil(self.bk) * (self.bk + loads + 1)
     }
 
     /// Rows and columns of weights `k x n` with the zeros that make whole tiles.
@@ -142,6 +148,13 @@ pub(super) fn bindings(all: &[(&str, &str, bool)]) -> String {
         let _written = writeln!(text, "@group(0) @binding({number}) var<storage, {access}> {name}: array<{kind}>;");
     }
     text
+}
+
+/// A number for each of three dimensions, of a list for the last ones of them.
+pub(super) fn space(list: &[usize]) -> String {
+    let mut whole = [1usize; 3];
+    whole[3 - list.len()..].copy_from_slice(list);
+    format!("{}u, {}u, {}u", whole[0], whole[1], whole[2])
 }
 
 /// Values as `expand` takes them.

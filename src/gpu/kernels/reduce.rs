@@ -1,4 +1,4 @@
-//! The reductions over axes.
+//! The reductions over axes, and the pools over all of them but two.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -8,7 +8,10 @@ use super::super::{
 };
 use crate::{
     error::{Error, Result},
-    ops::reduce::{Reduce, ReduceFunction},
+    ops::{
+        pool::{GlobalPool, PoolFunction},
+        reduce::{Reduce, ReduceFunction},
+    },
     shape::strides,
     tensor::DType,
 };
@@ -23,6 +26,9 @@ struct Kernel {
 
 pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     use ReduceFunction as F;
+    if let Ok(pool) = request.op::<GlobalPool>() {
+        return global(request, pool);
+    }
     let op: &Reduce = request.op()?;
     let input = request.input(0)?;
     let reduced = op.reduced(input.shape.rank())?;
@@ -32,18 +38,58 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     if reduced.len() > 2 * MAX_GROUPS {
         return Ok(Made::Host("more axes than its shader walks"));
     }
-    let (combine, first, each, last) = match op.function {
-        F::L1 => ("a + b", "0.0", "abs(v)", "total"),
-        F::L2 => ("a + b", "0.0", "v * v", "sqrt(total)"),
-        F::LogSum => ("a + b", "0.0", "v", "log_of(total)"),
-        F::Max => ("larger(a, b)", "bitcast<f32>(0xff800000u | (p.results & 0u))", "v", "total"),
-        F::Mean => ("a + b", "0.0", "v", "total / f32(p.count)"),
-        F::Min => ("smaller(a, b)", "bitcast<f32>(0x7f800000u | (p.results & 0u))", "v", "total"),
-        F::Prod => ("a * b", "1.0", "v", "total"),
-        F::Sum => ("a + b", "0.0", "v", "total"),
-        F::SumSquare => ("a + b", "0.0", "v * v", "total"),
-        F::LogSumExp => return Ok(Made::Host("no shader yet")),
+    let formula = match op.function {
+        F::L1 => Formula { each: "abs(v)", ..SUM },
+        F::L2 => Formula { each: "v * v", last: "sqrt(total)", ..SUM },
+        F::LogSum => Formula { last: "log_of(total)", ..SUM },
+        // Numbers are taken relative to the largest, so that none overflows.
+        F::LogSumExp => Formula { each: "exp(v - largest)", last: "log_of(total) + largest", before: LARGEST, ..SUM },
+        F::Max => MAX,
+        F::Mean => MEAN,
+        F::Min => Formula { combine: "smaller(a, b)", first: "infinity()", ..SUM },
+        F::Prod => Formula { combine: "a * b", first: "1.0", ..SUM },
+        F::Sum => SUM,
+        F::SumSquare => Formula { each: "v * v", ..SUM },
     };
+    kernel(request, formula, reduced)
+}
+
+/// The largest element, or 0 where it is not finite.
+const LARGEST: &str = "    var own_largest = -infinity();
+    for (var i = lane; i < p.count; i += 64u) {
+        own_largest = larger(own_largest, x[position(start, i)]);
+    }
+    let most = row_max(lane, own_largest);
+    let largest = select(most, 0.0, is_nan(most) || is_infinite(most));";
+
+/// `GlobalMaxPool` and `GlobalAveragePool`: all that is behind the channels made one.
+fn global(request: &GpuRequest<'_>, pool: &GlobalPool) -> Result<Made> {
+    let formula = match pool.function {
+        PoolFunction::Max => MAX,
+        PoolFunction::Average { .. } => MEAN,
+    };
+    let rank = request.input(0)?.shape.rank();
+    if rank > 2 * MAX_GROUPS {
+        return Ok(Made::Host("more axes than its shader walks"));
+    }
+    kernel(request, formula, (0..rank).map(|axis| axis > 1).collect())
+}
+
+/// A reduction as WGSL: how two are joined, what none is, what an element counts, what is made of the whole, and what is
+/// worked out before.
+struct Formula {
+    combine: &'static str,
+    first: &'static str,
+    each: &'static str,
+    last: &'static str,
+    before: &'static str,
+}
+
+const SUM: Formula = Formula { combine: "a + b", first: "0.0", each: "v", last: "total", before: "" };
+const MEAN: Formula = Formula { last: "total / f32(p.count)", ..SUM };
+const MAX: Formula = Formula { combine: "larger(a, b)", first: "-infinity()", ..SUM };
+
+fn kernel(request: &GpuRequest<'_>, formula: Formula, reduced: Vec<bool>) -> Result<Made> {
     let axes = |name: &str, at: &str| {
         let mut text = String::new();
         for group in 0..MAX_GROUPS {
@@ -55,8 +101,15 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let (Some(kept), Some(gone)) = (axes("kept", "start"), axes("gone", "at")) else {
         return Err(Error::internal("a text could not be written"));
     };
-    let values =
-        [("combine", combine), ("first", first), ("each", each), ("last", last), ("kept", &*kept), ("gone", &*gone)];
+    let values = [
+        ("combine", formula.combine),
+        ("first", formula.first),
+        ("each", formula.each),
+        ("last", formula.last),
+        ("before", formula.before),
+        ("kept", &*kept),
+        ("gone", &*gone),
+    ];
     Made::kernel(Kernel { program: request.program("reduce", &values)?, reduced })
 }
 
@@ -78,6 +131,7 @@ impl GpuKernel for Kernel {
         }
         let len = |groups: &[(usize, usize)]| groups.iter().map(|(size, _)| size).product::<usize>();
         let (results, count) = (len(&groups[0]), len(&groups[1]));
+        run.loops(2 * count.div_ceil(64))?;
         let mut words = vec![word(results)?, word(count)?];
         for groups in &groups {
             for column in 0..2 {

@@ -42,6 +42,7 @@ impl GpuKernel for Kernel {
             ("y", Operand::Output(0)),
             ("fault", Operand::Fault),
         ];
+        run.loops(rows)?;
         run.dispatch(&self.program, &operands, &words, (sequences * columns).div_ceil(64))
     }
 }

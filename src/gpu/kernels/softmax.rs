@@ -28,6 +28,7 @@ impl GpuKernel for Kernel {
         let (behind, ahead) = (shape[self.axis + 1..].iter().product::<usize>(), shape[self.axis]);
         let (axis, inner) = if self.to_end { (ahead * behind, 1) } else { (ahead, behind) };
         let rows = shape.iter().product::<usize>().checked_div(axis).unwrap_or(0);
+        run.loops(3 * axis.div_ceil(64))?;
         let operands = [("x", Operand::Input(0)), ("y", Operand::Output(0))];
         run.dispatch(&self.program, &operands, &words([rows, axis, inner])?, rows)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{broadcast_batch_axes, broadcast_shape, cases, elements, gpu_state};
+use super::{broadcast_batch_axes, broadcast_shape, cases, elements};
 use crate::{
     cpu::{
         CpuKernel, Io, KernelRequest, KernelSet, View, ViewMut,
@@ -95,7 +95,7 @@ macro_rules! row {
             cases: || cases::binary(F::$function),
             accuracy: Accuracy::$accuracy,
             cpu: CpuState::Kernel(kernel),
-            gpu: gpu_state(stringify!($function)),
+            gpu: GpuState::Kernel("pointwise"),
         }
     };
 }
@@ -109,7 +109,7 @@ pub(super) static ROWS: &[OpDef] = &[
         cases: || cases::binary(F::BitShift { left: true }),
         accuracy: Accuracy::Exact,
         cpu: CpuState::Kernel(kernel),
-        gpu: GpuState::Pending,
+        gpu: GpuState::Kernel("pointwise"),
     },
     row!(BitwiseAnd, Exact),
     row!(BitwiseOr, Exact),
@@ -129,7 +129,7 @@ pub(super) static ROWS: &[OpDef] = &[
         cases: cases::modulo,
         accuracy: Accuracy::Exact,
         cpu: CpuState::Kernel(kernel),
-        gpu: GpuState::Pending,
+        gpu: GpuState::Kernel("pointwise"),
     },
     row!(Mul, Exact),
     row!(Or, Exact),

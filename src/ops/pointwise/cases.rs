@@ -27,6 +27,7 @@ pub(super) fn unary(function: U) -> Vec<Case> {
             return vec![
                 case("i64").tensor(tensor(&[2, 2], &[0i64, -1, i64::MIN, 77])),
                 case("u8").tensor(tensor(&[3], &[0u8, 255, 7])),
+                case("i32").tensor(tensor(&[3], &[0i32, i32::MIN, 7])),
             ];
         }
         _ => {}
@@ -42,6 +43,8 @@ pub(super) fn unary(function: U) -> Vec<Case> {
     if matches!(function, U::Abs | U::Clip { .. } | U::Neg | U::Relu | U::Sign) {
         cases.push(case("i64").tensor(tensor(&[5], &[i64::MIN, -7, 0, 3, i64::MAX])));
         cases.push(case("i8").tensor(tensor(&[2, 2], &[-128i8, -1, 0, 127])));
+        cases.push(case("i32").tensor(tensor(&[2, 2], &[i32::MIN, -1, 0, 77])));
+        cases.push(case("small i64").tensor(tensor(&[3], &[-5i64, 0, 77])));
     }
     if matches!(function, U::Clip { .. }) {
         let numbers = tensor(&[4], &[i64::MIN, -2, 5, i64::MAX]);
@@ -63,11 +66,16 @@ pub(super) fn binary(function: B) -> Vec<Case> {
             let wide = tensor(&[3], &[u64::MAX, 1, 12]);
             let mut cases = vec![case("u8").tensor(a).tensor(b)];
             cases.push(case("u64").tensor(wide).tensor(Tensor::scalar(5u64)));
+            cases.push(case("u32").tensor(tensor(&[3], &[1u32, u32::MAX, 12])).tensor(tensor(&[3], &[31u32, 4, 32])));
             if let B::BitShift { .. } = function {
                 let right = Binary { function: B::BitShift { left: false } };
                 cases.push(
                     Case::new("right", right).tensor(tensor(&[3], &[16u32, 4, 1])).tensor(tensor(&[3], &[1u32, 2, 40])),
                 );
+            }
+            if !matches!(function, B::BitShift { .. }) {
+                let (a, b) = (tensor(&[2, 2], &[-1i64, 6, i64::from(i32::MIN), 9]), tensor(&[2], &[3i64, -5]));
+                cases.push(case("i64").tensor(a).tensor(b));
             }
             return cases;
         }

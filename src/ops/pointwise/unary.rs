@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{cases, gpu_state};
+use super::cases;
 use crate::{
     cpu::{
         Activation, CpuKernel, Io, KernelRequest, KernelSet, View,
@@ -12,7 +12,7 @@ use crate::{
     },
     error::{Error, Result},
     graph::Fact,
-    ops::{Accuracy, CpuState, Inputs, OnnxNode, OpDef, Operator},
+    ops::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
     shape::Dim,
     tensor::DType,
 };
@@ -69,7 +69,7 @@ macro_rules! table {
                 cases: || cases::unary(UnaryFunction::$name $({ $($field: $default),* })?),
                 accuracy: Accuracy::Pointwise,
                 cpu: CpuState::Kernel(kernel),
-                gpu: gpu_state(stringify!($name)),
+                gpu: GpuState::Kernel("pointwise"),
             },)*
             $(OpDef {
                 name: stringify!($other),
@@ -77,7 +77,7 @@ macro_rules! table {
                 cases: || cases::unary(UnaryFunction::$other $({ $($other_field: $other_default),* })?),
                 accuracy: Accuracy::Pointwise,
                 cpu: CpuState::Kernel(kernel),
-                gpu: gpu_state(stringify!($other)),
+                gpu: GpuState::Kernel("pointwise"),
             },)*
         ];
 

@@ -1,0 +1,38 @@
+// Updates joined into a copy of the data, those that may meet one after another: an invocation goes along one lane.
+#include grid
+#include math
+#include fault
+#include index
+
+struct Params {
+    lanes: u32,
+    // The updates of a lane that this dispatch is for.
+    first: u32,
+    behind: u32,
+    step: u32,
+{{fields}}
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> indices: array<i32>;
+@group(0) @binding(1) var<storage, read> updates: array<{{kind}}>;
+@group(0) @binding(2) var<storage, read_write> y: array<{{kind}}>;
+
+@compute @workgroup_size(64)
+fn main(at: Invocation) {
+    let lane = group_number(at) * 64u + at.lane;
+    if lane >= p.lanes {
+        return;
+    }
+    var rest = lane;
+    // Where the lane begins, in the updates and in `y`.
+    var update_at = 0u;
+    var y_at = 0u;
+{{lane}}
+    for (var j = p.first; j < p.behind; j++) {
+{{places}}
+        let old = y[place];
+        let next = updates[update];
+        y[place] = {{join}};
+    }
+}
