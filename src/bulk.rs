@@ -24,6 +24,7 @@ mod notes;
 pub(crate) mod pool;
 mod queue;
 mod report;
+mod results;
 mod run;
 #[cfg(all(test, shuttle))]
 mod shuttle_check;
@@ -373,7 +374,7 @@ impl<S: Staged> Bulk<S> {
                     drive::thread(number).spawn_scoped(threads, move || crew.job.drive(number, &crew)).map(drop)
                 });
                 let mut feed = Feed::new(Sound(items.iter().map(Borrow::borrow)));
-                while let Some((_, result)) = feed.next(&job, &crew) {
+                while let Some((_, result)) = feed.ready().or_else(|| feed.next(&job, &crew)) {
                     results.push(result);
                 }
                 feed.report(&job)

@@ -6,7 +6,6 @@ use std::{io, sync::PoisonError, thread};
 use super::{
     guard,
     job::{Crew, Job, Launch, StateOf},
-    run::infer_chunk,
     stages::Stages,
     state::Ran,
     sync::{self, atomic::Ordering::Relaxed},
@@ -60,18 +59,15 @@ impl<S: Stages<I>, I> Job<S, I> {
                 state.idle_drivers -= 1;
                 continue;
             };
-            let (window, entries) = state.cut_chunk(place);
+            let chunk = state.cut_chunk(place);
             state.units += 1;
             self.tell_driver(&state);
             drop(state);
             let started = sync::now();
-            tracing::debug!(worker = thread::current().name(), items = entries.len(), "chunk started");
-            let waited = self.waited(&entries, started);
-            let slots = infer_chunk(&*self.stages, &entries);
+            let ran = self.run(chunk, started);
             let took = sync::now().duration_since(started);
             self.driving[number].fetch_add(took.as_nanos() as u64, Relaxed);
-            let Some(slots) = slots else {
-                self.refuse(window, entries);
+            let Some(ran) = ran else {
                 let mut state = self.lock();
                 self.dismiss(&mut state, format!("driver {number} could not run the model"));
                 let more = self.more_pumps(&mut state);
@@ -83,15 +79,12 @@ impl<S: Stages<I>, I> Job<S, I> {
             };
             state = self.lock();
             state.units -= 1;
-            state.finishing.push_back(Ran { window, entries, slots, waited, took });
+            state.finishing.push_back(Ran { took, ..ran });
             let remains = state.abandon();
             let more = self.more_pumps(&mut state);
             drop(state);
             // What a user's `drop` does must not take the driver along.
-            let _ = guard::catch(|| {
-                drop(remains);
-                Ok(())
-            });
+            guard::drop_quietly(remains);
             if more {
                 crew.launch(Launch::Turn);
             }

@@ -12,9 +12,9 @@ use super::{
     OnError, Progress, guard,
     job::{Crew, Job, Launch, StateOf},
     report::{Report, Tally},
+    results::{Batch, Numbered},
     stages::Stages,
     sync::{self, atomic::Ordering::Relaxed},
-    window::Batch,
 };
 use crate::{
     error::{Error, ItemError, Result},
@@ -46,9 +46,6 @@ pub(super) struct Feed<It, I, O> {
     progressed: Option<Instant>,
     pub(super) tally: Tally,
 }
-
-/// A result with its item's index.
-pub(super) type Numbered<O> = (usize, Result<O, ItemError>);
 
 /// How far a look at the job has led.
 enum Step<O> {
@@ -85,12 +82,15 @@ where
         }
     }
 
+    /// The next result, with its item's index, if there is one and it is no error: most of them.
+    #[inline]
+    pub(super) fn ready(&mut self) -> Option<Numbered<O>> {
+        self.batch.pop_sound()
+    }
+
     /// The next result, with its item's index; waits for it.
-    pub(super) fn next<S: Stages<I, Output = O>>(
-        &mut self,
-        job: &Job<S, I>,
-        crew: &dyn Crew,
-    ) -> Option<(usize, Result<O, ItemError>)> {
+    #[inline(never)]
+    pub(super) fn next<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, crew: &dyn Crew) -> Option<Numbered<O>> {
         loop {
             match self.step(job, crew) {
                 Step::Result(result) => return result,
@@ -120,8 +120,6 @@ where
 
     fn step<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, crew: &dyn Crew) -> Step<O> {
         while let Some((index, result)) = self.batch.pop() {
-            self.tally.items += 1;
-            self.tally.first.get_or_insert_with(sync::now);
             let Err(error) = result else { return Step::Result(Some((index, result))) };
             self.failed(&error);
             let enough = match job.settings.on_error {
@@ -147,17 +145,23 @@ where
         if self.over {
             return (self.batch.len(), Some(self.batch.len()));
         }
-        let waiting = pulled - self.tally.items + usize::from(self.held.is_some());
+        let waiting = pulled - self.delivered() + usize::from(self.held.is_some());
         let most = self.source.as_ref().map_or(Some(0), |source| source.size_hint().1);
         (0, most.and_then(|most| most.checked_add(waiting)))
     }
 
     pub(super) fn report<S: Stages<I, Output = O>>(&self, job: &Job<S, I>) -> Report {
-        Report::of(job, &self.tally)
+        Report::of(job, &self.tally, self.delivered())
+    }
+
+    /// Results handed on so far.
+    fn delivered(&self) -> usize {
+        self.tally.items - self.batch.len()
     }
 
     /// Ends the job, whatever is still to come.
     pub(super) fn stop<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) {
+        self.tally.items = self.delivered();
         self.batch = Batch::new();
         if !self.over {
             self.finish(job);
@@ -195,6 +199,7 @@ where
         let mut state = job.lock();
         state.take_ready(&mut self.batch);
         let ready = self.batch.len() > 0;
+        self.tally.items += self.batch.len();
         let ended = self.source.is_none() && self.held.is_none();
         if ended && !ready && state.taken == state.pulled {
             drop(state);
@@ -211,7 +216,8 @@ where
         }
         let waits = room > 0 && !(ready && self.slow) && !self.pull(job, crew, room);
         if ready {
-            self.batch_bytes = self.batch_bytes(job);
+            self.tally.first.get_or_insert_with(sync::now);
+            self.batch_bytes = self.batch.bytes(|output| job.stages.output_bytes(output));
             return Step::Again;
         }
         if room == 0 || waits { Step::Wait } else { Step::Again }
@@ -304,7 +310,7 @@ where
         let mut state = job.lock();
         if count > 0 {
             let last = state.window_room(self.window(job, &state)) <= count;
-            state.push(items.into(), last);
+            state.push(items, last);
         }
         if self.source.is_none() && self.held.is_none() {
             state.close();
@@ -319,10 +325,6 @@ where
         count > 0 || !waiting
     }
 
-    fn batch_bytes<S: Stages<I, Output = O>>(&self, job: &Job<S, I>) -> usize {
-        self.batch.iter().flatten().map(|output| job.stages.output_bytes(output)).sum()
-    }
-
     fn progress<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, last: bool) {
         let Some(call) = &job.settings.progress else { return };
         let now = sync::now();
@@ -331,7 +333,7 @@ where
         }
         self.progressed = Some(now);
         let elapsed = self.tally.started.map_or(Duration::ZERO, |started| now - started);
-        call(&Progress { items: self.tally.items, errors: self.tally.errors, total: self.tally.total, elapsed, last });
+        call(&Progress { items: self.delivered(), errors: self.tally.errors, total: self.tally.total, elapsed, last });
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     backtrace::{Backtrace, BacktraceStatus},
     cell::RefCell,
     panic::{self, AssertUnwindSafe},
-    sync::Once,
+    sync::{Mutex, MutexGuard, Once, PoisonError},
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +15,19 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // Unwind safety: what a panic leaves half done is discarded by every caller (slots, the item at hand).
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
+}
+
+/// Drops a value of the user's; a panic in its `drop` ends here.
+pub(crate) fn drop_quietly<T>(value: T) {
+    let _ = catch(|| {
+        drop(value);
+        Ok(())
+    });
+}
+
+/// Locks what stays whole whatever panics: user code runs without the lock, or leaves nothing half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The error for a caught panic.

@@ -14,9 +14,13 @@ use std::{
 #[cfg(feature = "stream")]
 use std::task::Waker;
 
+use smallvec::SmallVec;
+
 use super::{
     Settings, drive, guard,
-    run::{Outcome, Raw, finish_chunk, infer_chunk},
+    measures::SLOWEST,
+    results::Places,
+    run::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
     stages::{Ready, Staged, Stages},
     state::{Ran, State, Unit},
     sync::{
@@ -24,7 +28,7 @@ use super::{
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     tuner::Tuner,
-    window::{Block, Entry},
+    window::{Block, Chunk, Entry},
 };
 use crate::{
     cpu::split::with_workers,
@@ -79,6 +83,7 @@ pub(super) trait Crew {
 /// What became of a block.
 struct Prepared<I, E, O> {
     entries: VecDeque<Entry<E>>,
+    cost: u64,
     sorted: bool,
     /// Results that were known without running, and the bytes they hold.
     done: Vec<(usize, O)>,
@@ -201,16 +206,14 @@ impl<S: Stages<I>, I> Job<S, I> {
                 state.units -= 1;
                 if let Some((window, _)) = state.window(window) {
                     window.preparing -= entries.len();
-                    window.enqueue(entries, true);
+                    let cost = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.cost));
+                    window.enqueue(entries, cost, true);
                 }
                 self.settle(state);
             }
-            Unit::Run(window, entries) => {
-                tracing::debug!(worker = thread::current().name(), items = entries.len(), "chunk started");
-                let waited = self.waited(&entries, started);
-                match with_workers(split_over, || infer_chunk(&*self.stages, &entries)) {
-                    Some(slots) => self.finish(Ran { window, entries, slots, waited, took: Duration::ZERO }, started),
-                    None => self.refuse(window, entries),
+            Unit::Run(chunk) => {
+                if let Some(ran) = with_workers(split_over, || self.run(chunk, started)) {
+                    self.finish(ran, started);
                 }
             }
             Unit::Finish(ran) => self.finish(ran, started),
@@ -289,7 +292,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                 window.put_back(rest);
             }
             let (entries, bytes) = (prepared.entries.len(), prepared.bytes);
-            window.enqueue(prepared.entries, prepared.sorted);
+            window.enqueue(prepared.entries, prepared.cost, prepared.sorted);
             state.entry_bytes.add(bytes as f64, entries as f64);
             if known > 0 {
                 state.output_bytes.add(prepared.done_bytes as f64, known as f64);
@@ -320,6 +323,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     fn prepare_block(&self, block: Block<I>) -> Prepared<I, S::Entry, S::Output> {
         let mut prepared = Prepared {
             entries: VecDeque::with_capacity(block.items.len()),
+            cost: 0,
             sorted: true,
             done: Vec::new(),
             done_bytes: 0,
@@ -327,14 +331,13 @@ impl<S: Stages<I>, I> Job<S, I> {
             rest: None,
             bytes: 0,
         };
-        let (mut items, mut place, mut last_cost) = (block.items, block.start, u64::MAX);
-        let model = self.stages.model();
+        let (mut items, mut place, mut last_cost) = (block.items.into_iter(), block.start, u64::MAX);
         let ticks = self.ticks(sync::now());
         // Bytes of the item at hand, until its entry stands for them.
         let mut at_hand = 0;
         loop {
             let outcome = guard::catch(|| {
-                while let Some(item) = items.pop_front() {
+                for item in items.by_ref() {
                     place += 1;
                     let item = match item {
                         Ok(item) => item,
@@ -346,32 +349,26 @@ impl<S: Stages<I>, I> Job<S, I> {
                     if S::PREPARES {
                         at_hand = self.stages.item_bytes(self.stages.item(&item));
                     }
-                    let value = match self.stages.prepare(item)? {
-                        Ready::Run(value) => value,
+                    let entry = match prepare_item(&*self.stages, item, place - 1, ticks)? {
+                        Ready::Run(entry) => entry,
                         Ready::Done(output) => {
                             let bytes = self.stages.output_bytes(&output);
                             prepared.done_bytes += bytes;
                             prepared.done.push((place - 1, output));
-                            let before = self.bytes.fetch_add(bytes, Relaxed);
-                            self.bytes.fetch_sub(std::mem::take(&mut at_hand), Relaxed);
-                            if before.saturating_add(bytes) > self.settings.memory_limit {
+                            if self.grows_past_the_limit(bytes, &mut at_hand) {
                                 break;
                             }
                             continue;
                         }
                     };
-                    let input = self.stages.input(&value);
-                    let (cost, bytes) = (model.cost(input).max(1), model.input_bytes(input));
-                    prepared.sorted &= cost <= last_cost;
-                    last_cost = cost;
-                    prepared.bytes += bytes;
-                    prepared.entries.push_back(Entry { place: place - 1, cost, bytes, prepared: ticks, value });
-                    if S::PREPARES {
-                        let before = self.bytes.fetch_add(bytes, Relaxed);
-                        self.bytes.fetch_sub(std::mem::take(&mut at_hand), Relaxed);
-                        if before.saturating_add(bytes) > self.settings.memory_limit {
-                            break;
-                        }
+                    prepared.sorted &= entry.cost <= last_cost;
+                    last_cost = entry.cost;
+                    prepared.cost = prepared.cost.saturating_add(entry.cost);
+                    prepared.bytes += entry.bytes;
+                    let bytes = entry.bytes;
+                    prepared.entries.push_back(entry);
+                    if S::PREPARES && self.grows_past_the_limit(bytes, &mut at_hand) {
+                        break;
                     }
                 }
                 Ok(())
@@ -380,10 +377,18 @@ impl<S: Stages<I>, I> Job<S, I> {
             self.bytes.fetch_sub(std::mem::take(&mut at_hand), Relaxed);
             prepared.failed.push((place - 1, Stage::Prepare, error));
         }
-        if !items.is_empty() {
-            prepared.rest = Some(Block { start: place, items });
+        if items.len() > 0 {
+            prepared.rest = Some(Block { start: place, items: items.collect() });
         }
         prepared
+    }
+
+    /// Counts the `bytes` of what was made of an item, instead of those of the item `at_hand`; whether nothing more is
+    /// to be made for now.
+    fn grows_past_the_limit(&self, bytes: usize, at_hand: &mut usize) -> bool {
+        let before = self.bytes.fetch_add(bytes, Relaxed);
+        self.bytes.fetch_sub(std::mem::take(at_hand), Relaxed);
+        before.saturating_add(bytes) > self.settings.memory_limit
     }
 
     fn ticks(&self, now: Instant) -> u32 {
@@ -391,7 +396,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     }
 
     /// How long the item of a chunk that was prepared first has waited.
-    pub(super) fn waited(&self, entries: &[Entry<S::Entry>], now: Instant) -> Duration {
+    fn waited(&self, entries: &[Entry<S::Entry>], now: Instant) -> Duration {
         let now = self.ticks(now);
         let longest = entries.iter().map(|entry| now.wrapping_sub(entry.prepared)).max().unwrap_or(0);
         // An entry may be younger than the turn that takes it, by less than half the clock's round.
@@ -399,23 +404,29 @@ impl<S: Stages<I>, I> Job<S, I> {
         Duration::from_nanos(u64::from(longest) * TICK_NS as u64)
     }
 
-    /// Takes a chunk back that this thread cannot run, and another can.
-    pub(super) fn refuse(&self, window: usize, entries: Vec<Entry<S::Entry>>) {
-        let mut state = self.lock();
-        if let Some((window, _)) = state.window(window) {
-            window.restore(entries);
-        }
-        state.tuner.came_back();
-        state.units -= 1;
-        self.settle(state);
+    /// Runs a chunk in the calling thread. `None`: this thread cannot, another can, and the chunk waits for it.
+    pub(super) fn run(&self, chunk: Chunk<S::Entry>, started: Instant) -> Option<Ran<S::Entry, Raw<S>>> {
+        tracing::debug!(worker = thread::current().name(), items = chunk.entries.len(), "chunk started");
+        let waited = self.waited(&chunk.entries, started);
+        let Some(slots) = infer_chunk(&*self.stages, &chunk.entries) else {
+            let mut state = self.lock();
+            if let Some((window, _)) = state.window(chunk.window) {
+                window.restore(chunk.entries);
+            }
+            state.tuner.came_back();
+            state.units -= 1;
+            self.settle(state);
+            return None;
+        };
+        Some(Ran { chunk, slots, waited, took: Duration::ZERO })
     }
 
     /// Finishes what was run and writes the results.
     fn finish(&self, ran: Ran<S::Entry, Raw<S>>, started: Instant) {
-        let Ran { window, entries, slots, waited, took } = ran;
-        let Outcome { results, bytes } = finish_chunk(&*self.stages, &entries, slots);
+        let Ran { chunk: Chunk { window, first, entries }, slots, waited, took } = ran;
+        let Outcome { results, succeeded, bytes } = finish_chunk(&*self.stages, first, &entries, slots);
         let took = took + sync::now().duration_since(started);
-        let (count, succeeded) = (entries.len(), results.iter().filter(|result| result.is_ok()).count());
+        let count = entries.len();
         let (cost, input_bytes) = entries
             .iter()
             .fold((0_u64, 0), |(cost, bytes), entry| (cost.saturating_add(entry.cost), bytes + entry.bytes));
@@ -427,23 +438,16 @@ impl<S: Stages<I>, I> Job<S, I> {
             seconds = took.as_secs_f64(),
             "chunk ended"
         );
-        let places: Vec<(usize, u64)> = entries.iter().map(|entry| (entry.place, entry.cost)).collect();
+        let places = Places::of(entries.iter().map(|entry| entry.place));
+        let costliest: SmallVec<[_; SLOWEST]> =
+            entries.iter().take(SLOWEST).map(|entry| (first + entry.place, entry.cost)).collect();
         // An input whose `drop` panics must not take the pump along.
-        let _ = guard::catch(|| {
-            drop(entries);
-            Ok(())
-        });
+        guard::drop_quietly(entries);
         self.bytes.fetch_add(bytes, Relaxed);
         self.bytes.fetch_sub(input_bytes, Relaxed);
         let mut state = self.lock();
-        let mut first = 0;
         if let Some((window, done)) = state.window(window) {
-            first = window.first;
-            for ((place, _), result) in places.iter().copied().zip(results) {
-                let index = window.first + place;
-                let result = result.map_err(|(stage, source)| ItemError { index, stage, source });
-                window.write(place, result, done);
-            }
+            window.write_chunk(places, results, bytes, done);
         }
         state.units -= 1;
         let measuring = state.tuner.holds_back();
@@ -453,7 +457,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         state.chunk_times.add(took);
         state.queue_waits.add(waited);
         if !measuring {
-            state.slowest.add(places.iter().map(|&(place, cost)| (first + place, cost)), cost, took);
+            state.slowest.add(&costliest, cost, took);
         }
         self.settle(state);
     }

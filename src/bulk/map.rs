@@ -6,13 +6,12 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 use rayon::{ThreadPool, Yield};
 
-#[cfg(feature = "stream")]
-use super::feed::Numbered;
 use super::{
     Settings, drive,
     feed::{Feed, source_error},
     job::{Crew, Job, Launch},
     report::Report,
+    results::Numbered,
     stages::Stages,
 };
 use crate::error::{Error, ItemError, Result, Stage};
@@ -48,7 +47,13 @@ where
         Self { job: job.map(Arc::new).map_err(Some), feed: Feed::new(source) }
     }
 
-    pub(super) fn next(&mut self) -> Option<(usize, Result<S::Output, ItemError>)> {
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Numbered<S::Output>> {
+        self.feed.ready().or_else(|| self.wait())
+    }
+
+    #[inline(never)]
+    fn wait(&mut self) -> Option<Numbered<S::Output>> {
         self.start_drivers();
         match &mut self.job {
             Ok(pooled) => self.feed.next(&pooled.job, pooled),
@@ -192,6 +197,7 @@ where
 {
     type Item = Result<S::Output, ItemError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next().map(|(_, result)| result)
     }
@@ -209,6 +215,7 @@ where
 {
     type Item = (usize, Result<S::Output, ItemError>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next()
     }
@@ -258,6 +265,7 @@ where
 {
     type Item = Result<I>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next().map(|item| item.map_err(source_error))
     }

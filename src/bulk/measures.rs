@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::report::{SlowItem, Spread};
 
 /// Items that a report names as the slowest.
-const SLOWEST: usize = 5;
+pub(super) const SLOWEST: usize = 5;
 
 /// The spread of times, of any number of them in little room: each is counted with its like, within a fifth of it;
 /// the smallest and the largest are exact.
@@ -58,10 +58,11 @@ impl Default for Times {
 pub(super) struct Slowest(Vec<SlowItem>);
 
 impl Slowest {
-    /// Takes note of a chunk: its items' indices and costs, the costliest first, and what all of them took.
-    pub(super) fn add(&mut self, items: impl ExactSizeIterator<Item = (usize, u64)>, cost: u64, took: Duration) {
+    /// Takes note of a chunk: the indices and costs of its costliest items, the first ones at least, the costliest first; and
+    /// the cost of all of it and the time it took.
+    pub(super) fn add(&mut self, items: &[(usize, u64)], cost: u64, took: Duration) {
         let alone = items.len() == 1;
-        for (index, share) in items.take(SLOWEST) {
+        for &(index, share) in items.iter().take(SLOWEST) {
             let seconds = took.as_secs_f64() * share as f64 / cost.max(1) as f64;
             if self.0.len() == SLOWEST && self.0.last().is_some_and(|last| last.seconds >= seconds) {
                 return;
@@ -99,9 +100,9 @@ mod tests {
     #[test]
     fn the_slowest_are_kept_in_order() {
         let mut slowest = Slowest::default();
-        slowest.add([(7, 30), (8, 10)].into_iter(), 40, Duration::from_secs(4));
+        slowest.add(&[(7, 30), (8, 10)], 40, Duration::from_secs(4));
         for index in 10..20 {
-            slowest.add([(index, 9)].into_iter(), 9, Duration::from_millis(index as u64 * 100));
+            slowest.add(&[(index, 9)], 9, Duration::from_millis(index as u64 * 100));
         }
         let slow: Vec<_> = slowest.get().iter().map(|item| (item.index, item.alone)).collect();
         assert_eq!(slow, [(7, false), (19, true), (18, true), (17, true), (16, true)]);

@@ -6,7 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -17,8 +17,9 @@ use std::{
 use rayon::ThreadPool;
 
 use super::{
-    Settings, drive, guard,
-    run::{Outcome, Raw, finish_chunk, infer_chunk},
+    Settings, drive,
+    guard::{self, lock},
+    run::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
     stages::{Ready, Stages},
     tuner::Tuner,
     window::Entry,
@@ -98,10 +99,6 @@ enum TicketState<O> {
     Pending(Option<Waker>),
     Done(Result<O, ItemError>),
     Taken,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<S, I> Queue<S, I>
@@ -244,15 +241,7 @@ where
                 ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source }));
                 continue;
             }
-            let entry = guard::catch(|| {
-                let value = match self.stages.prepare(item)? {
-                    Ready::Run(value) => value,
-                    Ready::Done(output) => return Ok(Ready::Done(output)),
-                };
-                let input = self.stages.input(&value);
-                let (cost, bytes) = (self.stages.model().cost(input).max(1), self.stages.model().input_bytes(input));
-                Ok(Ready::Run(Entry { place: index, cost, bytes, prepared: 0, value }))
-            });
+            let entry = guard::catch(|| prepare_item(&*self.stages, item, index, 0));
             match entry {
                 Ok(Ready::Run(entry)) => {
                     entries.push(entry);
@@ -340,16 +329,13 @@ where
     fn finish(&self, chunk: Chunk<S, I>, slots: Vec<Option<Result<Raw<S>>>>) {
         let Chunk { entries, tickets, bytes, took } = chunk;
         let started = Instant::now();
-        let Outcome { results, .. } = finish_chunk(&*self.stages, &entries, slots);
-        for ((result, entry), ticket) in results.into_iter().zip(&entries).zip(tickets) {
-            ticket.fill(result.map_err(|(stage, source)| ItemError { index: entry.place, stage, source }));
+        let Outcome { results, .. } = finish_chunk(&*self.stages, 0, &entries, slots);
+        for (result, ticket) in results.into_iter().flatten().zip(tickets) {
+            ticket.fill(result);
         }
         let cost = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.cost));
         let count = entries.len();
-        let _ = guard::catch(|| {
-            drop(entries);
-            Ok(())
-        });
+        guard::drop_quietly(entries);
         let mut state = lock(&self.state);
         if count > 0 {
             state.tuner.measured(count, cost, took + started.elapsed());

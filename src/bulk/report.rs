@@ -198,7 +198,7 @@ impl Tally {
 }
 
 impl Report {
-    pub(super) fn of<S: Stages<I>, I>(job: &Job<S, I>, tally: &Tally) -> Self {
+    pub(super) fn of<S: Stages<I>, I>(job: &Job<S, I>, tally: &Tally, items: usize) -> Self {
         let model = job.stages.model().describe();
         let seconds = tally.elapsed().as_secs_f64();
         let share = |part: f64| if seconds > 0.0 { part / seconds } else { 0.0 };
@@ -229,13 +229,13 @@ impl Report {
         }));
         notes.extend(tally.cut_off.as_ref().map(|why| format!("the job ended early: {why}")));
         Self {
-            items: tally.items,
+            items,
             errors: tally.errors,
             // Counters of the model's whole life: this job's part is the difference, with the part of any other job
             // that runs the same model at the same time.
             truncated: model.truncated.saturating_sub(job.before.truncated),
             seconds,
-            items_per_second: share(tally.items as f64),
+            items_per_second: share(items as f64),
             load_seconds: model.load_seconds,
             device: model.device,
             kernel_set: model.kernel_set,

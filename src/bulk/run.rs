@@ -1,23 +1,43 @@
-//! One chunk through the model; a failure in it is cut down to the item.
+//! What happens to an item's input: it is prepared, run in a chunk, and finished. A failure in a chunk is cut down to the
+//! item.
 
 use super::{
     guard,
-    stages::{Staged, Stages},
+    results::Slot,
+    stages::{Ready, Staged, Stages},
     window::Entry,
 };
 use crate::{
-    error::{Error, ErrorKind, Result, Stage},
+    error::{Error, ErrorKind, ItemError, Result, Stage},
     inference::{Inference, Slots},
 };
 
-/// The results of a chunk in its order, and the bytes they hold.
+/// The results of a chunk in its order, how many of them are no errors, and the bytes they hold.
 pub(super) struct Outcome<O> {
-    pub(super) results: Vec<Result<O, (Stage, Error)>>,
+    pub(super) results: Vec<Slot<O>>,
+    pub(super) succeeded: usize,
     pub(super) bytes: usize,
 }
 
 /// What the model makes of each input.
 pub(super) type Raw<S> = <<S as Staged>::Model as Inference>::Output;
+
+/// Prepares the item at `place` of its window; the moment is `prepared`.
+#[inline]
+pub(super) fn prepare_item<S: Stages<I>, I>(
+    stages: &S,
+    item: I,
+    place: usize,
+    prepared: u32,
+) -> Result<Ready<Entry<S::Entry>, S::Output>> {
+    let value = match stages.prepare(item)? {
+        Ready::Run(value) => value,
+        Ready::Done(output) => return Ok(Ready::Done(output)),
+    };
+    let (model, input) = (stages.model(), stages.input(&value));
+    let (cost, bytes) = (model.cost(input).max(1), model.input_bytes(input));
+    Ok(Ready::Run(Entry { place, cost, bytes, prepared, value }))
+}
 
 /// Runs a chunk through the model; never panics for what user code does. `None`: this worker cannot run it, another can.
 pub(super) fn infer_chunk<S: Stages<I>, I>(
@@ -31,35 +51,50 @@ pub(super) fn infer_chunk<S: Stages<I>, I>(
     Some(slots)
 }
 
-/// Finishes what the model made of a chunk; never panics either.
+/// Finishes what the model made of a chunk, of a window whose first item has the index `first`; never panics either.
 pub(super) fn finish_chunk<S: Stages<I>, I>(
     stages: &S,
+    first: usize,
     entries: &[Entry<S::Entry>],
     slots: Vec<Option<Result<Raw<S>>>>,
 ) -> Outcome<S::Output> {
-    let mut bytes = 0;
-    let mut finish = |entry: &Entry<S::Entry>, output| {
-        let result = stages.finish_entry(&entry.value, output)?;
-        bytes += stages.output_bytes(&result);
-        Ok(result)
-    };
-    let results = entries.iter().zip(slots).map(|(entry, slot)| match slot {
-        Some(Ok(output)) => guard::catch(|| finish(entry, output)).map_err(|error| (Stage::Finish, error)),
-        Some(Err(error)) => Err((Stage::Run, error)),
-        None => Err((Stage::Run, Error::internal("a chunk's slot was left empty"))),
-    });
-    let results = results.collect();
-    Outcome { results, bytes }
+    let mut outcome = Outcome { results: Vec::with_capacity(entries.len()), succeeded: 0, bytes: 0 };
+    let mut pairs = entries.iter().zip(slots);
+    let mut index = first;
+    loop {
+        let finished = guard::catch(|| {
+            for (entry, slot) in pairs.by_ref() {
+                index = first + entry.place;
+                let result = match slot {
+                    Some(Ok(output)) => match stages.finish_entry(&entry.value, output) {
+                        Ok(result) => {
+                            outcome.bytes += stages.output_bytes(&result);
+                            outcome.succeeded += 1;
+                            Ok(result)
+                        }
+                        Err(source) => Err(ItemError { index, stage: Stage::Finish, source }),
+                    },
+                    Some(Err(source)) => Err(ItemError { index, stage: Stage::Run, source }),
+                    None => Err(ItemError { index, stage: Stage::Run, source: empty_slot() }),
+                };
+                outcome.results.push(Some(result));
+            }
+            Ok(())
+        });
+        let Err(source) = finished else { return outcome };
+        outcome.results.push(Some(Err(ItemError { index, stage: Stage::Finish, source })));
+    }
 }
 
-/// Fills every slot: runs the inputs together, and after a failure each half by itself.
+#[cold]
+fn empty_slot() -> Error {
+    Error::new(ErrorKind::User, "the model left the slot of this input empty")
+}
+
+/// Runs the inputs together, and after a failure each half by itself.
 fn bisect<M: Inference>(model: &M, inputs: &[&M::Input], slots: &mut [Option<Result<M::Output>>]) -> Option<()> {
     match guard::catch(|| model.infer(inputs, &mut Slots::new(slots))) {
-        Ok(()) => {
-            for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
-                *slot = Some(Err(Error::new(ErrorKind::User, "the model left the slot of this input empty")));
-            }
-        }
+        Ok(()) => {}
         Err(_) if !model.ready_here() => return None,
         Err(error) if inputs.len() <= 1 => slots.fill_with({
             let mut error = Some(error);

@@ -5,8 +5,9 @@ use std::{collections::VecDeque, task::Waker, time::Duration};
 use super::{
     measures::{Slowest, Times},
     report::ChunkItems,
+    results::Batch,
     tuner::{Mean, Tuner},
-    window::{Batch, Block, Done, Entry, Remains, Window},
+    window::{Block, Chunk, Done, Entry, Remains, Window},
 };
 use crate::error::Result;
 
@@ -57,8 +58,7 @@ type Abandoned<I, E, R, O> = (Vec<Remains<I, E>>, VecDeque<Window<I, E, O>>, Vec
 
 /// A chunk with what the model made of it.
 pub(super) struct Ran<E, R> {
-    pub(super) window: usize,
-    pub(super) entries: Vec<Entry<E>>,
+    pub(super) chunk: Chunk<E>,
     pub(super) slots: Vec<Option<Result<R>>>,
     /// Between its being prepared and being run.
     pub(super) waited: Duration,
@@ -69,7 +69,7 @@ pub(super) struct Ran<E, R> {
 pub(super) enum Unit<I, E, R> {
     Prepare(usize, Block<I>),
     Sort(usize, VecDeque<Entry<E>>),
-    Run(usize, Vec<Entry<E>>),
+    Run(Chunk<E>),
     Finish(Ran<E, R>),
 }
 
@@ -127,7 +127,7 @@ impl<I, E, R, O> State<I, E, R, O> {
     }
 
     /// Adds what was pulled to the open window; `last`: and closes it.
-    pub(super) fn push(&mut self, items: VecDeque<Result<I>>, last: bool) {
+    pub(super) fn push(&mut self, items: Vec<Result<I>>, last: bool) {
         if !self.is_open() {
             self.windows.push_back(Window::new(self.pulled));
         }
@@ -201,26 +201,24 @@ impl<I, E, R, O> State<I, E, R, O> {
         if !self.windows[place].sorted {
             return Unit::Sort(self.retired + place, self.windows[place].take_entries());
         }
-        let (window, chunk) = self.cut_chunk(place);
-        Unit::Run(window, chunk)
+        Unit::Run(self.cut_chunk(place))
     }
 
-    /// A chunk off a sorted window, with the window's number.
-    pub(super) fn cut_chunk(&mut self, place: usize) -> (usize, Vec<Entry<E>>) {
+    /// A chunk off a sorted window.
+    pub(super) fn cut_chunk(&mut self, place: usize) -> Chunk<E> {
         let unprepared = self.unprepared() as f64 * self.tuner.item_cost();
         let queued = self.windows.iter().fold(unprepared as u64, |sum, window| sum.saturating_add(window.queued_cost));
         let (target, most) = self.tuner.bounds(queued);
         self.tuner.begun();
-        (self.retired + place, self.windows[place].cut(target, most))
+        let window = &mut self.windows[place];
+        Chunk { window: self.retired + place, first: window.first, entries: window.cut(target, most) }
     }
 
     /// Whether a result waits to be taken.
     pub(super) fn is_ready(&self) -> bool {
         match &self.done {
             Some(done) => !done.is_empty(),
-            None => {
-                self.windows.front().is_some_and(|window| window.slots.get(window.taken).is_some_and(Option::is_some))
-            }
+            None => self.windows.front().is_some_and(Window::is_ready),
         }
     }
 
@@ -228,7 +226,7 @@ impl<I, E, R, O> State<I, E, R, O> {
     pub(super) fn take_ready(&mut self, batch: &mut Batch<O>) {
         let before = batch.len();
         if let Some(done) = &mut self.done {
-            batch.append(done);
+            done.drain(..).for_each(|run| batch.push(run));
             while self.windows.front().is_some_and(Window::done) {
                 self.windows.pop_front();
                 self.retired += 1;

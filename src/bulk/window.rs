@@ -1,7 +1,8 @@
 //! A stretch of consecutive items on their way: pulled, prepared, sorted by cost, run, and given their slots.
 
-use std::{collections::VecDeque, vec};
+use std::collections::{BTreeMap, VecDeque};
 
+use super::results::{Batch, Places, Run, Slot};
 use crate::error::{Error, ErrorKind, ItemError, Result, Stage};
 
 /// Consecutive items as they came from the source.
@@ -9,7 +10,7 @@ use crate::error::{Error, ErrorKind, ItemError, Result, Stage};
 pub(super) struct Block<I> {
     /// The first item's position in the window.
     pub(super) start: usize,
-    pub(super) items: VecDeque<Result<I>>,
+    pub(super) items: Vec<Result<I>>,
 }
 
 /// A prepared item that waits to run.
@@ -24,49 +25,16 @@ pub(super) struct Entry<E> {
     pub(super) value: E,
 }
 
-/// The result of an item, once it is there.
-pub(super) type Slot<O> = Option<Result<O, ItemError>>;
-
-/// Results with their items' indices, in any order.
-pub(super) type Done<O> = VecDeque<(usize, Result<O, ItemError>)>;
-
-/// Results on their way to the consumer.
+/// Prepared items that are run together, and the window they are of: its number, and its first item's index.
 #[derive(Debug)]
-pub(super) struct Batch<O> {
-    /// The slots of a whole window, all full, as they are; the first has the index `next`.
-    whole: vec::IntoIter<Slot<O>>,
-    next: usize,
-    /// Or single ones.
-    single: Done<O>,
+pub(super) struct Chunk<E> {
+    pub(super) window: usize,
+    pub(super) first: usize,
+    pub(super) entries: Vec<Entry<E>>,
 }
 
-impl<O> Batch<O> {
-    pub(super) fn new() -> Self {
-        Self { whole: Vec::new().into_iter(), next: 0, single: VecDeque::new() }
-    }
-
-    #[inline]
-    pub(super) fn pop(&mut self) -> Option<(usize, Result<O, ItemError>)> {
-        if let Some(Some(result)) = self.whole.next() {
-            self.next += 1;
-            return Some((self.next - 1, result));
-        }
-        self.single.pop_front()
-    }
-
-    /// Adds what is done; in a batch that holds a window this would come out of order.
-    pub(super) fn append(&mut self, done: &mut Done<O>) {
-        self.single.append(done);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.whole.len() + self.single.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Result<O, ItemError>> {
-        self.whole.as_slice().iter().flatten().chain(self.single.iter().map(|(_, result)| result))
-    }
-}
+/// Results in the order of completion.
+pub(super) type Done<O> = VecDeque<Run<O>>;
 
 /// What a cut-off window gives back to be dropped outside the lock.
 pub(super) type Remains<I, E> = (VecDeque<Block<I>>, VecDeque<Entry<E>>);
@@ -89,8 +57,10 @@ pub(super) struct Window<I, E, O> {
     pub(super) queued_cost: u64,
     /// Items pulled into it.
     pub(super) len: usize,
-    /// One for each item, where results are to be in order; there from the first result on.
-    pub(super) slots: Vec<Slot<O>>,
+    /// Results of consecutive items that came together, by the place of the first, where results are to be in order.
+    runs: BTreeMap<usize, (Vec<Slot<O>>, usize)>,
+    /// Other results, each in its place; there from the first one on.
+    slots: Vec<Slot<O>>,
     /// Items that have their result: each gets one.
     pub(super) written: usize,
     /// Slots handed on, from the front.
@@ -109,6 +79,7 @@ impl<I, E, O> Window<I, E, O> {
             sorted: true,
             queued_cost: 0,
             len: 0,
+            runs: BTreeMap::new(),
             slots: Vec::new(),
             written: 0,
             taken: 0,
@@ -116,7 +87,7 @@ impl<I, E, O> Window<I, E, O> {
     }
 
     /// Adds what was pulled.
-    pub(super) fn push(&mut self, items: VecDeque<Result<I>>) {
+    pub(super) fn push(&mut self, items: Vec<Result<I>>) {
         let start = self.len;
         self.len += items.len();
         self.unprepared += items.len();
@@ -148,18 +119,18 @@ impl<I, E, O> Window<I, E, O> {
         self.blocks.insert(place, rest);
     }
 
-    /// Adds prepared items to those that wait.
-    pub(super) fn enqueue(&mut self, entries: VecDeque<Entry<E>>, sorted: bool) {
+    /// Adds prepared items, of which the costs add up to `cost`, to those that wait.
+    pub(super) fn enqueue(&mut self, mut entries: VecDeque<Entry<E>>, cost: u64, sorted: bool) {
         let in_order = match (self.entries.back(), entries.front()) {
             (Some(last), Some(first)) => last.cost >= first.cost,
             _ => true,
         };
         self.sorted &= sorted && in_order;
-        self.queued_cost = entries.iter().fold(self.queued_cost, |sum, entry| sum.saturating_add(entry.cost));
+        self.queued_cost = self.queued_cost.saturating_add(cost);
         if self.entries.is_empty() {
             self.entries = entries;
         } else {
-            self.entries.extend(entries);
+            self.entries.append(&mut entries);
         }
     }
 
@@ -174,16 +145,29 @@ impl<I, E, O> Window<I, E, O> {
     /// Cuts a chunk off the costly end: items up to a cost of `target`, at most `most`, at least one.
     pub(super) fn cut(&mut self, target: u64, most: usize) -> Vec<Entry<E>> {
         debug_assert!(self.sorted);
-        let mut cost = 0_u64;
-        let fits = |entry: &&Entry<E>| {
-            let first = cost == 0;
-            cost = cost.saturating_add(entry.cost);
-            first || cost <= target
-        };
-        let count = self.entries.iter().take(most.max(1)).take_while(fits).count();
-        let chunk: Vec<_> = self.entries.drain(..count).collect();
-        self.queued_cost = chunk.iter().fold(self.queued_cost, |sum, entry| sum.saturating_sub(entry.cost));
-        chunk
+        let (mut count, mut cost) = (0, 0_u64);
+        match (self.entries.front(), self.entries.back()) {
+            // All are alike.
+            (Some(first), Some(last)) if first.cost == last.cost => {
+                let fits = usize::try_from(target / first.cost.max(1)).unwrap_or(usize::MAX);
+                count = fits.min(most).clamp(1, self.entries.len());
+                cost = first.cost.saturating_mul(count as u64);
+            }
+            _ => {
+                for entry in self.entries.iter().take(most.max(1)) {
+                    let sum = cost.saturating_add(entry.cost);
+                    if count > 0 && sum > target {
+                        break;
+                    }
+                    (count, cost) = (count + 1, sum);
+                }
+            }
+        }
+        self.queued_cost = self.queued_cost.saturating_sub(cost);
+        if count == self.entries.len() {
+            return std::mem::take(&mut self.entries).into();
+        }
+        self.entries.drain(..count).collect()
     }
 
     /// Takes back a chunk that another worker must run.
@@ -201,33 +185,80 @@ impl<I, E, O> Window<I, E, O> {
     /// If it has one already: then two chunks have run the same item.
     pub(super) fn write(&mut self, place: usize, result: Result<O, ItemError>, done: &mut Option<Done<O>>) {
         if let Some(done) = done {
-            done.push_back((self.first + place, result));
+            done.push_back(Run::new(self.first, Places::From(place), vec![Some(result)], None));
         } else {
-            if self.slots.len() < self.len {
-                // Here and not where items are pulled: the consumer has enough to do.
-                self.slots.resize_with(self.len, || None);
-            }
-            let slot = &mut self.slots[place];
-            assert!(slot.is_none(), "item {} has two results", self.first + place);
-            *slot = Some(result);
+            self.put(place, Some(result));
         }
-        self.written += 1;
+        self.count(1);
+    }
+
+    /// Writes the results of the items at `places`, which hold `bytes`, or puts them with `done`.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    pub(super) fn write_chunk(
+        &mut self,
+        places: Places,
+        results: Vec<Slot<O>>,
+        bytes: usize,
+        done: &mut Option<Done<O>>,
+    ) {
+        let count = results.len();
+        match (done, places) {
+            (Some(done), places) => done.push_back(Run::new(self.first, places, results, Some(bytes))),
+            (None, Places::From(start)) => {
+                let free = self.slots.iter().skip(start).take(count).all(Option::is_none);
+                let twice = start < self.taken || !free || self.has_run(start, start + count);
+                assert!(!twice, "one of {count} items from {} on has two results", self.first + start);
+                self.runs.insert(start, (results, bytes));
+            }
+            (None, Places::Listed(places)) => {
+                places.into_iter().zip(results).for_each(|(place, result)| self.put(place, result));
+            }
+        }
+        self.count(count);
+    }
+
+    fn put(&mut self, place: usize, result: Slot<O>) {
+        if self.slots.len() < self.len {
+            // Here and not where items are pulled: the consumer has enough to do.
+            self.slots.resize_with(self.len, || None);
+        }
+        let twice = place < self.taken || self.slots[place].is_some() || self.has_run(place, place + 1);
+        assert!(!twice, "item {} has two results", self.first + place);
+        self.slots[place] = result;
+    }
+
+    /// Whether a run has results for any of the places from `start` to before `end`.
+    fn has_run(&self, start: usize, end: usize) -> bool {
+        let last = self.runs.range(..end).next_back();
+        last.is_some_and(|(at, (results, _))| at + results.len() > start)
+    }
+
+    fn count(&mut self, results: usize) {
+        self.written += results;
         assert!(self.written <= self.len, "more results than items");
+    }
+
+    /// Whether the next result in order is there.
+    pub(super) fn is_ready(&self) -> bool {
+        self.slots.get(self.taken).is_some_and(Option::is_some) || self.runs.contains_key(&self.taken)
     }
 
     /// Moves the results that are next in order to `batch`; whether the window is used up.
     pub(super) fn take_front(&mut self, batch: &mut Batch<O>) -> bool {
-        if self.taken == 0 && self.done() && batch.len() == 0 {
-            (batch.whole, batch.next) = (std::mem::take(&mut self.slots).into_iter(), self.first);
-            self.taken = self.len;
-            return true;
-        }
-        if batch.whole.len() > 0 {
-            return false;
-        }
-        while let Some(result) = self.slots.get_mut(self.taken).and_then(Option::take) {
-            batch.single.push_back((self.first + self.taken, result));
-            self.taken += 1;
+        while self.is_ready() {
+            let next = Places::From(self.taken);
+            let run = if let Some((results, bytes)) = self.runs.remove(&self.taken) {
+                Run::new(self.first, next, results, Some(bytes))
+            } else if self.taken == 0 && self.done() && self.runs.is_empty() {
+                Run::new(self.first, next, std::mem::take(&mut self.slots), None)
+            } else {
+                let ready = self.slots[self.taken..].iter_mut().map_while(|slot| slot.take().map(Some));
+                Run::new(self.first, next, ready.collect(), None)
+            };
+            self.taken += run.len();
+            batch.push(run);
         }
         !self.open && self.taken == self.len
     }
@@ -260,6 +291,48 @@ impl<I, E, O> Window<I, E, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Writes results that are their items' places.
+    fn write(window: &mut Window<usize, (), usize>, places: &[usize]) {
+        let results = places.iter().map(|&place| Some(Ok(place))).collect();
+        window.write_chunk(Places::of(places.iter().copied()), results, 0, &mut None);
+    }
+
+    #[test]
+    fn runs_and_single_results_come_in_order() {
+        let mut window = Window::<usize, (), usize>::new(100);
+        window.push((0..12).map(Ok).collect());
+        window.open = false;
+        let mut batch = Batch::new();
+        let mut taken = Vec::new();
+        for places in [&[3, 4, 5][..], &[8], &[2, 0], &[6, 7], &[11, 9], &[1], &[10]] {
+            write(&mut window, places);
+            let used_up = window.take_front(&mut batch);
+            taken.extend(std::iter::from_fn(|| batch.pop()).map(|(index, result)| (index, result.unwrap())));
+            assert_eq!(used_up, taken.len() == 12);
+        }
+        assert!(taken.into_iter().eq((0..12).map(|place| (100 + place, place))));
+    }
+
+    #[test]
+    fn two_results_for_an_item_are_noticed() {
+        for (first, second) in [
+            (&[1, 2, 3][..], &[3][..]),
+            (&[1, 2, 3], &[0, 1]),
+            (&[1, 2, 3], &[5, 2]),
+            (&[3, 1], &[2, 3]),
+            (&[3, 1], &[5, 1]),
+            (&[0, 1], &[1, 2]),
+            (&[0, 1], &[4, 0]),
+        ] {
+            let mut window = Window::<usize, (), usize>::new(0);
+            window.push((0..6).map(Ok).collect());
+            write(&mut window, first);
+            window.take_front(&mut Batch::new());
+            let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&mut window, second)));
+            assert!(twice.is_err(), "{first:?} and {second:?}");
+        }
+    }
 
     #[test]
     fn the_oldest_item_stays_in_front_whoever_puts_back_first() {
