@@ -12,11 +12,13 @@ mod one_hot;
 mod pattern;
 mod pointwise_chain;
 mod rewriter;
+mod rounded;
 mod simplify;
 mod softmax;
 
 use crate::{error::Result, graph::Graph};
 use rewriter::Rule;
+pub(crate) use rounded::store_rounded;
 
 /// Moves that can be left out, before and between the others.
 const SIMPLIFY: &[Rule] = &[

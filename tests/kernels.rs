@@ -17,5 +17,7 @@ mod functions;
 mod guards;
 #[path = "kernels/products.rs"]
 mod products;
+#[path = "kernels/rounded.rs"]
+mod rounded;
 #[path = "kernels/rows.rs"]
 mod rows;

@@ -107,7 +107,7 @@ fn check(name: &str, op: impl Operator + Clone, operands: &[Operand]) {
 
 #[test]
 fn rows_of_products_stand_alone() {
-    let full = Linear { activation: Activation::Gelu, layer_norm: Some(1e-5) };
+    let full = Linear { activation: Activation::Gelu, layer_norm: Some(1e-5), ..Linear::default() };
     for (k, n) in [(384, 1536), (1537, 70), (7, 3), (5000, 33)] {
         let x = || Batched(numbers(&[37, k], 1));
         let w = || Constant(numbers(&[k, n], 2));
@@ -175,7 +175,7 @@ fn sequences_of_packed_batches_stand_alone() {
         Tensor::new([starts.len()], &starts).unwrap()
     };
     let attention: (&str, Arc<dyn Operator>, usize) =
-        ("attention", Arc::new(PackedAttention { heads: 3, scale: 0.25 }), 3 * 96);
+        ("attention", Arc::new(PackedAttention { heads: 3, scale: 0.25, rounded: false }), 3 * 96);
     let pools = [SegmentPoolMode::Mean, SegmentPoolMode::Cls, SegmentPoolMode::Max];
     let pools = pools.map(|mode| ("pool", Arc::new(SegmentPool { mode }) as Arc<dyn Operator>, 37));
     for (name, op, width) in std::iter::once(attention).chain(pools) {
@@ -218,7 +218,7 @@ fn a_large_item_is_cut_into_runs_of_the_same_bits() {
     let count = 4099;
     let operands = [Batched(numbers(&[count, 96], 1)), Constant(numbers(&[96, 512], 2)), Constant(numbers(&[512], 3))];
     for set in KernelSet::available() {
-        let linear = Linear { activation: Activation::Relu, layer_norm: None };
+        let linear = Linear { activation: Activation::Relu, ..Linear::default() };
         let session = Arc::new(load(linear, &operands, set));
         let whole = run(&session, &operands, Tensor::clone);
         assert_eq!(whole.shape(), [count, 512]);

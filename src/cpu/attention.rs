@@ -6,7 +6,9 @@
 
 use crate::cpu::KernelSet;
 use crate::cpu::gemm::tile::{self, MAX_ROWS, Start, Tile, TileBuffer};
-use crate::cpu::gemm::{Factors, Matrix, PackedRef, Segment, Spans, Steps, pack_into_as, pack_len_as};
+use crate::cpu::gemm::{
+    Factors, Matrix, PackedRef, Segment, Spans, Steps, Stored, pack_into_as, pack_len_as, pack_rounded_into,
+};
 use crate::cpu::simd::{
     Kernel, Simd, math,
     reduce::{fold, load_or},
@@ -17,9 +19,9 @@ use half::bf16;
 
 /// Self-attention inside each sequence of a packed batch.
 #[derive(Clone, Copy, Debug)]
-pub struct PackedAttention<'a> {
+pub struct PackedAttention<'a, X = f32> {
     /// A row for each token: its query, key and value, each of `heads * head_dim` numbers.
-    pub qkv: &'a [f32],
+    pub qkv: &'a [X],
     /// Where the sequences begin: ascending from 0 to the number of rows.
     pub offsets: &'a [i32],
     /// How many heads.
@@ -53,16 +55,18 @@ pub fn packed_attention(
     packed_attention_as(set, Factors::F32, attention, out, scratch)
 }
 
-/// [`packed_attention`] with products of `factors`; scratch is [`attention_len_as`] for the longest sequence.
+/// [`packed_attention`] with products of `factors`, of `f32` or of `bf16`, to either; scratch is [`attention_len_as`] for
+/// the longest sequence.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if the offsets do not ascend from 0 to the rows; `Internal` if a length does not fit.
-pub fn packed_attention_as(
+/// `InvalidInput` if the offsets do not ascend from 0 to the rows; `Internal` if a length does not fit, or if operands
+/// of bf16 are to be multiplied as f32.
+pub fn packed_attention_as<X: Given, O: Stored>(
     set: KernelSet,
     factors: Factors,
-    attention: &PackedAttention<'_>,
-    out: &mut [f32],
+    attention: &PackedAttention<'_, X>,
+    out: &mut [O],
     scratch: &mut [f32],
 ) -> Result<()> {
     let &PackedAttention { qkv, offsets, heads, head_dim, scale } = attention;
@@ -270,19 +274,19 @@ pub fn attention_as<'a>(
     Ok(())
 }
 
-fn rest(data: &[f32], start: usize) -> &[f32] {
+fn rest<X>(data: &[X], start: usize) -> &[X] {
     data.get(start..).unwrap_or_default()
 }
 
 /// Rows of a slice whose columns lie together.
 #[derive(Clone, Copy)]
-struct Strided<'a> {
-    data: &'a [f32],
+struct Strided<'a, X> {
+    data: &'a [X],
     row_stride: usize,
 }
 
-impl Strided<'_> {
-    fn row(&self, row: usize) -> *const f32 {
+impl<X> Strided<'_, X> {
+    fn row(&self, row: usize) -> *const X {
         self.data.as_ptr().wrapping_add(row * self.row_stride)
     }
 }
@@ -299,12 +303,12 @@ fn check(what: &str, len: usize, rows: usize, columns: usize, stride: usize) -> 
 }
 
 /// One head of one sequence.
-struct Head<'a> {
-    q: Strided<'a>,
-    k: Strided<'a>,
-    v: Strided<'a>,
+struct Head<'a, X> {
+    q: Strided<'a, X>,
+    k: Strided<'a, X>,
+    v: Strided<'a, X>,
     /// With the stride of its columns, 0 or 1.
-    mask: Option<(Strided<'a>, usize)>,
+    mask: Option<(Strided<'a, f32>, usize)>,
     rows: usize,
     keys: usize,
     head_dim: usize,
@@ -312,12 +316,123 @@ struct Head<'a> {
     scale: f32,
 }
 
-impl Head<'_> {
-    fn run(
+/// What Q, K and V are given as: `f32` or `bf16`.
+#[expect(private_bounds, reason = "sealed: how kernels take a number is their own")]
+pub trait Given: Operand {}
+
+impl Given for f32 {}
+impl Given for bf16 {}
+
+/// How heads take a number.
+trait Operand: bytemuck::Pod {
+    /// [`Head::compute`] with products of `factors`.
+    fn compute<O: Stored>(
+        head: &Head<'_, Self>,
+        set: KernelSet,
+        factors: Factors,
+        out: &mut [O],
+        out_stride: usize,
+        scratch: &mut [f32],
+    ) -> Result<()>;
+}
+
+impl Operand for f32 {
+    fn compute<O: Stored>(
+        head: &Head<'_, f32>,
+        set: KernelSet,
+        factors: Factors,
+        out: &mut [O],
+        out_stride: usize,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        match factors {
+            Factors::F32 => head.compute::<f32, O>(set, out, out_stride, scratch),
+            Factors::Bf16 => head.compute::<bf16, O>(set, out, out_stride, scratch),
+        }
+    }
+}
+
+impl Operand for bf16 {
+    fn compute<O: Stored>(
+        head: &Head<'_, bf16>,
+        set: KernelSet,
+        factors: Factors,
+        out: &mut [O],
+        out_stride: usize,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        match factors {
+            Factors::F32 => Err(Error::internal("attention of bf16 with products of f32")),
+            Factors::Bf16 => head.compute::<bf16, O>(set, out, out_stride, scratch),
+        }
+    }
+}
+
+/// A number as products of `T` take it.
+trait OperandOf<T: Steps>: bytemuck::Pod {
+    /// As [`Steps::left`].
+    ///
+    /// # Safety
+    /// The rows can be read.
+    unsafe fn left(
+        set: KernelSet,
+        from: *const Self,
+        stride: usize,
+        rows: usize,
+        columns: usize,
+        scratch: &mut [f32],
+    ) -> (*const T, usize);
+    /// The right operand of a product, packed into `scratch`.
+    fn pack<'s>(set: KernelSet, b: &Matrix<'_, Self>, scratch: &'s mut [f32]) -> Result<PackedRef<'s>>;
+    /// Rows of whole panels as the right operand of a product, if they can be one where they lie.
+    fn in_place(rows: Strided<'_, Self>) -> Option<Strided<'_, f32>>;
+}
+
+impl<T: Steps> OperandOf<T> for f32 {
+    unsafe fn left(
+        set: KernelSet,
+        from: *const f32,
+        stride: usize,
+        rows: usize,
+        columns: usize,
+        scratch: &mut [f32],
+    ) -> (*const T, usize) {
+        // SAFETY: as the caller vouches.
+        unsafe { T::left(set, from, stride, rows, columns, scratch) }
+    }
+    fn pack<'s>(set: KernelSet, b: &Matrix<'_, f32>, scratch: &'s mut [f32]) -> Result<PackedRef<'s>> {
+        pack_into_as(set, T::FACTORS, b, scratch)
+    }
+    fn in_place(rows: Strided<'_, f32>) -> Option<Strided<'_, f32>> {
+        (T::FACTORS == Factors::F32).then_some(rows)
+    }
+}
+
+impl OperandOf<bf16> for bf16 {
+    unsafe fn left(
+        _: KernelSet,
+        from: *const bf16,
+        stride: usize,
+        _: usize,
+        _: usize,
+        _: &mut [f32],
+    ) -> (*const bf16, usize) {
+        (from, stride)
+    }
+    fn pack<'s>(set: KernelSet, b: &Matrix<'_, bf16>, scratch: &'s mut [f32]) -> Result<PackedRef<'s>> {
+        pack_rounded_into(set, b, scratch)
+    }
+    fn in_place(_: Strided<'_, bf16>) -> Option<Strided<'_, f32>> {
+        None
+    }
+}
+
+impl<X: Operand> Head<'_, X> {
+    fn run<O: Stored>(
         &self,
         set: KernelSet,
         factors: Factors,
-        out: &mut [f32],
+        out: &mut [O],
         out_stride: usize,
         scratch: &mut [f32],
     ) -> Result<()> {
@@ -337,18 +452,24 @@ impl Head<'_> {
         }
         if keys == 0 || value_dim == 0 {
             for row in 0..rows {
-                out[row * out_stride..][..value_dim].fill(0.0);
+                out[row * out_stride..][..value_dim].fill(O::zeroed());
             }
             return Ok(());
         }
-        match factors {
-            Factors::F32 => self.compute::<f32>(set, out, out_stride, scratch),
-            Factors::Bf16 => self.compute::<bf16>(set, out, out_stride, scratch),
-        }
+        X::compute(self, set, factors, out, out_stride, scratch)
     }
 
     /// The head's result, of checked operands.
-    fn compute<T: Steps>(&self, set: KernelSet, out: &mut [f32], out_stride: usize, scratch: &mut [f32]) -> Result<()> {
+    fn compute<T: Steps, O: Stored>(
+        &self,
+        set: KernelSet,
+        out: &mut [O],
+        out_stride: usize,
+        scratch: &mut [f32],
+    ) -> Result<()>
+    where
+        X: OperandOf<T>,
+    {
         let &Self { q, k, v, mask, rows, keys, head_dim, value_dim, scale } = self;
         let factors = T::FACTORS;
         let width = tile::width(set);
@@ -357,18 +478,19 @@ impl Head<'_> {
         let (rounded, scratch) = scratch.split_at_mut(left_len(factors, keys, head_dim).unwrap_or_default());
         let (packed_k, packed_v) = scratch.split_at_mut(pack_len_as(set, factors, head_dim, keys)?);
         let k = Matrix { data: k.data, k: head_dim, n: keys, row_stride: 1, column_stride: k.row_stride };
-        let k = pack_into_as(set, factors, &k, packed_k)?;
-        let values = if factors == Factors::F32 && value_dim.is_multiple_of(width) {
-            Values::InPlace(v)
-        } else {
-            let v = Matrix { data: v.data, k: keys, n: value_dim, row_stride: v.row_stride, column_stride: 1 };
-            Values::Packed(pack_into_as(set, factors, &v, packed_v)?)
+        let k = X::pack(set, &k, packed_k)?;
+        let values = match X::in_place(v) {
+            Some(v) if value_dim.is_multiple_of(width) => Values::InPlace(v),
+            _ => {
+                let v = Matrix { data: v.data, k: keys, n: value_dim, row_stride: v.row_stride, column_stride: 1 };
+                Values::Packed(X::pack(set, &v, packed_v)?)
+            }
         };
         let mut sums = [0.0; MAX_ROWS];
         let mut edge = TileBuffer::new();
         for span in Spans::even(0..rows, tile::rows::<T>(set)) {
             // SAFETY: `run` has checked that all rows of Q lie within its data.
-            let (a, a_stride) = unsafe { T::left(set, q.row(span.start), q.row_stride, span.len(), head_dim, rounded) };
+            let (a, a_stride) = unsafe { X::left(set, q.row(span.start), q.row_stride, span.len(), head_dim, rounded) };
             for panel in 0..k.panels() {
                 let tile = Tile {
                     a,
@@ -397,13 +519,16 @@ impl Head<'_> {
             let (a, a_stride) = unsafe { T::left(set, scores.as_ptr(), scores_stride, span.len(), keys, rounded) };
             for column in (0..value_dim).step_by(width) {
                 let columns = width.min(value_dim - column);
-                let whole = columns == width;
                 let (b, b_stride) = match &values {
                     Values::InPlace(v) => (v.row(0).wrapping_add(column), v.row_stride),
                     Values::Packed(v) => (v.panel(column / width), width),
                 };
                 let to = out[span.start * out_stride + column..].as_mut_ptr();
-                let (c, c_stride) = if whole { (to, out_stride) } else { (edge.0.as_mut_ptr(), width) };
+                let sums_place = O::sums(to);
+                let (c, c_stride) = match sums_place {
+                    Some(to) if columns == width => (to, out_stride),
+                    _ => (edge.0.as_mut_ptr(), width),
+                };
                 let tile = Tile {
                     a,
                     a_stride,
@@ -418,14 +543,13 @@ impl Head<'_> {
                     start: Start::Zero,
                 };
                 tile::run(set, span.len(), tile);
-                set.run(Divide {
-                    from: c,
-                    from_stride: c_stride,
-                    to,
-                    stride: out_stride,
-                    columns,
-                    sums: &sums[..span.len()],
-                });
+                let (divided, stride) = sums_place.map_or((c, c_stride), |to| (to, out_stride));
+                let sums = &sums[..span.len()];
+                set.run(Divide { from: c, from_stride: c_stride, to: divided, stride, columns, sums });
+                if sums_place.is_none() {
+                    // SAFETY: from the tile buffer to the part of the result that it stands for.
+                    unsafe { O::store(set, c, c_stride, to, out_stride, span.len(), columns) };
+                }
             }
         }
         Ok(())
@@ -435,7 +559,7 @@ impl Head<'_> {
 /// V as the second product reads it.
 enum Values<'a> {
     /// Rows of whole panels: as they lie.
-    InPlace(Strided<'a>),
+    InPlace(Strided<'a, f32>),
     Packed(PackedRef<'a>),
 }
 

@@ -1,4 +1,5 @@
-//! Matrix products `C = A B` of f32 or bf16 with sums in f32, with an epilogue applied while a tile of C is in cache.
+//! Matrix products `C = A B` of f32 or bf16 with sums in f32, with an epilogue applied while a tile of C is in cache; C is
+//! stored as f32, or rounded to bf16 last.
 //!
 //! A is read in place by rows ([`Rows`]); B is packed once ([`Packed`]) in panels as wide as a register tile. Every
 //! element of C is one chain of multiply-adds over ascending K, whatever the number of rows and wherever the row lies
@@ -12,6 +13,7 @@ mod factor;
 mod packed;
 mod pairs;
 mod rows;
+mod stored;
 pub(crate) mod tile;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
@@ -20,9 +22,10 @@ pub use epilogue::Epilogue;
 pub(crate) use factor::Steps;
 pub use factor::{Factor, Factors};
 pub use packed::{Layout, Matrix, Packed, PackedRef, pack_into, pack_len};
-pub(crate) use packed::{pack_into_as, pack_len_as};
+pub(crate) use packed::{pack_into_as, pack_len_as, pack_rounded_into};
 pub(crate) use pairs::round_to_bf16;
 pub use rows::{Rows, Segment};
+pub use stored::Stored;
 
 use crate::cpu::norm::NormRows;
 use crate::cpu::{KernelSet, split};
@@ -43,19 +46,23 @@ const TILE_BYTES: usize = 24 << 10;
 ///
 /// # Errors
 ///
-/// `Internal` if a length, a stride or the kernel set does not fit; nothing is computed then.
-pub fn gemm<'b, T: Factor>(
+/// `Internal` if a length, a stride or the kernel set does not fit, or if a C of bf16 is to be normalised; nothing is
+/// computed then.
+pub fn gemm<'b, T: Factor, C: Stored>(
     set: KernelSet,
     a: &Rows<'_, T>,
     b: impl Into<PackedRef<'b>>,
     epilogue: &Epilogue<'_>,
-    c: &mut [f32],
+    c: &mut [C],
     c_stride: usize,
 ) -> Result<()> {
     let b = b.into();
     b.check(set, a)?;
     let n = b.n();
     epilogue.check(a.rows, n)?;
+    if epilogue.layer_norm.is_some() && C::sums(c.as_mut_ptr()).is_none() {
+        return Err(Error::internal("a product that is stored as bf16 cannot be normalised"));
+    }
     if a.rows == 0 || n == 0 {
         return Ok(());
     }
@@ -64,7 +71,7 @@ pub fn gemm<'b, T: Factor>(
         let (rows, len) = (a.rows, c.len());
         return Err(Error::internal(format!("product of {rows} x {n}, stride {c_stride}, into {len} numbers")));
     }
-    let product = Product { set, a, b, epilogue, blocks: Blocks::of(set, a, &b), c: c.as_mut_ptr(), c_stride };
+    let product = Product { set, a, b, epilogue, blocks: Blocks::of::<T, C>(set, a, &b), c: c.as_mut_ptr(), c_stride };
     let parts = split::parts(flop(a, &b));
     // The side with more tiles is split. No part of the panels is all of them.
     if parts < 2 || b.panels() < 2 || a.rows / product.blocks.tile_rows >= b.panels() {
@@ -104,13 +111,13 @@ pub fn gemm_dynamic(
 /// # Errors
 ///
 /// As [`gemm`], and `Internal` if `scratch` is short.
-pub(crate) fn gemm_dense(
+pub(crate) fn gemm_dense<C: Stored>(
     set: KernelSet,
     a: &[f32],
     rows: usize,
     b: PackedRef<'_>,
     epilogue: &Epilogue<'_>,
-    c: &mut [f32],
+    c: &mut [C],
     scratch: &mut [f32],
 ) -> Result<()> {
     let segments = [Segment { offset: 0, len: b.k() }];
@@ -172,7 +179,8 @@ pub fn gemm_max<'b, T: Factor>(
         return Err(Error::internal(format!("maximum over {rows} rows of {n} columns into {len}, or with a residual")));
     }
     out.fill(f32::NEG_INFINITY);
-    let product = Product { set, a, b, epilogue, blocks: Blocks::of(set, a, &b), c: out.as_mut_ptr(), c_stride: n };
+    let blocks = Blocks::of::<T, f32>(set, a, &b);
+    let product = Product { set, a, b, epilogue, blocks, c: out.as_mut_ptr(), c_stride: n };
     split::each(0..b.panels(), split::parts(flop(a, &b)), &|panels| product.max(panels));
     Ok(())
 }
@@ -187,12 +195,17 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn of<T: Factor>(set: KernelSet, a: &Rows<'_, T>, b: &PackedRef<'_>) -> Self {
+    fn of<T: Factor, C: Stored>(set: KernelSet, a: &Rows<'_, T>, b: &PackedRef<'_>) -> Self {
         let (k, tile_rows) = (b.depth().max(1), rows_at_once::<T>(set));
         // Overlapping rows share what they read.
         let stride = (a.stride.saturating_mul(size_of::<T>()) / 4).min(k);
         let tile = (tile_rows - 1) * stride + k;
-        let block_k = if tile * 4 <= TILE_BYTES { k } else { (TILE_BYTES / 4 / tile_rows).next_multiple_of(8).min(k) };
+        // A tile whose sums have no place in C is summed up in one go.
+        let block_k = if tile * 4 <= TILE_BYTES || !C::HOLDS_SUMS {
+            k
+        } else {
+            (TILE_BYTES / 4 / tile_rows).next_multiple_of(8).min(k)
+        };
         let rows = (ROWS_BYTES / 4 / (stride + b.n())).max(4 * tile_rows);
         let panels = (PANELS_BYTES / 4 / (block_k * b.width())).max(1);
         Self { tile_rows, rows: rows.next_multiple_of(tile_rows), panels, k: block_k }
@@ -209,20 +222,20 @@ fn rows_at_once<T: Factor>(set: KernelSet) -> usize {
 }
 
 /// A checked product, and where it goes.
-struct Product<'a, T> {
+struct Product<'a, T, C> {
     set: KernelSet,
     a: &'a Rows<'a, T>,
     b: PackedRef<'a>,
     epilogue: &'a Epilogue<'a>,
     blocks: Blocks,
-    c: *mut f32,
+    c: *mut C,
     c_stride: usize,
 }
 
 // SAFETY: C is exclusively borrowed for as long as the product lives, and its parts are given to one thread each.
-unsafe impl<T: Factor> Sync for Product<'_, T> {}
+unsafe impl<T: Factor, C: Stored> Sync for Product<'_, T, C> {}
 
-impl<T: Factor> Product<'_, T> {
+impl<T: Factor, C: Stored> Product<'_, T, C> {
     /// Computes a part of C; its layer norm if it has whole rows.
     fn run(&self, rows: Range<usize>, panels: Range<usize>) {
         for block in Spans::new(rows.clone(), self.blocks.rows) {
@@ -236,8 +249,10 @@ impl<T: Factor> Product<'_, T> {
     }
 
     fn normalize(&self, rows: Range<usize>) {
-        if let Some(norm) = self.epilogue.layer_norm {
-            let data = self.c.wrapping_add(rows.start * self.c_stride);
+        if let Some(norm) = self.epilogue.layer_norm
+            && let Some(c) = C::sums(self.c)
+        {
+            let data = c.wrapping_add(rows.start * self.c_stride);
             self.set.run(NormRows { data, rows: rows.len(), stride: self.c_stride, norm });
         }
     }
@@ -261,10 +276,17 @@ impl<T: Factor> Product<'_, T> {
                     let column = panel * width;
                     let columns = width.min(n - column);
                     let c = c.wrapping_add(rows.start * c_stride + column);
-                    let whole = columns == width;
-                    let (to, to_stride) = if whole { (c, c_stride) } else { (edge.0.as_mut_ptr(), width) };
-                    if !whole && k > 0 {
-                        copy(c, c_stride, to, width, rows.len(), columns);
+                    let sums = C::sums(c);
+                    let (to, to_stride) = match sums {
+                        Some(sums) if columns == width => (sums, c_stride),
+                        _ => (edge.0.as_mut_ptr(), width),
+                    };
+                    let in_place = sums == Some(to);
+                    if let Some(sums) = sums
+                        && !in_place
+                        && k > 0
+                    {
+                        copy(sums, c_stride, to, width, rows.len(), columns);
                     }
                     let tile = Tile {
                         a: a.row(rows.start),
@@ -284,8 +306,9 @@ impl<T: Factor> Product<'_, T> {
                         let (row, rows) = (rows.start, rows.len());
                         Finish { epilogue, row, rows, column, columns, n, max: None }.run(set, to, to_stride);
                     }
-                    if !whole {
-                        copy(to, width, c, c_stride, rows.len(), columns);
+                    if !in_place {
+                        // SAFETY: between a tile buffer and the part of C that the tile stands for.
+                        unsafe { C::store(set, to, width, c, c_stride, rows.len(), columns) };
                     }
                 }
             }
@@ -302,7 +325,9 @@ impl<T: Factor> Product<'_, T> {
             }
         }
     }
+}
 
+impl<T: Factor> Product<'_, T, f32> {
     /// Brings the largest of each column over all rows to C, which is one row and holds the largest so far.
     fn max(&self, panels: Range<usize>) {
         #[cfg(target_arch = "x86_64")]
@@ -345,7 +370,7 @@ impl<T: Factor> Product<'_, T> {
 /// Copies a matrix between two strides.
 fn copy(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize, rows: usize, columns: usize) {
     for row in 0..rows {
-        // SAFETY: `Product::block` calls this between a tile buffer and the part of C that the tile stands for.
+        // SAFETY: called between a tile buffer and the part of C that the tile stands for.
         unsafe { to.add(row * to_stride).copy_from_nonoverlapping(from.add(row * from_stride), columns) }
     }
 }

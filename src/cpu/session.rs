@@ -20,6 +20,7 @@ use crate::{
     graph::{Graph, Node, ValueId},
     ops::CpuState,
     plan::{Place, Plan, Sizes},
+    rewrite,
     shape::Bindings,
     tensor::Tensor,
 };
@@ -109,6 +110,9 @@ impl CpuSession {
     /// Makes the kernels of so many nodes at once, on the threads of the pool that this runs on.
     fn load_by(mut graph: Graph, kernel_set: KernelSet, factors: Factors, at_once: usize) -> Result<Self> {
         graph.verify()?;
+        if factors == Factors::Bf16 {
+            rewrite::store_rounded(&mut graph)?;
+        }
         let mut uses = graph.use_counts();
         let mut taken: Vec<SmallVec<[usize; 4]>> = Vec::with_capacity(graph.nodes().len());
         let mut steps = Vec::new();

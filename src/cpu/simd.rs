@@ -114,6 +114,20 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `count` numbers can be written at `to`.
     unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: Self::F);
+    /// The `count <= LANES` numbers at `from`; further lanes hold anything finite.
+    ///
+    /// # Safety
+    /// `count` numbers can be read at `from`.
+    #[inline(always)]
+    unsafe fn load_bf16(self, from: *const bf16, count: usize) -> Self::F {
+        let mut lanes = [0.0_f32; 16];
+        for (i, lane) in lanes.iter_mut().enumerate().take(count) {
+            // SAFETY: the caller vouches for `count` numbers.
+            *lane = f32::from_bits(u32::from(unsafe { *from.add(i) }.to_bits()) << 16);
+        }
+        // SAFETY: no set has more lanes.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
     /// `sum` plus the product of the odd numbers of the pairs, then plus that of the even ones, each sum rounded. A set
     /// with an instruction for it takes denormals for zeros and gives zeros for them.
     #[inline(always)]

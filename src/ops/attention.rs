@@ -1,17 +1,19 @@
 //! Scaled dot-product attention: over padded batches, and over sequences laid one behind another.
 
+use half::bf16;
+
 use crate::{
     cpu::{
         CpuKernel, Io, KernelRequest, KernelSet, Shapes,
-        attention::{self as kernels, HeadsView, MaskView},
-        gemm::Factors,
+        attention::{self as kernels, Given, HeadsView, MaskView},
+        gemm::{Factors, Stored},
         scratch_numbers,
     },
     error::{Error, Result},
     graph::Fact,
-    ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OpDef, Operator, offsets},
+    ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OpDef, Operator, linear::stored_as, offsets},
     shape::{Dim, Shape},
-    tensor::{DType, Tensor},
+    tensor::{DType, Element, Tensor},
 };
 
 /// `softmax(scale q k^T + mask) v`, head by head.
@@ -33,6 +35,8 @@ pub struct PackedAttention {
     pub heads: usize,
     /// The factor of the scores, most often `1 / sqrt(H / heads)`.
     pub scale: f32,
+    /// Whether the result is stored as bf16, for products that would round it anyway. Set at load, on the CPU only.
+    pub rounded: bool,
 }
 
 pub(super) static ATTENTION: OpDef = OpDef {
@@ -126,8 +130,9 @@ impl Operator for PackedAttention {
         let hidden = width.filter(|width| width.is_multiple_of(3)).map(|width| width / 3);
         let hidden = hidden.filter(|&hidden| self.heads > 0 && hidden.is_multiple_of(self.heads));
         match hidden {
-            Some(hidden) if qkv.dtype == DType::F32 => {
-                Ok(vec![Fact::new(DType::F32, Shape::new(vec![rows.clone(), Dim::from(hidden)]))])
+            Some(hidden) if matches!(qkv.dtype, DType::F32 | DType::BF16) => {
+                let shape = Shape::new(vec![rows.clone(), Dim::from(hidden)]);
+                Ok(vec![Fact::new(stored_as(self.rounded), shape)])
             }
             _ => Err(Error::invalid_model(format!("packed attention of {qkv} with {} heads", self.heads))),
         }
@@ -235,14 +240,26 @@ impl CpuKernel for PackedKernel {
     }
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
-        let PackedAttention { heads, scale } = self.op;
+        let qkv = io.input(0)?;
+        match (qkv.dtype, self.op.rounded) {
+            (DType::BF16, true) => self.attend::<bf16, bf16>(io),
+            (DType::BF16, false) => self.attend::<bf16, f32>(io),
+            (_, true) => self.attend::<f32, bf16>(io),
+            (_, false) => self.attend::<f32, f32>(io),
+        }
+    }
+}
+
+impl PackedKernel {
+    fn attend<X: Given + Element, O: Stored + Element>(&self, io: &mut Io<'_>) -> Result<()> {
+        let PackedAttention { heads, scale, .. } = self.op;
         let (qkv, offsets) = (io.input(0)?, io.input(1)?);
         let &[_, columns] = qkv.shape else { return Err(Error::internal("rows that are no matrix")) };
         let head_dim = columns / 3 / heads;
-        let (qkv, offsets) = (qkv.slice()?, offsets.slice()?);
+        let (qkv, offsets) = (qkv.slice::<X>()?, offsets.slice()?);
         let attention = kernels::PackedAttention { qkv, offsets, heads, head_dim, scale };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
-        let (output, scratch) = (output.slice()?, scratch_numbers(io.scratch));
+        let (output, scratch) = (output.slice::<O>()?, scratch_numbers(io.scratch));
         kernels::packed_attention_as(self.set, self.factors, &attention, output, scratch)
     }
 }
@@ -287,7 +304,7 @@ fn cases() -> Vec<Case> {
 
 fn packed_cases() -> Vec<Case> {
     let offsets = |offsets: &[i32]| Tensor::new([offsets.len()], offsets).expect("as many as there are");
-    let case = |name: &str, heads: usize| Case::new(name, PackedAttention { heads, scale: 0.25 });
+    let case = |name: &str, heads: usize| Case::new(name, PackedAttention { heads, scale: 0.25, rounded: false });
     vec![
         case("ragged", 3).value(&[40, 3 * 24], Fill::Spread).tensor(offsets(&[0, 1, 8, 8, 20, 40])),
         case("one head", 1).value(&[9, 3 * 5], Fill::Spread).tensor(offsets(&[0, 4, 9])),

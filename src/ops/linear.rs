@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use half::bf16;
+
 use crate::{
     cpu::{
         Activation, CpuKernel, Form, Io, KernelRequest, KernelSet, Shapes,
-        gemm::{Epilogue, Factors, Layout, Matrix, Packed, PackedRef, gemm_dense, pack_into, pack_len, rounded_len},
+        gemm::{
+            Epilogue, Factors, Layout, Matrix, Packed, PackedRef, Rows, Segment, Stored, gemm, gemm_dense, pack_into,
+            pack_len, rounded_len,
+        },
         norm::LayerNorm,
         scratch_numbers, transpose,
     },
@@ -16,7 +21,7 @@ use crate::{
         matmul::{pack_all, with_specials},
     },
     shape::{Dim, Shape},
-    tensor::DType,
+    tensor::{DType, Element},
 };
 
 /// `x w + bias`, through an activation, plus a residual, normalised.
@@ -29,6 +34,9 @@ pub struct Linear {
     pub activation: Activation,
     /// The summand to the variance of a layer norm over the last axis, if there is one.
     pub layer_norm: Option<f32>,
+    /// Whether the result is stored as bf16, for products that would round it anyway. Set at load, on the CPU only, and
+    /// never with a layer norm.
+    pub rounded: bool,
 }
 
 pub(super) static LINEAR: OpDef = OpDef {
@@ -47,7 +55,7 @@ impl Operator for Linear {
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 6)?;
-        all_f32(inputs)?;
+        all_f32(inputs, inputs.required(0)?.dtype == DType::BF16)?;
         let (x, w) = (&inputs.required(0)?.shape, &inputs.required(1)?.shape);
         let ([leading @ .., k], [w_k, n]) = (x.dims(), w.dims()) else {
             return Err(Error::invalid_model(format!("{x} times {w}: expected [..., K] and [K, N]")));
@@ -74,7 +82,7 @@ impl Operator for Linear {
         if scale != self.layer_norm.is_some() || (bias && !scale) {
             return Err(Error::invalid_model("a layer norm needs its scale, and only a layer norm has one"));
         }
-        Ok(vec![Fact::new(DType::F32, shape)])
+        Ok(vec![Fact::new(stored_as(self.rounded), shape)])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
@@ -96,6 +104,8 @@ struct LinearKernel {
     op: Linear,
     set: KernelSet,
     factors: Factors,
+    /// Whether `x` is of bf16.
+    rounded: bool,
     weights: Option<Arc<[Packed]>>,
 }
 
@@ -105,20 +115,27 @@ fn linear_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
         [k, n] => pack_all(set, factors, tensor.as_slice()?, k, n),
         _ => Err(Error::internal("weights that are no matrix were not refused")),
     })?;
-    Ok(Box::new(LinearKernel { op: request.op::<Linear>()?.clone(), set, factors, weights }))
+    let rounded = request.input(0)?.dtype == DType::BF16;
+    Ok(Box::new(LinearKernel { op: request.op::<Linear>()?.clone(), set, factors, rounded, weights }))
 }
 
 impl CpuKernel for LinearKernel {
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
         let numbers = match (shapes.inputs[1], shapes.inputs[0]) {
             (Some(&[k, n]), _) => pack_len(self.set, k, n).unwrap_or(usize::MAX),
-            (_, Some(x)) => rounded_len(self.factors, x.iter().product()),
+            (_, Some(x)) if !self.rounded => rounded_len(self.factors, x.iter().product()),
             _ => 0,
         };
         numbers.saturating_mul(4)
     }
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        if self.op.rounded { self.multiply::<bf16>(io) } else { self.multiply::<f32>(io) }
+    }
+}
+
+impl LinearKernel {
+    fn multiply<C: Stored + Element>(&self, io: &mut Io<'_>) -> Result<()> {
         let x = io.input(0)?;
         let optional = |index: usize| io.inputs.get(index).copied().flatten();
         let numbers = |index: usize| optional(index).map(|view| view.slice::<f32>()).transpose();
@@ -137,7 +154,7 @@ impl CpuKernel for LinearKernel {
             let (own, due) = (residual.shape, output.shape);
             return Err(Error::invalid_input(format!("a residual of shape {own:?} for a result of {due:?}")));
         }
-        let c: &mut [f32] = output.slice()?;
+        let c: &mut [C] = output.slice()?;
         let scratch = scratch_numbers(io.scratch);
         let (right, scratch): (PackedRef<'_>, _) = match (&self.weights, weights) {
             (Some(packed), _) => ((&packed[0]).into(), scratch),
@@ -154,6 +171,11 @@ impl CpuKernel for LinearKernel {
         let k = x.shape[x.shape.len() - 1];
         if k != right.k() {
             return Err(Error::invalid_input(format!("rows of {k} numbers times a matrix of {} rows", right.k())));
+        }
+        if self.rounded {
+            let segments = [Segment { offset: 0, len: k }];
+            let a = Rows { data: x.slice::<bf16>()?, rows, stride: k, segments: &segments };
+            return gemm(self.set, &a, right, &epilogue, c, right.n());
         }
         gemm_dense(self.set, x.slice()?, rows, right, &epilogue, c, scratch)
     }
@@ -197,7 +219,7 @@ impl Operator for Gemm {
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 3)?;
-        all_f32(inputs)?;
+        all_f32(inputs, false)?;
         let (a, b) = (&inputs.required(0)?.shape, &inputs.required(1)?.shape);
         let misfit = || Error::invalid_model(format!("{a} times {b} with {self:?}: the shapes do not fit"));
         if a.rank() != 2 || b.rank() != 2 {
@@ -348,9 +370,17 @@ fn add_scaled(output: &mut [f32], n: usize, alpha: f32, beta: f32, c: &[f32], sh
     Ok(())
 }
 
-/// Refuses operands of other numbers than f32.
-fn all_f32(inputs: &Inputs<'_>) -> Result<()> {
-    match (0..inputs.len()).filter_map(|index| inputs.fact(index)).find(|fact| fact.dtype != DType::F32) {
+/// The type of a product's result.
+pub(super) fn stored_as(rounded: bool) -> DType {
+    if rounded { DType::BF16 } else { DType::F32 }
+}
+
+/// Refuses operands of other numbers than f32, the first of which may be `rounded` already.
+fn all_f32(inputs: &Inputs<'_>, rounded: bool) -> Result<()> {
+    match (usize::from(rounded)..inputs.len())
+        .filter_map(|index| inputs.fact(index))
+        .find(|fact| fact.dtype != DType::F32)
+    {
         Some(fact) => Err(Error::unsupported(format!("a product with {fact}; only f32 is"))),
         None => Ok(()),
     }
@@ -358,8 +388,8 @@ fn all_f32(inputs: &Inputs<'_>) -> Result<()> {
 
 fn linear_cases() -> Vec<Case> {
     let spread = Fill::Spread;
-    let with = |activation: Activation| Linear { activation, layer_norm: None };
-    let norm = Linear { activation: Activation::None, layer_norm: Some(1e-5) };
+    let with = |activation: Activation| Linear { activation, ..Linear::default() };
+    let norm = Linear { layer_norm: Some(1e-5), ..Linear::default() };
     vec![
         Case::new("product", Linear::default()).value(&[5, 17], spread).constant(&[17, 33], spread),
         Case::new("bias", with(Activation::Gelu))

@@ -28,7 +28,7 @@ pub(super) fn product(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     if !fits {
         return Ok(());
     }
-    rewriter.replace(index, Linear { activation: Activation::None, layer_norm: None }, vec![Some(x), Some(weights)])
+    rewriter.replace(index, Linear::default(), vec![Some(x), Some(weights)])
 }
 
 /// A constant row added to it.

@@ -21,7 +21,7 @@ pub fn each_bf16_set(test: impl Fn(KernelSet)) {
     sets.into_iter().for_each(test);
 }
 
-fn rounded(x: &[f32]) -> Vec<bf16> {
+pub fn rounded(x: &[f32]) -> Vec<bf16> {
     x.iter().map(|&x| bf16::from_f32(x)).collect()
 }
 

@@ -80,6 +80,16 @@ impl DerefMut for Guarded {
     }
 }
 
+/// So many numbers of half the size, where the page begins or ends.
+fn halves(room: &mut Guarded, count: usize, side: Side) -> &mut [half::bf16] {
+    let all: &mut [half::bf16] = bytemuck::cast_slice_mut(&mut room[..]);
+    let first = match side {
+        Side::Begin => 0,
+        Side::End => all.len() - count,
+    };
+    &mut all[first..][..count]
+}
+
 #[test]
 fn products_stay_within_their_operands() {
     each_set(|set| {
@@ -128,16 +138,14 @@ fn products_of_bf16_stay_within_their_operands() {
                             Packed::with_factors(set, Factors::Bf16, &Matrix::new(&b, k, n, layout), len).unwrap();
                         // Rows that overlap, so that an odd number of them ends where the page does.
                         let count_of = (m - 1) * len + k;
-                        let room = Guarded::zeros(count_of.div_ceil(2), side);
-                        let all: &[half::bf16] = bytemuck::cast_slice(&room[..]);
-                        let data = match side {
-                            Side::Begin => &all[..count_of],
-                            Side::End => &all[all.len() - count_of..],
-                        };
+                        let mut room = Guarded::zeros(count_of.div_ceil(2), side);
+                        let data = &*halves(&mut room, count_of, side);
                         let segments: Vec<_> = (0..count).map(|i| Segment { offset: i * len, len }).collect();
                         let rows = Rows { data, rows: m, stride: len, segments: &segments };
                         let mut c = Guarded::zeros(m * n, side);
                         gemm(set, &rows, &packed, &Epilogue::default(), &mut c, n).unwrap();
+                        let mut room = Guarded::zeros((m * n).div_ceil(2), side);
+                        gemm(set, &rows, &packed, &Epilogue::default(), halves(&mut room, m * n, side), n).unwrap();
                         let mut largest = Guarded::zeros(n, side);
                         gemm_max(set, &rows, &packed, &Epilogue::default(), &mut largest).unwrap();
                     }
@@ -190,6 +198,12 @@ fn attention_stays_within_its_operands() {
                     let scratch = attention_len_as(set, Factors::Bf16, len, head_dim, head_dim).unwrap();
                     let mut scratch = Guarded::zeros(scratch, side);
                     packed_attention_as(set, Factors::Bf16, &packed, &mut out, &mut scratch).unwrap();
+                    let mut given = Guarded::zeros(qkv.len().div_ceil(2), side);
+                    let mut stored = Guarded::zeros((len * width).div_ceil(2), side);
+                    let qkv = &*halves(&mut given, len * 3 * width, side);
+                    let packed = PackedAttention { qkv, offsets: &offsets, heads, head_dim, scale: 0.5 };
+                    let stored = halves(&mut stored, len * width, side);
+                    packed_attention_as(set, Factors::Bf16, &packed, stored, &mut scratch).unwrap();
                 }
             }
         }

@@ -95,7 +95,7 @@ pub fn matmul(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
 }
 
 pub fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
-    let Linear { activation, layer_norm } = op::<Linear>(operator);
+    let Linear { activation, layer_norm, .. } = op::<Linear>(operator);
     let (x, w) = (input(inputs, 0), input(inputs, 1));
     let (k, n) = (w.shape()[0], w.shape()[1]);
     let rows = x.shape()[..x.shape().len() - 1].iter().product::<usize>();
@@ -300,7 +300,7 @@ fn sequence(offsets: &Tensor, row: usize) -> std::ops::Range<usize> {
 }
 
 pub fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
-    let PackedAttention { heads, scale } = *op::<PackedAttention>(operator);
+    let PackedAttention { heads, scale, .. } = *op::<PackedAttention>(operator);
     let (qkv, offsets) = (input(inputs, 0), input(inputs, 1));
     let hidden = qkv.shape()[1] / 3;
     let width = hidden / heads;

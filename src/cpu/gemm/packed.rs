@@ -1,13 +1,14 @@
 //! The right operand, rearranged in panels as wide as a register tile.
 
 use super::factor::{Factors, Steps};
-use super::pairs::pack_pairs;
+use super::pairs::{pack_pairs, pack_rounded_pairs};
 use super::rows::Rows;
 use super::tile;
 use crate::cpu::KernelSet;
 use crate::cpu::simd::{Kernel, Simd};
 use crate::error::{Error, Result};
 use crate::tensor::AlignedBytes;
+use half::bf16;
 
 /// How a K x N matrix lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub enum Layout {
 
 /// A K x N matrix seen in a slice: element `(k, j)` at `data[k * row_stride + j * column_stride]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
+pub struct Matrix<'a, X = f32> {
     /// What it lies in.
-    pub data: &'a [f32],
+    pub data: &'a [X],
     /// Rows.
     pub k: usize,
     /// Columns.
@@ -42,7 +43,9 @@ impl<'a> Matrix<'a> {
         };
         Self { data, k, n, row_stride, column_stride }
     }
+}
 
+impl<X> Matrix<'_, X> {
     pub(super) fn check(&self) -> Result<()> {
         if self.k == 0 || self.n == 0 {
             return Ok(());
@@ -51,8 +54,8 @@ impl<'a> Matrix<'a> {
         let column = (self.n - 1).checked_mul(self.column_stride);
         let last = row.zip(column).and_then(|(row, column)| row.checked_add(column));
         if last.is_none_or(|last| last >= self.data.len()) {
-            let Self { data, k, n, row_stride, column_stride } = self;
-            let len = data.len();
+            let Self { k, n, row_stride, column_stride, .. } = self;
+            let len = self.data.len();
             return Err(Error::internal(format!(
                 "a {k} x {n} matrix with strides {row_stride} and {column_stride} is not within {len} numbers"
             )));
@@ -297,15 +300,35 @@ pub(crate) fn pack_into_as<'s>(
     scratch: &'s mut [f32],
 ) -> Result<PackedRef<'s>> {
     b.check()?;
-    let (need, have) = (pack_len_as(set, factors, b.k, b.n)?, scratch.len());
+    let (form, data) = room(set, factors, b.k, b.n, scratch)?;
+    form.pack(b, data);
+    Ok(PackedRef::new(form, data))
+}
+
+/// As [`pack_into_as`] in the form of bf16, of numbers that are rounded already.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn pack_rounded_into<'s>(
+    set: KernelSet,
+    b: &Matrix<'_, bf16>,
+    scratch: &'s mut [f32],
+) -> Result<PackedRef<'s>> {
+    b.check()?;
+    let (form, data) = room(set, Factors::Bf16, b.k, b.n, scratch)?;
+    pack_rounded_pairs(set, b, form.depth(), data);
+    Ok(PackedRef::new(form, data))
+}
+
+/// The part of `scratch` that a packed `k x n` matrix takes.
+fn room(set: KernelSet, factors: Factors, k: usize, n: usize, scratch: &mut [f32]) -> Result<(Form, &mut [f32])> {
+    let (need, have) = (pack_len_as(set, factors, k, n)?, scratch.len());
     if have < need {
         return Err(Error::internal(format!("{have} numbers of scratch where {need} are needed")));
     }
     let skip = scratch.as_ptr().align_offset(64).min(ALIGNMENT - 1);
-    let data = &mut scratch[skip..][..need - (ALIGNMENT - 1)];
-    let form = Form::new(set, factors, b.k, b.n, b.k)?;
-    form.pack(b, data);
-    Ok(PackedRef::new(form, data))
+    Ok((Form::new(set, factors, k, n, k)?, &mut scratch[skip..][..need - (ALIGNMENT - 1)]))
 }
 
 /// Fills `to` with the panels of the checked matrix `b`.
@@ -341,12 +364,12 @@ fn pack(set: KernelSet, b: &Matrix<'_>, to: &mut [f32]) {
 /// Fills a panel from columns that each lie together, `stride` apart; what lacks to the panel's width is zeros.
 ///
 /// Whoever makes one vouches for `columns` runs of `k` numbers at `from` and a panel of `k` rows at `to`.
-struct Transpose {
-    from: *const f32,
-    stride: usize,
-    columns: usize,
-    k: usize,
-    to: *mut f32,
+pub(super) struct Transpose {
+    pub(super) from: *const f32,
+    pub(super) stride: usize,
+    pub(super) columns: usize,
+    pub(super) k: usize,
+    pub(super) to: *mut f32,
 }
 
 impl Kernel for Transpose {

@@ -8,7 +8,7 @@ use std::{arch::asm, mem::MaybeUninit, ops::Range};
 use half::bf16;
 
 use super::{
-    Factor, Factors, PANELS_BYTES, Product, Spans, copy,
+    Factor, Factors, PANELS_BYTES, Product, Spans, Stored, copy,
     epilogue::Finish,
     rows::{Rows, Segment},
 };
@@ -198,7 +198,7 @@ impl Left {
 #[repr(align(64))]
 struct Edge([f32; ROWS * COLUMNS]);
 
-impl<T: Factor> Product<'_, T> {
+impl<T: Factor, C: Stored> Product<'_, T, C> {
     /// The tiles, where this product goes by them.
     pub(super) fn tiles(&self) -> Option<(Tiles, Rows<'_, bf16>)> {
         if T::FACTORS != Factors::Bf16 || self.b.depth() == 0 {
@@ -212,6 +212,10 @@ impl<T: Factor> Product<'_, T> {
     /// [`Product::block`] by tiles.
     pub(super) fn tile_block(&self, tiles: &Tiles, a: &Rows<'_, bf16>, rows: Range<usize>, panels: Range<usize>) {
         let &Self { set, ref b, epilogue, c, c_stride, .. } = self;
+        if !C::HOLDS_SUMS && b.depth() > MOST && panels.len() > 1 {
+            // One panel at a time, whose sums stay in the edge's place.
+            return panels.for_each(|panel| self.tile_block(tiles, a, rows.clone(), panel..panel + 1));
+        }
         let n = b.n();
         let mut edge = Edge([0.0; ROWS * COLUMNS]);
         let mut left = Left([MaybeUninit::uninit(); ROWS * MOST * 2]);
@@ -222,27 +226,37 @@ impl<T: Factor> Product<'_, T> {
                     let column = panel * COLUMNS;
                     let columns = COLUMNS.min(n - column);
                     let c = c.wrapping_add(rows.start * c_stride + column);
-                    let whole = columns == COLUMNS && rows.len() == ROWS;
-                    let (to, to_stride) = if whole { (c, c_stride) } else { (edge.0.as_mut_ptr(), COLUMNS) };
-                    let stored = pairs.start > 0;
-                    if !whole && stored {
-                        copy(c, c_stride, to, COLUMNS, rows.len(), columns);
+                    let sums = C::sums(c);
+                    let (to, to_stride) = match sums {
+                        Some(sums) if columns == COLUMNS && rows.len() == ROWS => (sums, c_stride),
+                        _ => (edge.0.as_mut_ptr(), COLUMNS),
+                    };
+                    let (in_place, stored) = (sums == Some(to), pairs.start > 0);
+                    if let Some(sums) = sums
+                        && !in_place
+                        && stored
+                    {
+                        copy(sums, c_stride, to, COLUMNS, rows.len(), columns);
                     }
                     let panel = b.panel(panel).wrapping_add(pairs.start * COLUMNS);
                     // SAFETY: panels of whole steps, a left side as long, and a whole tile of C or the edge's.
                     unsafe { tiles.multiply(from, panel, to, to_stride, pairs.len() / PAIRS, stored) };
-                    if pairs.end == b.depth() {
+                    let last = pairs.end == b.depth();
+                    if last {
                         let (row, rows) = (rows.start, rows.len());
                         Finish { epilogue, row, rows, column, columns, n, max: None }.run(set, to, to_stride);
                     }
-                    if !whole {
-                        copy(to, COLUMNS, c, c_stride, rows.len(), columns);
+                    if !in_place && (last || C::HOLDS_SUMS) {
+                        // SAFETY: between the edge's place and the part of C that the tile stands for.
+                        unsafe { C::store(set, to, COLUMNS, c, c_stride, rows.len(), columns) };
                     }
                 }
             }
         }
     }
+}
 
+impl<T: Factor> Product<'_, T, f32> {
     /// [`Product::max`] by tiles; false where K is too long for it.
     pub(super) fn tile_max(&self, tiles: &Tiles, a: &Rows<'_, bf16>, panels: Range<usize>) -> bool {
         let &Self { set, ref b, epilogue, c: out, .. } = self;
@@ -320,6 +334,12 @@ mod tests {
             let epilogue = Epilogue { bias: Some(&bias), activation: Activation::Relu, ..Epilogue::default() };
             let (mut c, c_stride) = (vec![7.5; m * (n + 3)], n + 3);
             gemm(set, &rows, &packed, &epilogue, &mut c, c_stride).unwrap();
+            let mut stored = vec![bf16::ONE; m * c_stride];
+            gemm(set, &rows, &packed, &epilogue, &mut stored, c_stride).unwrap();
+            for (stored, c) in stored.chunks(c_stride).zip(c.chunks(c_stride)) {
+                assert!(stored[..n].iter().zip(c).all(|(stored, c)| *stored == bf16::from_f32(*c)), "{m}x{n}x{k}");
+                assert_eq!(stored[n..], [bf16::ONE; 3][..stored.len() - n]);
+            }
             let mut largest = vec![0.0; n];
             gemm_max(set, &rows, &packed, &epilogue, &mut largest).unwrap();
             for j in 0..n {

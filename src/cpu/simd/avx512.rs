@@ -195,6 +195,13 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         })
     }
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const bf16, count: usize) -> __m512 {
+        call!({
+            let x = _mm256_maskz_loadu_epi16(first(count), from.cast());
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(x)))
+        })
+    }
+    #[inline(always)]
     fn dot(self, a: u32, b: __m512, sum: __m512) -> __m512 {
         if BF16 {
             // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the instruction; the vectors

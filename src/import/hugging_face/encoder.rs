@@ -247,11 +247,11 @@ pub(super) fn build(
     let [scale, bias] = builder.norm(&tensors.norm)?;
     let norm = LayerNorm { axes: vec![1], epsilon: config.epsilon };
     x = builder.graph.apply("embeddings.LayerNorm", norm, &[x, scale, bias])?;
-    let attention =
-        PackedAttention { heads: config.heads, scale: ((config.hidden / config.heads) as f32).sqrt().recip() };
+    let scale = ((config.hidden / config.heads) as f32).sqrt().recip();
+    let attention = PackedAttention { heads: config.heads, scale, rounded: false };
     for (index, layer) in tensors.layers.iter().enumerate() {
         let name = |part: &str| format!("layer.{index}.{part}");
-        let product = |activation| Linear { activation, layer_norm: None };
+        let product = |activation| Linear { activation, ..Linear::default() };
         let normed = || Linear { layer_norm: Some(config.epsilon), ..Linear::default() };
         let qkv = builder.linear(&name("query_key_value"), Linear::default(), x, &mut products, None)?;
         let mixed = builder.graph.apply(&name("attention"), attention, &[qkv, offsets])?;
