@@ -1,34 +1,68 @@
-//! The same inputs on every device that is there, and how far the results are apart.
+//! The same inputs on every device and in every precision that is there, and how far the results are apart.
 //!
 //! ```text
 //! cargo run --release --features gpu --example verify -- MODEL.onnx [--in IN.npz]
+//! cargo run --release --features gpu --example verify -- --files PATH
+//! cargo run --release --features gpu --example verify -- MODEL_FOLDER --texts FILE
 //! cargo run --release --features gpu --example verify -- --devices
 //! ```
 //!
-//! The reference is the CPU in f32 with its portable kernels. Without `--in` the inputs are made up: small whole numbers
-//! where the model takes integers, numbers between -1 and 1 elsewhere. The exit code is 1 where an output is past the
-//! bounds.
+//! The reference is the CPU in f32 with its portable kernels. Without inputs of one's own they are made up: small whole
+//! numbers where the model takes integers, numbers between -1 and 1 elsewhere. The exit code is 1 where an output is past
+//! the bounds.
 
 mod common;
+#[path = "identify/features.rs"]
+#[allow(dead_code, reason = "a part is used")]
+mod features;
+#[path = "identify/files.rs"]
+mod files;
+#[path = "identify/labels.rs"]
+#[allow(dead_code, reason = "a part is used")]
+mod labels;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use common::{Common, Flag, npz};
+use features::Features;
 use gristmill::{
-    DType, Device, Error, Model, Session, SessionOptions, Tensor, Tensors,
+    DType, Device, Error, Model, Precision, Session, SessionOptions, Tensor, Tensors,
     cpu::KernelSet,
+    text::{Embedder, EmbedderOptions},
     verify::{Comparison, verify},
 };
 
 const USAGE: &str = "\
 usage: verify [FLAGS] MODEL.onnx [--in IN.npz]
+       verify [FLAGS] --files PATH                 (the bundled model, on the files below PATH)
+       verify [FLAGS] MODEL_FOLDER --texts FILE    (a text model, on the lines of FILE)
        verify --devices
 
   --in IN.npz        the inputs, one array each, under the inputs' names (made up by default)
   --size N           the size of dimensions that the model leaves open, of inputs that are made up (8)
-  --absolute BOUND   how far an element may be (1e-3) ...
-  --relative BOUND   ... or how far relatively (1e-3)
-  --cosine BOUND     how close the outputs must be as vectors (0.9999)";
+  --most N           the most files or lines (200)
+  --absolute BOUND   how far an element may be (1e-3; past f32 only where it is given) ...
+  --relative BOUND   ... or how far relatively (as far)
+  --cosine BOUND     how close the outputs of an item must be as vectors (0.9999, past f32 0.999)";
+
+#[derive(Default)]
+struct Arguments {
+    model: Option<PathBuf>,
+    input: Option<PathBuf>,
+    files: Option<PathBuf>,
+    texts: Option<PathBuf>,
+    size: Option<usize>,
+    most: Option<usize>,
+    absolute: Option<f64>,
+    relative: Option<f64>,
+    cosine: Option<f64>,
+}
+
+type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     match run() {
@@ -41,52 +75,129 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<bool, Box<dyn std::error::Error>> {
-    let (mut model, mut input, mut size) = (None, None, 8);
-    let (mut absolute, mut relative, mut cosine) = (1e-3, 1e-3, 0.9999);
+fn run() -> Result<bool, Failure> {
+    let mut own = Arguments::default();
     Common::parse(USAGE, |flag, parser| {
         match flag {
-            Flag::Value(path) if model.is_none() => model = Some(PathBuf::from(path)),
-            Flag::Named("in") => input = Some(PathBuf::from(parser.value()?)),
-            Flag::Named("size") => size = number(parser)? as usize,
-            Flag::Named("absolute") => absolute = number(parser)?,
-            Flag::Named("relative") => relative = number(parser)?,
-            Flag::Named("cosine") => cosine = number(parser)?,
+            Flag::Value(path) if own.model.is_none() => own.model = Some(PathBuf::from(path)),
+            Flag::Named("in") => own.input = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("files") => own.files = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("texts") => own.texts = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("size") => own.size = Some(number(parser)? as usize),
+            Flag::Named("most") => own.most = Some(number(parser)? as usize),
+            Flag::Named("absolute") => own.absolute = Some(number(parser)?),
+            Flag::Named("relative") => own.relative = Some(number(parser)?),
+            Flag::Named("cosine") => own.cosine = Some(number(parser)?),
             _ => return Ok(false),
         }
         Ok(true)
     })?;
-    let model = model.ok_or(USAGE)?;
-    let load = |options: SessionOptions| -> Result<Session, Error> { Model::open(&model)?.session(&options) };
-    let reference = load(SessionOptions::on(Device::Cpu).kernel_set(KernelSet::PORTABLE))?;
-    let inputs = match &input {
-        Some(path) => npz::read(path)?,
-        None => made_up(&reference, size)?,
-    };
-    let mut others = Vec::new();
-    for kernel_set in KernelSet::available() {
-        others.push(load(SessionOptions::on(Device::Cpu).kernel_set(kernel_set))?);
+    let most = own.most.unwrap_or(200);
+    println!("{:10} {:10} {:10}  output, device", "absolute", "relative", "1 - cosine");
+    match (&own.model, &own.files, &own.texts) {
+        (None, Some(path), None) => {
+            let items = of_files(path, most)?;
+            let load = |options| Model::from_bytes(include_bytes!("models/magika/model.onnx"))?.session(&options);
+            of_model(&own, load, |_| Ok(items))
+        }
+        (Some(folder), None, Some(texts)) => {
+            let text = fs::read_to_string(texts).map_err(|error| format!("{}: {error}", texts.display()))?;
+            let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(most).collect();
+            of_texts(&own, folder, &lines)
+        }
+        (Some(path), None, None) => {
+            let inputs = |reference: &Session| match &own.input {
+                Some(path) => Ok(vec![npz::read(path)?]),
+                None => Ok(vec![made_up(reference, own.size.unwrap_or(8))?]),
+            };
+            of_model(&own, |options| Model::open(path)?.session(&options), inputs)
+        }
+        _ => Err(USAGE.into()),
     }
+}
+
+/// The reference, and all that is compared with it.
+fn settings() -> (SessionOptions, Vec<SessionOptions>) {
+    let on_cpu = |set| SessionOptions::on(Device::Cpu).kernel_set(set);
+    let mut others: Vec<SessionOptions> = KernelSet::available().into_iter().map(on_cpu).collect();
+    others.push(SessionOptions::on(Device::Cpu).precision(Precision::Bf16));
     #[cfg(feature = "gpu")]
     for adapter in gristmill::gpu::adapters() {
         let gpu = gristmill::GpuOptions::adapter(adapter.index.to_string());
-        others.push(load(SessionOptions::on(Device::Gpu).gpu(gpu))?);
+        others.push(SessionOptions::on(Device::Gpu).gpu(gpu));
     }
+    (on_cpu(KernelSet::PORTABLE), others)
+}
+
+/// Compares what sessions make of the same inputs.
+fn of_model(
+    own: &Arguments,
+    load: impl Fn(SessionOptions) -> Result<Session, Error>,
+    inputs: impl FnOnce(&Session) -> Result<Vec<Tensors>, Failure>,
+) -> Result<bool, Failure> {
+    let (reference, others) = settings();
+    let reference = load(reference)?;
+    let items = inputs(&reference)?;
     let mut passed = true;
-    println!("{:10} {:10} {:10}  output, device", "absolute", "relative", "1 - cosine");
-    let mut kernel_sets = KernelSet::available().into_iter();
-    for session in &others {
-        let kernels = kernel_sets.next().map_or("wgsl", |set| set.name());
-        for Comparison { device, precision, output, absolute: a, relative: r, cosine: c, .. } in
-            verify(&reference, [session], &inputs)?
-        {
-            let within = (a <= absolute || r <= relative) && c >= cosine;
-            passed &= within;
-            let told = if within { "" } else { "  PAST THE BOUND" };
-            println!("{a:<10.2e} {r:<10.2e} {:<10.2e}  `{output}` on {device} ({kernels}, {precision}){told}", 1.0 - c);
+    for options in others {
+        for comparison in verify(&reference, [&load(options)?], &items)? {
+            passed &= print(own, &comparison);
         }
     }
     Ok(passed)
+}
+
+/// Compares the vectors that text models make of the same lines.
+fn of_texts(own: &Arguments, folder: &Path, lines: &[&str]) -> Result<bool, Failure> {
+    let vectors = |options: SessionOptions| -> Result<_, Failure> {
+        let embedder = Embedder::open_with(folder, &EmbedderOptions::default().session(options))?;
+        let vectors = embedder.embed(lines).map_err(|error| error.to_string())?;
+        let tensors = |vector: &Vec<f32>| Ok(Tensors::from([("vector", Tensor::new([vector.len()], vector)?)]));
+        Ok((embedder.describe(), vectors.iter().map(tensors).collect::<Result<Vec<_>, Error>>()?))
+    };
+    let (reference, others) = settings();
+    let (_, expected) = vectors(reference)?;
+    let mut passed = true;
+    for options in others {
+        let (told, results) = vectors(options)?;
+        for comparison in Comparison::of(&told, &expected, &results)? {
+            passed &= print(own, &comparison);
+        }
+    }
+    Ok(passed)
+}
+
+/// Prints a line, and tells whether the output is within the bounds.
+fn print(own: &Arguments, comparison: &Comparison) -> bool {
+    let Comparison { device, kernel_set, precision, output, absolute, relative, cosine, .. } = comparison;
+    let (far, close) = if precision == "f32" { (1e-3, 0.9999) } else { (f64::INFINITY, 0.999) };
+    let bounds = (own.absolute.unwrap_or(far), own.relative.unwrap_or(far), own.cosine.unwrap_or(close));
+    let within = comparison.is_within(bounds.0, bounds.1, bounds.2);
+    let told = if within { "" } else { "  PAST THE BOUND" };
+    let apart = 1.0 - cosine;
+    println!(
+        "{absolute:<10.2e} {relative:<10.2e} {apart:<10.2e}  `{output}` on {device} ({kernel_set}, {precision}){told}"
+    );
+    within
+}
+
+/// What the bundled model sees of the files below a path.
+fn of_files(path: &Path, most: usize) -> Result<Vec<Tensors>, Failure> {
+    let labels = labels::Labels::bundled()?;
+    let mut items = Vec::new();
+    for path in files::Files::below([path.to_owned()]) {
+        let path = path.map_err(|(path, error)| format!("{}: {error}", path.display()))?;
+        if let Features::Bytes(tensors) = features::of_path(&path, labels.config())? {
+            items.push(tensors);
+        }
+        if items.len() == most {
+            break;
+        }
+    }
+    if items.is_empty() {
+        return Err(format!("no file below {} needs the model", path.display()).into());
+    }
+    Ok(items)
 }
 
 fn number(parser: &mut lexopt::Parser) -> Result<f64, lexopt::Error> {

@@ -6,7 +6,7 @@ pub(crate) mod engine;
 mod lasting;
 mod session;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 pub use engine::HostOperator;
 pub(crate) use engine::RunOutputs;
@@ -109,6 +109,8 @@ pub struct GpuOptions {
     pub checked_shaders: bool,
     /// Binds at most so many bytes at once, where the device could bind more; for tests of what is cut into parts.
     pub binding_limit: Option<u64>,
+    /// The longest that a device may take for a run before it counts as lost; two minutes by default.
+    pub timeout: Option<Duration>,
     /// Replaces a text in every shader, so that a test can see whether it would notice a wrong one.
     #[doc(hidden)]
     pub planted: Option<(String, String)>,
@@ -118,6 +120,9 @@ pub struct GpuOptions {
     /// Loses the device in its run of that number, counted from 1 and once for each opening.
     #[doc(hidden)]
     pub lost_in_run: Option<u64>,
+    /// Takes the adapter for one whose workgroups have at most so many invocations.
+    #[doc(hidden)]
+    pub invocation_limit: Option<u32>,
 }
 
 impl GpuOptions {
@@ -130,6 +135,13 @@ impl GpuOptions {
     #[must_use]
     pub fn checked_shaders(mut self) -> Self {
         self.checked_shaders = true;
+        self
+    }
+
+    /// Takes a device for lost that has not ended a run after so long.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 

@@ -3,64 +3,105 @@
 use crate::{
     backend::Session,
     error::{Error, Result},
-    inference::Inference,
+    inference::{Description, Inference, Slots},
     tensor::{DType, Tensor, Tensors},
 };
 
-/// How far one output of a run is from the reference's.
+/// How far one output is from the reference's, over all items.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
     /// The device, as the session describes it.
     pub device: String,
+    /// The CPU kernel set, or what a GPU's kernels are written in.
+    pub kernel_set: String,
     /// The precision.
     pub precision: String,
     /// The output's name.
     pub output: String,
     /// The largest difference of two elements; infinite where one is NaN and the other is not.
     pub absolute: f64,
-    /// The largest difference over the reference's magnitude, of elements above a thousandth of the largest one.
+    /// The largest difference over the reference's magnitude, of elements above a thousandth of their item's largest one.
     pub relative: f64,
-    /// The cosine of the two outputs as vectors; 1 where both are zero.
+    /// The least cosine of an item's two outputs as vectors; 1 where both are zero.
     pub cosine: f64,
 }
 
 impl Comparison {
+    /// Compares the outputs of items: what `told` describes gave `results` where `expected` is due. One for each output.
+    ///
+    /// # Errors
+    /// When there are other items or outputs, or outputs of other types and shapes.
+    pub fn of(told: &Description, expected: &[Tensors], results: &[Tensors]) -> Result<Vec<Self>> {
+        if expected.len() != results.len() {
+            let (got, want) = (results.len(), expected.len());
+            return Err(Error::invalid_input(format!("the results of {got} items are compared with those of {want}")));
+        }
+        let mut comparisons: Vec<Self> = Vec::new();
+        for (results, expected) in results.iter().zip(expected) {
+            for (name, want) in expected.iter() {
+                let got = results.get(name);
+                let got = got.ok_or_else(|| Error::invalid_input(format!("a session has no output `{name}`")))?;
+                let [absolute, relative, cosine] = compare(got, want)?;
+                if let Some(own) = comparisons.iter_mut().find(|own| own.output == name) {
+                    own.absolute = own.absolute.max(absolute);
+                    own.relative = own.relative.max(relative);
+                    own.cosine = own.cosine.min(cosine);
+                    continue;
+                }
+                comparisons.push(Self {
+                    device: told.device.clone(),
+                    kernel_set: told.kernel_set.clone(),
+                    precision: told.precision.clone(),
+                    output: name.to_owned(),
+                    absolute,
+                    relative,
+                    cosine,
+                });
+            }
+        }
+        Ok(comparisons)
+    }
+
     /// Whether the output is within the bounds: so far in absolute terms or relatively, and so close in direction.
     pub fn is_within(&self, absolute: f64, relative: f64, cosine: f64) -> bool {
         (self.absolute <= absolute || self.relative <= relative) && self.cosine >= cosine
     }
 }
 
-/// Runs the same inputs on a reference and on other sessions of the same model, and compares each output.
+/// The most items that are run as one chunk.
+const CHUNK: usize = 32;
+
+/// Runs the same items on a reference and on other sessions of the same model, and compares each output.
 ///
 /// # Errors
 /// When a run fails, or the sessions do not have the same outputs.
 pub fn verify<'a>(
     reference: &Session,
     others: impl IntoIterator<Item = &'a Session>,
-    inputs: &Tensors,
+    items: &[Tensors],
 ) -> Result<Vec<Comparison>> {
-    let expected = reference.run(inputs)?;
+    let expected = run(reference, items)?;
     let mut comparisons = Vec::new();
     for session in others {
-        let told = session.describe();
-        let results = session.run(inputs)?;
-        for (name, want) in expected.iter() {
-            let got = results.get(name);
-            let got = got.ok_or_else(|| Error::invalid_input(format!("a session has no output `{name}`")))?;
-            let [absolute, relative, cosine] = compare(got, want)?;
-            comparisons.push(Comparison {
-                device: told.device.clone(),
-                precision: told.precision.clone(),
-                output: name.to_owned(),
-                absolute,
-                relative,
-                cosine,
-            });
-        }
+        let results = run(session, items)?;
+        comparisons.extend(Comparison::of(&session.describe(), &expected, &results)?);
     }
     Ok(comparisons)
+}
+
+fn run(session: &Session, items: &[Tensors]) -> Result<Vec<Tensors>> {
+    let mut all = Vec::with_capacity(items.len());
+    for items in items.chunks(CHUNK) {
+        let items: Vec<&Tensors> = items.iter().collect();
+        let mut results: Vec<Option<Result<Tensors>>> = Vec::new();
+        results.resize_with(items.len(), || None);
+        session.infer(&items, &mut Slots::new(&mut results))?;
+        for result in results {
+            all.push(result.unwrap_or_else(|| Err(Error::internal("a session passed an item over")))?);
+        }
+    }
+    Ok(all)
 }
 
 /// The largest absolute and relative difference, and the cosine.
@@ -113,6 +154,16 @@ mod tests {
         assert!((absolute - 0.5).abs() < 1e-12 && (relative - 0.25).abs() < 1e-12);
         assert!((cosine - 6.0 / (7.25f64 * 5.0).sqrt()).abs() < 1e-12);
         assert_eq!(compare(&of(&[0.0]), &of(&[0.0])).unwrap(), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_worst_item_counts() {
+        let items = |values: [f32; 2]| values.map(|value| Tensors::from([("y", of(&[1.0, value]))]));
+        let told = Description::default();
+        let all = Comparison::of(&told, &items([1.0, 2.0]), &items([1.5, 2.0])).unwrap();
+        assert_eq!((all.len(), all[0].absolute, all[0].relative), (1, 0.5, 0.5));
+        assert!(all[0].cosine < 0.99 && !all[0].is_within(1.0, 1.0, 0.99) && all[0].is_within(0.1, 0.6, 0.9));
+        assert!(Comparison::of(&told, &items([1.0, 2.0]), &items([1.0, 2.0])[..1]).is_err());
     }
 
     #[test]

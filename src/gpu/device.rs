@@ -39,6 +39,7 @@ pub(crate) struct GpuDevice {
     memory_limit: Option<u64>,
     /// The run in which a test wants the device lost.
     lost_in_run: Option<u64>,
+    timeout: Duration,
     runs: AtomicU64,
     faults: Arc<Faults>,
 }
@@ -90,8 +91,16 @@ impl GpuDevice {
             max_compute_workgroup_storage_size: has.max_compute_workgroup_storage_size.min(32 << 10),
             ..wgpu::Limits::default().or_worse_values_from(&has)
         };
-        if wanted.max_immediate_size < 128 || wanted.max_compute_invocations_per_workgroup < 256 {
-            let what = format!("the adapter `{adapter}` has too small limits for any shader");
+        let invocations = wanted.max_compute_invocations_per_workgroup;
+        let invocations = options.invocation_limit.map_or(invocations, |own| own.min(invocations));
+        let needs = [
+            ("bytes of immediate data", wanted.max_immediate_size, 128),
+            ("invocations in a workgroup", invocations, 256),
+            ("bytes of memory in a workgroup", wanted.max_compute_workgroup_storage_size, 16 << 10),
+            ("storage buffers in a shader", wanted.max_storage_buffers_per_shader_stage, 8),
+        ];
+        if let Some((what, has, needed)) = needs.into_iter().find(|(_, has, needed)| has < needed) {
+            let what = format!("the adapter `{adapter}` takes {has} {what}, where shaders need {needed}");
             return Err(Error::new(ErrorKind::Device, what));
         }
         let request = handle.request_device(&wgpu::DeviceDescriptor {
@@ -130,6 +139,7 @@ impl GpuDevice {
             planted: options.planted.clone(),
             memory_limit: options.memory_limit,
             lost_in_run: options.lost_in_run,
+            timeout: options.timeout.unwrap_or(TIMEOUT),
             runs: AtomicU64::new(0),
             faults,
         })
@@ -167,11 +177,15 @@ impl GpuDevice {
     /// # Errors
     /// When it takes too long or the device is lost.
     pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(TIMEOUT) };
+        let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(self.timeout) };
         if let Err(error) = self.device.poll(poll) {
             self.check()?;
             self.faults.lost.store(true, Ordering::Release);
-            return Err(Error::new(ErrorKind::Device, format!("adapter `{}`: {error}", self.adapter)));
+            let what = match error {
+                wgpu::PollError::Timeout => format!("a run was not done after {:?}", self.timeout),
+                other => other.to_string(),
+            };
+            return Err(Error::new(ErrorKind::Device, format!("adapter `{}`: {what}", self.adapter)));
         }
         self.check()
     }

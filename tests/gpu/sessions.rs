@@ -37,6 +37,8 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("sessions::long_loops_are_refused_where_they_would_end", long_loops),
         Trial::test("sessions::a_lost_device_is_opened_again_then_left", lost),
         Trial::test("sessions::a_job_outlives_its_device", lost_job),
+        Trial::test("sessions::a_job_outlives_runs_that_take_too_long", too_long),
+        Trial::test("sessions::an_adapter_without_a_limit_is_left", without_limit),
         Trial::test("sessions::runs_without_memory_are_halved", halved),
         Trial::test("sessions::auto_takes_no_software_adapter", auto_software),
     ]
@@ -361,6 +363,59 @@ fn lost_job() -> Outcome {
     }
     let told = report.to_json();
     if report.items == 200 && told.contains("the gpu was lost") { Ok(()) } else { Err(told.into()) }
+}
+
+fn too_long() -> Outcome {
+    // Rows that no device is done with in a nanosecond.
+    let columns = 100_000;
+    let graph = || {
+        of_one(DType::F32, &[Dim::from(40), Dim::from(columns)], |graph, x| {
+            let y = graph.apply("softmax", Softmax::over(-1), &[x]).unwrap();
+            graph.output("y", y);
+        })
+    };
+    let items: Vec<Tensors> = (0..4)
+        .map(|item| {
+            let values: Vec<f32> = (0..40 * columns).map(|i| ((item * 41 + i) % 97) as f32 / 20.0 - 2.0).collect();
+            Tensors::from([("x", Tensor::new([40, columns], &values).unwrap())])
+        })
+        .collect();
+    let job = |session| gristmill::bulk::Bulk::new(session).chunk_size(1).run(&items);
+    let gpu = on_adapter().timeout(std::time::Duration::from_nanos(1));
+    let (got, report) = job(Session::load(graph(), &options(gpu))?);
+    let (want, _) = job(Session::load(graph(), &SessionOptions::on(Device::Cpu))?);
+    if got.len() != items.len() {
+        return Err(format!("{} results of {} items", got.len(), items.len()).into());
+    }
+    for (index, (got, want)) in got.into_iter().zip(want).enumerate() {
+        let (got, want) = (got.map_err(|error| error.to_string())?, want.map_err(|error| error.to_string())?);
+        let (got, want) = (got.get("y").unwrap().as_slice::<f32>()?, want.get("y").unwrap().as_slice::<f32>()?);
+        if differ(got, want, 1e-7) {
+            return Err(format!("item {index} differs").into());
+        }
+    }
+    let told = report.to_json();
+    let due = ["was not done after 1ns", "lost and opened again", "the rest ran on the cpu"];
+    match due.into_iter().find(|due| !told.contains(due)) {
+        Some(missing) => Err(format!("`{missing}` is missing in {told}").into()),
+        None => Ok(()),
+    }
+}
+
+fn without_limit() -> Outcome {
+    let mut gpu = on_adapter();
+    gpu.invocation_limit = Some(128);
+    match Session::load(graph_of_rows(), &options(gpu.clone())) {
+        Err(error) if error.kind() == ErrorKind::Device && error.to_string().contains("128 invocations") => {}
+        other => return Err(format!("{other:?}").into()),
+    }
+    // Left to itself the job is the CPU's.
+    let session = Session::load(graph_of_rows(), &SessionOptions::on(Device::Auto).gpu(gpu))?;
+    let items: Vec<Tensors> = (1..5).map(|rows| Tensors::from([("x", numbers(&[rows, 40]))])).collect();
+    let (got, report) = gristmill::bulk::Bulk::new(session).run(&items);
+    let told = report.to_json();
+    let done = got.iter().all(Result::is_ok) && report.device == "cpu";
+    if done && told.contains("shaders need 256") { Ok(()) } else { Err(told.into()) }
 }
 
 fn halved() -> Outcome {
