@@ -60,7 +60,7 @@ fn main(at: Invocation) {
         let v = x[position(start, i)];
         own = combine(own, {{each}});
     }
-    let total = whole(lane, own);
+    let total = {{whole}}(lane, own);
     if lane == 0u {
         y[result] = {{last}};
     }

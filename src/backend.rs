@@ -109,6 +109,9 @@ pub struct GpuOptions {
     pub checked_shaders: bool,
     /// Binds at most so many bytes at once, where the device could bind more; for tests of what is cut into parts.
     pub binding_limit: Option<u64>,
+    /// Whether shaders work along rows by subgroups; where the adapter has them by default. Asked for where it has none
+    /// they are an error.
+    pub subgroups: Option<bool>,
     /// The longest that a device may take for a run before it counts as lost; two minutes by default.
     pub timeout: Option<Duration>,
     /// Replaces a text in every shader, so that a test can see whether it would notice a wrong one.

@@ -30,6 +30,8 @@ pub(crate) struct GpuDevice {
     pub limits: wgpu::Limits,
     /// Whether shaders check indices and loops while they run.
     pub checked: bool,
+    /// Whether shaders add up rows by subgroups.
+    pub subgroups: bool,
     /// The most bytes that one binding may have.
     pub binding_limit: u64,
     pub(super) pipelines: Mutex<HashMap<Arc<str>, Arc<Pipeline>>>,
@@ -78,11 +80,14 @@ impl GpuDevice {
     fn open_new(options: &GpuOptions) -> Result<Self> {
         let (adapter, handle) = adapter::choose(options.adapter.as_deref())?;
         let has = handle.limits();
-        let features = wgpu::Features::IMMEDIATES;
+        let mut features = wgpu::Features::IMMEDIATES;
         if !handle.features().contains(features) {
             let what = format!("the adapter `{adapter}` takes no immediate data, which every shader needs");
             return Err(Error::new(ErrorKind::Device, what));
         }
+        let subgroups = subgroups(&handle, options.subgroups)
+            .map_err(|what| Error::new(ErrorKind::Device, format!("the adapter `{adapter}` {what}")))?;
+        features.set(wgpu::Features::SUBGROUP, subgroups);
         // What is wanted, or as much of it as the adapter has.
         let wanted = wgpu::Limits {
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size.min(1 << 31),
@@ -134,6 +139,7 @@ impl GpuDevice {
             queue,
             limits: wanted,
             checked: options.checked_shaders,
+            subgroups,
             binding_limit: options.binding_limit.map_or(binding_limit, |own| own.min(binding_limit)),
             pipelines: Mutex::default(),
             planted: options.planted.clone(),
@@ -215,6 +221,18 @@ impl GpuDevice {
             Some(error) => Err(Error::limit(format!("{label} of {bytes} bytes: {error}"))),
             None => Ok(buffer),
         }
+    }
+}
+
+/// Whether an adapter's subgroups are used: where it has some, of sizes that the shaders are written for, and `asked`
+/// does not say otherwise.
+fn subgroups(handle: &wgpu::Adapter, asked: Option<bool>) -> std::result::Result<bool, &'static str> {
+    let info = handle.get_info();
+    let fits = info.subgroup_min_size >= 4 && info.subgroup_max_size <= 128;
+    let has = handle.features().contains(wgpu::Features::SUBGROUP) && fits;
+    match asked {
+        Some(true) if !has => Err("has no subgroups of 4 to 128 invocations"),
+        asked => Ok(asked.unwrap_or(has)),
     }
 }
 

@@ -107,7 +107,7 @@ impl GpuSession {
     pub fn load(mut graph: Graph, options: &GpuOptions, kernel_set: KernelSet) -> Result<Self> {
         let device = GpuDevice::open(options)?;
         graph.verify()?;
-        let programs = Programs::default();
+        let programs = Programs::new(device.subgroups);
         let packed_here = PackedConstants::default();
         let weights = Weights::default();
         let mut buffers: Vec<(WeightId, wgpu::Buffer)> = Vec::new();
@@ -262,7 +262,11 @@ impl DeviceSession for GpuSession {
                 named.join(", ")
             ));
         }
-        Told { device: format!("gpu {}", self.adapter()), kernel_set: "wgsl", notes }
+        Told {
+            device: format!("gpu {}", self.adapter()),
+            kernel_set: if self.residence.device.subgroups { "wgsl with subgroups" } else { "wgsl" },
+            notes,
+        }
     }
 
     fn host_operators(&self) -> Vec<HostOperator> {

@@ -44,24 +44,28 @@ static SOURCES: &[(&str, &str)] = embedded![
     "shared/attention",
     "shared/fault",
     "shared/grid",
+    "shared/grid_subgroup",
     "shared/index",
     "shared/math",
     "shared/order",
     "shared/product",
     "shared/row",
+    "shared/row_subgroup",
     "shared/trigonometry",
     "softmax",
     "top_k",
 ];
 
 /// Puts a shader together. A line `#include NAME` becomes `shaders/shared/NAME.wgsl`, once each; `{{NAME}}` becomes the
-/// value given for it.
+/// value given for it. With `subgroups` a snippet that has a form for adapters with subgroups is taken in that form.
 ///
 /// # Errors
 /// When a file is missing, a name has no value, or a value's name is nowhere.
-pub(crate) fn expand(stem: &str, values: &[(&str, &str)]) -> Result<String> {
+pub(crate) fn expand(stem: &str, values: &[(&str, &str)], subgroups: bool) -> Result<String> {
     let mut text = String::new();
-    include(stem, &mut Vec::new(), &mut text)?;
+    // Only what works along a row has use for them.
+    let subgroups = subgroups && source(stem)?.lines().any(|line| line == "#include row");
+    include(stem, subgroups, &mut Vec::new(), &mut text)?;
     let mut used = vec![false; values.len()];
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text.as_str();
@@ -85,15 +89,23 @@ fn broken(stem: &str, what: &str) -> Error {
     Error::internal(format!("shader `{stem}`: {what}"))
 }
 
-fn include(path: &str, seen: &mut Vec<String>, text: &mut String) -> Result<()> {
+fn source(path: &str) -> Result<&'static str> {
+    let found = SOURCES.iter().find(|(own, _)| *own == path).map(|(_, source)| *source);
+    found.ok_or_else(|| broken(path, "there is no such file"))
+}
+
+fn include(path: &str, subgroups: bool, seen: &mut Vec<String>, text: &mut String) -> Result<()> {
     if seen.iter().any(|own| own == path) {
         return Ok(());
     }
     seen.push(path.to_owned());
-    let source = SOURCES.iter().find(|(own, _)| *own == path).ok_or_else(|| broken(path, "there is no such file"))?.1;
-    for line in source.lines() {
+    for line in source(path)?.lines() {
         match line.strip_prefix("#include ") {
-            Some(name) => include(&format!("shared/{}", name.trim()), seen, text)?,
+            Some(name) => {
+                let (own, other) = (format!("shared/{name}"), format!("shared/{name}_subgroup"));
+                let taken = if subgroups && source(&other).is_ok() { &other } else { &own };
+                include(taken, subgroups, seen, text)?;
+            }
             None => {
                 text.push_str(line);
                 text.push('\n');
@@ -128,8 +140,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    fn new(stem: &'static str, values: &[(&str, &str)]) -> Result<Self> {
-        let source = expand(stem, values)?;
+    fn new(stem: &'static str, values: &[(&str, &str)], subgroups: bool) -> Result<Self> {
+        let source = expand(stem, values, subgroups)?;
         let module = naga::front::wgsl::parse_str(&source)
             .map_err(|error| broken(stem, &error.emit_to_string_with_path(&source, stem)))?;
         let mut bindings = Vec::new();
@@ -161,7 +173,9 @@ impl Program {
         use naga::valid::{Capabilities, ValidationFlags, Validator};
         let module = naga::front::wgsl::parse_str(&self.source)
             .map_err(|error| broken(self.stem, &error.emit_to_string_with_path(&self.source, self.stem)))?;
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES);
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES | Capabilities::SUBGROUP);
+        validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+        validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
         validator
             .validate(&module)
             .map(drop)
@@ -177,20 +191,28 @@ impl std::fmt::Debug for Program {
 
 /// The programs of one session, each once however many nodes use it.
 #[derive(Default)]
-pub(crate) struct Programs(Mutex<HashMap<String, Arc<Program>>>);
+pub(crate) struct Programs {
+    made: Mutex<HashMap<String, Arc<Program>>>,
+    subgroups: bool,
+}
 
 impl Programs {
+    /// For an adapter with or without subgroups.
+    pub fn new(subgroups: bool) -> Self {
+        Self { subgroups, ..Self::default() }
+    }
+
     /// The shader `stem` with these values.
     ///
     /// # Errors
     /// When it does not expand or parse.
     pub fn get(&self, stem: &'static str, values: &[(&str, &str)]) -> Result<Arc<Program>> {
         let key = format!("{stem}{values:?}");
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(program) = all.get(&key) {
             return Ok(program.clone());
         }
-        let program = Arc::new(Program::new(stem, values)?);
+        let program = Arc::new(Program::new(stem, values, self.subgroups)?);
         all.insert(key, program.clone());
         Ok(program)
     }
@@ -198,7 +220,7 @@ impl Programs {
     /// All of them.
     #[cfg(test)]
     pub fn all(&self) -> Vec<Arc<Program>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }
 
@@ -226,11 +248,11 @@ mod tests {
 
     #[test]
     fn values_must_fit_the_source() {
-        let missing = expand("pointwise", &[]).unwrap_err();
+        let missing = expand("pointwise", &[], false).unwrap_err();
         assert!(missing.to_string().contains("has no value"), "{missing}");
         let values = [("bindings", ""), ("fields", ""), ("operands", ""), ("body", ""), ("result", ""), ("extra", "")];
-        let unused = expand("pointwise", &values).unwrap_err();
+        let unused = expand("pointwise", &values, false).unwrap_err();
         assert!(unused.to_string().contains("used nowhere"), "{unused}");
-        assert!(expand("nothing", &[]).is_err());
+        assert!(expand("nothing", &[], false).is_err());
     }
 }

@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<Trial> =
         listed.map(|&def| Trial::test(format!("operator::{}", def.name), move || agrees(def))).collect();
     trials.push(Trial::test("operators::a_planted_wrong_shader_is_rejected", planted));
+    trials.push(Trial::test("operators::rows_are_worked_along_with_and_without_subgroups", by_subgroups));
     trials.push(Trial::test("operators::checked_and_unchecked_shaders_agree", checked));
     trials
 }
@@ -121,6 +122,54 @@ fn planted() -> Outcome {
         if passes_planted(name, from, to) {
             return Err(format!("{name} passes with `{to}` in place of `{from}`").into());
         }
+    }
+    Ok(())
+}
+
+/// The shaders that work along rows, in the variant that is asked for.
+fn by_subgroups() -> Outcome {
+    let along_rows: Vec<&OpDef> = ops::all()
+        .iter()
+        .copied()
+        .filter(|def| matches!(def.gpu, GpuState::Kernel("norm" | "reduce" | "softmax")))
+        .collect();
+    let passes = |asked: bool, planted: Option<(&str, &str)>| -> std::result::Result<(), String> {
+        let mut gpu = on_adapter();
+        gpu.subgroups = Some(asked);
+        gpu.planted = planted.map(|(from, to)| (from.to_owned(), to.to_owned()));
+        for def in &along_rows {
+            for case in (def.cases)() {
+                let session = Session::load(case.graph().map_err(|error| error.to_string())?, &options(gpu.clone()));
+                let session = session.map_err(|error| error.to_string())?;
+                let told = gristmill::Inference::describe(&session).kernel_set;
+                if (told == "wgsl with subgroups") != asked {
+                    return Err(format!("{} `{}` ran with `{told}`", def.name, case.name));
+                }
+                let outputs = session.run(&inputs_of(&case));
+                let outputs = match outputs {
+                    Err(error) if is_wide(&case) && error.to_string().contains("32 bits") => continue,
+                    outputs => outputs.map_err(|error| error.to_string())?,
+                };
+                for ((_, got), want) in outputs.iter().zip(&expected(&case)) {
+                    if let Some(what) = difference(got, want, tolerance(def)) {
+                        return Err(format!("{} `{}`: {what}", def.name, case.name));
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    passes(false, None)?;
+    match passes(true, None) {
+        // An adapter may have none.
+        Err(what) if what.contains("has no subgroups") => return Ok(()),
+        result => result?,
+    }
+    if passes(true, Some(("total += row_part[i]", "total = row_part[i]"))).is_ok() {
+        return Err("a mistake in the sum of subgroups is not noticed".into());
+    }
+    if passes(true, Some(("larger(largest, row_part[i])", "row_part[i]"))).is_ok() {
+        return Err("a mistake in the largest of subgroups is not noticed".into());
     }
     Ok(())
 }

@@ -46,8 +46,8 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         F::LogSumExp => Formula { each: "exp(v - largest)", last: "log_of(total) + largest", before: LARGEST, ..SUM },
         F::Max => MAX,
         F::Mean => MEAN,
-        F::Min => Formula { combine: "smaller(a, b)", first: "infinity()", ..SUM },
-        F::Prod => Formula { combine: "a * b", first: "1.0", ..SUM },
+        F::Min => Formula { combine: "smaller(a, b)", whole: "whole", first: "infinity()", ..SUM },
+        F::Prod => Formula { combine: "a * b", whole: "whole", first: "1.0", ..SUM },
         F::Sum => SUM,
         F::SumSquare => Formula { each: "v * v", ..SUM },
     };
@@ -79,15 +79,17 @@ fn global(request: &GpuRequest<'_>, pool: &GlobalPool) -> Result<Made> {
 /// worked out before.
 struct Formula {
     combine: &'static str,
+    /// What joins those of all invocations: `whole`, or a function that may do so by subgroups.
+    whole: &'static str,
     first: &'static str,
     each: &'static str,
     last: &'static str,
     before: &'static str,
 }
 
-const SUM: Formula = Formula { combine: "a + b", first: "0.0", each: "v", last: "total", before: "" };
+const SUM: Formula = Formula { combine: "a + b", whole: "row_sum", first: "0.0", each: "v", last: "total", before: "" };
 const MEAN: Formula = Formula { last: "total / f32(p.count)", ..SUM };
-const MAX: Formula = Formula { combine: "larger(a, b)", first: "-infinity()", ..SUM };
+const MAX: Formula = Formula { combine: "larger(a, b)", whole: "row_max", first: "-infinity()", ..SUM };
 
 fn kernel(request: &GpuRequest<'_>, formula: Formula, reduced: Vec<bool>) -> Result<Made> {
     let axes = |name: &str, at: &str| {
@@ -103,6 +105,7 @@ fn kernel(request: &GpuRequest<'_>, formula: Formula, reduced: Vec<bool>) -> Res
     };
     let values = [
         ("combine", formula.combine),
+        ("whole", formula.whole),
         ("first", formula.first),
         ("each", formula.each),
         ("last", formula.last),

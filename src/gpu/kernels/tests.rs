@@ -8,7 +8,15 @@ use crate::{
 
 #[test]
 fn every_variant_is_valid() {
-    let programs = Programs::default();
+    every_variant(&Programs::new(false));
+}
+
+#[test]
+fn every_variant_is_valid_with_subgroups() {
+    every_variant(&Programs::new(true));
+}
+
+fn every_variant(programs: &Programs) {
     let weights = Weights::default();
     let mut made_of: Vec<&str> = Vec::new();
     for def in ops::all() {
@@ -18,7 +26,7 @@ fn every_variant_is_valid() {
         for case in (def.cases)() {
             let graph = case.graph().unwrap();
             let node = &graph.nodes()[0];
-            let request = GpuRequest::new(&graph, node, &programs, &weights, 128 << 20);
+            let request = GpuRequest::new(&graph, node, programs, &weights, 128 << 20);
             if request.uncarried().is_some() {
                 continue;
             }
