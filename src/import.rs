@@ -45,6 +45,25 @@ pub struct ImportOptions {
     /// Inputs of an ONNX model that have the same value in every run, by name: they are constants then, and operators
     /// that need an operand when the model is loaded (a shape, an axis) can read them.
     pub constants: Vec<(String, Tensor)>,
+    /// Where the weights of a Hugging Face folder stay.
+    pub weights: Weights,
+}
+
+/// Where weights stay once a model is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Weights {
+    /// In the process's own memory, in the order in which kernels read them: the fastest.
+    #[default]
+    Own,
+    /// In their safetensors file, which is mapped and read in place: all processes that do so share one copy, in the
+    /// system's page cache, and it may be larger than memory. Products order a matrix anew in each run, so chunks should
+    /// be large; the results are the same bits. Weights that are not f32 are copied all the same, and a note says so.
+    ///
+    /// The files must not change while a model of them is open: one that is cut short then ends the process with `SIGBUS`,
+    /// which no library can catch. Replace a model by a new file under the old name
+    /// ([`publish`](crate::bulk::publish)), never by writing into the old one.
+    Mapped,
 }
 
 impl Default for ImportOptions {
@@ -56,6 +75,7 @@ impl Default for ImportOptions {
             max_header_bytes: 16 << 20,
             trusted_root: None,
             constants: Vec::new(),
+            weights: Weights::Own,
         }
     }
 }
@@ -72,6 +92,13 @@ impl ImportOptions {
     #[must_use]
     pub fn constant(mut self, name: impl Into<String>, value: Tensor) -> Self {
         self.constants.push((name.into(), value));
+        self
+    }
+
+    /// Says where the weights of a Hugging Face folder stay.
+    #[must_use]
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.weights = weights;
         self
     }
 
@@ -299,6 +326,11 @@ fn open_file(path: &Path, meta: &fs::Metadata, options: &ImportOptions) -> Resul
 
 #[cfg(feature = "onnx")]
 fn read_onnx(bytes: &[u8], name: &str, folder: Option<&Path>, options: &ImportOptions) -> Result<Model> {
+    if options.weights == Weights::Mapped {
+        return Err(Error::unsupported(
+            "only the weights of Hugging Face folders can be mapped, not those of ONNX files",
+        ));
+    }
     let mut external = onnx::External::new(folder, options);
     let (graph, notes) = onnx::read(bytes, name, &mut external, options)?;
     Ok(Model { graph, notes, origin: Origin::Files(external.into_files()), reading: Duration::ZERO })

@@ -38,6 +38,6 @@ pub mod verify;
 pub use backend::{Device, GpuOptions, Precision, Session, SessionOptions};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
-pub use import::{ImportOptions, Model};
+pub use import::{ImportOptions, Model, Weights};
 pub use inference::{Description, Fingerprint, Inference, PerThread, Pipeline, Shared, Slots, Unprepared};
 pub use tensor::{AlignedBytes, DType, Element, Tensor, Tensors};

@@ -252,6 +252,7 @@ pub fn all() -> &'static [&'static OpDef] {
         &identity::DEF,
         &l2_normalize::DEF,
         &linear::LINEAR,
+        &linear::LINEAR_IN_PLACE,
         &pool::MAX_POOL,
         &matmul::DEF,
         &one_hot::DEF,

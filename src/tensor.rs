@@ -1,12 +1,16 @@
 //! Host tensors: a type, a shape, and bytes that clones share.
 
 mod buffer;
+#[cfg(feature = "hugging-face")]
+mod mapping;
 
 use std::{fmt, sync::Arc};
 
 pub use buffer::AlignedBytes;
 use bytemuck::Pod;
 use half::{bf16, f16};
+#[cfg(feature = "hugging-face")]
+pub(crate) use mapping::Mapping;
 
 use crate::error::{Error, Result};
 

@@ -9,7 +9,7 @@ use gristmill::{
         Operator,
         attention::{Attention, PackedAttention},
         conv::{Conv, Layout},
-        linear::{Gemm, Linear},
+        linear::{Gemm, Linear, LinearInPlace},
         matmul::MatMul,
         pool::{GlobalPool, Pool, PoolFunction},
         segment_pool::{SegmentPool, SegmentPoolMode},
@@ -115,6 +115,11 @@ fn rows_of_products_stand_alone() {
         check("Linear", Linear::default(), &[x(), w()]);
         check("Linear with all", full.clone(), &[x(), w(), line(3), Batched(numbers(&[37, n], 4)), line(5), line(6)]);
         check("Linear with a norm", full.clone(), &[x(), w(), Absent, Absent, line(5)]);
+        check(
+            "LinearInPlace",
+            LinearInPlace(full.clone()),
+            &[x(), Constant(numbers(&[n, k], 2)), Absent, Absent, line(5)],
+        );
         check("MatMul", MatMul {}, &[Batched(numbers(&[37, 3, k], 1)), w()]);
         let gemm = Gemm { alpha: 0.7, beta: 1.3, trans_a: false, trans_b: false };
         check("Gemm", gemm, &[x(), w(), line(3)]);

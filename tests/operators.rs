@@ -52,7 +52,7 @@ fn every_case_agrees_with_the_oracle() {
 /// How many operands of the operator are factors of a product that may be of bf16.
 fn factors(name: &str) -> usize {
     match name {
-        "Linear" | "Gemm" | "MatMul" | "Conv" => 2,
+        "Linear" | "LinearInPlace" | "Gemm" | "MatMul" | "Conv" => 2,
         "PackedAttention" => 1,
         "Attention" => 3,
         _ => 0,
@@ -105,7 +105,7 @@ fn every_case_in_bf16_agrees_with_the_oracle() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     // The products are of bf16 indeed.
-    for name in ["Linear", "Gemm", "MatMul", "Conv"] {
+    for name in ["Linear", "LinearInPlace", "Gemm", "MatMul", "Conv"] {
         assert!(rounded.contains(name), "{name} is as exact as in f32");
     }
 }

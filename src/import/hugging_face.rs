@@ -120,7 +120,7 @@ pub(super) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     let sentence = sentence::read(folder)?;
     let transformer = sentence.transformer.clone();
     let (config, mut notes) = config::read(&transformer)?;
-    let weights = weights::Weights::open(&transformer, options.import.max_header_bytes)?;
+    let weights = weights::Weights::open(&transformer, &options.import)?;
     let mut problems = problems::Problems::default();
     if let Some(dimension) = sentence.dimension.filter(|dimension| *dimension != config.hidden) {
         let hidden = config.hidden;
@@ -131,6 +131,7 @@ pub(super) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     let pooling = options.pooling.or(sentence.pooling).unwrap_or(Pooling::Mean);
     let normalize = options.normalize.unwrap_or(sentence.normalize);
     notes.extend(sentence.notes);
+    notes.extend(weights.notes());
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
     let build = || encoder::build(&name, &config, tensors, &weights, (pooling, normalize));
     let graph = pool(None)?.install(build)?;

@@ -12,6 +12,7 @@ use std::{
     marker::PhantomData,
     ops::Range,
     path::Path,
+    sync::Arc,
 };
 
 use half::{bf16, f16};
@@ -25,7 +26,7 @@ use crate::{
     error::{Context, Error, Result},
     import::FileStamp,
     platform,
-    tensor::{DType, byte_count},
+    tensor::{AlignedBytes, DType, Mapping, Tensor, byte_count},
 };
 
 /// Bytes read from the file at a time.
@@ -85,6 +86,39 @@ impl SafetensorsFile {
     /// The tensors by name.
     pub fn tensors(&self) -> &BTreeMap<String, TensorInfo> {
         &self.tensors
+    }
+
+    /// All of the file as memory.
+    pub(crate) fn map(&self) -> Result<Arc<Mapping>> {
+        Mapping::of(&self.file, self.stamp.len)
+            .map(Arc::new)
+            .map_err(|error| Error::io(error, format!("mapping `{}`", self.name)))
+    }
+
+    /// What keeps tensors of the file from being used where they lie, if anything does.
+    pub(crate) fn misfit(&self) -> Option<String> {
+        let other = self.tensors.values().find(|info| to_f32(info.dtype).is_some() && info.dtype != DType::F32);
+        match other {
+            Some(info) => Some(format!("there are tensors of {}, and only f32 can be used in place", info.dtype)),
+            None if cfg!(target_endian = "big") => Some("numbers have another byte order here".to_owned()),
+            None if !self.data_start.is_multiple_of(align_of::<f32>() as u64) => {
+                Some(format!("its numbers start at byte {}, which is no multiple of four", self.data_start))
+            }
+            None => None,
+        }
+    }
+
+    /// A tensor of f32 where it lies in the file's `mapping`, unless the machine would read its bytes otherwise: numbers of
+    /// another type, byte order or alignment.
+    pub(crate) fn in_place(&self, name: &str, mapping: &Arc<Mapping>) -> Result<Option<Tensor>> {
+        let (info, _) = self.floating(name)?;
+        if info.dtype != DType::F32 || cfg!(target_endian = "big") {
+            return Ok(None);
+        }
+        let place = |offset: u64| usize::try_from(self.data_start.checked_add(offset)?).ok();
+        let range = place(info.bytes.start).zip(place(info.bytes.end)).map(|(start, end)| start..end);
+        let bytes = range.and_then(|range| AlignedBytes::mapped(mapping, range, align_of::<f32>()));
+        bytes.map(|bytes| Tensor::from_aligned(DType::F32, info.shape.clone(), bytes)).transpose()
     }
 
     pub(crate) fn into_stamp(self) -> FileStamp {

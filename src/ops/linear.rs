@@ -9,7 +9,7 @@ use crate::{
         Activation, CpuKernel, Form, Io, KernelRequest, KernelSet, Shapes,
         gemm::{
             Epilogue, Factors, Layout, Matrix, Packed, PackedRef, Rows, Segment, Stored, gemm, gemm_dense, pack_into,
-            pack_len, rounded_len,
+            pack_into_as, pack_len, pack_len_as, rounded_len,
         },
         norm::LayerNorm,
         scratch_numbers, transpose,
@@ -54,11 +54,34 @@ impl Operator for Linear {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        self.infer_as(inputs, Layout::RowMajor)
+    }
+
+    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        let depends = |index: usize| axes.get(index).copied().flatten();
+        if [1, 2, 4, 5].into_iter().any(|index| depends(index).is_some()) {
+            return None;
+        }
+        let last = inputs.fact(0)?.shape.rank() - 1;
+        let residual = inputs.fact(3).map(|_| depends(3));
+        match (depends(0), residual) {
+            (own, Some(residual)) if own != residual => None,
+            (Some(axis), _) if axis == last => None,
+            (own, _) => Some(vec![own]),
+        }
+    }
+}
+
+impl Linear {
+    /// The result's shape, for weights that lie so.
+    fn infer_as(&self, inputs: &Inputs<'_>, layout: Layout) -> Result<Vec<Fact>> {
         inputs.expect(2, 6)?;
         all_f32(inputs, inputs.required(0)?.dtype == DType::BF16)?;
         let (x, w) = (&inputs.required(0)?.shape, &inputs.required(1)?.shape);
-        let ([leading @ .., k], [w_k, n]) = (x.dims(), w.dims()) else {
-            return Err(Error::invalid_model(format!("{x} times {w}: expected [..., K] and [K, N]")));
+        let (leading, k, w_k, n) = match (x.dims(), w.dims(), layout) {
+            ([leading @ .., k], [w_k, n], Layout::RowMajor) => (leading, k, w_k, n),
+            ([leading @ .., k], [n, w_k], Layout::Transposed) => (leading, k, w_k, n),
+            _ => return Err(Error::invalid_model(format!("{x} times {w}: expected [..., K] and a matrix"))),
         };
         let differ = |a: &Dim, b: &Dim| a.as_fixed().zip(b.as_fixed()).is_some_and(|(a, b)| a != b);
         if differ(k, w_k) {
@@ -84,19 +107,33 @@ impl Operator for Linear {
         }
         Ok(vec![Fact::new(stored_as(self.rounded), shape)])
     }
+}
 
-    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
-        let depends = |index: usize| axes.get(index).copied().flatten();
-        if [1, 2, 4, 5].into_iter().any(|index| depends(index).is_some()) {
-            return None;
-        }
-        let last = inputs.fact(0)?.shape.rank() - 1;
-        let residual = inputs.fact(3).map(|_| depends(3));
-        match (depends(0), residual) {
-            (own, Some(residual)) if own != residual => None,
-            (Some(axis), _) if axis == last => None,
-            (own, _) => Some(vec![own]),
-        }
+/// [`Linear`] whose weights `[N, K]` lie as layers store them and stay where they are: a run orders them for its kernel in
+/// scratch. Made by import for weights in a mapped file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LinearInPlace(pub Linear);
+
+pub(super) static LINEAR_IN_PLACE: OpDef = OpDef {
+    name: "LinearInPlace",
+    onnx: None,
+    cases: in_place_cases,
+    accuracy: Accuracy::Reduction,
+    cpu: CpuState::Kernel(in_place_kernel),
+    gpu: GpuState::Host("weights that stay in their file are read by the processor"),
+};
+
+impl Operator for LinearInPlace {
+    fn def(&self) -> &'static OpDef {
+        &LINEAR_IN_PLACE
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        self.0.infer_as(inputs, Layout::Transposed)
+    }
+
+    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {
+        self.0.batch_axes(inputs, axes, size)
     }
 }
 
@@ -106,7 +143,23 @@ struct LinearKernel {
     factors: Factors,
     /// Whether `x` is of bf16.
     rounded: bool,
-    weights: Option<Arc<[Packed]>>,
+    weights: Weights,
+}
+
+enum Weights {
+    Packed(Arc<[Packed]>),
+    /// Packed in each run: how they lie, and what is made of their numbers.
+    Run(Layout, Factors),
+}
+
+impl Weights {
+    /// K and N of weights of that shape.
+    fn sizes(layout: Layout, shape: &[usize]) -> Option<(usize, usize)> {
+        match (layout, shape) {
+            (Layout::RowMajor, &[k, n]) | (Layout::Transposed, &[n, k]) => Some((k, n)),
+            _ => None,
+        }
+    }
 }
 
 fn linear_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
@@ -116,15 +169,29 @@ fn linear_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
         _ => Err(Error::internal("weights that are no matrix were not refused")),
     })?;
     let rounded = request.input(0)?.dtype == DType::BF16;
+    let weights = weights.map_or(Weights::Run(Layout::RowMajor, Factors::F32), Weights::Packed);
     Ok(Box::new(LinearKernel { op: request.op::<Linear>()?.clone(), set, factors, rounded, weights }))
+}
+
+fn in_place_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let (set, factors) = (request.kernel_set(), request.factors());
+    let LinearInPlace(op) = request.op::<LinearInPlace>()?.clone();
+    // Constants or not, they are rounded like packed ones.
+    let rounded = request.input(0)?.dtype == DType::BF16;
+    Ok(Box::new(LinearKernel { op, set, factors, rounded, weights: Weights::Run(Layout::Transposed, factors) }))
 }
 
 impl CpuKernel for LinearKernel {
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        let numbers = match (shapes.inputs[1], shapes.inputs[0]) {
-            (Some(&[k, n]), _) => pack_len(self.set, k, n).unwrap_or(usize::MAX),
-            (_, Some(x)) if !self.rounded => rounded_len(self.factors, x.iter().product()),
-            _ => 0,
+        let count = if self.rounded { 0 } else { shapes.inputs[0].map_or(0, |x| x.iter().product()) };
+        let rounded = |factors| rounded_len(factors, count);
+        let numbers = match &self.weights {
+            Weights::Packed(_) => rounded(self.factors),
+            Weights::Run(layout, factors) => {
+                let sizes = shapes.inputs[1].and_then(|shape| Weights::sizes(*layout, shape));
+                let packed = sizes.map_or(Ok(0), |(k, n)| pack_len_as(self.set, *factors, k, n));
+                packed.map_or(usize::MAX, |packed| packed.saturating_add(rounded(*factors)))
+            }
         };
         numbers.saturating_mul(4)
     }
@@ -157,15 +224,16 @@ impl LinearKernel {
         let c: &mut [C] = output.slice()?;
         let scratch = scratch_numbers(io.scratch);
         let (right, scratch): (PackedRef<'_>, _) = match (&self.weights, weights) {
-            (Some(packed), _) => ((&packed[0]).into(), scratch),
-            (None, Some(w)) => match *w.shape {
-                [k, n] => {
-                    let matrix = Matrix::new(w.slice()?, k, n, Layout::RowMajor);
-                    (pack_into(self.set, &matrix, scratch)?, &mut [][..])
-                }
-                _ => return Err(Error::internal("weights that are no matrix were not refused")),
-            },
-            (None, None) => return Err(Error::internal("weights are missing")),
+            (Weights::Packed(packed), _) => ((&packed[0]).into(), scratch),
+            (Weights::Run(layout, factors), Some(w)) => {
+                let (k, n) = Weights::sizes(*layout, w.shape)
+                    .ok_or_else(|| Error::internal("weights that are no matrix were not refused"))?;
+                let matrix = Matrix::new(w.slice()?, k, n, *layout);
+                let need = pack_len_as(self.set, *factors, k, n)?;
+                let (packing, rounding) = scratch.split_at_mut(need.min(scratch.len()));
+                (pack_into_as(self.set, *factors, &matrix, packing)?, rounding)
+            }
+            (Weights::Run(..), None) => return Err(Error::internal("weights are missing")),
         };
         let rows: usize = x.shape[..x.shape.len() - 1].iter().product();
         let k = x.shape[x.shape.len() - 1];
@@ -435,6 +503,27 @@ fn linear_cases() -> Vec<Case> {
         Case::new("empty sum", Linear::default())
             .value(&[4, 0], spread)
             .constant(&[0, 33], spread)
+            .constant(&[33], spread),
+    ]
+}
+
+fn in_place_cases() -> Vec<Case> {
+    let spread = Fill::Spread;
+    let norm = Linear { activation: Activation::Gelu, layer_norm: Some(1e-5), ..Linear::default() };
+    vec![
+        Case::new("product", LinearInPlace::default()).value(&[5, 17], spread).constant(&[33, 17], spread),
+        Case::new("all", LinearInPlace(norm))
+            .value(&[31, 65], spread)
+            .constant(&[75, 65], spread)
+            .constant(&[75], spread)
+            .value(&[31, 75], spread)
+            .constant(&[75], spread)
+            .constant(&[75], spread),
+        Case::new("run-time weights", LinearInPlace::default()).value(&[2, 3, 9], spread).value(&[19, 9], spread),
+        Case::new("empty", LinearInPlace::default()).value(&[0, 17], spread).constant(&[33, 17], spread),
+        Case::new("empty sum", LinearInPlace::default())
+            .value(&[4, 0], spread)
+            .constant(&[33, 0], spread)
             .constant(&[33], spread),
     ]
 }

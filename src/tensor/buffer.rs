@@ -1,20 +1,31 @@
 //! Bytes that start on a cache line, so that they can be seen as any element and read by any vector load.
 
 use std::ops::{Deref, DerefMut};
+#[cfg(feature = "hugging-face")]
+use std::{ops::Range, sync::Arc};
 
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 use crate::error::{Error, Result};
+#[cfg(feature = "hugging-face")]
+use crate::tensor::Mapping;
 
 /// Where the bytes start: on a cache line.
 const ALIGNMENT: usize = 64;
 
-/// A fixed number of bytes, aligned to 64.
+/// A fixed number of bytes, aligned to 64; those of a mapped file lie as the file has them, and are copied before they
+/// are written.
 pub struct AlignedBytes {
-    /// Longer than asked for: an allocation that asks for no alignment gets zero pages from the system as they are,
-    /// where an aligned one would have to be filled with zeros by hand.
-    memory: Vec<u8>,
+    memory: Memory,
     start: usize,
     len: usize,
+}
+
+enum Memory {
+    /// Longer than asked for: an allocation that asks for no alignment gets zero pages from the system as they are,
+    /// where an aligned one would have to be filled with zeros by hand.
+    Own(Vec<u8>),
+    #[cfg(feature = "hugging-face")]
+    Mapped(Arc<Mapping>),
 }
 
 impl AlignedBytes {
@@ -34,7 +45,7 @@ impl AlignedBytes {
     fn within(memory: Vec<u8>, len: usize) -> Self {
         expect_use(&memory);
         let start = memory.as_ptr().align_offset(ALIGNMENT);
-        Self { memory, start, len }
+        Self { memory: Memory::Own(memory), start, len }
     }
 
     /// A copy of `bytes`.
@@ -45,7 +56,15 @@ impl AlignedBytes {
         // Within the capacity, so that the memory stays where it is.
         memory.resize(start, 0);
         memory.extend_from_slice(bytes);
-        Self { memory, start, len: bytes.len() }
+        Self { memory: Memory::Own(memory), start, len: bytes.len() }
+    }
+
+    /// Bytes of a mapped file, if they are there and elements of `alignment` bytes may start where they do.
+    #[cfg(feature = "hugging-face")]
+    pub(crate) fn mapped(mapping: &Arc<Mapping>, range: Range<usize>, alignment: usize) -> Option<Self> {
+        let bytes = mapping.bytes().get(range.clone())?;
+        let aligned = bytes.as_ptr().addr().is_multiple_of(alignment);
+        aligned.then(|| Self { memory: Memory::Mapped(mapping.clone()), start: range.start, len: range.len() })
     }
 }
 
@@ -89,13 +108,26 @@ fn expect_use(memory: &Vec<u8>) {
 impl Deref for AlignedBytes {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.memory[self.start..self.start + self.len]
+        let memory = match &self.memory {
+            Memory::Own(memory) => memory.as_slice(),
+            #[cfg(feature = "hugging-face")]
+            Memory::Mapped(mapping) => mapping.bytes(),
+        };
+        &memory[self.start..self.start + self.len]
     }
 }
 
 impl DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.start + self.len]
+        #[cfg(feature = "hugging-face")]
+        if let Memory::Mapped(_) = self.memory {
+            *self = self.clone();
+        }
+        match &mut self.memory {
+            Memory::Own(memory) => &mut memory[self.start..self.start + self.len],
+            #[cfg(feature = "hugging-face")]
+            Memory::Mapped(_) => &mut [],
+        }
     }
 }
 

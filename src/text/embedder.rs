@@ -17,7 +17,10 @@ use crate::{
     bulk::{Bulk, Map, Sound, pool::pool},
     error::{Context, Error, ItemError, Result},
     graph::Graph,
-    import::hugging_face::{self, FolderOptions, Positions},
+    import::{
+        Weights,
+        hugging_face::{self, FolderOptions, Positions},
+    },
     inference::{Description, Inference, Pipeline, Slots},
     tensor::{Tensor, Tensors},
 };
@@ -54,6 +57,13 @@ impl EmbedderOptions {
     #[must_use]
     pub fn max_tokens(mut self, tokens: usize) -> Self {
         self.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Says where the weights stay: [`Weights::Mapped`] shares one copy between processes.
+    #[must_use]
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.folder.import.weights = weights;
         self
     }
 

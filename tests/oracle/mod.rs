@@ -44,6 +44,7 @@ pub fn find(name: &str) -> Option<Oracle> {
         ("InstanceNormalization", norms::channel_norm),
         ("LayerNormalization", norms::layer_norm),
         ("Linear", products::linear),
+        ("LinearInPlace", products::linear_in_place),
         ("LogSoftmax", norms::softmax),
         ("LpNormalization", norms::lp_normalize),
         ("MatMul", products::matmul),

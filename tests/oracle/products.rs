@@ -7,7 +7,7 @@ use gristmill::{
         Operator,
         attention::{Attention, PackedAttention},
         conv::{Conv, Layout},
-        linear::{Gemm, Linear},
+        linear::{Gemm, Linear, LinearInPlace},
         pool::{GlobalPool, Pool, PoolFunction},
         segment_pool::{SegmentPool, SegmentPoolMode},
         window::{Pads, Window},
@@ -123,6 +123,15 @@ pub fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor>
     let mut shape = x.shape().to_vec();
     *shape.last_mut().unwrap() = n;
     vec![Tensor::new(shape, &result).unwrap()]
+}
+
+pub fn linear_in_place(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let LinearInPlace(op) = op::<LinearInPlace>(operator);
+    let w = input(inputs, 1);
+    let (n, k) = (w.shape()[0], w.shape()[1]);
+    let mut inputs = inputs.to_vec();
+    inputs[1] = Some(made(&[k, n], |index| f64::from(numbers(w)[index[1] * k + index[0]])));
+    linear(op, &inputs)
 }
 
 pub fn gemm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

@@ -14,10 +14,11 @@ use crate::{
     graph::{Batching, Graph, ValueId},
     ops::{
         attention::PackedAttention,
+        concat::Concat,
         gather::{Gather, OutOfRange},
         l2_normalize::L2Normalize,
         layer_norm::LayerNorm,
-        linear::Linear,
+        linear::{Linear, LinearInPlace},
         pointwise::{Binary, BinaryFunction},
         segment_pool::SegmentPool,
     },
@@ -224,7 +225,7 @@ pub(super) fn build(
     let products = tensors.layers.iter().flat_map(Layer::products).collect::<Vec<_>>();
     let matrices = products.par_iter().map(|parts| {
         let weights_of: SmallVec<[&Found; 3]> = parts.iter().map(|part| &part.weight).collect();
-        weights.transposed(&weights_of)
+        if weights.are_mapped() { Ok(None) } else { weights.transposed(&weights_of).map(Some) }
     });
     let matrices = matrices.collect::<Result<Vec<_>>>()?;
     let mut products = products.into_iter().zip(matrices);
@@ -277,16 +278,18 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// The next product, with a residual and its layer norm behind it.
+    /// The next product, with a residual and its layer norm behind it. Without a matrix, each of its parts is one by itself,
+    /// of weights that stay where they are.
     fn linear<'t>(
         &mut self,
         name: &str,
         linear: Linear,
         x: ValueId,
-        products: &mut impl Iterator<Item = (Product<'t>, Tensor)>,
+        products: &mut impl Iterator<Item = (Product<'t>, Option<Tensor>)>,
         residual: Option<(ValueId, &Norm)>,
     ) -> Result<ValueId> {
         let (parts, matrix) = products.next().ok_or_else(|| Error::internal("a product without weights"))?;
+        let Some(matrix) = matrix else { return self.linear_in_place(name, linear, x, &parts, residual) };
         let biases: SmallVec<[&Found; 3]> = parts.iter().map(|part| &part.bias).collect();
         let vector = self.weights.joined(&biases)?;
         let matrix = self.graph.constant(format!("{name}.weight"), matrix);
@@ -297,6 +300,33 @@ impl Builder<'_> {
             inputs.extend(self.norm(norm)?);
         }
         self.graph.apply(name, linear, &inputs)
+    }
+
+    fn linear_in_place(
+        &mut self,
+        name: &str,
+        linear: Linear,
+        x: ValueId,
+        parts: &[&Affine],
+        residual: Option<(ValueId, &Norm)>,
+    ) -> Result<ValueId> {
+        let mut results = Vec::new();
+        for part in parts {
+            let mut inputs = vec![x];
+            for found in [&part.weight, &part.bias] {
+                inputs.push(self.graph.constant(found.name(), self.weights.plain(found)?));
+            }
+            if let Some((residual, norm)) = residual {
+                inputs.push(residual);
+                inputs.extend(self.norm(norm)?);
+            }
+            let name = if parts.len() == 1 { name } else { part.weight.name() };
+            results.push(self.graph.apply(name, LinearInPlace(linear.clone()), &inputs)?);
+        }
+        match results[..] {
+            [result] => Ok(result),
+            _ => self.graph.apply(name, Concat { axis: -1 }, &results),
+        }
     }
 
     fn norm(&mut self, norm: &Norm) -> Result<[ValueId; 2]> {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
 use serde::Deserialize;
@@ -16,10 +17,10 @@ use crate::{
     cpu::{KernelSet, transpose},
     error::{Context, Error, Result},
     import::{
-        FileStamp,
+        self, FileStamp, ImportOptions,
         safetensors::{SafetensorsFile, UniqueMap, to_f32},
     },
-    tensor::{AlignedBytes, DType, Tensor, byte_count},
+    tensor::{AlignedBytes, DType, Mapping, Tensor, byte_count},
 };
 
 const FILE: &str = "model.safetensors";
@@ -56,11 +57,33 @@ impl Found {
 pub(super) struct Weights {
     files: Vec<SafetensorsFile>,
     places: BTreeMap<String, usize>,
+    /// One a file, where tensors are used where they lie.
+    mappings: Vec<Arc<Mapping>>,
 }
 
 impl Weights {
-    pub(super) fn open(folder: &Path, max_header_bytes: u64) -> Result<Self> {
-        let mut weights = Self { files: Vec::new(), places: BTreeMap::new() };
+    pub(super) fn open(folder: &Path, options: &ImportOptions) -> Result<Self> {
+        let mut weights = Self::open_files(folder, options.max_header_bytes)?;
+        if options.weights == import::Weights::Mapped {
+            weights.mappings = weights.files.iter().map(SafetensorsFile::map).collect::<Result<_>>()?;
+        }
+        Ok(weights)
+    }
+
+    /// Whether tensors are used where they lie.
+    pub(super) fn are_mapped(&self) -> bool {
+        !self.mappings.is_empty()
+    }
+
+    /// What is worth telling in a report.
+    pub(super) fn notes(&self) -> Option<String> {
+        let told =
+            |file: &SafetensorsFile| Some(format!("weights of `{}` are copied: {}", file.name(), file.misfit()?));
+        self.files.iter().filter(|_| self.are_mapped()).find_map(told)
+    }
+
+    fn open_files(folder: &Path, max_header_bytes: u64) -> Result<Self> {
+        let mut weights = Self { files: Vec::new(), places: BTreeMap::new(), mappings: Vec::new() };
         if folder.join(FILE).exists() {
             let file = SafetensorsFile::open(&folder.join(FILE), max_header_bytes)?;
             weights.places = file.tensors().keys().map(|name| (name.clone(), 0)).collect();
@@ -128,8 +151,13 @@ impl Weights {
         Found { file, name, shape: shape.to_vec() }
     }
 
-    /// Reads a tensor as it is.
+    /// A tensor as it is: where it lies, or read.
     pub(super) fn plain(&self, found: &Found) -> Result<Tensor> {
+        if let Some(mapping) = self.mappings.get(found.file)
+            && let Some(tensor) = self.file(found).in_place(&found.name, mapping)?
+        {
+            return Ok(tensor);
+        }
         let mut tensor = zeros(found.shape.clone())?;
         self.file(found).read_f32_into(&found.name, tensor.as_mut_slice()?)?;
         Ok(tensor)
