@@ -19,13 +19,14 @@ use gristmill::{
 
 const JOB: &str = "GRISTMILL_INSTRUCTIONS_JOB";
 
-/// What is counted, and the most instructions that one run may take: the count when the bound was set, and a tenth.
+/// What is counted, and the most instructions that one run may take: the count when the bound was set, and a
+/// quarter: how a compiler cuts the crate up moves it by a tenth, and what has lost its vectors takes several times as many.
 const JOBS: [(&str, u64); 5] = [
-    ("product", 13_300_000),
-    ("attention", 1_020_000),
-    ("layer norm", 350_000),
-    ("softmax", 680_000),
-    ("magika", 111_000_000),
+    ("product", 15_100_000),
+    ("attention", 1_150_000),
+    ("layer norm", 440_000),
+    ("softmax", 800_000),
+    ("magika", 126_000_000),
 ];
 
 fn numbers(count: usize, seed: u32) -> Vec<f32> {

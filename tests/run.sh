@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests, from nothing: sets up the data, then formatting, lints, tests with all features, documentation, and the
-# same tests as far as they go without default features. GRISTMILL_FULL=1 adds the long tier.
+# All tests, from nothing: sets up the data, then formatting, lints, tests with all features, documentation, the same
+# tests as far as they go without default features, a model check and a count of instructions. GRISTMILL_FULL=1 adds the long tier.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,4 +21,6 @@ step cargo test --locked --no-default-features
 # The core of a bulk job under a model checker; its dependencies are built for it alone, so with little optimizing.
 step env RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     CARGO_PROFILE_RELEASE_DEBUG=0 cargo test --locked --release --no-default-features --lib shuttle
+# Instructions of the kernels, which do not depend on how busy the machine is; skips itself where there is no valgrind.
+step cargo bench --locked --no-default-features --features onnx --bench instructions
 printf '\nall tests passed\n' >&2

