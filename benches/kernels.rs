@@ -7,7 +7,7 @@ use gristmill::cpu::KernelSet;
 use gristmill::cpu::attention::{PackedAttention, attention_len_as, packed_attention_as};
 use gristmill::cpu::gemm::{Epilogue, Factor, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max};
 use gristmill::cpu::norm::LayerNorm;
-use gristmill::cpu::simd::{peak, peak_bf16};
+use gristmill::cpu::simd::peak;
 use half::bf16;
 
 /// Seconds that this thread has computed: what others take from the core does not count.
@@ -176,10 +176,7 @@ fn main() {
             for _ in 0..5 {
                 let mut flop = 0.0;
                 let peak_time = best(0.01, || {
-                    flop = match case.factors {
-                        Factors::Bf16 if set.has_bf16() => peak_bf16(set, 200_000),
-                        _ => peak(set, 200_000),
-                    }
+                    flop = peak(set, case.factors == Factors::Bf16 && set.has_bf16(), 200_000);
                 });
                 most = most.max(flop / peak_time);
                 time = time.min(best(0.04, &mut case.call));

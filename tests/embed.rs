@@ -6,6 +6,8 @@
 mod data;
 #[path = "support/folder.rs"]
 mod folder;
+#[path = "support/forms.rs"]
+mod forms;
 
 use std::{
     fs::{self, File},
@@ -16,6 +18,7 @@ use std::{
 };
 
 use folder::{Folder, Kind, Weights, encode, pool};
+use forms::forms;
 use gristmill::{
     Device, ErrorKind, Precision, SessionOptions,
     cpu::KernelSet,
@@ -148,18 +151,6 @@ fn real_vectors_are_the_same_bits_however_the_job_is_cut() {
             }
         }
     }
-}
-
-/// Every kernel set in f32; in bf16 the best one and the best that emulates it.
-fn forms() -> Vec<SessionOptions> {
-    let of = |precision, sets: Vec<KernelSet>| {
-        sets.into_iter().map(move |set| SessionOptions::on(Device::Cpu).kernel_set(set).precision(precision))
-    };
-    let f32 = of(Precision::F32, KernelSet::available());
-    let emulating = KernelSet::available_bf16().into_iter().find(|set| !set.has_bf16());
-    let mut sets: Vec<_> = [KernelSet::detect_bf16()].into_iter().chain(emulating).collect();
-    sets.dedup();
-    f32.chain(of(Precision::Bf16, sets)).collect()
 }
 
 fn synthetic(kernel_set: KernelSet) -> &'static Embedder {

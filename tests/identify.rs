@@ -5,6 +5,8 @@
 
 #[path = "../examples/identify/features.rs"]
 mod features;
+#[path = "support/forms.rs"]
+mod forms;
 #[path = "../examples/identify/identifier.rs"]
 mod identifier;
 #[path = "../examples/identify/labels.rs"]
@@ -21,6 +23,7 @@ use std::{
 
 use approx::assert_abs_diff_eq;
 use features::Features;
+use forms::forms;
 use gristmill::{Device, ErrorKind, Model, Pipeline, Precision, SessionOptions, Stage, bulk::Bulk, cpu::KernelSet};
 use identifier::Identifier;
 use labels::{Label, Labels};
@@ -100,18 +103,6 @@ fn pipeline(kernel_set: KernelSet) -> Arc<Files> {
 
 fn pipeline_in(options: SessionOptions) -> Arc<Files> {
     Arc::new(Identifier::load(&options).unwrap().pipeline())
-}
-
-/// Every kernel set in f32; in bf16 the best one and the best that emulates it.
-fn forms() -> Vec<SessionOptions> {
-    let of = |precision, sets: Vec<KernelSet>| {
-        sets.into_iter().map(move |set| SessionOptions::on(Device::Cpu).kernel_set(set).precision(precision))
-    };
-    let f32 = of(Precision::F32, KernelSet::available());
-    let emulating = KernelSet::available_bf16().into_iter().find(|set| !set.has_bf16());
-    let mut sets: Vec<_> = [KernelSet::detect_bf16()].into_iter().chain(emulating).collect();
-    sets.dedup();
-    f32.chain(of(Precision::Bf16, sets)).collect()
 }
 
 /// The golden files, written out.

@@ -39,7 +39,8 @@ pub fn read(path: &Path) -> Result<Tensors, String> {
         let array = archive.by_name(&name).map_err(|error| fail(format!("array `{name}`: {error}")))?;
         let array = array.ok_or_else(|| fail(format!("array `{name}` is gone")))?;
         let header = array.header().clone();
-        let tensor = tensor(&header, array.into_inner(), room).map_err(|what| fail(format!("array `{name}`: {what}")))?;
+        let tensor =
+            tensor(&header, array.into_inner(), room).map_err(|what| fail(format!("array `{name}`: {what}")))?;
         if tensors.get(&name).is_some() {
             return Err(fail(format!("array `{name}` is there twice")));
         }

@@ -151,71 +151,42 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// Runs `rounds` rounds of independent multiply-adds in registers and gives the floating-point operations done: the
-/// peak that a benchmark compares with.
+/// Runs `rounds` rounds of independent multiply-adds in registers, of f32 or of bf16 with the instructions that the set
+/// has for them, and gives the floating-point operations done: the peak that a benchmark compares with.
 #[doc(hidden)]
-pub fn peak(set: crate::cpu::KernelSet, rounds: usize) -> f64 {
-    struct Peak(usize);
-    impl Kernel for Peak {
-        type Output = f64;
-        #[inline(always)]
-        fn run<S: Simd>(self, s: S) -> f64 {
-            // Enough chains to hide the latency of an operation, few enough for sixteen registers.
-            const CHAINS: usize = 10;
-            // Lanes and chains that differ, or the compiler computes one for all.
-            let mut numbers: [f32; CHAINS + 16] = std::array::from_fn(|i| std::hint::black_box(i as f32));
-            let mut sums = [s.splat(0.0); CHAINS];
-            for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: no vector has more than 16 lanes.
-                *sum = unsafe { s.load(numbers[i..].as_ptr()) };
-            }
-            let (x, y) = (s.splat(std::hint::black_box(0.999)), s.splat(std::hint::black_box(0.001)));
-            for _ in 0..self.0 {
-                for sum in &mut sums {
-                    *sum = s.fma(*sum, x, y);
-                }
-            }
-            for (i, &sum) in sums.iter().enumerate() {
-                // SAFETY: as above.
-                unsafe { s.store(numbers[i..].as_mut_ptr(), sum) };
-            }
-            std::hint::black_box(numbers);
-            (2 * CHAINS * S::LANES * self.0) as f64
-        }
-    }
-    set.run(Peak(rounds))
+pub fn peak(set: crate::cpu::KernelSet, bf16: bool, rounds: usize) -> f64 {
+    if bf16 { set.run_bf16(Peak::<true>(rounds)) } else { set.run(Peak::<false>(rounds)) }
 }
 
-/// As [`peak`], for products of bf16 with the instructions that the set has for them.
-#[doc(hidden)]
-pub fn peak_bf16(set: crate::cpu::KernelSet, rounds: usize) -> f64 {
-    struct Peak(usize);
-    impl Kernel for Peak {
-        type Output = f64;
-        #[inline(always)]
-        fn run<S: Simd>(self, s: S) -> f64 {
-            const CHAINS: usize = 10;
-            let mut numbers: [f32; CHAINS + 16] = std::array::from_fn(|i| std::hint::black_box(i as f32));
-            let mut sums = [s.splat(0.0); CHAINS];
-            for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: no vector has more than 16 lanes.
-                *sum = unsafe { s.load(numbers[i..].as_ptr()) };
-            }
-            // Pairs of 0.5.
-            let (x, y) =
-                (std::hint::black_box(0x3f00_3f00), s.splat(std::hint::black_box(f32::from_bits(0x3f00_3f00))));
-            for _ in 0..self.0 {
-                for sum in &mut sums {
-                    *sum = s.dot(x, y, *sum);
-                }
-            }
-            for (i, &sum) in sums.iter().enumerate() {
-                // SAFETY: as above.
-                unsafe { s.store(numbers[i..].as_mut_ptr(), sum) };
-            }
-            std::hint::black_box(numbers);
-            (4 * CHAINS * S::LANES * self.0) as f64
+struct Peak<const BF16: bool>(usize);
+
+impl<const BF16: bool> Kernel for Peak<BF16> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        // Enough chains to hide the latency of an operation, few enough for sixteen registers.
+        const CHAINS: usize = 10;
+        // Lanes and chains that differ, or the compiler computes one for all.
+        let mut numbers: [f32; CHAINS + 16] = std::array::from_fn(|i| std::hint::black_box(i as f32));
+        let mut sums = [s.splat(0.0); CHAINS];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: no vector has more than 16 lanes.
+            *sum = unsafe { s.load(numbers[i..].as_ptr()) };
         }
+        // As bf16 a pair of 0.5.
+        let pair = std::hint::black_box(0x3f00_3f00);
+        let (x, y) = (s.splat(f32::from_bits(pair)), s.splat(std::hint::black_box(0.001)));
+        for _ in 0..self.0 {
+            for sum in &mut sums {
+                *sum = if BF16 { s.dot(pair, x, *sum) } else { s.fma(*sum, x, y) };
+            }
+        }
+        for (i, &sum) in sums.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { s.store(numbers[i..].as_mut_ptr(), sum) };
+        }
+        std::hint::black_box(numbers);
+        let of_a_lane = if BF16 { 4 } else { 2 };
+        (of_a_lane * CHAINS * S::LANES * self.0) as f64
     }
-    set.run_bf16(Peak(rounds))
 }

@@ -1,7 +1,7 @@
 //! Products of bf16, and attention with them, against the arithmetic of rounded numbers.
 
 use crate::oracle;
-use crate::support::{RAGGED, assert_bits, assert_close, numbers};
+use crate::support::{RAGGED, assert_bits, assert_close, numbers, transpose};
 use gristmill::cpu::Activation;
 use gristmill::cpu::KernelSet;
 use gristmill::cpu::attention::{PackedAttention, attention_len_as, packed_attention_as};
@@ -48,10 +48,6 @@ fn multiply(set: KernelSet, a: &[f32], b: &[f32], [m, n, k]: [usize; 3], epilogu
         out.extend_from_slice(&row[..n]);
     }
     out
-}
-
-fn transpose(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..rows * columns).map(|i| x[i % rows * columns + i / rows]).collect()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Matrix products and their epilogues.
 
 use crate::oracle;
-use crate::support::{RAGGED, assert_bits, assert_close, each_set, numbers};
+use crate::support::{RAGGED, assert_bits, assert_close, each_set, numbers, transpose};
 use gristmill::cpu::Activation;
 use gristmill::cpu::KernelSet;
 use gristmill::cpu::gemm::{Epilogue, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_dynamic, gemm_max, pack_len};
@@ -22,10 +22,6 @@ fn multiply(set: KernelSet, a: &[f32], b: &[f32], m: usize, n: usize, k: usize, 
         out.extend_from_slice(&row[..n]);
     }
     out
-}
-
-fn transpose(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..rows * columns).map(|i| x[i % rows * columns + i / rows]).collect()
 }
 
 #[test]

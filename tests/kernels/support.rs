@@ -45,3 +45,8 @@ pub fn assert_bits(found: &[f32], wanted: &[f32], what: &str) {
         assert_eq!(found.to_bits(), wanted.to_bits(), "{what}: element {i}: {found} and {wanted}");
     }
 }
+
+/// A `rows x columns` matrix by columns.
+pub fn transpose(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..rows * columns).map(|i| x[i % rows * columns + i / rows]).collect()
+}
