@@ -17,6 +17,11 @@ const STEP: f64 = 4.0;
 const TRIALS: usize = 3;
 /// Growing goes on while the cost unit gets cheaper by this much.
 const PAYS: f64 = 0.95;
+/// Items of a chunk that takes less than [`SHORT_NS`]: a larger one would leave the cache for memory fresh from the system,
+/// and its handling is little already.
+const SHORT_ITEMS: usize = 4096;
+/// Up to here a chunk of [`SHORT_ITEMS`] is not made any longer.
+const SHORT_NS: f64 = 0.25e6;
 /// Chunks for every worker in what is queued, so that nobody waits at the end.
 pub(super) const CHUNKS_PER_WORKER: usize = 4;
 /// A mean forgets by this much with every sample.
@@ -131,8 +136,14 @@ impl Tuner {
     pub(super) fn bounds(&self, queued: u64) -> (u64, usize) {
         match self.first {
             First::Due { items, cost } => (cost, items),
-            _ => (self.target(queued), self.fixed.unwrap_or(usize::MAX)),
+            _ => (self.target(queued), self.fixed.unwrap_or_else(|| self.most_items())),
         }
+    }
+
+    /// The most items of a chunk: of such as cost next to nothing it has fewer than a millisecond's worth.
+    fn most_items(&self) -> usize {
+        let item_ns = self.ns_per_cost.get().map(|rate| rate * self.item_cost());
+        if item_ns.is_some_and(|ns| ns * (SHORT_ITEMS as f64) < SHORT_NS) { SHORT_ITEMS } else { usize::MAX }
     }
 
     /// A chunk within the bounds is cut.
@@ -340,6 +351,16 @@ mod tests {
         fn first_chunk_items(&self) -> usize {
             40
         }
+    }
+
+    #[test]
+    fn items_that_cost_next_to_nothing_stay_in_cache() {
+        let most = |ns: u64| {
+            let mut tuner = Tuner::new(2, None, None);
+            tuner.measured(1000, 3000, Duration::from_nanos(1000 * ns));
+            tuner.bounds(1 << 40).1
+        };
+        assert_eq!((most(15), most(60), most(62)), (SHORT_ITEMS, SHORT_ITEMS, usize::MAX));
     }
 
     #[test]
