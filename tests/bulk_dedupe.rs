@@ -162,6 +162,22 @@ fn borrowed_items_run_once_each() {
     assert_eq!((report.items, report.errors, report.duplicates), (6, 2, 3));
 }
 
+#[test]
+fn an_early_end_leaves_out_the_same_items_as_without_dedupe() {
+    let numbers = [3, 1, 7, 3, 5, 1, 7, 7, 3];
+    for policy in
+        [OnError::FailFast, OnError::Collect { max_errors: 1 }, OnError::Collect { max_errors: 9 }, OnError::Skip]
+    {
+        let told = |(results, report): (Vec<Result<u64, gristmill::ItemError>>, gristmill::bulk::Report)| {
+            let told = |error: gristmill::ItemError| (error.index, error.stage, error.source.kind());
+            let results: Vec<_> = results.into_iter().map(|result| result.map_err(told)).collect();
+            (results, report.items, report.errors)
+        };
+        let bulk = || squares_borrowed(&Arc::default()).on_error(policy);
+        assert_eq!(told(bulk().dedupe().run(&numbers)), told(bulk().run(&numbers)), "{policy:?}");
+    }
+}
+
 fn squares_borrowed(
     asked: &Arc<Mutex<Vec<u64>>>,
 ) -> Bulk<impl for<'i> gristmill::bulk::Stages<&'i u64, Item = u64, Output = u64> + use<>> {

@@ -12,7 +12,7 @@ use std::{
     mem,
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Condvar, Mutex, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -26,7 +26,7 @@ use redb::{
 
 use super::foreign;
 use crate::{
-    bulk::guard,
+    bulk::guard::{self, lock},
     error::{Context, Error, ErrorKind, Result},
 };
 
@@ -263,10 +263,6 @@ impl Drop for Keeper {
 
 fn waiting_bytes(result: &(Key, Vec<u8>)) -> usize {
     size_of_val(result) + result.1.len()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {

@@ -1,0 +1,82 @@
+//! The stages of the job below.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use crate::{
+    bulk::stages::{Ready, Sealed, Staged, Stages},
+    error::Result,
+    inference::Inference,
+};
+
+/// An item as the job below gets it.
+#[derive(Debug)]
+pub enum Marked<I> {
+    /// The first of its equals.
+    First(I),
+    /// An equal of one that came before.
+    Again,
+}
+
+/// The stages of a job in which only first items run.
+pub struct Once<S, I>(pub(super) Arc<S>, pub(super) PhantomData<fn(I)>);
+
+impl<S: Stages<I>, I> Sealed for Once<S, I> {}
+
+impl<S: Stages<I>, I> Staged for Once<S, I> {
+    type Item = Marked<I>;
+    type Model = S::Model;
+    type Output = Option<S::Output>;
+
+    fn model(&self) -> &S::Model {
+        self.0.model()
+    }
+    fn finish(
+        &self,
+        input: &<S::Model as Inference>::Input,
+        output: <S::Model as Inference>::Output,
+    ) -> Result<Option<S::Output>> {
+        self.0.finish(input, output).map(Some)
+    }
+    fn item_bytes(&self, item: &Marked<I>) -> usize {
+        match item {
+            Marked::First(item) => self.0.item_bytes(self.0.item(item)),
+            Marked::Again => 0,
+        }
+    }
+    fn output_bytes(&self, output: &Option<S::Output>) -> usize {
+        output.as_ref().map_or(0, |output| self.0.output_bytes(output))
+    }
+    fn cached(&self) -> (usize, Vec<String>) {
+        self.0.cached()
+    }
+}
+
+impl<S: Stages<I>, I> Stages<Marked<I>> for Once<S, I> {
+    const PREPARES: bool = true;
+    type Entry = S::Entry;
+
+    fn prepare(&self, item: Marked<I>) -> Result<Ready<S::Entry, Option<S::Output>>> {
+        match item {
+            Marked::First(item) => self.0.prepare(item).map(|ready| match ready {
+                Ready::Run(entry) => Ready::Run(entry),
+                Ready::Done(output) => Ready::Done(Some(output)),
+            }),
+            Marked::Again => Ok(Ready::Done(None)),
+        }
+    }
+    fn finish_entry(&self, entry: &S::Entry, output: <S::Model as Inference>::Output) -> Result<Option<S::Output>> {
+        self.0.finish_entry(entry, output).map(Some)
+    }
+    fn input<'e>(&self, entry: &'e S::Entry) -> &'e <S::Model as Inference>::Input {
+        self.0.input(entry)
+    }
+    fn item<'i>(&self, item: &'i Marked<I>) -> &'i Marked<I> {
+        item
+    }
+}
+
+impl<S, I> fmt::Debug for Once<S, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once").finish_non_exhaustive()
+    }
+}
