@@ -21,13 +21,18 @@ pub(crate) fn device_bytes(elements: usize) -> Result<u64> {
     (elements as u64).checked_mul(4).ok_or_else(|| Error::limit("a tensor is larger than can be addressed"))
 }
 
+/// Whether a device holds elements of `dtype` as the host does.
+pub(crate) fn is_held_alike(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::I32 | DType::U32)
+}
+
 /// Writes elements as the device holds them.
 ///
 /// # Errors
 /// When a 64-bit integer needs more than 32 bits.
 pub(crate) fn encode(dtype: DType, from: &[u8], to: &mut Vec<u8>) -> Result<()> {
     match dtype {
-        DType::F32 | DType::I32 | DType::U32 => to.extend_from_slice(from),
+        _ if is_held_alike(dtype) => to.extend_from_slice(from),
         DType::I64 => {
             to.reserve(from.len() / 2);
             for bytes in from.chunks_exact(8) {
@@ -58,7 +63,7 @@ pub(crate) fn word_of(tensor: &Tensor) -> Result<u32> {
 /// Reads elements that the device holds.
 pub(crate) fn decode(dtype: DType, from: &[u8], to: &mut [u8]) -> Result<()> {
     match dtype {
-        DType::F32 | DType::I32 | DType::U32 => to.copy_from_slice(&from[..to.len()]),
+        _ if is_held_alike(dtype) => to.copy_from_slice(&from[..to.len()]),
         DType::I64 => {
             for (from, to) in from.chunks_exact(4).zip(to.chunks_exact_mut(8)) {
                 let narrow = i32::from_ne_bytes(from.try_into().unwrap_or_default());

@@ -95,12 +95,19 @@ impl<'s> Run<'s> {
     fn send(&mut self, root: ValueId) -> Result<()> {
         let bytes = self.bytes(root)?;
         let residence = &self.session.residence;
-        let mut encoded = Vec::new();
         let dtype = residence.plan.dtype(root);
-        buffer::encode(dtype, &self.memory.host[root.index()][..bytes], &mut encoded)?;
-        if !encoded.is_empty() {
+        let here = &self.memory.host[root.index()][..bytes];
+        let mut encoded = Vec::new();
+        let sent = match buffer::is_held_alike(dtype) {
+            true => here,
+            false => {
+                buffer::encode(dtype, here, &mut encoded)?;
+                &encoded
+            }
+        };
+        if !sent.is_empty() {
             let buffer = self.memory.buffer_of(residence, root)?;
-            residence.device.queue.write_buffer(buffer, 0, &encoded);
+            residence.device.queue.write_buffer(buffer, 0, sent);
         }
         self.memory.on_device[root.index()] = true;
         Ok(())

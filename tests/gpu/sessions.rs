@@ -11,6 +11,10 @@ use gristmill::{
         constant_of_shape::ConstantOfShape,
         cum_sum::CumSum,
         gather::{Gather, OutOfRange},
+        gather_elements::GatherElements,
+        gather_nd::GatherNd,
+        linear::Gemm,
+        matmul::MatMul,
         pad::{Pad, PadMode},
         pointwise::{Unary, UnaryFunction},
         range::Range,
@@ -29,10 +33,12 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("sessions::a_table_past_the_binding_limit_is_cut", cut_table),
         Trial::test("sessions::a_constant_past_the_binding_limit_is_an_error", large_constant),
         Trial::test("sessions::an_index_outside_names_its_node", outside),
+        Trial::test("sessions::nothing_is_picked_from_empty_data", from_nothing),
         Trial::test("sessions::wide_integers_are_refused", wide),
         Trial::test("sessions::steps_on_the_host_are_told", on_host),
         Trial::test("sessions::two_runs_give_the_same_bits", twice),
         Trial::test("sessions::limits_of_functions", limits),
+        Trial::test("sessions::products_of_few_rows_have_the_same_bits", few_rows),
         Trial::test("sessions::sizes_of_a_run_reach_the_shaders", sizes_of_a_run),
         Trial::test("sessions::long_loops_are_refused_where_they_would_end", long_loops),
         Trial::test("sessions::a_lost_device_is_opened_again_then_left", lost),
@@ -145,6 +151,33 @@ fn outside() -> Outcome {
     Ok(())
 }
 
+fn from_nothing() -> Outcome {
+    let graph = |tuples: bool| {
+        let mut graph = Graph::new("nothing");
+        let rows = Dim::symbol(graph.symbol("rows"));
+        let x = graph.input("x", DType::F32, Shape::new(vec![rows, Dim::from(300)]));
+        let at = graph.input("at", DType::I64, Shape::fixed(if tuples { &[5, 1] } else { &[2, 300] }));
+        let y = match tuples {
+            true => graph.apply("pick", GatherNd { batch_dims: 0 }, &[x, at]),
+            false => graph.apply("pick", GatherElements { axis: 0 }, &[x, at]),
+        };
+        graph.output("y", y.unwrap());
+        graph
+    };
+    for tuples in [true, false] {
+        let session = Session::load(graph(tuples), &options(on_adapter()))?;
+        let shape: &[usize] = if tuples { &[5, 1] } else { &[2, 300] };
+        let at = Tensor::new(shape, &vec![0i64; shape.iter().product()])?;
+        let run = |rows: usize| session.run(&Tensors::from([("x", numbers(&[rows, 300])), ("at", at.clone())]));
+        run(3)?;
+        match run(0) {
+            Err(error) if error.kind() == ErrorKind::InvalidInput && error.to_string().contains("pick") => {}
+            other => return Err(format!("{other:?}").into()),
+        }
+    }
+    Ok(())
+}
+
 fn wide() -> Outcome {
     let session = Session::load(lookup(50), &options(on_adapter()))?;
     match session.run(&Tensors::from([("x", Tensor::new([1], &[1i64 << 33])?)])) {
@@ -187,6 +220,56 @@ fn twice() -> Outcome {
     let inputs = Tensors::from([("x", numbers(&[33, 401]))]);
     let first = session.run(&inputs)?;
     if (0..3).any(|_| session.run(&inputs).ok().as_ref() != Some(&first)) { Err("other bits".into()) } else { Ok(()) }
+}
+
+fn few_rows() -> Outcome {
+    // A packed product in each tile, and one of two run-time operands.
+    let graph = |columns: usize| {
+        let mut graph = Graph::new("products");
+        let rows = Dim::symbol(graph.symbol("rows"));
+        let x = graph.input("x", DType::F32, Shape::new(vec![rows, Dim::from(70)]));
+        let w = graph.constant("w", numbers(&[70, columns]));
+        let packed = graph.apply("packed", MatMul {}, &[x, w]).unwrap();
+        graph.output("packed", packed);
+        let v = graph.input("v", DType::F32, Shape::fixed(&[columns, 70]));
+        let turned = Gemm { alpha: 0.5, beta: 0.0, trans_a: false, trans_b: true };
+        let free = graph.apply("free", turned, &[x, v]).unwrap();
+        graph.output("free", free);
+        graph
+    };
+    let row = |outputs: &Tensors, name: &str, row: usize, columns: usize| {
+        let all = outputs.get(name).unwrap().as_slice::<f32>().unwrap();
+        all[row * columns..(row + 1) * columns].to_vec()
+    };
+    for columns in [20, 100, 300] {
+        let session = Session::load(graph(columns), &options(on_adapter()))?;
+        let mut gpu = on_adapter();
+        // Only the tile of few rows has one row an invocation.
+        gpu.planted = Some(("const TM = 1u;".to_owned(), "const TM = 2u;".to_owned()));
+        let planted = Session::load(graph(columns), &options(gpu))?;
+        let all = numbers(&[40, 70]);
+        let v = numbers(&[columns, 70]);
+        let together = session.run(&Tensors::from([("x", all.clone()), ("v", v.clone())]))?;
+        let mut differs = false;
+        for few in [1, 3, 16] {
+            let x = Tensor::new([few, 70], &all.as_slice::<f32>()?[..few * 70])?;
+            let inputs = Tensors::from([("x", x), ("v", v.clone())]);
+            let (alone, wrong) = (session.run(&inputs)?, planted.run(&inputs)?);
+            for name in ["packed", "free"] {
+                for at in 0..few {
+                    let due = row(&together, name, at, columns);
+                    if row(&alone, name, at, columns) != due {
+                        return Err(format!("{name}: row {at} of {few}, {columns} columns, has other bits").into());
+                    }
+                    differs |= row(&wrong, name, at, columns) != due;
+                }
+            }
+        }
+        if !differs {
+            return Err("the tile of few rows is not used".into());
+        }
+    }
+    Ok(())
 }
 
 fn limits() -> Outcome {

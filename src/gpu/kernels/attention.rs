@@ -94,8 +94,8 @@ impl GpuKernel for PackedKernel {
         let rows = run.output(0)?[0];
         let sequences = run.input(1)?[0].saturating_sub(1);
         let groups = rows.div_ceil(64) * self.heads;
-        // Each key, its part of the tiles, and the search for the first sequence.
-        run.loops(3 * rows + sequences)?;
+        // A sequence may be all rows: its keys and their part of the tiles.
+        run.loops(2 * rows + sequences)?;
         let words = [word(rows)?, word(sequences)?, word(self.heads)?, word(groups)?, run.step(), self.scale.to_bits()];
         let operands = [
             ("qkv", Operand::Input(0)),
@@ -166,7 +166,7 @@ impl GpuKernel for Kernel {
         }
         let tiles = queries.div_ceil(64);
         let groups = batch * heads * tiles;
-        run.loops(3 * keys)?;
+        run.loops(2 * keys)?;
         let mut words =
             vec![word(heads)?, word(queries)?, word(keys)?, word(tiles)?, word(groups)?, self.scale.to_bits()];
         words.extend(mask_step);

@@ -123,7 +123,7 @@ impl GpuKernel for Kernel {
         for number in own.size.iter().chain(&own.out).chain(&own.pads).chain(&x_step).chain(&y_step) {
             words.push(word(*number)?);
         }
-        run.loops(self.tile.turns(k) + positions)?;
+        run.loops(self.tile.turns(k).max(if self.op.global_max { positions } else { 0 }))?;
         let to = if self.op.global_max { Operand::Scratch } else { Operand::Output(0) };
         let mut operands = vec![("x", Operand::Input(0)), ("w", Operand::Weight(self.weights)), ("y", to)];
         if self.bias {

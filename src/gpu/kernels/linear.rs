@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    super::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
-        shader::Program,
-    },
+    super::kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
     matmul,
     norm::{Norm, Rows},
-    product::{Tile, activation, bindings, borrowed},
+    product::{Tile, Tiled, activation, bindings, borrowed},
 };
 use crate::{
     cpu::Form,
@@ -18,8 +15,7 @@ use crate::{
 };
 
 struct Kernel {
-    program: Arc<Program>,
-    tile: Tile,
+    shaders: Tiled,
     k: usize,
     n: usize,
     /// None where the weights are an operand.
@@ -157,15 +153,16 @@ fn kernel(
             each(&format!("select(0.0, w[select(0u, k * p.n + column + #u, {inside})], {inside})"))
         }
     };
-    let mut values = tile.values();
-    values.push(("bindings", bindings(&bound)));
-    values.push(("load_a", load_a));
-    values.push(("load_b", load_b));
-    values.push(("bias", if follow.bias.is_some() { " + bias[own]" } else { "" }.to_owned()));
-    values.push(("activation", follow.activation.to_owned()));
-    values.push(("residual", if follow.residual { " + residual[at]" } else { "" }.to_owned()));
-    let program = request.program("linear", &borrowed(&values))?;
-    Made::kernel(Kernel { program, tile, k, n, parts, bias: follow.bias, residual: follow.residual, norm })
+    let shaders = Tiled::new(tile, |mut values| {
+        values.push(("bindings", bindings(&bound)));
+        values.push(("load_a", load_a.clone()));
+        values.push(("load_b", load_b.clone()));
+        values.push(("bias", if follow.bias.is_some() { " + bias[own]" } else { "" }.to_owned()));
+        values.push(("activation", follow.activation.to_owned()));
+        values.push(("residual", if follow.residual { " + residual[at]" } else { "" }.to_owned()));
+        request.program("linear", &borrowed(&values))
+    })?;
+    Made::kernel(Kernel { shaders, k, n, parts, bias: follow.bias, residual: follow.residual, norm })
 }
 
 impl GpuKernel for Kernel {
@@ -192,11 +189,12 @@ impl GpuKernel for Kernel {
                 ids.iter().enumerate().map(part).collect()
             }
         };
-        run.loops(self.tile.turns(k))?;
+        let (tile, program) = self.shaders.of_rows(m);
+        run.loops(tile.turns(k))?;
         for (weights, first, columns) in parts {
-            let tiles = columns.div_ceil(self.tile.bn);
-            let groups = m.div_ceil(self.tile.bm) * tiles;
-            let width = self.tile.padded(0, columns).1;
+            let tiles = columns.div_ceil(tile.bn);
+            let groups = m.div_ceil(tile.bm) * tiles;
+            let width = self.shaders.packed().padded(0, columns).1;
             let words = [word(m)?, word(k)?, word(n)?, word(tiles)?, word(first)?, word(width)?, word(groups)?];
             let mut operands = vec![("x", Operand::Input(0)), ("w", weights), ("y", Operand::Output(0))];
             if let Some(bias) = self.bias {
@@ -205,7 +203,7 @@ impl GpuKernel for Kernel {
             if self.residual {
                 operands.push(("residual", Operand::Input(3)));
             }
-            run.dispatch(&self.program, &operands, &words, groups)?;
+            run.dispatch(program, &operands, &words, groups)?;
         }
         if let Some(norm) = &self.norm {
             norm.record(run, &Rows { rows: m, axis: n, inner: 1 })?;

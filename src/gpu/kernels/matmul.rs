@@ -1,14 +1,11 @@
 //! `MatMul`, and `Gemm` where its operands are not packed: products of matrices as they lie.
 
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
 
 use super::{
-    super::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        shader::Program,
-    },
+    super::kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
     linear,
-    product::{Tile, bindings, borrowed},
+    product::{Tile, Tiled, bindings, borrowed},
 };
 use crate::{
     error::{Error, Result},
@@ -26,8 +23,7 @@ const MAX_LEADING: usize = 4;
 const COLUMNS: usize = 64;
 
 struct Kernel {
-    program: Arc<Program>,
-    tile: Tile,
+    shaders: Tiled,
     /// `None`: NumPy's product.
     gemm: Option<Gemm>,
     summand: bool,
@@ -77,10 +73,11 @@ fn kernel(request: &GpuRequest<'_>, columns: Option<i64>, gemm: Option<Gemm>, su
         writeln!(leading, "    {} {}\n    rest = rest / p.size[{axis}];", step("a"), step("b"))
             .map_err(|error| Error::internal(error.to_string()))?;
     }
-    let mut values = tile.values();
-    values.extend([("bindings", bindings(&bound)), ("result", result.to_owned()), ("leading", leading)]);
-    let program = request.program("matmul", &borrowed(&values))?;
-    Made::kernel(Kernel { program, tile, gemm, summand })
+    let shaders = Tiled::new(tile, |mut values| {
+        values.extend([("bindings", bindings(&bound)), ("result", result.to_owned()), ("leading", leading.clone())]);
+        request.program("matmul", &borrowed(&values))
+    })?;
+    Made::kernel(Kernel { shaders, gemm, summand })
 }
 
 /// One run's sizes and steps.
@@ -154,8 +151,9 @@ fn numpy(a: &[usize], b: &[usize], y: &[usize]) -> Result<Walk> {
 impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let Walk { m, k, n, matrices, steps, leading } = self.walk(run)?;
-        let tiles = n.div_ceil(self.tile.bn);
-        let tiles_of_matrix = m.div_ceil(self.tile.bm) * tiles;
+        let (tile, program) = self.shaders.of_rows(m);
+        let tiles = n.div_ceil(tile.bn);
+        let tiles_of_matrix = m.div_ceil(tile.bm) * tiles;
         let groups = tiles_of_matrix * matrices;
         let mut words = Vec::with_capacity(26);
         for number in [m, k, n, tiles.max(1), tiles_of_matrix.max(1), groups].into_iter().chain(steps) {
@@ -169,11 +167,11 @@ impl GpuKernel for Kernel {
                 words.push(word(own[column])?);
             }
         }
-        run.loops(self.tile.turns(k))?;
+        run.loops(tile.turns(k))?;
         let mut operands = vec![("a", Operand::Input(0)), ("b", Operand::Input(1)), ("y", Operand::Output(0))];
         if self.summand {
             operands.push(("c", Operand::Input(2)));
         }
-        run.dispatch(&self.program, &operands, &words, groups)
+        run.dispatch(program, &operands, &words, groups)
     }
 }

@@ -52,6 +52,14 @@ fn column(numbers: impl DoubleEndedIterator<Item = usize>, turned: bool, words: 
     Ok(())
 }
 
+/// Data that is empty has no element for an index to pick.
+fn refuse_empty(data: &[usize], picked: usize) -> Result<()> {
+    if picked > 0 && data.contains(&0) {
+        return Err(Error::invalid_input(format!("{picked} elements are picked from data of shape {data:?}")));
+    }
+    Ok(())
+}
+
 struct Elements {
     program: Arc<Program>,
     axis: usize,
@@ -74,6 +82,7 @@ impl GpuKernel for Elements {
         let (x, indices) = (run.input(0)?, run.input(1)?);
         check_within(x, indices, self.axis)?;
         let count: usize = indices.iter().product();
+        refuse_empty(x, count)?;
         let x_steps = steps(x);
         let along = |axis: usize| if axis == self.axis { 0 } else { x_steps[axis] as usize };
         let mut words = vec![word(count)?, word(x[self.axis])?, word(x_steps[self.axis] as usize)?, run.step()];
@@ -119,6 +128,7 @@ impl GpuKernel for Tuples {
         let tuples = outer.iter().product::<usize>().checked_div(batches).unwrap_or(0);
         let row: usize = x[picked.end..].iter().product();
         let count = batches * tuples * row;
+        refuse_empty(x, count)?;
         let batch: usize = x[self.batch_dims..].iter().product();
         let mut words = vec![word(count)?, word(row)?, word(tuples)?, word(batch)?, run.step()];
         let x_steps = steps(x);

@@ -1,8 +1,8 @@
 //! What the tiled products share: tiles, packed weights, generated registers.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
-use super::super::kernel::GpuRequest;
+use super::super::{kernel::GpuRequest, shader::Program};
 use super::functions::unary;
 use crate::{
     cpu::Activation,
@@ -20,6 +20,9 @@ pub(super) struct Tile {
     pub tn: usize,
 }
 
+/// The most rows of a run that is computed in tiles of few rows.
+const FEW_ROWS: usize = 16;
+
 const LARGE: Tile = Tile { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8 };
 const MIDDLE: Tile = Tile { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4 };
 const SMALL: Tile = Tile { bm: 32, bn: 32, bk: 8, tm: 4, tn: 4 };
@@ -33,6 +36,12 @@ impl Tile {
             33..=256 => MIDDLE,
             _ => LARGE,
         }
+    }
+
+    /// The tile for runs of few rows, for weights packed alike. Each sum is worked out in the same order, so that a row's
+    /// bits do not depend on how many there are.
+    fn of_few_rows(&self) -> Self {
+        Self { bm: 8, bn: self.bn.min(64), bk: self.bk, tm: 1, tn: 4 }
     }
 
     pub fn threads(&self) -> usize {
@@ -112,6 +121,31 @@ impl Tile {
             return Err(Error::limit(format!("weights of {k} rows, where this device binds at most {limit} bytes")));
         }
         Ok(columns)
+    }
+}
+
+/// The shaders of one product: for many rows, and for few.
+pub(super) struct Tiled {
+    many: (Tile, Arc<Program>),
+    few: (Tile, Arc<Program>),
+}
+
+impl Tiled {
+    /// The shaders that `make` makes with the values of their tiles.
+    pub fn new(tile: Tile, make: impl Fn(Vec<(&'static str, String)>) -> Result<Arc<Program>>) -> Result<Self> {
+        let few = tile.of_few_rows();
+        Ok(Self { many: (tile, make(tile.values())?), few: (few, make(few.values())?) })
+    }
+
+    /// The tile that the weights are packed for.
+    pub fn packed(&self) -> Tile {
+        self.many.0
+    }
+
+    /// The tile and shader of a run with so many rows.
+    pub fn of_rows(&self, rows: usize) -> (Tile, &Program) {
+        let (tile, program) = if rows <= FEW_ROWS { &self.few } else { &self.many };
+        (*tile, program)
     }
 }
 
