@@ -285,12 +285,16 @@ def bench_long(options, folder):
 def bench_one(options, folder):
     texts = folder / "texts"
     items = first_lines(options.data / "glosses.txt", 1, texts)
-    return race_texts(options, folder, texts, items, small=1, large=1)
+    model = ["--model", options.data / "minilm", "--mapped"]
+    mapped = list(gristmill(options, "embed", model, ["--out", "%OUT%"]))
+    for contender in mapped:
+        contender.name += ", weights mapped"
+    return race_texts(options, folder, texts, items, more=mapped, small=1, large=1)
 
 
-def race_texts(options, folder, texts, items, **batches):
+def race_texts(options, folder, texts, items, more=(), **batches):
     first_lines(texts, 64, folder / "few")
-    contenders = list(embed_contenders(options, **batches))
+    contenders = [*embed_contenders(options, **batches), *more]
     compete(contenders, texts, folder / "few", folder, options, vectors, vectors_agree, "ONNX Runtime")
     return table(contenders, items, "texts", "largest difference from ONNX Runtime"), contenders, items, "texts"
 
