@@ -209,7 +209,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                     let cost = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.cost));
                     window.enqueue(entries, cost, true);
                 }
-                self.settle(state);
+                self.settle(state, started);
             }
             Unit::Run(chunk) => {
                 if let Some(ran) = with_workers(split_over, || self.run(chunk, started)) {
@@ -217,9 +217,6 @@ impl<S: Stages<I>, I> Job<S, I> {
                 }
             }
             Unit::Finish(ran) => self.finish(ran, started),
-        }
-        if let Some(busy) = rayon::current_thread_index().and_then(|worker| self.busy.get(worker)) {
-            busy.fetch_add(sync::now().duration_since(started).as_nanos() as u64, Relaxed);
         }
         crew.launch(Launch::Turn);
     }
@@ -301,12 +298,16 @@ impl<S: Stages<I>, I> Job<S, I> {
             state.prepare_most = state.prepare_most.max(count.saturating_mul(4));
         }
         state.units -= 1;
-        self.settle(state);
+        self.settle(state, started);
     }
 
-    /// The end of a unit: tells the consumer if something is ready; and what came back to a job that is over is not
-    /// left without results.
-    fn settle(&self, mut state: MutexGuard<'_, StateOf<S, I>>) {
+    /// The end of a unit that was `started` then: tells the consumer if something is ready; and what came back to a job
+    /// that is over is not left without results.
+    fn settle(&self, mut state: MutexGuard<'_, StateOf<S, I>>, started: Instant) {
+        // Before the consumer can see the last result and ask for a report.
+        if let Some(busy) = rayon::current_thread_index().and_then(|worker| self.busy.get(worker)) {
+            busy.fetch_add(sync::now().duration_since(started).as_nanos() as u64, Relaxed);
+        }
         let remains = state.abandon();
         let ready = state.is_ready();
         if state.waiting && ready {
@@ -415,7 +416,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             }
             state.tuner.came_back();
             state.units -= 1;
-            self.settle(state);
+            self.settle(state, started);
             return None;
         };
         Some(Ran { chunk, slots, waited, took: Duration::ZERO })
@@ -459,7 +460,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         if !measuring {
             state.slowest.add(&costliest, cost, took);
         }
-        self.settle(state);
+        self.settle(state, started);
     }
 
     /// Ends the job for the workers; items that no worker holds get an error that says `why`, or are dropped.
@@ -516,5 +517,27 @@ mod tests {
         let many = splits(200);
         assert!(many.iter().filter(|&&workers| workers == 1).count() > 150, "{many:?}");
         assert_eq!(many.last(), Some(&3));
+    }
+
+    /// Takes a while.
+    struct Slow;
+
+    impl Inference for Slow {
+        type Input = ();
+        type Output = ();
+
+        fn infer(&self, _: &[&()], out: &mut Slots<'_, ()>) -> Result<()> {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            out.set(0, ());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_report_counts_the_last_chunk() {
+        for _ in 0..20 {
+            let (_, report) = Bulk::new(Slow).workers(2).run(&[()]);
+            assert!(report.worker_busy.iter().sum::<f64>() > 0.5, "{:?}", report.worker_busy);
+        }
     }
 }
