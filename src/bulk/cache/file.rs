@@ -5,26 +5,24 @@
 //! beside it; whoever reads sees that the turn is taken and steps aside until it is free again. All of that is done by
 //! a thread of the cache's own, `mill-cache`: workers only look up what is open, and leave what is to be written.
 
+mod keeper;
+mod record;
+
 use std::{
     fmt,
-    fs::{self, File, TryLockError},
-    io::Read,
-    mem,
+    fs::File,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use redb::{
-    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition, TableHandle,
-};
+use record::unwrap;
+use redb::{ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
-use super::foreign;
 use crate::{
     bulk::guard::{self, lock},
     error::{Context, Error, ErrorKind, Result},
@@ -37,24 +35,10 @@ pub(super) type Key = [u8; 32];
 const RESULTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("gristmill results 1");
 /// The numbers of results by their keys.
 const INDEX: TableDefinition<'static, &Key, u64> = TableDefinition::new("gristmill index 1");
-/// One number: the bytes that all results take in the file.
-const TOTAL: TableDefinition<'static, (), u64> = TableDefinition::new("gristmill total 1");
 
-const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
-const CHECKSUM: usize = 8;
-/// What redb may hold of the file in memory.
-const PAGES: usize = 8 << 20;
-/// How often the thread looks whether somebody else wants to write.
-const LOOK: Duration = Duration::from_millis(50);
-/// The longest that a result waits to be written.
-const OLDEST: Duration = Duration::from_secs(1);
 /// So many bytes are written without waiting longer, and so many wait at most.
 const MANY: usize = 4 << 20;
 const MOST: usize = 32 << 20;
-/// Notes for reports, at most.
-const MOST_NOTES: usize = 20;
-/// How long to wait for other processes.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A file of results, shared by the jobs, threads and processes that have it open; clones are the same.
 ///
@@ -263,315 +247,6 @@ impl Drop for Keeper {
 
 fn waiting_bytes(result: &(Key, Vec<u8>)) -> usize {
     size_of_val(result) + result.1.len()
-}
-
-impl Shared {
-    /// The body of the thread.
-    fn keep(&self) {
-        loop {
-            let mut waiting = lock(&self.waiting);
-            if !waiting.closed && waiting.wanted == waiting.met && waiting.bytes <= MANY {
-                waiting = self.changed.wait_timeout(waiting, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-            }
-            let (closed, wanted) = (waiting.closed, waiting.wanted);
-            let asked = closed || wanted > waiting.met;
-            let due = waiting.bytes > MANY || waiting.since.is_some_and(|since| since.elapsed() >= OLDEST);
-            let results = if asked || due { mem::take(&mut waiting.results) } else { Vec::new() };
-            if asked || due {
-                (waiting.bytes, waiting.since) = (0, None);
-            }
-            drop(waiting);
-            if !results.is_empty() {
-                self.write_or_tell(results, closed);
-            } else if asked || self.turn_is_taken() {
-                self.step_aside();
-            }
-            let is_open = self.reader.read().unwrap_or_else(PoisonError::into_inner).is_some();
-            // What a process that was killed has left behind is mended by whoever writes next.
-            if !is_open && !closed && !self.read_again() && self.write(&[]).is_ok() {
-                self.read_again();
-            }
-            if asked {
-                lock(&self.waiting).met = wanted;
-                self.changed.notify_all();
-            }
-            if closed {
-                return;
-            }
-        }
-    }
-
-    fn write_or_tell(&self, mut results: Vec<(Key, Vec<u8>)>, closed: bool) {
-        let why = match self.write(&results) {
-            Ok(()) => return,
-            Err(Trouble::Busy) if !closed => {
-                // They wait on, in front of those that came meanwhile.
-                let mut waiting = lock(&self.waiting);
-                waiting.bytes += results.iter().map(waiting_bytes).sum::<usize>();
-                results.append(&mut waiting.results);
-                waiting.results = results;
-                waiting.since.get_or_insert_with(Instant::now);
-                return;
-            }
-            Err(Trouble::Busy) => "other processes hold the file".to_owned(),
-            Err(Trouble::Damaged(why)) => why,
-            Err(Trouble::Other(error)) => error.to_string(),
-        };
-        let note = format!("{} results were not kept in the cache {}: {why}", results.len(), self.path.display());
-        self.tell(note);
-    }
-
-    fn step_aside(&self) {
-        let reader = self.reader.write().unwrap_or_else(PoisonError::into_inner).take();
-        drop(reader);
-    }
-
-    fn turn_is_taken(&self) -> bool {
-        match self.turn.try_lock_shared() {
-            Ok(()) => {
-                // Unlocking what is locked fails at most where the file is gone.
-                let _ = self.turn.unlock();
-                false
-            }
-            Err(_) => true,
-        }
-    }
-
-    /// Waits for the turn.
-    fn turn(&self, alone: bool) -> Option<Turn<'_>> {
-        let started = Instant::now();
-        loop {
-            let locked = if alone { self.turn.try_lock() } else { self.turn.try_lock_shared() };
-            match locked {
-                Ok(()) => return Some(Turn(&self.turn)),
-                Err(TryLockError::WouldBlock) if started.elapsed() < PATIENCE => thread::sleep(LOOK / 10),
-                Err(_) => return None,
-            }
-        }
-    }
-
-    /// Opens the file for reading; false: others write for too long, or it must be mended first.
-    fn read_again(&self) -> bool {
-        let Some(_turn) = self.turn(false) else { return false };
-        let started = Instant::now();
-        let reader = loop {
-            let opened = guard::catch(|| Ok(Builder::new().set_cache_size(PAGES).open_read_only(&self.path)));
-            match opened {
-                Ok(Ok(database)) => break guard::catch(|| Reader::new(database)).ok(),
-                // A process that is just being started may hold a lock of this one for a moment.
-                Ok(Err(DatabaseError::DatabaseAlreadyOpen)) if started.elapsed() < PATIENCE => {
-                    thread::sleep(LOOK / 10);
-                }
-                _ => break None,
-            }
-        };
-        let open = reader.is_some();
-        *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
-        open
-    }
-
-    /// Notes what happened to the file; the first few times.
-    fn tell(&self, note: String) {
-        tracing::warn!("{note}");
-        let mut notes = lock(&self.notes);
-        if notes.len() < MOST_NOTES {
-            notes.push(note);
-        }
-    }
-
-    /// Adds results, and lets go of the oldest for which there is no room. A damaged file is made anew.
-    fn write(&self, results: &[(Key, Vec<u8>)]) -> Result<(), Trouble> {
-        // Whoever has the turn waits for this reader.
-        self.step_aside();
-        let Some(_turn) = self.turn(true) else { return Err(Trouble::Busy) };
-        let outcome = self.write_alone(results);
-        let Err(Trouble::Damaged(why)) = outcome else { return outcome };
-        self.check_foreign().map_err(Trouble::Other)?;
-        let note = format!("the cache {} was damaged ({why}) and is begun anew", self.path.display());
-        self.tell(note);
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Trouble::Other(Error::io(error, "removing the damaged file")))
-            }
-            _ => self.write_alone(results),
-        }
-    }
-
-    fn write_alone(&self, results: &[(Key, Vec<u8>)]) -> Result<(), Trouble> {
-        let mut outcome = Err(Trouble::Busy);
-        let caught = guard::catch(|| {
-            outcome = self.open_alone().and_then(|database| {
-                let mut left = results;
-                loop {
-                    let mut bytes = 0;
-                    let fits = |result: &&(Key, Vec<u8>)| {
-                        bytes += stored_bytes(result.1.len());
-                        bytes <= self.most_at_once
-                    };
-                    let count = left.iter().take_while(fits).count().max(1).min(left.len());
-                    let inserted = self.insert(&database, &left[..count]);
-                    inserted.map_err(|error| trouble(DatabaseError::Storage(error)))?;
-                    left = &left[count..];
-                    if left.is_empty() {
-                        return Ok(());
-                    }
-                }
-            });
-            Ok(())
-        });
-        match caught {
-            Ok(()) => outcome,
-            // What redb takes for impossible is what damage looks like.
-            Err(error) => Err(Trouble::Damaged(error.to_string())),
-        }
-    }
-
-    fn open_alone(&self) -> Result<Database, Trouble> {
-        let io = |error| Trouble::Other(Error::io(error, "making it"));
-        if fs::metadata(&self.path).map_or(true, |meta| meta.len() == 0) {
-            // Whoever is killed while he makes it leaves no half of a cache under its name.
-            let mut name = self.path.file_name().unwrap_or_default().to_owned();
-            name.push(".new");
-            let new = self.path.with_file_name(name);
-            File::create(&new).map_err(io)?;
-            drop(Builder::new().set_cache_size(PAGES).create(&new).map_err(trouble)?);
-            fs::rename(&new, &self.path).map_err(io)?;
-        }
-        let started = Instant::now();
-        loop {
-            match Builder::new().set_cache_size(PAGES).open(&self.path) {
-                Ok(database) => return Ok(database),
-                // Those that read have not seen yet that the turn is taken.
-                Err(DatabaseError::DatabaseAlreadyOpen) if started.elapsed() < PATIENCE => {
-                    thread::sleep(LOOK / 10);
-                }
-                Err(error) => return Err(trouble(error)),
-            }
-        }
-    }
-
-    fn insert(&self, database: &Database, new: &[(Key, Vec<u8>)]) -> Result<(), StorageError> {
-        let write = database.begin_write().map_err(storage)?;
-        {
-            let mut results = write.open_table(RESULTS).map_err(storage)?;
-            let mut index = write.open_table(INDEX).map_err(storage)?;
-            let mut total_table = write.open_table(TOTAL).map_err(storage)?;
-            let mut total = total_table.get(())?.map_or(0, |total| total.value());
-            let mut number = results.last()?.map_or(0, |(number, _)| number.value() + 1);
-            let taken = |stored: &[u8]| stored_bytes(stored.len());
-            for (key, bytes) in new {
-                let stored = wrap(key, bytes);
-                if taken(&stored) > self.most_bytes {
-                    continue;
-                }
-                let before = index.insert(key, number)?.map(|before| before.value());
-                if let Some(before) = before
-                    && let Some(gone) = results.remove(before)?
-                {
-                    total = total.saturating_sub(taken(gone.value()));
-                }
-                total += taken(&stored);
-                results.insert(number, stored.as_slice())?;
-                number += 1;
-                while total > self.most_bytes {
-                    let Some((_, gone)) = results.pop_first()? else { break };
-                    total = total.saturating_sub(taken(gone.value()));
-                    if let Some(key) = gone.value().first_chunk() {
-                        index.remove(key)?;
-                    }
-                }
-            }
-            total_table.insert((), total)?;
-        }
-        write.commit().map_err(storage)
-    }
-
-    /// Whether a file that is there is one of ours, as far as it can be told.
-    fn check_foreign(&self) -> Result<()> {
-        let place = || format!("the cache {}", self.path.display());
-        let mut start = Vec::new();
-        let read = File::open(&self.path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
-        match read {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Error::io(error, "reading it")).context(place),
-            Ok(_) if start.is_empty() => return Ok(()),
-            Ok(_) if start != MAGIC => return Err(foreign(&self.path)),
-            Ok(_) => {}
-        }
-        // Somebody else's tables; a file that cannot be read so far says nothing.
-        let names = guard::catch(|| {
-            let database = Builder::new().set_cache_size(PAGES).open_read_only(&self.path).map_err(Error::user)?;
-            let read = database.begin_read().map_err(Error::user)?;
-            let tables = read.list_tables().map_err(Error::user)?;
-            Ok(tables.map(|table| table.name().to_owned()).collect::<Vec<_>>())
-        });
-        match names {
-            Ok(names) if !names.is_empty() && !names.iter().any(|name| name == RESULTS.name()) => {
-                Err(foreign(&self.path))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Gives the turn back.
-struct Turn<'f>(&'f File);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        // Unlocking what is locked fails at most where the file is gone.
-        let _ = self.0.unlock();
-    }
-}
-
-fn storage(error: impl Into<redb::Error>) -> StorageError {
-    match error.into() {
-        redb::Error::Io(error) => StorageError::Io(error),
-        other => StorageError::Corrupted(other.to_string()),
-    }
-}
-
-fn trouble(error: DatabaseError) -> Trouble {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => Trouble::Busy,
-        // An end of file where there should be more is damage too.
-        DatabaseError::Storage(StorageError::Io(error))
-            if !matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData) =>
-        {
-            Trouble::Other(Error::io(error, "opening or writing it"))
-        }
-        other => Trouble::Damaged(other.to_string()),
-    }
-}
-
-/// A result as it stands in the file.
-fn wrap(key: &Key, bytes: &[u8]) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(key.len() + bytes.len() + CHECKSUM);
-    stored.extend_from_slice(key);
-    stored.extend_from_slice(bytes);
-    stored.extend_from_slice(&checksum(key, bytes));
-    stored
-}
-
-/// The bytes of a result, if they are what was written for that key.
-fn unwrap<'s>(key: &Key, stored: &'s [u8]) -> Option<&'s [u8]> {
-    let (bytes, sum) = stored.strip_prefix(key)?.split_last_chunk::<CHECKSUM>()?;
-    (*sum == checksum(key, bytes)).then_some(bytes)
-}
-
-fn checksum(key: &Key, bytes: &[u8]) -> [u8; CHECKSUM] {
-    let hash = blake3::keyed_hash(key, bytes);
-    // A hash has 32 bytes.
-    *hash.as_bytes().first_chunk().unwrap_or(&[0; CHECKSUM])
-}
-
-/// What a result of so many bytes takes of the file at most: its part of pages of 4 KiB, or pages of its own, and its
-/// place in the index, whose pages are half full at times, and stand twice while they are written.
-fn stored_bytes(len: usize) -> u64 {
-    let len = len as u64 + 80;
-    let own =
-        if len > 2000 { len.checked_next_power_of_two().unwrap_or(u64::MAX / 2).max(4096) } else { len + len / 3 };
-    own + 300
 }
 
 impl fmt::Debug for Cache {
