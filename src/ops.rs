@@ -18,6 +18,7 @@ pub mod expand;
 pub mod gather;
 pub mod gather_elements;
 pub mod gather_nd;
+pub mod gemm;
 pub mod identity;
 pub(crate) mod index;
 pub mod l2_normalize;
@@ -248,7 +249,7 @@ pub fn all() -> &'static [&'static OpDef] {
         &gather::DEF,
         &gather_elements::DEF,
         &gather_nd::DEF,
-        &linear::GEMM,
+        &gemm::GEMM,
         &identity::DEF,
         &l2_normalize::DEF,
         &linear::LINEAR,

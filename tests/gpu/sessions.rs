@@ -13,7 +13,7 @@ use gristmill::{
         gather::{Gather, OutOfRange},
         gather_elements::GatherElements,
         gather_nd::GatherNd,
-        linear::Gemm,
+        gemm::Gemm,
         matmul::MatMul,
         pad::{Pad, PadMode},
         pointwise::{Unary, UnaryFunction},

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cpu::Form,
     error::{Error, Result},
-    ops::linear::{Gemm, Linear},
+    ops::{gemm::Gemm, linear::Linear},
 };
 
 struct Kernel {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     ops::{
-        linear::Gemm,
+        gemm::Gemm,
         matmul::{MatMul, Sizes},
     },
     shape::Shape,
