@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -103,15 +104,22 @@ def run(command):
     with tempfile.TemporaryFile("w+") as printed:
         started = time.monotonic()
         process = subprocess.Popen([str(part) for part in command], stdout=printed)
-        most = 0
-        while process.poll() is None:
-            most = max(most, tree_bytes(process.pid))
-            time.sleep(0.05)
+        samples, over = [0], threading.Event()
+
+        def sample():
+            while not over.wait(0.05):
+                samples.append(tree_bytes(process.pid))
+
+        sampler = threading.Thread(target=sample)
+        sampler.start()
+        process.wait()
         seconds = time.monotonic() - started
+        over.set()
+        sampler.join()
         if process.returncode:
             sys.exit(f"{command[0]} ended with {process.returncode}")
         printed.seek(0)
-        return seconds, most, printed.read()
+        return seconds, max(samples), printed.read()
 
 
 def main():

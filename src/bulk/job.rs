@@ -38,6 +38,8 @@ use crate::{
 
 /// The work that one unit of preparing aims at.
 const PREPARE_NS: f64 = 5e5;
+/// The least work that other workers are woken for.
+const LEAST_SPLIT_NS: f64 = 2e5;
 /// The job's clock for waits, in nanoseconds: it comes round in twelve hours.
 const TICK_NS: u128 = 10_000;
 
@@ -192,8 +194,12 @@ impl<S: Stages<I>, I> Job<S, I> {
         };
         state.units += 1;
         let more = self.more_pumps(&mut state);
-        // Where nothing else waits, the other workers may take a part of this unit.
-        let split_over = if state.has_work() { 1 } else { self.workers() };
+        // Where nothing else waits, the other workers may take a part of a chunk that is long enough.
+        let long = |items: usize| state.tuner.expected_ns(items).is_none_or(|ns| ns >= LEAST_SPLIT_NS);
+        let split_over = match &unit {
+            Unit::Run(chunk) if !state.has_work() && long(chunk.entries.len()) => self.workers(),
+            _ => 1,
+        };
         drop(state);
         if more {
             crew.launch(Launch::Turn);
@@ -499,6 +505,7 @@ mod tests {
 
         fn infer(&self, chunk: &[&u64], out: &mut Slots<'_, ()>) -> Result<()> {
             self.0.lock().unwrap().push(split::workers());
+            std::thread::sleep(std::time::Duration::from_micros(500));
             (0..chunk.len()).for_each(|index| out.set(index, ()));
             Ok(())
         }

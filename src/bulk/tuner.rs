@@ -203,8 +203,14 @@ impl Tuner {
                 let items = budget / cost.max(1.0) * chunks as f64;
                 (items as usize).clamp(4 * chunks, most)
             }
-            _ => 4 * chunks,
+            // Few while nothing is measured: the first result is that of the window's first item, whenever that is run.
+            _ => chunks,
         }
+    }
+
+    /// What a chunk of so many items should take, in nanoseconds, as far as anything is measured.
+    pub(super) fn expected_ns(&self, items: usize) -> Option<f64> {
+        Some(self.ns_per_cost.get()? * self.cost_per_item.get()? * items as f64)
     }
 
     /// The mean cost of an item so far.

@@ -3,7 +3,12 @@
 //! A kernel asks `parts` how many pieces its work is worth and hands them to `each`. What it computes is the same to
 //! the bit, however many there are: products are split over rows or columns, never over K.
 
-use std::{cell::Cell, ops::Range};
+use std::{
+    cell::Cell,
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 thread_local! {
     static WORKERS: Cell<usize> = const { Cell::new(1) };
@@ -12,19 +17,48 @@ thread_local! {
 /// Floating-point operations that are worth waking another worker for.
 const LEAST_FLOP: usize = 2_000_000;
 
+/// How long a worker that stands by waits for work before it goes to sleep.
+const PATIENCE: Duration = Duration::from_micros(200);
+
 /// Runs `run` so that kernels called in it, on this thread, may split their work over `workers` of the thread's pool.
 ///
 /// Without effect outside a rayon pool: no other pool is started.
 pub fn with_workers<R>(workers: usize, run: impl FnOnce() -> R) -> R {
-    /// Restores the number, after a panic too.
-    struct Restore(usize);
-    impl Drop for Restore {
+    /// Restores the number and lets the others go, after a panic too.
+    struct Restore<'a>(usize, &'a AtomicBool);
+    impl Drop for Restore<'_> {
         fn drop(&mut self) {
             WORKERS.set(self.0);
+            self.1.store(true, Ordering::Relaxed);
         }
     }
-    let _restore = Restore(WORKERS.replace(workers));
-    run()
+    let done = AtomicBool::new(false);
+    let run = || {
+        let _restore = Restore(WORKERS.replace(workers), &done);
+        run()
+    };
+    if workers < 2 || rayon::current_thread_index().is_none() {
+        return run();
+    }
+    // To wake a worker for each operator would take longer than many an operator does.
+    rayon::in_place_scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(|_| stand_by(&done));
+        }
+        run()
+    })
+}
+
+/// Takes parts of what is split until it is done, or until there have been none for a while.
+fn stand_by(done: &AtomicBool) {
+    let mut last = Instant::now();
+    while !done.load(Ordering::Relaxed) {
+        match rayon::yield_now() {
+            Some(rayon::Yield::Executed) => last = Instant::now(),
+            _ if last.elapsed() > PATIENCE => return,
+            _ => std::hint::spin_loop(),
+        }
+    }
 }
 
 /// Over how many workers this thread may split its work.
