@@ -204,7 +204,7 @@ impl Tuner {
                 (items as usize).clamp(4 * chunks, most)
             }
             // Few while nothing is measured: the first result is that of the window's first item, whenever that is run.
-            _ => chunks,
+            _ => chunks.max(self.least()),
         }
     }
 
