@@ -5,6 +5,7 @@ pub(crate) mod engine;
 #[cfg(feature = "gpu")]
 mod lasting;
 mod session;
+mod trial;
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -17,7 +18,10 @@ use crate::{cpu::KernelSet, error::Error};
 /// The device to run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// The best device for the model; the report says which and why.
+    /// The faster device for the model. Where there is a graphics processor, or a software adapter that the options
+    /// name, a sample of the inputs is run on it and on the CPU, and the session settles for good; until then the
+    /// weights are on both. The sample is a job's first chunk, or the caller's own
+    /// ([`Session::settle`]). The report says what was measured and chosen, and why.
     #[default]
     Auto,
     /// The processor.
@@ -126,6 +130,9 @@ pub struct GpuOptions {
     /// Takes the adapter for one whose workgroups have at most so many invocations.
     #[doc(hidden)]
     pub invocation_limit: Option<u32>,
+    /// Counts the device as so many times as fast as it was measured to be, where it is chosen by speed.
+    #[doc(hidden)]
+    pub favoured: Option<u32>,
 }
 
 impl GpuOptions {

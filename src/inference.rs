@@ -59,7 +59,8 @@ pub trait Inference: Send + Sync {
         size_of_val(output)
     }
 
-    /// How many chunks the device wants under way at once. More than one: called from driver threads outside the pool.
+    /// How many chunks the device wants under way at once. More than one: called from driver threads outside the pool;
+    /// a model that says one after a chunk that it wanted drivers for is called by the workers from then on.
     fn in_flight(&self) -> usize {
         1
     }

@@ -118,6 +118,61 @@ fn a_device_gets_as_many_chunks_as_it_wants() {
     a_job_can_end_early();
     a_driver_that_cannot_leaves_the_work_to_the_others();
     the_queue_drives_too();
+    a_model_that_wants_no_drivers_any_more_is_the_workers();
+}
+
+/// Wants drivers until it has run some chunks.
+struct Settling {
+    drivers_for: usize,
+    chunks: AtomicUsize,
+    threads: Mutex<Vec<String>>,
+    first: usize,
+}
+
+impl Inference for Settling {
+    type Input = u64;
+    type Output = u64;
+    fn infer(&self, chunk: &[&u64], out: &mut Slots<'_, u64>) -> Result<()> {
+        self.threads.lock().unwrap().push(thread::current().name().unwrap_or("").to_owned());
+        thread::sleep(Duration::from_millis(2));
+        chunk.iter().enumerate().for_each(|(place, &&number)| out.set(place, number + 1));
+        self.chunks.fetch_add(1, SeqCst);
+        Ok(())
+    }
+    fn in_flight(&self) -> usize {
+        if self.chunks.load(SeqCst) < self.drivers_for { 2 } else { 1 }
+    }
+    fn first_chunk_items(&self) -> usize {
+        self.first
+    }
+}
+
+fn a_model_that_wants_no_drivers_any_more_is_the_workers() {
+    let _watchdog = watchdog("released drivers");
+    for (drivers_for, first) in [(1, 20), (1, 1), (7, 1)] {
+        for queued in [false, true] {
+            let (chunks, threads) = Default::default();
+            let model = Arc::new(Settling { drivers_for, chunks, threads, first });
+            let bulk = Bulk::new(model.clone()).workers(3);
+            if queued {
+                let queue = bulk.queue(Duration::from_micros(100)).unwrap();
+                let handles: Vec<_> = (0..300).map(|number| queue.submit(number)).collect();
+                drop(queue);
+                for (index, handle) in handles.into_iter().enumerate() {
+                    assert_eq!(handle.wait().unwrap().unwrap(), index as u64 + 1);
+                }
+            } else {
+                let results: Vec<_> = bulk.map(0..300).map(Result::unwrap).collect();
+                assert!(results.into_iter().eq(1..=300));
+            }
+            let threads = model.threads.lock().unwrap();
+            let driven = threads.iter().filter(|name| name.starts_with("mill-driver")).count();
+            // One more may have been under way.
+            assert!((1..=drivers_for + 1).contains(&driven), "{threads:?}");
+            assert!(threads.iter().any(|name| name.starts_with("mill-worker")) || threads.len() <= 2, "{threads:?}");
+            no_driver_is_left();
+        }
+    }
 }
 
 fn the_results_stay_in_order() {

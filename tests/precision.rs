@@ -91,7 +91,7 @@ fn a_sample_of_the_callers_own_settles_it() {
     let sample: Vec<&Tensors> = items.iter().collect();
     let session = session(Precision::Auto { min_cosine: 0.9 });
     let weights = session.weight_bytes();
-    let settled = session.settle_precision(&sample);
+    let settled = session.settle(&sample);
     assert_eq!(session.precision(), Some(settled));
     let note = note(&session);
     assert!(note.contains(settled.name()), "{note}");
@@ -100,7 +100,7 @@ fn a_sample_of_the_callers_own_settles_it() {
         assert!(session.weight_bytes() < weights, "the weights are of the form that was chosen");
     }
     // Nothing is chosen twice.
-    assert_eq!(session.settle_precision(&[]), settled);
+    assert_eq!(session.settle(&[]), settled);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which precision a model runs in: fixed, or found out on a sample of its inputs.
+//! The form that a model runs in: fixed, or found out on a sample of its inputs.
 
 use std::{
     fmt,
@@ -10,6 +10,7 @@ use crate::{
     backend::{
         Precision,
         engine::{DeviceSession, Engine},
+        trial,
     },
     cpu::{CpuSession, KernelSet, gemm::Factors},
     error::Result,
@@ -34,8 +35,23 @@ pub(super) struct Form {
 
 /// The forms of a model between which a sample decides.
 pub(super) struct Candidates {
-    pub(super) f32: Engine,
-    /// The graph with all its constants, of which the other form is made.
+    /// The CPU's form, in f32 where the precision is open.
+    pub(super) cpu: Form,
+    pub(super) rounded: Option<Rounded>,
+    pub(super) gpu: Option<Rival>,
+}
+
+/// A GPU's form.
+pub(super) struct Rival {
+    pub(super) engine: Engine,
+    pub(super) precision: Precision,
+    /// What its measured speed is multiplied by: 1, but in tests.
+    pub(super) favoured: u32,
+}
+
+/// What it takes to make the form in bf16.
+pub(super) struct Rounded {
+    /// The graph with all its constants.
     pub(super) graph: Graph,
     /// The kernels of the other form.
     pub(super) kernel_set: KernelSet,
@@ -47,21 +63,27 @@ pub(super) struct Candidates {
 pub(super) struct Choice {
     form: OnceLock<Form>,
     candidates: Mutex<Option<Candidates>>,
+    /// How many chunks the most demanding candidate wants under way at once.
+    in_flight: usize,
 }
 
 /// What one form made of a sample: the outputs of each input, `None` where it failed.
 pub(super) type Outcome = Vec<Option<Tensors>>;
 
+/// Runs a sample, so many times over in one go.
+pub(super) type RunSample<'a> = dyn FnMut(&dyn DeviceSession, usize) -> Outcome + 'a;
+
 impl Choice {
     /// No choice.
     pub(super) fn fixed(engine: Engine, precision: Precision) -> Self {
         let form = OnceLock::from(Form { engine, precision, note: None });
-        Self { form, candidates: Mutex::default() }
+        Self { form, candidates: Mutex::default(), in_flight: 1 }
     }
 
     /// A choice to be made by the first sample.
     pub(super) fn between(candidates: Candidates) -> Self {
-        Self { form: OnceLock::new(), candidates: Mutex::new(Some(candidates)) }
+        let in_flight = candidates.gpu.as_ref().map_or(1, |gpu| gpu.engine.in_flight());
+        Self { form: OnceLock::new(), candidates: Mutex::new(Some(candidates)), in_flight }
     }
 
     /// The form, if it is chosen.
@@ -69,18 +91,23 @@ impl Choice {
         self.form.get()
     }
 
+    /// How many chunks are wanted under way at once, of the most demanding form while it is not chosen.
+    pub(super) fn in_flight(&self) -> usize {
+        self.get().map_or(self.in_flight, |form| form.engine.in_flight())
+    }
+
     /// The form; on first need chosen by what `run` makes of a sample with each. Who comes meanwhile waits.
     ///
     /// `run` must not start work that another thread of the pool could take up: while this one waits for it, it could
     /// take up a chunk itself, which would wait for the form.
-    pub(super) fn settle(&self, mut run: impl FnMut(&dyn DeviceSession) -> Outcome) -> &Form {
+    pub(super) fn settle(&self, run: &mut RunSample<'_>) -> &Form {
         if let Some(form) = self.form.get() {
             return form;
         }
         let mut candidates: MutexGuard<'_, _> = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
         self.form.get_or_init(|| {
             let candidates = candidates.take().expect("candidates are there until there is a form");
-            candidates.choose(&mut run)
+            candidates.choose(run)
         })
     }
 }
@@ -95,9 +122,24 @@ impl fmt::Debug for Choice {
 }
 
 impl Candidates {
+    /// The fastest form; the others are dropped.
+    fn choose(self, run: &mut RunSample<'_>) -> Form {
+        let Self { cpu, rounded, gpu } = self;
+        let cpu = match rounded {
+            Some(rounded) => rounded.choose(cpu.engine, run),
+            None => cpu,
+        };
+        match gpu {
+            Some(gpu) => trial::choose(cpu, gpu, run),
+            None => cpu,
+        }
+    }
+}
+
+impl Rounded {
     /// The fastest form that stays close enough to f32; the other one is dropped.
-    fn choose(self, run: &mut impl FnMut(&dyn DeviceSession) -> Outcome) -> Form {
-        let Self { f32, graph, kernel_set, min_cosine } = self;
+    fn choose(self, f32: Engine, run: &mut RunSample<'_>) -> Form {
+        let Self { graph, kernel_set, min_cosine } = self;
         let keep = |f32: Engine, why: String| Form {
             engine: f32,
             precision: Precision::F32,
@@ -112,12 +154,16 @@ impl Candidates {
         };
         let mut timed = |session: &Engine| {
             let start = Instant::now();
-            (run(&**session), start.elapsed())
+            (run(&**session, 1), start.elapsed())
         };
         let ((exact, mut f32_time), (rounded, mut bf16_time)) = (timed(&f32), timed(&bf16));
         let (count, cosine) = match compare(&exact, &rounded) {
             Ok(found) => found,
-            Err(why) => return keep(f32, why.to_owned()),
+            Err(Unlike::Fails) => return keep(f32, "bf16 fails where f32 does not".to_owned()),
+            Err(Unlike::Nothing) => return keep(f32, NOTHING_RAN.to_owned()),
+            Err(Unlike::Unjudged) => {
+                return keep(f32, "the model has no output of floating-point numbers to judge by".to_owned());
+            }
         };
         let (found, inputs) = (format!("cosine {cosine:.6} (bound {min_cosine})"), format!("{count} inputs"));
         // Not below the bound would let NaN pass.
@@ -143,14 +189,28 @@ impl Candidates {
     }
 }
 
+/// Why two forms cannot be told to be alike.
+#[derive(Debug, PartialEq)]
+pub(super) enum Unlike {
+    /// The other form fails where the first does not, or the other way round.
+    Fails,
+    /// Neither ran any input.
+    Nothing,
+    /// There is no output of floating-point numbers.
+    Unjudged,
+}
+
+/// Why a sample shows nothing.
+pub(super) const NOTHING_RAN: &str = "no input of the sample could be run";
+
 /// How many inputs both forms have run, and the least cosine between outputs of floating-point numbers.
-fn compare(exact: &Outcome, rounded: &Outcome) -> Result<(usize, f64), &'static str> {
+pub(super) fn compare(exact: &Outcome, rounded: &Outcome) -> Result<(usize, f64), Unlike> {
     let (mut count, mut least, mut judged) = (0, 1.0, false);
     for (exact, rounded) in exact.iter().zip(rounded) {
         let (exact, rounded) = match (exact, rounded) {
             (Some(exact), Some(rounded)) => (exact, rounded),
             (None, None) => continue,
-            _ => return Err("bf16 fails where f32 does not"),
+            _ => return Err(Unlike::Fails),
         };
         count += 1;
         for ((_, exact), (_, rounded)) in exact.iter().zip(rounded.iter()) {
@@ -162,8 +222,8 @@ fn compare(exact: &Outcome, rounded: &Outcome) -> Result<(usize, f64), &'static 
         }
     }
     match (count, judged) {
-        (0, _) => Err("no input of the sample could be run"),
-        (_, false) => Err("the model has no output of floating-point numbers to judge by"),
+        (0, _) => Err(Unlike::Nothing),
+        (_, false) => Err(Unlike::Unjudged),
         _ => Ok((count, least)),
     }
 }
@@ -233,9 +293,9 @@ mod tests {
     #[test]
     fn what_cannot_be_judged_is_said() {
         let one = outcome(&[&[1.0]]);
-        assert!(compare(&vec![None], &vec![None]).unwrap_err().contains("no input"));
-        assert!(compare(&one, &vec![None]).unwrap_err().contains("fails"));
+        assert_eq!(compare(&vec![None], &vec![None]), Err(Unlike::Nothing));
+        assert_eq!(compare(&one, &vec![None]), Err(Unlike::Fails));
         let labels: Outcome = vec![Some(Tensors::new().with("y", Tensor::scalar(3_i64)))];
-        assert!(compare(&labels, &labels).unwrap_err().contains("no output"));
+        assert_eq!(compare(&labels, &labels), Err(Unlike::Unjudged));
     }
 }

@@ -71,23 +71,34 @@ pub type HostOperator = (&'static str, &'static str);
 /// A loaded graph on its device.
 pub(super) type Engine = Box<dyn DeviceSession>;
 
-/// Loads the graph on the device that the options ask for. What is worth telling goes to `notes`.
+/// A graph loaded where the options ask for it.
+pub(super) struct Loaded {
+    pub engine: Engine,
+    /// A GPU, where `engine` is the CPU's and the choice between them is open.
+    pub gpu: Option<Engine>,
+}
+
+/// Loads the graph on the device that the options ask for, on both where they leave it open. What is worth telling goes
+/// to `notes`.
 pub(super) fn load(
     graph: Graph,
     options: &SessionOptions,
     kernel_set: KernelSet,
     factors: Factors,
     notes: &mut Vec<String>,
-) -> Result<Engine> {
-    match options.device {
-        Device::Cpu => {}
-        Device::Gpu => return gpu(graph, options, kernel_set),
+) -> Result<Loaded> {
+    let gpu = match options.device {
+        Device::Cpu => None,
+        Device::Gpu => return Ok(Loaded { engine: gpu(graph, options, kernel_set)?, gpu: None }),
         Device::Auto => match gpu_by_itself(&graph, options, kernel_set) {
-            Ok(engine) => return Ok(engine),
-            Err(reason) => notes.push(format!("device auto: cpu; {reason}")),
+            Ok(engine) => Some(engine),
+            Err(reason) => {
+                notes.push(format!("device auto: cpu; {reason}"));
+                None
+            }
         },
-    }
-    Ok(Box::new(CpuSession::load(graph, kernel_set, factors)?))
+    };
+    Ok(Loaded { engine: Box::new(CpuSession::load(graph, kernel_set, factors)?), gpu })
 }
 
 #[cfg(feature = "gpu")]

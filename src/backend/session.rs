@@ -17,7 +17,7 @@ use rayon::ThreadPool;
 use crate::{
     backend::{
         Device, HostOperator, Precision, SessionOptions,
-        auto::{Candidates, Choice, Form, SAMPLE},
+        auto::{Candidates, Choice, Form, Rival, Rounded, SAMPLE},
         engine::{self, DeviceSession},
     },
     bulk::pool::pool,
@@ -36,7 +36,9 @@ use crate::{
 /// items of a chunk are run together; the outputs are the same bits either way.
 pub struct Session {
     choice: Choice,
-    /// The graph that is run, whatever the precision.
+    /// The precision, where no sample decides it.
+    known_precision: Option<Precision>,
+    /// The graph that is run, whatever the form.
     graph: Graph,
     /// Until the choice is made: the kernels and the bytes of weights.
     loaded: (KernelSet, usize),
@@ -48,8 +50,8 @@ pub struct Session {
     /// The choices that decide outputs.
     options: String,
     fingerprint: Fingerprint,
-    /// Rows of one run, where no other size than the batch changes from run to run.
-    rows_per_run: OnceLock<usize>,
+    /// Bytes of values that a row of a run takes, where no other size than the batch changes from run to run.
+    row_bytes: OnceLock<Option<usize>>,
     /// For [`run`](Self::run): nanoseconds of the last one, those of all threads together, and the threads.
     last_run_ns: AtomicU64,
     pool: OnceLock<Arc<ThreadPool>>,
@@ -117,20 +119,28 @@ impl Session {
         }
         let with_constants = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
         let load = || engine::load(graph, options, kernel_set, factors, &mut notes);
-        let engine = pool(None)?.install(load).context(in_model)?;
-        let loaded = (kernel_set, engine.weight_bytes());
+        let engine::Loaded { engine, gpu } = pool(None)?.install(load).context(in_model)?;
+        let loaded = (kernel_set, engine.weight_bytes() + gpu.as_ref().map_or(0, |gpu| gpu.weight_bytes()));
         let graph = engine.graph().clone();
         let on_cpu = engine.told().device == "cpu";
-        let choice = match (options.precision, with_constants) {
+        let rounded = match (options.precision, with_constants) {
             (Precision::Auto { min_cosine }, Some(graph)) if on_cpu => {
                 let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect_bf16);
-                Choice::between(Candidates { f32: engine, graph, kernel_set, min_cosine })
+                Some(Rounded { graph, kernel_set, min_cosine })
             }
             (Precision::Auto { .. }, ..) => {
                 notes.push("precision auto: f32, the only one on a gpu".to_owned());
-                Choice::fixed(engine, precision)
+                None
             }
-            _ => Choice::fixed(engine, precision),
+            _ => None,
+        };
+        let known_precision = rounded.is_none().then_some(precision);
+        let rival = |engine| Rival { engine, precision, favoured: options.gpu.favoured.unwrap_or(1) };
+        let choice = if rounded.is_some() || gpu.is_some() {
+            let cpu = Form { engine, precision, note: None };
+            Choice::between(Candidates { cpu, rounded, gpu: gpu.map(rival) })
+        } else {
+            Choice::fixed(engine, precision)
         };
         let offsets = match batching {
             Batching::Packed { offsets, .. } => Some(offsets),
@@ -153,10 +163,11 @@ impl Session {
                 options.outputs, options.dimensions, options.keep_graph
             ),
             fingerprint: Fingerprint::default(),
-            rows_per_run: OnceLock::new(),
+            row_bytes: OnceLock::new(),
             last_run_ns: AtomicU64::new(0),
             pool: OnceLock::new(),
             choice,
+            known_precision,
             graph,
             loaded,
         })
@@ -199,19 +210,21 @@ impl Session {
         &self.batching
     }
 
-    /// Bytes of weights, resident once for all workers. Under `Precision::Auto` those of f32 until it is settled.
+    /// Bytes of weights, resident once for all workers. Until the session is settled those of each device, and of
+    /// `Precision::Auto` those of f32.
     pub fn weight_bytes(&self) -> usize {
         self.choice.get().map_or(self.loaded.1, |form| form.engine.weight_bytes())
     }
 
     /// The precision that the session runs in, `None` until `Precision::Auto` is settled.
     pub fn precision(&self) -> Option<Precision> {
-        self.choice.get().map(|form| form.precision)
+        self.known_precision.or_else(|| self.choice.get().map(|form| form.precision))
     }
 
-    /// Settles `Precision::Auto` by a sample of the caller's choice, of which at most 32 inputs are run; otherwise the
-    /// first chunk is the sample. The precision in the end; without effect once there is one.
-    pub fn settle_precision(&self, sample: &[&Tensors]) -> Precision {
+    /// Settles `Device::Auto` and `Precision::Auto` by a sample of the caller's choice, of which at most 32 inputs are
+    /// run, for a device several times over in one go; otherwise the first chunk is the sample. The precision in the
+    /// end; without effect once the session is settled.
+    pub fn settle(&self, sample: &[&Tensors]) -> Precision {
         self.form_by(sample).precision
     }
 
@@ -219,13 +232,14 @@ impl Session {
     fn form_by(&self, sample: &[&Tensors]) -> &Form {
         let step = sample.len().div_ceil(SAMPLE).max(1);
         let sample: Vec<&Tensors> = sample.iter().copied().step_by(step).collect();
-        let run = |engine: &dyn DeviceSession| {
+        let mut run = |engine: &dyn DeviceSession, times: usize| {
+            let sample = sample.repeat(times);
             let mut results = Vec::new();
             results.resize_with(sample.len(), || None);
             with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results)));
             results.into_iter().map(|result| result.and_then(Result::ok)).collect()
         };
-        self.choice.settle(run)
+        self.choice.settle(&mut run)
     }
 
     /// The operators that run on the CPU inside a session of another device, with the reason of each.
@@ -329,7 +343,7 @@ impl Inference for Session {
     }
 
     fn in_flight(&self) -> usize {
-        self.choice.get().map_or(1, |form| form.engine.in_flight())
+        self.choice.in_flight()
     }
 
     fn describe(&self) -> Description {
@@ -337,6 +351,7 @@ impl Inference for Session {
         let told = form.map(|form| form.engine.told());
         let (device, kernel_set, told) = match told {
             Some(told) => (told.device, told.kernel_set, told.notes),
+            None if self.choice.in_flight() > 1 => ("auto".to_owned(), self.loaded.0.name(), Vec::new()),
             None => ("cpu".to_owned(), self.loaded.0.name(), Vec::new()),
         };
         let scratch = form.map_or(0, |form| form.engine.scratch_bytes());
@@ -344,7 +359,7 @@ impl Inference for Session {
         Description {
             device,
             kernel_set: kernel_set.to_owned(),
-            precision: form.map_or(Precision::AUTO, |form| form.precision).name().to_owned(),
+            precision: self.precision().unwrap_or(Precision::AUTO).name().to_owned(),
             scratch_bytes_per_worker: scratch as u64,
             load_seconds: self.load_seconds,
             model_fingerprint: self.fingerprint.clone(),

@@ -10,7 +10,7 @@ use super::{
     state::Ran,
     sync::{self, atomic::Ordering::Relaxed},
 };
-use crate::inference::Inference;
+use crate::{cpu::split, inference::Inference};
 
 /// Driver threads that are started, whatever a model asks for.
 const MOST_DRIVERS: usize = 64;
@@ -26,6 +26,12 @@ pub(super) fn wanted(model: &impl Inference) -> usize {
         0 | 1 => 0,
         wanted => wanted.min(MOST_DRIVERS),
     }
+}
+
+/// Whether `model`, which wanted drivers, wants none any more: it has settled on the processor, or has lost its device.
+pub(super) fn is_released(model: &impl Inference) -> bool {
+    // A model that panics here will do so again where it is noticed.
+    guard::catch(|| Ok(wanted(model) == 0)).unwrap_or(false)
 }
 
 impl<S: Stages<I>, I> Job<S, I> {
@@ -45,11 +51,13 @@ impl<S: Stages<I>, I> Job<S, I> {
         }
     }
 
-    /// The body of a driver: runs one chunk after the other until the job is over.
+    /// The body of a driver: runs one chunk after the other until the job is over, or the model wants no drivers any
+    /// more.
     pub(super) fn drive(&self, number: usize, crew: &dyn Crew) {
+        split::drive_for(self.busy.len());
         let mut state = self.lock();
         loop {
-            if state.stopped {
+            if state.stopped || !state.driven {
                 state.drivers -= 1;
                 return;
             }
@@ -77,9 +85,16 @@ impl<S: Stages<I>, I> Job<S, I> {
                 }
                 return;
             };
+            let released = is_released(self.stages.model());
             state = self.lock();
             state.units -= 1;
             state.finishing.push_back(Ran { took, ..ran });
+            if released {
+                // From here on chunks are the workers'.
+                state.driven = false;
+                state.tuner.ask(self.stages.model(), &self.settings, self.busy.len());
+                self.chunk.notify_all();
+            }
             let remains = state.abandon();
             let more = self.more_pumps(&mut state);
             drop(state);
@@ -114,7 +129,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     /// Counts one driver less; without the last, chunks are the workers'.
     fn dismiss(&self, state: &mut StateOf<S, I>, why: String) {
         state.drivers -= 1;
-        state.driven = state.drivers > 0;
+        state.driven &= state.drivers > 0;
         state.driver_trouble.get_or_insert(why);
     }
 }

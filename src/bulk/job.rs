@@ -459,6 +459,9 @@ impl<S: Stages<I>, I> Job<S, I> {
         state.units -= 1;
         let measuring = state.tuner.holds_back();
         state.tuner.measured(count, cost, took);
+        if measuring {
+            state.tuner.ask(self.stages.model(), &self.settings, self.workers());
+        }
         state.output_bytes.add(bytes as f64, succeeded as f64);
         state.chunks.add(count, took);
         state.chunk_times.add(took);

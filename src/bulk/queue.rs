@@ -6,7 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -25,6 +25,7 @@ use super::{
     window::Entry,
 };
 use crate::{
+    cpu::split,
     error::{Error, ErrorKind, ItemError, Result, Stage},
     inference::Inference,
 };
@@ -59,6 +60,8 @@ struct State<S: Stages<I>, I> {
     prepared: VecDeque<Chunk<S, I>>,
     /// Driver threads that are started; without any, the workers run the chunks.
     drivers: usize,
+    /// Whether the model wants no drivers any more.
+    released: bool,
     /// Chunks that the worker which had them could not run.
     stranded: VecDeque<Chunk<S, I>>,
     /// Workers that are asked whether they can, and have not answered.
@@ -119,6 +122,7 @@ where
             waiting: VecDeque::new(),
             prepared: VecDeque::new(),
             drivers: 0,
+            released: false,
             stranded: VecDeque::new(),
             asked: 0,
             tuner,
@@ -293,8 +297,12 @@ where
 
     /// The body of a driver: runs one chunk after the other until the queue is closed and empty.
     fn drive(self: Arc<Self>) {
+        split::drive_for(self.pool.current_num_threads());
         let mut state = lock(&self.state);
         loop {
+            if state.released {
+                return self.leave(state);
+            }
             let Some(mut chunk) = state.prepared.pop_front() else {
                 if state.is_over() {
                     return;
@@ -309,20 +317,26 @@ where
             if let Some(slots) = slots {
                 let task = Arc::clone(&self);
                 self.pool.spawn(move || task.finish(chunk, slots));
+                let released = drive::is_released(self.stages.model());
                 state = lock(&self.state);
+                state.released |= released;
             } else {
                 state = lock(&self.state);
                 state.stranded.push_back(chunk);
-                state.drivers -= 1;
-                if state.drivers == 0 {
-                    let left = std::mem::take(&mut state.prepared);
-                    state.stranded.extend(left);
-                }
-                drop(state);
-                self.changed.notify_all();
-                return;
+                return self.leave(state);
             }
         }
+    }
+
+    /// A driver goes; with the last of them, what is prepared is the workers'.
+    fn leave(&self, mut state: MutexGuard<'_, State<S, I>>) {
+        state.drivers -= 1;
+        if state.drivers == 0 {
+            let left = std::mem::take(&mut state.prepared);
+            state.stranded.extend(left);
+        }
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// On a worker: makes the results of a chunk and hands them out.
@@ -338,7 +352,11 @@ where
         guard::drop_quietly(entries);
         let mut state = lock(&self.state);
         if count > 0 {
+            let measuring = state.tuner.holds_back();
             state.tuner.measured(count, cost, took + started.elapsed());
+            if measuring {
+                state.tuner.ask(self.stages.model(), &self.settings, self.pool.current_num_threads());
+            }
         } else {
             state.tuner.came_back();
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Settings, drive};
+use super::{Settings, drive, guard};
 use crate::inference::Inference;
 
 /// The least work that pays for the handling of a chunk.
@@ -102,16 +102,24 @@ impl Tuner {
     /// What `model` wishes, as far as `settings` leave it a choice, for chunks of which so many run at once as `workers`
     /// or the model's drivers can.
     pub(super) fn of(model: &impl Inference, settings: &Settings, workers: usize) -> Self {
-        let drivers = drive::wanted(model);
-        let lanes = if drivers > 0 { drivers } else { workers };
-        let ceiling = settings.max_chunk_cost.or_else(|| model.preferred_chunk_cost());
         let items = model.first_chunk_items();
         let wished = items > 1 && settings.chunk_size.is_none();
         let cost = settings.max_chunk_cost.unwrap_or(u64::MAX);
-        Self {
+        let mut tuner = Self {
             first: if wished { First::Due { items, cost } } else { First::Past },
-            ..Self::new(lanes, settings.chunk_size, ceiling)
-        }
+            ..Self::new(workers, settings.chunk_size, None)
+        };
+        tuner.ask(model, settings, workers);
+        tuner
+    }
+
+    /// Asks for what `model` wishes besides its first chunk, which may have changed with that.
+    pub(super) fn ask(&mut self, model: &impl Inference, settings: &Settings, workers: usize) {
+        // Who panics here has no wishes.
+        let wishes = guard::catch(|| Ok((drive::wanted(model), model.preferred_chunk_cost())));
+        let (drivers, preferred) = wishes.unwrap_or((0, None));
+        self.workers = if drivers > 0 { drivers } else { workers };
+        self.ceiling = settings.max_chunk_cost.or(preferred).map(|cost| cost.max(1));
     }
 
     /// Chunks that can be under way at once.

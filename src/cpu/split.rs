@@ -10,8 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::platform;
+
 thread_local! {
     static WORKERS: Cell<usize> = const { Cell::new(1) };
+    /// Of a job whose chunks this thread runs from outside the pool; 0: of none.
+    static JOB_WORKERS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Floating-point operations that are worth waking another worker for.
@@ -58,6 +62,20 @@ fn stand_by(done: &AtomicBool) {
             _ if last.elapsed() > PATIENCE => return,
             _ => std::hint::spin_loop(),
         }
+    }
+}
+
+/// Tells this thread, which is outside the pool, that it runs chunks of a job of so many workers.
+pub(crate) fn drive_for(workers: usize) {
+    JOB_WORKERS.set(workers);
+}
+
+/// How many threads compute at once where this one does: those of its pool, or of the job whose chunks it runs.
+pub(crate) fn threads() -> usize {
+    match (rayon::current_thread_index(), JOB_WORKERS.get()) {
+        (Some(_), _) => rayon::current_num_threads(),
+        (None, 0) => platform::parallelism(),
+        (None, workers) => workers,
     }
 }
 

@@ -25,7 +25,7 @@ use gristmill::{
 };
 use libtest_mimic::Trial;
 
-use crate::{Outcome, differ, on_adapter, options};
+use crate::{Outcome, adapter, differ, on_adapter, options};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -47,6 +47,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("sessions::an_adapter_without_a_limit_is_left", without_limit),
         Trial::test("sessions::runs_without_memory_are_halved", halved),
         Trial::test("sessions::auto_takes_no_software_adapter", auto_software),
+        Trial::test("sessions::auto_takes_the_device_that_was_measured_to_be_faster", auto_measures),
     ]
 }
 
@@ -371,9 +372,87 @@ fn auto_software() -> Outcome {
     let session = Session::load(unary(UnaryFunction::Relu, &[1]), &SessionOptions::on(Device::Auto))?;
     let told = gristmill::Inference::describe(&session);
     let others = gristmill::gpu::adapters().into_iter().any(|own| own.kind != gristmill::gpu::AdapterType::Software);
-    let fits = if others { told.device.starts_with("gpu") } else { told.device == "cpu" };
+    // Where there is another one the choice is still open.
     let reason = told.notes.iter().any(|note| note.contains("software adapter is taken by name only"));
-    if fits && (others || reason) { Ok(()) } else { Err(format!("{told:?}").into()) }
+    let fits = if others { told.device == "auto" } else { told.device == "cpu" && reason };
+    if fits { Ok(()) } else { Err(format!("{told:?}").into()) }
+}
+
+/// Rows of numbers, and what the CPU makes of them.
+fn rows_and_results(count: usize) -> gristmill::Result<(Vec<Tensors>, Vec<Tensors>)> {
+    let row = |item: usize| {
+        let values: Vec<f32> = (0..40).map(|i| ((item * 41 + i) % 97) as f32 / 20.0 - 2.0).collect();
+        Ok(Tensors::from([("x", Tensor::new([1, 40], &values)?)]))
+    };
+    let items = (0..count).map(row).collect::<gristmill::Result<Vec<_>>>()?;
+    let cpu = Session::load(graph_of_rows(), &SessionOptions::on(Device::Cpu))?;
+    let results = items.iter().map(|item| cpu.run(item)).collect::<gristmill::Result<_>>()?;
+    Ok((items, results))
+}
+
+/// Whether results are there in order, and near to what is due.
+fn near(
+    got: Vec<std::result::Result<Tensors, gristmill::ItemError>>,
+    due: &[Tensors],
+) -> std::result::Result<(), String> {
+    if got.len() != due.len() {
+        return Err(format!("{} results of {} items", got.len(), due.len()));
+    }
+    for (index, (got, due)) in got.into_iter().zip(due).enumerate() {
+        let got = got.map_err(|error| error.to_string())?;
+        let slices = got.get("y").zip(due.get("y")).map(|(got, due)| (got.as_slice::<f32>(), due.as_slice::<f32>()));
+        let Some((Ok(got), Ok(due))) = slices else { return Err(format!("item {index} has no numbers")) };
+        if differ(got, due, 1e-5) {
+            return Err(format!("item {index} differs"));
+        }
+    }
+    Ok(())
+}
+
+fn auto_measures() -> Outcome {
+    let (items, due) = rows_and_results(300)?;
+    // A named adapter is measured, be it a software one. Rows of 40 numbers are no work for it.
+    for (favoured, on_gpu) in [(None, false), (Some(u32::MAX), true)] {
+        let mut gpu = on_adapter();
+        gpu.favoured = favoured;
+        let options = SessionOptions::on(Device::Auto).gpu(gpu);
+        let session = Arc::new(Session::load(graph_of_rows(), &options)?);
+        if gristmill::Inference::describe(&*session).device != "auto" {
+            return Err("the device is chosen before anything is measured".into());
+        }
+        let weights = session.weight_bytes();
+        let (got, report) = gristmill::bulk::Bulk::new(session.clone()).workers(2).run(&items);
+        near(got, &due)?;
+        let told = report.to_json();
+        if report.device.starts_with("gpu") != on_gpu || !(on_gpu || report.device == "cpu") {
+            return Err(format!("on {}: {told}", report.device).into());
+        }
+        let note = report.notes.iter().find(|note| note.starts_with("device auto: "));
+        let whole = |note: &&String| {
+            let speeds = note.contains("inputs/s on the cpu (one thread's speed times 2,");
+            speeds
+                && note.contains(&adapter())
+                && note.starts_with(if on_gpu { "device auto: gpu" } else { "device auto: cpu" })
+        };
+        if note.filter(whole).is_none() || weights < session.weight_bytes() {
+            return Err(told.into());
+        }
+        // Settled for good: the next job begins with it.
+        let (got, report) = gristmill::bulk::Bulk::new(session).workers(2).run(&items);
+        near(got, &due)?;
+        if (report.driver_busy.len(), report.device.starts_with("gpu")) != (if on_gpu { 2 } else { 0 }, on_gpu) {
+            return Err(report.to_json().into());
+        }
+    }
+    // A device that computes something else is not taken, however fast it is.
+    let mut gpu = on_adapter();
+    gpu.favoured = Some(u32::MAX);
+    gpu.planted = Some(("let own = x[start + i * p.inner] - largest".to_owned(), "let own = f32(i)".to_owned()));
+    let session = Session::load(graph_of_rows(), &SessionOptions::on(Device::Auto).gpu(gpu))?;
+    let (got, report) = gristmill::bulk::Bulk::new(session).run(&items);
+    near(got, &due)?;
+    let reason = report.notes.iter().any(|note| note.contains("the gpu's outputs are not the cpu's"));
+    if report.device == "cpu" && reason { Ok(()) } else { Err(report.to_json().into()) }
 }
 
 fn no_adapter() -> Outcome {

@@ -119,14 +119,18 @@ impl Session {
         let only_batch = (0..self.graph().symbols().len() as u32).map(Symbol).all(|other| {
             other == symbol || matches!(self.batching, Batching::Packed { sequences, .. } if sequences == other)
         });
-        if only_batch {
-            return *self.rows_per_run.get_or_init(|| self.count_rows_in_cache(engine, sizes, symbol));
-        }
-        self.count_rows_in_cache(engine, sizes, symbol)
+        // Forms differ in it while there is more than one.
+        let row_bytes = if only_batch && self.choice.get().is_some() {
+            *self.row_bytes.get_or_init(|| self.row_bytes(engine, sizes, symbol))
+        } else {
+            self.row_bytes(engine, sizes, symbol)
+        };
+        let least = if matches!(self.batching, Batching::Packed { .. }) { MIN_PACKED_ROWS } else { 1 };
+        row_bytes.map_or(least, |bytes| (engine.run_bytes() / bytes).max(least))
     }
 
-    fn count_rows_in_cache(&self, engine: &dyn DeviceSession, sizes: &Bindings, symbol: Symbol) -> usize {
-        let least = if matches!(self.batching, Batching::Packed { .. }) { MIN_PACKED_ROWS } else { 1 };
+    /// Bytes of values that one more row of a run takes, if that is known.
+    fn row_bytes(&self, engine: &dyn DeviceSession, sizes: &Bindings, symbol: Symbol) -> Option<usize> {
         let bytes = |rows: usize| {
             let mut own = Bindings::default();
             for other in (0..self.graph().symbols().len() as u32).map(Symbol).filter(|other| *other != symbol) {
@@ -135,11 +139,8 @@ impl Session {
             own.bind(symbol, rows);
             engine.value_bytes(&own).ok()
         };
-        let per_row = match (bytes(64), bytes(128)) {
-            (Some(few), Some(many)) => many.saturating_sub(few) / 64,
-            _ => return least,
-        };
-        (engine.run_bytes() / per_row.max(1)).max(least)
+        let (few, many) = (bytes(64)?, bytes(128)?);
+        Some((many.saturating_sub(few) / 64).max(1))
     }
 
     /// One run; the outputs of each piece.
