@@ -124,7 +124,8 @@ fn settings() -> (SessionOptions, Vec<SessionOptions>) {
     #[cfg(feature = "gpu")]
     for adapter in gristmill::gpu::adapters() {
         let gpu = gristmill::GpuOptions::adapter(adapter.index.to_string());
-        others.push(SessionOptions::on(Device::Gpu).gpu(gpu));
+        let gpu = SessionOptions::on(Device::Gpu).gpu(gpu);
+        others.extend([gpu.clone(), gpu.precision(Precision::F16)]);
     }
     (on_cpu(KernelSet::PORTABLE), others)
 }

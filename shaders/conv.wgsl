@@ -26,6 +26,8 @@ struct Params {
     // Steps from item to item, channel to channel, position to position.
     x_step: array<u32, 3>,
     y_step: array<u32, 3>,
+    // What the sums are multiplied by, as `w` is divided by it.
+    scale: f32,
 }
 var<immediate> p: Params;
 
@@ -81,7 +83,7 @@ fn load_a(row: u32, k: u32) -> vec4<f32> {
 }
 
 fn load_b(k: u32, column: u32) -> vec4<f32> {
-    return w[own_group * p.group_weights + (k * p.width + column) / 4u];
+{{load_b}}
 }
 
 fn put(row: u32, column: u32, sum: f32) {
@@ -90,7 +92,7 @@ fn put(row: u32, column: u32, sum: f32) {
     }
     let filter_number = own_group * p.n + column;
     let positions = p.out[0] * p.out[1] * p.out[2];
-    var v = sum{{bias}};
+    var v = sum * p.scale{{bias}};
     v = {{activation}};
     y[(row / positions) * p.y_step[0] + filter_number * p.y_step[1] + (row % positions) * p.y_step[2]] = v;
 }

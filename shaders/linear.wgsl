@@ -11,6 +11,8 @@ struct Params {
     first: u32,
     width: u32,
     groups: u32,
+    // What the sums are multiplied by, as `w` is divided by it.
+    scale: f32,
 }
 var<immediate> p: Params;
 
@@ -34,7 +36,7 @@ fn put(row: u32, column: u32, sum: f32) {
         return;
     }
     let at = row * p.n + own;
-    var v = sum{{bias}};
+    var v = sum * p.scale{{bias}};
     v = {{activation}};
     y[at] = v{{residual}};
 }

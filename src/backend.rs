@@ -49,7 +49,9 @@ pub enum Precision {
     /// 32-bit floating point throughout.
     #[default]
     F32,
-    /// 16-bit floating point products.
+    /// Products whose constant weights a GPU holds in 16-bit floating point, each matrix times a power of two that keeps
+    /// it within the range; the rows that they meet and the sums are 32-bit. All else is in f32. There is no such form on
+    /// the CPU: `Device::Auto` runs in f32 where it ends up there, and says so.
     F16,
     /// bfloat16 products with 32-bit sums: of constant weights, and of attention. All else is in f32.
     Bf16,

@@ -16,4 +16,5 @@ mod shader;
 
 pub use adapter::{Adapter, AdapterType, adapters};
 pub(crate) use device::GpuDevice;
+pub(crate) use kernel::WeightFormat;
 pub(crate) use session::GpuSession;

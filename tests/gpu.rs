@@ -20,6 +20,8 @@ mod onnx_cases;
 #[path = "gpu/operators.rs"]
 mod operators;
 mod oracle;
+#[path = "gpu/precision.rs"]
+mod precision;
 #[path = "gpu/sessions.rs"]
 mod sessions;
 
@@ -55,6 +57,7 @@ fn main() {
     // Opened once for all tests.
     let held = present.then(sessions::holder);
     let needs_adapter = operators::trials().into_iter().chain(sessions::trials()).chain(models::trials());
+    let needs_adapter = needs_adapter.chain(precision::trials());
     let mut trials: Vec<Trial> = needs_adapter.map(|trial| trial.with_ignored_flag(!present)).collect();
     trials.extend(sessions::without_adapter());
     let conclusion = libtest_mimic::run(&arguments, trials);

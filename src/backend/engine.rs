@@ -12,7 +12,7 @@ use crate::{
 #[cfg(feature = "gpu")]
 use crate::{
     backend::{Precision, lasting::Lasting},
-    gpu::GpuDevice,
+    gpu::{GpuDevice, WeightFormat},
 };
 
 /// The results of a run, before its memory is used again.
@@ -103,7 +103,8 @@ pub(super) fn load(
 
 #[cfg(feature = "gpu")]
 fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
-    Ok(Box::new(Lasting::load(graph, &options.gpu, kernel_set)?))
+    let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
+    Ok(Box::new(Lasting::load(graph, &options.gpu, kernel_set, format)?))
 }
 
 /// A GPU for a caller who did not ask for one.

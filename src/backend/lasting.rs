@@ -9,7 +9,7 @@ use crate::{
     },
     cpu::{CpuSession, KernelSet, gemm::Factors},
     error::{Error, Result},
-    gpu::GpuSession,
+    gpu::{GpuSession, WeightFormat},
     graph::Graph,
     shape::Bindings,
 };
@@ -20,6 +20,7 @@ pub(super) struct Lasting {
     graph: Graph,
     options: GpuOptions,
     kernel_set: KernelSet,
+    format: WeightFormat,
     now: RwLock<Arc<State>>,
     /// What happened to the device so far.
     events: Mutex<Vec<String>>,
@@ -41,12 +42,13 @@ impl State {
 }
 
 impl Lasting {
-    pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet) -> Result<Self> {
-        let session = GpuSession::load(graph.clone(), options, kernel_set)?;
+    pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
+        let session = GpuSession::load(graph.clone(), options, kernel_set, format)?;
         Ok(Self {
             graph,
             options: options.clone(),
             kernel_set,
+            format,
             now: RwLock::new(Arc::new(State::Gpu { session, opened_again: false })),
             events: Mutex::default(),
         })
@@ -69,7 +71,7 @@ impl Lasting {
         }
         let tell = |what: String| self.events.lock().unwrap_or_else(PoisonError::into_inner).push(what);
         if matches!(&**lost, State::Gpu { opened_again: false, .. }) {
-            match GpuSession::load(self.graph.clone(), &self.options, self.kernel_set) {
+            match GpuSession::load(self.graph.clone(), &self.options, self.kernel_set, self.format) {
                 Ok(session) => {
                     tell(format!("the gpu was lost and opened again; its runs were repeated: {error}"));
                     *now = Arc::new(State::Gpu { session, opened_again: true });
@@ -78,7 +80,8 @@ impl Lasting {
                 Err(refused) => tell(format!("the gpu was lost and could not be opened again: {refused}")),
             }
         }
-        tell(format!("the gpu was lost; the rest ran on the cpu: {error}"));
+        let precision = if self.format == WeightFormat::F32 { "" } else { " in f32" };
+        tell(format!("the gpu was lost; the rest ran on the cpu{precision}: {error}"));
         *now = Arc::new(State::Cpu(CpuSession::load(self.graph.clone(), self.kernel_set, Factors::F32)?));
         Ok(())
     }

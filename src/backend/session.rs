@@ -77,15 +77,20 @@ impl Session {
         let (precision, factors) = match options.precision {
             Precision::F32 => (Precision::F32, Factors::F32),
             Precision::Bf16 if options.device == Device::Gpu => {
-                return Err(Error::unsupported("precision bf16 is built on the cpu only; on a gpu use f32"));
+                return Err(Error::unsupported("precision bf16 is built on the cpu only; on a gpu use f32 or f16"));
             }
             Precision::Bf16 => (Precision::Bf16, Factors::Bf16),
+            Precision::F16 if options.device == Device::Cpu => {
+                return Err(Error::unsupported("precision f16 is built on a gpu only; on the cpu use f32 or bf16"));
+            }
+            Precision::F16 => (Precision::F16, Factors::F32),
             Precision::Auto { min_cosine } if !(-1.0..=1.0).contains(&min_cosine) => {
                 return Err(Error::invalid_input(format!("a least cosine of {min_cosine}; it is within -1 and 1")));
             }
             Precision::Auto { .. } => (Precision::F32, Factors::F32),
             other => {
-                let message = format!("precision {other} is not built; use f32, bf16 (on the cpu) or auto");
+                let message =
+                    format!("precision {other} is not built; use f32, f16 (on a gpu), bf16 (on the cpu) or auto");
                 return Err(Error::unsupported(message));
             }
         };
@@ -123,6 +128,8 @@ impl Session {
         let loaded = (kernel_set, engine.weight_bytes() + gpu.as_ref().map_or(0, |gpu| gpu.weight_bytes()));
         let graph = engine.graph().clone();
         let on_cpu = engine.told().device == "cpu";
+        let own_precision = if precision == Precision::F16 && on_cpu { Precision::F32 } else { precision };
+        let own_note = (own_precision != precision).then(|| "precision f32: f16 is built on a gpu only".to_owned());
         let rounded = match (options.precision, with_constants) {
             (Precision::Auto { min_cosine }, Some(graph)) if on_cpu => {
                 let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect_bf16);
@@ -134,13 +141,15 @@ impl Session {
             }
             _ => None,
         };
-        let known_precision = rounded.is_none().then_some(precision);
+        let known = rounded.is_none() && (gpu.is_none() || own_precision == precision);
+        let known_precision = known.then_some(own_precision);
         let rival = |engine| Rival { engine, precision, favoured: options.gpu.favoured.unwrap_or(1) };
         let choice = if rounded.is_some() || gpu.is_some() {
-            let cpu = Form { engine, precision, note: None };
+            let cpu = Form { engine, precision: own_precision, note: own_note };
             Choice::between(Candidates { cpu, rounded, gpu: gpu.map(rival) })
         } else {
-            Choice::fixed(engine, precision)
+            notes.extend(own_note);
+            Choice::fixed(engine, own_precision)
         };
         let offsets = match batching {
             Batching::Packed { offsets, .. } => Some(offsets),

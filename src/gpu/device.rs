@@ -32,6 +32,8 @@ pub(crate) struct GpuDevice {
     pub checked: bool,
     /// Whether shaders add up rows by subgroups.
     pub subgroups: bool,
+    /// Whether shaders can take f16 apart.
+    pub unpacks_f16: bool,
     /// The most bytes that one binding may have.
     pub binding_limit: u64,
     pub(super) pipelines: Mutex<HashMap<Arc<str>, Arc<Pipeline>>>,
@@ -140,6 +142,7 @@ impl GpuDevice {
             limits: wanted,
             checked: options.checked_shaders,
             subgroups,
+            unpacks_f16: handle.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
             binding_limit: options.binding_limit.map_or(binding_limit, |own| own.min(binding_limit)),
             pipelines: Mutex::default(),
             planted: options.planted.clone(),

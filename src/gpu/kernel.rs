@@ -56,6 +56,16 @@ impl Made {
     }
 }
 
+/// How the device holds the constant factors of products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WeightFormat {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to f16, ties to even, times a power of two of their own.
+    F16,
+}
+
 /// A constant that kernels have packed, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WeightId(pub usize);
@@ -85,6 +95,8 @@ pub(crate) struct GpuRequest<'a> {
     weights: &'a Weights,
     /// The most bytes that one binding may have.
     pub binding_limit: u64,
+    /// How constant factors of products are held.
+    pub format: WeightFormat,
     taken: RefCell<SmallVec<[usize; 4]>>,
 }
 
@@ -95,8 +107,9 @@ impl<'a> GpuRequest<'a> {
         programs: &'a Programs,
         weights: &'a Weights,
         binding_limit: u64,
+        format: WeightFormat,
     ) -> Self {
-        Self { graph, node, programs, weights, binding_limit, taken: RefCell::default() }
+        Self { graph, node, programs, weights, binding_limit, format, taken: RefCell::default() }
     }
 
     /// The operator with its attributes.

@@ -16,12 +16,12 @@ use crate::{
         engine::{BindSizes, DeviceSession, ReadOutputs, Told, WriteInput},
     },
     cpu::{CpuKernel, KernelRequest, KernelSet, PackedConstants, gemm::Factors},
-    error::{Context, Error, Result},
+    error::{Context, Error, ErrorKind, Result},
     gpu::{
         GpuDevice,
         adapter::{Adapter, AdapterType},
         buffer,
-        kernel::{GpuKernel, GpuRequest, Made, WeightId, Weights},
+        kernel::{GpuKernel, GpuRequest, Made, WeightFormat, WeightId, Weights},
         kernels,
         memory::Workspace,
         run::Run,
@@ -104,9 +104,13 @@ impl GpuSession {
     ///
     /// # Errors
     /// When there is no such adapter, or a constant does not fit the device.
-    pub fn load(mut graph: Graph, options: &GpuOptions, kernel_set: KernelSet) -> Result<Self> {
+    pub fn load(mut graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
         let device = GpuDevice::open(options)?;
         graph.verify()?;
+        if format == WeightFormat::F16 && !device.unpacks_f16 {
+            let what = format!("the shaders of the adapter `{}` take no f16; use precision f32", device.adapter);
+            return Err(Error::new(ErrorKind::Device, what));
+        }
         let programs = Programs::new(device.subgroups);
         let packed_here = PackedConstants::default();
         let weights = Weights::default();
@@ -121,7 +125,7 @@ impl GpuSession {
                 taken.push(SmallVec::new());
                 continue;
             }
-            let request = GpuRequest::new(&graph, node, &programs, &weights, device.binding_limit);
+            let request = GpuRequest::new(&graph, node, &programs, &weights, device.binding_limit, format);
             let made = match def.gpu {
                 GpuState::Kernel(_) if let Some(reason) = request.uncarried() => Made::Host(reason),
                 GpuState::Kernel(stem) => kernels::find(stem)?(&request).context(|| node.describe())?,

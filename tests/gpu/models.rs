@@ -28,13 +28,13 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("models::labels_are_those_of_the_cpu", labels),
         Trial::test("models::lengths_of_sequences", lengths),
-        Trial::test("models::vectors_of_glosses_are_those_of_the_cpu", glosses),
+        Trial::test("models::vectors_of_glosses_are_those_of_the_cpu", vectors),
         Trial::test("models::the_padded_encoder_agrees", padded),
         Trial::test("models::cases_of_onnx_agree", cases_of_onnx),
     ]
 }
 
-fn is_full() -> bool {
+pub fn is_full() -> bool {
     std::env::var_os("GRISTMILL_FULL").is_some_and(|value| value == "1")
 }
 
@@ -110,7 +110,7 @@ fn labels() -> Outcome {
     Ok(())
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
@@ -154,10 +154,14 @@ fn lengths() -> Outcome {
     Ok(())
 }
 
-fn glosses() -> Outcome {
-    let count = if is_full() { 200 } else { 40 };
+/// Lines of WordNet, far apart.
+pub fn glosses(count: usize) -> std::io::Result<Vec<String>> {
     let text = fs::read_to_string(data::data("glosses.txt"))?;
-    let texts: Vec<&str> = text.lines().step_by(37).take(count).collect();
+    Ok(text.lines().step_by(37).take(count).map(str::to_owned).collect())
+}
+
+fn vectors() -> Outcome {
+    let texts = glosses(if is_full() { 200 } else { 40 })?;
     let embedder = |options: SessionOptions| {
         Embedder::open_with(data::data("minilm"), &EmbedderOptions::default().session(options))
     };

@@ -7,7 +7,7 @@ use super::{
         kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
         shader::Program,
     },
-    product::{Tile, activation, bindings, borrowed, space},
+    product::{Held, Tile, activation, bindings, borrowed, space},
 };
 use crate::{
     cpu::{Form, Shapes},
@@ -20,6 +20,7 @@ struct Kernel {
     program: Arc<Program>,
     column_max: Option<Arc<Program>>,
     tile: Tile,
+    held: Held,
     weights: WeightId,
     shape: Vec<usize>,
     bias: bool,
@@ -37,12 +38,16 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let taps: usize = op.kernel.iter().product();
     let tile = Tile::of(filters);
     let parameter = (op.groups as u64) << 32 | tile.bn as u64;
+    let held = match request.constant(1) {
+        Some(tensor) => Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied()),
+        None => Held::AS_THEY_ARE,
+    };
     let weights = request.take_weight(1, Form { name: "windows", parameter }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         let mut packed = Vec::new();
         for group in 0..op.groups {
             // Row: tap and channel; column: filter.
-            packed.extend(tile.pack(taps * channels, filters, |row, column| {
+            packed.extend(tile.pack(held, taps * channels, filters, |row, column| {
                 let (tap, channel) = (row / channels, row % channels);
                 values[((group * filters + column) * channels + channel) * taps + tap]
             }));
@@ -53,7 +58,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         return Err(Error::internal("constant weights were not packed"));
     };
     let bias = request.inputs().fact(2).is_some();
-    let mut bound = vec![("x", "f32", false), ("w", "vec4<f32>", false), ("y", "f32", true)];
+    let mut bound = vec![("x", "f32", false), ("w", held.kind(), false), ("y", "f32", true)];
     if bias {
         bound.push(("bias", "f32", false));
     }
@@ -73,12 +78,13 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         ("stride", space(&op.strides)),
         ("dilation", space(&op.dilations)),
         ("load_a", load_a),
+        ("load_b", held.load("own_group * p.group_weights + (k * p.width + column) / 4u")),
         ("bias", if bias { " + bias[filter_number]" } else { "" }.to_owned()),
         ("activation", activation),
     ]);
     let program = request.program("conv", &borrowed(&values))?;
     let column_max = op.global_max.then(|| request.program("column_max", &[])).transpose()?;
-    Made::kernel(Kernel { op: op.clone(), program, column_max, tile, weights, shape, bias })
+    Made::kernel(Kernel { op: op.clone(), program, column_max, tile, held, weights, shape, bias })
 }
 
 impl Kernel {
@@ -114,7 +120,7 @@ impl GpuKernel for Kernel {
         // What is reduced afterwards lies with its channels last.
         let y_last = is_last || self.op.global_max;
         let y_step = if y_last { last(own.filters, positions) } else { first(own.filters, positions) };
-        let mut words = Vec::with_capacity(24);
+        let mut words = Vec::with_capacity(25);
         for number in
             [m, k, filters, channels.max(1), tiles.max(1), tiles_of_group.max(1), groups, width, rows * width / 4]
         {
@@ -123,6 +129,7 @@ impl GpuKernel for Kernel {
         for number in own.size.iter().chain(&own.out).chain(&own.pads).chain(&x_step).chain(&y_step) {
             words.push(word(*number)?);
         }
+        words.push(self.held.factor());
         run.loops(self.tile.turns(k).max(if self.op.global_max { positions } else { 0 }))?;
         let to = if self.op.global_max { Operand::Scratch } else { Operand::Output(0) };
         let mut operands = vec![("x", Operand::Input(0)), ("w", Operand::Weight(self.weights)), ("y", to)];

@@ -6,7 +6,7 @@ use super::{
     super::kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
     matmul,
     norm::{Norm, Rows},
-    product::{Tile, Tiled, activation, bindings, borrowed},
+    product::{Held, Tile, Tiled, activation, bindings, borrowed},
 };
 use crate::{
     cpu::Form,
@@ -19,7 +19,7 @@ struct Kernel {
     k: usize,
     n: usize,
     /// None where the weights are an operand.
-    parts: Option<Parts>,
+    weights: Option<Packed>,
     bias: Option<Operand>,
     residual: bool,
     norm: Option<Norm>,
@@ -46,40 +46,53 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         _ => return Ok(Made::Host("weights of a size that is known only when it runs")),
     };
     let tile = Tile::of(n);
-    let parts = take(request, tile, (k, n))?;
+    let weights = take(request, tile, (k, n))?;
     let bias = inputs.fact(2).map(|_| Operand::Input(2));
     let follow = Follow { activation: &activation, bias, residual: inputs.fact(3).is_some() };
     let norm = match op.layer_norm {
         Some(epsilon) => Some(Norm::behind(request, epsilon, [Some(4), inputs.id(5).map(|_| 5)])?),
         None => None,
     };
-    kernel(request, tile, (k, n), parts, &follow, norm)
+    kernel(request, tile, (k, n), weights, &follow, norm)
 }
 
 /// The product with a constant `k x n` matrix and nothing that follows.
 pub(super) fn packed(request: &GpuRequest<'_>, k: usize, n: usize) -> Result<Made> {
     let tile = Tile::of(n);
-    let parts = take(request, tile, (k, n))?;
+    let weights = take(request, tile, (k, n))?;
     let follow = Follow { activation: "v", bias: None, residual: false };
-    kernel(request, tile, (k, n), parts, &follow, None)
+    kernel(request, tile, (k, n), weights, &follow, None)
 }
 
-/// Packed weights: parts, and the columns of each but the last.
-type Parts = (Arc<[WeightId]>, usize);
+/// Packed weights.
+struct Packed {
+    held: Held,
+    parts: Arc<[WeightId]>,
+    /// Columns of each part but the last.
+    columns: usize,
+}
 
 /// A constant right side `k x n`, packed.
-fn take(request: &GpuRequest<'_>, tile: Tile, (k, n): (usize, usize)) -> Result<Option<Parts>> {
-    let columns = tile.columns_of_part(request, k)?;
+fn take(request: &GpuRequest<'_>, tile: Tile, (k, n): (usize, usize)) -> Result<Option<Packed>> {
+    let Some(tensor) = request.constant(1) else { return Ok(None) };
+    let held = Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied());
+    let columns = tile.columns_of_part(request, held, k)?;
     let parts = request.take_weight(1, Form { name: "product", parameter: columns as u64 }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
-        Ok(pack(tile, k, n, columns, |row, column| values[row * n + column]))
+        Ok(pack(tile, held, (k, n), columns, |row, column| values[row * n + column]))
     })?;
-    Ok(parts.map(|parts| (parts, columns)))
+    Ok(parts.map(|parts| Packed { held, parts, columns }))
 }
 
 /// Weights in parts of `columns` columns.
-fn pack(tile: Tile, k: usize, n: usize, columns: usize, at: impl Fn(usize, usize) -> f32) -> Vec<Vec<u8>> {
-    let part = |first: usize| tile.pack(k, columns.min(n - first), |row, column| at(row, first + column));
+fn pack(
+    tile: Tile,
+    held: Held,
+    (k, n): (usize, usize),
+    columns: usize,
+    at: impl Fn(usize, usize) -> f32,
+) -> Vec<Vec<u8>> {
+    let part = |first: usize| tile.pack(held, k, columns.min(n - first), |row, column| at(row, first + column));
     (0..n).step_by(columns).map(part).collect()
 }
 
@@ -99,14 +112,15 @@ fn gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
         _ => return matmul::make_gemm(request, op),
     }
     let tile = Tile::of(n);
-    let columns = tile.columns_of_part(request, k)?;
+    let held = Held::of(request.format, b.as_slice::<f32>()?.iter().map(|value| op.alpha * value));
+    let columns = tile.columns_of_part(request, held, k)?;
     let parameter = (columns as u64) << 33 | u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
     let parts = request.take_weight(1, Form { name: "scaled product", parameter }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         let at = |row: usize, column: usize| {
             op.alpha * if op.trans_b { values[column * k + row] } else { values[row * n + column] }
         };
-        Ok(pack(tile, k, n, columns, at))
+        Ok(pack(tile, held, (k, n), columns, at))
     })?;
     let scale = Form { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
     let summand = request.take_weight(2, scale, |tensor| {
@@ -115,20 +129,20 @@ fn gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
     })?;
     let bias = summand.and_then(|parts| parts.first().map(|&id| Operand::Weight(id)));
     let follow = Follow { activation: "v", bias, residual: false };
-    kernel(request, tile, (k, n), parts.map(|parts| (parts, columns)), &follow, None)
+    kernel(request, tile, (k, n), parts.map(|parts| Packed { held, parts, columns }), &follow, None)
 }
 
 fn kernel(
     request: &GpuRequest<'_>,
     tile: Tile,
     (k, n): (usize, usize),
-    parts: Option<Parts>,
+    weights: Option<Packed>,
     follow: &Follow<'_>,
     norm: Option<Norm>,
 ) -> Result<Made> {
     let by_four = k.is_multiple_of(4);
     let mut bound = vec![("x", if by_four { "vec4<f32>" } else { "f32" }, false)];
-    bound.push(("w", if parts.is_some() { "vec4<f32>" } else { "f32" }, false));
+    bound.push(("w", weights.as_ref().map_or("f32", |own| own.held.kind()), false));
     bound.push(("y", "f32", true));
     if follow.bias.is_some() {
         bound.push(("bias", "f32", false));
@@ -146,8 +160,8 @@ fn kernel(
         // An index past the row is moved into the buffer, and what is there is not used.
         each("select(0.0, x[select(0u, at + #u, k + #u < p.k)], k + #u < p.k)")
     };
-    let load_b = match parts {
-        Some(_) => "    return w[(k * p.width + column) / 4u];".to_owned(),
+    let load_b = match &weights {
+        Some(own) => own.held.load("(k * p.width + column) / 4u"),
         None => {
             let inside = "k < p.k && column + #u < p.n";
             each(&format!("select(0.0, w[select(0u, k * p.n + column + #u, {inside})], {inside})"))
@@ -162,7 +176,7 @@ fn kernel(
         values.push(("residual", if follow.residual { " + residual[at]" } else { "" }.to_owned()));
         request.program("linear", &borrowed(&values))
     })?;
-    Made::kernel(Kernel { shaders, k, n, parts, bias: follow.bias, residual: follow.residual, norm })
+    Made::kernel(Kernel { shaders, k, n, weights, bias: follow.bias, residual: follow.residual, norm })
 }
 
 impl GpuKernel for Kernel {
@@ -179,14 +193,14 @@ impl GpuKernel for Kernel {
             return Err(Error::invalid_input(format!("a residual of shape {own:?} for a result of {due:?}")));
         }
         let whole = [(Operand::Input(1), 0, n)];
-        let parts: Vec<(Operand, usize, usize)> = match &self.parts {
-            None => whole.to_vec(),
-            Some((ids, columns)) => {
+        let (held, parts): (Held, Vec<(Operand, usize, usize)>) = match &self.weights {
+            None => (Held::AS_THEY_ARE, whole.to_vec()),
+            Some(Packed { held, parts, columns }) => {
                 let part = |(index, &id): (usize, &WeightId)| {
                     let first = index * columns;
                     (Operand::Weight(id), first, (*columns).min(n - first))
                 };
-                ids.iter().enumerate().map(part).collect()
+                (*held, parts.iter().enumerate().map(part).collect())
             }
         };
         let (tile, program) = self.shaders.of_rows(m);
@@ -195,7 +209,8 @@ impl GpuKernel for Kernel {
             let tiles = columns.div_ceil(tile.bn);
             let groups = m.div_ceil(tile.bm) * tiles;
             let width = self.shaders.packed().padded(0, columns).1;
-            let words = [word(m)?, word(k)?, word(n)?, word(tiles)?, word(first)?, word(width)?, word(groups)?];
+            let sizes = [word(m)?, word(k)?, word(n)?, word(tiles)?, word(first)?, word(width)?, word(groups)?];
+            let words: Vec<u32> = sizes.into_iter().chain([held.factor()]).collect();
             let mut operands = vec![("x", Operand::Input(0)), ("w", weights), ("y", Operand::Output(0))];
             if let Some(bias) = self.bias {
                 operands.push(("bias", bias));

@@ -2,7 +2,12 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use super::super::{kernel::GpuRequest, shader::Program};
+use half::f16;
+
+use super::super::{
+    kernel::{GpuRequest, WeightFormat},
+    shader::Program,
+};
 use super::functions::unary;
 use crate::{
     cpu::Activation,
@@ -101,26 +106,96 @@ impl Tile {
     }
 
     /// Weights with zeros behind them: `k x n` of which `at(row, column)` tells the elements.
-    pub fn pack(&self, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) -> Vec<u8> {
+    pub fn pack(&self, held: Held, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) -> Vec<u8> {
         let (rows, columns) = self.padded(k, n);
-        let mut packed = vec![0f32; rows * columns];
-        for (row, packed) in packed.chunks_exact_mut(columns.max(1)).enumerate().take(k) {
-            for (column, value) in packed.iter_mut().enumerate().take(n) {
-                *value = at(row, column);
+        let mut packed = vec![0; rows * columns * held.bytes()];
+        for (row, packed) in packed.chunks_exact_mut((columns * held.bytes()).max(1)).enumerate().take(k) {
+            for (column, bytes) in packed.chunks_exact_mut(held.bytes()).enumerate().take(n) {
+                held.write(at(row, column), bytes);
             }
         }
-        bytemuck::cast_slice(&packed).to_vec()
+        packed
     }
 
     /// Columns of the widest part of weights with `k` rows that one binding takes.
-    pub fn columns_of_part(&self, request: &GpuRequest<'_>, k: usize) -> Result<usize> {
-        let column = (self.padded(k, 0).0.max(1) * 4) as u64;
+    pub fn columns_of_part(&self, request: &GpuRequest<'_>, held: Held, k: usize) -> Result<usize> {
+        let column = (self.padded(k, 0).0.max(1) * held.bytes()) as u64;
         let columns = (request.binding_limit / column) as usize / self.bn * self.bn;
         if columns == 0 {
             let limit = request.binding_limit;
             return Err(Error::limit(format!("weights of {k} rows, where this device binds at most {limit} bytes")));
         }
         Ok(columns)
+    }
+}
+
+/// How the weights of one product are held: rounded or not, and times a power of two, which moves the largest of them
+/// to the top of f16's range. So none overflows, and what is lost at the other end is 2^-29 of the largest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Held {
+    format: WeightFormat,
+    exponent: i32,
+}
+
+/// Magnitudes stay below 2 to this, half of where f16 ends.
+const TOP: i32 = 15;
+
+impl Held {
+    /// Weights that are not packed.
+    pub const AS_THEY_ARE: Self = Self { format: WeightFormat::F32, exponent: 0 };
+
+    /// These weights in the format. Those that are not finite are what they are in every format.
+    pub fn of(format: WeightFormat, weights: impl Iterator<Item = f32>) -> Self {
+        let largest = match format {
+            WeightFormat::F32 => 0.0,
+            WeightFormat::F16 => {
+                weights.filter(|weight| weight.is_finite()).fold(0f32, |most, own| most.max(own.abs()))
+            }
+        };
+        // The bound is that of the exponents which f32 has for the factor and its inverse.
+        let exponent = if largest > 0.0 { TOP - 1 - largest.log2().floor() as i32 } else { 0 };
+        Self { format, exponent: exponent.clamp(-126, 126) }
+    }
+
+    fn bytes(self) -> usize {
+        match self.format {
+            WeightFormat::F32 => 4,
+            WeightFormat::F16 => 2,
+        }
+    }
+
+    fn write(self, weight: f32, to: &mut [u8]) {
+        match self.format {
+            WeightFormat::F32 => to.copy_from_slice(&weight.to_ne_bytes()),
+            WeightFormat::F16 => {
+                let scaled = f16::from_f64(f64::from(weight) * f64::from(self.exponent).exp2());
+                to.copy_from_slice(&scaled.to_ne_bytes());
+            }
+        }
+    }
+
+    /// The word by which a shader multiplies sums.
+    pub fn factor(self) -> u32 {
+        (-self.exponent as f32).exp2().to_bits()
+    }
+
+    /// The WGSL type of four weights.
+    pub fn kind(self) -> &'static str {
+        match self.format {
+            WeightFormat::F32 => "vec4<f32>",
+            WeightFormat::F16 => "vec2<u32>",
+        }
+    }
+
+    /// The lines that return the four weights at number `at` of the buffer `w`.
+    pub fn load(self, at: &str) -> String {
+        match self.format {
+            WeightFormat::F32 => format!("    return w[{at}];"),
+            WeightFormat::F16 => format!(
+                "    let halves = w[{at}];\n    \
+                 return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));"
+            ),
+        }
     }
 }
 

@@ -2,21 +2,35 @@
 
 use super::*;
 use crate::{
-    gpu::{kernel::Weights, shader::Programs},
+    gpu::{
+        kernel::{WeightFormat, Weights},
+        shader::Programs,
+    },
     ops::{self, GpuState},
 };
 
 #[test]
 fn every_variant_is_valid() {
-    every_variant(&Programs::new(false));
+    every_variant(&Programs::new(false), WeightFormat::F32);
 }
 
 #[test]
 fn every_variant_is_valid_with_subgroups() {
-    every_variant(&Programs::new(true));
+    every_variant(&Programs::new(true), WeightFormat::F32);
 }
 
-fn every_variant(programs: &Programs) {
+#[test]
+fn every_variant_is_valid_with_weights_in_f16() {
+    let programs = Programs::new(false);
+    every_variant(&programs, WeightFormat::F16);
+    let unpacked = |stem: &str| {
+        let all = programs.all();
+        all.iter().any(|program| program.stem == stem && program.source.contains("unpack2x16float"))
+    };
+    assert!(unpacked("linear") && unpacked("conv"));
+}
+
+fn every_variant(programs: &Programs, format: WeightFormat) {
     let weights = Weights::default();
     let mut made_of: Vec<&str> = Vec::new();
     for def in ops::all() {
@@ -26,7 +40,7 @@ fn every_variant(programs: &Programs) {
         for case in (def.cases)() {
             let graph = case.graph().unwrap();
             let node = &graph.nodes()[0];
-            let request = GpuRequest::new(&graph, node, programs, &weights, 128 << 20);
+            let request = GpuRequest::new(&graph, node, programs, &weights, 128 << 20, format);
             if request.uncarried().is_some() {
                 continue;
             }

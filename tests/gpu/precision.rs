@@ -1,0 +1,219 @@
+//! Products whose weights are held in f16.
+
+use gristmill::{
+    DType, Device, GpuOptions, Inference, Precision, Session, SessionOptions, Tensor, Tensors,
+    graph::Graph,
+    ops::{self, Case, CaseInput, OpDef, matmul::MatMul},
+    shape::{Dim, Shape},
+    text::{Embedder, EmbedderOptions},
+};
+use libtest_mimic::Trial;
+
+use crate::{
+    Outcome, data,
+    models::{cosine, glosses},
+    on_adapter, options,
+    oracle::compare::{Tolerance, difference, expected, inputs_of},
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("precision::products_of_f16_weights_agree", products),
+        Trial::test("precision::weights_are_rounded_and_no_more", rounded_once),
+        Trial::test("precision::weights_of_any_magnitude_are_held", magnitudes),
+        Trial::test("precision::f16_weights_past_the_binding_limit_are_cut", cut),
+        Trial::test("precision::vectors_in_f16_are_close_to_f32", vectors),
+        Trial::test("precision::auto_without_a_gpu_says_why_it_is_f32", auto_device),
+    ]
+}
+
+fn in_f16(gpu: GpuOptions) -> SessionOptions {
+    options(gpu).precision(Precision::F16)
+}
+
+/// To the eleven significant bits that an f16 has, ties to even.
+fn eleven_bits(number: f32) -> f32 {
+    let bits = number.to_bits();
+    let half = (1 << 12) - 1 + (bits >> 13 & 1);
+    if number.is_finite() { f32::from_bits((bits + half) & !0x1fff) } else { number }
+}
+
+/// The case with constants that f16 holds.
+fn held(case: &Case) -> Case {
+    let mut case = case.clone();
+    for input in &mut case.inputs {
+        if let CaseInput::Constant(tensor) = input
+            && tensor.dtype() == DType::F32
+        {
+            let values: Vec<f32> = tensor.as_slice::<f32>().unwrap().iter().copied().map(eleven_bits).collect();
+            *tensor = Tensor::new(tensor.shape().to_vec(), &values).unwrap();
+        }
+    }
+    case
+}
+
+/// What is wrong with the first result that is.
+fn misfit(def: &OpDef, case: &Case, gpu: &GpuOptions) -> Option<String> {
+    let session = Session::load(case.graph().ok()?, &in_f16(gpu.clone()));
+    let outputs = session.and_then(|session| session.run(&inputs_of(case)));
+    // A factor before the weights takes them off the eleven bits again.
+    let relative = if def.name == "Gemm" { 1e-3 } else { 1e-4 };
+    let tolerance = Tolerance::Sums { absolute: 1e-5, relative };
+    let what = match outputs {
+        Ok(outputs) => {
+            let want = expected(case);
+            outputs.iter().zip(&want).find_map(|((_, got), want)| difference(got, want, tolerance))?
+        }
+        Err(error) => error.to_string(),
+    };
+    Some(format!("{} `{}`: {what}", def.name, case.name))
+}
+
+/// The products whose constant weights are packed.
+fn with_weights() -> impl Iterator<Item = &'static OpDef> {
+    let named = ["Conv", "Gemm", "Linear", "MatMul"];
+    ops::all().iter().copied().filter(move |def| named.contains(&def.name))
+}
+
+fn products() -> Outcome {
+    let mut mistaken = on_adapter();
+    mistaken.planted = Some(("unpack2x16float(halves.y)".to_owned(), "unpack2x16float(halves.x)".to_owned()));
+    for def in with_weights() {
+        let cases: Vec<Case> = (def.cases)().iter().map(held).collect();
+        let failures: Vec<String> = cases.iter().filter_map(|case| misfit(def, case, &on_adapter())).collect();
+        if !failures.is_empty() {
+            return Err(failures.join("\n").into());
+        }
+        if !cases.iter().any(|case| misfit(def, case, &mistaken).is_some()) {
+            return Err(format!("{} passes with a mistake in how its weights are read", def.name).into());
+        }
+    }
+    Ok(())
+}
+
+fn product(k: usize, n: usize, weight: impl Fn(usize) -> f32) -> Graph {
+    let mut graph = Graph::new("product");
+    let rows = Dim::symbol(graph.symbol("rows"));
+    let x = graph.input("x", DType::F32, Shape::new(vec![rows, Dim::from(k)]));
+    let weights: Vec<f32> = (0..k * n).map(weight).collect();
+    let w = graph.constant("w", Tensor::new([k, n], &weights).unwrap());
+    let y = graph.apply("product", MatMul {}, &[x, w]).unwrap();
+    graph.output("y", y);
+    graph
+}
+
+fn rows(count: usize, k: usize) -> Tensors {
+    let values: Vec<f32> = (0..count * k).map(|i| (i * 7919 % 1013) as f32 / 500.0 - 1.0).collect();
+    Tensors::from([("x", Tensor::new([count, k], &values).unwrap())])
+}
+
+/// The results of the product on the CPU in f32 of weights that `change` has changed, and on the device in f16.
+fn both(
+    (m, k, n): (usize, usize, usize),
+    gpu: &GpuOptions,
+    weight: impl Fn(usize) -> f32 + Copy,
+    change: impl Fn(f32) -> f32,
+) -> gristmill::Result<[Vec<f32>; 2]> {
+    let numbers = |graph: Graph, options: &SessionOptions| {
+        let outputs = Session::load(graph, options)?.run(&rows(m, k))?;
+        outputs.get("y").expect("it is there").as_slice::<f32>().map(<[f32]>::to_vec)
+    };
+    let want = numbers(product(k, n, |i| change(weight(i))), &SessionOptions::on(Device::Cpu))?;
+    Ok([want, numbers(product(k, n, weight), &in_f16(gpu.clone()))?])
+}
+
+/// The squared differences over the squares.
+fn error_of([want, got]: &[Vec<f32>; 2]) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let apart: f64 = want.iter().zip(got).map(|(want, got)| square(want - got)).sum();
+    apart / want.iter().copied().map(square).sum::<f64>()
+}
+
+fn waves(i: usize) -> f32 {
+    ((i * 104_729 % 10_007 + 1) as f32).sin() / 8.0
+}
+
+fn rounded_once() -> Outcome {
+    for (m, k, n) in [(1, 1, 1), (5, 63, 33), (17, 130, 65), (40, 384, 300), (129, 65, 257)] {
+        let sizes = format!("{m} x {k} x {n}");
+        let exact = error_of(&both((m, k, n), &on_adapter(), waves, eleven_bits)?);
+        let apart = error_of(&both((m, k, n), &on_adapter(), waves, |weight| weight)?);
+        // NaN is not below.
+        if !(exact < 1e-11 && apart < 5e-7) {
+            return Err(format!("{sizes}: {exact:e} from rounded weights, {apart:e} from the model's").into());
+        }
+        if k * n > 100 && apart < 1e-9 {
+            return Err(format!("{sizes}: {apart:e} from the model's weights: they are not rounded").into());
+        }
+    }
+    Ok(())
+}
+
+fn magnitudes() -> Outcome {
+    for magnitude in [1e-37f32, 3e-12, 1e-6, 1.0, 65_504.0, 1e6, 3e30] {
+        let weight = |i: usize| waves(i) * magnitude;
+        let apart = error_of(&both((20, 70, 40), &on_adapter(), weight, |weight| weight)?);
+        if !(apart < 5e-7 || magnitude < 1e-30 && apart < 1e-5) {
+            return Err(format!("weights about {magnitude:e}: {apart:e} from the model's").into());
+        }
+    }
+    // One that no format holds, and a matrix of nothing.
+    let [want, got] = both((3, 8, 4), &on_adapter(), |i| if i == 5 { f32::INFINITY } else { waves(i) }, |own| own)?;
+    let same = want
+        .iter()
+        .zip(&got)
+        .all(|(want, got)| (want - got).abs() < 1e-3 || (want.is_nan() && got.is_nan()) || want == got);
+    let [_, zeros] = both((3, 8, 4), &on_adapter(), |_| 0.0, |own| own)?;
+    if same && zeros.iter().all(|&zero| zero == 0.0) { Ok(()) } else { Err(format!("{got:?}, {zeros:?}").into()) }
+}
+
+fn cut() -> Outcome {
+    // Columns of 384 rows take 768 bytes each.
+    let gpu = on_adapter().binding_limit(100 << 10);
+    let apart = error_of(&both((9, 384, 300), &gpu, waves, eleven_bits)?);
+    let bytes = |gpu: &GpuOptions, precision: Precision| -> gristmill::Result<usize> {
+        let session = Session::load(product(384, 300, waves), &options(gpu.clone()).precision(precision))?;
+        Ok(session.weight_bytes())
+    };
+    let (half, whole) = (bytes(&on_adapter(), Precision::F16)?, bytes(&on_adapter(), Precision::F32)?);
+    if 2 * half != whole {
+        return Err(format!("{half} bytes of weights where f32 takes {whole}").into());
+    }
+    if apart < 1e-11 { Ok(()) } else { Err(format!("{apart:e} from weights in one part").into()) }
+}
+
+fn vectors() -> Outcome {
+    let texts = glosses(if crate::models::is_full() { 200 } else { 16 })?;
+    let embed = |options: SessionOptions| -> Result<_, libtest_mimic::Failed> {
+        let embedder = Embedder::open_with(data::data("minilm"), &EmbedderOptions::default().session(options))?;
+        let (vectors, report) = embedder.bulk().run(&texts);
+        Ok((vectors.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?, report))
+    };
+    let (exact, _) = embed(SessionOptions::on(Device::Cpu))?;
+    let (rounded, report) = embed(in_f16(on_adapter()))?;
+    if report.precision != "f16" {
+        return Err(format!("the report says {}", report.precision).into());
+    }
+    let cosines: Vec<f64> = exact.iter().zip(&rounded).map(|(own, other)| cosine(own, other)).collect();
+    let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
+    let least = cosines.iter().copied().fold(1.0, f64::min);
+    println!("cosines of {} vectors: mean {mean:.7}, least {least:.7}", cosines.len());
+    if mean >= 0.9995 && least >= 0.999 { Ok(()) } else { Err(format!("mean {mean}, least {least}").into()) }
+}
+
+fn auto_device() -> Outcome {
+    // A device that is asked for and not there is an error, one that may be is not.
+    let auto = SessionOptions::on(Device::Auto).gpu(GpuOptions::adapter("no such adapter")).precision(Precision::F16);
+    let session = Session::load(product(8, 4, waves), &auto)?;
+    let told = session.describe();
+    let noted = told.notes.iter().any(|note| note.contains("f16 is built on a gpu only"));
+    if !noted || told.precision != "f32" || session.precision() != Some(Precision::F32) {
+        return Err(format!("{} {:?}", told.precision, told.notes).into());
+    }
+    let cpu = Session::load(product(8, 4, waves), &SessionOptions::on(Device::Cpu).precision(Precision::F16));
+    match cpu {
+        Err(error) if error.to_string().contains("on a gpu only") => Ok(()),
+        Err(error) => Err(error.to_string().into()),
+        Ok(_) => Err("a cpu takes f16".into()),
+    }
+}
