@@ -5,20 +5,26 @@
 //! ```
 //!
 //! `IN.npz` holds one array for each input of the model, under its name (`numpy.savez("IN.npz", input_ids=...)`);
-//! `OUT.npz` gets one for each output.
+//! `OUT.npz` gets one for each output. Where the model's rows do not depend on one another they are read, run and put
+//! together in blocks; `--chunk` then tells the rows of a block, and after Ctrl-C `OUT.npz` has the rows that are done.
 
 mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{Common, Flag, Outcome, npz};
-use gristmill::{Model, Session, Tensors, bulk::Bulk};
+use common::{Common, Flag, Outcome, cut_off, npz, npz::Header};
+use gristmill::{DType, ItemError, Model, Session, Tensors, bulk::Bulk, graph::Batching};
 
 const USAGE: &str = "\
 usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz
 
   --in IN.npz    the inputs, one array each, under the inputs' names
   --out OUT.npz  where to write the outputs";
+
+/// What the inputs of a block take; the larger a block, the later the first is there.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Larger rows are run as the model gets them, all at once.
+const MOST_ROW_BYTES: usize = 64 << 20;
 
 fn main() -> Outcome {
     let (mut model, mut input, mut output) = (None, None, None);
@@ -38,22 +44,92 @@ fn main() -> Outcome {
     let (Some(model), Some(input), Some(output)) = (model, input, output) else {
         return Err(USAGE.into());
     };
-    let inputs = npz::read(&input)?;
+    let arrays = npz::headers(&input)?;
     let session = Model::open(&model)?.session(&common.options())?;
-    check_names(&session, &inputs, &input)?;
-    let (mut results, report) = common.bulk(Bulk::new(session)).run(&[inputs]);
+    check_names(&session, &arrays, &input)?;
+    if let Some(rows) = independent_rows(&session, &arrays) {
+        let block = common.chunk.unwrap_or_else(|| rows_per_block(&arrays));
+        if block < rows {
+            // Then the blocks are the chunks that `--chunk` asks for.
+            let bulk = common.bulk(Bulk::new(session));
+            let bulk = if common.chunk.is_some() { bulk.chunk_size(1) } else { bulk };
+            return npz::in_blocks(&input, block, |blocks| {
+                let mut results = bulk.map_results(blocks);
+                let (outputs, done) = put_together(&mut results, block, rows)?;
+                if done < rows {
+                    eprintln!("{}: {done} of {rows} rows", output.display());
+                }
+                npz::write(&output, outputs.iter().map(|(header, bytes)| (header, &bytes[..])))?;
+                common.end(&results.report())
+            })?;
+        }
+    }
+    let (mut results, report) = common.bulk(Bulk::new(session)).run(&[npz::read(&input)?]);
     if let Some(result) = results.pop() {
-        npz::write(&output, result.map_err(|error| error.source)?.iter())?;
+        let (outputs, _) = put_together(std::iter::once(result), 1, 1)?;
+        npz::write(&output, outputs.iter().map(|(header, bytes)| (header, &bytes[..])))?;
     }
     common.end(&report)
 }
 
+/// The rows of the inputs if they may be run in any parts, and read so.
+fn independent_rows(session: &Session, arrays: &[Header]) -> Option<usize> {
+    let (rows, _) = arrays.first()?.rows()?;
+    let alike = arrays.iter().all(|array| {
+        array.dtype != DType::Bool && array.rows().is_some_and(|(own, bytes)| own == rows && bytes <= MOST_ROW_BYTES)
+    });
+    (alike && matches!(session.batching(), Batching::Rows { .. })).then_some(rows)
+}
+
+/// As many rows as a worker's cache has room for.
+fn rows_per_block(arrays: &[Header]) -> usize {
+    let row: usize = arrays.iter().filter_map(Header::rows).map(|(_, bytes)| bytes).sum();
+    (BLOCK_BYTES / row.max(1)).max(1)
+}
+
+/// Arrays, and their elements as they lie in memory.
+type Outputs = Vec<(Header, Vec<u8>)>;
+
+/// The outputs of all blocks, each of `block` rows, one behind the other; and the rows among `rows` that were reached.
+fn put_together(
+    results: impl Iterator<Item = Result<Tensors, ItemError>>,
+    block: usize,
+    rows: usize,
+) -> Result<(Outputs, usize), String> {
+    let mut outputs = Outputs::new();
+    let mut done = 0;
+    for result in results {
+        if done > 0 && cut_off(&result) {
+            break;
+        }
+        let last = (done + block).min(rows);
+        let part = result.map_err(|error| match rows {
+            1 => error.source.to_string(),
+            _ => format!("rows {done} to {}: {}", last - 1, error.source),
+        })?;
+        for (index, (name, tensor)) in part.iter().enumerate() {
+            match outputs.get_mut(index) {
+                Some((header, bytes)) => {
+                    header.shape[0] += tensor.shape()[0];
+                    bytes.extend_from_slice(tensor.bytes());
+                }
+                None => {
+                    let header = Header { name: name.into(), dtype: tensor.dtype(), shape: tensor.shape().to_vec() };
+                    outputs.push((header, tensor.bytes().to_vec()));
+                }
+            }
+        }
+        done = last;
+    }
+    Ok((outputs, done))
+}
+
 /// Holds the arrays against the inputs, all differences in one message.
-fn check_names(session: &Session, inputs: &Tensors, path: &Path) -> Result<(), String> {
-    let missing = session.inputs().filter(|(name, _)| inputs.get(name).is_none());
+fn check_names(session: &Session, arrays: &[Header], path: &Path) -> Result<(), String> {
+    let missing = session.inputs().filter(|(name, _)| arrays.iter().all(|array| array.name != *name));
     let missing: Vec<_> = missing.map(|(name, fact)| format!("missing is `{name}`, {fact}")).collect();
-    let unknown = inputs.iter().filter(|(name, _)| session.inputs().all(|(own, _)| own != *name));
-    let unknown: Vec<_> = unknown.map(|(name, _)| format!("`{name}` is no input of the model")).collect();
+    let unknown = arrays.iter().filter(|array| session.inputs().all(|(own, _)| own != array.name));
+    let unknown: Vec<_> = unknown.map(|array| format!("`{}` is no input of the model", array.name)).collect();
     if missing.is_empty() && unknown.is_empty() {
         return Ok(());
     }

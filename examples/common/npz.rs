@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufWriter, Read, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
     path::Path,
 };
 
@@ -11,6 +11,7 @@ use npyz::{
     NpyHeader, Order, WriterBuilder,
     npz::{NpzArchive, NpzWriter},
 };
+use zip::{CompressionMethod, write::FileOptions};
 
 /// NumPy's names of the types, little-endian.
 const TYPES: [(&str, DType); 12] = [
@@ -28,29 +29,101 @@ const TYPES: [(&str, DType); 12] = [
     ("b1", DType::Bool),
 ];
 
+/// An array as its header describes it.
+pub struct Header {
+    pub name: String,
+    pub dtype: DType,
+    pub shape: Vec<usize>,
+}
+
+impl Header {
+    /// The rows along the first axis, and the bytes of one; `None` for a scalar, or where the size overflows.
+    pub fn rows(&self) -> Option<(usize, usize)> {
+        let (&rows, row) = self.shape.split_first()?;
+        let bytes = row.iter().try_fold(self.dtype.size(), |product, &dim| product.checked_mul(dim))?;
+        Some((rows, bytes))
+    }
+}
+
+/// An array whose elements are still to be read.
+struct Array<R> {
+    header: Header,
+    reader: R,
+}
+
+type Archive = NpzArchive<BufReader<File>>;
+
+fn open(path: &Path) -> Result<Archive, String> {
+    NpzArchive::open(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What arrays a file has.
+pub fn headers(path: &Path) -> Result<Vec<Header>, String> {
+    let mut archive = open(path)?;
+    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    let mut headers: Vec<Header> = Vec::new();
+    for name in &names {
+        if headers.iter().any(|header| header.name == *name) {
+            return Err(format!("{}: array `{name}` is there twice", path.display()));
+        }
+        headers.push(array(&mut archive, path, name)?.header);
+    }
+    Ok(headers)
+}
+
 /// Reads all arrays of a file.
 pub fn read(path: &Path) -> Result<Tensors, String> {
     let fail = |what: String| format!("{}: {what}", path.display());
     let room = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
-    let mut archive = NpzArchive::open(path).map_err(|error| fail(error.to_string()))?;
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    let mut archive = open(path)?;
     let mut tensors = Tensors::new();
-    for name in names {
-        let array = archive.by_name(&name).map_err(|error| fail(format!("array `{name}`: {error}")))?;
-        let array = array.ok_or_else(|| fail(format!("array `{name}` is gone")))?;
-        let header = array.header().clone();
-        let tensor =
-            tensor(&header, array.into_inner(), room).map_err(|what| fail(format!("array `{name}`: {what}")))?;
-        if tensors.get(&name).is_some() {
-            return Err(fail(format!("array `{name}` is there twice")));
-        }
-        tensors.insert(name, tensor);
+    for header in headers(path)? {
+        let tensor = tensor(array(&mut archive, path, &header.name)?, room);
+        tensors.insert(header.name.as_str(), tensor.map_err(|what| fail(format!("array `{}`: {what}", header.name)))?);
     }
     Ok(tensors)
 }
 
-/// The array behind `header`, in a file of `room` bytes.
-fn tensor(header: &NpyHeader, mut reader: impl Read, room: u64) -> Result<Tensor, String> {
+/// Hands `take` the arrays of a file in blocks of so many rows, each read when it is asked for. All arrays have as
+/// many rows, at least one, and none holds booleans.
+pub fn in_blocks<T>(
+    path: &Path,
+    rows: usize,
+    take: impl FnOnce(&mut dyn Iterator<Item = Result<Tensors, String>>) -> T,
+) -> Result<T, String> {
+    let headers = headers(path)?;
+    // A reader for each: an array lies behind the other.
+    let mut archives = headers.iter().map(|_| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let arrays = archives.iter_mut().zip(&headers).map(|(archive, header)| array(archive, path, &header.name));
+    let mut arrays = arrays.collect::<Result<Vec<_>, _>>()?;
+    let total = headers.first().and_then(Header::rows).map_or(0, |(rows, _)| rows);
+    let mut blocks = (0..total).step_by(rows.max(1)).map(|start| {
+        let count = rows.max(1).min(total - start);
+        let mut block = Tensors::new();
+        for Array { header, reader } in &mut arrays {
+            let shape: Vec<usize> = std::iter::once(count).chain(header.shape[1..].iter().copied()).collect();
+            let mut tensor = Tensor::zeros(header.dtype, shape).map_err(|error| error.to_string())?;
+            let mut read = reader.read_exact(tensor.bytes_mut());
+            if start + count == total {
+                read = read.and_then(|()| at_end(reader));
+            }
+            read.map_err(|error| format!("{}: array `{}`: {error}", path.display(), header.name))?;
+            block.insert(header.name.as_str(), tensor);
+        }
+        Ok(block)
+    });
+    Ok(take(&mut blocks))
+}
+
+fn array<'a>(archive: &'a mut Archive, path: &Path, name: &str) -> Result<Array<impl Read + use<'a>>, String> {
+    let fail = |what: String| format!("{}: array `{name}`: {what}", path.display());
+    let array = archive.by_name(name).map_err(|error| fail(error.to_string()))?;
+    let array = array.ok_or_else(|| fail("it is gone".into()))?;
+    let header = described(name, array.header()).map_err(fail)?;
+    Ok(Array { header, reader: array.into_inner() })
+}
+
+fn described(name: &str, header: &NpyHeader) -> Result<Header, String> {
     let descr = header.dtype().descr();
     let descr = descr.trim_matches('\'');
     let known = TYPES.iter().find(|(name, dtype)| {
@@ -62,38 +135,50 @@ fn tensor(header: &NpyHeader, mut reader: impl Read, room: u64) -> Result<Tensor
     if header.order() == Order::Fortran && shape.len() > 1 {
         return Err("it is stored column by column; save numpy.ascontiguousarray of it".into());
     }
+    Ok(Header { name: name.to_owned(), dtype: *dtype, shape })
+}
+
+/// The whole of an array, in a file of `room` bytes.
+fn tensor(array: Array<impl Read>, room: u64) -> Result<Tensor, String> {
+    let Array { header: Header { dtype, shape, .. }, mut reader } = array;
     let bytes = shape.iter().try_fold(dtype.size(), |product, &dim| product.checked_mul(dim));
     let bytes = bytes.ok_or("its size overflows")?;
     // What is not compressed is read to where it stays; of other sizes the header is not believed before they are there.
-    if bytes as u64 <= room && *dtype != DType::Bool {
-        let mut tensor = Tensor::zeros(*dtype, shape).map_err(|error| error.to_string())?;
-        reader.read_exact(tensor.bytes_mut()).map_err(|error| error.to_string())?;
-        return match reader.read(&mut [0]) {
-            Ok(0) => Ok(tensor),
-            Ok(_) => Err("there are more bytes than its shape has".into()),
-            Err(error) => Err(error.to_string()),
-        };
+    if bytes as u64 <= room && dtype != DType::Bool {
+        let mut tensor = Tensor::zeros(dtype, shape).map_err(|error| error.to_string())?;
+        let read = reader.read_exact(tensor.bytes_mut()).and_then(|()| at_end(&mut reader));
+        return read.map(|()| tensor).map_err(|error| error.to_string());
     }
     let mut data = Vec::new();
     reader.take(bytes as u64 + 1).read_to_end(&mut data).map_err(|error| error.to_string())?;
-    Tensor::from_bytes(*dtype, shape, &data).map_err(|error| error.to_string())
+    Tensor::from_bytes(dtype, shape, &data).map_err(|error| error.to_string())
 }
 
-/// Writes tensors under a temporary name beside `path`, then renames: no half file is ever left there.
-pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), String> {
+/// Nothing may be behind the last element; the check of what was read is made there, too.
+fn at_end(reader: &mut impl Read) -> io::Result<()> {
+    match reader.read(&mut [0])? {
+        0 => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "there are more bytes than its shape has")),
+    }
+}
+
+/// Writes arrays, their elements as they lie in memory, under a temporary name beside `path`, then renames: no half file is ever left there.
+pub fn write<'a>(path: &Path, arrays: impl IntoIterator<Item = (&'a Header, &'a [u8])>) -> Result<(), String> {
     let fail = |error: &dyn std::fmt::Display| format!("writing {}: {error}", path.display());
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let file = File::create(&part).map_err(|error| fail(&error))?;
     let mut writer = NpzWriter::new(BufWriter::new(file));
-    for (name, tensor) in tensors {
-        let dtype = TYPES.iter().find(|(_, dtype)| *dtype == tensor.dtype());
-        let (descr, dtype) = dtype.ok_or_else(|| fail(&format!("NumPy has no type {}", tensor.dtype())))?;
+    for (Header { name, dtype, shape }, bytes) in arrays {
+        let known = TYPES.iter().find(|(_, known)| known == dtype);
+        let (descr, dtype) = known.ok_or_else(|| fail(&format!("NumPy has no type {dtype}")))?;
         let order = if dtype.size() == 1 { '|' } else { '<' };
         let descr = format!("{order}{descr}").parse().map_err(|error| fail(&error))?;
-        let shape: Vec<u64> = tensor.shape().iter().map(|&dim| dim as u64).collect();
+        let shape: Vec<u64> = shape.iter().map(|&dim| dim as u64).collect();
+        // As NumPy's `savez` does it.
+        let stored = FileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
         // The builder would write elements one by one; the header alone and the bytes as they lie are the same file.
-        let _unused = writer.array::<u8>(name, Default::default()).map_err(|error| fail(&error))?;
+        let _unused = writer.array::<u8>(name, stored).map_err(|error| fail(&error))?;
         let header = npyz::WriteOptions::new_header_only()
             .dtype(npyz::DType::Plain(descr))
             .shape(&shape)
@@ -101,7 +186,7 @@ pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Te
             .write_header_only()
             .map_err(|error| fail(&error))?;
         let zip = writer.zip_writer();
-        zip.write_all(&header).and_then(|()| zip.write_all(tensor.bytes())).map_err(|error| fail(&error))?;
+        zip.write_all(&header).and_then(|()| zip.write_all(bytes)).map_err(|error| fail(&error))?;
     }
     let mut file = writer.zip_writer().finish().map_err(|error| fail(&error))?;
     file.flush().map_err(|error| fail(&error))?;

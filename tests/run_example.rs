@@ -1,0 +1,92 @@
+//! The example `run`: rows that are run in blocks give what they give in one.
+
+#![cfg(feature = "onnx")]
+
+#[allow(dead_code, reason = "whole files are enough here")]
+#[path = "../examples/common/npz.rs"]
+mod npz;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use gristmill::{DType, Device, Model, SessionOptions, Tensor, Tensors};
+use npz::Header;
+
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/magika/model.onnx");
+/// Of 8 KiB each: a block and a part of one.
+const ROWS: usize = 150;
+
+/// A folder with the inputs of `ROWS` files in `in.npz`.
+struct Job {
+    folder: tempfile::TempDir,
+    features: Vec<i32>,
+}
+
+impl Job {
+    fn new() -> Self {
+        let golden = npz::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/magika.npz"))).unwrap();
+        let features = golden.get("features").unwrap().as_slice::<i32>().unwrap();
+        let features = features.iter().copied().cycle().take(ROWS * 2048).collect();
+        let job = Self { folder: tempfile::tempdir().unwrap(), features };
+        let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![ROWS, 2048] };
+        let bytes: Vec<u8> = job.features.iter().flat_map(|value| value.to_le_bytes()).collect();
+        npz::write(&job.path("in.npz"), [(&header, &bytes[..])]).unwrap();
+        job
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, flags: &[&str]) -> Output {
+        let test = env::current_exe().unwrap();
+        let example = test.parent().and_then(Path::parent).unwrap().join("examples/run");
+        assert!(example.exists(), "{} is missing: cargo build --examples", example.display());
+        let mut command = Command::new(example);
+        command.args([MODEL, "--device", "cpu", "--in"]).arg(self.path("in.npz")).arg("--out");
+        command.arg(self.path("out.npz")).args(flags).env_remove("RUST_BACKTRACE").output().unwrap()
+    }
+
+    /// What the run says about why it failed; it leaves no output.
+    fn failure(&self) -> String {
+        let output = self.run(&[]);
+        assert!(!output.status.success());
+        let left: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["in.npz"]);
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn blocks_of_rows_are_run_as_they_are_read() {
+    let job = Job::new();
+    let session = Model::open(MODEL).unwrap().session(&SessionOptions::on(Device::Cpu)).unwrap();
+    let whole = Tensors::from([("bytes", Tensor::new([ROWS, 2048], &job.features).unwrap())]);
+    let whole = session.run(&whole).unwrap();
+    let (name, whole) = whole.iter().next().unwrap();
+    for (flags, blocks) in [(&[][..], 2), (&["--chunk", "7", "--workers", "2"], 22), (&["--chunk", "150"], 1)] {
+        let output = job.run(flags);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains(&format!("{blocks} items in")), "{said}");
+        let results = npz::read(&job.path("out.npz")).unwrap();
+        assert_eq!((results.len(), results.get(name).unwrap()), (1, whole), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_damaged_file_leaves_no_output() {
+    let job = Job::new();
+    let path = job.path("in.npz");
+    let whole = fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let said = job.failure();
+    // Where the check is made the last block is read.
+    assert!(said.contains("in.npz: array `bytes`: ") && said.contains("rows 128 to 149"), "{said}");
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(job.failure().contains("in.npz"));
+}
