@@ -4,9 +4,9 @@
 
 The pool: `ProcessPoolExecutor` with one ONNX Runtime session for each worker, made on its first need, one thread each.
 gristmill: its `embed` example, as it comes. Both are whole programs, timed from the start of the process; both read the
-texts, tokenize, run and write the vectors. They run in turn; figures are medians over the rounds. Memory is the largest
-sum of the proportional set sizes of all processes, sampled every 50 ms, and for gristmill at least the peak resident set
-that its report states.
+texts, tokenize, run and write the vectors. They run in turn; times are medians over the rounds. A round before them
+fills the page cache and measures memory, which would slow the others down: the largest sum of the proportional set sizes
+of all processes, sampled every 50 ms, and for gristmill at least the peak resident set that its report states.
 """
 
 import argparse
@@ -99,8 +99,8 @@ def tree_bytes(root):
     return total
 
 
-def run(command):
-    """Runs a command to its end: seconds, largest memory, what it printed."""
+def run(command, sampled):
+    """Runs a command to its end: seconds, largest memory if it is `sampled`, what it printed."""
     with tempfile.TemporaryFile("w+") as printed:
         started = time.monotonic()
         process = subprocess.Popen([str(part) for part in command], stdout=printed)
@@ -111,11 +111,13 @@ def run(command):
                 samples.append(tree_bytes(process.pid))
 
         sampler = threading.Thread(target=sample)
-        sampler.start()
+        if sampled:
+            sampler.start()
         process.wait()
         seconds = time.monotonic() - started
-        over.set()
-        sampler.join()
+        if sampled:
+            over.set()
+            sampler.join()
         if process.returncode:
             sys.exit(f"{command[0]} ended with {process.returncode}")
         printed.seek(0)
@@ -142,28 +144,34 @@ def main():
         texts = scratch / "texts.txt"
         texts.write_text("\n".join(lines) + "\n", encoding="utf-8")
         for round_ in range(options.rounds + 1):
+            sampled = round_ == 0
             started = time.monotonic()
             command = [sys.executable, __file__, "pool", folder, graph, texts, scratch / "pool.npy"]
-            seconds, memory, printed = run([*command, options.workers, options.chunksize, started])
-            pooled = (json.loads(printed.splitlines()[-1])["first"], seconds, memory)
+            seconds, memory, printed = run([*command, options.workers, options.chunksize, started], sampled)
+            pooled = (json.loads(printed.splitlines()[-1])["first"], seconds)
+            pool_memory = memory
             report = scratch / "report.json"
             command = [options.embed, "--model", folder, texts, "--out", scratch / "ours.npy", "--report", report]
-            seconds, memory, _ = run(command)
+            started = time.time()
+            seconds, memory, _ = run(command, sampled)
             ours = json.loads(report.read_text())
-            # All but what came after the first result.
-            first = seconds - (ours["seconds"] - ours["first_result_seconds"])
-            milled = (first, seconds, max(memory, ours["peak_rss_bytes"] or 0))
-            # The first round fills the page cache for both.
-            if round_ > 0:
+            # Up to the last vector in the file, less what the job took from its first result on. What comes then, the
+            # model's fingerprint for the report and the end of the process, counts in the whole time only.
+            written = (scratch / "ours.npy").stat().st_mtime - started
+            first = written - (ours["seconds"] - ours["first_result_seconds"])
+            if sampled:
+                peaks = pool_memory, max(memory, ours["peak_rss_bytes"] or 0)
+            else:
                 figures["pool"].append(pooled)
-                figures["gristmill"].append(milled)
+                figures["gristmill"].append((first, seconds))
         difference = np.abs(np.load(scratch / "pool.npy") - np.load(scratch / "ours.npy")).max()
-    table(options, figures, ours, difference)
+    table(options, figures, peaks, ours, difference)
 
 
-def table(options, figures, report, difference):
+def table(options, figures, peaks, report, difference):
     median = {name: [statistics.median(column) for column in zip(*rounds)] for name, rounds in figures.items()}
-    (pool_first, pool_seconds, pool_memory), (first, seconds, memory) = median["pool"], median["gristmill"]
+    (pool_first, pool_seconds), (first, seconds) = median["pool"], median["gristmill"]
+    pool_memory, memory = peaks
     items = report["items"]
     lines = [
         f"{items} texts, all-MiniLM-L6-v2, {os.cpu_count()} CPUs; the pool: {options.workers} processes with a model each, "
