@@ -191,6 +191,10 @@ fn element_cases() -> Vec<Case> {
         case("mul", of(1, Join::Mul)),
         case("max", of(-1, Join::Max)),
         case("min", of(0, Join::Min)),
+        Case::new("along each row", of(1, Join::Add))
+            .value(&[3, 4], Fill::Spread)
+            .integers(&[3, 2], &[0, -1, 2, 2, 1, 3])
+            .value(&[3, 2], Fill::Spread),
         Case::new("integers", of(0, Join::Add))
             .integers(&[3], &[1, 2, i64::MAX])
             .integers(&[2], &[2, -1])
