@@ -118,6 +118,10 @@ pub struct GpuOptions {
     /// Whether shaders work along rows by subgroups; where the adapter has them by default. Asked for where it has none
     /// they are an error.
     pub subgroups: Option<bool>,
+    /// Whether products in [`Precision::F16`] are computed by cooperative matrices (wgpu calls them experimental), where the
+    /// adapter has them and they pass a test when the first session is loaded; the report tells why not. The rows that
+    /// meet the weights are then rounded to f16 too, and their numbers past 65,504 become infinite.
+    pub cooperative_matrices: bool,
     /// The longest that a device may take for a run before it counts as lost; two minutes by default.
     pub timeout: Option<Duration>,
     /// Replaces a text in every shader, so that a test can see whether it would notice a wrong one.
@@ -129,6 +133,9 @@ pub struct GpuOptions {
     /// Loses the device in its run of that number, counted from 1 and once for each opening.
     #[doc(hidden)]
     pub lost_in_run: Option<u64>,
+    /// Lets loops stand for the instructions of cooperative matrices.
+    #[doc(hidden)]
+    pub emulated_matrices: bool,
     /// Takes the adapter for one whose workgroups have at most so many invocations.
     #[doc(hidden)]
     pub invocation_limit: Option<u32>,
@@ -147,6 +154,13 @@ impl GpuOptions {
     #[must_use]
     pub fn checked_shaders(mut self) -> Self {
         self.checked_shaders = true;
+        self
+    }
+
+    /// Computes products in f16 by cooperative matrices, where the adapter has them and they pass their test.
+    #[must_use]
+    pub fn cooperative_matrices(mut self) -> Self {
+        self.cooperative_matrices = true;
         self
     }
 

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod buffer;
+mod cooperative;
 mod device;
 mod kernel;
 mod kernels;

@@ -134,7 +134,7 @@ fn gpu_by_itself(_graph: &Graph, _options: &SessionOptions, _kernel_set: KernelS
 
 impl dyn DeviceSession + '_ {
     /// Runs the model once, and gives what `read_outputs` makes of the results.
-    pub(super) fn run_to<R>(
+    pub(crate) fn run_to<R>(
         &self,
         bind: &BindSizes<'_>,
         write_input: &WriteInput<'_>,

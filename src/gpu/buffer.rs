@@ -49,6 +49,12 @@ pub(crate) fn encode(dtype: DType, from: &[u8], to: &mut Vec<u8>) -> Result<()> 
     Ok(())
 }
 
+/// Whether a tensor has integers that [`encode`] refuses.
+pub(crate) fn is_wide(tensor: &Tensor) -> bool {
+    let integers = tensor.as_slice::<i64>().unwrap_or(&[]);
+    integers.iter().any(|&wide| i32::try_from(wide).is_err())
+}
+
 /// The one element of a tensor as the device holds it.
 ///
 /// # Errors

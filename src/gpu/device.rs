@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     gpu::{
         adapter::{self, Adapter},
+        cooperative::{self, Matrices, Settled},
         pipeline::Pipeline,
     },
 };
@@ -34,6 +35,9 @@ pub(crate) struct GpuDevice {
     pub subgroups: bool,
     /// Whether shaders can take f16 apart.
     pub unpacks_f16: bool,
+    /// What could multiply cooperative matrices, and what does since it was tested.
+    pub(super) offered_matrices: Settled,
+    pub(super) settled_matrices: OnceLock<Settled>,
     /// The most bytes that one binding may have.
     pub binding_limit: u64,
     pub(super) pipelines: Mutex<HashMap<Arc<str>, Arc<Pipeline>>>,
@@ -90,6 +94,8 @@ impl GpuDevice {
         let subgroups = subgroups(&handle, options.subgroups)
             .map_err(|what| Error::new(ErrorKind::Device, format!("the adapter `{adapter}` {what}")))?;
         features.set(wgpu::Features::SUBGROUP, subgroups);
+        let offered_matrices = cooperative::offered(options, &handle);
+        features.set(cooperative::features(), offered_matrices == Ok(Matrices::Instructions));
         // What is wanted, or as much of it as the adapter has.
         let wanted = wgpu::Limits {
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size.min(1 << 31),
@@ -114,6 +120,7 @@ impl GpuDevice {
             label: Some("gristmill"),
             required_features: features,
             required_limits: wanted.clone(),
+            experimental_features: cooperative::agreement(&offered_matrices),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         });
@@ -143,6 +150,8 @@ impl GpuDevice {
             checked: options.checked_shaders,
             subgroups,
             unpacks_f16: handle.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
+            offered_matrices,
+            settled_matrices: OnceLock::new(),
             binding_limit: options.binding_limit.map_or(binding_limit, |own| own.min(binding_limit)),
             pipelines: Mutex::default(),
             planted: options.planted.clone(),

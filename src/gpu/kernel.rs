@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result},
     gpu::{
         AdapterType, buffer,
+        cooperative::Matrices,
         memory::Workspace,
         session::Residence,
         shader::{Program, Programs},
@@ -97,6 +98,8 @@ pub(crate) struct GpuRequest<'a> {
     pub binding_limit: u64,
     /// How constant factors of products are held.
     pub format: WeightFormat,
+    /// What multiplies cooperative matrices, if the session uses them.
+    pub matrices: Option<Matrices>,
     taken: RefCell<SmallVec<[usize; 4]>>,
 }
 
@@ -107,9 +110,9 @@ impl<'a> GpuRequest<'a> {
         programs: &'a Programs,
         weights: &'a Weights,
         binding_limit: u64,
-        format: WeightFormat,
+        (format, matrices): (WeightFormat, Option<Matrices>),
     ) -> Self {
-        Self { graph, node, programs, weights, binding_limit, format, taken: RefCell::default() }
+        Self { graph, node, programs, weights, binding_limit, format, matrices, taken: RefCell::default() }
     }
 
     /// The operator with its attributes.
@@ -135,12 +138,16 @@ impl<'a> GpuRequest<'a> {
         self.graph.result_of(self.node, index)
     }
 
-    /// Why no GPU carries the elements of the operands and results, if one of them is of such a type.
+    /// Why no GPU carries the elements of the operands and results, if one of them is of such a type or is a constant
+    /// that is too wide.
     pub fn uncarried(&self) -> Option<&'static str> {
         let operands = (0..self.inputs().len()).filter_map(|index| self.inputs().fact(index));
         let results = self.node.outputs.iter().map(|&id| self.graph.fact(id));
-        let mut facts = operands.chain(results);
-        facts.any(|fact| buffer::carrier(fact.dtype).is_none()).then_some("a type that has no 32-bit form")
+        if operands.chain(results).any(|fact| buffer::carrier(fact.dtype).is_none()) {
+            return Some("a type that has no 32-bit form");
+        }
+        let mut constants = (0..self.inputs().len()).filter_map(|index| self.constant(index));
+        constants.any(|tensor| buffer::is_wide(tensor)).then_some("a constant that needs more than 32 bits")
     }
 
     /// The shader `stem` with these values.

@@ -3,6 +3,7 @@
 mod attention;
 mod batch_norm;
 mod conv;
+mod cooperative;
 mod cum_sum;
 mod fill;
 mod functions;

@@ -21,6 +21,7 @@ use crate::{
         GpuDevice,
         adapter::{Adapter, AdapterType},
         buffer,
+        cooperative::Settled,
         kernel::{GpuKernel, GpuRequest, Made, WeightFormat, WeightId, Weights},
         kernels,
         memory::Workspace,
@@ -97,6 +98,8 @@ pub(crate) struct GpuSession {
     weight_bytes: usize,
     /// Nodes that run on the host: operator and reason, each once.
     host: Vec<HostOperator>,
+    /// Where it was asked for: whether a product is computed by cooperative matrices, or why none is.
+    by_matrices: Option<std::result::Result<bool, String>>,
 }
 
 impl GpuSession {
@@ -104,14 +107,31 @@ impl GpuSession {
     ///
     /// # Errors
     /// When there is no such adapter, or a constant does not fit the device.
-    pub fn load(mut graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
+    pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
         let device = GpuDevice::open(options)?;
+        let matrices = match format {
+            _ if !options.cooperative_matrices => None,
+            WeightFormat::F32 => Some(Err("they multiply f16, which was not asked for".to_owned())),
+            WeightFormat::F16 => Some(device.matrices()),
+        };
+        Self::load_on(device, graph, kernel_set, format, matrices)
+    }
+
+    /// As `load`, on an open adapter. `matrices` is `None` where nobody asks for them.
+    pub fn load_on(
+        device: Arc<GpuDevice>,
+        mut graph: Graph,
+        kernel_set: KernelSet,
+        format: WeightFormat,
+        matrices: Option<Settled>,
+    ) -> Result<Self> {
         graph.verify()?;
         if format == WeightFormat::F16 && !device.unpacks_f16 {
             let what = format!("the shaders of the adapter `{}` take no f16; use precision f32", device.adapter);
             return Err(Error::new(ErrorKind::Device, what));
         }
         let programs = Programs::new(device.subgroups);
+        let forms = (format, matrices.as_ref().and_then(|settled| settled.as_ref().ok().copied()));
         let packed_here = PackedConstants::default();
         let weights = Weights::default();
         let mut buffers: Vec<(WeightId, wgpu::Buffer)> = Vec::new();
@@ -125,7 +145,7 @@ impl GpuSession {
                 taken.push(SmallVec::new());
                 continue;
             }
-            let request = GpuRequest::new(&graph, node, &programs, &weights, device.binding_limit, format);
+            let request = GpuRequest::new(&graph, node, &programs, &weights, device.binding_limit, forms);
             let made = match def.gpu {
                 GpuState::Kernel(_) if let Some(reason) = request.uncarried() => Made::Host(reason),
                 GpuState::Kernel(stem) => kernels::find(stem)?(&request).context(|| node.describe())?,
@@ -213,6 +233,7 @@ impl GpuSession {
             scratch: AtomicU64::new(0),
             weight_bytes,
             host,
+            by_matrices: matrices.map(|settled| settled.map(|_| programs.has("cooperative"))),
         })
     }
 
@@ -266,9 +287,19 @@ impl DeviceSession for GpuSession {
                 named.join(", ")
             ));
         }
+        match &self.by_matrices {
+            Some(Err(why)) => notes.push(format!("cooperative matrices are not used: {why}")),
+            Some(Ok(false)) => notes.push("cooperative matrices are not used: no product fits them".to_owned()),
+            Some(Ok(true)) | None => {}
+        }
         Told {
             device: format!("gpu {}", self.adapter()),
-            kernel_set: if self.residence.device.subgroups { "wgsl with subgroups" } else { "wgsl" },
+            kernel_set: match (self.residence.device.subgroups, &self.by_matrices) {
+                (false, Some(Ok(true))) => "wgsl with cooperative matrices",
+                (true, Some(Ok(true))) => "wgsl with subgroups and cooperative matrices",
+                (false, _) => "wgsl",
+                (true, _) => "wgsl with subgroups",
+            },
             notes,
         }
     }

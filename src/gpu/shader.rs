@@ -25,11 +25,14 @@ static SOURCES: &[(&str, &str)] = embedded![
     "batch_norm",
     "column_max",
     "conv",
+    "cooperative",
     "cum_sum",
     "fill",
+    "follow",
     "gather",
     "gather_elements",
     "gather_nd",
+    "halves",
     "linear",
     "matmul",
     "move",
@@ -173,7 +176,11 @@ impl Program {
         use naga::valid::{Capabilities, ValidationFlags, Validator};
         let module = naga::front::wgsl::parse_str(&self.source)
             .map_err(|error| broken(self.stem, &error.emit_to_string_with_path(&self.source, self.stem)))?;
-        let capabilities = Capabilities::IMMEDIATES | Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        let capabilities = Capabilities::IMMEDIATES
+            | Capabilities::SUBGROUP
+            | Capabilities::SHADER_FLOAT16_IN_FLOAT32
+            | Capabilities::SHADER_FLOAT16
+            | Capabilities::COOPERATIVE_MATRIX;
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
         validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
         validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
@@ -216,6 +223,11 @@ impl Programs {
         let program = Arc::new(Program::new(stem, values, self.subgroups)?);
         all.insert(key, program.clone());
         Ok(program)
+    }
+
+    /// Whether one was made of the shader `stem`.
+    pub fn has(&self, stem: &str) -> bool {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).values().any(|program| program.stem == stem)
     }
 
     /// All of them.

@@ -40,10 +40,10 @@ fn tolerance(def: &OpDef) -> Tolerance {
     }
 }
 
-/// Whether an operand holds an integer that a GPU does not carry.
+/// Whether an operand of the run holds an integer that a GPU does not carry.
 fn is_wide(case: &Case) -> bool {
     case.inputs.iter().any(|input| match input {
-        CaseInput::Value(tensor) | CaseInput::Constant(tensor) if tensor.dtype() == DType::I64 => {
+        CaseInput::Value(tensor) if tensor.dtype() == DType::I64 => {
             tensor.as_slice::<i64>().unwrap().iter().any(|&integer| i32::try_from(integer).is_err())
         }
         _ => false,

@@ -2,8 +2,9 @@
 
 use gristmill::{
     DType, Device, GpuOptions, Inference, Precision, Session, SessionOptions, Tensor, Tensors,
+    cpu::Activation,
     graph::Graph,
-    ops::{self, Case, CaseInput, OpDef, matmul::MatMul},
+    ops::{self, Case, CaseInput, OpDef, linear::Linear, matmul::MatMul},
     shape::{Dim, Shape},
     text::{Embedder, EmbedderOptions},
 };
@@ -23,6 +24,10 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("precision::weights_of_any_magnitude_are_held", magnitudes),
         Trial::test("precision::f16_weights_past_the_binding_limit_are_cut", cut),
         Trial::test("precision::vectors_in_f16_are_close_to_f32", vectors),
+        Trial::test("precision::products_by_matrices_agree", matrices),
+        Trial::test("precision::what_follows_products_by_matrices_agrees", followed),
+        Trial::test("precision::matrices_that_are_missing_or_wrong_are_not_used", not_used),
+        Trial::test("precision::vectors_by_matrices_are_close_to_f32", vectors_by_matrices),
         Trial::test("precision::auto_without_a_gpu_says_why_it_is_f32", auto_device),
     ]
 }
@@ -107,6 +112,12 @@ fn rows(count: usize, k: usize) -> Tensors {
     Tensors::from([("x", Tensor::new([count, k], &values).unwrap())])
 }
 
+/// The one output of a graph.
+fn result(graph: Graph, inputs: &Tensors, options: &SessionOptions) -> gristmill::Result<Vec<f32>> {
+    let outputs = Session::load(graph, options)?.run(inputs)?;
+    outputs.get("y").expect("it is there").as_slice::<f32>().map(<[f32]>::to_vec)
+}
+
 /// The results of the product on the CPU in f32 of weights that `change` has changed, and on the device in f16.
 fn both(
     (m, k, n): (usize, usize, usize),
@@ -114,12 +125,9 @@ fn both(
     weight: impl Fn(usize) -> f32 + Copy,
     change: impl Fn(f32) -> f32,
 ) -> gristmill::Result<[Vec<f32>; 2]> {
-    let numbers = |graph: Graph, options: &SessionOptions| {
-        let outputs = Session::load(graph, options)?.run(&rows(m, k))?;
-        outputs.get("y").expect("it is there").as_slice::<f32>().map(<[f32]>::to_vec)
-    };
-    let want = numbers(product(k, n, |i| change(weight(i))), &SessionOptions::on(Device::Cpu))?;
-    Ok([want, numbers(product(k, n, weight), &in_f16(gpu.clone()))?])
+    let changed = product(k, n, |i| change(weight(i)));
+    let want = result(changed, &rows(m, k), &SessionOptions::on(Device::Cpu))?;
+    Ok([want, result(product(k, n, weight), &rows(m, k), &in_f16(gpu.clone()))?])
 }
 
 /// The squared differences over the squares.
@@ -199,6 +207,123 @@ fn vectors() -> Outcome {
     let least = cosines.iter().copied().fold(1.0, f64::min);
     println!("cosines of {} vectors: mean {mean:.7}, least {least:.7}", cosines.len());
     if mean >= 0.9995 && least >= 0.999 { Ok(()) } else { Err(format!("mean {mean}, least {least}").into()) }
+}
+
+/// Cooperative matrices, with loops in place of their instructions.
+fn by_matrices() -> GpuOptions {
+    let mut gpu = on_adapter().cooperative_matrices();
+    gpu.emulated_matrices = true;
+    gpu
+}
+
+/// The kernel set and the notes of a session for that product.
+fn told(graph: Graph, options: &SessionOptions) -> gristmill::Result<(String, String)> {
+    let told = Session::load(graph, options)?.describe();
+    Ok((told.kernel_set, told.notes.join("\n")))
+}
+
+fn matrices() -> Outcome {
+    let (gpu, cpu) = (by_matrices(), SessionOptions::on(Device::Cpu));
+    // The device stays open, and tested.
+    let _held = Session::load(product(64, 64, waves), &in_f16(gpu.clone()))?;
+    // Fewer rows than a matrix has, as many, some past its end, some past that of a tile; a few columns or summands more.
+    for (m, k, n) in [(1, 16, 48), (15, 40, 80), (16, 16, 64), (17, 33, 48), (70, 130, 272), (129, 65, 144)] {
+        let sizes = format!("{m} x {k} x {n}");
+        let (set, notes) = told(product(k, n, waves), &in_f16(gpu.clone()))?;
+        if !set.ends_with("cooperative matrices") {
+            return Err(format!("{sizes} ran with `{set}`: {notes}").into());
+        }
+        let x = rows(m, k);
+        let rounded: Vec<f32> = x.get("x").unwrap().as_slice::<f32>()?.iter().copied().map(eleven_bits).collect();
+        let rounded = Tensors::from([("x", Tensor::new([m, k], &rounded)?)]);
+        let want = result(product(k, n, |i| eleven_bits(waves(i))), &rounded, &cpu)?;
+        let got = result(product(k, n, waves), &x, &in_f16(gpu.clone()))?;
+        let apart = error_of(&[want, got.clone()]);
+        if apart.is_nan() || apart >= 1e-11 {
+            return Err(format!("{sizes}: {apart:e} from rounded factors").into());
+        }
+        // A row alone is not multiplied by matrices, but of the same factors.
+        let first = Tensors::from([("x", Tensor::new([1, k], &x.get("x").unwrap().as_slice::<f32>()?[..k])?)]);
+        let alone = result(product(k, n, waves), &first, &in_f16(gpu.clone()))?;
+        if crate::differ(&alone, &got[..n], 1e-5) {
+            return Err(format!("{sizes}: its neighbours change a row").into());
+        }
+    }
+    // Sizes that are not of whole matrices are left to the tiled kernel.
+    let (set, notes) = told(product(40, 50, waves), &in_f16(gpu))?;
+    if set.contains("cooperative") || !notes.contains("no product fits") { Err((set + &notes).into()) } else { Ok(()) }
+}
+
+fn followed() -> Outcome {
+    let (m, k, n) = (37usize, 50usize, 96usize);
+    let numbers = |shape: &[usize], step: usize| {
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f32> = (0..count).map(|i| (i * step % 251) as f32 / 125.0 - 1.0).collect();
+        Tensor::new(shape, &values).unwrap()
+    };
+    let graph = |layer_norm: Option<f32>| {
+        let mut graph = Graph::new("followed");
+        let rows = Dim::symbol(graph.symbol("rows"));
+        let x = graph.input("x", DType::F32, Shape::new(vec![rows.clone(), Dim::from(k)]));
+        let residual = graph.input("residual", DType::F32, Shape::new(vec![rows, Dim::from(n)]));
+        let mut operands = vec![x, graph.constant("w", numbers(&[k, n], 37))];
+        operands.extend([graph.constant("bias", numbers(&[n], 11)), residual]);
+        if layer_norm.is_some() {
+            operands.push(graph.constant("scale", numbers(&[n], 7)));
+        }
+        let y = graph.apply("y", Linear { activation: Activation::Gelu, layer_norm, rounded: false }, &operands);
+        graph.output("y", y.unwrap());
+        graph
+    };
+    let inputs = Tensors::from([("x", numbers(&[m, k], 17)), ("residual", numbers(&[m, n], 23))]);
+    for layer_norm in [None, Some(1e-5)] {
+        let want = result(graph(layer_norm), &inputs, &SessionOptions::on(Device::Cpu))?;
+        for mistake in [None, Some(("+ bias[own]", "+ bias[0]")), Some(("+ residual[at]", ""))] {
+            let mut gpu = by_matrices();
+            gpu.planted = mistake.map(|(from, to)| (from.to_owned(), to.to_owned()));
+            let got = result(graph(layer_norm), &inputs, &in_f16(gpu))?;
+            let apart = error_of(&[want.clone(), got]);
+            if (apart < 1e-6) != mistake.is_none() {
+                return Err(format!("{apart:e} from the cpu's, with {mistake:?} and a norm {layer_norm:?}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn not_used() -> Outcome {
+    let graph = || product(64, 64, waves);
+    let (set, notes) = told(graph(), &in_f16(on_adapter().cooperative_matrices()))?;
+    let used = set.contains("cooperative");
+    if !used && !notes.contains("cooperative matrices are not used: ") {
+        return Err(format!("{set}: {notes}").into());
+    }
+    println!("cooperative matrices: {}", if used { "used" } else { &notes });
+    let mut gpu = by_matrices();
+    gpu.planted = Some(("all[j] +=".to_owned(), "all[j] =".to_owned()));
+    let (set, notes) = told(graph(), &in_f16(gpu.clone()))?;
+    if set.contains("cooperative") || !notes.contains("self-test failed") {
+        return Err(format!("{set}: {notes}").into());
+    }
+    let apart = error_of(&both((40, 64, 64), &gpu, waves, eleven_bits)?);
+    if apart.is_nan() || apart >= 1e-11 {
+        return Err(format!("{apart:e} without matrices").into());
+    }
+    let (set, notes) = told(graph(), &options(by_matrices()))?;
+    let said = notes.contains("they multiply f16") && !set.contains("cooperative");
+    if said { Ok(()) } else { Err(format!("{set}: {notes}").into()) }
+}
+
+fn vectors_by_matrices() -> Outcome {
+    let texts = glosses(if crate::models::is_full() { 50 } else { 2 })?;
+    let embed = |options: SessionOptions| -> Result<_, libtest_mimic::Failed> {
+        let embedder = Embedder::open_with(data::data("minilm"), &EmbedderOptions::default().session(options))?;
+        Ok(embedder.embed(&texts).map_err(|error| error.to_string())?)
+    };
+    let (exact, rounded) = (embed(SessionOptions::on(Device::Cpu))?, embed(in_f16(by_matrices()))?);
+    let least = exact.iter().zip(&rounded).map(|(own, other)| cosine(own, other)).fold(1.0, f64::min);
+    println!("cosines of {} vectors: least {least:.7}", texts.len());
+    if least >= 0.9995 { Ok(()) } else { Err(format!("a cosine of {least}").into()) }
 }
 
 fn auto_device() -> Outcome {

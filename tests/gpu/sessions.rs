@@ -16,7 +16,7 @@ use gristmill::{
         gemm::Gemm,
         matmul::MatMul,
         pad::{Pad, PadMode},
-        pointwise::{Unary, UnaryFunction},
+        pointwise::{Binary, BinaryFunction, Unary, UnaryFunction},
         range::Range,
         slice::{Part, Slice},
         softmax::Softmax,
@@ -35,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("sessions::an_index_outside_names_its_node", outside),
         Trial::test("sessions::nothing_is_picked_from_empty_data", from_nothing),
         Trial::test("sessions::wide_integers_are_refused", wide),
+        Trial::test("sessions::wide_constants_are_left_to_the_host", wide_constant),
         Trial::test("sessions::steps_on_the_host_are_told", on_host),
         Trial::test("sessions::two_runs_give_the_same_bits", twice),
         Trial::test("sessions::limits_of_functions", limits),
@@ -184,6 +185,30 @@ fn wide() -> Outcome {
     match session.run(&Tensors::from([("x", Tensor::new([1], &[1i64 << 33])?)])) {
         Err(error) if error.to_string().contains("8589934592") && error.to_string().contains("`x`") => Ok(()),
         other => Err(format!("{other:?}").into()),
+    }
+}
+
+fn wide_constant() -> Outcome {
+    let mut graph = Graph::new("bounded");
+    let symbol = Dim::symbol(graph.symbol("tokens"));
+    let x = graph.input("x", DType::I64, Shape::new(vec![symbol]));
+    let most = graph.constant("most", Tensor::new([1], &[i64::MAX])?);
+    let least = graph.constant("least", Tensor::new([1], &[3i64])?);
+    let bounded = graph.apply("bounded", Binary { function: BinaryFunction::Min }, &[x, most]).unwrap();
+    let index = graph.apply("index", Binary { function: BinaryFunction::Max }, &[bounded, least]).unwrap();
+    let table = graph.constant("table", numbers(&[9, 4]));
+    let y = graph.apply("lookup", Gather { axis: 0, outside: OutOfRange::Error }, &[table, index]).unwrap();
+    graph.output("y", y);
+    let session = Session::load(graph, &options(on_adapter()))?;
+    let got = session.run(&Tensors::from([("x", Tensor::new([3], &[0i64, 8, 5])?)]))?;
+    let (got, table) = (got.get("y").unwrap(), numbers(&[9, 4]));
+    let rows: Vec<&[f32]> = table.as_slice::<f32>()?.chunks(4).collect();
+    if got.as_slice::<f32>()? != [rows[3], rows[8], rows[5]].concat() {
+        return Err(format!("{got:?}").into());
+    }
+    match session.host_operators()[..] {
+        [("Min", why)] if why.contains("32 bits") => Ok(()),
+        ref other => Err(format!("{other:?}").into()),
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::{
     super::kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+    cooperative::{Cooperative, Follow as After, Part},
     matmul,
     norm::{Norm, Rows},
-    product::{Held, Tile, Tiled, activation, bindings, borrowed},
+    product::{HALVES, Held, Tile, Tiled, activation, bindings, borrowed, unpack},
 };
 use crate::{
-    cpu::Form,
+    cpu::{Form, Shapes},
     error::{Error, Result},
     ops::{gemm::Gemm, linear::Linear},
 };
@@ -23,6 +24,7 @@ struct Kernel {
     bias: Option<Operand>,
     residual: bool,
     norm: Option<Norm>,
+    matrices: Option<Cooperative>,
 }
 
 /// What is made of the shader: the operand's shapes as far as they are known, and what follows the product.
@@ -140,8 +142,15 @@ fn kernel(
     follow: &Follow<'_>,
     norm: Option<Norm>,
 ) -> Result<Made> {
+    let after = After { activation: follow.activation, bias: follow.bias.is_some(), residual: follow.residual };
+    let matrices = weights.as_ref().map(|_| Cooperative::new(request, (k, n), &after)).transpose()?.flatten();
     let by_four = k.is_multiple_of(4);
-    let mut bound = vec![("x", if by_four { "vec4<f32>" } else { "f32" }, false)];
+    let x = match matrices {
+        Some(_) => HALVES,
+        None if by_four => "vec4<f32>",
+        None => "f32",
+    };
+    let mut bound = vec![("x", x, false)];
     bound.push(("w", weights.as_ref().map_or("f32", |own| own.held.kind()), false));
     bound.push(("y", "f32", true));
     if follow.bias.is_some() {
@@ -154,7 +163,9 @@ fn kernel(
         let one = |place: usize| of.replace('#', &place.to_string());
         format!("    return vec4<f32>({}, {}, {}, {});", one(0), one(1), one(2), one(3))
     };
-    let load_a = if by_four {
+    let load_a = if matrices.is_some() {
+        format!("    if k >= p.k {{\n        return vec4<f32>();\n    }}\n{}", unpack("x", "at / 4u"))
+    } else if by_four {
         "    if k >= p.k {\n        return vec4<f32>();\n    }\n    return x[at / 4u];".to_owned()
     } else {
         // An index past the row is moved into the buffer, and what is there is not used.
@@ -176,10 +187,16 @@ fn kernel(
         values.push(("residual", if follow.residual { " + residual[at]" } else { "" }.to_owned()));
         request.program("linear", &borrowed(&values))
     })?;
-    Made::kernel(Kernel { shaders, k, n, weights, bias: follow.bias, residual: follow.residual, norm })
+    Made::kernel(Kernel { shaders, k, n, weights, bias: follow.bias, residual: follow.residual, norm, matrices })
 }
 
 impl GpuKernel for Kernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> u64 {
+        let rows = |x: &[usize]| x.iter().rev().skip(1).product();
+        let x = shapes.inputs.first().copied().flatten();
+        self.matrices.as_ref().map_or(0, |matrices| matrices.scratch_bytes(x.map_or(0, rows)))
+    }
+
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let x = run.input(0)?;
         let k = x.last().copied().ok_or_else(|| Error::internal("an operand without axes"))?;
@@ -203,26 +220,49 @@ impl GpuKernel for Kernel {
                 (*held, parts.iter().enumerate().map(part).collect())
             }
         };
+        let width = |columns: usize| self.shaders.packed().padded(0, columns).1;
+        let mut others = Vec::new();
+        if let Some(bias) = self.bias {
+            others.push(("bias", bias));
+        }
+        if self.residual {
+            others.push(("residual", Operand::Input(3)));
+        }
+        if let Some(matrices) = &self.matrices {
+            matrices.round(run, m)?;
+            if matrices.takes(m) {
+                for (weights, first, columns) in parts {
+                    matrices.multiply(run, m, &Part { weights, first, columns, width: width(columns) })?;
+                }
+                matrices.finish(run, m, held.factor(), &others)?;
+                return self.normalise(run, m);
+            }
+        }
+        let (x, k) = match &self.matrices {
+            Some(matrices) => (Operand::Scratch, matrices.width()),
+            None => (Operand::Input(0), k),
+        };
         let (tile, program) = self.shaders.of_rows(m);
         run.loops(tile.turns(k))?;
         for (weights, first, columns) in parts {
             let tiles = columns.div_ceil(tile.bn);
             let groups = m.div_ceil(tile.bm) * tiles;
-            let width = self.shaders.packed().padded(0, columns).1;
+            let width = width(columns);
             let sizes = [word(m)?, word(k)?, word(n)?, word(tiles)?, word(first)?, word(width)?, word(groups)?];
             let words: Vec<u32> = sizes.into_iter().chain([held.factor()]).collect();
-            let mut operands = vec![("x", Operand::Input(0)), ("w", weights), ("y", Operand::Output(0))];
-            if let Some(bias) = self.bias {
-                operands.push(("bias", bias));
-            }
-            if self.residual {
-                operands.push(("residual", Operand::Input(3)));
-            }
+            let mut operands = vec![("x", x), ("w", weights), ("y", Operand::Output(0))];
+            operands.extend_from_slice(&others);
             run.dispatch(program, &operands, &words, groups)?;
         }
-        if let Some(norm) = &self.norm {
-            norm.record(run, &Rows { rows: m, axis: n, inner: 1 })?;
+        self.normalise(run, m)
+    }
+}
+
+impl Kernel {
+    fn normalise(&self, run: &mut Recorder<'_>, rows: usize) -> Result<()> {
+        match &self.norm {
+            Some(norm) => norm.record(run, &Rows { rows, axis: self.n, inner: 1 }),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

@@ -183,7 +183,7 @@ impl Held {
     pub fn kind(self) -> &'static str {
         match self.format {
             WeightFormat::F32 => "vec4<f32>",
-            WeightFormat::F16 => "vec2<u32>",
+            WeightFormat::F16 => HALVES,
         }
     }
 
@@ -191,12 +191,20 @@ impl Held {
     pub fn load(self, at: &str) -> String {
         match self.format {
             WeightFormat::F32 => format!("    return w[{at}];"),
-            WeightFormat::F16 => format!(
-                "    let halves = w[{at}];\n    \
-                 return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));"
-            ),
+            WeightFormat::F16 => unpack("w", at),
         }
     }
+}
+
+/// The WGSL type of four numbers in f16.
+pub(super) const HALVES: &str = "vec2<u32>";
+
+/// The lines that return the four numbers in f16 at number `at` of `buffer`.
+pub(super) fn unpack(buffer: &str, at: &str) -> String {
+    format!(
+        "    let halves = {buffer}[{at}];\n    \
+         return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));"
+    )
 }
 
 /// The shaders of one product: for many rows, and for few.

@@ -2,11 +2,16 @@
 
 use super::*;
 use crate::{
+    cpu::Activation,
     gpu::{
+        cooperative::Matrices,
         kernel::{WeightFormat, Weights},
-        shader::Programs,
+        shader::{Program, Programs},
     },
-    ops::{self, GpuState},
+    graph::Graph,
+    ops::{self, GpuState, linear::Linear},
+    shape::{Dim, Shape},
+    tensor::{DType, Tensor},
 };
 
 #[test]
@@ -40,7 +45,7 @@ fn every_variant(programs: &Programs, format: WeightFormat) {
         for case in (def.cases)() {
             let graph = case.graph().unwrap();
             let node = &graph.nodes()[0];
-            let request = GpuRequest::new(&graph, node, programs, &weights, 128 << 20, format);
+            let request = GpuRequest::new(&graph, node, programs, &weights, 128 << 20, (format, None));
             if request.uncarried().is_some() {
                 continue;
             }
@@ -58,6 +63,37 @@ fn every_variant(programs: &Programs, format: WeightFormat) {
     assert!(all.len() > ALL.len());
     for program in all {
         program.validate().unwrap_or_else(|error| panic!("{error}\n{}", program.source));
+    }
+}
+
+#[test]
+fn products_by_cooperative_matrices_are_valid() {
+    let mut graph = Graph::new("products");
+    let rows = Dim::symbol(graph.symbol("rows"));
+    let x = graph.input("x", DType::F32, Shape::new(vec![rows.clone(), Dim::from(33)]));
+    let residual = graph.input("residual", DType::F32, Shape::new(vec![rows, Dim::from(80)]));
+    let constant = |graph: &mut Graph, shape: &[usize]| {
+        let count = shape.iter().product();
+        graph.constant("c", Tensor::new(shape, &vec![0.5f32; count]).unwrap())
+    };
+    let (w, bias) = (constant(&mut graph, &[33, 80]), constant(&mut graph, &[80]));
+    let op = Linear { activation: Activation::Gelu, ..Linear::default() };
+    let y = graph.apply("y", op, &[x, w, bias, residual]).unwrap();
+    graph.output("y", y);
+    for way in [Matrices::Instructions, Matrices::Loops] {
+        let (programs, weights) = (Programs::new(false), Weights::default());
+        let forms = (WeightFormat::F16, Some(way));
+        let request = GpuRequest::new(&graph, &graph.nodes()[0], &programs, &weights, 128 << 20, forms);
+        assert!(matches!(find("linear").unwrap()(&request).unwrap(), Made::Kernel(_)));
+        let all = programs.all();
+        for stem in ["cooperative", "follow", "halves", "linear"] {
+            assert!(all.iter().any(|program| program.stem == stem), "{stem}");
+        }
+        let by_instructions = |program: &Program| program.source.contains("coopMultiplyAdd");
+        assert_eq!(all.iter().any(|program| by_instructions(program)), way == Matrices::Instructions);
+        for program in all {
+            program.validate().unwrap_or_else(|error| panic!("{error}\n{}", program.source));
+        }
     }
 }
 
