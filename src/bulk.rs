@@ -13,6 +13,7 @@
 mod cache;
 mod cancel;
 mod dedupe;
+pub(crate) mod devices;
 mod drive;
 mod feed;
 pub(crate) mod guard;
@@ -51,6 +52,7 @@ use rayon::{Scope, ThreadPool};
 pub use cache::{Cache, CacheKey, CacheValue, Cached, KeyHasher};
 pub use cancel::CancelToken;
 pub use dedupe::{Deduped, DistinctMap, DistinctUnordered, Marked, Once};
+pub use devices::DeviceItems;
 use feed::Feed;
 pub use hot::{Hot, publish};
 use job::{Crew, Job, Launch};

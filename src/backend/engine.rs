@@ -1,6 +1,6 @@
 //! What runs a session's graph: the CPU's kernels or a GPU's.
 
-use std::{cell::RefCell, fmt};
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use crate::{
     backend::{Device, SessionOptions},
@@ -19,6 +19,10 @@ use crate::{
 pub(crate) trait RunOutputs {
     /// Shape and bytes of output `position`.
     fn get(&self, position: usize) -> (&[usize], &[u8]);
+    /// The device that has run it, where a session may change it.
+    fn device(&self) -> Option<&Arc<str>> {
+        None
+    }
 }
 
 /// A graph loaded on one device.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::{
     backend::{
         GpuOptions,
-        engine::{BindSizes, DeviceSession, HostOperator, ReadOutputs, Told, WriteInput},
+        engine::{BindSizes, DeviceSession, HostOperator, ReadOutputs, RunOutputs, Told, WriteInput},
     },
     cpu::{CpuSession, KernelSet, gemm::Factors},
     error::{Error, Result},
@@ -21,41 +21,72 @@ pub(super) struct Lasting {
     options: GpuOptions,
     kernel_set: KernelSet,
     format: WeightFormat,
-    now: RwLock<Arc<State>>,
+    now: RwLock<Arc<Now>>,
     /// What happened to the device so far.
     events: Mutex<Vec<String>>,
 }
 
 #[derive(Debug)]
 enum State {
-    Gpu { session: GpuSession, opened_again: bool },
-    Cpu(CpuSession),
+    Gpu { session: Box<GpuSession>, opened_again: bool },
+    Cpu(Box<CpuSession>),
 }
 
-impl State {
+/// What runs the graph, and how it is called.
+#[derive(Debug)]
+struct Now {
+    state: State,
+    device: Arc<str>,
+}
+
+impl Now {
+    fn new(state: State) -> Arc<Self> {
+        let device = match &state {
+            State::Gpu { session, opened_again: false } => session.told().device.into(),
+            State::Gpu { session, opened_again: true } => format!("{}, opened again", session.told().device).into(),
+            State::Cpu(session) => session.told().device.into(),
+        };
+        Arc::new(Self { state, device })
+    }
+
     fn session(&self) -> &dyn DeviceSession {
-        match self {
-            State::Gpu { session, .. } => session,
-            State::Cpu(session) => session,
+        match &self.state {
+            State::Gpu { session, .. } => &**session,
+            State::Cpu(session) => &**session,
         }
+    }
+}
+
+/// Results with the device that has run them.
+struct RanOn<'a> {
+    outputs: &'a dyn RunOutputs,
+    device: &'a Arc<str>,
+}
+
+impl RunOutputs for RanOn<'_> {
+    fn get(&self, position: usize) -> (&[usize], &[u8]) {
+        self.outputs.get(position)
+    }
+    fn device(&self) -> Option<&Arc<str>> {
+        Some(self.device)
     }
 }
 
 impl Lasting {
     pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
-        let session = GpuSession::load(graph.clone(), options, kernel_set, format)?;
+        let session = Box::new(GpuSession::load(graph.clone(), options, kernel_set, format)?);
         Ok(Self {
             graph,
             options: options.clone(),
             kernel_set,
             format,
-            now: RwLock::new(Arc::new(State::Gpu { session, opened_again: false })),
+            now: RwLock::new(Now::new(State::Gpu { session, opened_again: false })),
             events: Mutex::default(),
         })
     }
 
     /// What runs the graph now.
-    fn now(&self) -> Arc<State> {
+    fn now(&self) -> Arc<Now> {
         self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -64,17 +95,18 @@ impl Lasting {
     }
 
     /// Replaces what runs the graph, unless another thread has.
-    fn replace(&self, lost: &Arc<State>, error: &Error) -> Result<()> {
+    fn replace(&self, lost: &Arc<Now>, error: &Error) -> Result<()> {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&now, lost) {
             return Ok(());
         }
         let tell = |what: String| self.events.lock().unwrap_or_else(PoisonError::into_inner).push(what);
-        if matches!(&**lost, State::Gpu { opened_again: false, .. }) {
+        if matches!(&lost.state, State::Gpu { opened_again: false, .. }) {
             match GpuSession::load(self.graph.clone(), &self.options, self.kernel_set, self.format) {
                 Ok(session) => {
+                    let session = Box::new(session);
                     tell(format!("the gpu was lost and opened again; its runs were repeated: {error}"));
-                    *now = Arc::new(State::Gpu { session, opened_again: true });
+                    *now = Now::new(State::Gpu { session, opened_again: true });
                     return Ok(());
                 }
                 Err(refused) => tell(format!("the gpu was lost and could not be opened again: {refused}")),
@@ -82,7 +114,7 @@ impl Lasting {
         }
         let precision = if self.format == WeightFormat::F32 { "" } else { " in f32" };
         tell(format!("the gpu was lost; the rest ran on the cpu{precision}: {error}"));
-        *now = Arc::new(State::Cpu(CpuSession::load(self.graph.clone(), self.kernel_set, Factors::F32)?));
+        *now = Now::new(State::Cpu(Box::new(CpuSession::load(self.graph.clone(), self.kernel_set, Factors::F32)?)));
         Ok(())
     }
 }
@@ -108,13 +140,17 @@ impl DeviceSession for Lasting {
         self.now().session().run_bytes()
     }
 
-    /// One computes while another is sent or fetched.
+    /// One computes while another is sent or fetched. On the CPU chunks are the workers'.
     fn in_flight(&self) -> usize {
-        2
+        match self.now().state {
+            State::Gpu { .. } => 2,
+            State::Cpu(_) => 1,
+        }
     }
 
     fn told(&self) -> Told {
-        let mut told = self.now().session().told();
+        let now = self.now();
+        let mut told = Told { device: now.device.to_string(), ..now.session().told() };
         told.notes.splice(..0, self.events());
         told
     }
@@ -126,9 +162,10 @@ impl DeviceSession for Lasting {
     /// Again where the device was lost under it.
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
         loop {
-            let state = self.now();
-            match (&*state, state.session().run(bind, write_input, read_outputs)) {
-                (State::Gpu { session, .. }, Err(error)) if session.is_lost() => self.replace(&state, &error)?,
+            let now = self.now();
+            let read = |outputs: &dyn RunOutputs| read_outputs(&RanOn { outputs, device: &now.device });
+            match (&now.state, now.session().run(bind, write_input, &read)) {
+                (State::Gpu { session, .. }, Err(error)) if session.is_lost() => self.replace(&now, &error)?,
                 (_, result) => return result,
             }
         }

@@ -20,7 +20,7 @@ use crate::{
         auto::{Candidates, Choice, Form, Rival, Rounded, SAMPLE},
         engine::{self, DeviceSession},
     },
-    bulk::pool::pool,
+    bulk::{devices, pool::pool},
     cpu::{KernelSet, gemm::Factors, split::with_workers},
     error::{Context, Error, Result},
     graph::{Batching, Fact, Graph},
@@ -245,7 +245,8 @@ impl Session {
             let sample = sample.repeat(times);
             let mut results = Vec::new();
             results.resize_with(sample.len(), || None);
-            with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results)));
+            // Whatever it runs on: these are not the results that are handed on.
+            devices::heard(|| with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results))));
             results.into_iter().map(|result| result.and_then(Result::ok)).collect()
         };
         self.choice.settle(&mut run)
@@ -336,11 +337,18 @@ impl Inference for Session {
     }
 
     fn preferred_chunk_cost(&self) -> Option<u64> {
-        matches!(self.batching, Batching::Packed { .. }).then_some(MIN_PACKED_ROWS as u64)
+        // A device's chunks grow by what they are measured to do.
+        let on_cpu = self.choice.in_flight() < 2;
+        (on_cpu && matches!(self.batching, Batching::Packed { .. })).then_some(MIN_PACKED_ROWS as u64)
     }
 
     fn first_chunk_items(&self) -> usize {
-        if self.choice.get().is_none() { SAMPLE } else { 1 }
+        match self.choice.get() {
+            None => SAMPLE,
+            // Shaders are compiled in a device's first run: its time says nothing about those that follow.
+            Some(form) if form.engine.in_flight() > 1 && form.engine.scratch_bytes() == 0 => SAMPLE,
+            Some(_) => 1,
+        }
     }
 
     fn input_bytes(&self, input: &Tensors) -> usize {

@@ -150,6 +150,7 @@ where
         // What the job below says of an item that it did not reach.
         let unreached = own.get(report.items).and_then(|result| result.as_ref().err());
         let why = unreached.map_or_else(|| "an error ended the job".to_owned(), |error| error.source.to_string());
+        report.renumber(&places[..results.len()]);
         (report.items, report.errors, report.duplicates) = (results.len(), errors, results.len() - seen);
         (fill(results, items.len(), &why), report)
     }

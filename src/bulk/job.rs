@@ -415,7 +415,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     pub(super) fn run(&self, chunk: Chunk<S::Entry>, started: Instant) -> Option<Ran<S::Entry, Raw<S>>> {
         tracing::debug!(worker = thread::current().name(), items = chunk.entries.len(), "chunk started");
         let waited = self.waited(&chunk.entries, started);
-        let Some(slots) = infer_chunk(&*self.stages, &chunk.entries) else {
+        let Some((slots, devices)) = infer_chunk(&*self.stages, &chunk.entries) else {
             let mut state = self.lock();
             if let Some((window, _)) = state.window(chunk.window) {
                 window.restore(chunk.entries);
@@ -425,12 +425,12 @@ impl<S: Stages<I>, I> Job<S, I> {
             self.settle(state, started);
             return None;
         };
-        Some(Ran { chunk, slots, waited, took: Duration::ZERO })
+        Some(Ran { chunk, slots, devices, waited, took: Duration::ZERO })
     }
 
     /// Finishes what was run and writes the results.
     fn finish(&self, ran: Ran<S::Entry, Raw<S>>, started: Instant) {
-        let Ran { chunk: Chunk { window, first, entries }, slots, waited, took } = ran;
+        let Ran { chunk: Chunk { window, first, entries }, slots, devices, waited, took } = ran;
         let Outcome { results, succeeded, bytes } = finish_chunk(&*self.stages, first, &entries, slots);
         let took = took + sync::now().duration_since(started);
         let count = entries.len();
@@ -448,6 +448,14 @@ impl<S: Stages<I>, I> Job<S, I> {
         let places = Places::of(entries.iter().map(|entry| entry.place));
         let costliest: SmallVec<[_; SLOWEST]> =
             entries.iter().take(SLOWEST).map(|entry| (first + entry.place, entry.cost)).collect();
+        let ran_on: Vec<(Arc<str>, Vec<usize>)> = devices
+            .into_iter()
+            .map(|(range, devices)| {
+                let mut indices: Vec<usize> = entries[range].iter().map(|entry| first + entry.place).collect();
+                indices.sort_unstable();
+                (devices.join(" and ").into(), indices)
+            })
+            .collect();
         // An input whose `drop` panics must not take the pump along.
         guard::drop_quietly(entries);
         self.bytes.fetch_add(bytes, Relaxed);
@@ -466,6 +474,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         state.chunks.add(count, took);
         state.chunk_times.add(took);
         state.queue_waits.add(waited);
+        ran_on.iter().for_each(|(device, indices)| state.devices.add(device, indices));
         if !measuring {
             state.slowest.add(&costliest, cost, took);
         }

@@ -271,7 +271,7 @@ where
     fn run_here(&self, mut chunk: Chunk<S, I>) {
         let started = Instant::now();
         match infer_chunk(&*self.stages, &chunk.entries) {
-            Some(slots) => {
+            Some((slots, _)) => {
                 chunk.took += started.elapsed();
                 self.finish(chunk, slots);
             }
@@ -314,7 +314,7 @@ where
             let started = Instant::now();
             let slots = infer_chunk(&*self.stages, &chunk.entries);
             chunk.took += started.elapsed();
-            if let Some(slots) = slots {
+            if let Some((slots, _)) = slots {
                 let task = Arc::clone(&self);
                 self.pool.spawn(move || task.finish(chunk, slots));
                 let released = drive::is_released(self.stages.model());

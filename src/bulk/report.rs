@@ -3,10 +3,12 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
+    devices::{DeviceItems, Shares},
     job::Job,
     notes::{self, Facts},
     stages::Stages,
@@ -73,6 +75,9 @@ pub struct Report {
     pub slowest: Vec<SlowItem>,
     /// The share of `seconds` that each driver spent in the model; empty where the workers call it.
     pub driver_busy: Vec<f64>,
+    /// Which items ran on which device, where a job had more than [`device`](Self::device): a device was lost on the way.
+    /// Results of a cache ran on none.
+    pub devices: Vec<DeviceItems>,
 }
 
 /// The spread of a number over a job.
@@ -210,6 +215,7 @@ impl Report {
         let (chunks, chunk_items, slowest) = (state.chunks.count, state.chunks.spread(), state.slowest.get());
         let (chunk_seconds, queue_wait_seconds) = (state.chunk_times.spread(), state.queue_waits.spread());
         let driver_trouble = state.driver_trouble.clone();
+        let devices = state.devices.told(&model.device);
         drop(state);
         let mut notes = model.notes;
         notes.extend(cache_notes);
@@ -256,6 +262,30 @@ impl Report {
             queue_wait_seconds,
             slowest,
             driver_busy: job.driving.iter().map(|ns| share(ns.load(Relaxed) as f64 * 1e-9).min(1.0)).collect(),
+            devices,
+        }
+    }
+
+    /// The device that the item at `index` ran on, where [`devices`](Self::devices) tells.
+    pub fn device_of(&self, index: usize) -> Option<&str> {
+        self.devices.iter().find(|share| share.has(index)).map(|share| share.device.as_str())
+    }
+
+    /// Lets the positions that it names be those of other items: item `i` had the position `places[i]`, and where
+    /// several had the same the first one stands for them.
+    pub(super) fn renumber(&mut self, places: &[usize]) {
+        if !self.devices.is_empty() {
+            let mut shares = Shares::default();
+            let names: Vec<Arc<str>> = self.devices.iter().map(|share| share.device.as_str().into()).collect();
+            for (index, &place) in places.iter().enumerate() {
+                if let Some(own) = self.devices.iter().position(|share| share.has(place)) {
+                    shares.add(&names[own], &[index]);
+                }
+            }
+            self.devices = shares.told("");
+        }
+        for item in &mut self.slowest {
+            item.index = places.iter().position(|&place| place == item.index).unwrap_or(item.index);
         }
     }
 
@@ -295,6 +325,7 @@ impl Report {
         };
         json.list("slowest", self.slowest.iter().map(slow));
         json.list("driver_busy", self.driver_busy.iter().map(|&share| number(share)));
+        json.list("devices", self.devices.iter().map(DeviceItems::json));
         json.0.push('}');
         json.0
     }
@@ -333,7 +364,7 @@ fn number(value: f64) -> String {
     if value.is_finite() { format!("{}", (value * 1e6).round() / 1e6) } else { "null".into() }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {
@@ -386,6 +417,9 @@ impl fmt::Display for Report {
         if let Some(SlowItem { index, seconds, .. }) = self.slowest.first() {
             write!(f, "; slowest item: {index}, {:.1} ms", seconds * 1e3)?;
         }
+        for DeviceItems { device, items, .. } in &self.devices {
+            write!(f, "\nran on {device}: {items} items")?;
+        }
         for note in &self.notes {
             write!(f, "\nnote: {note}")?;
         }
@@ -425,7 +459,7 @@ mod tests {
         let names = "items errors truncated seconds items_per_second load_seconds device kernel_set precision workers \
                      chunks chunk_items padding worker_busy scratch_bytes_per_worker peak_rss_bytes \
                      model_fingerprint notes first_result_seconds cache_hits duplicates chunk_seconds \
-                     queue_wait_seconds slowest driver_busy";
+                     queue_wait_seconds slowest driver_busy devices";
         let mut rest = json.as_str();
         for name in names.split_whitespace() {
             let at = rest.find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} is missing or out of order"));

@@ -1,7 +1,10 @@
 //! What happens to an item's input: it is prepared, run in a chunk, and finished. A failure in a chunk is cut down to the
 //! item.
 
+use std::ops::Range;
+
 use super::{
+    devices::{self, Devices},
     guard,
     results::Slot,
     stages::{Ready, Staged, Stages},
@@ -39,16 +42,17 @@ pub(super) fn prepare_item<S: Stages<I>, I>(
     Ok(Ready::Run(Entry { place, cost, bytes, prepared, value }))
 }
 
+/// What the model made of each item of a chunk, and the parts of it that ran on devices that the model has told of.
+pub(super) type Inferred<R> = (Vec<Option<Result<R>>>, Vec<(Range<usize>, Devices)>);
+
 /// Runs a chunk through the model; never panics for what user code does. `None`: this worker cannot run it, another can.
-pub(super) fn infer_chunk<S: Stages<I>, I>(
-    stages: &S,
-    entries: &[Entry<S::Entry>],
-) -> Option<Vec<Option<Result<Raw<S>>>>> {
+pub(super) fn infer_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry>]) -> Option<Inferred<Raw<S>>> {
     let inputs: Vec<_> = entries.iter().map(|entry| stages.input(&entry.value)).collect();
     let mut slots = Vec::new();
     slots.resize_with(inputs.len(), || None);
-    bisect(stages.model(), &inputs, &mut slots)?;
-    Some(slots)
+    let mut devices = Vec::new();
+    bisect(stages.model(), &inputs, 0, &mut slots, &mut devices)?;
+    Some((slots, devices))
 }
 
 /// Finishes what the model made of a chunk, of a window whose first item has the index `first`; never panics either.
@@ -91,10 +95,18 @@ fn empty_slot() -> Error {
     Error::new(ErrorKind::User, "the model left the slot of this input empty")
 }
 
-/// Runs the inputs together, and after a failure each half by itself.
-fn bisect<M: Inference>(model: &M, inputs: &[&M::Input], slots: &mut [Option<Result<M::Output>>]) -> Option<()> {
-    match guard::catch(|| model.infer(inputs, &mut Slots::new(slots))) {
-        Ok(()) => {}
+/// Runs the inputs, which begin at `start` in their chunk, together, and after a failure each half by itself.
+fn bisect<M: Inference>(
+    model: &M,
+    inputs: &[&M::Input],
+    start: usize,
+    slots: &mut [Option<Result<M::Output>>],
+    devices: &mut Vec<(Range<usize>, Devices)>,
+) -> Option<()> {
+    let (result, told) = devices::heard(|| guard::catch(|| model.infer(inputs, &mut Slots::new(slots))));
+    match result {
+        Ok(()) if told.is_empty() => {}
+        Ok(()) => devices.push((start..start + inputs.len(), told)),
         Err(_) if !model.ready_here() => return None,
         Err(error) if inputs.len() <= 1 => slots.fill_with({
             let mut error = Some(error);
@@ -104,8 +116,8 @@ fn bisect<M: Inference>(model: &M, inputs: &[&M::Input], slots: &mut [Option<Res
             slots.fill_with(|| None);
             let middle = inputs.len() / 2;
             let (left, right) = slots.split_at_mut(middle);
-            bisect(model, &inputs[..middle], left)?;
-            bisect(model, &inputs[middle..], right)?;
+            bisect(model, &inputs[..middle], start, left, devices)?;
+            bisect(model, &inputs[middle..], start + middle, right, devices)?;
         }
     }
     Some(())

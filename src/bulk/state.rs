@@ -1,8 +1,9 @@
 //! What a job's threads share under its lock.
 
-use std::{collections::VecDeque, task::Waker, time::Duration};
+use std::{collections::VecDeque, ops::Range, task::Waker, time::Duration};
 
 use super::{
+    devices::{Devices, Shares},
     measures::{Slowest, Times},
     report::ChunkItems,
     results::Batch,
@@ -51,6 +52,7 @@ pub(super) struct State<I, E, R, O> {
     pub(super) chunk_times: Times,
     pub(super) queue_waits: Times,
     pub(super) slowest: Slowest,
+    pub(super) devices: Shares,
 }
 
 /// What a job that is over leaves behind.
@@ -60,6 +62,8 @@ type Abandoned<I, E, R, O> = (Vec<Remains<I, E>>, VecDeque<Window<I, E, O>>, Vec
 pub(super) struct Ran<E, R> {
     pub(super) chunk: Chunk<E>,
     pub(super) slots: Vec<Option<Result<R>>>,
+    /// What parts of the chunk ran on devices that the model has told of.
+    pub(super) devices: Vec<(Range<usize>, Devices)>,
     /// Between its being prepared and being run.
     pub(super) waited: Duration,
     pub(super) took: Duration,
@@ -102,6 +106,7 @@ impl<I, E, R, O> State<I, E, R, O> {
             chunk_times: Times::default(),
             queue_waits: Times::default(),
             slowest: Slowest::default(),
+            devices: Shares::default(),
         }
     }
 

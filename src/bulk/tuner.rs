@@ -17,6 +17,8 @@ const STEP: f64 = 4.0;
 const TRIALS: usize = 3;
 /// Growing goes on while the cost unit gets cheaper by this much.
 const PAYS: f64 = 0.95;
+/// The most items that are sorted and cut together for drivers, whose chunks may be of very many.
+const MOST_WINDOW: usize = 1 << 17;
 /// Items of a chunk that takes less than [`SHORT_NS`]: a larger one would leave the cache for memory fresh from the system,
 /// and its handling is little already.
 const SHORT_ITEMS: usize = 4096;
@@ -49,6 +51,8 @@ impl Mean {
 #[derive(Debug)]
 pub(super) struct Tuner {
     workers: usize,
+    /// Whether it is drivers that run them.
+    driven: bool,
     /// Items a chunk, if the caller fixed it.
     fixed: Option<usize>,
     /// The largest cost of a chunk, if the caller or the model knows it.
@@ -72,8 +76,10 @@ enum First {
 
 /// Looks for the cost of a chunk where nobody knows it: first up to the work aimed at, then on in steps while the
 /// cost unit gets cheaper by it, as it does where each call has a price of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Growth {
+    /// The most work that growing may lead to.
+    most_ns: f64,
     /// The cost of a chunk that is on trial; 0 before the first chunk.
     level: f64,
     settled: bool,
@@ -90,6 +96,7 @@ impl Tuner {
     pub(super) fn new(workers: usize, fixed: Option<usize>, ceiling: Option<u64>) -> Self {
         Self {
             workers,
+            driven: false,
             fixed: fixed.map(|items| items.max(1)),
             ceiling: ceiling.map(|cost| cost.max(1)),
             first: First::Past,
@@ -119,6 +126,9 @@ impl Tuner {
         let wishes = guard::catch(|| Ok((drive::wanted(model), model.preferred_chunk_cost())));
         let (drivers, preferred) = wishes.unwrap_or((0, None));
         self.workers = if drivers > 0 { drivers } else { workers };
+        self.driven = drivers > 0;
+        // A chunk's time on a device holds its waiting for those that are under way with it.
+        self.growth.most_ns = MOST_NS * drivers.max(1) as f64;
         self.ceiling = settings.max_chunk_cost.or(preferred).map(|cost| cost.max(1));
     }
 
@@ -150,6 +160,9 @@ impl Tuner {
 
     /// The most items of a chunk: of such as cost next to nothing it has fewer than a millisecond's worth.
     fn most_items(&self) -> usize {
+        if self.driven {
+            return usize::MAX;
+        }
         let item_ns = self.ns_per_cost.get().map(|rate| rate * self.item_cost());
         if item_ns.is_some_and(|ns| ns * (SHORT_ITEMS as f64) < SHORT_NS) { SHORT_ITEMS } else { usize::MAX }
     }
@@ -204,7 +217,7 @@ impl Tuner {
         if let Some(items) = self.fixed {
             return items.saturating_mul(chunks);
         }
-        let most = (4096 * self.workers).max(16_384);
+        let most = if self.driven { MOST_WINDOW } else { (4096 * self.workers).max(16_384) };
         let budget = self.ceiling.map(|cost| cost as f64).or((self.growth.level > 0.0).then_some(self.growth.level));
         match (budget, self.cost_per_item.get()) {
             (Some(budget), Some(cost)) => {
@@ -227,6 +240,22 @@ impl Tuner {
     }
 }
 
+impl Default for Growth {
+    fn default() -> Self {
+        let none = 0.0;
+        Self {
+            most_ns: MOST_NS,
+            level: none,
+            settled: false,
+            before: None,
+            ns: none,
+            cost: none,
+            chunks: 0,
+            price: none,
+        }
+    }
+}
+
 impl Growth {
     fn measured(&mut self, cost: f64, ns: f64) {
         // A chunk much below the level (a job's end, a slow source) says nothing about the level.
@@ -246,13 +275,13 @@ impl Growth {
             return;
         }
         // One item may be above the level; a long one is no measure for the others.
-        let known = if mean_ns * 2.0 > MOST_NS { AIM_NS / self.price } else { self.cost / self.chunks as f64 };
+        let known = if mean_ns * 2.0 > self.most_ns { AIM_NS / self.price } else { self.cost / self.chunks as f64 };
         self.level = self.level.max(known);
         if self.chunks < TRIALS {
             return;
         }
-        let larger = self.level * STEP.min(MOST_NS / mean_ns);
-        if mean_ns > MOST_NS {
+        let larger = self.level * STEP.min(self.most_ns / mean_ns);
+        if mean_ns > self.most_ns {
             self.move_to((self.level / 2.0).max(1.0));
             self.settled = true;
         } else if self.settled {
@@ -303,6 +332,42 @@ mod tests {
         let chunk = settle(Tuner::new(2, None, None), |cost| 5e6 + cost as f64 * 10_000.0);
         assert!(chunk >= 4000, "{chunk}");
         assert!(5e6 + chunk as f64 * 10_000.0 <= MOST_NS * 1.1, "{chunk}");
+    }
+
+    #[test]
+    fn a_device_gets_chunks_of_up_to_a_tenth_of_a_second_as_long_as_they_pay() {
+        let model = Driven(Shared::new(|item: &u64| Ok(*item)));
+        let tuner = || Tuner::of(&model, &Settings::default(), 16);
+        assert_eq!((tuner().lanes(), tuner().window()), (2, 16));
+        // Each call has a price: 4 ms, and 200 ns for a unit. Two are under way, so each takes twice as long.
+        let chunk = settle(tuner(), |cost| 2.0 * (4e6 + cost as f64 * 200.0));
+        let submit = 4e6 + chunk as f64 * 200.0;
+        assert!((MOST_NS / 4.0..=MOST_NS * 1.1).contains(&submit), "{submit} ns for {chunk}");
+        // Where a call costs next to nothing it stays short.
+        let chunk = settle(tuner(), |cost| 2.0 * (1e4 + cost as f64 * 200.0));
+        assert!(chunk as f64 * 200.0 < 10e6, "{chunk}");
+        // Large chunks need large windows.
+        let mut tuner = tuner();
+        for _ in 0..100 {
+            let cost = tuner.target(u64::MAX / 2);
+            tuner.measured(cost as usize, cost, Duration::from_nanos(8_000_000 + cost * 20));
+        }
+        assert_eq!(tuner.window(), MOST_WINDOW);
+        assert_eq!(tuner.bounds(1 << 40).1, usize::MAX);
+    }
+
+    /// Wants drivers.
+    struct Driven<M>(M);
+
+    impl<M: Inference> Inference for Driven<M> {
+        type Input = M::Input;
+        type Output = M::Output;
+        fn infer(&self, chunk: &[&M::Input], out: &mut Slots<'_, M::Output>) -> Result<()> {
+            self.0.infer(chunk, out)
+        }
+        fn in_flight(&self) -> usize {
+            2
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -95,11 +95,22 @@ pub(crate) struct GpuSession {
     pub(super) transfers: Transfers,
     workspaces: Mutex<Vec<Workspace>>,
     scratch: AtomicU64,
+    /// Bytes of values that a run should stay within: less once the device has refused a run.
+    run_bytes: AtomicUsize,
+    refused: Mutex<Refused>,
     weight_bytes: usize,
     /// Nodes that run on the host: operator and reason, each once.
     host: Vec<HostOperator>,
     /// Where it was asked for: whether a product is computed by cooperative matrices, or why none is.
     by_matrices: Option<std::result::Result<bool, String>>,
+}
+
+/// Runs that the device had no memory for.
+#[derive(Default)]
+struct Refused {
+    runs: usize,
+    /// What it said of the first.
+    first: String,
 }
 
 impl GpuSession {
@@ -224,6 +235,7 @@ impl GpuSession {
         let there = residence.weights.iter().chain(residence.constants.values()).map(|buffer| buffer.size() as usize);
         let weight_bytes =
             left.sum::<usize>() + there.sum::<usize>() + kernels_here.sum::<usize>() + packed_here.bytes();
+        let run_bytes = most_run_bytes(&residence.device);
         Ok(Self {
             graph,
             residence,
@@ -231,6 +243,8 @@ impl GpuSession {
             transfers: Transfers::default(),
             workspaces: Mutex::default(),
             scratch: AtomicU64::new(0),
+            run_bytes: AtomicUsize::new(run_bytes),
+            refused: Mutex::default(),
             weight_bytes,
             host,
             by_matrices: matrices.map(|settled| settled.map(|_| programs.has("cooperative"))),
@@ -268,11 +282,7 @@ impl DeviceSession for GpuSession {
     }
 
     fn run_bytes(&self) -> usize {
-        let most = match self.adapter().kind {
-            AdapterType::Software => 16 << 20,
-            _ => 256 << 20,
-        };
-        most.min(self.residence.device.binding_limit as usize)
+        self.run_bytes.load(Ordering::Relaxed)
     }
 
     /// Steps on the host, and the bytes that moved for them, are worth a note.
@@ -292,6 +302,17 @@ impl DeviceSession for GpuSession {
             Some(Ok(false)) => notes.push("cooperative matrices are not used: no product fits them".to_owned()),
             Some(Ok(true)) | None => {}
         }
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.runs > 0 {
+            notes.push(format!(
+                "the gpu refused {} runs, which were halved until it took them, and runs hold at most {} bytes since; \
+                 the first: {}",
+                refused.runs,
+                self.run_bytes(),
+                refused.first
+            ));
+        }
+        drop(refused);
         Told {
             device: format!("gpu {}", self.adapter()),
             kernel_set: match (self.residence.device.subgroups, &self.by_matrices) {
@@ -309,6 +330,23 @@ impl DeviceSession for GpuSession {
     }
 
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
+        let result = self.run_once(bind, write_input, read_outputs);
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Limit
+        {
+            self.note_refused(bind, error);
+        }
+        result
+    }
+}
+
+impl GpuSession {
+    fn run_once(
+        &self,
+        bind: &BindSizes<'_>,
+        write_input: &WriteInput<'_>,
+        read_outputs: &ReadOutputs<'_>,
+    ) -> Result<()> {
         self.residence.device.count_run();
         let mut memory = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
@@ -328,6 +366,33 @@ impl DeviceSession for GpuSession {
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         result
     }
+
+    /// A run was too large for the device: those that come hold half as much, and what is kept for them is let go.
+    fn note_refused(&self, bind: &BindSizes<'_>, error: &Error) {
+        let mut sizes = Bindings::default();
+        if let Ok(()) = bind(&mut sizes)
+            && let Ok(bytes) = self.value_bytes(&sizes)
+        {
+            self.run_bytes.fetch_min((bytes / 2).max(1), Ordering::Relaxed);
+        }
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.runs == 0 {
+            refused.first = error.to_string();
+        }
+        refused.runs += 1;
+        tracing::warn!(error = %error, "the gpu refused a run");
+    }
+}
+
+/// Bytes of values that a run takes at most to begin with: enough to fill a graphics processor for about a tenth of a
+/// second.
+fn most_run_bytes(device: &GpuDevice) -> usize {
+    let most = match device.adapter.kind {
+        AdapterType::Software => 16 << 20,
+        _ => 512 << 20,
+    };
+    most.min(device.binding_limit as usize)
 }
 
 impl std::fmt::Debug for GpuSession {

@@ -1,6 +1,6 @@
 //! The runs that a chunk becomes: items laid one behind another, and items cut where one alone is too large.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 use smallvec::{SmallVec, smallvec};
@@ -10,6 +10,7 @@ use crate::{
         engine::DeviceSession,
         session::{Named, Session, bound::Bound, no_result},
     },
+    bulk::devices,
     cpu::{
         gemm::Spans,
         split::{self, with_workers},
@@ -29,8 +30,14 @@ struct Piece {
 
 /// What is run together.
 type Run = SmallVec<[Piece; 1]>;
-/// The outputs of each piece of a run.
-type RunOutputs = SmallVec<[Tensors; 1]>;
+/// The outputs of each piece of a run, and the device that it ran on if that may change.
+struct Ran {
+    outputs: SmallVec<[Tensors; 1]>,
+    device: Option<Arc<str>>,
+}
+
+/// How often a chunk is run again whose runs came to different devices: each device is lost once.
+const AGAIN: usize = 2;
 
 /// A run of packed sequences takes at least so many rows together.
 pub(super) const MIN_PACKED_ROWS: usize = 512;
@@ -49,13 +56,20 @@ impl Session {
             });
         }
         let runs = self.runs(engine, &bound);
-        let results = self.run_all(engine, &runs, &bound);
+        let mut results = self.run_all(engine, &runs, &bound);
+        for _ in 0..AGAIN {
+            if is_of_one_device(&results) {
+                break;
+            }
+            results = self.run_all(engine, &runs, &bound);
+        }
+        results.iter().flatten().filter_map(|ran| ran.device.as_ref()).for_each(devices::tell);
         // The parts of an item that is several runs, which follow one another.
         let mut parts: Vec<Result<Tensors>> = Vec::new();
         for (run, results) in runs.iter().zip(results) {
             match (&run[..], results) {
                 ([piece], results) => {
-                    let result = results.and_then(|mut results| results.pop().ok_or_else(no_result));
+                    let result = results.and_then(|mut ran| ran.outputs.pop().ok_or_else(no_result));
                     if piece.rows.start == 0 && piece.rows.end == self.rows_of(piece.item, &bound) {
                         put(out, piece.item, result);
                         continue;
@@ -66,8 +80,8 @@ impl Session {
                         put(out, piece.item, parts.and_then(|parts| self.join(&parts)));
                     }
                 }
-                (pieces, Ok(results)) => {
-                    for (piece, result) in pieces.iter().zip(results) {
+                (pieces, Ok(ran)) => {
+                    for (piece, result) in pieces.iter().zip(ran.outputs) {
                         out.set(piece.item, result);
                     }
                 }
@@ -144,12 +158,7 @@ impl Session {
     }
 
     /// One run; the outputs of each piece.
-    fn run_together(
-        &self,
-        engine: &dyn DeviceSession,
-        pieces: &[Piece],
-        bound: &[Option<Bound<'_>>],
-    ) -> Result<RunOutputs> {
+    fn run_together(&self, engine: &dyn DeviceSession, pieces: &[Piece], bound: &[Option<Bound<'_>>]) -> Result<Ran> {
         let bound_of = |piece: &Piece| bound[piece.item].as_ref();
         let items: SmallVec<[(&Bound<'_>, Range<usize>); 8]> =
             pieces.iter().filter_map(|piece| Some((bound_of(piece)?, piece.rows.clone()))).collect();
@@ -200,7 +209,7 @@ impl Session {
             Ok(())
         };
         engine.run_to(&bind, &write_input, |run| {
-            let mut results = RunOutputs::from_elem(Tensors::new(), pieces.len());
+            let mut results: SmallVec<[Tensors; 1]> = SmallVec::from_elem(Tensors::new(), pieces.len());
             for (position, named) in self.outputs.iter().enumerate() {
                 let (shape, bytes) = run.get(position);
                 let mut start = 0;
@@ -212,20 +221,15 @@ impl Session {
                     start = range.end;
                 }
             }
-            Ok(results)
+            Ok(Ran { outputs: results, device: run.device().cloned() })
         })
     }
 
     /// All runs, side by side where this thread may ask other workers.
-    fn run_all(
-        &self,
-        engine: &dyn DeviceSession,
-        runs: &[Run],
-        bound: &[Option<Bound<'_>>],
-    ) -> Vec<Result<RunOutputs>> {
-        let mut results: Vec<Result<RunOutputs>> = Vec::new();
+    fn run_all(&self, engine: &dyn DeviceSession, runs: &[Run], bound: &[Option<Bound<'_>>]) -> Vec<Result<Ran>> {
+        let mut results: Vec<Result<Ran>> = Vec::new();
         results.resize_with(runs.len(), || Err(no_result()));
-        let one = |(run, result): (&Run, &mut Result<RunOutputs>)| *result = self.run_together(engine, run, bound);
+        let one = |(run, result): (&Run, &mut Result<Ran>)| *result = self.run_together(engine, run, bound);
         if runs.len() > 1 && split::workers() > 1 {
             // A run on another worker is not split any further.
             with_workers(1, || runs.par_iter().zip(&mut results).for_each(one));
@@ -245,8 +249,9 @@ impl Session {
     ) {
         for half in pieces.chunks(pieces.len().div_ceil(2).max(1)) {
             match (half, self.run_together(engine, half, bound)) {
-                (half, Ok(results)) => {
-                    for (piece, result) in half.iter().zip(results) {
+                (half, Ok(ran)) => {
+                    ran.device.iter().for_each(devices::tell);
+                    for (piece, result) in half.iter().zip(ran.outputs) {
                         out.set(piece.item, result);
                     }
                 }
@@ -295,6 +300,13 @@ impl Session {
             _ => 0..shape.first().copied().unwrap_or(1),
         }
     }
+}
+
+/// Whether all runs that succeeded did so on the same device.
+fn is_of_one_device(results: &[Result<Ran>]) -> bool {
+    let mut devices = results.iter().flatten().map(|ran| &ran.device);
+    let first = devices.next();
+    devices.all(|device| Some(device) == first)
 }
 
 fn put(out: &mut Slots<'_, Tensors>, item: usize, result: Result<Tensors>) {
