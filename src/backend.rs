@@ -57,8 +57,8 @@ pub enum Precision {
     Bf16,
     /// 8-bit integer products.
     Int8,
-    /// The fastest that stays close to f32. A session runs its first chunk in each precision and settles for good; the
-    /// report says for which, and why. Until then both the file's weights and the packed ones are in memory.
+    /// The fastest that stays close to f32: bf16 on the CPU, f16 on a GPU, or f32 itself. A session runs its first chunk in
+    /// each precision and settles for good; the report says for which, and why. Until then both the file's weights and the packed ones are in memory.
     Auto {
         /// The least cosine between an output in f32 and the same output, of any input of that chunk. Outputs of
         /// other than floating-point numbers do not count.

@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     backend::{
-        Precision,
-        engine::{DeviceSession, Engine},
+        Precision, SessionOptions,
+        engine::{self, DeviceSession, Engine},
         trial,
     },
     cpu::{CpuSession, KernelSet, gemm::Factors},
@@ -35,26 +35,25 @@ pub(super) struct Form {
 
 /// The forms of a model between which a sample decides.
 pub(super) struct Candidates {
-    /// The CPU's form, in f32 where the precision is open.
-    pub(super) cpu: Form,
+    /// The form of the CPU, or of the only device; in f32 where the precision is open.
+    pub(super) own: Form,
     pub(super) rounded: Option<Rounded>,
     pub(super) gpu: Option<Rival>,
 }
 
-/// A GPU's form.
+/// A GPU's form, in f32 where the precision is open.
 pub(super) struct Rival {
     pub(super) engine: Engine,
     pub(super) precision: Precision,
+    pub(super) rounded: Option<Rounded>,
     /// What its measured speed is multiplied by: 1, but in tests.
     pub(super) favoured: u32,
 }
 
-/// What it takes to make the form in bf16.
+/// What it takes to make the form in another precision than f32.
 pub(super) struct Rounded {
-    /// The graph with all its constants.
-    pub(super) graph: Graph,
-    /// The kernels of the other form.
-    pub(super) kernel_set: KernelSet,
+    pub(super) precision: Precision,
+    pub(super) make: Box<dyn FnOnce() -> std::result::Result<Engine, String> + Send>,
     /// The least cosine between the outputs of both.
     pub(super) min_cosine: f32,
 }
@@ -82,7 +81,8 @@ impl Choice {
 
     /// A choice to be made by the first sample.
     pub(super) fn between(candidates: Candidates) -> Self {
-        let in_flight = candidates.gpu.as_ref().map_or(1, |gpu| gpu.engine.in_flight());
+        let own = candidates.own.engine.in_flight();
+        let in_flight = candidates.gpu.as_ref().map_or(own, |gpu| gpu.engine.in_flight());
         Self { form: OnceLock::new(), candidates: Mutex::new(Some(candidates)), in_flight }
     }
 
@@ -124,42 +124,61 @@ impl fmt::Debug for Choice {
 impl Candidates {
     /// The fastest form; the others are dropped.
     fn choose(self, run: &mut RunSample<'_>) -> Form {
-        let Self { cpu, rounded, gpu } = self;
-        let cpu = match rounded {
-            Some(rounded) => rounded.choose(cpu.engine, run),
-            None => cpu,
+        let Self { own, rounded, gpu } = self;
+        let own = match rounded {
+            Some(rounded) => rounded.choose(own.engine, run),
+            None => own,
         };
-        match gpu {
-            Some(gpu) => trial::choose(cpu, gpu, run),
-            None => cpu,
-        }
+        let Some(Rival { engine, precision, rounded, favoured }) = gpu else { return own };
+        let gpu = match rounded {
+            Some(rounded) => rounded.choose(engine, run),
+            None => Form { engine, precision, note: None },
+        };
+        trial::choose(own, gpu, favoured, run)
     }
 }
 
 impl Rounded {
+    /// The CPU's form in bf16, of a graph with all its constants.
+    pub(super) fn bf16(graph: Graph, kernel_set: KernelSet, min_cosine: f32) -> Self {
+        let make = move || match kernel_set.has_bf16() {
+            false => Err(format!("the kernel set {kernel_set} only emulates bf16")),
+            true => match CpuSession::load_here(graph, kernel_set, Factors::Bf16) {
+                Ok(bf16) => Ok(Box::new(bf16) as Engine),
+                Err(error) => Err(format!("there is no bf16 form: {error}")),
+            },
+        };
+        Self { precision: Precision::Bf16, make: Box::new(make), min_cosine }
+    }
+
+    /// A GPU's form in f16, of a graph with all its constants.
+    pub(super) fn f16(graph: Graph, options: &SessionOptions, kernel_set: KernelSet, min_cosine: f32) -> Self {
+        let options = options.clone().precision(Precision::F16);
+        let make =
+            move || engine::gpu(graph, &options, kernel_set).map_err(|error| format!("there is no f16 form: {error}"));
+        Self { precision: Precision::F16, make: Box::new(make), min_cosine }
+    }
+
     /// The fastest form that stays close enough to f32; the other one is dropped.
     fn choose(self, f32: Engine, run: &mut RunSample<'_>) -> Form {
-        let Self { graph, kernel_set, min_cosine } = self;
+        let Self { precision, make, min_cosine } = self;
         let keep = |f32: Engine, why: String| Form {
             engine: f32,
             precision: Precision::F32,
             note: Some(format!("precision auto: f32: {why}")),
         };
-        if !kernel_set.has_bf16() {
-            return keep(f32, format!("the kernel set {kernel_set} only emulates bf16"));
-        }
-        let bf16 = match CpuSession::load_here(graph, kernel_set, Factors::Bf16) {
-            Ok(bf16) => Box::new(bf16) as Engine,
-            Err(error) => return keep(f32, format!("there is no bf16 form: {error}")),
+        let other = match make() {
+            Ok(other) => other,
+            Err(why) => return keep(f32, why),
         };
         let mut timed = |session: &Engine| {
             let start = Instant::now();
             (run(&**session, 1), start.elapsed())
         };
-        let ((exact, mut f32_time), (rounded, mut bf16_time)) = (timed(&f32), timed(&bf16));
+        let ((exact, mut f32_time), (rounded, mut other_time)) = (timed(&f32), timed(&other));
         let (count, cosine) = match compare(&exact, &rounded) {
             Ok(found) => found,
-            Err(Unlike::Fails) => return keep(f32, "bf16 fails where f32 does not".to_owned()),
+            Err(Unlike::Fails) => return keep(f32, format!("{precision} fails where f32 does not")),
             Err(Unlike::Nothing) => return keep(f32, NOTHING_RAN.to_owned()),
             Err(Unlike::Unjudged) => {
                 return keep(f32, "the model has no output of floating-point numbers to judge by".to_owned());
@@ -169,7 +188,7 @@ impl Rounded {
         // Not below the bound would let NaN pass.
         let holds = cosine >= f64::from(min_cosine);
         if !holds {
-            return keep(f32, format!("bf16 gives a {found} on {inputs}"));
+            return keep(f32, format!("{precision} gives a {found} on {inputs}"));
         }
         // The first pass grew arenas and touched weights.
         let start = Instant::now();
@@ -177,15 +196,15 @@ impl Rounded {
             if round > 0 && start.elapsed() > TIMING {
                 break;
             }
-            let (own, other) = (timed(&f32).1, timed(&bf16).1);
-            (f32_time, bf16_time) = (f32_time.min(own), bf16_time.min(other));
+            f32_time = f32_time.min(timed(&f32).1);
+            other_time = other_time.min(timed(&other).1);
         }
-        let speed = f32_time.as_secs_f64() / bf16_time.as_secs_f64().max(1e-9);
+        let speed = f32_time.as_secs_f64() / other_time.as_secs_f64().max(1e-9);
         if speed <= 1.0 {
-            return keep(f32, format!("bf16, {found}, has {speed:.2} x its speed on {inputs}"));
+            return keep(f32, format!("{precision}, {found}, has {speed:.2} x its speed on {inputs}"));
         }
-        let note = format!("precision auto: bf16, {found} and {speed:.2} x the speed of f32 on {inputs}");
-        Form { engine: bf16, precision: Precision::Bf16, note: Some(note) }
+        let note = format!("precision auto: {precision}, {found} and {speed:.2} x the speed of f32 on {inputs}");
+        Form { engine: other, precision, note: Some(note) }
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) fn load(
 }
 
 #[cfg(feature = "gpu")]
-fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
+pub(super) fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
     let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
     Ok(Box::new(Lasting::load(graph, &options.gpu, kernel_set, format)?))
 }
@@ -127,7 +127,7 @@ fn gpu_by_itself(graph: &Graph, options: &SessionOptions, kernel_set: KernelSet)
 }
 
 #[cfg(not(feature = "gpu"))]
-fn gpu(_graph: Graph, _options: &SessionOptions, _kernel_set: KernelSet) -> Result<Engine> {
+pub(super) fn gpu(_graph: Graph, _options: &SessionOptions, _kernel_set: KernelSet) -> Result<Engine> {
     Err(Error::new(ErrorKind::Device, "this build has no gpu backend; use the device `cpu` or `auto`"))
 }
 

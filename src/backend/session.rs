@@ -130,23 +130,24 @@ impl Session {
         let on_cpu = engine.told().device == "cpu";
         let own_precision = if precision == Precision::F16 && on_cpu { Precision::F32 } else { precision };
         let own_note = (own_precision != precision).then(|| "precision f32: f16 is built on a gpu only".to_owned());
-        let rounded = match (options.precision, with_constants) {
-            (Precision::Auto { min_cosine }, Some(graph)) if on_cpu => {
+        // Each form in f32 has one beside it that may be faster.
+        let (mut rounded, mut rounded_there) = (None, None);
+        if let (Precision::Auto { min_cosine }, Some(graph)) = (options.precision, with_constants) {
+            if !on_cpu {
+                rounded = Some(Rounded::f16(graph, options, kernel_set, min_cosine));
+            } else {
+                rounded_there = gpu.as_ref().map(|_| Rounded::f16(graph.clone(), options, kernel_set, min_cosine));
                 let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect_bf16);
-                Some(Rounded { graph, kernel_set, min_cosine })
+                rounded = Some(Rounded::bf16(graph, kernel_set, min_cosine));
             }
-            (Precision::Auto { .. }, ..) => {
-                notes.push("precision auto: f32, the only one on a gpu".to_owned());
-                None
-            }
-            _ => None,
-        };
+        }
         let known = rounded.is_none() && (gpu.is_none() || own_precision == precision);
         let known_precision = known.then_some(own_precision);
-        let rival = |engine| Rival { engine, precision, favoured: options.gpu.favoured.unwrap_or(1) };
+        let rival =
+            |engine| Rival { engine, precision, rounded: rounded_there, favoured: options.gpu.favoured.unwrap_or(1) };
         let choice = if rounded.is_some() || gpu.is_some() {
-            let cpu = Form { engine, precision: own_precision, note: own_note };
-            Choice::between(Candidates { cpu, rounded, gpu: gpu.map(rival) })
+            let own = Form { engine, precision: own_precision, note: own_note };
+            Choice::between(Candidates { own, rounded, gpu: gpu.map(rival) })
         } else {
             notes.extend(own_note);
             Choice::fixed(engine, own_precision)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     backend::{
-        auto::{Form, NOTHING_RAN, Outcome, Rival, RunSample, Unlike, compare},
+        auto::{Form, NOTHING_RAN, Outcome, RunSample, Unlike, compare},
         engine::DeviceSession,
     },
     cpu::split,
@@ -41,25 +41,24 @@ struct Speed {
 }
 
 /// The GPU where it was measured to be faster, else the CPU; the other one is dropped.
-pub(super) fn choose(cpu: Form, gpu: Rival, run: &mut RunSample<'_>) -> Form {
-    let Rival { engine, precision, favoured } = gpu;
-    let adapter = engine.told().device;
+///
+/// The GPU's measured speed is multiplied by `favoured`.
+pub(super) fn choose(cpu: Form, gpu: Form, favoured: u32, run: &mut RunSample<'_>) -> Form {
+    let adapter = gpu.engine.told().device;
     let threads = split::threads();
-    let (take, why) = match measure(&*cpu.engine, &*engine, threads, run) {
-        Ok((cpu, gpu)) => {
-            let gpu = Speed { inputs_per_second: gpu.inputs_per_second * f64::from(favoured), ..gpu };
-            decide(cpu, gpu, threads, &adapter)
+    let (take, why) = match measure(&*cpu.engine, &*gpu.engine, threads, run) {
+        Ok((own, there)) => {
+            let there = Speed { inputs_per_second: there.inputs_per_second * f64::from(favoured), ..there };
+            decide(own, there, threads, &adapter)
         }
         Err(why) => (false, why),
     };
     let device = if take { &adapter } else { "cpu" };
     tracing::info!(device, why, "device chosen");
     let why = format!("device auto: {device}: {why}");
-    if take {
-        return Form { engine, precision, note: Some(why) };
-    }
-    let note = cpu.note.map_or_else(|| why.clone(), |note| format!("{note}; {why}"));
-    Form { note: Some(note), ..cpu }
+    let taken = if take { gpu } else { cpu };
+    let note = taken.note.map_or_else(|| why.clone(), |note| format!("{note}; {why}"));
+    Form { note: Some(note), ..taken }
 }
 
 /// Whether the GPU is taken, and why.

@@ -28,6 +28,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("precision::what_follows_products_by_matrices_agrees", followed),
         Trial::test("precision::matrices_that_are_missing_or_wrong_are_not_used", not_used),
         Trial::test("precision::vectors_by_matrices_are_close_to_f32", vectors_by_matrices),
+        Trial::test("precision::auto_measures_f16", auto_precision),
         Trial::test("precision::auto_without_a_gpu_says_why_it_is_f32", auto_device),
     ]
 }
@@ -324,6 +325,33 @@ fn vectors_by_matrices() -> Outcome {
     let least = exact.iter().zip(&rounded).map(|(own, other)| cosine(own, other)).fold(1.0, f64::min);
     println!("cosines of {} vectors: least {least:.7}", texts.len());
     if least >= 0.9995 { Ok(()) } else { Err(format!("a cosine of {least}").into()) }
+}
+
+fn auto_precision() -> Outcome {
+    let items: Vec<Tensors> = (0..40).map(|_| rows(3, 64)).collect();
+    let settled = |min_cosine: f32, device: Device| -> Result<_, libtest_mimic::Failed> {
+        let mut gpu = on_adapter();
+        gpu.favoured = Some(1_000_000);
+        let options = SessionOptions::on(device).gpu(gpu).precision(Precision::Auto { min_cosine });
+        let bulk = gristmill::bulk::Bulk::new(Session::load(product(64, 64, waves), &options)?);
+        let (results, report) = bulk.run(&items);
+        if results.iter().any(Result::is_err) || !report.device.starts_with("gpu") {
+            return Err(format!("{}: {:?}", report.device, report.notes).into());
+        }
+        let own: Vec<String> = report.notes.into_iter().filter(|note| note.starts_with("precision auto: ")).collect();
+        Ok((report.precision, own.join("\n")))
+    };
+    for device in [Device::Gpu, Device::Auto] {
+        let (precision, why) = settled(0.9, device)?;
+        // Which one is faster here is not for a test to say.
+        let taken = why.starts_with("precision auto: f16, cosine") && precision == "f16";
+        let left = why.starts_with("precision auto: f32: f16, cosine") && precision == "f32";
+        if !taken && !left {
+            return Err(format!("{precision}: {why}").into());
+        }
+    }
+    let (precision, why) = settled(1.0, Device::Gpu)?;
+    if precision == "f32" && why.contains("f16 gives a cosine") { Ok(()) } else { Err((precision + &why).into()) }
 }
 
 fn auto_device() -> Outcome {
