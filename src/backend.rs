@@ -26,7 +26,9 @@ pub enum Device {
     Auto,
     /// The processor.
     Cpu,
-    /// A graphics processor; an error where there is none.
+    /// A graphics processor; an error where there is none. Weights are on the device, and stay on the host as they were
+    /// read: should the device be lost, it is loaded again from them, or the CPU takes over. With
+    /// [`Weights::Mapped`](crate::Weights::Mapped) these are the pages of their file.
     Gpu,
 }
 
@@ -127,7 +129,7 @@ pub struct GpuOptions {
     /// Replaces a text in every shader, so that a test can see whether it would notice a wrong one.
     #[doc(hidden)]
     pub planted: Option<(String, String)>,
-    /// Gives no buffer of more bytes, as if there were no memory for it.
+    /// Gives shaders no buffer of more bytes, as if there were no memory for it.
     #[doc(hidden)]
     pub memory_limit: Option<u64>,
     /// Loses the device in its run of that number, counted from 1 and once for each opening.

@@ -14,6 +14,7 @@ mod pipeline;
 mod run;
 mod session;
 mod shader;
+mod staging;
 
 pub use adapter::{Adapter, AdapterType, adapters};
 pub(crate) use device::GpuDevice;

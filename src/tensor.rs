@@ -120,6 +120,12 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    /// Whether its bytes lie in a mapped file.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.data.is_mapped()
+    }
+
     /// A tensor of `shape` holding `values` in row-major order.
     ///
     /// # Errors

@@ -50,6 +50,10 @@ pub(crate) trait DeviceSession: fmt::Debug + Send + Sync {
     fn host_operators(&self) -> Vec<HostOperator> {
         Vec::new()
     }
+    /// How many buffers were made so far to carry values to a device and back.
+    fn staging_buffers(&self) -> u64 {
+        0
+    }
     /// Runs the model once. `write_input` fills each input's memory, `read_outputs` sees the results and keeps what it
     /// makes of them. All may be called again where a device is lost.
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()>;

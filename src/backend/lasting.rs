@@ -10,14 +10,17 @@ use crate::{
     cpu::{CpuSession, KernelSet, gemm::Factors},
     error::{Error, Result},
     gpu::{GpuSession, WeightFormat},
-    graph::Graph,
+    graph::{Graph, ValueId},
     shape::Bindings,
 };
 
-/// A graph on a GPU, with what it takes to load it again: the weights stay in host memory for it.
+/// A graph on a GPU, with what it takes to load it again: the constants of the graph stay on the host for it, in the
+/// memory they were read into or, by [`Weights::Mapped`](crate::Weights), in their file.
 #[derive(Debug)]
 pub(super) struct Lasting {
     graph: Graph,
+    /// Bytes of constants that the session on the GPU holds there only.
+    kept: Kept,
     options: GpuOptions,
     kernel_set: KernelSet,
     format: WeightFormat,
@@ -72,11 +75,47 @@ impl RunOutputs for RanOn<'_> {
     }
 }
 
+/// Bytes of constants that stay on the host in case the device is lost.
+#[derive(Debug, Default)]
+struct Kept {
+    /// In memory.
+    own: usize,
+    /// In their file.
+    mapped: usize,
+}
+
+impl Kept {
+    /// Those of `graph` that `loaded` has let go.
+    fn of(graph: &Graph, loaded: &Graph) -> Self {
+        let mut kept = Self::default();
+        for id in (0..graph.value_count() as u32).map(ValueId) {
+            if let (Some(tensor), None) = (graph.constant_of(id), loaded.constant_of(id)) {
+                let bytes = if tensor.is_mapped() { &mut kept.mapped } else { &mut kept.own };
+                *bytes += tensor.bytes().len();
+            }
+        }
+        kept
+    }
+
+    /// What a report says of a model that is not tiny.
+    fn note(&self) -> Option<String> {
+        let in_file = if self.mapped > 0 { format!(", and {} in their file", self.mapped) } else { String::new() };
+        (self.own + self.mapped >= 1 << 20).then(|| {
+            format!(
+                "besides those on the gpu {} bytes of weights stay in host memory{in_file}, in case it is lost",
+                self.own
+            )
+        })
+    }
+}
+
 impl Lasting {
     pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
         let session = Box::new(GpuSession::load(graph.clone(), options, kernel_set, format)?);
+        let kept = Kept::of(&graph, session.graph());
         Ok(Self {
             graph,
+            kept,
             options: options.clone(),
             kernel_set,
             format,
@@ -151,12 +190,19 @@ impl DeviceSession for Lasting {
     fn told(&self) -> Told {
         let now = self.now();
         let mut told = Told { device: now.device.to_string(), ..now.session().told() };
+        if let State::Gpu { .. } = now.state {
+            told.notes.extend(self.kept.note());
+        }
         told.notes.splice(..0, self.events());
         told
     }
 
     fn host_operators(&self) -> Vec<HostOperator> {
         self.now().session().host_operators()
+    }
+
+    fn staging_buffers(&self) -> u64 {
+        self.now().session().staging_buffers()
     }
 
     /// Again where the device was lost under it.

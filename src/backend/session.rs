@@ -221,7 +221,8 @@ impl Session {
     }
 
     /// Bytes of weights, resident once for all workers. Until the session is settled those of each device, and of
-    /// `Precision::Auto` those of f32.
+    /// `Precision::Auto` those of f32. Of a GPU session those on the device and what its steps on the CPU read; a note of
+    /// the report says what stays on the host besides.
     pub fn weight_bytes(&self) -> usize {
         self.choice.get().map_or(self.loaded.1, |form| form.engine.weight_bytes())
     }
@@ -256,6 +257,12 @@ impl Session {
     /// The operators that run on the CPU inside a session of another device, with the reason of each.
     pub fn host_operators(&self) -> Vec<HostOperator> {
         self.choice.get().map_or_else(Vec::new, |form| form.engine.host_operators())
+    }
+
+    /// How many buffers were made so far to carry values to a device and back, for tests of their being used again.
+    #[doc(hidden)]
+    pub fn staging_buffers(&self) -> u64 {
+        self.choice.get().map_or(0, |form| form.engine.staging_buffers())
     }
 
     /// The loaded graph: what the rewrites made of the file's, without constants that kernels have packed.

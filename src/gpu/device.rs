@@ -213,13 +213,22 @@ impl GpuDevice {
     /// # Errors
     /// When it is larger than a binding may be, or there is no memory for it.
     pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.make_buffer(label, bytes, usage, false)
+    }
+
+    /// As [`buffer`](Self::buffer), and the host can write it until it is unmapped.
+    pub fn mapped_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.make_buffer(label, bytes, usage, true)
+    }
+
+    fn make_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> Result<wgpu::Buffer> {
         let size = bytes.max(4).next_multiple_of(256);
         let is_bound = usage.contains(wgpu::BufferUsages::STORAGE);
         let limit = if is_bound { self.binding_limit } else { self.limits.max_buffer_size };
         if bytes > limit {
             return Err(Error::limit(format!("{label} of {bytes} bytes, where this device takes at most {limit}")));
         }
-        if self.memory_limit.is_some_and(|limit| bytes > limit) {
+        if is_bound && self.memory_limit.is_some_and(|limit| bytes > limit) {
             return Err(Error::limit(format!("{label} of {bytes} bytes: out of memory, as a test has asked for")));
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -227,7 +236,7 @@ impl GpuDevice {
             label: Some(label),
             size,
             usage,
-            mapped_at_creation: false,
+            mapped_at_creation: mapped,
         });
         match pollster::block_on(scope.pop()) {
             Some(error) => Err(Error::limit(format!("{label} of {bytes} bytes: {error}"))),

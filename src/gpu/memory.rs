@@ -1,13 +1,19 @@
 //! The memory of one run: a buffer for each slot of the plan, host copies, and the way back.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use smallvec::SmallVec;
 
 use crate::{
     cpu::Shapes,
     error::{Error, Result},
-    gpu::{buffer::device_bytes, kernel::Operand, pipeline::Pipeline, session::Residence, shader::Program},
+    gpu::{
+        buffer::device_bytes, kernel::Operand, pipeline::Pipeline, session::Residence, shader::Program,
+        staging::Uploads,
+    },
     graph::ValueId,
     plan::{Place, Sizes},
     shape::Bindings,
@@ -27,6 +33,8 @@ pub(crate) struct Workspace {
     scratch: Option<wgpu::Buffer>,
     fault: Option<wgpu::Buffer>,
     readback: Option<wgpu::Buffer>,
+    /// The way to the device.
+    pub uploads: Uploads,
     groups: HashMap<GroupKey, wgpu::BindGroup>,
     /// Host copies by root value.
     pub host: Vec<AlignedBytes>,
@@ -73,7 +81,7 @@ impl Workspace {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         let all = self.slots.iter().flatten().chain(&self.scratch).chain(&self.readback);
-        all.map(wgpu::Buffer::size).sum()
+        all.map(wgpu::Buffer::size).sum::<u64>() + self.uploads.bytes()
     }
 
     /// The buffer that a value lives in.
@@ -97,7 +105,10 @@ impl Workspace {
             return Ok(buffer.clone());
         }
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-        let buffer = residence.device.buffer("results", bytes, usage)?;
+        // Twice as large as needed, so that runs that grow little by little need few.
+        let roomy = bytes.checked_next_power_of_two().unwrap_or(bytes).min(residence.device.limits.max_buffer_size);
+        residence.staging.fetch_add(1, Ordering::Relaxed);
+        let buffer = residence.device.buffer("results", roomy.max(bytes), usage)?;
         self.readback = Some(buffer.clone());
         Ok(buffer)
     }

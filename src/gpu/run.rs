@@ -17,6 +17,7 @@ use crate::{
         kernel::Recorder,
         memory::{FAULT_BYTES, Workspace},
         session::{GpuSession, StepKernel},
+        staging,
     },
     graph::ValueId,
     tensor::{AlignedBytes, byte_count},
@@ -28,10 +29,16 @@ const HANDED_OVER: Duration = Duration::from_secs(60);
 pub(super) struct Run<'s> {
     session: &'s GpuSession,
     memory: Workspace,
-    /// What is being recorded; the pass ends before its encoder.
-    open: Option<(wgpu::ComputePass<'static>, wgpu::CommandEncoder)>,
+    /// What is being recorded.
+    open: Option<Open>,
     /// Whether the fault word was cleared in this run.
     cleared: bool,
+}
+
+/// Commands that are being recorded; the pass ends before its encoder.
+struct Open {
+    pass: Option<wgpu::ComputePass<'static>>,
+    encoder: wgpu::CommandEncoder,
 }
 
 /// The results of a run, before its memory is used again.
@@ -70,7 +77,14 @@ impl<'s> Run<'s> {
             return Err(Error::limit("a run needs more memory than can be addressed"));
         }
         memory.reserve(residence, there)?;
-        Ok(Self { session, memory, open: None, cleared: false })
+        let mut run = Self { session, memory, open: None, cleared: false };
+        let mut sent = 0;
+        for &id in session.graph.inputs().iter().filter(|id| residence.needs_device[id.index()]) {
+            let elements = run.memory.sizes.shape(&residence.plan, id).iter().product();
+            sent += staging::room(device_bytes(elements)?);
+        }
+        run.memory.uploads.reserve(residence, sent)?;
+        Ok(run)
     }
 
     fn bytes(&self, id: ValueId) -> Result<usize> {
@@ -91,10 +105,12 @@ impl<'s> Run<'s> {
         Ok(())
     }
 
-    /// Sends a root value to the device. Nothing that was recorded before may still run after it.
+    /// Sends a root value to the device: what was recorded before sees what was there before.
     fn send(&mut self, root: ValueId) -> Result<()> {
         let bytes = self.bytes(root)?;
         let residence = &self.session.residence;
+        let mut open = self.take_open();
+        open.pass = None;
         let dtype = residence.plan.dtype(root);
         let here = &self.memory.host[root.index()][..bytes];
         let mut encoded = Vec::new();
@@ -105,10 +121,9 @@ impl<'s> Run<'s> {
                 &encoded
             }
         };
-        if !sent.is_empty() {
-            let buffer = self.memory.buffer_of(residence, root)?;
-            residence.device.queue.write_buffer(buffer, 0, sent);
-        }
+        let target = self.memory.buffer_of(residence, root)?.clone();
+        self.memory.uploads.send(residence, &mut open.encoder, sent, &target)?;
+        self.open = Some(open);
         self.memory.on_device[root.index()] = true;
         Ok(())
     }
@@ -117,8 +132,10 @@ impl<'s> Run<'s> {
         let session = self.session;
         match &session.steps[index].kernel {
             StepKernel::Device(kernel) => {
-                self.open();
-                let Some((pass, _)) = &mut self.open else { return Ok(()) };
+                let mut open = self.take_open();
+                let begin =
+                    || open.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
+                let pass = open.pass.get_or_insert_with(begin);
                 let sizes = std::mem::take(&mut self.memory.sizes);
                 let mut recorder = Recorder {
                     residence: &session.residence,
@@ -130,6 +147,7 @@ impl<'s> Run<'s> {
                 let recorded = kernel.record(&mut recorder);
                 drop(recorder);
                 self.memory.sizes = sizes;
+                self.open = Some(open);
                 recorded?;
                 for &id in &session.residence.operands[index].1 {
                     let root = session.residence.plan.root_of(id).index();
@@ -142,9 +160,10 @@ impl<'s> Run<'s> {
         }
     }
 
-    fn open(&mut self) {
-        if self.open.is_some() {
-            return;
+    /// What is being recorded, to be put back.
+    fn take_open(&mut self) -> Open {
+        if let Some(open) = self.open.take() {
+            return open;
         }
         let device = &self.session.residence.device.device;
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") });
@@ -154,8 +173,7 @@ impl<'s> Run<'s> {
             encoder.clear_buffer(fault, 0, None);
             self.cleared = true;
         }
-        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
-        self.open = Some((pass, encoder));
+        Open { pass: None, encoder }
     }
 
     fn host_step(&mut self, index: usize, kernel: &dyn CpuKernel) -> Result<()> {
@@ -164,8 +182,7 @@ impl<'s> Run<'s> {
         let plan = &residence.plan;
         let (inputs, outputs) = &residence.operands[index];
         let wanted = self.missing(inputs.iter().flatten());
-        // What is sent now must not overtake what was recorded before.
-        if self.open.is_some() || !wanted.is_empty() {
+        if !wanted.is_empty() {
             let moved = self.fetch(&wanted)?;
             session.transfers.to_host.fetch_add(moved, Ordering::Relaxed);
         }
@@ -223,8 +240,7 @@ impl<'s> Run<'s> {
         let session = self.session;
         let residence = &session.residence;
         let plan = &residence.plan;
-        self.open();
-        let Some((pass, mut encoder)) = self.open.take() else { return Ok(0) };
+        let Open { pass, mut encoder } = self.take_open();
         drop(pass);
         let mut places = Vec::with_capacity(roots.len());
         let mut total = FAULT_BYTES;
@@ -241,12 +257,14 @@ impl<'s> Run<'s> {
             }
         }
         let device = &residence.device;
-        let submission = device.queue.submit([encoder.finish()]);
+        self.memory.uploads.close(&encoder);
         let (tell, told) = mpsc::channel();
-        readback.map_async(wgpu::MapMode::Read, 0..total, move |result| {
+        encoder.map_buffer_on_submit(&readback, wgpu::MapMode::Read, 0..total, move |result| {
             // Nobody listens any more where the wait has failed.
             let _unheard = tell.send(result);
         });
+        let submission = device.queue.submit([encoder.finish()]);
+        // No lock is held that another thread's submission would need.
         device.wait(submission)?;
         let failed = |what: String| Error::new(ErrorKind::Device, format!("adapter `{}`: {what}", device.adapter));
         // Another thread that waits for the device may be the one that is about to tell.

@@ -49,6 +49,8 @@ pub(crate) struct Residence {
     pub needs_device: Vec<bool>,
     /// Each step's operands and results.
     pub operands: Vec<(Inputs, Results)>,
+    /// How many staging buffers were made so far, both ways.
+    pub staging: AtomicU64,
 }
 
 impl Residence {
@@ -197,6 +199,7 @@ impl GpuSession {
             needs_device: vec![false; graph.value_count()],
             operands,
             plan,
+            staging: AtomicU64::new(0),
         };
         let mut needs_host = vec![false; graph.value_count()];
         for &id in graph.outputs() {
@@ -327,6 +330,10 @@ impl DeviceSession for GpuSession {
 
     fn host_operators(&self) -> Vec<HostOperator> {
         self.host.clone()
+    }
+
+    fn staging_buffers(&self) -> u64 {
+        self.residence.staging.load(Ordering::Relaxed)
     }
 
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {

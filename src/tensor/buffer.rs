@@ -105,6 +105,14 @@ fn expect_use(memory: &Vec<u8>) {
     let _ = memory;
 }
 
+impl AlignedBytes {
+    /// Whether they lie in a mapped file.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_mapped(&self) -> bool {
+        !matches!(self.memory, Memory::Own(_))
+    }
+}
+
 impl Deref for AlignedBytes {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
