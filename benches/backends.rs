@@ -1,5 +1,5 @@
 //! Every operator that a GPU runs, and both jobs, on the CPU and on a GPU, in one table:
-//! `cargo bench --all-features --bench backends [-- ADAPTER]`.
+//! `cargo bench --all-features --bench backends [-- ADAPTER] [jobs]`; with `jobs` the operators are left out.
 //!
 //! Times are of one call, the inputs sent and the results fetched: what a caller waits for. The least of several calls
 //! counts.
@@ -12,9 +12,9 @@ use std::{
 };
 
 use gristmill::{
-    Device, Error, GpuOptions, Model, Session, SessionOptions, Tensor, Tensors,
-    bulk::Bulk,
-    gpu,
+    Device, Error, GpuOptions, Inference, Model, Precision, Session, SessionOptions, Tensor, Tensors,
+    bulk::{Bulk, Report},
+    gpu::{self, AdapterType},
     ops::{self, CaseInput, GpuState},
     text::{Embedder, EmbedderOptions},
 };
@@ -22,18 +22,24 @@ use gristmill::{
 /// Calls of one operator are repeated for so long.
 const TIMING: Duration = Duration::from_millis(50);
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let named = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+fn main() -> Result<(), Failure> {
+    let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let (only_jobs, named): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word == "jobs");
+    let named = named.first();
     let adapters = gpu::adapters();
-    let Some(adapter) = adapters.iter().find(|own| named.as_ref().is_none_or(|name| own.name.contains(name))) else {
+    let Some(adapter) = adapters.iter().find(|own| named.is_none_or(|name| own.name.contains(name.as_str()))) else {
         println!("no adapter is here: nothing to compare");
         return Ok(());
     };
     let gpu = SessionOptions::on(Device::Gpu).gpu(GpuOptions::adapter(adapter.index.to_string()));
     let cpu = SessionOptions::on(Device::Cpu);
     println!("gpu {adapter}\n");
-    println!("{:>10} {:>10} {:>7}  operator `case`: ms on the cpu, ms on the gpu, ratio", "cpu", "gpu", "ratio");
-    for def in ops::all().iter().filter(|def| matches!(def.gpu, GpuState::Kernel(_))) {
+    println!(
+        "{:>10} {:>10} {:>7} {:>7}  operator `case`: ms of a call, ratio, % in transfers",
+        "cpu", "gpu", "ratio", "moving"
+    );
+    let listed = ops::all().iter().filter(|def| only_jobs.is_empty() && matches!(def.gpu, GpuState::Kernel(_)));
+    for def in listed {
         for case in (def.cases)() {
             let mut inputs = Tensors::new();
             for (index, input) in case.inputs.iter().enumerate() {
@@ -47,36 +53,68 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             let here = Session::load(case.graph()?, &cpu.clone().keep_graph())?;
             let name = format!("{} `{}`", def.name, case.name);
-            row(&name, milliseconds(&here, &inputs)?, milliseconds(&there, &inputs)?);
+            let (here, own) = (milliseconds(&here, &inputs)?, milliseconds(&there, &inputs)?);
+            row(&name, here, own, &moving(&there.describe().notes));
         }
     }
-    println!("\n{:>10} {:>10} {:>7}  job: items a second on the cpu, on the gpu, ratio", "cpu", "gpu", "ratio");
-    let files = files()?;
-    let identified = |options: &SessionOptions| -> Result<f64, Box<dyn std::error::Error>> {
-        let model = Model::from_bytes(include_bytes!("../examples/models/magika/model.onnx"))?;
-        let bulk = Bulk::new(model.session(options)?);
+    println!(
+        "\n{:>10} {:>10} {:>7} {:>7}  job: items a second, those on the cpu, ratio, % in transfers",
+        "there", "cpu", "ratio", "moving"
+    );
+    // A software adapter shows that the jobs run; their speed means little there.
+    let few = adapter.kind == AdapterType::Software;
+    let files = files(if few { 24 } else { usize::MAX })?;
+    let model = include_bytes!("../examples/models/magika/model.onnx");
+    jobs("files identified", &cpu, &gpu, |options| {
+        let bulk = Bulk::new(Model::from_bytes(model)?.session(options)?);
         bulk.run(&files[..files.len().min(32)]);
-        Ok(bulk.run(&files).1.items_per_second)
-    };
-    row("files identified", identified(&cpu)?, identified(&gpu)?);
+        Ok(bulk.run(&files).1)
+    })?;
     let data = std::env::var_os("GRISTMILL_TEST_DATA").map_or_else(|| PathBuf::from("tests/data"), PathBuf::from);
     let Ok(text) = fs::read_to_string(data.join("glosses.txt")) else {
-        println!("{:>29}  glosses embedded: run tests/setup.sh first", "-");
+        println!("{:>37}  glosses embedded: run tests/setup.sh first", "-");
         return Ok(());
     };
-    let texts: Vec<&str> = text.lines().take(500).collect();
-    let embedded = |options: &SessionOptions| -> Result<f64, Box<dyn std::error::Error>> {
+    let texts: Vec<&str> = text.lines().take(if few { 16 } else { 2000 }).collect();
+    jobs("glosses embedded", &cpu, &gpu, |options| {
         let options = EmbedderOptions::default().session(options.clone());
         let bulk = Embedder::open_with(data.join("minilm"), &options)?.bulk();
-        bulk.run(&texts[..32]);
-        Ok(bulk.run(&texts).1.items_per_second)
-    };
-    row("glosses embedded", embedded(&cpu)?, embedded(&gpu)?);
+        bulk.run(&texts[..texts.len().min(32)]);
+        Ok(bulk.run(&texts).1)
+    })
+}
+
+/// A job's rows: on the GPU in each precision that it has, beside the CPU in f32.
+fn jobs(
+    name: &str,
+    cpu: &SessionOptions,
+    gpu: &SessionOptions,
+    run: impl Fn(&SessionOptions) -> Outcome,
+) -> Result<(), Failure> {
+    let here = run(cpu)?;
+    for precision in [Precision::F32, Precision::F16] {
+        let there = run(&gpu.clone().precision(precision))?;
+        if there.errors > 0 || here.errors > 0 {
+            return Err(format!("{name}: {} items failed", there.errors.max(here.errors)).into());
+        }
+        let (own, other) = (there.items_per_second, here.items_per_second);
+        let moving = moving(&there.notes);
+        println!("{own:>10.1} {other:>10.1} {:>7.2} {moving:>7}  {name}, {precision}", own / other);
+    }
     Ok(())
 }
 
-fn row(name: &str, cpu: f64, gpu: f64) {
-    println!("{cpu:>10.3} {gpu:>10.3} {:>7.2}  {name}", gpu / cpu);
+type Failure = Box<dyn std::error::Error>;
+type Outcome = Result<Report, Failure>;
+
+/// The share of the time that went to transfers, as a report has it.
+fn moving(notes: &[String]) -> String {
+    let note = notes.iter().find_map(|note| note.strip_prefix("transfers took ")?.split(' ').next());
+    note.unwrap_or("-").to_owned()
+}
+
+fn row(name: &str, cpu: f64, gpu: f64, moving: &str) {
+    println!("{cpu:>10.3} {gpu:>10.3} {:>7.2} {moving:>7}  {name}", gpu / cpu);
 }
 
 /// The least time of a call.
@@ -91,11 +129,11 @@ fn milliseconds(session: &Session, inputs: &Tensors) -> Result<f64, Error> {
     Ok(least)
 }
 
-/// What the bundled model sees of the golden files.
-fn files() -> Result<Vec<Tensors>, Box<dyn std::error::Error>> {
+/// What the bundled model sees of the golden files, of so many at most.
+fn files(most: usize) -> Result<Vec<Tensors>, Failure> {
     let bytes = fs::read("tests/goldens/magika.npz")?;
     let mut archive = npyz::npz::NpzArchive::new(Cursor::new(bytes))?;
     let features: Vec<i32> = archive.by_name("features")?.ok_or("the goldens have no features")?.into_vec()?;
     let item = |features: &[i32]| Ok(Tensors::from([("bytes", Tensor::new([1, 2048], features)?)]));
-    features.chunks(2048).map(item).collect()
+    features.chunks(2048).take(most).map(item).collect()
 }

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{atomic::Ordering, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -273,6 +273,7 @@ impl<'s> Run<'s> {
             Ok(Err(error)) => return Err(failed(format!("reading results: {error}"))),
             Err(_) => return Err(failed("the results were not handed over".to_owned())),
         }
+        let taking = Instant::now();
         let outcome = (|| {
             let mapped =
                 readback.get_mapped_range(0..total).map_err(|error| failed(format!("reading results: {error}")))?;
@@ -290,6 +291,7 @@ impl<'s> Run<'s> {
             Ok(())
         })();
         readback.unmap();
+        session.transfers.moving.fetch_add(taking.elapsed().as_nanos() as u64, Ordering::Relaxed);
         outcome?;
         for &root in roots {
             self.memory.on_host[root.index()] = true;

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use smallvec::SmallVec;
@@ -81,9 +82,12 @@ pub(crate) struct Step {
     pub kernel: StepKernel,
 }
 
-/// Steps on the host and what moved for them, over all runs so far.
+/// What moved for steps on the host, and the time that went to moving, over all runs so far.
 #[derive(Default)]
 pub(crate) struct Transfers {
+    /// Nanoseconds of this thread's work to send inputs and to take results, and those of whole runs.
+    pub moving: AtomicU64,
+    pub running: AtomicU64,
     pub to_host: AtomicU64,
     pub to_device: AtomicU64,
 }
@@ -300,6 +304,11 @@ impl DeviceSession for GpuSession {
                 named.join(", ")
             ));
         }
+        let running = self.transfers.running.load(Ordering::Relaxed);
+        if running > 0 {
+            let share = self.transfers.moving.load(Ordering::Relaxed) as f64 / running as f64;
+            notes.push(format!("transfers took {:.1} % of the time of runs on the gpu", 100.0 * share));
+        }
         match &self.by_matrices {
             Some(Err(why)) => notes.push(format!("cooperative matrices are not used: {why}")),
             Some(Ok(false)) => notes.push("cooperative matrices are not used: no product fits them".to_owned()),
@@ -360,13 +369,16 @@ impl GpuSession {
         bind(&mut memory.bindings)?;
         self.residence.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
         let mut run = Run::begin(self, memory)?;
+        let started = Instant::now();
         for position in 0..self.graph.inputs().len() {
             run.write_input(position, write_input)?;
         }
+        self.transfers.moving.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
         for step in 0..self.steps.len() {
             run.step(step).context(|| self.steps[step].name.clone())?;
         }
         let outputs = run.finish()?;
+        self.transfers.running.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let result = read_outputs(&outputs);
         let memory = outputs.memory;
         self.scratch.fetch_max(memory.bytes(), Ordering::Relaxed);
