@@ -114,6 +114,8 @@ struct Scenario {
     crippled: bool,
     /// How many chunks the model wants under way; more than one: run by drivers.
     in_flight: usize,
+    /// Chunks after which it wants one only.
+    settles: usize,
     /// Drivers of which the thread can be started.
     startable: usize,
     /// Items that the model wishes for in the first chunk.
@@ -162,6 +164,7 @@ impl Scenario {
             end,
             crippled,
             in_flight,
+            settles: [usize::MAX, usize::MAX, 1, 2][random_below(4)],
             startable,
             first: [1, 1, 2, 3][random_below(4)],
         }
@@ -312,6 +315,7 @@ const CRIPPLED: &str = "crippled";
 
 struct Model {
     in_flight: usize,
+    settles: usize,
     first: usize,
     /// Whether the first chunk is to be alone, and calls that began and that ended.
     alone: bool,
@@ -325,6 +329,7 @@ impl Model {
             scenario.items.iter().all(|item| item.fate != Fate::SpoilsItsChunk && item.fate != Fate::PanicsRunning);
         Self {
             in_flight: scenario.in_flight,
+            settles: scenario.settles,
             first: scenario.first,
             alone: scenario.first > 1 && scenario.chunk.is_none() && sound && !scenario.crippled,
             begun: AtomicUsize::new(0),
@@ -367,7 +372,7 @@ impl Inference for Model {
         self.first
     }
     fn in_flight(&self) -> usize {
-        self.in_flight
+        if self.ended.load(Relaxed) < self.settles { self.in_flight } else { 1 }
     }
     fn ready_here(&self) -> bool {
         thread::current().name() != Some(CRIPPLED)
@@ -489,6 +494,7 @@ fn a_small_job_under_schedules_in_order() {
             end,
             crippled: false,
             in_flight: 1,
+            settles: usize::MAX,
             startable: 0,
             first: 1,
         });
