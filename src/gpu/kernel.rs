@@ -21,7 +21,7 @@ use crate::{
     graph::{Fact, Graph, Node, ValueId},
     ops::{Inputs, Operator},
     shape::Dim,
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 /// The rounds of loops that Mesa's software adapter lets an invocation go.
@@ -241,6 +241,17 @@ impl Recorder<'_> {
     pub fn output(&self, index: usize) -> Result<&[usize]> {
         let shape = self.shapes.outputs.get(index).copied();
         shape.ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
+    }
+
+    /// The most rows between neighbours of the i32 offsets in an operand, where the host has them.
+    pub fn longest(&self, index: usize) -> Option<usize> {
+        let root = self.residence.plan.root_of(self.residence.input_of(self.step, index).ok()?);
+        if !self.memory.on_host[root.index()] || self.residence.plan.dtype(root) != DType::I32 {
+            return None;
+        }
+        let count: usize = self.input(index).ok()?.iter().product();
+        let offsets: &[i32] = bytemuck::try_cast_slice(self.memory.host[root.index()].get(..4 * count)?).ok()?;
+        offsets.windows(2).map(|pair| usize::try_from(i64::from(pair[1]) - i64::from(pair[0])).unwrap_or(0)).max()
     }
 
     /// How many operands the node has.

@@ -94,8 +94,9 @@ impl GpuKernel for PackedKernel {
         let rows = run.output(0)?[0];
         let sequences = run.input(1)?[0].saturating_sub(1);
         let groups = rows.div_ceil(64) * self.heads;
-        // A sequence may be all rows: its keys and their part of the tiles.
-        run.loops(2 * rows + sequences)?;
+        // The keys of the sequences that reach into 64 rows, which may be all rows, and the keys' part of the tiles.
+        let keys = run.longest(1).map_or(rows, |longest| rows.min(2 * longest + 64));
+        run.loops(2 * keys + sequences)?;
         let words = [word(rows)?, word(sequences)?, word(self.heads)?, word(groups)?, run.step(), self.scale.to_bits()];
         let operands = [
             ("qkv", Operand::Input(0)),

@@ -42,7 +42,7 @@ impl GpuKernel for Kernel {
             ("y", Operand::Output(0)),
             ("fault", Operand::Fault),
         ];
-        run.loops(rows)?;
+        run.loops(run.longest(1).map_or(rows, |longest| rows.min(longest)))?;
         run.dispatch(&self.program, &operands, &words, (sequences * columns).div_ceil(64))
     }
 }
