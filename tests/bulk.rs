@@ -282,6 +282,77 @@ fn a_source_that_panics_ends_the_job_with_an_error_at_its_place() {
     assert!(results[..60].iter().all(Result::is_ok));
 }
 
+/// Numbers as they are; says that each takes a MiB, and panics where it is to weigh some of them.
+struct Weighed {
+    bytes: fn(u64),
+    cost: fn(u64),
+}
+
+impl Inference for Weighed {
+    type Input = u64;
+    type Output = u64;
+
+    fn infer(&self, chunk: &[&u64], out: &mut Slots<'_, u64>) -> Result<()> {
+        (0..chunk.len()).for_each(|place| out.set(place, *chunk[place]));
+        Ok(())
+    }
+    fn input_bytes(&self, input: &u64) -> usize {
+        (self.bytes)(*input);
+        1 << 20
+    }
+    fn cost(&self, input: &u64) -> u64 {
+        (self.cost)(*input);
+        1
+    }
+}
+
+#[test]
+fn an_item_whose_bytes_cannot_be_told_fails_alone() {
+    let bad = |number: u64| assert_ne!(number % 100, 33, "no bytes for {number}");
+    let plain = || Bulk::new(Weighed { bytes: bad, cost: |_| {} }).workers(2);
+    let check = |results: Vec<Result<u64, gristmill::ItemError>>| {
+        assert_eq!(results.len(), 300);
+        for (index, result) in results.iter().enumerate() {
+            match result {
+                Ok(number) => assert_eq!(*number, index as u64),
+                Err(error) => {
+                    assert_eq!((error.index, error.stage, error.source.kind()), (index, Stage::Read, ErrorKind::Panic));
+                    assert!(error.to_string().contains(&format!("no bytes for {index}")), "{error}");
+                }
+            }
+        }
+        assert_eq!(results.iter().filter(|result| result.is_err()).count(), 3);
+    };
+    check(plain().map(0..300).collect());
+    check(plain().run(&(0..300).collect::<Vec<u64>>()).0);
+    assert_eq!(plain().on_error(OnError::Skip).map(0..300).count(), 297);
+    let steps = Pipeline::new(Squares::new()).prepare(|number: &u64| Ok(*number)).finish(|number, _| Ok(*number));
+    let steps = steps.item_bytes(move |&number| {
+        bad(number);
+        8
+    });
+    check(Bulk::pipeline(steps).workers(2).map(0..300_u64).collect());
+}
+
+#[test]
+fn items_whose_cost_cannot_be_told_leave_no_bytes_behind() {
+    let bulk = Bulk::new(Weighed { bytes: |_| {}, cost: |number| assert!(number >= 60, "no cost") });
+    let pulled = Arc::new(AtomicUsize::new(0));
+    let count = pulled.clone();
+    let source = (0..400_u64).inspect(move |_| {
+        count.fetch_add(1, SeqCst);
+    });
+    // Twenty items fit: the sixty that fail would fill it three times.
+    let mut ahead = 0;
+    for (index, result) in bulk.workers(2).memory_limit(20 << 20).map(source).enumerate() {
+        assert_eq!(result.is_err(), index < 60);
+        if index > 100 {
+            ahead = ahead.max(pulled.load(SeqCst) - index);
+        }
+    }
+    assert!(ahead >= 4, "at most {ahead} items at a time");
+}
+
 #[test]
 fn the_error_policies_differ_as_they_say() {
     let bulk =

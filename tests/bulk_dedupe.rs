@@ -91,6 +91,27 @@ fn policies_count_every_item_that_fails() {
 }
 
 #[test]
+fn the_report_of_borrowed_items_is_of_the_whole() {
+    let bulk = Bulk::new(Shared::new(|text: &str| {
+        thread::sleep(Duration::from_millis(if text == "bad" { 20 } else { 1 }));
+        if text == "bad" { Err(Error::invalid_input("no good")) } else { Ok(()) }
+    }));
+    let bulk = bulk.workers(1).chunk_size(1).dedupe();
+    let notes = |items: &[&str], note: &str| {
+        let report = bulk.run(items).1;
+        assert!(report.notes.iter().any(|told| told == note), "{:?}", report.notes);
+        let rate = items.len() as f64 / report.seconds;
+        assert!((report.items_per_second - rate).abs() <= rate * 1e-9, "{report:?}");
+        assert_eq!((report.items, report.slowest[0].index), (items.len(), 3));
+        let mut results = bulk.map(items.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
+        assert_eq!(results.by_ref().count(), items.len());
+        assert!(results.report().notes.iter().any(|told| told == note), "{:?}", results.report().notes);
+    };
+    notes(&["a", "a", "a", "bad"], "item 3 failed in run: no good");
+    notes(&["a", "a", "a", "bad", "b", "bad"], "2 items failed; the first: item 3 failed in run: no good");
+}
+
+#[test]
 fn an_endless_source_of_equals_stays_within_memory() {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = runs.clone();

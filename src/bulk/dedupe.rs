@@ -151,7 +151,10 @@ where
         let unreached = own.get(report.items).and_then(|result| result.as_ref().err());
         let why = unreached.map_or_else(|| "an error ended the job".to_owned(), |error| error.source.to_string());
         report.renumber(&places[..results.len()]);
-        (report.items, report.errors, report.duplicates) = (results.len(), errors, results.len() - seen);
+        let below = own.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
+        let first = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
+        report.recount(results.len(), errors, &below.unwrap_or_default(), &first.unwrap_or_default());
+        report.duplicates = results.len() - seen;
         (fill(results, items.len(), &why), report)
     }
 
@@ -179,6 +182,7 @@ where
             ready: VecDeque::new(),
             items: 0,
             errors: 0,
+            first_error: None,
             duplicates: 0,
             over: false,
         }

@@ -267,35 +267,47 @@ where
             items.push(item);
             bytes += size;
         }
-        let outcome = guard::catch(|| {
-            let Some(source) = &mut self.source else { return Ok(()) };
-            while items.len() < room {
-                let Some(item) = source.next() else {
-                    if self.waits.is_some_and(|waits| waits(source)) {
-                        waiting = true;
-                    } else {
-                        self.source = None;
+        loop {
+            let mut sizing = false;
+            let outcome = guard::catch(|| {
+                let Some(source) = &mut self.source else { return Ok(()) };
+                while items.len() < room {
+                    let Some(item) = source.next() else {
+                        if self.waits.is_some_and(|waits| waits(source)) {
+                            waiting = true;
+                        } else {
+                            self.source = None;
+                        }
+                        break;
+                    };
+                    let size = match &item {
+                        Ok(item) => {
+                            sizing = true;
+                            let size = job.stages.item_bytes(job.stages.item(item));
+                            sizing = false;
+                            size
+                        }
+                        Err(_) => 0,
+                    };
+                    // Alone it may be as large as it likes.
+                    if size > free.saturating_sub(bytes) && (!items.is_empty() || loaded > 0) {
+                        self.held = Some((item, size));
+                        break;
                     }
-                    break;
-                };
-                let size = match &item {
-                    Ok(item) => job.stages.item_bytes(job.stages.item(item)),
-                    Err(_) => 0,
-                };
-                // Alone it may be as large as it likes.
-                if size > free.saturating_sub(bytes) && (!items.is_empty() || loaded > 0) {
-                    self.held = Some((item, size));
-                    break;
+                    items.push(item);
+                    bytes += size;
                 }
-                items.push(item);
-                bytes += size;
+                Ok(())
+            });
+            let Err(error) = outcome else { break };
+            if sizing {
+                items.push(Err(error.context("the bytes of the item")));
+            } else {
+                // Who knows what state it is in: nothing more is asked of it.
+                self.source = None;
+                items.push(Err(error.context("the source of the items")));
+                break;
             }
-            Ok(())
-        });
-        if let Err(error) = outcome {
-            // Who knows what state it is in: nothing more is asked of it.
-            self.source = None;
-            items.push(Err(error.context("the source of the items")));
         }
         let count = items.len();
         let took = sync::now().duration_since(started);

@@ -356,7 +356,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                     if S::PREPARES {
                         at_hand = self.stages.item_bytes(self.stages.item(&item));
                     }
-                    let entry = match prepare_item(&*self.stages, item, place - 1, ticks)? {
+                    let entry = match prepare_item(&*self.stages, item, place - 1, ticks, &mut at_hand)? {
                         Ready::Run(entry) => entry,
                         Ready::Done(output) => {
                             let bytes = self.stages.output_bytes(&output);
@@ -374,8 +374,13 @@ impl<S: Stages<I>, I> Job<S, I> {
                     prepared.bytes += entry.bytes;
                     let bytes = entry.bytes;
                     prepared.entries.push_back(entry);
-                    if S::PREPARES && self.grows_past_the_limit(bytes, &mut at_hand) {
-                        break;
+                    if S::PREPARES {
+                        if self.grows_past_the_limit(bytes, &mut at_hand) {
+                            break;
+                        }
+                    } else {
+                        // They are counted already.
+                        at_hand = 0;
                     }
                 }
                 Ok(())

@@ -245,7 +245,7 @@ where
                 ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source }));
                 continue;
             }
-            let entry = guard::catch(|| prepare_item(&*self.stages, item, index, 0));
+            let entry = guard::catch(|| prepare_item(&*self.stages, item, index, 0, &mut 0));
             match entry {
                 Ok(Ready::Run(entry)) => {
                     entries.push(entry);

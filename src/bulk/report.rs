@@ -229,10 +229,7 @@ impl Report {
             processor_time: tally.processor_time(),
             ..facts
         }));
-        notes.extend(tally.first_error.as_ref().map(|error| match tally.errors {
-            1 => error.clone(),
-            errors => format!("{errors} items failed; the first: {error}"),
-        }));
+        notes.extend(tally.first_error.as_ref().map(|first| failures(tally.errors, first)));
         notes.extend(tally.cut_off.as_ref().map(|why| format!("the job ended early: {why}")));
         Self {
             items,
@@ -269,6 +266,17 @@ impl Report {
     /// The device that the item at `index` ran on, where [`devices`](Self::devices) tells.
     pub fn device_of(&self, index: usize) -> Option<&str> {
         self.devices.iter().find(|share| share.has(index)).map(|share| share.device.as_str())
+    }
+
+    /// Lets it be of so many items and errors, where the job below, of fewer, told the same first error as `below`,
+    /// and this one tells it as `first`.
+    pub(super) fn recount(&mut self, items: usize, errors: usize, below: &str, first: &str) {
+        let told = failures(self.errors, below);
+        if let Some(note) = self.notes.iter_mut().find(|note| **note == told) {
+            *note = failures(errors, first);
+        }
+        (self.items, self.errors) = (items, errors);
+        self.items_per_second = if self.seconds > 0.0 { items as f64 / self.seconds } else { 0.0 };
     }
 
     /// Lets the positions that it names be those of other items: item `i` had the position `places[i]`, and where
@@ -328,6 +336,14 @@ impl Report {
         json.list("devices", self.devices.iter().map(DeviceItems::json));
         json.0.push('}');
         json.0
+    }
+}
+
+/// The note on items that failed.
+fn failures(errors: usize, first: &str) -> String {
+    match errors {
+        1 => first.to_owned(),
+        errors => format!("{errors} items failed; the first: {first}"),
     }
 }
 

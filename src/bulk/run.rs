@@ -25,20 +25,26 @@ pub(super) struct Outcome<O> {
 /// What the model makes of each input.
 pub(super) type Raw<S> = <<S as Staged>::Model as Inference>::Output;
 
-/// Prepares the item at `place` of its window; the moment is `prepared`.
+/// Prepares the item at `place` of its window; the moment is `prepared`. Where an item runs as it is, the bytes that
+/// it counts for are noted `at_hand` as soon as they are known.
 #[inline]
 pub(super) fn prepare_item<S: Stages<I>, I>(
     stages: &S,
     item: I,
     place: usize,
     prepared: u32,
+    at_hand: &mut usize,
 ) -> Result<Ready<Entry<S::Entry>, S::Output>> {
     let value = match stages.prepare(item)? {
         Ready::Run(value) => value,
         Ready::Done(output) => return Ok(Ready::Done(output)),
     };
     let (model, input) = (stages.model(), stages.input(&value));
-    let (cost, bytes) = (model.cost(input).max(1), model.input_bytes(input));
+    let bytes = model.input_bytes(input);
+    if !S::PREPARES {
+        *at_hand = bytes;
+    }
+    let cost = model.cost(input).max(1);
     Ok(Ready::Run(Entry { place, cost, bytes, prepared, value }))
 }
 

@@ -72,6 +72,7 @@ pub(super) struct Distinct<S: Stages<I>, I, It, K, F> {
     pub(super) ready: VecDeque<(usize, Result<S::Output, ItemError>)>,
     pub(super) items: usize,
     pub(super) errors: usize,
+    pub(super) first_error: Option<String>,
     pub(super) duplicates: usize,
     pub(super) over: bool,
 }
@@ -95,8 +96,11 @@ where
                 }
             };
             self.items += 1;
-            if result.is_err() {
+            if let Err(error) = &result {
                 self.errors += 1;
+                if self.first_error.is_none() {
+                    self.first_error = Some(error.to_string());
+                }
                 match self.policy {
                     OnError::Skip => continue,
                     OnError::FailFast => self.over = true,
@@ -142,7 +146,9 @@ where
 
     fn report(&self) -> Report {
         let mut report = self.running.report();
-        (report.items, report.errors, report.duplicates) = (self.items, self.errors, self.duplicates);
+        let first = self.first_error.as_deref().unwrap_or_default();
+        report.recount(self.items, self.errors, first, first);
+        report.duplicates = self.duplicates;
         report
     }
 }
