@@ -23,6 +23,7 @@ mod map;
 mod measures;
 mod notes;
 pub(crate) mod pool;
+mod publish;
 mod queue;
 mod report;
 mod results;
@@ -54,10 +55,11 @@ pub use cancel::CancelToken;
 pub use dedupe::{Deduped, DistinctMap, DistinctUnordered, Marked, Once};
 pub use devices::DeviceItems;
 use feed::Feed;
-pub use hot::{Hot, publish};
+pub use hot::Hot;
 use job::{Crew, Job, Launch};
 pub use map::{Fallible, Map, Sound, Unordered};
 use map::{Pooled, lend_a_hand};
+pub use publish::{publish, publish_folder, read_published};
 pub use queue::{Handle, Queue};
 pub use report::{Report, SlowItem, Spread};
 pub use stages::{Plain, Ready, Staged, Stages};
@@ -336,6 +338,12 @@ impl<S: Staged> Bulk<S> {
 
     /// Opens a queue for items that come one at a time, from any thread: those that come within `longest_wait` of
     /// one another share a chunk. The queue has a thread of its own, `mill-queue`, which only waits.
+    ///
+    /// Of the settings it keeps [`workers`](Self::workers), [`chunk_size`](Self::chunk_size),
+    /// [`max_chunk_cost`](Self::max_chunk_cost), [`memory_limit`](Self::memory_limit) and [`cancel`](Self::cancel). The
+    /// others are a job's, which has an order, an end and a report: [`window`](Self::window),
+    /// [`on_error`](Self::on_error), [`deadline`](Self::deadline) and [`progress`](Self::progress) do nothing here; an
+    /// item's error is its [`Handle`]'s, which can also cancel it.
     ///
     /// # Errors
     /// If a thread cannot be started.

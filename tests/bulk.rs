@@ -676,3 +676,94 @@ fn mistakes_are_told_in_words() {
     }));
     note(Box::new(move || Bulk::new(Arc::clone(&model)).workers(1).run(&[0_u64; 20]).1), "threads of its own");
 }
+
+/// Panics when a worker drops it.
+struct Loud;
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        let worker = thread::current().name().is_some_and(|name| name.starts_with("mill-worker"));
+        assert!(!worker || thread::panicking(), "dropped by a worker");
+    }
+}
+
+/// A model that is as loud as what it takes and gives.
+struct LoudModel(Loud);
+
+impl Inference for LoudModel {
+    type Input = Loud;
+    type Output = Loud;
+
+    fn infer(&self, chunk: &[&Loud], out: &mut Slots<'_, Loud>) -> Result<()> {
+        let Self(Loud) = self;
+        thread::sleep(Duration::from_millis(1));
+        (0..chunk.len()).for_each(|place| out.set(place, Loud));
+        if chunk.len() > 5 { Err(Error::limit("too many")) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn values_that_panic_when_they_are_dropped_take_nothing_along() {
+    for ordered in [true, false] {
+        for taken in [0, 1, 30, 200] {
+            let bulk = Bulk::new(LoudModel(Loud)).workers(3).chunk_size(10);
+            let items = (0..200).map(|_| Loud);
+            if ordered {
+                assert_eq!(bulk.map(items).take(taken).filter(Result::is_ok).count(), taken);
+            } else {
+                assert_eq!(bulk.map_unordered(items).take(taken).count(), taken);
+            }
+            let token = CancelToken::new();
+            let cut_off = Bulk::new(LoudModel(Loud)).workers(3).chunk_size(10).cancel(token.clone());
+            let mut results = cut_off.map((0..200).map(|_| Loud));
+            drop(results.next());
+            token.cancel();
+            drop(results.next());
+        }
+    }
+    // The pool is as good as before.
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(Bulk::new(Squares::new()).workers(3).map(0..1000).filter(Result::is_ok).count(), 1000);
+}
+
+/// Of the test below, run by itself: panics that are caught here and there, and one that an item's error tells of.
+#[inline(never)]
+fn the_culprit() -> Result<()> {
+    panic!("guilty")
+}
+
+#[inline(never)]
+fn the_bystander() {
+    panic!("caught by the model itself")
+}
+
+#[test]
+fn the_error_of_a_panic_has_its_own_backtrace() {
+    const INSIDE: &str = "GRISTMILL_TEST_BACKTRACES";
+    if std::env::var_os(INSIDE).is_none() {
+        let name = "the_error_of_a_panic_has_its_own_backtrace";
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .envs([(INSIDE, "1"), ("RUST_BACKTRACE", "1")])
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+        return;
+    }
+    let model = Shared::new(|number: &u64| match number {
+        0 => {
+            let _ = std::panic::catch_unwind(the_bystander);
+            Ok(())
+        }
+        // Without the hook, as what was caught on another thread goes on.
+        1 => std::panic::resume_unwind(Box::new("from elsewhere")),
+        2 => the_culprit(),
+        _ => Ok(()),
+    });
+    let results: Vec<_> = Bulk::new(model).workers(1).chunk_size(1).map(0..4_u64).collect();
+    let said: Vec<_> =
+        results.iter().map(|result| result.as_ref().map_or_else(ToString::to_string, |()| String::new())).collect();
+    assert!(said[0].is_empty() && said[3].is_empty());
+    assert!(said[1].contains("from elsewhere") && !said[1].contains("the_bystander"), "{}", said[1]);
+    assert!(said[2].contains("guilty") && said[2].contains("the_culprit"), "{}", said[2]);
+}

@@ -1,19 +1,24 @@
 //! Models replaced while jobs run, and files replaced while they are read.
 
 use std::{
+    collections::HashSet,
+    env,
+    ffi::OsStr,
     fs,
     io::Write as _,
     path::Path,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread,
+    time::Duration,
 };
 
 use gristmill::{
     Description, Error, ErrorKind, Inference, Pipeline, Result, Slots,
-    bulk::{Bulk, Hot, publish},
+    bulk::{Bulk, Hot, publish, publish_folder, read_published},
 };
 
 /// Adds a number that its file holds; counts how many of its kind are alive.
@@ -99,7 +104,7 @@ fn jobs_keep_their_version_while_a_thousand_follow() {
         if alive.load(SeqCst) == 0 {
             return;
         }
-        thread::sleep(std::time::Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
     panic!("{alive:?} models are still alive");
 }
@@ -187,4 +192,90 @@ fn readers_never_see_half_a_file() {
     assert!(failed.is_err());
     assert_eq!(fs::read(&path).unwrap(), before);
     assert!(!folder.path().join("content.new").exists());
+}
+
+/// Publishes a folder of two files with the same number in both.
+fn publish_pair(folder: &Path, number: u32) {
+    publish_folder(folder, |new| {
+        for name in ["weights", "config"] {
+            fs::write(new.join(name), number.to_string()).map_err(|error| Error::io(error, "writing a half"))?;
+            thread::sleep(Duration::from_micros(500));
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Opens such a folder: its number.
+fn open_pair(folder: &Path) -> Result<u64> {
+    let read = |name| fs::read_to_string(folder.join(name)).map_err(|error| Error::io(error, "reading a half"));
+    let weights = read("weights")?;
+    thread::sleep(Duration::from_micros(500));
+    let config = read("config")?;
+    assert_eq!(weights, config, "two halves");
+    weights.parse().map_err(Error::user)
+}
+
+/// Of the test below, in a process of its own: writes or reads the folder until the last number.
+fn other_process(role: &str, folder: &Path) {
+    if role == "write" {
+        (1..=LAST_PAIR).for_each(|number| publish_pair(folder, number));
+    } else {
+        while read_published(folder, open_pair).unwrap() < u64::from(LAST_PAIR) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+const LAST_PAIR: u32 = 100;
+
+#[test]
+fn readers_in_any_process_never_see_half_a_folder() {
+    const ROLE: &str = "GRISTMILL_TEST_ROLE";
+    const FOLDER: &str = "GRISTMILL_TEST_FOLDER";
+    if let (Ok(role), Some(folder)) = (env::var(ROLE), env::var_os(FOLDER)) {
+        return other_process(&role, Path::new(&folder));
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("model");
+    fs::create_dir(&folder).unwrap();
+    // Put there by somebody who does not publish.
+    ["weights", "config"].iter().for_each(|name| fs::write(folder.join(name), "0").unwrap());
+    let processes: Vec<_> = ["read", "write", "read"]
+        .into_iter()
+        .map(|role| {
+            Command::new(env::current_exe().unwrap())
+                .args(["--exact", "readers_in_any_process_never_see_half_a_folder", "--nocapture"])
+                .envs([(ROLE, OsStr::new(role)), (FOLDER, folder.as_os_str())])
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let load = |path: &Path| Ok(Add { number: open_pair(path)?, alive: Arc::default() });
+    let hot = Hot::open(&folder, load, signature).unwrap();
+    let mut seen = HashSet::new();
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| other_process("read", &folder));
+        while hot.describe().model_fingerprint.as_str() != LAST_PAIR.to_string() {
+            hot.reload(&folder).unwrap();
+            seen.insert(hot.describe().model_fingerprint.as_str().to_owned());
+            thread::sleep(Duration::from_millis(1));
+        }
+        reader.join().unwrap();
+    });
+    for mut process in processes {
+        assert!(process.wait().unwrap().success());
+    }
+    assert!(seen.len() >= 5, "only {seen:?}");
+    let failed = publish_folder(&folder, |new| {
+        fs::write(new.join("weights"), "half").unwrap();
+        Err(Error::user("the rest is missing"))
+    });
+    assert!(failed.is_err());
+    // A writer that was ended between its two steps.
+    fs::rename(&folder, parent.path().join("model.old")).unwrap();
+    assert_eq!(read_published(&folder, open_pair).unwrap(), u64::from(LAST_PAIR));
+    let mut left: Vec<_> = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["model", "model.lock", "model.writing"]);
 }

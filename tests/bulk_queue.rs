@@ -1,8 +1,9 @@
 //! Single submissions that share chunks.
 
 use std::{
+    pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
@@ -15,6 +16,13 @@ use gristmill::{
     Error, ErrorKind, Inference, Pipeline, Result, Shared, Slots, Stage,
     bulk::{Bulk, Queue},
 };
+
+/// What `work` gives, unless it hangs.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, told) = mpsc::channel();
+    thread::spawn(move || done.send(work()));
+    told.recv_timeout(Duration::from_secs(30)).expect("it hangs")
+}
 
 /// Adds one, and remembers the sizes of its chunks.
 #[derive(Default)]
@@ -133,4 +141,86 @@ fn submitting_waits_for_room() {
     // Ten items of eight bytes fit; each chunk takes two milliseconds.
     assert!(started.elapsed() >= Duration::from_millis(10), "{:?}", started.elapsed());
     assert!(handles.into_iter().all(|handle| handle.wait().unwrap().is_ok()));
+}
+
+#[test]
+fn workers_that_wait_for_a_queue_of_their_own_pool_do_its_work() {
+    for workers in [1, 2] {
+        let sums = in_time(move || {
+            let queue = Bulk::new(AddOne::default()).workers(workers).memory_limit(32).queue(Duration::ZERO).unwrap();
+            // Four items fit; each item of the job submits more.
+            let twelve = Shared::new(move |number: &u64| {
+                let handles: Vec<_> = (0..12).map(|_| queue.submit(*number)).collect();
+                handles.into_iter().map(|handle| handle.wait().unwrap().map_err(Error::user)).sum::<Result<u64>>()
+            });
+            Bulk::new(twelve).workers(workers).map(100..110_u64).map(Result::unwrap).collect::<Vec<_>>()
+        });
+        assert!(sums.into_iter().eq((100..110).map(|number| (number + 1) * 12)));
+    }
+}
+
+#[test]
+fn a_model_may_submit_to_its_own_queue() {
+    for memory in [1 << 20, 1] {
+        let result = in_time(move || {
+            let own = Arc::new(OnceLock::<Queue<_, u64>>::new());
+            let queue = own.clone();
+            let countdown = Shared::new(move |number: &u64| {
+                let Some(next) = number.checked_sub(1) else { return Ok(0) };
+                let queue: &Queue<_, u64> = own.get().unwrap();
+                queue.submit(next).wait().unwrap().map(|sum: u64| sum + number).map_err(Error::user)
+            });
+            let model: Arc<dyn Inference<Input = u64, Output = u64>> = Arc::new(countdown);
+            let bulk = Bulk::new(model).workers(1).memory_limit(memory);
+            queue.set(bulk.queue(Duration::ZERO).unwrap()).unwrap();
+            queue.get().unwrap().submit(6).wait().unwrap().unwrap()
+        });
+        assert_eq!(result, 21);
+    }
+}
+
+#[test]
+fn where_single_items_are_the_chunk_none_waits_for_company() {
+    let queue = Bulk::new(AddOne::default()).workers(1).chunk_size(1).queue(Duration::from_secs(20)).unwrap();
+    let started = Instant::now();
+    assert_eq!(queue.submit(1).wait().unwrap().unwrap(), 2);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
+fn what_panics_while_it_is_woken_or_dropped_takes_nothing_along() {
+    struct Alarm;
+    impl Wake for Alarm {
+        fn wake(self: Arc<Self>) {
+            panic!("not before noon");
+        }
+    }
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            let worker = thread::current().name().is_some_and(|name| name.starts_with("mill-worker"));
+            assert!(!worker || thread::panicking(), "dropped by a worker");
+        }
+    }
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let door = gate.clone();
+    let model = Shared::new(move |_: &Loud| {
+        drop(door.lock());
+        Ok(Loud)
+    });
+    let queue = Bulk::new(model).workers(1).queue(Duration::ZERO).unwrap();
+    let waker = Waker::from(Arc::new(Alarm));
+    let mut woken: Vec<_> = (0..5).map(|_| Box::pin(queue.submit(Loud))).collect();
+    for handle in &mut woken {
+        assert!(handle.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    // Of some of them nobody takes the result, and some are cancelled.
+    drop(woken.pop());
+    drop(closed);
+    for handle in woken {
+        assert!(Pin::into_inner(handle).wait().unwrap().is_ok());
+    }
+    (0..5).for_each(|_| drop(queue.submit(Loud)));
+    assert!(queue.submit(Loud).wait().unwrap().is_ok());
 }

@@ -7,7 +7,7 @@ use super::{
     guard,
     job::{Crew, Job, Launch, StateOf},
     stages::Stages,
-    state::Ran,
+    state::{Abandoned, Ran},
     sync::{self, atomic::Ordering::Relaxed},
 };
 use crate::{cpu::split, inference::Inference};
@@ -98,8 +98,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             let remains = state.abandon();
             let more = self.more_pumps(&mut state);
             drop(state);
-            // What a user's `drop` does must not take the driver along.
-            guard::drop_quietly(remains);
+            Abandoned::let_go(remains);
             if more {
                 crew.launch(Launch::Turn);
             }

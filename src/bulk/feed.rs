@@ -1,6 +1,7 @@
 //! The consumer's side of a job: pulls the source while there is room, and hands on what is ready.
 
 use std::{
+    cell::Cell,
     error::Error as StdError,
     time::{Duration, Instant},
 };
@@ -268,7 +269,7 @@ where
             bytes += size;
         }
         loop {
-            let mut sizing = false;
+            let sizing = Cell::new(false);
             let outcome = guard::catch(|| {
                 let Some(source) = &mut self.source else { return Ok(()) };
                 while items.len() < room {
@@ -282,9 +283,9 @@ where
                     };
                     let size = match &item {
                         Ok(item) => {
-                            sizing = true;
+                            sizing.set(true);
                             let size = job.stages.item_bytes(job.stages.item(item));
-                            sizing = false;
+                            sizing.set(false);
                             size
                         }
                         Err(_) => 0,
@@ -300,7 +301,7 @@ where
                 Ok(())
             });
             let Err(error) = outcome else { break };
-            if sizing {
+            if sizing.get() {
                 items.push(Err(error.context("the bytes of the item")));
             } else {
                 // Who knows what state it is in: nothing more is asked of it.

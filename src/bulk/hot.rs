@@ -1,14 +1,14 @@
 //! A model that can be replaced while jobs run.
 
 use std::{
-    fmt, fs,
-    io::Write as _,
+    fmt,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
     guard,
+    publish::read_published,
     stages::{Plain, Staged},
 };
 use crate::{
@@ -23,7 +23,8 @@ type Signature<S> = Box<dyn Fn(&S) -> String + Send + Sync>;
 ///
 /// A job of [`Bulk::hot`](super::Bulk::hot) keeps the version that it started with to its end; the next job takes
 /// the current one. A successor is loaded beside the one that serves, and one that cannot be loaded, or that has
-/// another signature, changes nothing.
+/// another signature, changes nothing. What is [published](super::publish_folder) at its path is not replaced while it
+/// is loaded.
 pub struct Hot<S> {
     load: Load<S>,
     signature: Signature<S>,
@@ -67,7 +68,7 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R: Send> Hot<Pipeline<T, M, R>> {
 
 impl<S: Staged> Hot<S> {
     fn first(path: &Path, load: Load<S>, signature: Signature<S>) -> Result<Self> {
-        let first = guard::catch(|| load(path))?;
+        let first = guard::catch(|| read_published(path, &load))?;
         Ok(Self { load, signature, current: Mutex::new((1, Arc::new(first))), loading: Mutex::new(()) })
     }
 
@@ -80,7 +81,7 @@ impl<S: Staged> Hot<S> {
         let path = path.as_ref();
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let place = |error: Error| error.context(format!("reloading {}", path.display()));
-        let next = guard::catch(|| (self.load)(path)).map_err(place)?;
+        let next = guard::catch(|| read_published(path, &self.load)).map_err(place)?;
         let serving = Arc::clone(&self.lock().1);
         let (old, new) = guard::catch(|| Ok(((self.signature)(&serving), (self.signature)(&next)))).map_err(place)?;
         if old != new {
@@ -119,31 +120,4 @@ impl<S> fmt::Debug for Hot<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hot").finish_non_exhaustive()
     }
-}
-
-/// Writes a file so that readers in any process see the old content or the new, never a half: `write` fills a
-/// neighbour of it, which then takes its name. Several writers take turns by a lock on a second neighbour, `.lock`.
-///
-/// # Errors
-/// What `write` returns, and failures of the file system; the old content then stands.
-pub fn publish(path: impl AsRef<Path>, write: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
-    let path = path.as_ref();
-    let neighbour = |ending: &str| {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(ending);
-        path.with_file_name(name)
-    };
-    let (lock_path, new_path) = (neighbour(".lock"), neighbour(".new"));
-    let io = |doing: &'static str| move |error| Error::io(error, format!("{doing} {}", path.display()));
-    let lock = fs::File::create(&lock_path).map_err(io("locking"))?;
-    lock.lock().map_err(io("locking"))?;
-    let mut file = fs::File::create(&new_path).map_err(io("writing beside"))?;
-    let written = write(&mut file)
-        .and_then(|()| file.flush().and_then(|()| file.sync_all()).map_err(io("writing beside")))
-        .and_then(|()| fs::rename(&new_path, path).map_err(io("replacing")));
-    if written.is_err() {
-        // Best effort: what is left over is overwritten next time.
-        let _ = fs::remove_file(&new_path);
-    }
-    written
 }

@@ -22,7 +22,7 @@ use super::{
     results::Places,
     run::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
     stages::{Ready, Staged, Stages},
-    state::{Ran, State, Unit},
+    state::{Abandoned, Ran, State, Unit},
     sync::{
         self, Condvar, Mutex, MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -282,7 +282,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         let prepared = self.prepare_block(block);
         let took = sync::now().duration_since(started).as_nanos() as f64;
         let mut state = self.lock();
-        if let Some((window, done)) = state.window(window) {
+        let late = if let Some((window, done)) = state.window(window) {
             window.preparing -= count;
             let known = prepared.done.len();
             for (place, output) in prepared.done {
@@ -302,9 +302,17 @@ impl<S: Stages<I>, I> Job<S, I> {
             }
             state.prepare_ns.add(took, count as f64);
             state.prepare_most = state.prepare_most.max(count.saturating_mul(4));
-        }
+            None
+        } else {
+            Some(prepared)
+        };
         state.units -= 1;
         self.settle(state, started);
+        if let Some(late) = late {
+            guard::drop_each(late.entries);
+            guard::drop_each(late.done);
+            guard::drop_each(late.rest.into_iter().flat_map(|block| block.items));
+        }
     }
 
     /// The end of a unit that was `started` then: tells the consumer if something is ready; and what came back to a job
@@ -322,9 +330,9 @@ impl<S: Stages<I>, I> Job<S, I> {
         let waker = if ready { state.waker.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
-            waker.wake();
+            guard::quietly(|| waker.wake());
         }
-        drop(remains);
+        Abandoned::let_go(remains);
     }
 
     fn prepare_block(&self, block: Block<I>) -> Prepared<I, S::Entry, S::Output> {
@@ -422,12 +430,17 @@ impl<S: Stages<I>, I> Job<S, I> {
         let waited = self.waited(&chunk.entries, started);
         let Some((slots, devices)) = infer_chunk(&*self.stages, &chunk.entries) else {
             let mut state = self.lock();
-            if let Some((window, _)) = state.window(chunk.window) {
-                window.restore(chunk.entries);
-            }
+            let late = match state.window(chunk.window) {
+                Some((window, _)) => {
+                    window.restore(chunk.entries);
+                    Vec::new()
+                }
+                None => chunk.entries,
+            };
             state.tuner.came_back();
             state.units -= 1;
             self.settle(state, started);
+            guard::drop_each(late);
             return None;
         };
         Some(Ran { chunk, slots, devices, waited, took: Duration::ZERO })
@@ -462,13 +475,17 @@ impl<S: Stages<I>, I> Job<S, I> {
             })
             .collect();
         // An input whose `drop` panics must not take the pump along.
-        guard::drop_quietly(entries);
+        guard::drop_each(entries);
         self.bytes.fetch_add(bytes, Relaxed);
         self.bytes.fetch_sub(input_bytes, Relaxed);
         let mut state = self.lock();
-        if let Some((window, done)) = state.window(window) {
-            window.write_chunk(places, results, bytes, done);
-        }
+        let late = match state.window(window) {
+            Some((window, done)) => {
+                window.write_chunk(places, results, bytes, done);
+                Vec::new()
+            }
+            None => results,
+        };
         state.units -= 1;
         let measuring = state.tuner.holds_back();
         state.tuner.measured(count, cost, took);
@@ -484,12 +501,14 @@ impl<S: Stages<I>, I> Job<S, I> {
             state.slowest.add(&costliest, cost, took);
         }
         self.settle(state, started);
+        guard::drop_each(late);
     }
 
-    /// Ends the job for the workers; items that no worker holds get an error that says `why`, or are dropped.
+    /// Ends the job for the workers; items that no worker holds get an error that says `why`, or all is dropped.
     pub(super) fn stop(&self, why: Option<&str>) {
         let mut state = self.lock();
-        if state.stopped {
+        // Of a job that was cut off somebody may still have wanted the results, until now.
+        if state.stopped && (why.is_some() || state.why.is_none()) {
             return;
         }
         state.stopped = true;
@@ -497,7 +516,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         let remains = state.abandon();
         self.chunk.notify_all();
         drop(state);
-        drop(remains);
+        Abandoned::let_go(remains);
     }
 }
 

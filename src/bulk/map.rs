@@ -9,6 +9,7 @@ use rayon::{ThreadPool, Yield};
 use super::{
     Settings, drive,
     feed::{Feed, source_error},
+    guard,
     job::{Crew, Job, Launch},
     report::Report,
     results::Numbered,
@@ -128,7 +129,11 @@ impl<S: Stages<I> + 'static, I: Send + 'static> Crew for Arc<Pooled<S, I>> {
     fn launch(&self, kind: Launch) {
         let task = Arc::clone(self);
         match kind {
-            Launch::Turn => self.pool.spawn(move || task.job.turn(&task)),
+            // The last to let go of a job drops its model.
+            Launch::Turn => self.pool.spawn(move || {
+                task.job.turn(&task);
+                guard::drop_quietly(task);
+            }),
             Launch::Probe => self.pool.spawn_broadcast(move |_| task.job.probe(&task)),
         }
     }
@@ -151,10 +156,12 @@ pub(super) fn lend_a_hand(pool: &ThreadPool) -> bool {
 ///
 /// Nothing is pulled before the first `next`. Dropping it stops the work: what waits is dropped, chunks that run
 /// are run to their end and forgotten.
+#[must_use = "nothing runs before the results are asked for"]
 pub struct Map<S: Stages<I>, I, It>(Running<S, I, It>);
 
 /// The results of a job in the order of completion, each with its item's index; made by
 /// [`Bulk::map_unordered`](super::Bulk::map_unordered). Otherwise like [`Map`].
+#[must_use = "nothing runs before the results are asked for"]
 pub struct Unordered<S: Stages<I>, I, It>(Running<S, I, It>);
 
 impl<S, I, It> Map<S, I, It>

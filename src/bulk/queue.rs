@@ -6,7 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -19,6 +19,7 @@ use rayon::ThreadPool;
 use super::{
     Settings, drive,
     guard::{self, lock},
+    map::lend_a_hand,
     run::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
     stages::{Ready, Stages},
     tuner::Tuner,
@@ -42,7 +43,12 @@ pub struct Queue<S: Stages<I>, I>(Arc<Shared<S, I>>);
 
 /// The result to come of a submitted item: wait for it, poll it, await it or cancel it. Dropping it cancels the
 /// item if it has not begun.
-pub struct Handle<O>(Arc<Ticket<O>>);
+#[must_use = "dropping it cancels the item"]
+pub struct Handle<O> {
+    ticket: Arc<Ticket<O>>,
+    /// There while the item is under way.
+    queue: Weak<dyn Help>,
+}
 
 struct Shared<S: Stages<I>, I> {
     stages: Arc<S>,
@@ -71,7 +77,15 @@ struct State<S: Stages<I>, I> {
     /// Bytes of items from their submission to the end of their chunk.
     bytes: usize,
     running: usize,
+    /// Workers that wait for this queue in the midst of something, and do some of its work meanwhile.
+    helpers: usize,
     closed: bool,
+}
+
+/// What a worker of the pool does that waits for the queue: were it to sleep, its work might wait for it.
+trait Help: Send + Sync {
+    /// Does some of the pool's work until it is `done`; false: the calling thread is none of its workers.
+    fn help_until(&self, done: &dyn Fn() -> bool) -> bool;
 }
 
 struct Submitted<I, O> {
@@ -129,6 +143,7 @@ where
             submitted: 0,
             bytes: 0,
             running: 0,
+            helpers: 0,
             closed: false,
         };
         let shared = Shared { stages, pool, settings, longest_wait, state: Mutex::new(state), changed: Condvar::new() };
@@ -147,8 +162,8 @@ where
         Ok(queue)
     }
 
-    /// Submits an item. Blocks while the queue holds as many bytes as the memory limit allows; never called for
-    /// longer than that.
+    /// Submits an item. Returns at once, unless the items that are under way hold as many bytes as the memory limit
+    /// allows: then it blocks until there is room. A worker of the pool does some of its work meanwhile.
     pub fn submit(&self, item: I) -> Handle<S::Output> {
         let stages = &self.0.stages;
         // A hook that panics here counts as no bytes; it will panic again on a worker and be told there.
@@ -158,9 +173,15 @@ where
             done: Condvar::new(),
             cancelled: AtomicBool::new(false),
         });
+        let limit = self.0.settings.memory_limit;
         let mut state = lock(&self.0.state);
-        while state.bytes > 0 && state.bytes.saturating_add(bytes) > self.0.settings.memory_limit {
-            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while !state.has_room(bytes, limit) {
+            drop(state);
+            let helped = self.0.help_until(&|| lock(&self.0.state).has_room(bytes, limit));
+            state = lock(&self.0.state);
+            if !helped && !state.has_room(bytes, limit) {
+                state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
         }
         state.bytes += bytes;
         let index = state.submitted;
@@ -168,7 +189,8 @@ where
         state.waiting.push_back(Submitted { index, item, bytes, since: Instant::now(), ticket: Arc::clone(&ticket) });
         drop(state);
         self.0.changed.notify_all();
-        Handle(ticket)
+        let queue = Arc::downgrade(&self.0);
+        Handle { ticket, queue }
     }
 }
 
@@ -208,10 +230,15 @@ where
             let cost = state.tuner.item_cost().max(1.0);
             let (target, most) = state.tuner.bounds((state.waiting.len() as f64 * cost) as u64);
             let chunk = ((target as f64 / cost) as usize).clamp(1, most);
-            if state.running > state.tuner.lanes() || state.tuner.holds_back() {
+            // What a worker that waits here has begun goes on only with what it waits for.
+            if state.running > state.tuner.lanes() + state.helpers || state.tuner.holds_back() && state.helpers == 0 {
                 // Every worker has something, and the next chunk is ready to go: it may as well grow.
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            } else if state.waiting.len() < chunk.max(2) && waited < self.longest_wait && !state.closed {
+            } else if state.waiting.len() < chunk.max(2).min(most)
+                && !state.tuner.is_single()
+                && waited < self.longest_wait
+                && !state.closed
+            {
                 let left = self.longest_wait - waited;
                 state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             } else {
@@ -221,14 +248,17 @@ where
                 state.tuner.begun();
                 let task = Arc::clone(&self);
                 drop(state);
-                self.pool.spawn(move || task.run(items));
+                self.pool.spawn(move || {
+                    task.run(items);
+                    guard::drop_quietly(task);
+                });
                 state = lock(&self.state);
             }
         }
     }
 
     /// Prepares what was gathered, on a worker, and runs it or gives it to the drivers.
-    fn run(self: Arc<Self>, items: Vec<Submitted<I, S::Output>>) {
+    fn run(&self, items: Vec<Submitted<I, S::Output>>) {
         let started = Instant::now();
         let (mut entries, mut tickets) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         let mut bytes = 0;
@@ -243,6 +273,7 @@ where
             if let Some(why) = why {
                 let source = Error::new(ErrorKind::Cancelled, why);
                 ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source }));
+                guard::drop_quietly(item);
                 continue;
             }
             let entry = guard::catch(|| prepare_item(&*self.stages, item, index, 0, &mut 0));
@@ -316,7 +347,10 @@ where
             chunk.took += started.elapsed();
             if let Some((slots, _)) = slots {
                 let task = Arc::clone(&self);
-                self.pool.spawn(move || task.finish(chunk, slots));
+                self.pool.spawn(move || {
+                    task.finish(chunk, slots);
+                    guard::drop_quietly(task);
+                });
                 let released = drive::is_released(self.stages.model());
                 state = lock(&self.state);
                 state.released |= released;
@@ -349,7 +383,7 @@ where
         }
         let cost = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.cost));
         let count = entries.len();
-        guard::drop_quietly(entries);
+        guard::drop_each(entries);
         let mut state = lock(&self.state);
         if count > 0 {
             let measuring = state.tuner.holds_back();
@@ -368,31 +402,63 @@ where
 }
 
 impl<S: Stages<I>, I> State<S, I> {
+    /// Whether an item of so many `bytes` may come. Where all that is under way waits for room, it must.
+    fn has_room(&self, bytes: usize, limit: usize) -> bool {
+        let left = self.waiting.is_empty() && self.prepared.is_empty() && self.stranded.is_empty();
+        let stuck = left && self.helpers > 0 && self.running <= self.helpers;
+        self.bytes == 0 || self.bytes.saturating_add(bytes) <= limit || stuck
+    }
+
     /// Whether nothing is left, and nothing more will come.
     fn is_over(&self) -> bool {
         self.closed && self.waiting.is_empty() && self.running == 0
     }
 }
 
+impl<S, I> Help for Shared<S, I>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+{
+    fn help_until(&self, done: &dyn Fn() -> bool) -> bool {
+        if self.pool.current_thread_index().is_none() {
+            return false;
+        }
+        lock(&self.state).helpers += 1;
+        self.changed.notify_all();
+        while !done() {
+            lend_a_hand(&self.pool);
+        }
+        lock(&self.state).helpers -= 1;
+        true
+    }
+}
+
 impl<O> Ticket<O> {
-    fn fill(&self, result: Result<O, ItemError>) {
+    /// Gives it its result; where nobody wants to know any more, that is dropped here.
+    fn fill(self: Arc<Self>, result: Result<O, ItemError>) {
         let before = std::mem::replace(&mut *lock(&self.state), TicketState::Done(result));
         self.done.notify_all();
         if let TicketState::Pending(Some(waker)) = before {
-            waker.wake();
+            guard::quietly(|| waker.wake());
         }
+        guard::drop_quietly(self);
+    }
+
+    fn is_done(&self) -> bool {
+        !matches!(*lock(&self.state), TicketState::Pending(_))
     }
 }
 
 impl<O> Handle<O> {
     /// Whether the result is there.
     pub fn is_done(&self) -> bool {
-        !matches!(*lock(&self.0.state), TicketState::Pending(_))
+        self.ticket.is_done()
     }
 
     /// The result if it is there; afterwards `None`.
     pub fn poll_now(&mut self) -> Option<Result<O, ItemError>> {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.ticket.state);
         match std::mem::replace(&mut *state, TicketState::Taken) {
             TicketState::Done(result) => Some(result),
             before => {
@@ -402,11 +468,16 @@ impl<O> Handle<O> {
         }
     }
 
-    /// Waits for the result; `None` if it was taken before.
+    /// Waits for the result; `None` if it was taken before. A worker of the pool does some of its work meanwhile.
     pub fn wait(mut self) -> Option<Result<O, ItemError>> {
-        let mut state = lock(&self.0.state);
+        if !self.is_done()
+            && let Some(queue) = self.queue.upgrade()
+        {
+            queue.help_until(&|| self.is_done());
+        }
+        let mut state = lock(&self.ticket.state);
         while matches!(*state, TicketState::Pending(_)) {
-            state = self.0.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.ticket.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
         self.poll_now()
@@ -414,7 +485,7 @@ impl<O> Handle<O> {
 
     /// Makes the result an error of kind [`ErrorKind::Cancelled`], unless the item has begun.
     pub fn cancel(&self) {
-        self.0.cancelled.store(true, Relaxed);
+        self.ticket.cancelled.store(true, Relaxed);
     }
 }
 
@@ -426,7 +497,7 @@ impl<O> Future for Handle<O> {
     type Output = Result<O, ItemError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.ticket.state);
         match std::mem::replace(&mut *state, TicketState::Taken) {
             TicketState::Done(result) => Poll::Ready(result),
             TicketState::Pending(_) => {

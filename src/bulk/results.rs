@@ -63,6 +63,11 @@ impl<O> Run<O> {
         self.slots.len()
     }
 
+    /// The results alone.
+    pub(super) fn into_slots(self) -> vec::IntoIter<Slot<O>> {
+        self.slots
+    }
+
     #[inline]
     fn pop(&mut self) -> Option<Numbered<O>> {
         let result = self.slots.next()??;

@@ -57,7 +57,10 @@ pub(super) fn infer_chunk<S: Stages<I>, I>(stages: &S, entries: &[Entry<S::Entry
     let mut slots = Vec::new();
     slots.resize_with(inputs.len(), || None);
     let mut devices = Vec::new();
-    bisect(stages.model(), &inputs, 0, &mut slots, &mut devices)?;
+    if bisect(stages.model(), &inputs, 0, &mut slots, &mut devices).is_none() {
+        guard::drop_each(slots);
+        return None;
+    }
     Some((slots, devices))
 }
 
@@ -114,12 +117,15 @@ fn bisect<M: Inference>(
         Ok(()) if told.is_empty() => {}
         Ok(()) => devices.push((start..start + inputs.len(), told)),
         Err(_) if !model.ready_here() => return None,
-        Err(error) if inputs.len() <= 1 => slots.fill_with({
-            let mut error = Some(error);
-            move || error.take().map(Err)
-        }),
+        Err(error) if inputs.len() <= 1 => {
+            guard::drop_each(slots.iter_mut().map(Option::take));
+            slots.fill_with({
+                let mut error = Some(error);
+                move || error.take().map(Err)
+            });
+        }
         Err(_) => {
-            slots.fill_with(|| None);
+            guard::drop_each(slots.iter_mut().map(Option::take));
             let middle = inputs.len() / 2;
             let (left, right) = slots.split_at_mut(middle);
             bisect(model, &inputs[..middle], start, left, devices)?;

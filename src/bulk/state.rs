@@ -4,9 +4,10 @@ use std::{collections::VecDeque, ops::Range, task::Waker, time::Duration};
 
 use super::{
     devices::{Devices, Shares},
+    guard,
     measures::{Slowest, Times},
     report::ChunkItems,
-    results::Batch,
+    results::{Batch, Run},
     tuner::{Mean, Tuner},
     window::{Block, Chunk, Done, Entry, Remains, Window},
 };
@@ -55,8 +56,30 @@ pub(super) struct State<I, E, R, O> {
     pub(super) devices: Shares,
 }
 
-/// What a job that is over leaves behind.
-type Abandoned<I, E, R, O> = (Vec<Remains<I, E>>, VecDeque<Window<I, E, O>>, VecDeque<Ran<E, R>>, Option<Done<O>>);
+/// What a job that is over leaves behind, to be let go outside its lock.
+pub(super) struct Abandoned<I, E, R, O> {
+    remains: Vec<Remains<I, E>>,
+    windows: VecDeque<Window<I, E, O>>,
+    finishing: VecDeque<Ran<E, R>>,
+    done: Option<Done<O>>,
+}
+
+impl<I, E, R, O> Abandoned<I, E, R, O> {
+    /// Drops it, if there is anything, whatever panics.
+    pub(super) fn let_go(abandoned: Option<Self>) {
+        let Some(Self { remains, windows, finishing, done }) = abandoned else { return };
+        for (blocks, entries) in remains {
+            guard::drop_each(blocks.into_iter().flat_map(|block| block.items));
+            guard::drop_each(entries);
+        }
+        windows.into_iter().for_each(Window::let_go);
+        for ran in finishing {
+            guard::drop_each(ran.chunk.entries);
+            guard::drop_each(ran.slots);
+        }
+        guard::drop_each(done.into_iter().flatten().flat_map(Run::into_slots));
+    }
+}
 
 /// A chunk with what the model made of it.
 pub(super) struct Ran<E, R> {
@@ -125,10 +148,11 @@ impl<I, E, R, O> State<I, E, R, O> {
         let Some(why) = &self.why else {
             self.retired += self.windows.len();
             let (windows, finishing) = (std::mem::take(&mut self.windows), std::mem::take(&mut self.finishing));
-            return Some((Vec::new(), windows, finishing, self.done.as_mut().map(std::mem::take)));
+            let done = self.done.as_mut().map(std::mem::take);
+            return Some(Abandoned { remains: Vec::new(), windows, finishing, done });
         };
         let remains = self.windows.iter_mut().map(|window| window.abandon(why, &mut self.done)).collect();
-        Some((remains, VecDeque::new(), VecDeque::new(), None))
+        Some(Abandoned { remains, windows: VecDeque::new(), finishing: VecDeque::new(), done: None })
     }
 
     /// Adds what was pulled to the open window; `last`: and closes it.

@@ -108,6 +108,7 @@ impl<I, St: Stream> Iterator for Polled<I, St> {
 }
 
 /// The results of a job in the order of its items, as a stream; made by [`Bulk::stream`].
+#[must_use = "nothing runs before the results are asked for"]
 pub struct ResultStream<S: Stages<I>, I, St: Stream>(Running<S, I, Polled<I, St>>);
 
 /// Nothing in it is ever pinned: the source has a box of its own.

@@ -150,6 +150,15 @@ impl Tuner {
         }
     }
 
+    /// Whether single items are the chunks, however many wait: by the caller's choice, or because that has proved best.
+    pub(super) fn is_single(&self) -> bool {
+        let pair = self.item_cost() * 2.0;
+        let known = self.cost_per_item.get().is_some();
+        let capped = known && self.ceiling.is_some_and(|ceiling| (ceiling as f64) < pair);
+        let settled = self.growth.settled && self.ceiling.is_none() && self.growth.level < pair;
+        self.first == First::Past && (self.fixed == Some(1) || self.fixed.is_none() && (capped || settled))
+    }
+
     /// The bounds of the next chunk, its cost and its items, while work of cost `queued` waits.
     pub(super) fn bounds(&self, queued: u64) -> (u64, usize) {
         match self.first {
@@ -318,6 +327,31 @@ mod tests {
             tuner.measured(cost as usize, cost, Duration::from_nanos(time(cost) as u64));
         }
         tuner.target(u64::MAX / 2)
+    }
+
+    #[test]
+    fn it_knows_that_single_items_are_the_chunks() {
+        let singles = |mut tuner: Tuner, time: fn(u64) -> f64| {
+            assert_eq!(tuner.is_single(), tuner.fixed == Some(1));
+            for _ in 0..50 {
+                let cost = tuner.bounds(u64::MAX / 2).0.min(10_000);
+                tuner.measured(
+                    cost.div_ceil(10) as usize,
+                    cost.div_ceil(10) * 10,
+                    Duration::from_nanos(time(cost) as u64),
+                );
+            }
+            tuner.is_single()
+        };
+        // Items of cost 10.
+        let slow = |cost| cost as f64 * 8e7;
+        assert!(singles(Tuner::new(2, Some(1), None), slow));
+        assert!(!singles(Tuner::new(2, Some(2), None), slow));
+        assert!(singles(Tuner::new(2, None, Some(15)), |_| 1e3));
+        assert!(!singles(Tuner::new(2, None, Some(25)), |_| 1e3));
+        assert!(singles(Tuner::new(2, None, None), slow));
+        // Each call has a price of its own: larger chunks pay.
+        assert!(!singles(Tuner::new(2, None, None), |cost| 5e6 + cost as f64));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::results::{Batch, Places, Run, Slot};
+use super::{
+    guard,
+    results::{Batch, Places, Run, Slot},
+};
 use crate::error::{Error, ErrorKind, ItemError, Result, Stage};
 
 /// Consecutive items as they came from the source.
@@ -271,6 +274,14 @@ impl<I, E, O> Window<I, E, O> {
     /// Whether every item has its result.
     pub(super) fn done(&self) -> bool {
         !self.open && self.written == self.len
+    }
+
+    /// Drops what is in it, whatever panics.
+    pub(super) fn let_go(self) {
+        guard::drop_each(self.blocks.into_iter().flat_map(|block| block.items));
+        guard::drop_each(self.entries);
+        guard::drop_each(self.runs.into_values().flat_map(|(slots, _)| slots));
+        guard::drop_each(self.slots);
     }
 
     /// Gives every item that no worker holds an error that says `why`.

@@ -19,7 +19,9 @@ use crate::{
 ///
 /// A model is leased for a call, so nothing that runs inside the call can enter it again. After a panic in a call
 /// the model is dropped and made anew. Where making fails it is not tried again: the worker's chunks go to the
-/// others, and a note in the report says so; where it fails on every worker, each item gets that error.
+/// others, and a note in the report says so; where it fails on every worker, each item gets that error. Where it fails
+/// after a panic, what is left of that one chunk gets that error too: elsewhere the item that panics would run again,
+/// and cost worker after worker its model.
 ///
 /// ```
 /// use gristmill::{PerThread, bulk};

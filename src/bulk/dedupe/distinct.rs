@@ -154,11 +154,13 @@ where
 }
 
 /// The results of a job in order, equal items run once; made by [`Deduped::map`](super::Deduped::map). Otherwise like [`Map`](crate::bulk::Map).
+#[must_use = "nothing runs before the results are asked for"]
 pub struct DistinctMap<S: Stages<I>, I, It, K, F>(pub(super) Distinct<S, I, It, K, F>);
 
 /// The results of a job in the order of completion, equal items run once; made by
 /// [`Deduped::map_unordered`](super::Deduped::map_unordered).
 /// Otherwise like [`Unordered`](crate::bulk::Unordered).
+#[must_use = "nothing runs before the results are asked for"]
 pub struct DistinctUnordered<S: Stages<I>, I, It, K, F>(pub(super) Distinct<S, I, It, K, F>);
 
 macro_rules! distinct {
