@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::guard;
 use crate::error::{Error, Result};
 
 /// Where something is published.
@@ -171,18 +172,20 @@ pub fn publish_folder(folder: impl AsRef<Path>, write: impl FnOnce(&Path) -> Res
 }
 
 /// Opens a file or folder that others publish meanwhile: `open` is given its path, and what has that path is not
-/// replaced before it returns. Where it was published for the first time meanwhile, `open` is called again. It must
-/// not itself publish there.
+/// replaced before it returns. Where it was published for the first time meanwhile, what `open` gave is dropped and it
+/// is called again. It must not itself publish there.
 ///
 /// # Errors
-/// What `open` returns, and failures of the file system.
+/// What `open` returns, a panic in it, and failures of the file system.
 pub fn read_published<T>(path: impl AsRef<Path>, open: impl Fn(&Path) -> Result<T>) -> Result<T> {
     let path = path.as_ref();
     // What has no name has nobody beside it.
-    let Ok(place) = Place::of(path) else { return open(path) };
+    let Ok(place) = Place::of(path) else { return guard::catch(|| open(path)) };
     let mut lock = place.shared()?;
+    let open = || guard::catch(|| open(path));
     if lock.is_none() {
-        let opened = open(path);
+        // What this finds may be of two ages; then there is a lock afterwards.
+        let opened = open();
         lock = place.shared()?;
         if lock.is_none() {
             return opened;
@@ -195,7 +198,7 @@ pub fn read_published<T>(path: impl AsRef<Path>, open: impl Fn(&Path) -> Result<
         drop(exclusive);
         lock = place.shared()?;
     }
-    let opened = open(path);
+    let opened = open();
     drop(lock);
     opened
 }

@@ -174,16 +174,20 @@ where
             cancelled: AtomicBool::new(false),
         });
         let limit = self.0.settings.memory_limit;
+        let admitted = || {
+            let mut state = lock(&self.0.state);
+            let room = state.has_room(bytes, limit);
+            state.bytes += if room { bytes } else { 0 };
+            room
+        };
+        let helped = admitted() || self.0.help_until(&admitted);
         let mut state = lock(&self.0.state);
-        while !state.has_room(bytes, limit) {
-            drop(state);
-            let helped = self.0.help_until(&|| lock(&self.0.state).has_room(bytes, limit));
-            state = lock(&self.0.state);
-            if !helped && !state.has_room(bytes, limit) {
+        if !helped {
+            while !state.has_room(bytes, limit) {
                 state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            state.bytes += bytes;
         }
-        state.bytes += bytes;
         let index = state.submitted;
         state.submitted += 1;
         state.waiting.push_back(Submitted { index, item, bytes, since: Instant::now(), ticket: Arc::clone(&ticket) });
