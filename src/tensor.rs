@@ -285,13 +285,13 @@ impl fmt::Debug for Tensor {
     }
 }
 
-/// Bytes of a tensor, `None` on overflow.
+/// Bytes of a tensor, `None` on overflow: also of what a part of the dimensions would take, so that the product of any of
+/// them is a number, whether another one is zero or not.
 pub(crate) fn byte_count(dtype: DType, shape: &[usize]) -> Option<usize> {
-    // A zero anywhere makes the product zero, whatever the order of an overflow.
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    shape.iter().try_fold(dtype.size(), |product, &dim| product.checked_mul(dim)).filter(|&n| n <= isize::MAX as usize)
+    let mut others = shape.iter().filter(|&&dim| dim != 0);
+    let bytes = others.try_fold(dtype.size(), |product, &dim| product.checked_mul(dim))?;
+    let bytes = Some(bytes).filter(|&bytes| bytes <= isize::MAX as usize)?;
+    Some(if shape.contains(&0) { 0 } else { bytes })
 }
 
 /// Named tensors: the inputs or outputs of one run of a [`Session`](crate::Session), in order.

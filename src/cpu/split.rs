@@ -6,7 +6,10 @@
 use std::{
     cell::Cell,
     ops::Range,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -16,6 +19,8 @@ thread_local! {
     static WORKERS: Cell<usize> = const { Cell::new(1) };
     /// Of a job whose chunks this thread runs from outside the pool; 0: of none.
     static JOB_WORKERS: Cell<usize> = const { Cell::new(0) };
+    /// Whether this thread has given parts of its work to others, and may be waiting for them.
+    static SHARES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Floating-point operations that are worth waking another worker for.
@@ -29,32 +34,37 @@ const PATIENCE: Duration = Duration::from_micros(200);
 /// Without effect outside a rayon pool: no other pool is started.
 pub fn with_workers<R>(workers: usize, run: impl FnOnce() -> R) -> R {
     /// Restores the number and lets the others go, after a panic too.
-    struct Restore<'a>(usize, &'a AtomicBool);
-    impl Drop for Restore<'_> {
+    struct Restore(usize, Option<Arc<AtomicBool>>);
+    impl Drop for Restore {
         fn drop(&mut self) {
             WORKERS.set(self.0);
-            self.1.store(true, Ordering::Relaxed);
+            if let Some(done) = &self.1 {
+                done.store(true, Ordering::Relaxed);
+            }
         }
     }
-    let done = AtomicBool::new(false);
-    let run = || {
-        let _restore = Restore(WORKERS.replace(workers), &done);
-        run()
-    };
-    if workers < 2 || rayon::current_thread_index().is_none() {
-        return run();
-    }
-    // To wake a worker for each operator would take longer than many an operator does.
-    rayon::in_place_scope(|scope| {
+    let mut done = None;
+    if let Some(owner) = rayon::current_thread_index()
+        && workers > 1
+    {
+        // To wake a worker for each operator would take longer than many an operator does. Nobody waits for those who
+        // stand by: what they take up meanwhile may be somebody else's work, and long.
+        let flag = done.insert(Arc::new(AtomicBool::new(false)));
         for _ in 1..workers {
-            scope.spawn(|_| stand_by(&done));
+            let flag = Arc::clone(flag);
+            rayon::spawn(move || stand_by(owner, &flag));
         }
-        run()
-    })
+    }
+    let _restore = Restore(WORKERS.replace(workers), done);
+    run()
 }
 
 /// Takes parts of what is split until it is done, or until there have been none for a while.
-fn stand_by(done: &AtomicBool) {
+fn stand_by(owner: usize, done: &AtomicBool) {
+    if rayon::current_thread_index() == Some(owner) {
+        // It waits for something else, and would wait here for itself.
+        return;
+    }
     let mut last = Instant::now();
     while !done.load(Ordering::Relaxed) {
         match rayon::yield_now() {
@@ -79,6 +89,24 @@ pub(crate) fn threads() -> usize {
     }
 }
 
+/// Whether this thread is within [`sharing`]: while it waits there it takes up whatever the pool has, and what it takes up
+/// holds back the work it is in the middle of. Long work is then better put back for others.
+pub(crate) fn shares() -> bool {
+    SHARES.get()
+}
+
+/// Runs `run`, which gives parts of this thread's work to others and waits for them.
+pub(crate) fn sharing<R>(run: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SHARES.set(self.0);
+        }
+    }
+    let _restore = Restore(SHARES.replace(true));
+    run()
+}
+
 /// Over how many workers this thread may split its work.
 pub(crate) fn workers() -> usize {
     if rayon::current_thread_index().is_none() { 1 } else { WORKERS.get() }
@@ -101,5 +129,5 @@ pub(crate) fn each(range: Range<usize>, parts: usize, run: &(impl Fn(Range<usize
     }
     let left = parts / 2;
     let middle = range.start + range.len() * left / parts;
-    rayon::join(|| each(range.start..middle, left, run), || each(middle..range.end, parts - left, run));
+    sharing(|| rayon::join(|| each(range.start..middle, left, run), || each(middle..range.end, parts - left, run)));
 }

@@ -232,7 +232,7 @@ impl Session {
         let one = |(run, result): (&Run, &mut Result<Ran>)| *result = self.run_together(engine, run, bound);
         if runs.len() > 1 && split::workers() > 1 {
             // A run on another worker is not split any further.
-            with_workers(1, || runs.par_iter().zip(&mut results).for_each(one));
+            with_workers(1, || split::sharing(|| runs.par_iter().zip(&mut results).for_each(one)));
         } else {
             runs.iter().zip(&mut results).for_each(one);
         }

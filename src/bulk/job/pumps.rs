@@ -11,7 +11,7 @@ use crate::{
         state::Unit,
         sync::{self, atomic::Ordering::Relaxed},
     },
-    cpu::split::with_workers,
+    cpu::split::{self, with_workers},
     inference::Inference,
 };
 
@@ -38,6 +38,10 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// One turn of a pump: takes a unit of work, does it, and has `launch` start the next turn; or ends the pump.
     pub(in crate::bulk) fn turn(&self, crew: &dyn Crew) {
+        if split::shares() {
+            // This worker waits within a chunk, of which the result would come after those of this turn.
+            return crew.launch(Launch::Turn);
+        }
         let started = sync::now();
         let ready_here = self.stages.model().ready_here();
         let mut state = self.lock();
