@@ -153,7 +153,9 @@ impl Lasting {
         }
         let precision = if self.format == WeightFormat::F32 { "" } else { " in f32" };
         tell(format!("the gpu was lost; the rest ran on the cpu{precision}: {error}"));
-        *now = Now::new(State::Cpu(Box::new(CpuSession::load(self.graph.clone(), self.kernel_set, Factors::F32)?)));
+        // Whoever else runs waits for `now`: no other thread is asked for help with it.
+        let session = CpuSession::load_here(self.graph.clone(), self.kernel_set, Factors::F32)?;
+        *now = Now::new(State::Cpu(Box::new(session)));
         Ok(())
     }
 }

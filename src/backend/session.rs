@@ -20,7 +20,7 @@ use crate::{
         auto::{Candidates, Choice, Form, Rival, Rounded, SAMPLE},
         engine::{self, DeviceSession},
     },
-    bulk::{devices, pool::pool},
+    bulk::{devices, guard, pool::pool},
     cpu::{KernelSet, gemm::Factors, split::with_workers},
     error::{Context, Error, Result},
     graph::{Batching, Fact, Graph},
@@ -248,7 +248,13 @@ impl Session {
             let mut results = Vec::new();
             results.resize_with(sample.len(), || None);
             // Whatever it runs on: these are not the results that are handed on.
-            devices::heard(|| with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results))));
+            let ran = guard::catch(|| {
+                devices::heard(|| with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results))));
+                Ok(())
+            });
+            if ran.is_err() {
+                results.fill_with(|| None);
+            }
             results.into_iter().map(|result| result.and_then(Result::ok)).collect()
         };
         self.choice.settle(&mut run)

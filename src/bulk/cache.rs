@@ -78,8 +78,8 @@ impl<S: Staged> Cached<S> {
             Some(format!("nothing was cached: the model's fingerprint is {fingerprint}"))
         } else if fingerprint.is_empty() && name.is_empty() {
             Some("nothing was cached: the model has no fingerprint, and was given no name".into())
-        } else if model.precision == "auto" {
-            Some("nothing was cached: the precision was still to be chosen when the job began".into())
+        } else if model.precision == "auto" || model.device == "auto" {
+            Some("nothing was cached: device or precision was still to be chosen when the job began".into())
         } else {
             None
         };

@@ -96,7 +96,9 @@ impl CpuSession {
     /// # Errors
     /// When a node can't run on the CPU.
     pub fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
-        Self::load_by(graph, kernel_set, factors, rayon::current_num_threads())
+        // Outside a pool rayon would start one of its own.
+        let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
+        Self::load_by(graph, kernel_set, factors, threads)
     }
 
     /// As [`load`](Self::load), on this thread alone.
