@@ -59,6 +59,12 @@ pub trait Inference: Send + Sync {
         size_of_val(output)
     }
 
+    /// Bytes that a worker, or a driver, holds while it runs a chunk, besides the chunk and the shared weights, as far as
+    /// is known.
+    fn scratch_bytes(&self) -> usize {
+        0
+    }
+
     /// How many chunks the device wants under way at once. More than one: called from driver threads outside the pool;
     /// a model that says one after a chunk that it wanted drivers for is called by the workers from then on.
     fn in_flight(&self) -> usize {
@@ -118,6 +124,9 @@ impl<M: Inference + ?Sized> Inference for std::sync::Arc<M> {
     }
     fn first_chunk_items(&self) -> usize {
         (**self).first_chunk_items()
+    }
+    fn scratch_bytes(&self) -> usize {
+        (**self).scratch_bytes()
     }
     fn input_bytes(&self, input: &Self::Input) -> usize {
         (**self).input_bytes(input)

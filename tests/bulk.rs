@@ -471,13 +471,17 @@ fn what_is_in_flight_stays_under_the_limit_while_the_consumer_sleeps() {
             self.0.fetch_sub(BYTES, SeqCst);
         }
     }
-    struct Big(Arc<AtomicUsize>);
+    /// With so much scratch a worker.
+    struct Big(Arc<AtomicUsize>, usize);
     impl Inference for Big {
         type Input = Block;
         type Output = Block;
         fn infer(&self, chunk: &[&Block], out: &mut Slots<'_, Block>) -> Result<()> {
             (0..chunk.len()).for_each(|place| out.set(place, Block::new(&self.0)));
             Ok(())
+        }
+        fn scratch_bytes(&self) -> usize {
+            self.1
         }
         fn input_bytes(&self, _: &Block) -> usize {
             BYTES
@@ -487,26 +491,32 @@ fn what_is_in_flight_stays_under_the_limit_while_the_consumer_sleeps() {
         }
     }
     let (alive, limit) = (Arc::new(AtomicUsize::new(0)), 64 * BYTES);
-    // Items that are small until they are prepared: their size cannot be known when they are pulled.
-    let content = alive.clone();
-    let pipeline = Pipeline::new(Big(alive.clone())).prepare(move |_: &u64| Ok(Block::new(&content)));
-    let bulk = Bulk::pipeline(pipeline).workers(4).memory_limit(limit);
-    let mut results = bulk.map(0..);
-    let mut most = 0;
-    for round in 0..300 {
-        let result = results.next().unwrap().unwrap();
-        if round % 30 == 0 {
-            thread::sleep(Duration::from_millis(30));
+    // Of the limit scratch leaves a half, and no less.
+    for (scratch, left) in [(0, limit), (8 * BYTES, limit / 2), (1000 * BYTES, limit / 2)] {
+        // Items that are small until they are prepared: their size cannot be known when they are pulled.
+        let content = alive.clone();
+        let pipeline = Pipeline::new(Big(alive.clone(), scratch)).prepare(move |_: &u64| Ok(Block::new(&content)));
+        let bulk = Bulk::pipeline(pipeline).workers(4).memory_limit(limit);
+        let mut results = bulk.map(0..);
+        let mut most = 0;
+        for round in 0..300 {
+            let result = results.next().unwrap().unwrap();
+            if round % 30 == 0 {
+                thread::sleep(Duration::from_millis(30));
+            }
+            most = most.max(alive.load(SeqCst));
+            drop(result);
         }
-        most = most.max(alive.load(SeqCst));
-        drop(result);
+        // A worker may be in the middle of one item each when the limit is reached, input and output both alive.
+        assert!(most <= left + 8 * BYTES, "{} MiB with {scratch} of scratch", most / BYTES);
+        assert!(most >= left / 4, "{} MiB: the limit was not used", most / BYTES);
+        drop(results);
+        while alive.load(SeqCst) > 0 {
+            thread::yield_now();
+        }
     }
-    // A worker may be in the middle of one item each when the limit is reached, input and output both alive.
-    assert!(most <= limit + 8 * BYTES, "{} MiB", most / BYTES);
-    assert!(most >= limit / 4, "{} MiB: the limit was not used", most / BYTES);
-    drop(results);
     // An item larger than the limit goes alone, and all the same.
-    let bulk = Bulk::new(Big(alive.clone())).workers(4).memory_limit(BYTES / 2);
+    let bulk = Bulk::new(Big(alive.clone(), 0)).workers(4).memory_limit(BYTES / 2);
     let source = iter::repeat_with(|| {
         assert_eq!(alive.load(SeqCst) / BYTES, 0, "not alone");
         Block::new(&alive)

@@ -356,6 +356,10 @@ impl Inference for Session {
         (on_cpu && matches!(self.batching, Batching::Packed { .. })).then_some(MIN_PACKED_ROWS as u64)
     }
 
+    fn scratch_bytes(&self) -> usize {
+        self.choice.get().map_or(0, |form| form.engine.scratch_bytes())
+    }
+
     fn first_chunk_items(&self) -> usize {
         match self.choice.get() {
             None => SAMPLE,
@@ -385,13 +389,12 @@ impl Inference for Session {
             None if self.choice.in_flight() > 1 => ("auto".to_owned(), self.loaded.0.name(), Vec::new()),
             None => ("cpu".to_owned(), self.loaded.0.name(), Vec::new()),
         };
-        let scratch = form.map_or(0, |form| form.engine.scratch_bytes());
         let note = form.and_then(|form| form.note.clone());
         Description {
             device,
             kernel_set: kernel_set.to_owned(),
             precision: self.precision().unwrap_or(Precision::AUTO).name().to_owned(),
-            scratch_bytes_per_worker: scratch as u64,
+            scratch_bytes_per_worker: self.scratch_bytes() as u64,
             load_seconds: self.load_seconds,
             model_fingerprint: self.fingerprint.clone(),
             options: self.options.clone(),

@@ -246,7 +246,7 @@ where
         let entry = if S::PREPARES { state.entry_bytes.get().unwrap_or(0.0) } else { 0.0 };
         let output = state.output_bytes.get().unwrap_or(0.0);
         let expected = state.unprepared() as f64 * entry + state.unfinished() as f64 * output;
-        let free = job.settings.memory_limit as f64 - expected - job.bytes.load(Relaxed) as f64;
+        let free = job.memory_limit() as f64 - expected - job.bytes.load(Relaxed) as f64;
         let held = self.held.as_ref().map_or(0.0, |(_, bytes)| *bytes as f64);
         let fits = if free < held { 0 } else { (free / (entry + output).max(1.0)) as usize };
         // With nothing in flight the next item goes ahead whatever it takes.
@@ -261,7 +261,7 @@ where
     fn pull<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, crew: &dyn Crew, room: usize) -> bool {
         let started = sync::now();
         let loaded = job.bytes.load(Relaxed);
-        let free = job.settings.memory_limit.saturating_sub(loaded);
+        let free = job.memory_limit().saturating_sub(loaded);
         let mut items = Vec::with_capacity(room);
         let (mut bytes, mut waiting) = (0_usize, false);
         if let Some((item, size)) = self.held.take() {

@@ -22,7 +22,7 @@ use super::{
     state::{Abandoned, State},
     sync::{
         self, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicU64, AtomicUsize},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     tuner::Tuner,
 };
@@ -39,6 +39,8 @@ pub(super) struct Job<S: Stages<I>, I> {
     pub(super) before: Description,
     /// Bytes in flight: items, entries, results not yet taken.
     pub(super) bytes: AtomicUsize,
+    /// Bytes that workers or drivers hold to run chunks, as far as the model knows.
+    scratch: AtomicUsize,
     /// Nanoseconds at work, for each worker.
     pub(super) busy: Vec<AtomicU64>,
     /// Nanoseconds in the model, for each driver; empty where the workers run the chunks.
@@ -72,18 +74,35 @@ impl<S: Stages<I>, I> Job<S, I> {
         guard::keep_backtraces();
         let drivers = drive::wanted(stages.model());
         let state = State::new(Tuner::of(stages.model(), &settings, workers), ordered, S::PREPARES);
-        Self {
+        let job = Self {
             before: stages.model().describe(),
             stages,
             settings,
             made: sync::now(),
             bytes: AtomicUsize::new(0),
+            scratch: AtomicUsize::new(0),
             busy: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             driving: (0..drivers).map(|_| AtomicU64::new(0)).collect(),
             state: Mutex::new(state),
             ready: Condvar::new(),
             chunk: Condvar::new(),
-        }
+        };
+        job.weigh_scratch();
+        job
+    }
+
+    /// Takes note of the bytes that running takes by now.
+    fn weigh_scratch(&self) {
+        let each = guard::catch(|| Ok(self.stages.model().scratch_bytes())).unwrap_or(0);
+        let lanes = if self.driving.is_empty() { self.workers() } else { self.driving.len() };
+        self.scratch.store(each.saturating_mul(lanes), Relaxed);
+    }
+
+    /// The bytes that may be in flight: what scratch leaves of the limit, but at least half of it, so that workers are not
+    /// kept waiting for the sake of what they hold already.
+    pub(super) fn memory_limit(&self) -> usize {
+        let limit = self.settings.memory_limit;
+        limit - self.scratch.load(Relaxed).min(limit / 2)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, StateOf<S, I>> {

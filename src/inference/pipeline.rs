@@ -175,6 +175,10 @@ impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeli
         self.model.first_chunk_items()
     }
 
+    fn scratch_bytes(&self) -> usize {
+        self.model.scratch_bytes()
+    }
+
     fn in_flight(&self) -> usize {
         self.model.in_flight()
     }

@@ -304,6 +304,10 @@ impl Inference for EncoderModel {
         self.session.first_chunk_items()
     }
 
+    fn scratch_bytes(&self) -> usize {
+        self.session.scratch_bytes()
+    }
+
     fn input_bytes(&self, input: &Tensors) -> usize {
         self.session.input_bytes(input)
     }

@@ -135,7 +135,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             let preparing: usize = state.windows.iter().map(|window| window.preparing).sum();
             let prepared = state.unfinished() - state.unprepared();
             let expected = preparing as f64 * entry + prepared as f64 * output;
-            let free = self.settings.memory_limit as f64 - self.bytes.load(Relaxed) as f64 - expected;
+            let free = self.memory_limit() as f64 - self.bytes.load(Relaxed) as f64 - expected;
             let fits = (free.max(0.0) / (entry + output).max(1.0)) as usize;
             if fits == 0 {
                 let window = &state.windows[place];

@@ -173,7 +173,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     fn grows_past_the_limit(&self, bytes: usize, at_hand: &mut usize) -> bool {
         let before = self.bytes.fetch_add(bytes, Relaxed);
         self.bytes.fetch_sub(std::mem::take(at_hand), Relaxed);
-        before.saturating_add(bytes) > self.settings.memory_limit
+        before.saturating_add(bytes) > self.memory_limit()
     }
 
     fn ticks(&self, now: Instant) -> u32 {
@@ -243,6 +243,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         guard::drop_each(entries);
         self.bytes.fetch_add(bytes, Relaxed);
         self.bytes.fetch_sub(input_bytes, Relaxed);
+        self.weigh_scratch();
         let mut state = self.lock();
         let late = match state.window(window) {
             Some((window, done)) => {

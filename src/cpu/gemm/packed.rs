@@ -383,10 +383,11 @@ impl Kernel for Transpose {
             for vector in 0..tile::VECTORS {
                 let first = (vector * S::LANES).min(columns);
                 let rows = (columns - first).min(S::LANES);
-                let (from, to) = (from.add(first * stride), to.add(vector * S::LANES));
+                // Behind the last column nothing is read.
+                let (from, to) = (from.wrapping_add(first * stride), to.add(vector * S::LANES));
                 let mut row = 0;
                 while row + S::LANES <= k {
-                    s.transpose(from.add(row), stride, rows, to.add(row * width), width);
+                    s.transpose(from.wrapping_add(row), stride, rows, to.add(row * width), width);
                     row += S::LANES;
                 }
                 for row in row..k {

@@ -183,7 +183,8 @@ impl Kernel for PairColumns {
                 // SAFETY: rows below `rows` and columns below `columns`, for which the maker vouches; the square has
                 // room for as many lanes each way.
                 unsafe {
-                    let from = from.add(first * stride + row);
+                    // Behind the last column nothing is read.
+                    let from = from.wrapping_add(first * stride + row);
                     let square = square.as_mut_ptr();
                     if have == S::LANES {
                         s.transpose(from, stride, count, square, S::LANES);

@@ -92,11 +92,11 @@ unsafe fn multiply<S: Simd, T: Steps, const M: usize, const V: usize>(s: S, tile
             for _ in 0..whole {
                 step::<S, T, M, V>(s, |row| T::read(a.add(row * a_stride)), b, &mut sums);
                 a = a.add(T::STEP);
-                b = b.add(b_stride);
+                b = b.wrapping_add(b_stride);
             }
             if whole < steps {
                 step::<S, T, M, V>(s, |row| T::read_one(a.add(row * a_stride)), b, &mut sums);
-                b = b.add(b_stride);
+                b = b.wrapping_add(b_stride);
             }
             skip = 0;
             k -= steps;
