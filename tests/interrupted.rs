@@ -2,7 +2,6 @@
 
 #![cfg(all(unix, feature = "hugging-face"))]
 
-#[allow(dead_code, reason = "a small model is all that is wanted of it")]
 #[path = "support/folder.rs"]
 mod folder;
 
