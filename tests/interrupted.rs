@@ -46,7 +46,12 @@ fn embed_writes_the_vectors_that_are_done() {
     // A source that has no end: more texts come as long as somebody reads them.
     let mut texts = child.stdin.take().unwrap();
     let source = thread::spawn(move || while texts.write_all(b"a word or two\n").is_ok() {});
-    thread::sleep(Duration::from_millis(1500));
+    // Some vectors are in the file by the time that it has grown.
+    let started = Instant::now();
+    while !out.metadata().is_ok_and(|found| found.len() > 0) {
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing is written");
+        thread::sleep(Duration::from_millis(20));
+    }
     let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(told.success());
     let output = ended(child);
