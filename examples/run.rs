@@ -53,7 +53,7 @@ fn main() -> Outcome {
             // Then the blocks are the chunks that `--chunk` asks for.
             let bulk = common.bulk(Bulk::new(session));
             let bulk = if common.chunk.is_some() { bulk.chunk_size(1) } else { bulk };
-            return npz::in_blocks(&input, block, |blocks| {
+            return npz::in_blocks(&input, &arrays, block, |blocks| {
                 let mut results = bulk.map_results(blocks);
                 let (outputs, done) = put_together(&mut results, block, rows)?;
                 if done < rows {

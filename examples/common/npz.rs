@@ -57,18 +57,22 @@ fn open(path: &Path) -> Result<Archive, String> {
     NpzArchive::open(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// The names of its arrays, each there once.
+fn names(archive: &Archive, path: &Path) -> Result<Vec<String>, String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in archive.array_names() {
+        if names.iter().any(|known| known == name) {
+            return Err(format!("{}: array `{name}` is there twice", path.display()));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
 /// What arrays a file has.
 pub fn headers(path: &Path) -> Result<Vec<Header>, String> {
     let mut archive = open(path)?;
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let mut headers: Vec<Header> = Vec::new();
-    for name in &names {
-        if headers.iter().any(|header| header.name == *name) {
-            return Err(format!("{}: array `{name}` is there twice", path.display()));
-        }
-        headers.push(array(&mut archive, path, name)?.header);
-    }
-    Ok(headers)
+    names(&archive, path)?.iter().map(|name| Ok(array(&mut archive, path, name)?.header)).collect()
 }
 
 /// Reads all arrays of a file.
@@ -77,24 +81,25 @@ pub fn read(path: &Path) -> Result<Tensors, String> {
     let room = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
     let mut archive = open(path)?;
     let mut tensors = Tensors::new();
-    for header in headers(path)? {
-        let tensor = tensor(array(&mut archive, path, &header.name)?, room);
-        tensors.insert(header.name.as_str(), tensor.map_err(|what| fail(format!("array `{}`: {what}", header.name)))?);
+    for name in names(&archive, path)? {
+        let tensor = tensor(array(&mut archive, path, &name)?, room);
+        let tensor = tensor.map_err(|what| fail(format!("array `{name}`: {what}")))?;
+        tensors.insert(name, tensor);
     }
     Ok(tensors)
 }
 
-/// Hands `take` the arrays of a file in blocks of so many rows, each read when it is asked for. All arrays have as
-/// many rows, at least one, and none holds booleans.
+/// Hands `take` the arrays of a file, which has these `headers`, in blocks of so many rows, each read when it is asked
+/// for. All arrays have as many rows, at least one, and none holds booleans.
 pub fn in_blocks<T>(
     path: &Path,
+    headers: &[Header],
     rows: usize,
     take: impl FnOnce(&mut dyn Iterator<Item = Result<Tensors, String>>) -> T,
 ) -> Result<T, String> {
-    let headers = headers(path)?;
     // A reader for each: an array lies behind the other.
     let mut archives = headers.iter().map(|_| open(path)).collect::<Result<Vec<_>, _>>()?;
-    let arrays = archives.iter_mut().zip(&headers).map(|(archive, header)| array(archive, path, &header.name));
+    let arrays = archives.iter_mut().zip(headers).map(|(archive, header)| array(archive, path, &header.name));
     let mut arrays = arrays.collect::<Result<Vec<_>, _>>()?;
     let total = headers.first().and_then(Header::rows).map_or(0, |(rows, _)| rows);
     let mut blocks = (0..total).step_by(rows.max(1)).map(|start| {

@@ -68,7 +68,7 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R: Send> Hot<Pipeline<T, M, R>> {
 
 impl<S: Staged> Hot<S> {
     fn first(path: &Path, load: Load<S>, signature: Signature<S>) -> Result<Self> {
-        let first = guard::catch(|| read_published(path, &load))?;
+        let first = read_published(path, &load)?;
         Ok(Self { load, signature, current: Mutex::new((1, Arc::new(first))), loading: Mutex::new(()) })
     }
 
@@ -81,7 +81,7 @@ impl<S: Staged> Hot<S> {
         let path = path.as_ref();
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let place = |error: Error| error.context(format!("reloading {}", path.display()));
-        let next = guard::catch(|| read_published(path, &self.load)).map_err(place)?;
+        let next = read_published(path, &self.load).map_err(place)?;
         let serving = Arc::clone(&self.lock().1);
         let (old, new) = guard::catch(|| Ok(((self.signature)(&serving), (self.signature)(&next)))).map_err(place)?;
         if old != new {
