@@ -6,6 +6,8 @@
 #[path = "support/data.rs"]
 #[allow(dead_code, reason = "a part is used")]
 mod data;
+#[path = "gpu/devices.rs"]
+mod devices;
 #[path = "../examples/identify/features.rs"]
 #[allow(dead_code, reason = "a part is used")]
 mod features;
@@ -57,9 +59,9 @@ fn main() {
     // Opened once for all tests.
     let held = present.then(sessions::holder);
     let needs_adapter = operators::trials().into_iter().chain(sessions::trials()).chain(models::trials());
-    let needs_adapter = needs_adapter.chain(precision::trials());
+    let needs_adapter = needs_adapter.chain(precision::trials()).chain(devices::trials());
     let mut trials: Vec<Trial> = needs_adapter.map(|trial| trial.with_ignored_flag(!present)).collect();
-    trials.extend(sessions::without_adapter());
+    trials.extend(devices::without_adapter());
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(held);
     conclusion.exit();
