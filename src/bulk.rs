@@ -13,30 +13,16 @@
 mod cache;
 mod cancel;
 mod dedupe;
-pub(crate) mod devices;
-mod drive;
-mod feed;
-pub(crate) mod guard;
 mod hot;
 mod job;
-mod map;
-mod measures;
-mod notes;
-pub(crate) mod pool;
-mod publish;
 mod queue;
 mod report;
-mod results;
-mod run;
-#[cfg(all(test, shuttle))]
-mod shuttle_check;
+mod results_iter;
+mod settings;
 mod stages;
-mod state;
 #[cfg(feature = "stream")]
 mod stream;
 mod sync;
-mod tuner;
-mod window;
 
 use std::{
     borrow::Borrow,
@@ -44,7 +30,7 @@ use std::{
     fmt,
     sync::{Arc, OnceLock},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rayon::{Scope, ThreadPool};
@@ -53,15 +39,16 @@ use rayon::{Scope, ThreadPool};
 pub use cache::{Cache, CacheKey, CacheValue, Cached, KeyHasher};
 pub use cancel::CancelToken;
 pub use dedupe::{Deduped, DistinctMap, DistinctUnordered, Marked, Once};
-pub use devices::DeviceItems;
-use feed::Feed;
 pub use hot::Hot;
+pub use hot::publish::{publish, publish_folder, read_published};
+use job::feed::Feed;
 use job::{Crew, Job, Launch};
-pub use map::{Fallible, Map, Sound, Unordered};
-use map::{Pooled, lend_a_hand};
-pub use publish::{publish, publish_folder, read_published};
 pub use queue::{Handle, Queue};
-pub use report::{Report, SlowItem, Spread};
+pub use report::{DeviceItems, Report, SlowItem, Spread};
+pub use results_iter::{Fallible, Map, Sound, Unordered};
+use results_iter::{Pooled, lend_a_hand};
+use settings::Settings;
+pub use settings::{OnError, Progress};
 pub use stages::{Plain, Ready, Staged, Stages};
 #[cfg(feature = "stream")]
 pub use stream::ResultStream;
@@ -69,6 +56,7 @@ pub use stream::ResultStream;
 use crate::{
     error::{Error, ItemError, Result, Stage},
     inference::{Inference, Pipeline},
+    threads,
 };
 
 /// Runs `items` through `model` and gives the results in order, with everything chosen automatically; see
@@ -79,86 +67,6 @@ where
     It: IntoIterator<Item: Borrow<M::Input> + Send + 'static>,
 {
     Bulk::new(model).map(items)
-}
-
-/// What a job does about items that fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnError {
-    /// The first error, in the order of the results, ends the job; it is the last thing handed on.
-    FailFast,
-    /// Errors are counted in the report and left out of the results.
-    Skip,
-    /// Errors stand in their items' places; one more than `max_errors` ends the job.
-    Collect {
-        /// Errors that the job survives.
-        max_errors: usize,
-    },
-}
-
-/// Without another word, every error stands in its item's place and none ends the job.
-impl Default for OnError {
-    fn default() -> Self {
-        Self::Collect { max_errors: usize::MAX }
-    }
-}
-
-/// How far a job has come.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// Results handed on, errors included.
-    pub items: usize,
-    /// Items that failed.
-    pub errors: usize,
-    /// How many items there are, if the source knows.
-    pub total: Option<usize>,
-    /// Since the first pull.
-    pub elapsed: Duration,
-    /// Whether this is the last call.
-    pub last: bool,
-}
-
-type OnProgress = Arc<dyn Fn(&Progress) + Send + Sync>;
-
-/// The caller's choices.
-#[derive(Clone)]
-struct Settings {
-    workers: Option<usize>,
-    chunk_size: Option<usize>,
-    max_chunk_cost: Option<u64>,
-    window: Option<usize>,
-    memory_limit: usize,
-    on_error: OnError,
-    cancel: CancelToken,
-    deadline: Option<Duration>,
-    progress: Option<OnProgress>,
-}
-
-impl Settings {
-    /// Why the job must end now, if it must.
-    fn cut_off(&self, started: Instant) -> Option<String> {
-        if self.cancel.is_cancelled() {
-            return Some("the job was cancelled".into());
-        }
-        let deadline = self.deadline.filter(|deadline| sync::now().duration_since(started) >= *deadline)?;
-        Some(format!("the deadline of {deadline:?} has passed"))
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            workers: None,
-            chunk_size: None,
-            max_chunk_cost: None,
-            window: None,
-            memory_limit: 512 << 20,
-            on_error: OnError::default(),
-            cancel: CancelToken::new(),
-            deadline: None,
-            progress: None,
-        }
-    }
 }
 
 /// A model with the way to run it in bulk: any number of jobs, at the same time if you like, on one pool of workers.
@@ -293,7 +201,7 @@ impl<S: Staged> Bulk<S> {
         if let Some(pool) = self.pool.get() {
             return Ok(Arc::clone(pool));
         }
-        let pool = pool::pool(self.settings.workers)?;
+        let pool = threads::pool::pool(self.settings.workers)?;
         Ok(Arc::clone(self.pool.get_or_init(|| pool)))
     }
 
@@ -382,7 +290,7 @@ impl<S: Staged> Bulk<S> {
                 // However this ends, the drivers and the pumps end too, and the scopes with them.
                 let _stop = StopOnDrop(&job);
                 job.start_drivers(|number| {
-                    drive::thread(number).spawn_scoped(threads, move || crew.job.drive(number, &crew)).map(drop)
+                    job::drivers::thread(number).spawn_scoped(threads, move || crew.job.drive(number, &crew)).map(drop)
                 });
                 let mut feed = Feed::new(Sound(items.iter().map(Borrow::borrow)));
                 while let Some((_, result)) = feed.ready().or_else(|| feed.next(&job, &crew)) {

@@ -109,7 +109,7 @@ where
                 self.call_stacked(chunk, &group, out)?;
             } else {
                 for place in group {
-                    match crate::bulk::guard::catch(|| self.call(chunk[place])) {
+                    match crate::threads::panics::catch(|| self.call(chunk[place])) {
                         Ok(result) => out.set(place, result),
                         Err(error) => out.fail(place, error),
                     }

@@ -9,7 +9,7 @@ pub use batch::Batching;
 
 use crate::{
     error::{Context, Error, Result},
-    ops::{Inputs, Operator},
+    op::{Inputs, Operator},
     shape::{Dim, Shape, Symbol},
     tensor::{DType, Tensor},
 };

@@ -19,7 +19,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Session, SessionOptions},
+    backend::{Session, options::SessionOptions},
     error::{Context, Error, Result},
     graph::Graph,
     import::fingerprint::FingerprintHasher,
@@ -62,7 +62,7 @@ pub enum Weights {
     ///
     /// The files must not change while a model of them is open: one that is cut short then ends the process with `SIGBUS`,
     /// which no library can catch. Replace a model by a new file under the old name
-    /// ([`publish`](crate::bulk::publish)), never by writing into the old one.
+    /// ([`publish`](crate::bulk::hot::publish)), never by writing into the old one.
     Mapped,
 }
 

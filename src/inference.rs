@@ -3,6 +3,7 @@
 mod fingerprint;
 mod per_thread;
 mod pipeline;
+pub(crate) mod ran_on;
 mod shared;
 
 use std::mem::size_of_val;

@@ -17,25 +17,27 @@ pub mod backend;
 pub mod bulk;
 #[cfg(feature = "candle")]
 pub mod candle;
-pub mod cpu;
 mod error;
-#[cfg(feature = "gpu")]
-pub mod gpu;
 pub mod graph;
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub mod import;
 mod inference;
+pub mod kernels;
+pub mod op;
 pub mod ops;
 pub mod plan;
-mod platform;
 pub mod rewrite;
 pub mod shape;
 mod tensor;
 #[cfg(feature = "hugging-face")]
 pub mod text;
+pub mod threads;
 pub mod verify;
 
-pub use backend::{Device, GpuOptions, Precision, Session, SessionOptions};
+pub use backend::{
+    Session,
+    options::{Device, GpuOptions, Precision, SessionOptions},
+};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub use import::{ImportOptions, Model, Weights};

@@ -1,279 +1,79 @@
-//! What an operator is, and the list of all of them.
+//! The list of all operators, one operator a file, in folders by family.
 //!
-//! An operator is one file of [`ops`](self): its attributes, how ONNX writes it, its shape rule, the cases that every
-//! backend is tested on, and how each backend runs it. [`all`] is the list that tests and benches iterate.
+//! An operator is one file: its attributes, how ONNX writes it, its shape rule, the cases that every backend is tested
+//! on, and how each backend runs it. [`all`] is the list that tests and benches iterate.
 
-pub mod arg_reduce;
-pub mod attention;
-mod case;
-pub mod cast;
-pub mod channel_norm;
-pub mod concat;
-pub mod constant;
-pub mod constant_of_shape;
 pub mod conv;
-pub mod cum_sum;
-pub mod depth_to_space;
-pub mod expand;
-pub mod gather;
-pub mod gather_elements;
-pub mod gather_nd;
-pub mod gemm;
-pub mod identity;
-pub(crate) mod index;
-pub mod l2_normalize;
-pub mod layer_norm;
-pub mod linear;
-pub mod lp_normalize;
-pub mod matmul;
+pub mod generate;
+pub mod index;
+pub mod moves;
+pub mod norm;
 mod offsets;
-pub mod one_hot;
-mod onnx_node;
-pub mod pad;
 pub mod pointwise;
 pub mod pool;
-pub mod range;
+pub mod product;
 pub mod reduce;
 mod refused;
-pub mod reshape;
-pub mod scatter;
-pub mod segment_pool;
-pub mod select;
-pub mod shape_of;
-pub mod slice;
-pub mod softmax;
-pub mod split;
-mod squeeze;
-pub mod tile;
-pub mod top_k;
 mod tracked;
-pub mod transpose;
-pub mod trilu;
-pub mod window;
 
-use std::{
-    any::Any,
-    fmt::Debug,
-    sync::{Arc, LazyLock},
-};
+use std::sync::LazyLock;
 
-pub use case::{Case, CaseInput, Fill};
-pub use onnx_node::{Attribute, OnnxNode};
-
-use crate::{
-    cpu::{CpuKernel, KernelRequest},
-    error::{Error, Result},
-    graph::{Fact, Graph, ValueId},
-    shape::Dim,
-    tensor::Tensor,
-};
-
-/// An operator with its attributes.
-pub trait Operator: Any + Debug + Send + Sync {
-    /// Its entry in the list.
-    fn def(&self) -> &'static OpDef;
-
-    /// Types and shapes of the outputs.
-    ///
-    /// # Errors
-    /// When the operands do not fit: their number, types or shapes.
-    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>>;
-
-    /// For each output the axis along which item `i` depends on item `i` of the operands alone, or `None` for the whole if
-    /// items could meet. `axes` holds that axis of each operand (`None`: the operand does not depend on the items), and
-    /// `size` is the number of items. An output that does not depend on the items has no axis.
-    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {
-        let _ = (inputs, axes, size);
-        None
-    }
-}
-
-impl dyn Operator {
-    /// The operator, if it is a `T`.
-    pub fn downcast_ref<T: Operator>(&self) -> Option<&T> {
-        (self as &dyn Any).downcast_ref()
-    }
-}
-
-/// Reads an operator from an ONNX node.
-pub type Decoder = fn(&mut OnnxNode<'_>) -> Result<Arc<dyn Operator>>;
-
-/// One row of the list of operators.
-pub struct OpDef {
-    /// ONNX's name where ONNX has the operator, ours where it has not.
-    pub name: &'static str,
-    /// Reads the operator from an ONNX node of the default domain; `None` for operators that only rewrites make.
-    pub onnx: Option<Decoder>,
-    /// What every backend is tested on. Never empty.
-    pub cases: fn() -> Vec<Case>,
-    /// How far from the oracle a backend may be.
-    pub accuracy: Accuracy,
-    /// How the CPU runs it.
-    pub cpu: CpuState,
-    /// How a GPU runs it.
-    pub gpu: GpuState,
-}
-
-impl Debug for OpDef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpDef").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// How far from the oracle a result may be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Accuracy {
-    /// Bit for bit (moves, integers, comparisons).
-    Exact,
-    /// A few roundings of each element: relative 1e-5, absolute 1e-6.
-    Pointwise,
-    /// A sum over many elements: relative 1e-4, absolute 1e-5, both against the sum of magnitudes.
-    Reduction,
-}
-
-/// How the CPU backend runs an operator.
-#[derive(Clone, Copy)]
-pub enum CpuState {
-    /// A kernel, made once when the model is loaded.
-    Kernel(fn(&KernelRequest<'_>) -> Result<Box<dyn CpuKernel>>),
-    /// The output is the first operand's bytes under another shape.
-    View,
-    /// Never reaches a backend: gone when the model is loaded.
-    Folded,
-}
-
-/// How the GPU backend runs an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GpuState {
-    /// The shader of that stem.
-    Kernel(&'static str),
-    /// No data moves.
-    View,
-    /// Gone when the model is loaded.
-    Folded,
-    /// On the CPU inside a GPU session, for the reason given.
-    Host(&'static str),
-    /// Not written yet.
-    Pending,
-}
-
-/// The operands of a node, as shape inference and loading see them.
-#[derive(Clone, Copy, Debug)]
-pub struct Inputs<'a> {
-    graph: &'a Graph,
-    ids: &'a [Option<ValueId>],
-}
-
-impl<'a> Inputs<'a> {
-    /// The operands `ids` of `graph`.
-    pub fn new(graph: &'a Graph, ids: &'a [Option<ValueId>]) -> Self {
-        Self { graph, ids }
-    }
-
-    /// How many operands there are, absent ones counted.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// The value that is operand `index`, if it is present.
-    pub fn id(&self, index: usize) -> Option<ValueId> {
-        self.ids.get(index).copied().flatten()
-    }
-
-    /// What is known of an operand, if it is present.
-    pub fn fact(&self, index: usize) -> Option<&'a Fact> {
-        self.id(index).map(|id| self.graph.fact(id))
-    }
-
-    /// What is known of an operand that must be there.
-    ///
-    /// # Errors
-    /// When it is absent.
-    pub fn required(&self, index: usize) -> Result<&'a Fact> {
-        self.fact(index).ok_or_else(|| Error::invalid_model(format!("operand {index} is missing")))
-    }
-
-    /// Refuses a wrong number of operands.
-    ///
-    /// # Errors
-    /// When there are fewer than `least` or more than `most`.
-    pub fn expect(&self, least: usize, most: usize) -> Result<()> {
-        if (least..=most).contains(&self.len()) {
-            return Ok(());
-        }
-        Err(Error::invalid_model(format!("expected {least} to {most} operands, found {}", self.len())))
-    }
-
-    /// An operand's tensor, if it is a constant.
-    pub fn constant(&self, index: usize) -> Option<&'a Arc<Tensor>> {
-        self.id(index).and_then(|id| self.graph.constant_of(id))
-    }
-
-    /// The elements of a small integer operand that is constant or only depends on shapes.
-    pub fn integers(&self, index: usize) -> Option<&'a [Dim]> {
-        self.fact(index).and_then(|fact| fact.elements.as_deref())
-    }
-}
+use crate::op::{Decoder, OpDef};
 
 /// The list of all operators; a further one is one line here.
 pub fn all() -> &'static [&'static OpDef] {
     static ALONE: &[&OpDef] = &[
-        &channel_norm::BATCH,
-        &channel_norm::GROUP,
-        &channel_norm::INSTANCE,
-        &layer_norm::DEF,
-        &lp_normalize::LP,
-        &lp_normalize::RMS,
-        &softmax::LOG_SOFTMAX,
-        &softmax::SOFTMAX,
+        &norm::channel_norm::BATCH,
+        &norm::channel_norm::GROUP,
+        &norm::channel_norm::INSTANCE,
+        &norm::layer_norm::DEF,
+        &norm::lp_normalize::LP,
+        &norm::lp_normalize::RMS,
+        &norm::softmax::LOG_SOFTMAX,
+        &norm::softmax::SOFTMAX,
         &pool::AVERAGE_POOL,
-        &arg_reduce::ARG_MAX,
-        &arg_reduce::ARG_MIN,
-        &attention::ATTENTION,
-        &cast::DEF,
-        &concat::DEF,
-        &constant::DEF,
-        &constant_of_shape::DEF,
+        &reduce::arg_reduce::ARG_MAX,
+        &reduce::arg_reduce::ARG_MIN,
+        &product::attention::ATTENTION,
+        &pointwise::cast::DEF,
+        &moves::concat::DEF,
+        &generate::constant::DEF,
+        &generate::constant_of_shape::DEF,
         &conv::DEF,
-        &cum_sum::DEF,
-        &depth_to_space::DEPTH_TO_SPACE,
-        &expand::DEF,
-        &trilu::EYE_LIKE,
+        &reduce::cum_sum::DEF,
+        &moves::depth_to_space::DEPTH_TO_SPACE,
+        &moves::expand::DEF,
+        &generate::trilu::EYE_LIKE,
         &pool::GLOBAL_AVERAGE_POOL,
         &pool::GLOBAL_MAX_POOL,
-        &gather::DEF,
-        &gather_elements::DEF,
-        &gather_nd::DEF,
-        &gemm::GEMM,
-        &identity::DEF,
-        &l2_normalize::DEF,
-        &linear::LINEAR,
-        &linear::LINEAR_IN_PLACE,
+        &index::gather::DEF,
+        &index::gather_elements::DEF,
+        &index::gather_nd::DEF,
+        &product::gemm::GEMM,
+        &moves::identity::DEF,
+        &norm::l2_normalize::DEF,
+        &product::linear::LINEAR,
+        &product::linear::LINEAR_IN_PLACE,
         &pool::MAX_POOL,
-        &matmul::DEF,
-        &one_hot::DEF,
-        &attention::PACKED,
-        &pad::DEF,
-        &range::DEF,
-        &reshape::DEF,
-        &scatter::ELEMENTS,
-        &scatter::ND,
-        &segment_pool::DEF,
-        &shape_of::DEF,
-        &shape_of::SIZE,
-        &slice::DEF,
-        &depth_to_space::SPACE_TO_DEPTH,
-        &split::DEF,
-        &tile::DEF,
-        &top_k::DEF,
-        &transpose::DEF,
-        &trilu::TRILU,
-        &select::DEF,
+        &product::matmul::DEF,
+        &index::one_hot::DEF,
+        &product::attention::PACKED,
+        &moves::pad::DEF,
+        &generate::range::DEF,
+        &moves::reshape::DEF,
+        &index::scatter::ELEMENTS,
+        &index::scatter::ND,
+        &pool::segment_pool::DEF,
+        &generate::shape_of::DEF,
+        &generate::shape_of::SIZE,
+        &moves::slice::DEF,
+        &moves::depth_to_space::SPACE_TO_DEPTH,
+        &moves::split::DEF,
+        &moves::tile::DEF,
+        &index::top_k::DEF,
+        &moves::transpose::DEF,
+        &generate::trilu::TRILU,
+        &pointwise::select::DEF,
     ];
     static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
         let tables = pointwise::rows().chain(reduce::ROWS);
@@ -284,15 +84,15 @@ pub fn all() -> &'static [&'static OpDef] {
 
 /// ONNX operators that are read as another one of the list, and those that are refused with a reason of their own.
 static READ_AS: &[(&str, Decoder)] = &[
-    ("CastLike", cast::decode_like),
+    ("CastLike", pointwise::cast::decode_like),
     ("Compress", refused::data_dependent),
-    ("Dropout", identity::decode_dropout),
-    ("Flatten", squeeze::decode_flatten),
+    ("Dropout", moves::identity::decode_dropout),
+    ("Flatten", moves::squeeze::decode_flatten),
     ("NonZero", refused::data_dependent),
-    ("Scatter", scatter::decode_elements),
-    ("Squeeze", squeeze::decode_squeeze),
+    ("Scatter", index::scatter::decode_elements),
+    ("Squeeze", moves::squeeze::decode_squeeze),
     ("Unique", refused::data_dependent),
-    ("Unsqueeze", squeeze::decode_unsqueeze),
+    ("Unsqueeze", moves::squeeze::decode_unsqueeze),
 ];
 
 /// What reads the operator that ONNX calls `name`.

@@ -4,7 +4,7 @@
 use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
-    ops::CpuState,
+    op::CpuState,
     shape::{Bindings, Shape},
     tensor::{DType, byte_count},
 };

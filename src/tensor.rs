@@ -3,6 +3,7 @@
 mod buffer;
 #[cfg(feature = "hugging-face")]
 mod mapping;
+mod view;
 
 use std::{fmt, sync::Arc};
 
@@ -11,6 +12,7 @@ use bytemuck::Pod;
 use half::{bf16, f16};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;
+pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};
 

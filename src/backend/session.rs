@@ -16,18 +16,19 @@ use rayon::ThreadPool;
 
 use crate::{
     backend::{
-        Device, HostOperator, Precision, SessionOptions,
-        auto::{Candidates, Choice, Form, Rival, Rounded, SAMPLE},
-        engine::{self, DeviceSession},
+        choice::{Candidates, Choice, Form, Rival, Rounded, SAMPLE},
+        device::{DeviceSession, HostOperator},
+        load,
+        options::{Device, Precision, SessionOptions},
     },
-    bulk::{devices, guard, pool::pool},
-    cpu::{KernelSet, gemm::Factors, split::with_workers},
     error::{Context, Error, Result},
     graph::{Batching, Fact, Graph},
-    inference::{Description, Fingerprint, Inference, Slots},
+    inference::{Description, Fingerprint, Inference, Slots, ran_on},
+    kernels::{KernelSet, gemm::Factors},
     rewrite,
     shape::Symbol,
     tensor::Tensors,
+    threads::{panics, pool::pool, split::with_workers},
 };
 
 /// A model ready to run: weights loaded once, shared by all threads.
@@ -123,8 +124,8 @@ impl Session {
             notes.push(format!("items run one by one: {reason}"));
         }
         let with_constants = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
-        let load = || engine::load(graph, options, kernel_set, factors, &mut notes);
-        let engine::Loaded { engine, gpu } = pool(None)?.install(load).context(in_model)?;
+        let load = || load::load(graph, options, kernel_set, factors, &mut notes);
+        let load::Loaded { engine, gpu } = pool(None)?.install(load).context(in_model)?;
         let loaded = (kernel_set, engine.weight_bytes() + gpu.as_ref().map_or(0, |gpu| gpu.weight_bytes()));
         let graph = engine.graph().clone();
         let on_cpu = engine.told().device == "cpu";
@@ -248,8 +249,8 @@ impl Session {
             let mut results = Vec::new();
             results.resize_with(sample.len(), || None);
             // Whatever it runs on: these are not the results that are handed on.
-            let ran = guard::catch(|| {
-                devices::heard(|| with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results))));
+            let ran = panics::catch(|| {
+                ran_on::recorded(|| with_workers(1, || self.infer_on(engine, &sample, &mut Slots::new(&mut results))));
                 Ok(())
             });
             if ran.is_err() {

@@ -24,12 +24,18 @@ pub use once::{Marked, Once};
 use store::{Store, copy};
 
 use super::{
-    Bulk, OnError, fill, guard,
-    map::{Fallible, Pooled, Running, Sound},
+    Bulk, fill,
     report::Report,
     stages::{Staged, Stages},
 };
 use crate::error::{ItemError, Result};
+use crate::{
+    bulk::{
+        results_iter::{Fallible, Pooled, Running, Sound},
+        settings::OnError,
+    },
+    threads::panics,
+};
 
 impl<S: Staged> Bulk<S> {
     /// Has equal items of a job run once: each gets the result of the first, its error too, in its own place.
@@ -120,7 +126,7 @@ where
         let mut known = HashMap::new();
         for item in items.iter().map(Borrow::borrow) {
             // An item whose key panics runs for itself.
-            let key = guard::catch(|| Ok((self.key)(item))).ok();
+            let key = panics::catch(|| Ok((self.key)(item))).ok();
             let own = distinct.len();
             let place = key.map_or(own, |key| *known.entry(key).or_insert(own));
             if place == own {

@@ -1,16 +1,15 @@
 //! A model that can be replaced while jobs run.
 
+pub(in crate::bulk) mod publish;
+
 use std::{
     fmt,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{
-    guard,
-    publish::read_published,
-    stages::{Plain, Staged},
-};
+use super::stages::{Plain, Staged};
+use crate::{bulk::hot::publish::read_published, threads::panics};
 use crate::{
     error::{Error, Result},
     inference::{Description, Inference, Pipeline},
@@ -83,7 +82,7 @@ impl<S: Staged> Hot<S> {
         let place = |error: Error| error.context(format!("reloading {}", path.display()));
         let next = read_published(path, &self.load).map_err(place)?;
         let serving = Arc::clone(&self.lock().1);
-        let (old, new) = guard::catch(|| Ok(((self.signature)(&serving), (self.signature)(&next)))).map_err(place)?;
+        let (old, new) = panics::catch(|| Ok(((self.signature)(&serving), (self.signature)(&next)))).map_err(place)?;
         if old != new {
             return Err(place(Error::invalid_model(format!(
                 "the signature is `{new}`, and callers rely on `{old}`; open it as a model of its own"

@@ -4,8 +4,17 @@
 //! run a chunk), does it, and starts itself again; when nothing is left to take it ends, and whoever adds work next
 //! starts a new one. There are never more pumps than workers.
 
+pub(in crate::bulk) mod chunk;
+pub(in crate::bulk) mod drivers;
+pub(in crate::bulk) mod feed;
 mod pumps;
+pub(in crate::bulk) mod results;
+#[cfg(all(test, shuttle))]
+mod shuttle_check;
+pub(in crate::bulk) mod state;
+pub(in crate::bulk) mod tuner;
 mod units;
+pub(in crate::bulk) mod window;
 
 use std::{
     sync::{Arc, PoisonError},
@@ -16,17 +25,24 @@ use std::{
 use std::task::Waker;
 
 use super::{
-    Settings, drive, guard,
-    run::Raw,
     stages::{Staged, Stages},
-    state::{Abandoned, State},
     sync::{
         self, Condvar, Mutex, MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    tuner::Tuner,
 };
 use crate::inference::{Description, Inference};
+use crate::{
+    bulk::{
+        job::{
+            chunk::Raw,
+            state::{Abandoned, State},
+            tuner::Tuner,
+        },
+        settings::Settings,
+    },
+    threads::panics,
+};
 
 /// The state of a job.
 pub(super) type StateOf<S, I> = State<I, <S as Stages<I>>::Entry, Raw<S>, <S as Staged>::Output>;
@@ -71,8 +87,8 @@ pub(super) trait Crew {
 
 impl<S: Stages<I>, I> Job<S, I> {
     pub(super) fn new(stages: Arc<S>, workers: usize, settings: Settings, ordered: bool) -> Self {
-        guard::keep_backtraces();
-        let drivers = drive::wanted(stages.model());
+        panics::keep_backtraces();
+        let drivers = drivers::wanted(stages.model());
         let state = State::new(Tuner::of(stages.model(), &settings, workers), ordered, S::PREPARES);
         let job = Self {
             before: stages.model().describe(),
@@ -93,7 +109,7 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// Takes note of the bytes that running takes by now.
     fn weigh_scratch(&self) {
-        let each = guard::catch(|| Ok(self.stages.model().scratch_bytes())).unwrap_or(0);
+        let each = panics::catch(|| Ok(self.stages.model().scratch_bytes())).unwrap_or(0);
         let lanes = if self.driving.is_empty() { self.workers() } else { self.driving.len() };
         self.scratch.store(each.saturating_mul(lanes), Relaxed);
     }
@@ -167,9 +183,9 @@ mod tests {
 
     use crate::{
         bulk::Bulk,
-        cpu::split,
         error::Result,
         inference::{Inference, Slots},
+        threads::split,
     };
 
     /// Notes over how many workers each chunk may be split.

@@ -16,19 +16,24 @@ use std::{
 
 use rayon::ThreadPool;
 
-use super::{
-    Settings, drive,
-    guard::{self, lock},
-    map::lend_a_hand,
-    run::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
-    stages::{Ready, Stages},
-    tuner::Tuner,
-    window::Entry,
+use super::stages::{Ready, Stages};
+use crate::{
+    bulk::{
+        job::{
+            chunk::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
+            drivers,
+            tuner::Tuner,
+            window::Entry,
+        },
+        results_iter::lend_a_hand,
+        settings::Settings,
+    },
+    threads::panics::{self, lock},
 };
 use crate::{
-    cpu::split,
     error::{Error, ErrorKind, ItemError, Result, Stage},
     inference::Inference,
+    threads::split,
 };
 
 /// How soon workers are asked again to take a chunk that none of them could.
@@ -129,8 +134,8 @@ where
         settings: Settings,
         longest_wait: Duration,
     ) -> Result<Self> {
-        guard::keep_backtraces();
-        let drivers = drive::wanted(stages.model());
+        panics::keep_backtraces();
+        let drivers = drivers::wanted(stages.model());
         let tuner = Tuner::of(stages.model(), &settings, pool.current_num_threads());
         let state = State {
             waiting: VecDeque::new(),
@@ -155,7 +160,7 @@ where
             lock(&queue.0.state).drivers += 1;
             let task = Arc::clone(&queue.0);
             // Where this fails the queue goes, and its drivers with it.
-            started(drive::thread(number).spawn(move || task.drive()))?;
+            started(drivers::thread(number).spawn(move || task.drive()))?;
         }
         let gather = Arc::clone(&queue.0);
         started(thread::Builder::new().name("mill-queue".into()).spawn(move || gather.gather()))?;
@@ -167,7 +172,7 @@ where
     pub fn submit(&self, item: I) -> Handle<S::Output> {
         let stages = &self.0.stages;
         // A hook that panics here counts as no bytes; it will panic again on a worker and be told there.
-        let bytes = guard::catch(|| Ok(stages.item_bytes(stages.item(&item)))).unwrap_or(0);
+        let bytes = panics::catch(|| Ok(stages.item_bytes(stages.item(&item)))).unwrap_or(0);
         let ticket = Arc::new(Ticket {
             state: Mutex::new(TicketState::Pending(None)),
             done: Condvar::new(),
@@ -254,7 +259,7 @@ where
                 drop(state);
                 self.pool.spawn(move || {
                     task.run(items);
-                    guard::drop_quietly(task);
+                    panics::drop_quietly(task);
                 });
                 state = lock(&self.state);
             }
@@ -277,10 +282,10 @@ where
             if let Some(why) = why {
                 let source = Error::new(ErrorKind::Cancelled, why);
                 ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source }));
-                guard::drop_quietly(item);
+                panics::drop_quietly(item);
                 continue;
             }
-            let entry = guard::catch(|| prepare_item(&*self.stages, item, index, 0, &mut 0));
+            let entry = panics::catch(|| prepare_item(&*self.stages, item, index, 0, &mut 0));
             match entry {
                 Ok(Ready::Run(entry)) => {
                     entries.push(entry);
@@ -353,9 +358,9 @@ where
                 let task = Arc::clone(&self);
                 self.pool.spawn(move || {
                     task.finish(chunk, slots);
-                    guard::drop_quietly(task);
+                    panics::drop_quietly(task);
                 });
-                let released = drive::is_released(self.stages.model());
+                let released = drivers::is_released(self.stages.model());
                 state = lock(&self.state);
                 state.released |= released;
             } else {
@@ -387,7 +392,7 @@ where
         }
         let cost = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.cost));
         let count = entries.len();
-        guard::drop_each(entries);
+        panics::drop_each(entries);
         let mut state = lock(&self.state);
         if count > 0 {
             let measuring = state.tuner.holds_back();
@@ -444,9 +449,9 @@ impl<O> Ticket<O> {
         let before = std::mem::replace(&mut *lock(&self.state), TicketState::Done(result));
         self.done.notify_all();
         if let TicketState::Pending(Some(waker)) = before {
-            guard::quietly(|| waker.wake());
+            panics::quietly(|| waker.wake());
         }
-        guard::drop_quietly(self);
+        panics::drop_quietly(self);
     }
 
     fn is_done(&self) -> bool {

@@ -1,5 +1,12 @@
 //! What a job did: numbers for machines, and a few lines for people.
 
+mod devices;
+pub(in crate::bulk) mod measures;
+mod notes;
+
+pub use devices::DeviceItems;
+pub(in crate::bulk) use devices::Shares;
+
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
@@ -8,16 +15,15 @@ use std::{
 };
 
 use super::{
-    devices::{DeviceItems, Shares},
     job::Job,
-    notes::{self, Facts},
     stages::Stages,
     sync::{self, atomic::Ordering::Relaxed},
 };
+use crate::bulk::report::notes::Facts;
 use crate::{
     error::ItemError,
     inference::{Fingerprint, Inference},
-    platform,
+    threads::platform,
 };
 
 /// What a job did, and how.

@@ -12,11 +12,10 @@ use futures_core::Stream;
 
 use super::{
     Bulk,
-    feed::source_error,
-    map::Running,
     report::Report,
     stages::{Staged, Stages},
 };
+use crate::bulk::{job::feed::source_error, results_iter::Running};
 use crate::error::{ItemError, Result};
 
 impl<S: Staged> Bulk<S> {

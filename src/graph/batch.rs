@@ -2,7 +2,7 @@
 
 use super::{Graph, ValueId};
 use crate::{
-    ops::Inputs,
+    op::Inputs,
     shape::{Dim, Symbol},
 };
 

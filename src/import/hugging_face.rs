@@ -14,12 +14,12 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
-pub use crate::ops::segment_pool::SegmentPoolMode as Pooling;
+pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
-    bulk::pool::pool,
     error::{Context, Error, Result},
     graph::Graph,
     import::{ImportOptions, Origin},
+    threads::pool::pool,
 };
 
 /// How a folder is read.

@@ -25,8 +25,8 @@ use serde::{
 use crate::{
     error::{Context, Error, Result},
     import::FileStamp,
-    platform,
     tensor::{AlignedBytes, DType, Mapping, Tensor, byte_count},
+    threads::platform,
 };
 
 /// Bytes read from the file at a time.

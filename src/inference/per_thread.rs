@@ -10,9 +10,9 @@ use std::{
 };
 
 use crate::{
-    bulk::guard,
     error::{Error, ErrorKind, Result},
     inference::{Description, Inference, Slots},
+    threads::panics,
 };
 
 /// A model for each worker, made on its first need and kept as long as this value: for models that are not `Sync`.
@@ -103,7 +103,7 @@ where
     fn model<'p>(&self, worker: usize, place: &'p mut Place<T>) -> Result<&'p mut T> {
         if matches!(place, Place::Empty) {
             let started = Instant::now();
-            *place = match guard::catch(|| (self.make)(worker)) {
+            *place = match panics::catch(|| (self.make)(worker)) {
                 Ok(model) => {
                     let seconds = started.elapsed().as_secs_f64();
                     tracing::info!(worker = thread::current().name(), seconds, "model loaded");
@@ -146,13 +146,13 @@ where
             // Nothing has run yet: the whole chunk can go elsewhere.
             self.model(worker, place)?;
             for (index, input) in chunk.iter().enumerate() {
-                match self.model(worker, place).and_then(|model| guard::catch(|| (self.call)(model, input))) {
+                match self.model(worker, place).and_then(|model| panics::catch(|| (self.call)(model, input))) {
                     Ok(output) => out.set(index, output),
                     Err(error) => {
                         if error.kind() == ErrorKind::Panic {
                             // Who knows what state it is in.
                             let broken = std::mem::replace(place, Place::Empty);
-                            let _ = guard::catch(|| {
+                            let _ = panics::catch(|| {
                                 drop(broken);
                                 Ok(())
                             });

@@ -3,9 +3,9 @@
 use std::{fmt, mem::size_of_val};
 
 use crate::{
-    bulk::guard,
     error::{Context, Result},
     inference::{Description, Inference, Slots},
+    threads::panics,
 };
 
 type Prepare<T, I> = Box<dyn Fn(&T) -> Result<I> + Send + Sync>;
@@ -132,7 +132,7 @@ impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeli
         let mut places = Vec::with_capacity(chunk.len());
         let mut prepared = Vec::with_capacity(chunk.len());
         for (place, item) in chunk.iter().enumerate() {
-            match guard::catch(|| self.prepare_item(item)).context(|| "preparing".into()) {
+            match panics::catch(|| self.prepare_item(item)).context(|| "preparing".into()) {
                 Ok(input) => {
                     places.push(place);
                     prepared.push(input);
@@ -147,7 +147,7 @@ impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeli
         for ((place, input), output) in places.into_iter().zip(inputs).zip(outputs) {
             match output {
                 Some(Ok(output)) => {
-                    match guard::catch(|| self.finish_item(input, output)).context(|| "finishing".into()) {
+                    match panics::catch(|| self.finish_item(input, output)).context(|| "finishing".into()) {
                         Ok(result) => out.set(place, result),
                         Err(error) => out.fail(place, error),
                     }

@@ -3,9 +3,9 @@
 use std::{fmt, marker::PhantomData};
 
 use crate::{
-    bulk::guard,
     error::Result,
     inference::{Inference, Slots},
+    threads::panics,
 };
 
 /// One closure, called item by item, as a model that all workers share.
@@ -35,7 +35,7 @@ impl<I: Send + ?Sized, O: Send, F: Fn(&I) -> Result<O> + Send + Sync> Inference 
 
     fn infer(&self, chunk: &[&I], out: &mut Slots<'_, O>) -> Result<()> {
         for (index, input) in chunk.iter().enumerate() {
-            match guard::catch(|| (self.call)(input)) {
+            match panics::catch(|| (self.call)(input)) {
                 Ok(output) => out.set(index, output),
                 Err(error) => out.fail(index, error),
             }

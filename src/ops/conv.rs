@@ -6,13 +6,11 @@ mod run;
 use std::sync::Arc;
 
 use crate::{
-    cpu::Activation,
     error::{Error, Result},
     graph::Fact,
-    ops::{
-        Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator,
-        window::{Pads, Window, decode_list, decode_pads, positive},
-    },
+    kernels::Activation,
+    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    ops::pool::window::{Pads, Window, decode_list, decode_pads, positive},
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -52,7 +50,7 @@ pub struct Conv {
     pub global_max: bool,
 }
 
-pub(super) static DEF: OpDef = OpDef {
+pub(crate) static DEF: OpDef = OpDef {
     name: "Conv",
     onnx: Some(decode),
     cases,
@@ -286,7 +284,7 @@ fn cases() -> Vec<Case> {
     }
     cases.push(
         Case::new("infinite position", last(conv(&[3])))
-            .tensor(super::matmul::with_specials(&[3, 10, 4], 1))
+            .tensor(crate::ops::product::matmul::with_specials(&[3, 10, 4], 1))
             .constant(&[20, 4, 3], spread),
     );
     cases

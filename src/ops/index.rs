@@ -1,29 +1,35 @@
 //! Operands that are indices.
 
+pub mod gather;
+pub mod gather_elements;
+pub mod gather_nd;
+pub mod one_hot;
+pub mod scatter;
+pub mod top_k;
+
 use smallvec::SmallVec;
 
 use crate::{
-    cpu::View,
     error::{Error, Result},
-    tensor::DType,
+    tensor::{DType, View},
 };
 
 /// Integers that name positions.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Indices<'a> {
+pub(crate) enum Indices<'a> {
     I32(&'a [i32]),
     I64(&'a [i64]),
 }
 
 impl<'a> Indices<'a> {
-    pub(super) fn of(view: View<'a>) -> Result<Self> {
+    pub(crate) fn of(view: View<'a>) -> Result<Self> {
         match view.dtype {
             DType::I32 => view.slice().map(Self::I32),
             _ => view.slice().map(Self::I64),
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::I32(all) => all.len(),
             Self::I64(all) => all.len(),
@@ -31,7 +37,7 @@ impl<'a> Indices<'a> {
     }
 
     #[inline]
-    pub(super) fn get(&self, position: usize) -> i64 {
+    pub(crate) fn get(&self, position: usize) -> i64 {
         match self {
             Self::I32(all) => i64::from(all[position]),
             Self::I64(all) => all[position],
@@ -40,7 +46,7 @@ impl<'a> Indices<'a> {
 
     /// Index `position` as one from the front of an axis of that size; negative ones count from the end.
     #[inline]
-    pub(super) fn resolve(&self, position: usize, axis: usize, size: usize) -> Result<usize> {
+    pub(crate) fn resolve(&self, position: usize, axis: usize, size: usize) -> Result<usize> {
         let index = self.get(position);
         let front = if index < 0 { index.wrapping_add(size as i64) } else { index };
         if (0..size as i64).contains(&front) { Ok(front as usize) } else { Err(outside(index, axis, size)) }
@@ -53,17 +59,17 @@ fn outside(index: i64, axis: usize, size: usize) -> Error {
 }
 
 /// Refuses booleans where numbers are compared or added.
-pub(super) fn check_number(dtype: DType) -> Result<()> {
+pub(crate) fn check_number(dtype: DType) -> Result<()> {
     if dtype == DType::Bool { Err(not_numbers()) } else { Ok(()) }
 }
 
 /// The error of a kernel for numbers that is given booleans.
-pub(super) fn not_numbers() -> Error {
+pub(crate) fn not_numbers() -> Error {
     Error::invalid_model("expected numbers, found bool")
 }
 
 /// Refuses indices that are not i32 or i64.
-pub(super) fn check_index_type(dtype: DType) -> Result<()> {
+pub(crate) fn check_index_type(dtype: DType) -> Result<()> {
     match dtype {
         DType::I32 | DType::I64 => Ok(()),
         other => Err(Error::invalid_model(format!("indices must be i32 or i64, found {other}"))),
@@ -84,7 +90,7 @@ pub(crate) fn check_within(data: &[usize], indices: &[usize], axis: usize) -> Re
 
 /// Calls `visit` for every element of `shape` in order, with its position and where `steps` lead to it, `axis` left
 /// out.
-pub(super) fn each(
+pub(crate) fn each(
     shape: &[usize],
     steps: &[isize],
     axis: usize,
@@ -109,7 +115,7 @@ pub(super) fn each(
 }
 
 /// The position in `data` of the row that `tuple` names along its first axes, in elements.
-pub(super) fn locate(
+pub(crate) fn locate(
     indices: &Indices<'_>,
     tuple: std::ops::Range<usize>,
     data: &[usize],

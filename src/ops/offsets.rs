@@ -11,7 +11,7 @@ use crate::{
 ///
 /// # Errors
 /// When the offsets are of another type or shape.
-pub(super) fn sequences(offsets: &Fact) -> Result<Dim> {
+pub(crate) fn sequences(offsets: &Fact) -> Result<Dim> {
     match offsets.shape.dims() {
         [length] if offsets.dtype == DType::I32 && length.as_fixed() != Some(0) => Ok(length - &Dim::from(1)),
         _ => Err(Error::invalid_model(format!("offsets {offsets}: expected i32[sequences + 1]"))),

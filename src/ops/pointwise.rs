@@ -5,8 +5,10 @@
 
 mod binary;
 mod cases;
+pub mod cast;
 mod chain;
 mod elements;
+pub mod select;
 mod unary;
 
 pub use binary::{Binary, BinaryFunction};
@@ -15,17 +17,17 @@ pub use unary::{Unary, UnaryFunction};
 
 use crate::{
     error::Result,
-    ops::{Inputs, OpDef},
+    op::{Inputs, OpDef},
     shape::{Dim, Shape},
 };
 
 /// The rows of both tables, and the chain.
-pub(super) fn rows() -> impl Iterator<Item = &'static OpDef> {
+pub(crate) fn rows() -> impl Iterator<Item = &'static OpDef> {
     unary::rows().chain(binary::ROWS).chain([&chain::DEF])
 }
 
 /// The shape to which all operands broadcast.
-pub(super) fn broadcast_shape(inputs: &Inputs<'_>) -> Result<Shape> {
+pub(crate) fn broadcast_shape(inputs: &Inputs<'_>) -> Result<Shape> {
     let mut shape = Shape::scalar();
     for index in 0..inputs.len() {
         shape = shape.broadcast(&inputs.required(index)?.shape)?;
@@ -33,9 +35,9 @@ pub(super) fn broadcast_shape(inputs: &Inputs<'_>) -> Result<Shape> {
     Ok(shape)
 }
 
-/// [`Operator::batch_axes`](crate::ops::Operator::batch_axes) of an operator whose operands broadcast to its one
+/// [`Operator::batch_axes`](crate::op::Operator::batch_axes) of an operator whose operands broadcast to its one
 /// output: the items' axis must be the same for all that have one, and the others must not vary along it.
-pub(super) fn broadcast_batch_axes(
+pub(crate) fn broadcast_batch_axes(
     inputs: &Inputs<'_>,
     axes: &[Option<usize>],
     size: &Dim,

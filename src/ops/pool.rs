@@ -1,16 +1,16 @@
 //! `MaxPool`, `AveragePool` and their global forms: windows reduced to one number, channel by channel.
 
 mod run;
+pub mod segment_pool;
+pub mod window;
 
 use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    ops::{
-        Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator,
-        window::{Pads, Window, decode_list, decode_pads, positive},
-    },
+    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    ops::pool::window::{Pads, Window, decode_list, decode_pads, positive},
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -53,7 +53,7 @@ pub struct GlobalPool {
 
 macro_rules! def {
     ($constant:ident, $name:literal, $decode:path, $cases:path, $accuracy:ident, $kernel:path, $shader:literal) => {
-        pub(super) static $constant: OpDef = OpDef {
+        pub(crate) static $constant: OpDef = OpDef {
             name: $name,
             onnx: Some($decode),
             cases: $cases,

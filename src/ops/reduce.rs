@@ -1,16 +1,22 @@
 //! `ReduceSum` and the other reductions over axes, one row each.
 
+pub mod arg_reduce;
+pub mod cum_sum;
+
 use std::sync::Arc;
 
 use crate::{
-    cpu::{
-        CpuKernel, Io, KernelRequest, KernelSet, Shapes,
+    error::{Error, Result},
+    graph::Fact,
+    kernels::{
+        KernelSet,
         number::{Number, with_integer},
         reduce::{self, Groups, Reducer, Task, VectorTask},
     },
-    error::{Error, Result},
-    graph::Fact,
-    ops::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        Shapes,
+    },
     shape::{Dim, Shape, normalize_axis},
     tensor::{DType, Element, Tensor},
 };
@@ -55,7 +61,7 @@ use ReduceFunction as F;
 
 macro_rules! rows {
     ($($function:ident $name:literal $accuracy:ident,)*) => {
-        pub(super) static ROWS: &[OpDef] = &[$(OpDef {
+        pub(crate) static ROWS: &[OpDef] = &[$(OpDef {
             name: $name,
             onnx: Some(|node| decode(node, F::$function)),
             cases: || cases(F::$function),

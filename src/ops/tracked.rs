@@ -1,16 +1,15 @@
 //! Known integer elements through operators that only move them.
 
 use crate::{
-    cpu::{View, ViewMut},
     error::Result,
     graph::{Fact, MAX_TRACKED},
     shape::{Dim, Shape},
-    tensor::DType,
+    tensor::{DType, View, ViewMut},
 };
 
 /// The known elements of `operands` moved into a result of `shape`: `kernel` is the operator's own, and moves their
 /// numbers in their place. `None` where an element or a size is not known, or the kernel refuses.
-pub(super) fn moved(
+pub(crate) fn moved(
     operands: &[&Fact],
     shape: &Shape,
     kernel: impl FnOnce(&[View<'_>], &mut ViewMut<'_>) -> Result<()>,
@@ -35,12 +34,12 @@ pub(super) fn moved(
 }
 
 /// The elements of an operand as numbers, if all are known, and its shape.
-pub(super) fn numbers(fact: &Fact) -> Option<(Vec<usize>, Vec<i64>)> {
+pub(crate) fn numbers(fact: &Fact) -> Option<(Vec<usize>, Vec<i64>)> {
     let elements = fact.elements.as_ref()?.iter().map(Dim::as_fixed).collect::<Option<_>>()?;
     Some((fact.shape.as_fixed()?, elements))
 }
 
 /// Integers as a kernel sees them.
-pub(super) fn view<'a>(shape: &'a [usize], integers: &'a [i64]) -> View<'a> {
+pub(crate) fn view<'a>(shape: &'a [usize], integers: &'a [i64]) -> View<'a> {
     View { dtype: DType::I64, shape, bytes: bytemuck::cast_slice(integers) }
 }

@@ -3,7 +3,12 @@
 use crate::{
     error::Result,
     graph::ValueId,
-    ops::{attention::Attention, matmul::MatMul, pointwise::BinaryFunction, softmax::Softmax, transpose::Transpose},
+    ops::{
+        moves::transpose::Transpose,
+        norm::softmax::Softmax,
+        pointwise::BinaryFunction,
+        product::{attention::Attention, matmul::MatMul},
+    },
     rewrite::rewriter::Rewriter,
 };
 

@@ -1,16 +1,14 @@
 //! Convolutions without idle dimensions, with channels last, and with what follows them as their epilogue.
 
 use crate::{
-    cpu::Activation,
     error::Result,
     graph::ValueId,
+    kernels::Activation,
     ops::{
         conv::{Conv, Layout},
+        moves::{reshape::Reshape, transpose::Transpose},
         pointwise::{BinaryFunction, Unary},
-        pool::{GlobalPool, PoolFunction},
-        reshape::Reshape,
-        transpose::Transpose,
-        window::Pads,
+        pool::{GlobalPool, PoolFunction, window::Pads},
     },
     rewrite::{linear::activation_of, rewriter::Rewriter},
     shape::{Dim, Shape},

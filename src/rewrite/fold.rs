@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    cpu,
     error::{Context, Error, Result},
-    graph::{Fact, Graph, Node, ValueId},
-    ops::{CpuState, constant::Constant},
+    graph::{Fact, Graph, Node},
+    op::{CpuState, evaluate},
+    ops::generate::constant::Constant,
     shape::Dim,
     tensor::{DType, Tensor},
 };
@@ -78,17 +78,7 @@ fn known(graph: &Graph, node: &Node, left: &mut usize) -> Result<Option<Vec<Arc<
         return Err(refused());
     }
     *left = left.checked_sub(results).ok_or_else(refused)?;
-    let mut alone = Graph::new(graph.name.clone());
-    let constant = |alone: &mut Graph, id: ValueId| {
-        let value = graph.value(id);
-        value.constant.clone().map(|tensor| alone.constant(value.name.clone(), tensor))
-    };
-    let inputs = node.inputs.iter().map(|id| id.and_then(|id| constant(&mut alone, id))).collect();
-    let outputs = alone.node(&node.name, node.op.clone(), inputs)?;
-    for (position, id) in outputs.into_iter().enumerate() {
-        alone.output(format!("folded {position}"), id);
-    }
-    cpu::evaluate(&alone).map(Some).context(|| format!("folding {}", node.describe()))
+    evaluate(graph, node).map(Some).context(|| format!("folding {}", node.describe()))
 }
 
 /// The tensor that a value is known to be, if its elements are tracked, fixed, and fit their type.

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     graph::ValueId,
     ops::{
-        gather::Gather,
+        index::gather::Gather,
         pointwise::{Binary, Unary},
     },
     rewrite::rewriter::Rewriter,

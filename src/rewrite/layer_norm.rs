@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     graph::ValueId,
     ops::{
-        layer_norm::LayerNorm,
+        norm::layer_norm::LayerNorm,
         pointwise::{BinaryFunction, UnaryFunction},
         reduce::ReduceFunction,
     },

@@ -1,14 +1,13 @@
 //! Products with constant weights, and what follows them, as one operator.
 
 use crate::{
-    cpu::Activation,
     error::Result,
     graph::ValueId,
+    kernels::Activation,
     ops::{
-        layer_norm::LayerNorm,
-        linear::Linear,
-        matmul::MatMul,
+        norm::layer_norm::LayerNorm,
         pointwise::{BinaryFunction, Unary, UnaryFunction},
+        product::{linear::Linear, matmul::MatMul},
     },
     rewrite::rewriter::Rewriter,
     shape::Dim,

@@ -4,10 +4,10 @@ use crate::{
     error::Result,
     graph::ValueId,
     ops::{
-        gather::{Gather, OutOfRange},
-        matmul::MatMul,
+        index::gather::{Gather, OutOfRange},
+        moves::reshape::Reshape,
         pointwise::BinaryFunction,
-        reshape::Reshape,
+        product::matmul::MatMul,
     },
     rewrite::rewriter::Rewriter,
     shape::{Dim, Shape},

@@ -3,11 +3,9 @@
 use crate::{
     graph::ValueId,
     ops::{
-        cast::Cast,
-        expand::Expand,
-        pointwise::{Binary, BinaryFunction, Unary, UnaryFunction},
+        moves::{expand::Expand, reshape::Reshape},
+        pointwise::{Binary, BinaryFunction, Unary, UnaryFunction, cast::Cast},
         reduce::{Reduce, ReduceFunction},
-        reshape::Reshape,
     },
     rewrite::rewriter::Rewriter,
     shape::{Dim, normalize_axis},

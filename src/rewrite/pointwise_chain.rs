@@ -130,8 +130,8 @@ fn extend(graph: &Graph, node: &Node, position: usize, producer: usize, mut chai
 mod tests {
     use super::*;
     use crate::{
-        backend::RunOutputs,
-        cpu::{CpuSession, KernelSet, gemm::Factors},
+        backend::{cpu::CpuSession, device::RunOutputs},
+        kernels::{KernelSet, gemm::Factors},
         ops::pointwise::{BinaryFunction as B, UnaryFunction as U},
         shape::{Dim, Shape},
         tensor::Tensor,

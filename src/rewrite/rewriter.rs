@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     error::Result,
     graph::{Fact, Graph, Node, ValueId},
-    ops::Operator,
+    op::Operator,
     tensor::Tensor,
 };
 

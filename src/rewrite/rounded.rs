@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::{
     error::Result,
     graph::{Graph, Node},
-    ops::{Operator, attention::PackedAttention, linear::Linear},
+    op::Operator,
+    ops::product::{attention::PackedAttention, linear::Linear},
 };
 
 /// Has the results of products and of attention stored as bf16 where only products of bf16 read them.
@@ -50,10 +51,13 @@ fn rounded(node: &Node) -> Option<Arc<dyn Operator>> {
 #[cfg(test)]
 mod tests {
     use crate::{
-        backend::{Device, Precision, Session, SessionOptions},
-        cpu::Activation,
+        backend::{
+            options::{Device, Precision, SessionOptions},
+            session::Session,
+        },
         graph::{Graph, ValueId},
-        ops::{attention::PackedAttention, linear::Linear},
+        kernels::Activation,
+        ops::product::{attention::PackedAttention, linear::Linear},
         shape::{Dim, Shape},
         tensor::{DType, Tensor, Tensors},
     };

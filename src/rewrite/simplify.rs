@@ -3,14 +3,9 @@
 use crate::{
     error::Result,
     ops::{
-        cast::Cast,
-        expand::Expand,
-        identity::Identity,
-        pointwise::{Binary, BinaryFunction},
+        moves::{expand::Expand, identity::Identity, reshape::Reshape, slice::Slice, transpose::Transpose},
+        pointwise::{Binary, BinaryFunction, cast::Cast},
         reduce::{Reduce, ReduceFunction},
-        reshape::Reshape,
-        slice::Slice,
-        transpose::Transpose,
     },
     rewrite::rewriter::Rewriter,
     shape::{Dim, Shape},

@@ -4,9 +4,9 @@ use crate::{
     error::Result,
     graph::ValueId,
     ops::{
+        norm::softmax::Softmax,
         pointwise::{BinaryFunction, UnaryFunction},
         reduce::ReduceFunction,
-        softmax::Softmax,
     },
     rewrite::rewriter::Rewriter,
 };

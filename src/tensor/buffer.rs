@@ -4,7 +4,6 @@ use std::ops::{Deref, DerefMut};
 #[cfg(feature = "hugging-face")]
 use std::{ops::Range, sync::Arc};
 
-#[cfg(any(feature = "onnx", feature = "hugging-face"))]
 use crate::error::{Error, Result};
 #[cfg(feature = "hugging-face")]
 use crate::tensor::Mapping;
@@ -35,7 +34,6 @@ impl AlignedBytes {
     }
 
     /// `len` zero bytes, refused where there is no memory for them.
-    #[cfg(any(feature = "onnx", feature = "hugging-face"))]
     pub(crate) fn try_zeroed(len: usize) -> Result<Self> {
         let memory = len.checked_add(ALIGNMENT - 1).and_then(|len| bytemuck::allocation::try_zeroed_vec(len).ok());
         let memory = memory.ok_or_else(|| Error::limit(format!("there is no memory for {len} bytes")))?;

@@ -7,7 +7,7 @@ use std::{fs::File, io};
 ///
 /// The file must stay as it is while it is mapped. One that is cut short takes the process down at the next touch of
 /// what is gone (`SIGBUS`), and what is written to it in place shows in the numbers; a new version belongs in a new
-/// file that takes the old one's name, as [`publish`](crate::bulk::publish) does.
+/// file that takes the old one's name, as [`publish`](crate::bulk::hot::publish) does.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: *const u8,

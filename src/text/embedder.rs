@@ -13,8 +13,11 @@ use std::{
 
 use super::{Encoded, Pooling, TextTokenizer};
 use crate::{
-    backend::{Device, Session, SessionOptions},
-    bulk::{Bulk, Map, Sound, pool::pool},
+    backend::{
+        Session,
+        options::{Device, SessionOptions},
+    },
+    bulk::{Bulk, Map, Sound},
     error::{Context, Error, ItemError, Result},
     graph::Graph,
     import::{
@@ -23,6 +26,7 @@ use crate::{
     },
     inference::{Description, Inference, Pipeline, Slots},
     tensor::{Tensor, Tensors},
+    threads::pool::pool,
 };
 
 /// The output of the graph that holds a text's vector.

@@ -7,19 +7,16 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::{
     backend::{
-        engine::DeviceSession,
+        device::DeviceSession,
         session::{Named, Session, bound::Bound, no_result},
-    },
-    bulk::devices,
-    cpu::{
-        gemm::Spans,
-        split::{self, with_workers},
     },
     error::{Error, Result},
     graph::Batching,
-    inference::Slots,
+    inference::{Slots, ran_on},
+    kernels::gemm::Spans,
     shape::{Bindings, Symbol},
     tensor::{AlignedBytes, DType, Tensor, Tensors},
+    threads::split::{self, with_workers},
 };
 
 /// Rows of an item that are run together with others.
@@ -63,7 +60,7 @@ impl Session {
             }
             results = self.run_all(engine, &runs, &bound);
         }
-        results.iter().flatten().filter_map(|ran| ran.device.as_ref()).for_each(devices::tell);
+        results.iter().flatten().filter_map(|ran| ran.device.as_ref()).for_each(ran_on::record);
         // The parts of an item that is several runs, which follow one another.
         let mut parts: Vec<Result<Tensors>> = Vec::new();
         for (run, results) in runs.iter().zip(results) {
@@ -250,7 +247,7 @@ impl Session {
         for half in pieces.chunks(pieces.len().div_ceil(2).max(1)) {
             match (half, self.run_together(engine, half, bound)) {
                 (half, Ok(ran)) => {
-                    ran.device.iter().for_each(devices::tell);
+                    ran.device.iter().for_each(ran_on::record);
                     for (piece, result) in half.iter().zip(ran.outputs) {
                         out.set(piece.item, result);
                     }

@@ -25,7 +25,7 @@ pub trait CacheKey {
 pub struct KeyHasher(blake3::Hasher);
 
 impl KeyHasher {
-    pub(super) fn new(context: &Key) -> Self {
+    pub(in crate::bulk) fn new(context: &Key) -> Self {
         Self(blake3::Hasher::new_keyed(context))
     }
 
@@ -34,7 +34,7 @@ impl KeyHasher {
         self.0.update(bytes);
     }
 
-    pub(super) fn key(&self) -> Key {
+    pub(in crate::bulk) fn key(&self) -> Key {
         *self.0.finalize().as_bytes()
     }
 }

@@ -24,11 +24,11 @@ use record::unwrap;
 use redb::{ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
 use crate::{
-    bulk::guard::{self, lock},
     error::{Context, Error, ErrorKind, Result},
+    threads::panics::{self, lock},
 };
 
-pub(super) type Key = [u8; 32];
+pub(in crate::bulk) type Key = [u8; 32];
 
 /// Results in the order of writing, so that new ones fill page after page and the oldest come first: key, bytes,
 /// checksum.
@@ -164,7 +164,7 @@ impl Cache {
     }
 
     /// Writes what waits, and sees what others have written.
-    pub(super) fn sync(&self) {
+    pub(in crate::bulk) fn sync(&self) {
         let shared = &self.0.shared;
         let mut waiting = lock(&shared.waiting);
         waiting.wanted += 1;
@@ -176,13 +176,13 @@ impl Cache {
     }
 
     /// What `decode` makes of the result of `key`, if there is one.
-    pub(super) fn get<T>(&self, key: &Key, decode: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    pub(in crate::bulk) fn get<T>(&self, key: &Key, decode: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         let shared = &self.0.shared;
         // The thread holds this lock for no longer than it takes to let go of a file.
         let reader = shared.reader.read().unwrap_or_else(PoisonError::into_inner);
         let reader = reader.as_ref()?;
         // The file may be damaged in any way: whatever redb makes of that, here it is no result.
-        let found = guard::catch(|| {
+        let found = panics::catch(|| {
             let Ok(number) = reader.index.get(key) else { return Ok(Err(())) };
             let Some(number) = number else { return Ok(Ok(None)) };
             let Ok(Some(stored)) = reader.results.get(number.value()) else { return Ok(Err(())) };
@@ -198,7 +198,7 @@ impl Cache {
     }
 
     /// Has a result written; false: too much waits already.
-    pub(super) fn put(&self, key: Key, bytes: Vec<u8>) -> bool {
+    pub(in crate::bulk) fn put(&self, key: Key, bytes: Vec<u8>) -> bool {
         let mut waiting = lock(&self.0.shared.waiting);
         if waiting.bytes.saturating_add(bytes.len()) > MOST {
             return false;
@@ -217,7 +217,7 @@ impl Cache {
     }
 
     /// What happened to the file that is worth telling.
-    pub(super) fn notes(&self) -> Vec<String> {
+    pub(in crate::bulk) fn notes(&self) -> Vec<String> {
         let shared = &self.0.shared;
         let mut notes = lock(&shared.notes).clone();
         match shared.damaged.load(Relaxed) {

@@ -13,22 +13,22 @@ use super::{
 };
 use crate::{
     bulk::{
-        OnError,
-        guard::{self, lock},
-        map::Running,
         report::Report,
+        results_iter::Running,
+        settings::OnError,
         stages::{Staged, Stages},
     },
     error::{Context, ItemError, Result},
+    threads::panics::{self, lock},
 };
 
 /// The source of the job below: marks what came before.
-pub(super) struct Marking<S, It, K, O, F> {
-    pub(super) source: It,
-    pub(super) stages: Arc<S>,
-    pub(super) key: F,
-    pub(super) store: Arc<Mutex<Store<K, O>>>,
-    pub(super) index: usize,
+pub(in crate::bulk) struct Marking<S, It, K, O, F> {
+    pub(in crate::bulk) source: It,
+    pub(in crate::bulk) stages: Arc<S>,
+    pub(in crate::bulk) key: F,
+    pub(in crate::bulk) store: Arc<Mutex<Store<K, O>>>,
+    pub(in crate::bulk) index: usize,
 }
 
 impl<S, I, It, K, F> Iterator for Marking<S, It, K, S::Output, F>
@@ -45,7 +45,7 @@ where
         let index = self.index;
         self.index += 1;
         Some(item.and_then(|item| {
-            let keyed = guard::catch(|| {
+            let keyed = panics::catch(|| {
                 let borrowed = self.stages.item(&item);
                 Ok(((self.key)(borrowed), self.stages.item_bytes(borrowed)))
             });
@@ -63,18 +63,18 @@ where
 type Below<S, I, It, K, F> = Running<Once<S, I>, Marked<I>, Marking<S, It, K, <S as Staged>::Output, F>>;
 
 /// The machinery behind [`DistinctMap`] and [`DistinctUnordered`].
-pub(super) struct Distinct<S: Stages<I>, I, It, K, F> {
-    pub(super) running: Below<S, I, It, K, F>,
-    pub(super) stages: Arc<S>,
-    pub(super) store: Arc<Mutex<Store<K, S::Output>>>,
-    pub(super) policy: OnError,
+pub(in crate::bulk) struct Distinct<S: Stages<I>, I, It, K, F> {
+    pub(in crate::bulk) running: Below<S, I, It, K, F>,
+    pub(in crate::bulk) stages: Arc<S>,
+    pub(in crate::bulk) store: Arc<Mutex<Store<K, S::Output>>>,
+    pub(in crate::bulk) policy: OnError,
     /// Results of equals whose first came after them.
-    pub(super) ready: VecDeque<(usize, Result<S::Output, ItemError>)>,
-    pub(super) items: usize,
-    pub(super) errors: usize,
-    pub(super) first_error: Option<String>,
-    pub(super) duplicates: usize,
-    pub(super) over: bool,
+    pub(in crate::bulk) ready: VecDeque<(usize, Result<S::Output, ItemError>)>,
+    pub(in crate::bulk) items: usize,
+    pub(in crate::bulk) errors: usize,
+    pub(in crate::bulk) first_error: Option<String>,
+    pub(in crate::bulk) duplicates: usize,
+    pub(in crate::bulk) over: bool,
 }
 
 impl<S, I, It, K, F> Distinct<S, I, It, K, F>
@@ -155,13 +155,13 @@ where
 
 /// The results of a job in order, equal items run once; made by [`Deduped::map`](super::Deduped::map). Otherwise like [`Map`](crate::bulk::Map).
 #[must_use = "nothing runs before the results are asked for"]
-pub struct DistinctMap<S: Stages<I>, I, It, K, F>(pub(super) Distinct<S, I, It, K, F>);
+pub struct DistinctMap<S: Stages<I>, I, It, K, F>(pub(in crate::bulk) Distinct<S, I, It, K, F>);
 
 /// The results of a job in the order of completion, equal items run once; made by
 /// [`Deduped::map_unordered`](super::Deduped::map_unordered).
 /// Otherwise like [`Unordered`](crate::bulk::Unordered).
 #[must_use = "nothing runs before the results are asked for"]
-pub struct DistinctUnordered<S: Stages<I>, I, It, K, F>(pub(super) Distinct<S, I, It, K, F>);
+pub struct DistinctUnordered<S: Stages<I>, I, It, K, F>(pub(in crate::bulk) Distinct<S, I, It, K, F>);
 
 macro_rules! distinct {
     ($name:ident, $item:ty, $take:expr) => {

@@ -18,7 +18,7 @@ pub enum Marked<I> {
 }
 
 /// The stages of a job in which only first items run.
-pub struct Once<S, I>(pub(super) Arc<S>, pub(super) PhantomData<fn(I)>);
+pub struct Once<S, I>(pub(in crate::bulk) Arc<S>, pub(in crate::bulk) PhantomData<fn(I)>);
 
 impl<S: Stages<I>, I> Sealed for Once<S, I> {}
 

@@ -12,7 +12,7 @@ use crate::error::{ItemError, Result};
 const OVERHEAD: usize = 128;
 
 /// The result of one item for another, equal one.
-pub(super) fn copy<O: Clone>(index: usize, result: &Result<O, ItemError>) -> Result<O, ItemError> {
+pub(in crate::bulk) fn copy<O: Clone>(index: usize, result: &Result<O, ItemError>) -> Result<O, ItemError> {
     match result {
         Ok(output) => Ok(output.clone()),
         Err(ItemError { stage, source, .. }) => Err(ItemError { index, stage: *stage, source: source.clone() }),
@@ -20,7 +20,7 @@ pub(super) fn copy<O: Clone>(index: usize, result: &Result<O, ItemError>) -> Res
 }
 
 /// What is known of the items so far.
-pub(super) struct Store<K, O> {
+pub(in crate::bulk) struct Store<K, O> {
     /// The index of the first item of each key.
     known: HashMap<Arc<K>, usize>,
     firsts: HashMap<usize, First<K, O>>,
@@ -47,7 +47,7 @@ struct First<K, O> {
 }
 
 impl<K: Hash + Eq, O: Clone> Store<K, O> {
-    pub(super) fn new(most_bytes: usize) -> Self {
+    pub(in crate::bulk) fn new(most_bytes: usize) -> Self {
         Self {
             known: HashMap::new(),
             firsts: HashMap::new(),
@@ -60,7 +60,7 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
     }
 
     /// Takes note of an item; whether it is the first of its equals.
-    pub(super) fn see(&mut self, index: usize, key: K, key_bytes: usize) -> bool {
+    pub(in crate::bulk) fn see(&mut self, index: usize, key: K, key_bytes: usize) -> bool {
         let key = Arc::new(key);
         match self.known.entry(Arc::clone(&key)) {
             Entry::Vacant(place) => {
@@ -82,7 +82,12 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
     }
 
     /// Keeps the result of a first item; the equals that came out before it now have theirs.
-    pub(super) fn finished(&mut self, index: usize, result: &Result<O, ItemError>, bytes: usize) -> Vec<usize> {
+    pub(in crate::bulk) fn finished(
+        &mut self,
+        index: usize,
+        result: &Result<O, ItemError>,
+        bytes: usize,
+    ) -> Vec<usize> {
         let Some(first) = self.firsts.get_mut(&index) else { return Vec::new() };
         first.result = Some(copy(index, result));
         first.bytes = bytes + first.key_bytes + OVERHEAD;
@@ -93,7 +98,7 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
     }
 
     /// The result of an item that is equal to another; `None` if that one has none yet.
-    pub(super) fn repeat(&mut self, index: usize) -> Option<Result<O, ItemError>> {
+    pub(in crate::bulk) fn repeat(&mut self, index: usize) -> Option<Result<O, ItemError>> {
         let number = *self.repeats.get(&index)?;
         let first = self.firsts.get_mut(&number)?;
         match &first.result {
@@ -110,7 +115,7 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
     }
 
     /// Lets an item go that is equal to another; whether it was one.
-    pub(super) fn forget(&mut self, index: usize) -> bool {
+    pub(in crate::bulk) fn forget(&mut self, index: usize) -> bool {
         let Some(number) = self.repeats.remove(&index) else { return false };
         if let Some(first) = self.firsts.get_mut(&number) {
             first.repeats -= 1;

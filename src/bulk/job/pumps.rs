@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use super::{Crew, Job, Launch, StateOf};
 use crate::{
     bulk::{
-        guard,
-        run::Raw,
+        job::{chunk::Raw, state::Unit},
         stages::Stages,
-        state::Unit,
         sync::{self, atomic::Ordering::Relaxed},
     },
-    cpu::split::{self, with_workers},
     inference::Inference,
+    threads::{
+        panics,
+        split::{self, with_workers},
+    },
 };
 
 /// The work that one unit of preparing aims at.
@@ -54,7 +55,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             let waker = if self.settings.cancel.is_cancelled() { state.waker.take() } else { None };
             drop(state);
             if let Some(waker) = waker {
-                guard::quietly(|| waker.wake());
+                panics::quietly(|| waker.wake());
             }
             if elsewhere {
                 // Nobody is left to take what this worker cannot.
@@ -90,7 +91,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                     None => entries,
                 };
                 self.settle(state, started);
-                guard::drop_each(late);
+                panics::drop_each(late);
             }
             Unit::Run(chunk) => {
                 if let Some(ran) = with_workers(split_over, || self.run(chunk, started)) {

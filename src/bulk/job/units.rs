@@ -12,16 +12,18 @@ use smallvec::SmallVec;
 use super::{Job, StateOf};
 use crate::{
     bulk::{
-        guard,
-        measures::SLOWEST,
-        results::Places,
-        run::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
+        job::{
+            chunk::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
+            results::Places,
+            state::{Abandoned, Ran},
+            window::{Block, Chunk, Entry},
+        },
+        report::measures::SLOWEST,
         stages::{Ready, Stages},
-        state::{Abandoned, Ran},
         sync::{self, MutexGuard, atomic::Ordering::Relaxed},
-        window::{Block, Chunk, Entry},
     },
     error::{Error, ItemError, Stage},
+    threads::panics,
 };
 
 /// The job's clock for waits, in nanoseconds: it comes round in twelve hours.
@@ -42,7 +44,7 @@ struct Prepared<I, E, O> {
 }
 
 impl<S: Stages<I>, I> Job<S, I> {
-    pub(super) fn prepare(&self, window: usize, block: Block<I>, started: Instant) {
+    pub(in crate::bulk) fn prepare(&self, window: usize, block: Block<I>, started: Instant) {
         let count = block.items.len();
         let prepared = self.prepare_block(block);
         let took = sync::now().duration_since(started).as_nanos() as f64;
@@ -74,15 +76,15 @@ impl<S: Stages<I>, I> Job<S, I> {
         state.units -= 1;
         self.settle(state, started);
         if let Some(late) = late {
-            guard::drop_each(late.entries);
-            guard::drop_each(late.done);
-            guard::drop_each(late.rest.into_iter().flat_map(|block| block.items));
+            panics::drop_each(late.entries);
+            panics::drop_each(late.done);
+            panics::drop_each(late.rest.into_iter().flat_map(|block| block.items));
         }
     }
 
     /// The end of a unit that was `started` then: tells the consumer if something is ready; and what came back to a job
     /// that is over is not left without results.
-    pub(super) fn settle(&self, mut state: MutexGuard<'_, StateOf<S, I>>, started: Instant) {
+    pub(in crate::bulk) fn settle(&self, mut state: MutexGuard<'_, StateOf<S, I>>, started: Instant) {
         // Before the consumer can see the last result and ask for a report.
         if let Some(busy) = rayon::current_thread_index().and_then(|worker| self.busy.get(worker)) {
             busy.fetch_add(sync::now().duration_since(started).as_nanos() as u64, Relaxed);
@@ -95,7 +97,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         let waker = if ready { state.waker.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
-            guard::quietly(|| waker.wake());
+            panics::quietly(|| waker.wake());
         }
         Abandoned::let_go(remains);
     }
@@ -116,7 +118,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         // Bytes of the item at hand, until its entry stands for them.
         let mut at_hand = 0;
         loop {
-            let outcome = guard::catch(|| {
+            let outcome = panics::catch(|| {
                 for item in items.by_ref() {
                     place += 1;
                     let item = match item {
@@ -205,14 +207,14 @@ impl<S: Stages<I>, I> Job<S, I> {
             state.tuner.came_back();
             state.units -= 1;
             self.settle(state, started);
-            guard::drop_each(late);
+            panics::drop_each(late);
             return None;
         };
         Some(Ran { chunk, slots, devices, waited, took: Duration::ZERO })
     }
 
     /// Finishes what was run and writes the results.
-    pub(super) fn finish(&self, ran: Ran<S::Entry, Raw<S>>, started: Instant) {
+    pub(in crate::bulk) fn finish(&self, ran: Ran<S::Entry, Raw<S>>, started: Instant) {
         let Ran { chunk: Chunk { window, first, entries }, slots, devices, waited, took } = ran;
         let Outcome { results, succeeded, bytes } = finish_chunk(&*self.stages, first, &entries, slots);
         let took = took + sync::now().duration_since(started);
@@ -240,7 +242,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             })
             .collect();
         // An input whose `drop` panics must not take the pump along.
-        guard::drop_each(entries);
+        panics::drop_each(entries);
         self.bytes.fetch_add(bytes, Relaxed);
         self.bytes.fetch_sub(input_bytes, Relaxed);
         self.weigh_scratch();
@@ -267,6 +269,6 @@ impl<S: Stages<I>, I> Job<S, I> {
             state.slowest.add(&costliest, cost, took);
         }
         self.settle(state, started);
-        guard::drop_each(late);
+        panics::drop_each(late);
     }
 }

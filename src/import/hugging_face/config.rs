@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{Positions, files::settings, problems::Problems};
 use crate::{
-    cpu::Activation,
     error::{Context, Error, Result},
+    kernels::Activation,
 };
 
 /// Which names tensors and settings have.

@@ -14,12 +14,12 @@ use super::{
     problems::Problems,
 };
 use crate::{
-    cpu::{KernelSet, transpose},
     error::{Context, Error, Result},
     import::{
         self, FileStamp, ImportOptions,
         safetensors::{SafetensorsFile, UniqueMap, to_f32},
     },
+    kernels::{KernelSet, transpose},
     tensor::{AlignedBytes, DType, Mapping, Tensor, byte_count},
 };
 

@@ -12,7 +12,8 @@ use super::{
 use crate::{
     error::{Context, Error, Result},
     graph::{Graph, ValueId},
-    ops::{self, Attribute, OnnxNode, constant::Constant},
+    op::{Attribute, OnnxNode},
+    ops::{self, generate::constant::Constant},
     shape::{Dim, Shape},
     tensor::Tensor,
 };

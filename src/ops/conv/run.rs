@@ -14,16 +14,17 @@ use super::{
     geometry::{Block, Geometry},
 };
 use crate::{
-    cpu::{
-        CpuKernel, Form, Io, KernelRequest, KernelSet, Shapes,
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
         depthwise::{self, Depthwise},
         gemm::{
             self, Epilogue, Factors, Matrix, Packed, PackedRef, Rows, Segment, gemm, gemm_max, pack_into, pack_len,
             rounded, rounded_len,
         },
-        scratch_numbers, transpose,
+        transpose,
     },
-    error::{Error, Result},
+    op::{CpuKernel, Form, Io, KernelRequest, Shapes, scratch_numbers},
 };
 
 enum Weights {
@@ -43,7 +44,7 @@ struct Kernel {
     shape: Vec<usize>,
 }
 
-pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+pub(crate) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let (op, set, factors) = (request.op::<Conv>()?.clone(), request.kernel_set(), request.factors());
     let shape = request.input(1)?.shape.as_fixed();
     let shape = shape.ok_or_else(|| Error::internal("weights of symbolic shape were not refused"))?;

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use super::{broadcast_batch_axes, broadcast_shape, cases, elements};
 use crate::{
-    cpu::{
-        CpuKernel, Io, KernelRequest, KernelSet, View, ViewMut,
+    error::{Error, Result},
+    graph::Fact,
+    kernels::{
+        KernelSet,
         broadcast::Broadcast,
         map::{update, zip},
         number::{Integer, Number, with_integer, with_number},
         simd::{self, PairFunction, Side},
     },
-    error::{Error, Result},
-    graph::Fact,
-    ops::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
     shape::Dim,
-    tensor::DType,
+    tensor::{DType, View, ViewMut},
 };
 
 /// One function applied to the elements of two operands at each place; of any number of operands, from the left, where
@@ -100,7 +100,7 @@ macro_rules! row {
     };
 }
 
-pub(super) static ROWS: &[OpDef] = &[
+pub(crate) static ROWS: &[OpDef] = &[
     row!(Add, Exact),
     row!(And, Exact),
     OpDef {
@@ -194,7 +194,7 @@ impl BinaryFunction {
     }
 
     /// Whether it gives numbers of the type that it is given.
-    pub(super) fn keeps_floats(self) -> bool {
+    pub(crate) fn keeps_floats(self) -> bool {
         self.takes(DType::F32) && !self.is_comparison()
     }
 
@@ -363,7 +363,7 @@ fn apply_f32(set: KernelSet, function: F, sides: (Side<'_, f32>, Side<'_, f32>),
 }
 
 /// Replaces each element by a function of it and the other side's, or the other way round.
-pub(super) fn apply_in_place(
+pub(crate) fn apply_in_place(
     set: KernelSet,
     function: F,
     data: &mut [f32],

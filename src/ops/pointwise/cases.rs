@@ -2,7 +2,7 @@
 
 use super::{Binary, BinaryFunction as B, ChainStep, PointwiseChain, Unary, UnaryFunction as U};
 use crate::{
-    ops::{Case, Fill},
+    op::{Case, Fill},
     tensor::{Element, Tensor},
 };
 
@@ -14,7 +14,7 @@ fn truths(shape: &[usize], values: &[bool]) -> Tensor {
     Tensor::from_bools(shape, values).expect("a case's values fit its shape")
 }
 
-pub(super) fn unary(function: U) -> Vec<Case> {
+pub(crate) fn unary(function: U) -> Vec<Case> {
     let case = |name: &str| Case::new(name, Unary { function });
     match function {
         U::Not => {
@@ -57,7 +57,7 @@ pub(super) fn unary(function: U) -> Vec<Case> {
     cases
 }
 
-pub(super) fn binary(function: B) -> Vec<Case> {
+pub(crate) fn binary(function: B) -> Vec<Case> {
     let case = |name: &str| Case::new(name, Binary { function });
     match function {
         B::And | B::Or | B::Xor => return logical(function),
@@ -139,7 +139,7 @@ fn logical(function: B) -> Vec<Case> {
     ]
 }
 
-pub(super) fn modulo() -> Vec<Case> {
+pub(crate) fn modulo() -> Vec<Case> {
     let down = || Case::new("rounded down", Binary { function: B::Mod { truncated: false } });
     let cut = |name: &str| Case::new(name, Binary { function: B::Mod { truncated: true } });
     let (a, b) = ([-7i64, 7, -7, 7, i64::MIN, 6], [3i64, 3, -3, -3, -1, 3]);
@@ -152,7 +152,7 @@ pub(super) fn modulo() -> Vec<Case> {
     ]
 }
 
-pub(super) fn chain() -> Vec<Case> {
+pub(crate) fn chain() -> Vec<Case> {
     let unary = ChainStep::Unary;
     let binary = |function, operand| ChainStep::Binary { function, operand, swapped: false };
     let chain = |name: &str, steps: &[ChainStep]| Case::new(name, PointwiseChain { steps: steps.to_vec() });

@@ -2,10 +2,10 @@
 
 use super::{BinaryFunction, UnaryFunction, binary, broadcast_batch_axes, broadcast_shape, cases, unary};
 use crate::{
-    cpu::{CpuKernel, Io, KernelRequest, KernelSet, broadcast::Broadcast, simd::Side},
     error::{Error, Result},
     graph::Fact,
-    ops::{Accuracy, CpuState, GpuState, Inputs, OpDef, Operator},
+    kernels::{KernelSet, broadcast::Broadcast, simd::Side},
+    op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
     shape::Dim,
     tensor::DType,
 };
@@ -35,7 +35,7 @@ pub enum ChainStep {
     },
 }
 
-pub(super) static DEF: OpDef = OpDef {
+pub(crate) static DEF: OpDef = OpDef {
     name: "PointwiseChain",
     onnx: None,
     cases: cases::chain,

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::cases;
 use crate::{
-    cpu::{
-        Activation, CpuKernel, Io, KernelRequest, KernelSet, View,
+    error::{Error, Result},
+    graph::Fact,
+    kernels::{
+        Activation, KernelSet,
         map::map,
         number::{Integer, Number, erf, with_integer, with_number},
         simd,
     },
-    error::{Error, Result},
-    graph::Fact,
-    ops::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
     shape::Dim,
-    tensor::DType,
+    tensor::{DType, View},
 };
 
 /// One function applied to every element.
@@ -251,7 +251,7 @@ table! {
     }
 }
 
-pub(super) fn rows() -> impl Iterator<Item = &'static OpDef> {
+pub(crate) fn rows() -> impl Iterator<Item = &'static OpDef> {
     ROWS.iter()
 }
 
@@ -339,7 +339,7 @@ impl UnaryFunction {
     }
 
     /// Whether it gives numbers of the type that it is given.
-    pub(super) fn keeps_floats(self) -> bool {
+    pub(crate) fn keeps_floats(self) -> bool {
         self.result(DType::F32) == Some(DType::F32)
     }
 
@@ -451,7 +451,7 @@ fn apply_f32(set: KernelSet, function: UnaryFunction, input: &[f32], output: &mu
 }
 
 /// Replaces each element by the function of it.
-pub(super) fn apply_in_place(set: KernelSet, function: UnaryFunction, data: &mut [f32]) -> Result<()> {
+pub(crate) fn apply_in_place(set: KernelSet, function: UnaryFunction, data: &mut [f32]) -> Result<()> {
     if let Some(activation) = function.activation() {
         simd::map_in_place(set, activation, data);
         return Ok(());

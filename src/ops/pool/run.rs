@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{GlobalPool, Pool, PoolFunction};
 use crate::{
-    cpu::{CpuKernel, Io, KernelRequest},
     error::Result,
+    op::{CpuKernel, Io, KernelRequest},
 };
 
 /// A spatial axis of one run.
@@ -69,7 +69,7 @@ impl Pool {
     }
 }
 
-pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+pub(crate) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     Ok(Box::new(request.op::<Pool>()?.clone()))
 }
 
@@ -149,7 +149,7 @@ fn divide(axes: &[Axis; 3], at: [usize; 2], count_include_pad: bool, line: &mut 
     }
 }
 
-pub(super) fn global_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+pub(crate) fn global_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     Ok(Box::new(*request.op::<GlobalPool>()?))
 }
 

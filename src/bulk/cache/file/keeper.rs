@@ -19,11 +19,9 @@ use super::{
     waiting_bytes,
 };
 use crate::{
-    bulk::{
-        cache::foreign,
-        guard::{self, lock},
-    },
+    bulk::cache::foreign,
     error::{Context, Error, Result},
+    threads::panics::{self, lock},
 };
 
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
@@ -42,7 +40,7 @@ const TOTAL: TableDefinition<'static, (), u64> = TableDefinition::new("gristmill
 
 impl Shared {
     /// The body of the thread.
-    pub(super) fn keep(&self) {
+    pub(in crate::bulk) fn keep(&self) {
         loop {
             let mut waiting = lock(&self.waiting);
             if !waiting.closed && waiting.wanted == waiting.met && waiting.bytes <= MANY {
@@ -126,13 +124,13 @@ impl Shared {
     }
 
     /// Opens the file for reading; false: others write for too long, or it must be mended first.
-    pub(super) fn read_again(&self) -> bool {
+    pub(in crate::bulk) fn read_again(&self) -> bool {
         let Some(_turn) = self.turn(false) else { return false };
         let started = Instant::now();
         let reader = loop {
-            let opened = guard::catch(|| Ok(Builder::new().set_cache_size(PAGES).open_read_only(&self.path)));
+            let opened = panics::catch(|| Ok(Builder::new().set_cache_size(PAGES).open_read_only(&self.path)));
             match opened {
-                Ok(Ok(database)) => break guard::catch(|| Reader::new(database)).ok(),
+                Ok(Ok(database)) => break panics::catch(|| Reader::new(database)).ok(),
                 // A process that is just being started may hold a lock of this one for a moment.
                 Ok(Err(DatabaseError::DatabaseAlreadyOpen)) if started.elapsed() < PATIENCE => {
                     thread::sleep(LOOK / 10);
@@ -155,7 +153,7 @@ impl Shared {
     }
 
     /// Adds results, and lets go of the oldest for which there is no room. A damaged file is made anew.
-    pub(super) fn write(&self, results: &[(Key, Vec<u8>)]) -> Result<(), Trouble> {
+    pub(in crate::bulk) fn write(&self, results: &[(Key, Vec<u8>)]) -> Result<(), Trouble> {
         // Whoever has the turn waits for this reader.
         self.step_aside();
         let Some(_turn) = self.turn(true) else { return Err(Trouble::Busy) };
@@ -174,7 +172,7 @@ impl Shared {
 
     fn write_alone(&self, results: &[(Key, Vec<u8>)]) -> Result<(), Trouble> {
         let mut outcome = Err(Trouble::Busy);
-        let caught = guard::catch(|| {
+        let caught = panics::catch(|| {
             outcome = self.open_alone().and_then(|database| {
                 let mut left = results;
                 loop {
@@ -262,7 +260,7 @@ impl Shared {
     }
 
     /// Whether a file that is there is one of ours, as far as it can be told.
-    pub(super) fn check_foreign(&self) -> Result<()> {
+    pub(in crate::bulk) fn check_foreign(&self) -> Result<()> {
         let place = || format!("the cache {}", self.path.display());
         let mut start = Vec::new();
         let read = File::open(&self.path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
@@ -274,7 +272,7 @@ impl Shared {
             Ok(_) => {}
         }
         // Somebody else's tables; a file that cannot be read so far says nothing.
-        let names = guard::catch(|| {
+        let names = panics::catch(|| {
             let database = Builder::new().set_cache_size(PAGES).open_read_only(&self.path).map_err(Error::user)?;
             let read = database.begin_read().map_err(Error::user)?;
             let tables = read.list_tables().map_err(Error::user)?;

@@ -5,7 +5,7 @@ use super::Key;
 const CHECKSUM: usize = 8;
 
 /// A result as it stands in the file.
-pub(super) fn wrap(key: &Key, bytes: &[u8]) -> Vec<u8> {
+pub(in crate::bulk) fn wrap(key: &Key, bytes: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(key.len() + bytes.len() + CHECKSUM);
     stored.extend_from_slice(key);
     stored.extend_from_slice(bytes);
@@ -14,7 +14,7 @@ pub(super) fn wrap(key: &Key, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The bytes of a result, if they are what was written for that key.
-pub(super) fn unwrap<'s>(key: &Key, stored: &'s [u8]) -> Option<&'s [u8]> {
+pub(in crate::bulk) fn unwrap<'s>(key: &Key, stored: &'s [u8]) -> Option<&'s [u8]> {
     let (bytes, sum) = stored.strip_prefix(key)?.split_last_chunk::<CHECKSUM>()?;
     (*sum == checksum(key, bytes)).then_some(bytes)
 }
@@ -27,7 +27,7 @@ fn checksum(key: &Key, bytes: &[u8]) -> [u8; CHECKSUM] {
 
 /// What a result of so many bytes takes of the file at most: its part of pages of 4 KiB, or pages of its own, and its
 /// place in the index, whose pages are half full at times, and stand twice while they are written.
-pub(super) fn stored_bytes(len: usize) -> u64 {
+pub(in crate::bulk) fn stored_bytes(len: usize) -> u64 {
     let len = len as u64 + 80;
     let own =
         if len > 2000 { len.checked_next_power_of_two().unwrap_or(u64::MAX / 2).max(4096) } else { len + len / 3 };

@@ -1,0 +1,97 @@
+//! `Gather`: rows picked by index, from tables that may be cut into several bindings.
+
+use std::sync::Arc;
+
+use crate::backend::gpu::{
+    buffer,
+    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+    shader::Program,
+};
+use crate::{
+    error::Result,
+    op::Form,
+    ops::index::gather::{Gather, OutOfRange},
+};
+
+struct Kernel {
+    program: Arc<Program>,
+    axis: usize,
+    outside: OutOfRange,
+    table: Option<Table>,
+}
+
+/// A constant table in parts of `rows_of_part` rows, the last maybe fewer.
+struct Table {
+    parts: Arc<[WeightId]>,
+    shape: Vec<usize>,
+    rows_of_part: usize,
+}
+
+pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+    let op: &Gather = request.op()?;
+    let data = request.input(0)?;
+    let axis = data.shape.axis(op.axis)?;
+    let program = request.program("gather", &[])?;
+    let table = match request.constant(0) {
+        Some(tensor) if axis == 0 && !tensor.is_empty() => {
+            let shape = tensor.shape().to_vec();
+            let row = 4 * shape[1..].iter().product::<usize>();
+            let rows_of_part = (request.binding_limit as usize / row.max(1)).clamp(1, shape[0]);
+            let parts = request.take_weight(0, Form { name: "table", parameter: rows_of_part as u64 }, |tensor| {
+                let mut bytes = Vec::new();
+                buffer::encode(tensor.dtype(), tensor.bytes(), &mut bytes)?;
+                Ok(bytes.chunks((rows_of_part * row).max(4)).map(<[u8]>::to_vec).collect())
+            })?;
+            parts.map(|parts| Table { parts, shape, rows_of_part })
+        }
+        _ => None,
+    };
+    Made::kernel(Kernel { program, axis, outside: op.outside, table })
+}
+
+impl GpuKernel for Kernel {
+    fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
+        let shape = match &self.table {
+            Some(table) => table.shape.clone(),
+            None => run.input(0)?.to_vec(),
+        };
+        let rows = shape[self.axis];
+        let inner: usize = shape[self.axis + 1..].iter().product();
+        let indices: usize = run.input(1)?.iter().product();
+        let count: usize = run.output(0)?.iter().product();
+        let outside = match self.outside {
+            OutOfRange::Error => u32::MAX,
+            OutOfRange::Row(row) => word(row)?,
+        };
+        // Where a result has no elements its indices are still looked at, each as a row of one element.
+        let (inner, count) = if count == 0 { (1, indices) } else { (inner, count) };
+        let parts: Vec<(Operand, usize, usize)> = match &self.table {
+            None => vec![(Operand::Input(0), 0, rows)],
+            Some(table) => {
+                let part = |(index, &id): (usize, &WeightId)| {
+                    let first = index * table.rows_of_part;
+                    (Operand::Weight(id), first, table.rows_of_part.min(rows - first))
+                };
+                table.parts.iter().enumerate().map(part).collect()
+            }
+        };
+        let empty = run.output(0)?.iter().product::<usize>() == 0;
+        for (table, first, part) in parts {
+            let part = if empty { 0 } else { part };
+            let words = [
+                word(inner)?,
+                word(indices.max(1))?,
+                word(rows)?,
+                word(first)?,
+                word(part)?,
+                word(count)?,
+                outside,
+                run.step(),
+            ];
+            let operands =
+                [("x", table), ("indices", Operand::Input(1)), ("y", Operand::Output(0)), ("fault", Operand::Fault)];
+            run.dispatch(&self.program, &operands, &words, count.div_ceil(256))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! `SegmentPool`: one row for each sequence of a packed batch.
+
+use std::sync::Arc;
+
+use crate::backend::gpu::{
+    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+    shader::Program,
+};
+use crate::{
+    error::Result,
+    ops::pool::segment_pool::{SegmentPool, SegmentPoolMode},
+};
+
+struct Kernel {
+    program: Arc<Program>,
+}
+
+pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+    let first = "        made = x[start * p.columns + column];\n";
+    let all = |begin: &str, each: &str| {
+        let next = "x[row * p.columns + column]";
+        format!(
+            "{first}        for (var row = start + 1u; row < end; row++) {{\n            {begin}made{each}{next});\n        }}\n"
+        )
+    };
+    let reduce = match request.op::<SegmentPool>()?.mode {
+        SegmentPoolMode::Cls => first.to_owned(),
+        SegmentPoolMode::Max => all("made = larger(", ", "),
+        SegmentPoolMode::Mean => all("made = (", " + ") + "        made = made / f32(end - start);\n",
+    };
+    Made::kernel(Kernel { program: request.program("segment_pool", &[("reduce", &reduce)])? })
+}
+
+impl GpuKernel for Kernel {
+    fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
+        let (rows, columns) = (run.input(0)?[0], run.input(0)?[1]);
+        let sequences = run.output(0)?[0];
+        let words = [word(rows)?, word(columns)?, word(sequences)?, run.step()];
+        let operands = [
+            ("x", Operand::Input(0)),
+            ("offsets", Operand::Input(1)),
+            ("y", Operand::Output(0)),
+            ("fault", Operand::Fault),
+        ];
+        run.loops(run.longest(1).map_or(rows, |longest| rows.min(longest)))?;
+        run.dispatch(&self.program, &operands, &words, (sequences * columns).div_ceil(64))
+    }
+}

@@ -1,0 +1,86 @@
+//! Compiled shaders.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::{
+    backend::gpu::{GpuDevice, shader::Program},
+    error::Result,
+};
+
+/// A compiled shader and the layout of what it binds.
+pub(crate) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+impl GpuDevice {
+    /// The program compiled for this device, made on first need.
+    ///
+    /// # Errors
+    /// When the driver refuses it.
+    pub fn pipeline(&self, program: &Program) -> Result<Arc<Pipeline>> {
+        if let Some(pipeline) = program.compiled.get() {
+            return Ok(pipeline.clone());
+        }
+        let mut all = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let pipeline = match all.get(&program.source) {
+            Some(pipeline) => pipeline.clone(),
+            None => {
+                let pipeline = Arc::new(self.compile(program)?);
+                all.insert(program.source.clone(), pipeline.clone());
+                pipeline
+            }
+        };
+        Ok(program.compiled.get_or_init(|| pipeline).clone())
+    }
+
+    fn compile(&self, program: &Program) -> Result<Pipeline> {
+        let label = Some(program.stem);
+        let text = match &self.planted {
+            Some((from, to)) => program.source.replace(from, to).into(),
+            None => (&*program.source).into(),
+        };
+        let source = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(text) };
+        let module = if self.checked {
+            self.device.create_shader_module(source)
+        } else {
+            // SAFETY: the source is the library's own. Its shaders keep every index within what they bind, and their
+            // loops end; tests run each of them with the checks on too.
+            unsafe { self.device.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) }
+        };
+        let entries: Vec<wgpu::BindGroupLayoutEntry> = program
+            .bindings
+            .iter()
+            .map(|binding| wgpu::BindGroupLayoutEntry {
+                binding: binding.number,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: binding.read_only },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let layout =
+            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let whole = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: program.immediates,
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&whole),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        self.check()?;
+        Ok(Pipeline { pipeline, layout })
+    }
+}

@@ -1,0 +1,88 @@
+//! The caller's choices for a job.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::bulk::{CancelToken, sync};
+
+/// What a job does about items that fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnError {
+    /// The first error, in the order of the results, ends the job; it is the last thing handed on.
+    FailFast,
+    /// Errors are counted in the report and left out of the results.
+    Skip,
+    /// Errors stand in their items' places; one more than `max_errors` ends the job.
+    Collect {
+        /// Errors that the job survives.
+        max_errors: usize,
+    },
+}
+
+/// Without another word, every error stands in its item's place and none ends the job.
+impl Default for OnError {
+    fn default() -> Self {
+        Self::Collect { max_errors: usize::MAX }
+    }
+}
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Results handed on, errors included.
+    pub items: usize,
+    /// Items that failed.
+    pub errors: usize,
+    /// How many items there are, if the source knows.
+    pub total: Option<usize>,
+    /// Since the first pull.
+    pub elapsed: Duration,
+    /// Whether this is the last call.
+    pub last: bool,
+}
+
+pub(in crate::bulk) type OnProgress = Arc<dyn Fn(&Progress) + Send + Sync>;
+
+/// The caller's choices.
+#[derive(Clone)]
+pub(in crate::bulk) struct Settings {
+    pub(in crate::bulk) workers: Option<usize>,
+    pub(in crate::bulk) chunk_size: Option<usize>,
+    pub(in crate::bulk) max_chunk_cost: Option<u64>,
+    pub(in crate::bulk) window: Option<usize>,
+    pub(in crate::bulk) memory_limit: usize,
+    pub(in crate::bulk) on_error: OnError,
+    pub(in crate::bulk) cancel: CancelToken,
+    pub(in crate::bulk) deadline: Option<Duration>,
+    pub(in crate::bulk) progress: Option<OnProgress>,
+}
+
+impl Settings {
+    /// Why the job must end now, if it must.
+    pub(in crate::bulk) fn cut_off(&self, started: Instant) -> Option<String> {
+        if self.cancel.is_cancelled() {
+            return Some("the job was cancelled".into());
+        }
+        let deadline = self.deadline.filter(|deadline| sync::now().duration_since(started) >= *deadline)?;
+        Some(format!("the deadline of {deadline:?} has passed"))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            chunk_size: None,
+            max_chunk_cost: None,
+            window: None,
+            memory_limit: 512 << 20,
+            on_error: OnError::default(),
+            cancel: CancelToken::new(),
+            deadline: None,
+            progress: None,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Kernels: functions on slices, compiled once for each instruction set and chosen at run time.
+//!
+//! A leaf: nothing here knows graphs, operators or sessions. All `unsafe` arithmetic of the library is below this module.
+
+mod activation;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+pub mod attention;
+pub(crate) mod broadcast;
+mod cache;
+mod cast;
+pub(crate) mod depthwise;
+pub mod gemm;
+mod kernel_set;
+pub(crate) mod map;
+pub(crate) mod moments;
+pub mod norm;
+pub(crate) mod number;
+pub(crate) mod reduce;
+pub mod segments;
+pub mod simd;
+pub mod softmax;
+mod transpose;
+
+pub use activation::Activation;
+pub use cache::l2_bytes;
+pub(crate) mod strided;
+pub(crate) use cast::cast;
+pub use kernel_set::KernelSet;
+pub(crate) use transpose::transpose;

@@ -1,0 +1,109 @@
+//! Convolutions whose filters see one channel each.
+
+use crate::error::{Error, Result};
+use crate::kernels::{
+    Activation, KernelSet,
+    gemm::{Rows, Segment},
+    simd::{
+        Kernel, Pointwise, Simd,
+        reduce::{load_or, store_some},
+        with_pointwise,
+    },
+};
+
+/// Windows over channels-last data, a filter for each channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depthwise<'a> {
+    /// One row a window, a segment for each tap; only where the segments begin counts.
+    pub rows: Rows<'a>,
+    /// A number a channel for each tap.
+    pub weights: &'a [f32],
+    /// Added to each sum.
+    pub bias: Option<&'a [f32]>,
+    /// Applied to each sum.
+    pub activation: Activation,
+    /// Channels.
+    pub channels: usize,
+}
+
+/// Writes a row of `channels` results for each window.
+///
+/// # Errors
+/// `Internal` if a window leaves the data, or a length does not fit.
+pub(crate) fn run(set: KernelSet, windows: &Depthwise<'_>, to: &mut [f32]) -> Result<()> {
+    let Depthwise { rows, weights, bias, activation, channels } = *windows;
+    if rows.rows == 0 || channels == 0 {
+        return Ok(());
+    }
+    let taps = rows.segments.len();
+    let far = rows.segments.iter().map(|segment| segment.offset).max().unwrap_or(0);
+    let end = (rows.rows - 1)
+        .checked_mul(rows.stride)
+        .and_then(|start| start.checked_add(far))
+        .and_then(|start| start.checked_add(channels));
+    let fits = end.is_some_and(|end| end <= rows.data.len())
+        && taps.checked_mul(channels) == Some(weights.len())
+        && rows.rows.checked_mul(channels) == Some(to.len())
+        && bias.is_none_or(|bias| bias.len() == channels);
+    if !fits {
+        let (count, len) = (rows.rows, rows.data.len());
+        return Err(Error::internal(format!("{count} windows of {taps} taps of {channels} channels in {len} numbers")));
+    }
+    let (data, stride, segments) = (rows.data.as_ptr(), rows.stride, rows.segments);
+    let (weights, bias, to) = (weights.as_ptr(), bias.map(<[f32]>::as_ptr), to.as_mut_ptr());
+    with_pointwise!(activation, f =>
+        set.run(Windows { f, data, stride, segments, weights, bias, to, rows: rows.rows, channels }));
+    Ok(())
+}
+
+struct Windows<'a, F> {
+    f: F,
+    data: *const f32,
+    stride: usize,
+    segments: &'a [Segment],
+    weights: *const f32,
+    bias: Option<*const f32>,
+    to: *mut f32,
+    rows: usize,
+    channels: usize,
+}
+
+/// Windows computed side by side, so that weights are loaded once for them.
+const SIDE: usize = 4;
+
+impl<F: Pointwise> Kernel for Windows<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { f, data, stride, segments, weights, bias, to, rows, channels } = self;
+        let zero = s.splat(0.0);
+        let mut row = 0;
+        while row < rows {
+            let side = (rows - row).min(SIDE);
+            let mut at = 0;
+            while at < channels {
+                let count = (channels - at).min(S::LANES);
+                // SAFETY: `run` has checked that every window is within the data, that there is a weight for each tap
+                // and channel, and that there is a result for each window and channel. Past the last window the last
+                // one stands in.
+                unsafe {
+                    let start = bias.map_or(zero, |bias| load_or(s, bias, at, count, zero));
+                    let mut sums = [start; SIDE];
+                    let first: [*const f32; SIDE] =
+                        std::array::from_fn(|index| data.add((row + index.min(side - 1)) * stride));
+                    for (tap, segment) in segments.iter().enumerate() {
+                        let weight = load_or(s, weights, tap * channels + at, count, zero);
+                        for (sum, first) in sums.iter_mut().zip(first) {
+                            *sum = s.fma(load_or(s, first, segment.offset + at, count, zero), weight, *sum);
+                        }
+                    }
+                    for (index, &sum) in sums.iter().enumerate().take(side) {
+                        store_some(s, to, (row + index) * channels + at, count, f.apply(s, sum));
+                    }
+                }
+                at += count;
+            }
+            row += side;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Which vector instructions the kernels use: chosen once from the CPU's features, or by name.
+
+use crate::error::{Error, Result};
+use crate::kernels::simd::{self, Kernel};
+
+/// One compiled form of every CPU kernel.
+///
+/// A value exists only on a CPU that can run it, so that holding one is the permission to use it. Results are
+/// bit-identical within one set; between sets they differ by rounding.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KernelSet(Set);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Avx512Amx,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl KernelSet {
+    /// The set that runs everywhere, written so that the compiler can vectorise it.
+    pub const PORTABLE: Self = Self(Set::Portable);
+
+    /// The fastest set that this CPU can run where products are of f32.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if simd::avx512::detected() {
+                return Self(Set::Avx512);
+            }
+            if simd::avx2::detected() {
+                return Self(Set::Avx2);
+            }
+        }
+        Self::PORTABLE
+    }
+
+    /// The fastest set that this CPU can run where products are of bf16.
+    pub fn detect_bf16() -> Self {
+        Self::available_bf16().first().copied().unwrap_or(Self::PORTABLE)
+    }
+
+    /// Every set that this CPU can run and that differs where products are of f32, the fastest first.
+    pub fn available() -> Vec<Self> {
+        ["avx512", "avx2", "portable"].into_iter().filter_map(|name| Self::named(name).ok()).collect()
+    }
+
+    /// Every set that this CPU can run, for products of bf16, the fastest first.
+    pub fn available_bf16() -> Vec<Self> {
+        let own = ["avx512-amx", "avx512-bf16"].into_iter().filter_map(|name| Self::named(name).ok());
+        own.chain(Self::available()).collect()
+    }
+
+    /// Whether the set has instructions for products of bf16; without, they are emulated and no faster than those of
+    /// f32.
+    pub fn has_bf16(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Amx | Set::Avx512Bf16 => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the set has tiles of bf16.
+    pub(crate) fn has_amx(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.0 == Set::Avx512Amx;
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
+    /// Pairs of bf16 that are multiplied at once.
+    pub(crate) fn bf16_pairs(self) -> usize {
+        if self.has_amx() { 16 } else { 1 }
+    }
+
+    /// Why a faster set for products of bf16 is not used although the processor has it.
+    pub(crate) fn refused_bf16() -> Option<&'static str> {
+        #[cfg(target_arch = "x86_64")]
+        if simd::avx512::detected_bf16() && super::amx::amx() == super::amx::Amx::Refused {
+            return Some("the system does not permit this process to use AMX: the next kernel set is used");
+        }
+        None
+    }
+
+    /// The set of tiles on a processor that lacks nothing but them: tests put plain loops in their place.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    pub(crate) fn amx_for_tests() -> Option<Self> {
+        simd::avx512::detected_bf16().then_some(Self(Set::Avx512Amx))
+    }
+
+    /// The set called `name`: `avx512-amx`, `avx512-bf16`, `avx512`, `avx2` or `portable`.
+    ///
+    /// The first two are `avx512` but for products of bf16.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for an unknown name, `Device` where this CPU lacks the instructions.
+    pub fn named(name: &str) -> Result<Self> {
+        let lacking = || {
+            let message = format!("this CPU cannot run the kernel set `{name}`; `portable` runs everywhere");
+            Err(Error::new(crate::error::ErrorKind::Device, message))
+        };
+        match name {
+            #[cfg(target_arch = "x86_64")]
+            "avx512-amx" if simd::avx512::detected_bf16() && super::amx::amx() == super::amx::Amx::Ready => {
+                Ok(Self(Set::Avx512Amx))
+            }
+            #[cfg(target_arch = "x86_64")]
+            "avx512-bf16" if simd::avx512::detected_bf16() => Ok(Self(Set::Avx512Bf16)),
+            #[cfg(target_arch = "x86_64")]
+            "avx512" if simd::avx512::detected() => Ok(Self(Set::Avx512)),
+            #[cfg(target_arch = "x86_64")]
+            "avx2" if simd::avx2::detected() => Ok(Self(Set::Avx2)),
+            "avx512-amx" | "avx512-bf16" | "avx512" | "avx2" => lacking(),
+            "portable" => Ok(Self::PORTABLE),
+            _ => Err(Error::invalid_input(format!(
+                "unknown kernel set `{name}`: one of avx512-amx, avx512-bf16, avx512, avx2, portable"
+            ))),
+        }
+    }
+
+    /// The name that [`named`](Self::named) takes.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Amx => "avx512-amx",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Bf16 => "avx512-bf16",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            Set::Portable => "portable",
+        }
+    }
+
+    /// Runs `kernel` compiled for this set.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // SAFETY: a `KernelSet` of this variant is made only after its features were detected.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 | Set::Avx512Bf16 | Set::Avx512Amx => unsafe { simd::avx512::run(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { simd::avx2::run(kernel) },
+            Set::Portable => simd::portable::run(kernel),
+        }
+    }
+
+    /// As [`run`](Self::run), with the instructions for products of bf16 besides where the set has any.
+    pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // SAFETY: as in `run`.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Bf16 | Set::Avx512Amx => unsafe { simd::avx512::run_bf16(kernel) },
+            _ => self.run(kernel),
+        }
+    }
+}
+
+impl std::fmt::Debug for KernelSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for KernelSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,144 @@
+//! Functions of two numbers over slices.
+
+use crate::error::{Error, Result};
+use crate::kernels::KernelSet;
+use crate::kernels::simd::{Kernel, Simd, reduce::store_some};
+
+/// A function of two numbers, each rounded once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PairFunction {
+    /// `a + b`
+    Add,
+    /// `a - b`
+    Sub,
+    /// `a * b`
+    Mul,
+    /// `a / b`
+    Div,
+    /// The larger, or NaN where either is
+    Max,
+    /// The smaller, or NaN where either is
+    Min,
+    /// `a < 0 ? a * b : a`
+    Slope,
+}
+
+/// One argument of a function of two.
+#[derive(Clone, Copy, Debug)]
+pub enum Side<'a, T> {
+    /// An element for each result.
+    Each(&'a [T]),
+    /// One element for all.
+    One(T),
+}
+
+/// One side as a kernel sees it: an address that moves with the results, or the address of one element.
+#[derive(Clone, Copy)]
+struct Source {
+    from: *const f32,
+    moves: bool,
+}
+
+impl Source {
+    /// `len` elements or the one of `side`, which stays borrowed.
+    fn new(side: &Side<'_, f32>, len: usize) -> Result<Self> {
+        match side {
+            Side::Each(each) if each.len() == len => Ok(Self { from: each.as_ptr(), moves: true }),
+            Side::Each(each) => Err(Error::internal(format!("{} numbers combined to {len}", each.len()))),
+            Side::One(one) => Ok(Self { from: one, moves: false }),
+        }
+    }
+
+    /// The vector of the `count` elements from `at` on.
+    ///
+    /// # Safety
+    /// The element, or those at `at..at + count`, can be read.
+    #[inline(always)]
+    unsafe fn load<S: Simd>(self, s: S, at: usize, count: usize) -> S::F {
+        // SAFETY: the caller vouches for the elements.
+        unsafe {
+            match (self.moves, count == S::LANES) {
+                (false, _) => s.splat(*self.from),
+                (true, true) => s.load(self.from.add(at)),
+                (true, false) => s.load_head(self.from.add(at), count),
+            }
+        }
+    }
+}
+
+/// Whoever makes one vouches for `len` elements, or one, of each side, and for `len` at `to`, which may be a side.
+struct Combine {
+    function: PairFunction,
+    a: Source,
+    b: Source,
+    to: *mut f32,
+    len: usize,
+}
+
+impl Kernel for Combine {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { function, a, b, to, len } = self;
+        macro_rules! each {
+            (|$a:ident, $b:ident| $result:expr) => {{
+                let mut at = 0;
+                while at < len {
+                    let count = (len - at).min(S::LANES);
+                    // SAFETY: the maker vouches for `len` elements of each; `at + count <= len`.
+                    unsafe {
+                        let ($a, $b) = (a.load(s, at, count), b.load(s, at, count));
+                        store_some(s, to, at, count, $result);
+                    }
+                    at += count;
+                }
+            }};
+        }
+        match function {
+            PairFunction::Add => each!(|a, b| s.add(a, b)),
+            PairFunction::Sub => each!(|a, b| s.sub(a, b)),
+            PairFunction::Mul => each!(|a, b| s.mul(a, b)),
+            PairFunction::Div => each!(|a, b| s.div(a, b)),
+            PairFunction::Max => each!(|a, b| s.max_or_nan(a, b)),
+            PairFunction::Min => each!(|a, b| s.select_nan(a, a, s.min(a, b))),
+            PairFunction::Slope => each!(|a, b| s.select_less(a, s.splat(0.0), s.mul(a, b), a)),
+        }
+    }
+}
+
+/// Writes `function` of each pair of elements to `output`.
+///
+/// # Errors
+///
+/// `Internal` if a side has another length.
+pub fn combine(
+    set: KernelSet,
+    function: PairFunction,
+    a: Side<'_, f32>,
+    b: Side<'_, f32>,
+    output: &mut [f32],
+) -> Result<()> {
+    let len = output.len();
+    set.run(Combine { function, a: Source::new(&a, len)?, b: Source::new(&b, len)?, to: output.as_mut_ptr(), len });
+    Ok(())
+}
+
+/// Replaces each element of `data` by `function` of it and the other's, or of the other's and it if `swapped`.
+///
+/// # Errors
+///
+/// `Internal` if the other side has another length.
+pub fn combine_in_place(
+    set: KernelSet,
+    function: PairFunction,
+    data: &mut [f32],
+    other: Side<'_, f32>,
+    swapped: bool,
+) -> Result<()> {
+    let (to, len) = (data.as_mut_ptr(), data.len());
+    let (own, other) = (Source { from: to, moves: true }, Source::new(&other, len)?);
+    let (a, b) = if swapped { (other, own) } else { (own, other) };
+    set.run(Combine { function, a, b, to, len });
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! A matrix turned over.
+
+use crate::kernels::{
+    KernelSet,
+    simd::{Kernel, Simd},
+};
+
+/// Writes `from`, `rows` rows of `columns` numbers that begin `from_stride` apart, as `columns` rows of `rows` numbers
+/// that begin `to_stride` apart. What lies between the rows written is left alone.
+///
+/// # Panics
+/// When a row lies outside of its slice.
+pub fn transpose(
+    set: KernelSet,
+    from: &[f32],
+    from_stride: usize,
+    rows: usize,
+    columns: usize,
+    to: &mut [f32],
+    to_stride: usize,
+) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!((rows - 1) * from_stride + columns <= from.len(), "a row to be read ends outside");
+    assert!((columns - 1) * to_stride + rows <= to.len(), "a row to be written ends outside");
+    set.run(Transpose { from, from_stride, rows, columns, to, to_stride });
+}
+
+/// The work; whoever makes one has checked that all rows lie within their slices.
+struct Transpose<'a> {
+    from: &'a [f32],
+    from_stride: usize,
+    rows: usize,
+    columns: usize,
+    to: &'a mut [f32],
+    to_stride: usize,
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { from, from_stride, rows, columns, to, to_stride } = self;
+        let (whole_rows, whole_columns) = (rows - rows % S::LANES, columns - columns % S::LANES);
+        for row in (0..whole_rows).step_by(S::LANES) {
+            for column in (0..whole_columns).step_by(S::LANES) {
+                let (from, to) = (&from[row * from_stride + column..], &mut to[column * to_stride + row..]);
+                // SAFETY: the square lies within the rows, which lie within the slices.
+                unsafe { s.transpose(from.as_ptr(), from_stride, S::LANES, to.as_mut_ptr(), to_stride) };
+            }
+        }
+        // What is left: columns behind the squares, then rows below them.
+        for (rows, columns) in [(0..whole_rows, whole_columns..columns), (whole_rows..rows, 0..columns)] {
+            for column in columns {
+                for row in rows.clone() {
+                    to[column * to_stride + row] = from[row * from_stride + column];
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::KernelSet;
+
+    #[test]
+    fn rows_become_columns() {
+        for set in KernelSet::available() {
+            for (rows, columns) in [(0, 3), (1, 1), (3, 40), (17, 33), (32, 16), (63, 65)] {
+                let from: Vec<f32> = (0..rows * (columns + 2)).map(|value| value as f32).collect();
+                let mut to = vec![-1.0; columns * (rows + 1)];
+                super::transpose(set, &from, columns + 2, rows, columns, &mut to, rows + 1);
+                for row in 0..rows {
+                    for column in 0..columns {
+                        assert_eq!(to[column * (rows + 1) + row], from[row * (columns + 2) + column], "{set}");
+                    }
+                }
+                // What lies between the rows is left alone.
+                assert!((0..columns).all(|column| to[column * (rows + 1) + rows] == -1.0));
+            }
+        }
+    }
+}

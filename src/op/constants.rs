@@ -1,0 +1,80 @@
+//! Constants in the form that kernels read them in, each once however many nodes use it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{error::Result, graph::ValueId, kernels::gemm::Packed, tensor::Tensor};
+
+/// What was done to a constant: two nodes that name the same form of the same constant share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// What the packing is called.
+    pub name: &'static str,
+    /// Whatever else it depends on.
+    pub parameter: u64,
+}
+
+type ByForm = HashMap<(ValueId, Form), Arc<[Packed]>>;
+
+/// The packed constants of one session while it is loaded.
+#[derive(Default)]
+pub(crate) struct PackedConstants(Mutex<ByForm>);
+
+impl PackedConstants {
+    /// The constant `id` in `form`, made by `pack` unless it is here already.
+    pub(crate) fn get(
+        &self,
+        id: ValueId,
+        form: Form,
+        tensor: &Tensor,
+        pack: impl FnOnce(&Tensor) -> Result<Vec<Packed>>,
+    ) -> Result<Arc<[Packed]>> {
+        if let Some(packed) = self.lock().get(&(id, form)) {
+            return Ok(packed.clone());
+        }
+        // Not under the lock: others are packed meanwhile. Where two pack the same, the first one stays.
+        let packed: Arc<[Packed]> = pack(tensor)?.into();
+        Ok(self.lock().entry((id, form)).or_insert(packed).clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ByForm> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().values().flat_map(|packed| packed.iter()).map(Packed::bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{
+        backend::cpu::CpuSession,
+        graph::Graph,
+        kernels::{KernelSet, gemm::Factors},
+        ops::product::{linear::Linear, matmul::MatMul},
+        shape::Shape,
+        tensor::{DType, Tensor},
+    };
+
+    #[test]
+    fn nodes_share_a_packed_constant_and_the_original_is_dropped() {
+        let mut graph = Graph::new("shared");
+        let x = graph.input("x", DType::F32, Shape::fixed(&[2, 64]));
+        let w = graph.constant("w", Tensor::new([64, 64], &vec![1.0f32; 64 * 64]).unwrap());
+        let a = graph.node("a", Arc::new(Linear::default()), vec![Some(x), Some(w)]).unwrap();
+        let b = graph.node("b", Arc::new(MatMul {}), vec![Some(a[0]), Some(w)]).unwrap();
+        graph.output("y", b[0]);
+        for set in KernelSet::available() {
+            for (factors, bytes) in [(Factors::F32, 4), (Factors::Bf16, 2)] {
+                let session = CpuSession::load(graph.clone(), set, factors).unwrap();
+                assert_eq!(session.weight_bytes(), 64 * 64 * bytes, "{set} {factors:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! A node as an ONNX file writes it, read attribute by attribute; what nobody reads is an error.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, ValueId},
+    op::Inputs,
+    shape::Dim,
+    tensor::{DType, Tensor},
+};
+
+/// The value of an attribute.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names are ONNX's types")]
+pub enum Attribute {
+    Int(i64),
+    Float(f32),
+    String(String),
+    Tensor(Arc<Tensor>),
+    Ints(Vec<i64>),
+    Floats(Vec<f32>),
+    Strings(Vec<String>),
+    /// A type that no operator here reads (a graph, a sparse tensor); its ONNX name.
+    Other(&'static str),
+}
+
+/// A node of an ONNX graph on its way to an operator.
+///
+/// A decoder takes the attributes it knows and turns operands that only describe shapes into attributes
+/// ([`take_integers`](Self::take_integers)); the operands that are left become the node's.
+#[derive(Debug)]
+pub struct OnnxNode<'a> {
+    graph: &'a Graph,
+    opset: i64,
+    op_type: String,
+    attributes: Vec<(String, Attribute)>,
+    inputs: Vec<Option<ValueId>>,
+    output_count: usize,
+}
+
+impl<'a> OnnxNode<'a> {
+    /// A node of `op_type` in a file of that opset; `inputs` are values of `graph`.
+    pub fn new(
+        graph: &'a Graph,
+        opset: i64,
+        op_type: impl Into<String>,
+        attributes: Vec<(String, Attribute)>,
+        inputs: Vec<Option<ValueId>>,
+        output_count: usize,
+    ) -> Self {
+        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count }
+    }
+
+    /// The version of the default operator set.
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// ONNX's name of the operator.
+    pub fn op_type(&self) -> &str {
+        &self.op_type
+    }
+
+    /// How many outputs the node names.
+    pub fn output_count(&self) -> usize {
+        self.output_count
+    }
+
+    /// The operands that have not been taken.
+    pub fn inputs(&self) -> Inputs<'_> {
+        Inputs::new(self.graph, &self.inputs)
+    }
+
+    fn take(&mut self, name: &str) -> Option<Attribute> {
+        let index = self.attributes.iter().position(|(own, _)| own == name)?;
+        Some(self.attributes.swap_remove(index).1)
+    }
+
+    /// An integer attribute.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn int(&mut self, name: &str) -> Result<Option<i64>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Int(value)) => Ok(Some(value)),
+            Some(other) => Err(wrong(name, "an integer", &other)),
+        }
+    }
+
+    /// An integer attribute that says yes or no.
+    ///
+    /// # Errors
+    /// When it is of another type, or neither 0 nor 1.
+    pub fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
+        match self.int(name)? {
+            None => Ok(default),
+            Some(value @ 0..=1) => Ok(value == 1),
+            Some(value) => Err(Error::invalid_model(format!("attribute `{name}` is {value}, expected 0 or 1"))),
+        }
+    }
+
+    /// A number attribute.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn float(&mut self, name: &str) -> Result<Option<f32>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Float(value)) => Ok(Some(value)),
+            Some(other) => Err(wrong(name, "a number", &other)),
+        }
+    }
+
+    /// A text attribute.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn string(&mut self, name: &str) -> Result<Option<String>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::String(value)) => Ok(Some(value)),
+            Some(other) => Err(wrong(name, "a string", &other)),
+        }
+    }
+
+    /// A list of integers.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn ints(&mut self, name: &str) -> Result<Option<Vec<i64>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Ints(value)) => Ok(Some(value)),
+            // An empty list carries no type in the file.
+            Some(Attribute::Floats(value)) if value.is_empty() => Ok(Some(Vec::new())),
+            Some(other) => Err(wrong(name, "a list of integers", &other)),
+        }
+    }
+
+    /// A list of numbers.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn floats(&mut self, name: &str) -> Result<Option<Vec<f32>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Floats(value)) => Ok(Some(value)),
+            Some(Attribute::Ints(value)) if value.is_empty() => Ok(Some(Vec::new())),
+            Some(other) => Err(wrong(name, "a list of numbers", &other)),
+        }
+    }
+
+    /// A tensor attribute.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn tensor(&mut self, name: &str) -> Result<Option<Arc<Tensor>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Tensor(value)) => Ok(Some(value)),
+            Some(other) => Err(wrong(name, "a tensor", &other)),
+        }
+    }
+
+    /// An attribute that names a type of elements.
+    ///
+    /// # Errors
+    /// When it is of another type, or names one that tensors here do not have.
+    pub fn dtype(&mut self, name: &str) -> Result<Option<DType>> {
+        let Some(code) = self.int(name)? else { return Ok(None) };
+        let dtype = DType::from_onnx(code);
+        dtype.map(Some).ok_or_else(|| Error::unsupported(format!("attribute `{name}`: elements of ONNX type {code}")))
+    }
+
+    /// Takes operand `index` and all behind it away, unread.
+    pub fn drop_inputs(&mut self, index: usize) {
+        self.inputs.truncate(index);
+    }
+
+    /// Takes operand `index` and all behind it away, giving the elements of operand `index`, which must be known before
+    /// any run: a constant, or made of shapes alone. `None` where it is absent. Take the last operand first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the elements depend on the inputs' data.
+    pub fn take_integers(&mut self, index: usize) -> Result<Option<Vec<Dim>>> {
+        let known = match self.inputs().id(index) {
+            None => None,
+            Some(id) => Some(self.graph.fact(id).elements.clone().ok_or_else(|| {
+                let name = &self.graph.value(id).name;
+                Error::unsupported(format!(
+                    "operand `{name}` must be known when the model is loaded, but depends on data"
+                ))
+            })?),
+        };
+        self.inputs.truncate(index);
+        Ok(known)
+    }
+
+    /// As [`take_integers`](Self::take_integers), for numbers that must be constant.
+    ///
+    /// # Errors
+    /// As there, and when a number depends on an input's shape.
+    pub fn take_numbers(&mut self, index: usize) -> Result<Option<Vec<i64>>> {
+        let Some(dims) = self.take_integers(index)? else { return Ok(None) };
+        let fixed = dims.iter().map(Dim::as_fixed).collect::<Option<Vec<_>>>();
+        fixed.map(Some).ok_or_else(|| Error::unsupported(format!("operand {index} depends on an input's shape")))
+    }
+
+    /// Takes operand `index` and all behind it away, giving its tensor, which must be constant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when it is not.
+    pub fn take_constant(&mut self, index: usize) -> Result<Option<Arc<Tensor>>> {
+        let known = match self.inputs().id(index) {
+            None => None,
+            Some(id) => Some(self.graph.constant_of(id).cloned().ok_or_else(|| {
+                Error::unsupported(format!("operand `{}` must be constant", self.graph.value(id).name))
+            })?),
+        };
+        self.inputs.truncate(index);
+        Ok(known)
+    }
+
+    /// The operands that are left, once every attribute has been read. Trailing absent ones are dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) naming the attributes that nobody read.
+    pub fn finish(mut self) -> Result<Vec<Option<ValueId>>> {
+        if !self.attributes.is_empty() {
+            let names: Vec<_> = self.attributes.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(Error::unsupported(format!("attributes {names:?} are not understood")));
+        }
+        while self.inputs.last().is_some_and(Option::is_none) {
+            self.inputs.pop();
+        }
+        Ok(self.inputs)
+    }
+}
+
+fn wrong(name: &str, expected: &str, found: &Attribute) -> Error {
+    let found = match found {
+        Attribute::Int(_) => "an integer",
+        Attribute::Float(_) => "a number",
+        Attribute::String(_) => "a string",
+        Attribute::Tensor(_) => "a tensor",
+        Attribute::Ints(_) => "a list of integers",
+        Attribute::Floats(_) => "a list of numbers",
+        Attribute::Strings(_) => "a list of strings",
+        Attribute::Other(name) => name,
+    };
+    Error::invalid_model(format!("attribute `{name}` is {found}, expected {expected}"))
+}

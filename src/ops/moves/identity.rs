@@ -1,0 +1,56 @@
+//! `Identity`, as which `Dropout` is read too: at inference it drops nothing.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    shape::Dim,
+};
+
+/// The operand as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity;
+
+pub(crate) static DEF: OpDef = OpDef {
+    name: "Identity",
+    onnx: Some(|_| Ok(Arc::new(Identity))),
+    cases,
+    accuracy: Accuracy::Exact,
+    cpu: CpuState::View,
+    gpu: GpuState::View,
+};
+
+pub(crate) fn decode_dropout(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    // The share that is dropped, and how it is drawn, count in training alone.
+    let _ = (node.float("ratio")?, node.int("seed")?);
+    let training = node.take_constant(2)?;
+    if training.is_some_and(|training| training.bytes() != [0]) || (node.opset() < 7 && !node.flag("is_test", false)?) {
+        return Err(Error::unsupported("a Dropout in training mode"));
+    }
+    node.take_constant(1)?;
+    Ok(Arc::new(Identity))
+}
+
+impl Operator for Identity {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(1, 1)?;
+        Ok(vec![inputs.required(0)?.clone()])
+    }
+
+    fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        axes[0].map(|axis| vec![Some(axis)])
+    }
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        Case::new("ragged", Identity).value(&[3, 5], Fill::Hostile),
+        Case::new("empty", Identity).value(&[0, 5], Fill::Spread),
+    ]
+}

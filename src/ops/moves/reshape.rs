@@ -1,0 +1,110 @@
+//! `Reshape` and the other operators that only give the same elements another shape.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    shape::{Dim, Shape},
+};
+
+/// The same elements, in the same order, under another shape.
+///
+/// ONNX's `Squeeze`, `Unsqueeze` and `Flatten` are read as this operator too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reshape {
+    /// The new dimensions. One may be -1: whatever is left.
+    pub shape: Vec<Dim>,
+    /// Whether 0 means "as in the input at that place", as ONNX has it by default.
+    pub zero_copies: bool,
+}
+
+pub(crate) static DEF: OpDef = OpDef {
+    name: "Reshape",
+    onnx: Some(decode),
+    cases,
+    accuracy: Accuracy::Exact,
+    cpu: CpuState::View,
+    gpu: GpuState::View,
+};
+
+fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    let zero_copies = !node.flag("allowzero", false)?;
+    let attribute = node.ints("shape")?.map(|shape| shape.into_iter().map(Dim::number).collect());
+    let shape = match attribute {
+        Some(shape) => shape,
+        None => node.take_integers(1)?.ok_or_else(|| Error::invalid_model("the new shape is missing"))?,
+    };
+    Ok(Arc::new(Reshape { shape, zero_copies }))
+}
+
+impl Reshape {
+    /// To these dimensions exactly.
+    pub fn to(shape: &Shape) -> Self {
+        Self { shape: shape.dims().to_vec(), zero_copies: false }
+    }
+
+    fn resolve(&self, input: &Shape) -> Result<Shape> {
+        let mut dims = self.shape.clone();
+        for (axis, dim) in dims.iter_mut().enumerate() {
+            if self.zero_copies && dim.as_fixed() == Some(0) {
+                let own = input.dims().get(axis);
+                *dim =
+                    own.cloned().ok_or_else(|| Error::invalid_model(format!("shape 0 at axis {axis} of {input}")))?;
+            }
+        }
+        let total = input.elements();
+        let left: Vec<usize> = (0..dims.len()).filter(|&axis| dims[axis].as_fixed() == Some(-1)).collect();
+        if let [axis] = left[..] {
+            dims[axis] = Dim::from(1);
+            let known = Shape::new(dims.clone()).elements();
+            dims[axis] = match (known.as_fixed(), total.exact_div(&known)) {
+                (Some(0), _) => Dim::from(0),
+                (_, Some(rest)) => rest,
+                (_, None) if total.as_fixed().is_none() => total.floor_div(&known),
+                _ => return Err(Error::invalid_model(format!("{input} cannot be viewed as {:?}", self.shape))),
+            };
+        }
+        let shape = Shape::new(dims);
+        match (shape.elements().as_fixed(), total.as_fixed()) {
+            (Some(new), Some(old)) if new != old => {
+                Err(Error::invalid_model(format!("{input} cannot be viewed as {shape}")))
+            }
+            _ if left.len() > 1 => Err(Error::invalid_model("more than one dimension is -1")),
+            _ => Ok(shape),
+        }
+    }
+}
+
+impl Operator for Reshape {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(1, 1)?;
+        let input = inputs.required(0)?;
+        Ok(vec![Fact::new(input.dtype, self.resolve(&input.shape)?).with_elements(input.elements.clone())])
+    }
+
+    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {
+        let Some(axis) = axes[0] else { return Some(vec![None]) };
+        let input = &inputs.fact(0)?.shape;
+        let output = self.resolve(input).ok()?;
+        // The items stay apart where as many elements lie before and behind their axis as did.
+        let before = |shape: &Shape, axis: usize| Shape::new(&shape.dims()[..axis]).elements();
+        let kept = (0..output.rank()).find(|&own| output[own] == *size && before(&output, own) == before(input, axis));
+        kept.map(|own| vec![Some(own)])
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let to = |shape: &[i64]| Reshape { shape: shape.iter().copied().map(Dim::number).collect(), zero_copies: true };
+    vec![
+        Case::new("flat", to(&[-1])).value(&[2, 3, 4], Fill::Hostile),
+        Case::new("zero copies", to(&[0, 4, -1])).value(&[3, 8, 2], Fill::Spread),
+        Case::new("to a scalar", to(&[])).value(&[1, 1], Fill::Spread),
+        Case::new("empty", to(&[0, 5])).value(&[0, 5], Fill::Spread),
+    ]
+}

@@ -1,0 +1,251 @@
+//! `Slice`: regular parts of axes.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    kernels::strided::{self, Axis},
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    ops::tracked,
+    shape::{Dim, Shape},
+    tensor::{View, ViewMut},
+};
+
+/// Of each axis named, every so many elements from a start up to an end; of the other axes all.
+///
+/// A start or end that depends on an input's size is taken to lie within its axis, and a part of one element to exist,
+/// since sizes would else be expressions that no later operator could match; a run in which that is not so fails.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// The parts, of one axis each.
+    pub parts: Vec<Part>,
+}
+
+/// The part of one axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The axis.
+    pub axis: usize,
+    /// The first element; negative counts from the end; one past either end is moved to it.
+    pub start: Dim,
+    /// Where the part ends, itself not in it; as `start`.
+    pub end: Dim,
+    /// From one element to the next; not 0. Negative walks backwards.
+    pub step: i64,
+}
+
+pub(crate) static DEF: OpDef = OpDef {
+    name: "Slice",
+    onnx: Some(decode),
+    cases,
+    accuracy: Accuracy::Exact,
+    cpu: CpuState::Kernel(kernel),
+    gpu: GpuState::Kernel("move"),
+};
+
+fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    let fixed = |all: Vec<i64>| all.into_iter().map(Dim::number).collect::<Vec<_>>();
+    let (mut axes, steps) = (node.ints("axes")?, node.take_numbers(4)?);
+    axes = axes.or(node.take_numbers(3)?);
+    let ends = node.ints("ends")?.map(fixed).or(node.take_integers(2)?);
+    let starts = node.ints("starts")?.map(fixed).or(node.take_integers(1)?);
+    let (Some(starts), Some(ends)) = (starts, ends) else {
+        return Err(Error::invalid_model("`starts` or `ends` is missing"));
+    };
+    let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
+    if [ends.len(), axes.len(), steps.len()].iter().any(|&len| len != starts.len()) {
+        return Err(Error::invalid_model("`starts`, `ends`, `axes` and `steps` are not equally many"));
+    }
+    let shape = &node.inputs().required(0)?.shape;
+    let parts = starts.into_iter().zip(ends).zip(axes).zip(steps);
+    let parts = parts.map(|(((start, end), axis), step)| Ok(Part { axis: shape.axis(axis)?, start, end, step }));
+    Ok(Arc::new(Slice { parts: parts.collect::<Result<_>>()? }))
+}
+
+/// Past every symbolic size: exporters write such numbers, the least of them 10^9, for "to the end".
+const BEYOND: i64 = 1_000_000_000;
+
+impl Part {
+    /// The first element and the number of elements, of an axis of that size; ONNX's clamping.
+    fn resolve(&self, start: i64, end: i64, size: usize) -> (usize, usize) {
+        let size = size as i64;
+        let front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
+        if size == 0 {
+            return (0, 0);
+        }
+        let (start, span) = if self.step > 0 {
+            let start = front(start).clamp(0, size);
+            (start, front(end).clamp(0, size) - start)
+        } else {
+            let start = front(start).clamp(0, size - 1);
+            (start, start - front(end).clamp(-1, size - 1))
+        };
+        let count = (span.max(0) as u64).div_ceil(self.step.unsigned_abs());
+        (start as usize, count as usize)
+    }
+
+    /// The number of elements of an axis of that size.
+    fn count(&self, size: &Dim) -> Dim {
+        let numbers = (self.start.as_fixed(), self.end.as_fixed());
+        if let ((Some(start), Some(end)), Some(size)) = (numbers, size.as_fixed().and_then(|n| usize::try_from(n).ok()))
+        {
+            return Dim::from(self.resolve(start, end, size).1);
+        }
+        if let (Some(start), Some(end)) = numbers
+            && self.step > 0
+            && end.checked_sub(start) == Some(1)
+            && (start < 0) == (end < 0)
+        {
+            return Dim::from(1);
+        }
+        let last = size - &Dim::from(1);
+        let span = if self.step > 0 {
+            &at(&self.end, size, size) - &at(&self.start, size, size)
+        } else {
+            let end = match self.end.as_fixed() {
+                Some(end) if end <= -BEYOND => Dim::number(-1),
+                _ => at(&self.end, size, &last),
+            };
+            &at(&self.start, size, &last) - &end
+        };
+        let count = span.ceil_div(&Dim::number(self.step.saturating_abs()));
+        if count.is_at_least(0) { count } else { Dim::max(&count, &Dim::from(0)) }
+    }
+
+    fn is_whole(&self, size: &Dim) -> bool {
+        self.step == 1 && self.start.as_fixed() == Some(0) && self.count(size) == *size
+    }
+}
+
+/// The position `at` of an axis of that size as one from the front and at most `most`, where one of them is symbolic.
+fn at(at: &Dim, size: &Dim, most: &Dim) -> Dim {
+    match at.as_fixed() {
+        Some(number) if number >= BEYOND => most.clone(),
+        Some(number) if number <= -BEYOND => Dim::from(0),
+        Some(number) if number >= 0 => {
+            if number == 0 || (most - at).is_at_least(0) {
+                at.clone()
+            } else {
+                Dim::min(at, most)
+            }
+        }
+        None if !at.is_negative() => at.clone(),
+        _ => {
+            let front = size + at;
+            if front.is_at_least(0) { front } else { Dim::max(&front, &Dim::from(0)) }
+        }
+    }
+}
+
+impl Slice {
+    fn shape(&self, input: &Shape) -> Result<Shape> {
+        let mut dims = input.dims().to_vec();
+        for (index, part) in self.parts.iter().enumerate() {
+            if part.step == 0 {
+                return Err(Error::invalid_model(format!("the step along axis {} is 0", part.axis)));
+            }
+            if self.parts[..index].iter().any(|other| other.axis == part.axis) {
+                return Err(Error::invalid_model(format!("axis {} is sliced twice", part.axis)));
+            }
+            let size = dims.get(part.axis);
+            let size = size.ok_or_else(|| Error::invalid_model(format!("{input} has no axis {}", part.axis)))?;
+            dims[part.axis] = part.count(size);
+        }
+        Ok(Shape::new(dims))
+    }
+
+    /// Where the parts begin in an operand of shape `input`, and the walk through it and a result of shape `output`.
+    ///
+    /// # Errors
+    /// When a part does not come out as long as the result is.
+    pub(crate) fn walk(
+        &self,
+        eval: impl Fn(&Dim) -> Result<i64>,
+        input: &[usize],
+        output: &[usize],
+    ) -> Result<(usize, SmallVec<[Axis; 8]>)> {
+        let mut from = strided::steps(input);
+        let mut start = 0;
+        for part in &self.parts {
+            let size = input[part.axis];
+            let (begin, end) = (eval(&part.start)?, eval(&part.end)?);
+            let (first, count) = part.resolve(begin, end, size);
+            if count != output[part.axis] {
+                return Err(Error::invalid_input(format!(
+                    "{begin} to {end} of axis {} of size {size} is {count} elements where the model needs {}",
+                    part.axis, output[part.axis]
+                )));
+            }
+            start += first * from[part.axis] as usize;
+            // A step past every size is taken at most once, so its length does not count.
+            from[part.axis] = from[part.axis].wrapping_mul(part.step as isize);
+        }
+        let to = strided::steps(output);
+        let axes = (0..from.len()).map(|axis| Axis { count: output[axis], from: from[axis], to: to[axis] }).collect();
+        Ok((start, axes))
+    }
+
+    fn run(&self, eval: impl Fn(&Dim) -> Result<i64>, input: View<'_>, output: &mut ViewMut<'_>) -> Result<()> {
+        let (start, axes) = self.walk(eval, input.shape, output.shape)?;
+        strided::copy(input.dtype.size(), axes, input.bytes, start, output.bytes, 0);
+        Ok(())
+    }
+}
+
+impl Operator for Slice {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(1, 1)?;
+        let input = inputs.required(0)?;
+        let shape = self.shape(&input.shape)?;
+        let number = |dim: &Dim| dim.as_fixed().ok_or_else(|| Error::unsupported("a symbolic part"));
+        let elements = tracked::moved(&[input], &shape, |views, output| self.run(number, views[0], output));
+        Ok(vec![Fact::new(input.dtype, shape).with_elements(elements)])
+    }
+
+    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {
+        let (own, symbol) = (axes[0]?, size.as_symbol()?);
+        let apart = self.parts.iter().all(|part| {
+            if part.axis == own {
+                return part.is_whole(&inputs.fact(0).map_or_else(|| size.clone(), |fact| fact.shape[own].clone()));
+            }
+            !part.start.mentions(symbol) && !part.end.mentions(symbol)
+        });
+        apart.then(|| vec![Some(own)])
+    }
+}
+
+struct Kernel(Slice);
+
+fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    Ok(Box::new(Kernel(request.op::<Slice>()?.clone())))
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let (input, bindings) = (io.input(0)?, io.bindings);
+        self.0.run(|dim| dim.eval(bindings), input, io.output(0)?)
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let part = |axis, start, end, step| Part { axis, start: Dim::number(start), end: Dim::number(end), step };
+    let of = |parts: &[Part]| Slice { parts: parts.to_vec() };
+    vec![
+        Case::new("middle", of(&[part(1, 1, -1, 1)])).value(&[3, 5, 2], Fill::Hostile),
+        Case::new("two axes", of(&[part(2, 1, i64::MAX, 2), part(0, -2, 9, 1)])).value(&[3, 2, 7], Fill::Spread),
+        Case::new("backwards", of(&[part(0, -1, i64::MIN, -1)])).value(&[5, 3], Fill::Spread),
+        Case::new("backwards by 2", of(&[part(1, 100, 0, -2)])).value(&[2, 6], Fill::Spread),
+        Case::new("nothing", of(&[part(1, 4, 2, 1)])).value(&[2, 6], Fill::Spread),
+        Case::new("empty", of(&[part(0, 0, 2, 1), part(1, -1, i64::MIN, -1)])).value(&[0, 6], Fill::Spread),
+        Case::new("huge step", of(&[part(0, 1, 9, i64::MAX)])).value(&[4, 2], Fill::Spread),
+        Case::new("integers", of(&[part(0, 1, 3, 1)])).integers(&[4], &[1, 2, 3, 4]),
+    ]
+}

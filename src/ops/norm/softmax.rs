@@ -1,0 +1,159 @@
+//! `Softmax` and `LogSoftmax`.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    kernels::{KernelSet, number::Number, softmax},
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    shape::{Dim, normalize_axis},
+    tensor::DType,
+};
+
+/// `e^x / sum e^x`, the sum taken over one axis, or over all axes from it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Softmax {
+    /// The axis; negative ones count from the end.
+    pub axis: i64,
+    /// Whether the result is the logarithm: `x - ln(sum e^x)`.
+    pub log: bool,
+    /// Whether the sum runs over the axes behind [`axis`](Self::axis) as well, as ONNX had it before opset 13. Never set
+    /// for the last axis.
+    pub to_end: bool,
+}
+
+macro_rules! def {
+    ($name:literal, $log:literal) => {
+        OpDef {
+            name: $name,
+            onnx: Some(|node| decode(node, $log)),
+            cases: || cases($log),
+            accuracy: Accuracy::Pointwise,
+            cpu: CpuState::Kernel(kernel),
+            gpu: GpuState::Kernel("softmax"),
+        }
+    };
+}
+pub(crate) static SOFTMAX: OpDef = def!("Softmax", false);
+pub(crate) static LOG_SOFTMAX: OpDef = def!("LogSoftmax", true);
+
+fn decode(node: &mut OnnxNode<'_>, log: bool) -> Result<Arc<dyn Operator>> {
+    let rank = node.inputs().required(0)?.shape.rank();
+    let old = node.opset() < 13;
+    let axis = node.int("axis")?.unwrap_or(if old { 1 } else { -1 });
+    // An axis behind the last made a matrix of one column, whose softmax is over nothing but each element.
+    if old && axis == rank as i64 && rank > 0 {
+        return Err(Error::unsupported(format!("softmax over axis {axis} of {rank} dimensions")));
+    }
+    let to_end = old && normalize_axis(axis, rank)? + 1 < rank;
+    Ok(Arc::new(Softmax { axis, log, to_end }))
+}
+
+impl Softmax {
+    /// Over one axis.
+    pub fn over(axis: i64) -> Self {
+        Self { axis, log: false, to_end: false }
+    }
+}
+
+impl Operator for Softmax {
+    fn def(&self) -> &'static OpDef {
+        if self.log { &LOG_SOFTMAX } else { &SOFTMAX }
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(1, 1)?;
+        let input = inputs.required(0)?;
+        if !input.dtype.is_float() {
+            return Err(Error::unsupported(format!("softmax of elements of type {}", input.dtype)));
+        }
+        input.shape.axis(self.axis)?;
+        Ok(vec![Fact::new(input.dtype, input.shape.clone())])
+    }
+
+    fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        let own = inputs.fact(0)?.shape.axis(self.axis).ok()?;
+        let mixed = axes[0].is_some_and(|batch| batch == own || (self.to_end && batch > own));
+        (!mixed).then(|| vec![axes[0]])
+    }
+}
+
+struct Kernel {
+    axis: usize,
+    /// Whether no axis stays behind those that are summed. Told by the axes, not by their sizes, which differ from run
+    /// to run while a result must not.
+    rows: bool,
+    log: bool,
+    to_end: bool,
+    set: KernelSet,
+}
+
+fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let op = request.op::<Softmax>()?;
+    let axis = request.input(0)?.shape.axis(op.axis)?;
+    let rows = op.to_end || axis + 1 == request.input(0)?.shape.rank();
+    Ok(Box::new(Kernel { axis, rows, log: op.log, to_end: op.to_end, set: request.kernel_set() }))
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let input = io.input(0)?;
+        let output = io.output(0)?;
+        let (behind, ahead) = (&input.shape[self.axis + 1..], input.shape[self.axis]);
+        let (axis, inner) = if self.to_end {
+            (ahead * behind.iter().product::<usize>(), 1)
+        } else {
+            (ahead, behind.iter().product::<usize>())
+        };
+        match input.dtype {
+            DType::F32 if !self.log && self.rows => {
+                softmax::softmax_rows(self.set, input.slice()?, output.slice()?, axis)?;
+            }
+            DType::F32 if !self.log => {
+                softmax::softmax_columns(self.set, input.slice()?, output.slice()?, axis, inner)?
+            }
+            DType::F32 => wide::<f32>(input.slice()?, output.slice()?, axis, inner, self.log),
+            DType::F64 => wide::<f64>(input.slice()?, output.slice()?, axis, inner, self.log),
+            DType::F16 => wide::<half::f16>(input.slice()?, output.slice()?, axis, inner, self.log),
+            DType::BF16 => wide::<half::bf16>(input.slice()?, output.slice()?, axis, inner, self.log),
+            dtype => return Err(Error::internal(format!("softmax was given {dtype}"))),
+        }
+        Ok(())
+    }
+}
+
+/// Softmax over the middle axis of `[outer, axis, inner]`, in double precision.
+fn wide<T: Number>(input: &[T], output: &mut [T], axis: usize, inner: usize, log: bool) {
+    if input.is_empty() {
+        return;
+    }
+    for (from, to) in input.chunks_exact(axis * inner).zip(output.chunks_exact_mut(axis * inner)) {
+        for column in 0..inner {
+            let at = |row: usize| from[row * inner + column].wide();
+            let largest = (0..axis).map(at).fold(f64::NEG_INFINITY, f64::larger);
+            let sum: f64 = (0..axis).map(|row| (at(row) - largest).exp()).sum();
+            for row in 0..axis {
+                let x = at(row) - largest;
+                to[row * inner + column] = T::narrow(if log { x - sum.ln() } else { x.exp() / sum });
+            }
+        }
+    }
+}
+
+fn cases(log: bool) -> Vec<Case> {
+    let over = |name: &str, axis: i64| Case::new(name, Softmax { axis, log, to_end: false });
+    vec![
+        over("rows", -1).value(&[3, 77], Fill::Spread),
+        over("large", -1).value(&[5, 9], Fill::Large),
+        over("heads", 3).value(&[2, 3, 5, 17], Fill::Spread),
+        over("middle", 1).value(&[2, 7, 19], Fill::Spread),
+        over("first", 0).value(&[5, 3], Fill::Spread),
+        over("hostile", -1).value(&[41, 7], Fill::Hostile),
+        over("hostile columns", 0).value(&[7, 41], Fill::Hostile),
+        over("one", -1).value(&[4, 1], Fill::Spread),
+        over("empty", -1).value(&[3, 0], Fill::Spread),
+        over("none", -1).value(&[0, 3], Fill::Spread),
+        Case::new("to the end", Softmax { axis: 1, log, to_end: true }).value(&[2, 3, 5], Fill::Spread),
+    ]
+}

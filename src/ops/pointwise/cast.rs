@@ -1,0 +1,122 @@
+//! `Cast`: numbers in another type; `CastLike` is read as it.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    kernels,
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    shape::Dim,
+    tensor::{DType, Tensor},
+};
+
+/// The operand's numbers in another type. Integers wrap; a floating-point number becomes an integer by dropping its
+/// fraction, past the range the nearest end, NaN zero; anything but zero is true.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cast {
+    /// The type.
+    pub to: DType,
+}
+
+pub(crate) static DEF: OpDef = OpDef {
+    name: "Cast",
+    onnx: Some(decode),
+    cases,
+    accuracy: Accuracy::Exact,
+    cpu: CpuState::Kernel(kernel),
+    gpu: GpuState::Kernel("pointwise"),
+};
+
+fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    // Whether numbers past the range are moved to its end; ONNX means float8 alone, which is not built here.
+    node.flag("saturate", true)?;
+    let to = node.dtype("to")?.ok_or_else(|| Error::invalid_model("`to` is missing"))?;
+    Ok(Arc::new(Cast { to }))
+}
+
+pub(crate) fn decode_like(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    node.flag("saturate", true)?;
+    let to = node.inputs().required(1)?.dtype;
+    node.drop_inputs(1);
+    Ok(Arc::new(Cast { to }))
+}
+
+impl Cast {
+    fn element(&self, dim: &Dim) -> Option<Dim> {
+        // A size is taken to fit every integer type that a model counts sizes in.
+        let Some(number) = dim.as_fixed() else {
+            return matches!(self.to, DType::I32 | DType::I64 | DType::U32 | DType::U64).then(|| dim.clone());
+        };
+        let number = match self.to {
+            DType::I8 => i64::from(number as i8),
+            DType::I16 => i64::from(number as i16),
+            DType::I32 => i64::from(number as i32),
+            DType::I64 => number,
+            DType::U8 => i64::from(number as u8),
+            DType::U16 => i64::from(number as u16),
+            DType::U32 => i64::from(number as u32),
+            DType::U64 => i64::try_from(number as u64).ok()?,
+            DType::Bool => i64::from(number != 0),
+            _ => return None,
+        };
+        Some(Dim::number(number))
+    }
+}
+
+impl Operator for Cast {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(1, 1)?;
+        let input = inputs.required(0)?;
+        let elements = input.elements.as_ref();
+        let elements = elements.and_then(|elements| elements.iter().map(|dim| self.element(dim)).collect());
+        Ok(vec![Fact::new(self.to, input.shape.clone()).with_elements(elements)])
+    }
+
+    fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        axes[0].map(|axis| vec![Some(axis)])
+    }
+}
+
+struct Kernel;
+
+fn kernel(_request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    Ok(Box::new(Kernel))
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let input = io.input(0)?;
+        kernels::cast(input, io.output(0)?)
+    }
+}
+
+fn cases() -> Vec<Case> {
+    use DType::*;
+    let floats = [0.0, -0.0, 1.5, -1.5, 0.3, 2.5e9, -2.5e9, 1e20, -1e20, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+    let numbers = Tensor::new([3, 4], &floats).expect("twelve numbers");
+    let wide = [0, 1, -1, 255, 256, -129, 40_000, 65_536, i64::MAX, i64::MIN, (1 << 53) + 1, 2049];
+    let wide = Tensor::new([12], &wide).expect("twelve integers");
+    let doubles = [1.000_976_6, 1e-45, 1e300, f64::NAN, -0.0, 65_519.99, 65_520.0, -1e19, 4e18];
+    let doubles = Tensor::new([9], &doubles).expect("nine numbers");
+    let bools = Tensor::from_bools([3], &[true, false, true]).expect("three booleans");
+    let small = Tensor::new([4], &[-128i8, -1, 0, 127]).expect("four integers");
+    let large = Tensor::new([3], &[u64::MAX, 1 << 63, 7]).expect("three integers");
+    let mut cases = vec![
+        Case::new("ragged", Cast { to: F16 }).value(&[7, 5], Fill::Hostile),
+        Case::new("empty", Cast { to: I64 }).value(&[0, 5], Fill::Spread),
+    ];
+    for to in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool] {
+        for from in [&numbers, &wide, &doubles, &bools, &small, &large] {
+            cases.push(Case::new(format!("{} to {to}", from.dtype()), Cast { to }).tensor(from.clone()));
+        }
+        let halves: Vec<half::f16> = floats.iter().map(|&value| half::f16::from_f32(value)).collect();
+        let halves = Tensor::new([12], &halves).expect("twelve numbers");
+        cases.push(Case::new(format!("f16 to {to}"), Cast { to }).tensor(halves));
+    }
+    cases
+}

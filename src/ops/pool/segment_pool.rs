@@ -1,0 +1,99 @@
+//! `SegmentPool`: one row for each sequence of a packed batch.
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    kernels::{
+        KernelSet,
+        segments::{SegmentReduction, reduce_segments},
+    },
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    ops::offsets,
+    shape::Shape,
+    tensor::{DType, Tensor},
+};
+
+/// What is made of a sequence's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentPoolMode {
+    /// Their mean.
+    Mean,
+    /// The first.
+    Cls,
+    /// The largest of each column, NaN if any is.
+    Max,
+}
+
+/// Rows `x [rows, H]` of sequences that begin at `offsets [sequences + 1]` (i32), reduced to `[sequences, H]`. A
+/// sequence without rows gives zeros. Made by importers and rewrites only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentPool {
+    /// What is made of a sequence's rows.
+    pub mode: SegmentPoolMode,
+}
+
+pub(crate) static DEF: OpDef = OpDef {
+    name: "SegmentPool",
+    onnx: None,
+    cases,
+    accuracy: Accuracy::Reduction,
+    cpu: CpuState::Kernel(kernel),
+    gpu: GpuState::Kernel("segment_pool"),
+};
+
+impl Operator for SegmentPool {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(2, 2)?;
+        let (x, sequences) = (inputs.required(0)?, offsets::sequences(inputs.required(1)?)?);
+        match x.shape.dims() {
+            [_, columns] if x.dtype == DType::F32 => {
+                Ok(vec![Fact::new(DType::F32, Shape::new(vec![sequences, columns.clone()]))])
+            }
+            _ => Err(Error::invalid_model(format!("rows {x}: expected f32[rows, columns]"))),
+        }
+    }
+}
+
+struct Kernel {
+    reduction: SegmentReduction,
+    set: KernelSet,
+}
+
+fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let reduction = match request.op::<SegmentPool>()?.mode {
+        SegmentPoolMode::Mean => SegmentReduction::Mean,
+        SegmentPoolMode::Cls => SegmentReduction::First,
+        SegmentPoolMode::Max => SegmentReduction::Max,
+    };
+    Ok(Box::new(Kernel { reduction, set: request.kernel_set() }))
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let (x, offsets) = (io.input(0)?, io.input(1)?);
+        let &[_, columns] = x.shape else { return Err(Error::internal("rows that are no matrix")) };
+        let output = io.output(0)?.slice()?;
+        reduce_segments(self.set, self.reduction, x.slice()?, columns, offsets.slice()?, output)
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let offsets = |offsets: &[i32]| Tensor::new([offsets.len()], offsets).expect("as many as there are");
+    let modes = [SegmentPoolMode::Mean, SegmentPoolMode::Cls, SegmentPoolMode::Max];
+    let of_mode = |mode: SegmentPoolMode| {
+        let case = |name: &str| Case::new(format!("{mode:?}, {name}"), SegmentPool { mode });
+        [
+            case("ragged").value(&[23, 37], Fill::Spread).tensor(offsets(&[0, 1, 8, 8, 20, 23])),
+            case("one row").value(&[1, 5], Fill::Hostile).tensor(offsets(&[0, 1])),
+            case("special")
+                .tensor(crate::ops::product::matmul::with_specials(&[9, 16], 0))
+                .tensor(offsets(&[0, 2, 5, 9])),
+            case("no sequence").value(&[0, 5], Fill::Spread).tensor(offsets(&[0])),
+        ]
+    };
+    modes.into_iter().flat_map(of_mode).collect()
+}

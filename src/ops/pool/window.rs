@@ -1,0 +1,131 @@
+//! Windows that slide over the spatial dimensions: what convolutions and pools share.
+
+use crate::{
+    error::{Error, Result},
+    op::OnnxNode,
+    shape::Dim,
+};
+
+/// Positions added around the spatial dimensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pads {
+    /// As many before and behind each spatial axis.
+    Explicit(Vec<(usize, usize)>),
+    /// So many that an axis has `ceil(size / stride)` results, an odd one behind.
+    SameUpper,
+    /// So many that an axis has `ceil(size / stride)` results, an odd one before.
+    SameLower,
+}
+
+/// A window of an operator, a number of each list per spatial axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'a> {
+    /// Taps.
+    pub kernel: &'a [usize],
+    /// From a window to the next.
+    pub strides: &'a [usize],
+    /// From a tap to the next.
+    pub dilations: &'a [usize],
+    /// Positions around the input.
+    pub pads: &'a Pads,
+    /// Whether a last window may reach past the padding, as long as it begins before that.
+    pub ceil: bool,
+}
+
+impl Window<'_> {
+    /// From the first tap along `axis` to behind the last.
+    pub fn extent(&self, axis: usize) -> usize {
+        (self.kernel[axis].saturating_sub(1)).saturating_mul(self.dilations[axis]).saturating_add(1)
+    }
+
+    /// Refuses windows that cannot be: lists of other lengths than `rank`, a zero, a number past 2^31.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub fn check(&self, rank: usize) -> Result<()> {
+        const MOST: usize = 1 << 31;
+        let pads = match self.pads {
+            Pads::Explicit(pads) => pads.len() == rank && pads.iter().all(|pad| pad.0.max(pad.1) <= MOST),
+            Pads::SameUpper | Pads::SameLower => true,
+        };
+        let fits = |list: &[usize]| list.len() == rank && list.iter().all(|size| (1..=MOST).contains(size));
+        if !pads || ![self.kernel, self.strides, self.dilations].into_iter().all(fits) {
+            return Err(Error::invalid_model(format!(
+                "a window of {:?} taps, strides {:?}, dilations {:?} and pads {:?} over {rank} spatial dimensions",
+                self.kernel, self.strides, self.dilations, self.pads
+            )));
+        }
+        Ok(())
+    }
+
+    /// How many windows an axis of that size has.
+    pub fn outputs(&self, axis: usize, size: &Dim) -> Dim {
+        let (one, stride) = (Dim::from(1), Dim::from(self.strides[axis]));
+        let Pads::Explicit(pads) = self.pads else { return size.ceil_div(&stride) };
+        let (before, behind) = (Dim::from(pads[axis].0), Dim::from(pads[axis].1));
+        let room = &(&(size + &before) + &behind) - &Dim::from(self.extent(axis));
+        if self.ceil {
+            let begins_inside = (&(size + &before) - &one).floor_div(&stride);
+            &Dim::min(&room.ceil_div(&stride), &begins_inside) + &one
+        } else {
+            &room.floor_div(&stride) + &one
+        }
+    }
+
+    /// The positions added before and behind an axis of that size.
+    pub fn pads_at(&self, axis: usize, size: usize) -> (usize, usize) {
+        let total = || {
+            let outputs = size.div_ceil(self.strides[axis]);
+            (outputs.saturating_sub(1) * self.strides[axis] + self.extent(axis)).saturating_sub(size)
+        };
+        match self.pads {
+            Pads::Explicit(pads) => pads[axis],
+            Pads::SameUpper => (total() / 2, total().div_ceil(2)),
+            Pads::SameLower => (total().div_ceil(2), total() / 2),
+        }
+    }
+}
+
+/// A list of one number per spatial axis, 1 each where it is absent.
+///
+/// # Errors
+/// When it has another length, or a number is not positive.
+pub(crate) fn decode_list(node: &mut OnnxNode<'_>, name: &str, rank: usize) -> Result<Vec<usize>> {
+    let list = node.ints(name)?.map_or_else(|| Ok(vec![1; rank]), |list| positive(name, &list))?;
+    if list.len() == rank {
+        return Ok(list);
+    }
+    Err(Error::invalid_model(format!("`{name}` {list:?} for {rank} spatial dimensions")))
+}
+
+/// The numbers of an attribute that must be positive.
+///
+/// # Errors
+/// When one is not.
+pub(crate) fn positive(name: &str, list: &[i64]) -> Result<Vec<usize>> {
+    let size = |&value: &i64| usize::try_from(value).ok().filter(|&value| value > 0);
+    let sizes = list.iter().map(size).collect::<Option<Vec<_>>>();
+    sizes.ok_or_else(|| Error::invalid_model(format!("`{name}` {list:?}: expected positive numbers")))
+}
+
+/// ONNX's `auto_pad` and `pads`.
+///
+/// # Errors
+/// When they are of another form, or a number is negative.
+pub(crate) fn decode_pads(node: &mut OnnxNode<'_>, rank: usize) -> Result<Pads> {
+    let pads = node.ints("pads")?.unwrap_or_else(|| vec![0; 2 * rank]);
+    match node.string("auto_pad")?.as_deref() {
+        None | Some("NOTSET") => {}
+        Some("VALID") => return Ok(Pads::Explicit(vec![(0, 0); rank])),
+        Some("SAME_UPPER") => return Ok(Pads::SameUpper),
+        Some("SAME_LOWER") => return Ok(Pads::SameLower),
+        Some(other) => return Err(Error::invalid_model(format!("`auto_pad` is `{other}`"))),
+    }
+    let sizes = pads.iter().map(|&pad| usize::try_from(pad).ok()).collect::<Option<Vec<_>>>();
+    match sizes {
+        Some(sizes) if sizes.len() == 2 * rank => {
+            Ok(Pads::Explicit((0..rank).map(|axis| (sizes[axis], sizes[axis + rank])).collect()))
+        }
+        _ => Err(Error::invalid_model(format!("`pads` {pads:?} for {rank} spatial dimensions"))),
+    }
+}

@@ -1,0 +1,57 @@
+//! Borrowed tensors: what a kernel reads and what it writes.
+
+use crate::{
+    error::{Error, Result},
+    tensor::{DType, Element},
+};
+
+/// An operand: dense, row-major, starting on a 64-byte line.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The elements' type.
+    pub dtype: DType,
+    /// The dimensions.
+    pub shape: &'a [usize],
+    /// The elements as native-endian bytes.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    /// The elements.
+    ///
+    /// # Errors
+    /// When they are of another type.
+    pub fn slice<T: Element>(&self) -> Result<&'a [T]> {
+        check_type::<T>(self.dtype)?;
+        Ok(bytemuck::cast_slice(self.bytes))
+    }
+}
+
+/// A result to be written: dense, row-major, starting on a 64-byte line.
+#[derive(Debug)]
+pub struct ViewMut<'a> {
+    /// The elements' type.
+    pub dtype: DType,
+    /// The dimensions.
+    pub shape: &'a [usize],
+    /// The elements as native-endian bytes.
+    pub bytes: &'a mut [u8],
+}
+
+impl ViewMut<'_> {
+    /// The elements.
+    ///
+    /// # Errors
+    /// When they are of another type.
+    pub fn slice<T: Element>(&mut self) -> Result<&mut [T]> {
+        check_type::<T>(self.dtype)?;
+        Ok(bytemuck::cast_slice_mut(self.bytes))
+    }
+}
+
+fn check_type<T: Element>(dtype: DType) -> Result<()> {
+    if T::DTYPE == dtype || (T::DTYPE == DType::U8 && dtype == DType::Bool) {
+        return Ok(());
+    }
+    Err(Error::internal(format!("a kernel for {} was given {dtype}", T::DTYPE)))
+}
