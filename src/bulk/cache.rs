@@ -15,11 +15,11 @@ pub use codec::{CacheKey, CacheValue, KeyHasher};
 pub use file::Cache;
 use file::Key;
 
-use super::{
-    Bulk, Choice,
-    stages::{Ready, Sealed, Staged, Stages},
-};
 use crate::{
+    bulk::{
+        Bulk, Choice,
+        stages::{Ready, Sealed, Staged, Stages},
+    },
     error::{Error, Result},
     inference::{Description, Inference},
 };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::sync::atomic::{AtomicBool, Ordering};
+use crate::bulk::sync::atomic::{AtomicBool, Ordering};
 
 /// Stops the jobs that were given it, between chunks; clones stop the same jobs.
 ///

@@ -23,17 +23,15 @@ pub use distinct::{DistinctMap, DistinctUnordered};
 pub use once::{Marked, Once};
 use store::{Store, copy};
 
-use super::{
-    Bulk, fill,
-    report::Report,
-    stages::{Staged, Stages},
-};
-use crate::error::{ItemError, Result};
 use crate::{
     bulk::{
+        Bulk, fill,
+        report::Report,
         results_iter::{Fallible, Pooled, Running, Sound},
         settings::OnError,
+        stages::{Staged, Stages},
     },
+    error::{ItemError, Result},
     threads::panics,
 };
 

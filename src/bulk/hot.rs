@@ -8,11 +8,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::stages::{Plain, Staged};
-use crate::{bulk::hot::publish::read_published, threads::panics};
 use crate::{
+    bulk::{
+        hot::publish::read_published,
+        stages::{Plain, Staged},
+    },
     error::{Error, Result},
     inference::{Description, Inference, Pipeline},
+    threads::panics,
 };
 
 type Load<S> = Box<dyn Fn(&Path) -> Result<S> + Send + Sync>;

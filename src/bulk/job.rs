@@ -24,14 +24,6 @@ use std::{
 #[cfg(feature = "stream")]
 use std::task::Waker;
 
-use super::{
-    stages::{Staged, Stages},
-    sync::{
-        self, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
-};
-use crate::inference::{Description, Inference};
 use crate::{
     bulk::{
         job::{
@@ -40,7 +32,13 @@ use crate::{
             tuner::Tuner,
         },
         settings::Settings,
+        stages::{Staged, Stages},
+        sync::{
+            self, Condvar, Mutex, MutexGuard,
+            atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        },
     },
+    inference::{Description, Inference},
     threads::panics,
 };
 

@@ -16,7 +16,6 @@ use std::{
 
 use rayon::ThreadPool;
 
-use super::stages::{Ready, Stages};
 use crate::{
     bulk::{
         job::{
@@ -27,13 +26,14 @@ use crate::{
         },
         results_iter::lend_a_hand,
         settings::Settings,
+        stages::{Ready, Stages},
     },
-    threads::panics::{self, lock},
-};
-use crate::{
     error::{Error, ErrorKind, ItemError, Result, Stage},
     inference::Inference,
-    threads::split,
+    threads::{
+        panics::{self, lock},
+        split,
+    },
 };
 
 /// How soon workers are asked again to take a chunk that none of them could.

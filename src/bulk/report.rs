@@ -14,13 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    job::Job,
-    stages::Stages,
-    sync::{self, atomic::Ordering::Relaxed},
-};
-use crate::bulk::report::notes::Facts;
 use crate::{
+    bulk::{
+        job::Job,
+        report::notes::Facts,
+        stages::Stages,
+        sync::{self, atomic::Ordering::Relaxed},
+    },
     error::ItemError,
     inference::{Fingerprint, Inference},
     threads::platform,

@@ -6,7 +6,6 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 use rayon::{ThreadPool, Yield};
 
-use crate::error::{Error, ItemError, Result, Stage};
 use crate::{
     bulk::{
         job::{
@@ -18,6 +17,7 @@ use crate::{
         settings::Settings,
         stages::Stages,
     },
+    error::{Error, ItemError, Result, Stage},
     threads::panics,
 };
 

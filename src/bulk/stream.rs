@@ -10,13 +10,16 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{
-    Bulk,
-    report::Report,
-    stages::{Staged, Stages},
+use crate::{
+    bulk::{
+        Bulk,
+        job::feed::source_error,
+        report::Report,
+        results_iter::Running,
+        stages::{Staged, Stages},
+    },
+    error::{ItemError, Result},
 };
-use crate::bulk::{job::feed::source_error, results_iter::Running};
-use crate::error::{ItemError, Result};
 
 impl<S: Staged> Bulk<S> {
     /// [`map`](Self::map) from a stream to a stream: lazy, in order, bounded.

@@ -1,7 +1,7 @@
 //! Whether the items of a chunk can be run together, proven from the graph.
 
-use super::{Graph, ValueId};
 use crate::{
+    graph::{Graph, ValueId},
     op::Inputs,
     shape::{Dim, Symbol},
 };

@@ -1,7 +1,9 @@
 //! The checks that make a graph safe to plan: every operand defined before its use, every fact still true.
 
-use super::{Graph, ValueId};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, ValueId},
+};
 
 impl Graph {
     /// Checks that every operand is an input, a constant or made by an earlier node, that nothing is made twice, and

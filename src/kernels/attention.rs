@@ -7,10 +7,16 @@
 mod head;
 mod operand;
 
-use crate::error::{Error, Result};
-use crate::kernels::KernelSet;
-use crate::kernels::gemm::tile::{self, MAX_ROWS};
-use crate::kernels::gemm::{Factors, Stored, pack_len_as};
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        gemm::{
+            Factors, Stored, pack_len_as,
+            tile::{self, MAX_ROWS},
+        },
+    },
+};
 use head::{Head, Strided};
 pub use operand::Given;
 

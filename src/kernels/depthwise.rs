@@ -1,13 +1,15 @@
 //! Convolutions whose filters see one channel each.
 
-use crate::error::{Error, Result};
-use crate::kernels::{
-    Activation, KernelSet,
-    gemm::{Rows, Segment},
-    simd::{
-        Kernel, Pointwise, Simd,
-        reduce::{load_or, store_some},
-        with_pointwise,
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        Activation, KernelSet,
+        gemm::{Rows, Segment},
+        simd::{
+            Kernel, Pointwise, Simd,
+            reduce::{load_or, store_some},
+            with_pointwise,
+        },
     },
 };
 

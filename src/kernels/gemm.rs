@@ -27,9 +27,11 @@ pub(crate) use pairs::round_to_bf16;
 pub use rows::{Rows, Segment};
 pub use stored::Stored;
 
-use crate::error::{Error, Result};
-use crate::kernels::norm::NormRows;
-use crate::{kernels::KernelSet, threads::split};
+use crate::{
+    error::{Error, Result},
+    kernels::{KernelSet, norm::NormRows},
+    threads::split,
+};
 use epilogue::Finish;
 use half::bf16;
 use std::ops::Range;

@@ -1,7 +1,9 @@
 //! Which vector instructions the kernels use: chosen once from the CPU's features, or by name.
 
-use crate::error::{Error, Result};
-use crate::kernels::simd::{self, Kernel};
+use crate::{
+    error::{Error, Result},
+    kernels::simd::{self, Kernel},
+};
 
 /// One compiled form of every CPU kernel.
 ///

@@ -1,10 +1,14 @@
 //! Layer norm over rows and over a middle axis, and rows brought to length 1.
 
-use crate::error::{Error, Result};
-use crate::kernels::KernelSet;
-use crate::kernels::simd::{
-    Kernel, Simd,
-    reduce::{fold, load_or, store_some},
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        simd::{
+            Kernel, Simd,
+            reduce::{fold, load_or, store_some},
+        },
+    },
 };
 
 /// `(x - mean) / sqrt(variance + epsilon) * scale + bias`, with the mean and the variance (over n, not n - 1) of the

@@ -1,11 +1,15 @@
 //! One row for each sequence of a packed batch: the mean, the first or the largest of its rows.
 
-use crate::error::{Error, Result};
-use crate::kernels::KernelSet;
-use crate::kernels::attention::segments;
-use crate::kernels::simd::{
-    Kernel, Simd,
-    reduce::{load_or, store_some},
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        attention::segments,
+        simd::{
+            Kernel, Simd,
+            reduce::{load_or, store_some},
+        },
+    },
 };
 
 /// What is made of a sequence's rows.

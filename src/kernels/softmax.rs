@@ -1,10 +1,14 @@
 //! Softmax over rows (the last axis) and over a middle axis.
 
-use crate::error::{Error, Result};
-use crate::kernels::KernelSet;
-use crate::kernels::simd::{
-    Kernel, Simd, math,
-    reduce::{fold, load_or, store_some},
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        simd::{
+            Kernel, Simd, math,
+            reduce::{fold, load_or, store_some},
+        },
+    },
 };
 
 /// Softmax of each row of `columns` numbers of `input`, to `output`: `e^(x - max) / sum`.

@@ -11,7 +11,6 @@ use std::{
     time::Instant,
 };
 
-use super::{Encoded, Pooling, TextTokenizer};
 use crate::{
     backend::{
         Session,
@@ -26,6 +25,7 @@ use crate::{
     },
     inference::{Description, Inference, Pipeline, Slots},
     tensor::{Tensor, Tensors},
+    text::{Encoded, Pooling, TextTokenizer},
     threads::pool::pool,
 };
 

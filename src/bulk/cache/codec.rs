@@ -1,7 +1,9 @@
 //! Items as keys, and results as bytes.
 
-use super::file::Key;
-use crate::tensor::{DType, Tensor, Tensors};
+use crate::{
+    bulk::cache::file::Key,
+    tensor::{DType, Tensor, Tensors},
+};
 
 /// An item that a cache can tell from others.
 ///

@@ -7,12 +7,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{
-    once::{Marked, Once},
-    store::Store,
-};
 use crate::{
     bulk::{
+        dedupe::{
+            once::{Marked, Once},
+            store::Store,
+        },
         report::Report,
         results_iter::Running,
         settings::OnError,

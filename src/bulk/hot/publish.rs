@@ -10,8 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Result};
-use crate::threads::panics;
+use crate::{
+    error::{Error, Result},
+    threads::panics,
+};
 
 /// Where something is published.
 struct Place {

@@ -8,12 +8,12 @@ use crate::{
         job::{results::Slot, window::Entry},
         stages::{Ready, Staged, Stages},
     },
-    inference::ran_on::{self, Devices},
-    threads::panics,
-};
-use crate::{
     error::{Error, ErrorKind, ItemError, Result, Stage},
-    inference::{Inference, Slots},
+    inference::{
+        Inference, Slots,
+        ran_on::{self, Devices},
+    },
+    threads::panics,
 };
 
 /// The results of a chunk in its order, how many of them are no errors, and the bytes they hold.

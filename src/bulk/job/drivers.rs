@@ -12,9 +12,9 @@ use crate::{
         stages::Stages,
         sync::{self, atomic::Ordering::Relaxed},
     },
-    threads::panics,
+    inference::Inference,
+    threads::{panics, split},
 };
-use crate::{inference::Inference, threads::split};
 
 /// Driver threads that are started, whatever a model asks for.
 const MOST_DRIVERS: usize = 64;

@@ -20,11 +20,8 @@ use crate::{
         stages::Stages,
         sync::{self, atomic::Ordering::Relaxed},
     },
-    threads::panics,
-};
-use crate::{
     error::{Error, ItemError, Result},
-    threads::platform,
+    threads::{panics, platform},
 };
 
 /// Where pulling a block should take as long as this, its size is right: often enough to look at what is ready.

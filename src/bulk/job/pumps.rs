@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Crew, Job, Launch, StateOf};
 use crate::{
     bulk::{
-        job::{chunk::Raw, state::Unit},
+        job::{Crew, Job, Launch, StateOf, chunk::Raw, state::Unit},
         stages::Stages,
         sync::{self, atomic::Ordering::Relaxed},
     },

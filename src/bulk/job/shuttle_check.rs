@@ -23,17 +23,17 @@ use shuttle::{
     thread,
 };
 
-use crate::bulk::{
-    CancelToken,
-    job::{Crew, Job, Launch, feed::Feed},
-    settings::{OnError, Settings},
-    stages::{Plain, Stages},
-    sync::{
-        Condvar, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
 use crate::{
+    bulk::{
+        CancelToken,
+        job::{Crew, Job, Launch, feed::Feed},
+        settings::{OnError, Settings},
+        stages::{Plain, Stages},
+        sync::{
+            Condvar, Mutex,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+    },
     error::{Error, ErrorKind, ItemError, Result, Stage},
     inference::{Inference, Pipeline, Slots},
 };

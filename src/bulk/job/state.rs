@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, ops::Range, task::Waker, time::Duration};
 
-use crate::error::Result;
 use crate::{
     bulk::{
         job::{
@@ -15,6 +14,7 @@ use crate::{
             measures::{Slowest, Times},
         },
     },
+    error::Result,
     inference::ran_on::Devices,
     threads::panics,
 };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::inference::Inference;
 use crate::{
     bulk::{job::drivers, settings::Settings},
+    inference::Inference,
     threads::panics,
 };
 

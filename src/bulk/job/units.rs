@@ -9,10 +9,10 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Job, StateOf};
 use crate::{
     bulk::{
         job::{
+            Job, StateOf,
             chunk::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item},
             results::Places,
             state::{Abandoned, Ran},

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::error::{Error, ErrorKind, ItemError, Result, Stage};
 use crate::{
     bulk::job::results::{Batch, Places, Run, Slot},
+    error::{Error, ErrorKind, ItemError, Result, Stage},
     threads::panics,
 };
 

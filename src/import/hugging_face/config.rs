@@ -4,9 +4,9 @@ use std::{cell::RefCell, collections::BTreeMap, ops::RangeInclusive, path::Path}
 
 use serde_json::Value;
 
-use super::{Positions, files::settings, problems::Problems};
 use crate::{
     error::{Context, Error, Result},
+    import::hugging_face::{Positions, files::settings, problems::Problems},
     kernels::Activation,
 };
 

@@ -3,15 +3,15 @@
 use rayon::prelude::*;
 use smallvec::{SmallVec, smallvec};
 
-use super::{
-    Pooling,
-    config::{Config, Family},
-    problems::Problems,
-    weights::{Found, Weights},
-};
 use crate::{
     error::{Error, Result},
     graph::{Batching, Graph, ValueId},
+    import::hugging_face::{
+        Pooling,
+        config::{Config, Family},
+        problems::Problems,
+        weights::{Found, Weights},
+    },
     ops::{
         index::gather::{Gather, OutOfRange},
         moves::concat::Concat,

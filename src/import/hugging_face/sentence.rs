@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    Pooling,
-    files::{optional, plain_name, settings},
+use crate::{
+    error::{Context, Error, Result},
+    import::hugging_face::{
+        Pooling,
+        files::{optional, plain_name, settings},
+    },
 };
-use crate::error::{Context, Error, Result};
 
 /// What the folder says beyond the encoder.
 #[derive(Debug, Default)]

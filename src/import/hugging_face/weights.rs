@@ -9,14 +9,14 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    files::{optional, plain_name},
-    problems::Problems,
-};
 use crate::{
     error::{Context, Error, Result},
     import::{
         self, FileStamp, ImportOptions,
+        hugging_face::{
+            files::{optional, plain_name},
+            problems::Problems,
+        },
         safetensors::{SafetensorsFile, UniqueMap, to_f32},
     },
     kernels::{KernelSet, transpose},

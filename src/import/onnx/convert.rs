@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{
-    external::External,
-    order,
-    proto::{self, DimProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, default_domain},
-    tensor,
-    wire::{Budget, Message, Scalar, once},
-};
 use crate::{
     error::{Context, Error, Result},
     graph::{Graph, ValueId},
+    import::onnx::{
+        external::External,
+        order,
+        proto::{self, DimProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, default_domain},
+        tensor,
+        wire::{Budget, Message, Scalar, once},
+    },
     op::{Attribute, OnnxNode},
     ops::{self, generate::constant::Constant},
     shape::{Dim, Shape},

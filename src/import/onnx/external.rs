@@ -11,10 +11,9 @@ use std::{
     path::{Component, Path},
 };
 
-use super::tensor;
 use crate::{
     error::{Context, Error, Result},
-    import::{FileStamp, ImportOptions},
+    import::{FileStamp, ImportOptions, onnx::tensor},
     tensor::{AlignedBytes, DType, Tensor},
 };
 

@@ -3,8 +3,10 @@
 
 use smallvec::SmallVec;
 
-use super::wire::{Budget, Message, Scalar, once};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    import::onnx::wire::{Budget, Message, Scalar, once},
+};
 
 /// More dimensions than any tensor has.
 const MAX_RANK: usize = 32;

@@ -1,8 +1,8 @@
 //! A `TensorProto` as a tensor: its type, its size, and the one place where its numbers are.
 
-use super::{external::External, proto::TensorProto, wire::Scalar};
 use crate::{
     error::{Error, Result},
+    import::onnx::{external::External, proto::TensorProto, wire::Scalar},
     shape::MAX_ELEMENTS,
     tensor::{DType, Tensor, byte_count},
 };

@@ -1,17 +1,24 @@
 //! One head of one sequence: scores, their exponentials, and the values weighed by them.
 
-use crate::error::{Error, Result};
-use crate::kernels::KernelSet;
-use crate::kernels::attention::attention_len_as;
-use crate::kernels::attention::left_len;
-use crate::kernels::attention::operand::{Operand, OperandOf};
-use crate::kernels::gemm::tile::{self, MAX_ROWS, Start, Tile, TileBuffer};
-use crate::kernels::gemm::{Factors, Matrix, PackedRef, Segment, Spans, Steps, Stored, pack_len_as};
-use crate::kernels::simd::{
-    Kernel, Simd, math,
-    reduce::{fold, load_or},
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        attention::{
+            attention_len_as, left_len,
+            operand::{Operand, OperandOf},
+        },
+        gemm::{
+            Factors, Matrix, PackedRef, Segment, Spans, Steps, Stored, pack_len_as,
+            tile::{self, MAX_ROWS, Start, Tile, TileBuffer},
+        },
+        simd::{
+            Kernel, Simd, math,
+            reduce::{fold, load_or},
+        },
+        softmax::scale,
+    },
 };
-use crate::kernels::softmax::scale;
 
 /// Rows of a slice whose columns lie together.
 #[derive(Clone, Copy)]

@@ -2,10 +2,14 @@
 
 use half::bf16;
 
-use crate::error::{Error, Result};
-use crate::kernels::KernelSet;
-use crate::kernels::attention::head::{Head, Strided};
-use crate::kernels::gemm::{Factors, Matrix, PackedRef, Steps, Stored, pack_into_as, pack_rounded_into};
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        attention::head::{Head, Strided},
+        gemm::{Factors, Matrix, PackedRef, Steps, Stored, pack_into_as, pack_rounded_into},
+    },
+};
 
 /// What Q, K and V are given as: `f32` or `bf16`.
 #[expect(private_bounds, reason = "sealed: how kernels take a number is their own")]

@@ -1,13 +1,17 @@
 //! What follows a product while its tile is in cache.
 
-use crate::error::{Error, Result};
-use crate::kernels::norm::LayerNorm;
-use crate::kernels::simd::{
-    Kernel, Pointwise, Simd,
-    reduce::{load_or, store_some},
-    with_pointwise,
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        Activation, KernelSet,
+        norm::LayerNorm,
+        simd::{
+            Kernel, Pointwise, Simd,
+            reduce::{load_or, store_some},
+            with_pointwise,
+        },
+    },
 };
-use crate::kernels::{Activation, KernelSet};
 
 /// What is done to a product of M x N, in this order: bias, activation, residual, layer norm.
 #[derive(Clone, Copy, Debug, Default)]

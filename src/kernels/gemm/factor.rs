@@ -2,9 +2,11 @@
 
 use half::bf16;
 
-use crate::kernels::KernelSet;
-use crate::kernels::gemm::pairs::round_to_bf16;
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::{
+    KernelSet,
+    gemm::pairs::round_to_bf16,
+    simd::{Kernel, Simd},
+};
 
 /// What the factors of a product are; sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,13 +1,19 @@
 //! The right operand, rearranged in panels as wide as a register tile.
 
-use crate::error::{Error, Result};
-use crate::kernels::KernelSet;
-use crate::kernels::gemm::factor::{Factors, Steps};
-use crate::kernels::gemm::pairs::{pack_pairs, pack_rounded_pairs};
-use crate::kernels::gemm::rows::Rows;
-use crate::kernels::gemm::tile;
-use crate::kernels::simd::{Kernel, Simd};
-use crate::tensor::AlignedBytes;
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        gemm::{
+            factor::{Factors, Steps},
+            pairs::{pack_pairs, pack_rounded_pairs},
+            rows::Rows,
+            tile,
+        },
+        simd::{Kernel, Simd},
+    },
+    tensor::AlignedBytes,
+};
 use half::bf16;
 
 /// How a K x N matrix lies in memory.

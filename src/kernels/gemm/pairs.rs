@@ -2,10 +2,14 @@
 
 use half::bf16;
 
-use crate::kernels::KernelSet;
-use crate::kernels::gemm::packed::{Matrix, Transpose};
-use crate::kernels::gemm::tile;
-use crate::kernels::simd::{Kernel, Simd, reduce::load_or};
+use crate::kernels::{
+    KernelSet,
+    gemm::{
+        packed::{Matrix, Transpose},
+        tile,
+    },
+    simd::{Kernel, Simd, reduce::load_or},
+};
 
 /// Fills `to` with the panels of the checked matrix `b`, each of `panel_depth` rows. Its rows are cut into segments of
 /// `segment`; where that is odd the last row of each is paired with zeros.

@@ -2,8 +2,10 @@
 
 use half::bf16;
 
-use crate::kernels::KernelSet;
-use crate::kernels::gemm::{copy, pairs::store_rounded};
+use crate::kernels::{
+    KernelSet,
+    gemm::{copy, pairs::store_rounded},
+};
 
 /// A number that results are stored as: `f32` and `bf16` are.
 ///

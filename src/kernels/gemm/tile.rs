@@ -1,9 +1,10 @@
 //! The microkernel: a tile of C, at most `TILE_ROWS` rows by two vectors, held in registers.
 
-use crate::kernels::KernelSet;
-use crate::kernels::gemm::factor::Steps;
-use crate::kernels::gemm::rows::Segment;
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::{
+    KernelSet,
+    gemm::{factor::Steps, rows::Segment},
+    simd::{Kernel, Simd},
+};
 
 /// Vectors across a panel, in every kernel set.
 pub(super) const VECTORS: usize = 2;

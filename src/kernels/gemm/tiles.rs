@@ -7,11 +7,13 @@ use std::{arch::asm, mem::MaybeUninit, ops::Range};
 
 use half::bf16;
 
-use crate::kernels::KernelSet;
-use crate::kernels::gemm::{
-    Factor, Factors, PANELS_BYTES, Product, Spans, Stored, copy,
-    epilogue::Finish,
-    rows::{Rows, Segment},
+use crate::kernels::{
+    KernelSet,
+    gemm::{
+        Factor, Factors, PANELS_BYTES, Product, Spans, Stored, copy,
+        epilogue::Finish,
+        rows::{Rows, Segment},
+    },
 };
 
 /// Rows of A that are taken at once.

@@ -1,8 +1,12 @@
 //! Functions of two numbers over slices.
 
-use crate::error::{Error, Result};
-use crate::kernels::KernelSet;
-use crate::kernels::simd::{Kernel, Simd, reduce::store_some};
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        simd::{Kernel, Simd, reduce::store_some},
+    },
+};
 
 /// A function of two numbers, each rounded once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,12 @@
 //! Functions of one number, over slices and behind products.
 
-use crate::error::{Error, Result};
-use crate::kernels::simd::{Kernel, Simd, math};
-use crate::kernels::{Activation, KernelSet};
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        Activation, KernelSet,
+        simd::{Kernel, Simd, math},
+    },
+};
 
 /// A pointwise function as a type, so that loops are compiled for each one.
 pub(crate) trait Pointwise: Copy {

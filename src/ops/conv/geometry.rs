@@ -1,7 +1,9 @@
 //! The sizes of one run of a convolution, always over three spatial dimensions.
 
-use super::{Conv, Layout};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    ops::conv::{Conv, Layout},
+};
 
 /// Depth, height and width; those that a convolution lacks are 1.
 pub(crate) type Space = [usize; 3];

@@ -9,10 +9,6 @@ use std::sync::Arc;
 use half::bf16;
 use smallvec::SmallVec;
 
-use super::{
-    Conv, Layout,
-    geometry::{Block, Geometry},
-};
 use crate::{
     error::{Error, Result},
     kernels::{
@@ -25,6 +21,10 @@ use crate::{
         transpose,
     },
     op::{CpuKernel, Form, Io, KernelRequest, Shapes, scratch_numbers},
+    ops::conv::{
+        Conv, Layout,
+        geometry::{Block, Geometry},
+    },
 };
 
 enum Weights {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::{broadcast_batch_axes, broadcast_shape, cases, elements};
 use crate::{
     error::{Error, Result},
     graph::Fact,
@@ -14,6 +13,7 @@ use crate::{
         simd::{self, PairFunction, Side},
     },
     op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    ops::pointwise::{broadcast_batch_axes, broadcast_shape, cases, elements},
     shape::Dim,
     tensor::{DType, View, ViewMut},
 };

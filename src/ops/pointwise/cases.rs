@@ -1,8 +1,8 @@
 //! Cases of the pointwise operators, made from what each function takes.
 
-use super::{Binary, BinaryFunction as B, ChainStep, PointwiseChain, Unary, UnaryFunction as U};
 use crate::{
     op::{Case, Fill},
+    ops::pointwise::{Binary, BinaryFunction as B, ChainStep, PointwiseChain, Unary, UnaryFunction as U},
     tensor::{Element, Tensor},
 };
 

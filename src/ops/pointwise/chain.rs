@@ -1,11 +1,11 @@
 //! Several pointwise functions in one walk over memory.
 
-use super::{BinaryFunction, UnaryFunction, binary, broadcast_batch_axes, broadcast_shape, cases, unary};
 use crate::{
     error::{Error, Result},
     graph::Fact,
     kernels::{KernelSet, broadcast::Broadcast, simd::Side},
     op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    ops::pointwise::{BinaryFunction, UnaryFunction, binary, broadcast_batch_axes, broadcast_shape, cases, unary},
     shape::Dim,
     tensor::DType,
 };

@@ -1,9 +1,9 @@
 //! Arithmetic on the integers that shape inference follows.
 
-use super::BinaryFunction as F;
 use crate::{
     graph::MAX_TRACKED,
     op::Inputs,
+    ops::pointwise::BinaryFunction as F,
     shape::{Dim, Shape},
     tensor::DType,
 };

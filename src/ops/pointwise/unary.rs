@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::cases;
 use crate::{
     error::{Error, Result},
     graph::Fact,
@@ -13,6 +12,7 @@ use crate::{
         simd,
     },
     op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    ops::pointwise::cases,
     shape::Dim,
     tensor::{DType, View},
 };

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{GlobalPool, Pool, PoolFunction};
 use crate::{
     error::Result,
     op::{CpuKernel, Io, KernelRequest},
+    ops::pool::{GlobalPool, Pool, PoolFunction},
 };
 
 /// A spatial axis of one run.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    kernels::product::{bindings, borrowed},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernels::product::{bindings, borrowed},
+        shader::Program,
+    },
     error::{Error, Result},
     ops::product::attention::{Attention, PackedAttention},
 };

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    shader::Program,
+use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        shader::Program,
+    },
+    error::Result,
+    ops::norm::channel_norm::ChannelNorm,
 };
-use crate::{error::Result, ops::norm::channel_norm::ChannelNorm};
 
 struct Kernel {
     program: Arc<Program>,

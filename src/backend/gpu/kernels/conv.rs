@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
-    kernels::product::{Held, Tile, activation, bindings, borrowed, space},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+        kernels::product::{Held, Tile, activation, bindings, borrowed, space},
+        shader::Program,
+    },
     error::{Error, Result},
     op::{Form, Shapes},
     ops::conv::{Conv, Layout, geometry::Geometry},

@@ -2,13 +2,15 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use crate::backend::gpu::{
-    cooperative::Matrices,
-    kernel::{GpuRequest, Operand, Recorder, WeightFormat, word},
-    kernels::product::{bindings, borrowed},
-    shader::Program,
+use crate::{
+    backend::gpu::{
+        cooperative::Matrices,
+        kernel::{GpuRequest, Operand, Recorder, WeightFormat, word},
+        kernels::product::{bindings, borrowed},
+        shader::Program,
+    },
+    error::Result,
 };
-use crate::error::Result;
 
 /// Rows and columns of a matrix, and summands of one step.
 const SIDE: usize = 16;

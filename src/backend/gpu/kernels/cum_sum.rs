@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    buffer::carrier,
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    shader::Program,
+use crate::{
+    backend::gpu::{
+        buffer::carrier,
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        shader::Program,
+    },
+    error::Result,
+    ops::reduce::cum_sum::CumSum,
+    tensor::DType,
 };
-use crate::{error::Result, ops::reduce::cum_sum::CumSum, tensor::DType};
 
 /// The most elements of a row in one dispatch: software adapters end long loops.
 const PART: usize = 32_768;

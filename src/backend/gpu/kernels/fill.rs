@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    buffer::{self, carrier},
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    kernels::product::bindings,
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        buffer::{self, carrier},
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernels::product::bindings,
+        shader::Program,
+    },
     error::{Error, Result},
     ops::{
         generate::{

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    buffer,
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        buffer,
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+        shader::Program,
+    },
     error::Result,
     op::Form,
     ops::index::gather::{Gather, OutOfRange},

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
-    kernels::{
-        cooperative::{Cooperative, Follow as After, Part},
-        matmul,
-        norm::{Norm, Rows},
-        product::{HALVES, Held, Tile, Tiled, activation, bindings, borrowed, unpack},
-    },
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+        kernels::{
+            cooperative::{Cooperative, Follow as After, Part},
+            matmul,
+            norm::{Norm, Rows},
+            product::{HALVES, Held, Tile, Tiled, activation, bindings, borrowed, unpack},
+        },
+    },
     error::{Error, Result},
     op::{Form, Shapes},
     ops::product::{gemm::Gemm, linear::Linear},

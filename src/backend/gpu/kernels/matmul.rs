@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    kernels::{
-        linear,
-        product::{Tile, Tiled, bindings, borrowed},
-    },
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernels::{
+            linear,
+            product::{Tile, Tiled, bindings, borrowed},
+        },
+    },
     error::{Error, Result},
     ops::product::{
         gemm::Gemm,

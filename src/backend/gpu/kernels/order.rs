@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, MOST_ROUNDS, Made, Operand, Recorder, word, words},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, MOST_ROUNDS, Made, Operand, Recorder, word, words},
+        shader::Program,
+    },
     error::{Error, Result},
     ops::{index::top_k::TopK, reduce::arg_reduce::ArgReduce},
     tensor::DType,

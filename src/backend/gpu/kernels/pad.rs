@@ -2,12 +2,12 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use crate::backend::gpu::{
-    buffer,
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        buffer,
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        shader::Program,
+    },
     error::{Error, Result},
     ops::moves::pad::{Pad, PadMode},
 };

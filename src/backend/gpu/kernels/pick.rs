@@ -2,13 +2,13 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use crate::backend::gpu::{
-    buffer::carrier,
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    kernels::{functions::binary, moves},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        buffer::carrier,
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernels::{functions::binary, moves},
+        shader::Program,
+    },
     error::{Error, Result},
     kernels::strided::steps,
     ops::{

@@ -2,13 +2,13 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use crate::backend::gpu::{
-    buffer::carrier,
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    kernels::functions::{binary, cast, mixed_power, unary, unary_of_integer},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        buffer::carrier,
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernels::functions::{binary, cast, mixed_power, unary, unary_of_integer},
+        shader::Program,
+    },
     error::{Error, Result},
     ops::pointwise::{
         Binary, BinaryFunction, ChainStep, PointwiseChain, Unary, UnaryFunction, cast::Cast, select::Where,

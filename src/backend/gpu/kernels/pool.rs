@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    kernels::product::{borrowed, space},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernels::product::{borrowed, space},
+        shader::Program,
+    },
     error::Result,
     ops::pool::{Pool, PoolFunction},
 };

@@ -4,12 +4,12 @@ use std::{fmt::Write, sync::Arc};
 
 use half::f16;
 
-use crate::backend::gpu::kernels::functions::unary;
-use crate::backend::gpu::{
-    kernel::{GpuRequest, WeightFormat},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuRequest, WeightFormat},
+        kernels::functions::unary,
+        shader::Program,
+    },
     error::{Error, Result},
     kernels::Activation,
     ops::pointwise::UnaryFunction as U,

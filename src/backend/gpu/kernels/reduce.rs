@@ -2,11 +2,11 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        shader::Program,
+    },
     error::{Error, Result},
     ops::{
         pool::{GlobalPool, PoolFunction},

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-    shader::Program,
-};
 use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        shader::Program,
+    },
     error::Result,
     ops::pool::segment_pool::{SegmentPool, SegmentPoolMode},
 };

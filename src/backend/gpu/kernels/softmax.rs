@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::backend::gpu::{
-    kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, words},
-    shader::Program,
+use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, words},
+        shader::Program,
+    },
+    error::Result,
+    ops::norm::softmax::Softmax,
 };
-use crate::{error::Result, ops::norm::softmax::Softmax};
 
 struct Kernel {
     program: Arc<Program>,

@@ -1,10 +1,10 @@
 //! Every shader that the operators' cases lead to is valid WGSL, told without a GPU.
 
-use crate::backend::gpu::kernels::*;
 use crate::{
     backend::gpu::{
         cooperative::Matrices,
         kernel::{WeightFormat, Weights},
+        kernels::*,
         shader::{Program, Programs},
     },
     graph::Graph,

@@ -13,13 +13,15 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableHandle,
 };
 
-use super::{
-    INDEX, Key, MANY, RESULTS, Reader, Shared, Trouble,
-    record::{stored_bytes, wrap},
-    waiting_bytes,
-};
 use crate::{
-    bulk::cache::foreign,
+    bulk::cache::{
+        file::{
+            INDEX, Key, MANY, RESULTS, Reader, Shared, Trouble,
+            record::{stored_bytes, wrap},
+            waiting_bytes,
+        },
+        foreign,
+    },
     error::{Context, Error, Result},
     threads::panics::{self, lock},
 };

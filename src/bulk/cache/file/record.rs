@@ -1,6 +1,6 @@
 //! A result as the file holds it.
 
-use super::Key;
+use crate::bulk::cache::file::Key;
 
 const CHECKSUM: usize = 8;
 
