@@ -15,7 +15,10 @@ use gristmill::{
     Device, Error, GpuOptions, Inference, Model, Precision, Session, SessionOptions, Tensor, Tensors,
     bulk::{Bulk, Report},
     gpu::{self, AdapterType},
-    ops::{self, CaseInput, GpuState},
+    testing::{
+        op::{CaseInput, GpuState},
+        ops,
+    },
     text::{Embedder, EmbedderOptions},
 };
 

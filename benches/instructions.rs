@@ -7,9 +7,9 @@ use std::{
 };
 
 use gristmill::{
-    Device, Model, SessionOptions, Tensor, Tensors,
-    cpu::{
-        Activation, KernelSet,
+    Device, KernelSet, Model, SessionOptions, Tensor, Tensors,
+    testing::kernels::{
+        Activation,
         attention::{PackedAttention, packed_attention, packed_attention_len},
         gemm::{Epilogue, Layout, Packed, Rows, Segment, gemm},
         norm::{LayerNorm, layer_norm_rows},

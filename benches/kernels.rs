@@ -2,12 +2,14 @@
 //!
 //! `cargo bench --bench kernels -- [PART OF A NAME]...`; each figure is the best of a few short interleaved rounds.
 
-use gristmill::cpu::Activation;
-use gristmill::cpu::KernelSet;
-use gristmill::cpu::attention::{PackedAttention, attention_len_as, packed_attention_as};
-use gristmill::cpu::gemm::{Epilogue, Factor, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max};
-use gristmill::cpu::norm::LayerNorm;
-use gristmill::cpu::simd::peak;
+use gristmill::KernelSet;
+use gristmill::testing::kernels::Activation;
+use gristmill::testing::kernels::attention::{PackedAttention, attention_len_as, packed_attention_as};
+use gristmill::testing::kernels::gemm::{
+    Epilogue, Factor, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max,
+};
+use gristmill::testing::kernels::norm::LayerNorm;
+use gristmill::testing::kernels::simd::peak;
 use half::bf16;
 
 /// Seconds that this thread has computed: what others take from the core does not count.

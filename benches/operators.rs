@@ -7,7 +7,10 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use gristmill::{
     Device, Session, SessionOptions, Tensors,
-    ops::{self, CaseInput, CpuState},
+    testing::{
+        op::{CaseInput, CpuState},
+        ops,
+    },
 };
 
 fn operators(criterion: &mut Criterion) {

@@ -13,33 +13,41 @@
 //! # Ok::<(), gristmill::ItemError>(())
 //! ```
 
-pub mod backend;
+mod backend;
 pub mod bulk;
 #[cfg(feature = "candle")]
 pub mod candle;
 mod error;
-pub mod graph;
+mod graph;
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
-pub mod import;
+mod import;
 mod inference;
-pub mod kernels;
-pub mod op;
-pub mod ops;
-pub mod plan;
-pub mod rewrite;
-pub mod shape;
+mod kernels;
+mod op;
+mod ops;
+mod plan;
+mod rewrite;
+mod shape;
 mod tensor;
+#[doc(hidden)]
+pub mod testing;
 #[cfg(feature = "hugging-face")]
 pub mod text;
-pub mod threads;
+mod threads;
 pub mod verify;
 
-pub use backend::{
-    Session,
-    options::{Device, GpuOptions, Precision, SessionOptions},
-};
+/// Graphics adapters that the GPU backend can use.
+#[cfg(feature = "gpu")]
+pub mod gpu {
+    pub use crate::backend::gpu::{Adapter, AdapterType, adapters};
+}
+
+pub use backend::{Device, GpuOptions, HostOperator, Precision, Session, SessionOptions};
 pub use error::{Error, ErrorKind, ItemError, Result, Stage};
+pub use graph::{Batching, Fact};
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub use import::{ImportOptions, Model, Weights};
 pub use inference::{Description, Fingerprint, Inference, PerThread, Pipeline, Shared, Slots, Unprepared};
+pub use kernels::KernelSet;
+pub use shape::{Dim, Shape};
 pub use tensor::{AlignedBytes, DType, Element, Tensor, Tensors};

@@ -9,7 +9,7 @@ mod allocation;
 use std::collections::BTreeMap;
 
 use allocation::allocated;
-use gristmill::{Device, Inference, Model, Session, SessionOptions, Slots, Tensor, Tensors, cpu::KernelSet};
+use gristmill::{Device, Inference, KernelSet, Model, Session, SessionOptions, Slots, Tensor, Tensors};
 
 /// Lists of a chunk and of a run, however many items and operators there are.
 const A_CHUNK: usize = 3;

@@ -3,9 +3,12 @@
 
 use gristmill::{
     DType, Device, Session, SessionOptions, Tensor, Tensors,
-    graph::{Batching, Graph, ValueId},
-    ops::{self, Case, CaseInput, CpuState, Inputs},
-    shape::{Dim, Shape},
+    testing::{
+        graph::{Batching, Graph, ValueId},
+        op::{Case, CaseInput, CpuState, Inputs},
+        ops,
+        shape::{Dim, Shape},
+    },
 };
 
 /// Operators that grant no axis on any case: they read no rows, or rows meet in them.

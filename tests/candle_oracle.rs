@@ -3,15 +3,17 @@
 
 use candle_core::{D, Device as CandleDevice, Result as CandleResult, Tensor as Candle};
 use gristmill::{
-    DType, Device, Session, SessionOptions, Tensor, Tensors,
-    cpu::{Activation, KernelSet},
-    ops::{
-        self, Case, CaseInput,
-        conv::{Conv, Layout},
-        layer_norm::LayerNorm,
-        reduce::{Reduce, ReduceFunction},
-        softmax::Softmax,
-        window::Pads,
+    DType, Device, KernelSet, Session, SessionOptions, Tensor, Tensors,
+    testing::{
+        kernels::Activation,
+        op::{Case, CaseInput},
+        ops::{
+            self,
+            conv::{Conv, Layout},
+            norm::{layer_norm::LayerNorm, softmax::Softmax},
+            pool::window::Pads,
+            reduce::{Reduce, ReduceFunction},
+        },
     },
 };
 
@@ -67,7 +69,7 @@ const OTHERS: &[(&str, Oracle)] = &[
     ("Conv", conv),
 ];
 
-fn op<T: ops::Operator>(case: &Case) -> &T {
+fn op<T: gristmill::testing::op::Operator>(case: &Case) -> &T {
     case.op.downcast_ref().expect("an oracle is called for its own operator")
 }
 

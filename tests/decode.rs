@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use gristmill::{
     DType, ErrorKind, Result, Tensor,
-    graph::{Graph, ValueId},
-    ops::{self, Attribute, OnnxNode},
-    shape::{Dim, Shape},
+    testing::{
+        graph::{Graph, ValueId},
+        op::{Attribute, OnnxNode},
+        ops,
+        shape::{Dim, Shape},
+    },
 };
 
 /// A graph under construction, with one symbolic input `x`.

@@ -20,9 +20,8 @@ use std::{
 use folder::{Folder, Kind, Weights, encode, pool};
 use forms::forms;
 use gristmill::{
-    Device, ErrorKind, Precision, SessionOptions,
-    cpu::KernelSet,
-    import::hugging_face::{FolderOptions, open},
+    Device, ErrorKind, KernelSet, Precision, SessionOptions,
+    testing::import::hugging_face::{FolderOptions, open},
     text::{Embedder, EmbedderOptions, Pooling, TextTokenizer},
 };
 use proptest::prelude::*;

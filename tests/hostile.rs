@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gristmill::{Device, ErrorKind, ImportOptions, Model, SessionOptions, Tensor, Tensors, import::onnx};
+use gristmill::{Device, ErrorKind, ImportOptions, Model, SessionOptions, Tensor, Tensors, testing::import::onnx};
 use onnx_writer::*;
 use tempfile::TempDir;
 

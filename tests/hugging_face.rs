@@ -13,7 +13,7 @@ use allocation::{Allocated, allocated};
 use folder::{Entry, Folder, Kind, Weights, encode, pool, safetensors, with_header};
 use gristmill::{
     Device, Error, ErrorKind, Session, SessionOptions, Tensor, Tensors,
-    import::hugging_face::{FolderOptions, Pooling, open},
+    testing::import::hugging_face::{FolderOptions, Pooling, open},
 };
 use serde_json::{Value, json};
 

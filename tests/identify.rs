@@ -24,7 +24,7 @@ use std::{
 use approx::assert_abs_diff_eq;
 use features::Features;
 use forms::forms;
-use gristmill::{Device, ErrorKind, Model, Pipeline, Precision, SessionOptions, Stage, bulk::Bulk, cpu::KernelSet};
+use gristmill::{Device, ErrorKind, KernelSet, Model, Pipeline, Precision, SessionOptions, Stage, bulk::Bulk};
 use identifier::Identifier;
 use labels::{Label, Labels};
 use npyz::npz::NpzArchive;
@@ -187,7 +187,7 @@ fn the_model_is_rewritten_as_far_as_it_can_be() {
     let left: Vec<_> =
         session.graph().nodes().iter().map(|node| node.op.def().name).filter(|name| *name != "Reshape").collect();
     assert_eq!(left, ["Gather", "LayerNormalization", "Conv", "LayerNormalization", "Linear", "Softmax"]);
-    assert!(matches!(session.batching(), gristmill::graph::Batching::Rows { .. }), "{:?}", session.batching());
+    assert!(matches!(session.batching(), gristmill::testing::graph::Batching::Rows { .. }), "{:?}", session.batching());
 }
 
 /// The scores' bits, which say more than the labels.

@@ -1,22 +1,28 @@
 //! A row's, item's or sequence's result is the same bits whatever else is in the batch, in every kernel set.
 
 use gristmill::{
-    DType, Device, Inference, Session, SessionOptions, Tensor, Tensors,
+    DType, Device, Inference, KernelSet, Session, SessionOptions, Tensor, Tensors,
     bulk::Bulk,
-    cpu::{Activation, KernelSet},
-    graph::Graph,
-    ops::{
-        Operator,
-        attention::{Attention, PackedAttention},
-        conv::{Conv, Layout},
-        gemm::Gemm,
-        linear::{Linear, LinearInPlace},
-        matmul::MatMul,
-        pool::{GlobalPool, Pool, PoolFunction},
-        segment_pool::{SegmentPool, SegmentPoolMode},
-        window::Pads,
+    testing::{
+        graph::Graph,
+        kernels::Activation,
+        op::Operator,
+        ops::{
+            conv::{Conv, Layout},
+            pool::{
+                GlobalPool, Pool, PoolFunction,
+                segment_pool::{SegmentPool, SegmentPoolMode},
+                window::Pads,
+            },
+            product::{
+                attention::{Attention, PackedAttention},
+                gemm::Gemm,
+                linear::{Linear, LinearInPlace},
+                matmul::MatMul,
+            },
+        },
+        shape::{Dim, Shape},
     },
-    shape::{Dim, Shape},
 };
 use std::sync::Arc;
 

@@ -6,7 +6,9 @@ mod onnx_writer;
 
 use std::fs;
 
-use gristmill::{DType, Device, ErrorKind, ImportOptions, Model, SessionOptions, Tensor, Tensors, import::onnx};
+use gristmill::{
+    DType, Device, ErrorKind, ImportOptions, Model, SessionOptions, Tensor, Tensors, testing::import::onnx,
+};
 use onnx_writer::*;
 
 fn open(model: &Draft) -> Model {

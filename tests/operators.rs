@@ -3,9 +3,11 @@
 mod oracle;
 
 use gristmill::{
-    DType, Device, Precision, Session, SessionOptions, Tensor,
-    cpu::KernelSet,
-    ops::{self, Accuracy, Case, CpuState, GpuState},
+    DType, Device, KernelSet, Precision, Session, SessionOptions, Tensor,
+    testing::{
+        op::{Accuracy, Case, CpuState, GpuState},
+        ops,
+    },
 };
 use oracle::compare::{Tolerance, difference, expected, expected_of, inputs_of};
 

@@ -3,8 +3,7 @@
 #![cfg(feature = "onnx")]
 
 use gristmill::{
-    Device, Inference, ItemError, Model, Precision, Session, SessionOptions, Tensor, Tensors, bulk::Bulk,
-    cpu::KernelSet,
+    Device, Inference, ItemError, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors, bulk::Bulk,
 };
 
 fn load(options: &SessionOptions) -> gristmill::Result<Session> {

@@ -3,20 +3,19 @@
 use approx::assert_abs_diff_eq;
 use gristmill::{
     DType, Device, Session, SessionOptions, Tensor, Tensors,
-    graph::{Graph, ValueId},
-    ops::{
-        cast::Cast,
-        conv::Conv,
-        expand::Expand,
-        matmul::MatMul,
-        pointwise::{Binary, BinaryFunction, Unary, UnaryFunction},
-        pool::{GlobalPool, PoolFunction},
-        reduce::{Reduce, ReduceFunction},
-        reshape::Reshape,
-        softmax::Softmax,
-        transpose::Transpose,
+    testing::{
+        graph::{Graph, ValueId},
+        ops::{
+            conv::Conv,
+            moves::{expand::Expand, reshape::Reshape, transpose::Transpose},
+            norm::softmax::Softmax,
+            pointwise::{Binary, BinaryFunction, Unary, UnaryFunction, cast::Cast},
+            pool::{GlobalPool, PoolFunction},
+            product::matmul::MatMul,
+            reduce::{Reduce, ReduceFunction},
+        },
+        shape::{Dim, Shape},
     },
-    shape::{Dim, Shape},
 };
 
 /// A graph under construction, with short names for what exporters write.

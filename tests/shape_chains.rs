@@ -4,24 +4,29 @@ use std::sync::Arc;
 
 use gristmill::{
     DType, Device, Session, SessionOptions, Tensor, Tensors,
-    graph::{Graph, ValueId},
-    ops::{
-        Operator,
-        cast::Cast,
-        concat::Concat,
-        constant::Constant,
-        expand::Expand,
-        gather::{Gather, OutOfRange},
-        pad::{Pad, PadMode},
-        range::Range,
-        select::Where,
-        shape_of::{ShapeOf, Size},
-        slice::{Part, Slice},
-        split::{Parts, Split},
-        tile::Tile,
+    testing::{
+        graph::{Graph, ValueId},
+        op::Operator,
+        ops::{
+            generate::{
+                constant::Constant,
+                range::Range,
+                shape_of::{ShapeOf, Size},
+            },
+            index::gather::{Gather, OutOfRange},
+            moves::{
+                concat::Concat,
+                expand::Expand,
+                pad::{Pad, PadMode},
+                slice::{Part, Slice},
+                split::{Parts, Split},
+                tile::Tile,
+            },
+            pointwise::{cast::Cast, select::Where},
+        },
+        rewrite,
+        shape::{Dim, Shape},
     },
-    rewrite,
-    shape::{Dim, Shape},
 };
 
 /// A graph with one input `x` of f32, its dimensions numbers or names.

@@ -140,7 +140,7 @@ impl Common {
 
 /// Prints the devices that a model could run on.
 pub fn list_devices() {
-    let kernel_sets: Vec<_> = gristmill::cpu::KernelSet::available().into_iter().map(|set| set.name()).collect();
+    let kernel_sets: Vec<_> = gristmill::KernelSet::available().into_iter().map(|set| set.name()).collect();
     println!("cpu: {}", kernel_sets.join(", "));
     #[cfg(feature = "gpu")]
     {

@@ -7,7 +7,8 @@ use std::{
 };
 
 use gristmill::{
-    DType, Error, ErrorKind, ImportOptions, Model, Result, SessionOptions, Tensor, Tensors, import::onnx::read_tensor,
+    DType, Error, ErrorKind, ImportOptions, Model, Result, SessionOptions, Tensor, Tensors,
+    testing::import::onnx::read_tensor,
 };
 
 /// As in ONNX's own runner.

@@ -52,8 +52,8 @@ fn rounded(node: &Node) -> Option<Arc<dyn Operator>> {
 mod tests {
     use crate::{
         backend::{
+            Session,
             options::{Device, Precision, SessionOptions},
-            session::Session,
         },
         graph::{Graph, ValueId},
         kernels::Activation,

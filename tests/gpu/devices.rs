@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use gristmill::{
     DType, Device, ErrorKind, GpuOptions, Session, SessionOptions, Tensor, Tensors,
-    graph::Graph,
-    ops::{
-        cast::Cast,
-        pointwise::{Unary, UnaryFunction},
-        softmax::Softmax,
+    testing::{
+        graph::Graph,
+        ops::{
+            norm::softmax::Softmax,
+            pointwise::{Unary, UnaryFunction, cast::Cast},
+        },
+        shape::{Dim, Shape},
     },
-    shape::{Dim, Shape},
 };
 use libtest_mimic::Trial;
 

@@ -8,7 +8,7 @@ use std::{
 
 use gristmill::{
     Device, Inference, Model, Session, SessionOptions, Slots, Tensor, Tensors,
-    import::hugging_face::{FolderOptions, open},
+    testing::import::hugging_face::{FolderOptions, open},
     text::{Embedder, EmbedderOptions},
 };
 use libtest_mimic::Trial;

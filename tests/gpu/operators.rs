@@ -2,7 +2,10 @@
 
 use gristmill::{
     DType, GpuOptions, Result, Session, Tensor,
-    ops::{self, Case, CaseInput, CpuState, GpuState, OpDef},
+    testing::{
+        op::{Case, CaseInput, CpuState, GpuState, OpDef},
+        ops,
+    },
 };
 use libtest_mimic::Trial;
 

@@ -2,10 +2,16 @@
 
 use gristmill::{
     DType, Device, GpuOptions, Inference, Precision, Session, SessionOptions, Tensor, Tensors,
-    cpu::Activation,
-    graph::Graph,
-    ops::{self, Case, CaseInput, OpDef, linear::Linear, matmul::MatMul},
-    shape::{Dim, Shape},
+    testing::{
+        graph::Graph,
+        kernels::Activation,
+        op::{Case, CaseInput, OpDef},
+        ops::{
+            self,
+            product::{linear::Linear, matmul::MatMul},
+        },
+        shape::{Dim, Shape},
+    },
     text::{Embedder, EmbedderOptions},
 };
 use libtest_mimic::Trial;

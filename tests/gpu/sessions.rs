@@ -4,26 +4,27 @@ use std::sync::Arc;
 
 use gristmill::{
     DType, Device, ErrorKind, Session, SessionOptions, Tensor, Tensors, gpu,
-    graph::Graph,
-    ops::{
-        arg_reduce::ArgReduce,
-        attention::PackedAttention,
-        cast::Cast,
-        constant_of_shape::ConstantOfShape,
-        cum_sum::CumSum,
-        gather::{Gather, OutOfRange},
-        gather_elements::GatherElements,
-        gather_nd::GatherNd,
-        gemm::Gemm,
-        matmul::MatMul,
-        pad::{Pad, PadMode},
-        pointwise::{Binary, BinaryFunction, Unary, UnaryFunction},
-        range::Range,
-        segment_pool::{SegmentPool, SegmentPoolMode},
-        slice::{Part, Slice},
-        softmax::Softmax,
+    testing::{
+        graph::Graph,
+        ops::{
+            generate::{constant_of_shape::ConstantOfShape, range::Range},
+            index::{
+                gather::{Gather, OutOfRange},
+                gather_elements::GatherElements,
+                gather_nd::GatherNd,
+            },
+            moves::{
+                pad::{Pad, PadMode},
+                slice::{Part, Slice},
+            },
+            norm::softmax::Softmax,
+            pointwise::{Binary, BinaryFunction, Unary, UnaryFunction, cast::Cast},
+            pool::segment_pool::{SegmentPool, SegmentPoolMode},
+            product::{attention::PackedAttention, gemm::Gemm, matmul::MatMul},
+            reduce::{arg_reduce::ArgReduce, cum_sum::CumSum},
+        },
+        shape::{Dim, Shape},
     },
-    shape::{Dim, Shape},
 };
 use libtest_mimic::Trial;
 
@@ -48,7 +49,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-pub fn of_one(dtype: DType, shape: &[Dim], make: impl FnOnce(&mut Graph, gristmill::graph::ValueId)) -> Graph {
+pub fn of_one(dtype: DType, shape: &[Dim], make: impl FnOnce(&mut Graph, gristmill::testing::graph::ValueId)) -> Graph {
     let mut graph = Graph::new("one");
     let x = graph.input("x", dtype, Shape::new(shape.to_vec()));
     make(&mut graph, x);
@@ -123,8 +124,8 @@ fn large_constant() -> Outcome {
     let mut graph = Graph::new("large");
     let x = graph.input("x", DType::F32, Shape::fixed(&[100, 100]));
     let c = graph.constant("c", numbers(&[100, 100]));
-    let function = gristmill::ops::pointwise::BinaryFunction::Add;
-    let y = graph.apply("add", gristmill::ops::pointwise::Binary { function }, &[x, c]).unwrap();
+    let function = gristmill::testing::ops::pointwise::BinaryFunction::Add;
+    let y = graph.apply("add", gristmill::testing::ops::pointwise::Binary { function }, &[x, c]).unwrap();
     graph.output("y", y);
     match Session::load(graph, &options(on_adapter().binding_limit(10_000))) {
         Err(error) if error.kind() == ErrorKind::Limit && error.to_string().contains("10000") => Ok(()),

@@ -2,10 +2,10 @@
 
 use crate::oracle;
 use crate::support::{assert_bits, assert_close, each_set, numbers};
-use gristmill::cpu::attention::{
+use gristmill::testing::kernels::attention::{
     Attention, HeadsView, MaskView, PackedAttention, attention, attention_len, packed_attention, packed_attention_len,
 };
-use gristmill::cpu::segments::{SegmentReduction, reduce_segments};
+use gristmill::testing::kernels::segments::{SegmentReduction, reduce_segments};
 
 const LENGTHS: [usize; 10] = [1, 15, 0, 16, 17, 31, 33, 63, 65, 257];
 

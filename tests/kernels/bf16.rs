@@ -2,12 +2,12 @@
 
 use crate::oracle;
 use crate::support::{RAGGED, assert_bits, assert_close, numbers, transpose};
-use gristmill::cpu::Activation;
-use gristmill::cpu::KernelSet;
-use gristmill::cpu::attention::{PackedAttention, attention_len_as, packed_attention_as};
-use gristmill::cpu::gemm::{Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max};
-use gristmill::cpu::norm::LayerNorm;
-use gristmill::cpu::split::with_workers;
+use gristmill::KernelSet;
+use gristmill::testing::kernels::Activation;
+use gristmill::testing::kernels::attention::{PackedAttention, attention_len_as, packed_attention_as};
+use gristmill::testing::kernels::gemm::{Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max};
+use gristmill::testing::kernels::norm::LayerNorm;
+use gristmill::testing::threads::with_workers;
 use half::bf16;
 
 /// Runs `test` with every kernel set of this machine; says where AMX was not among them.

@@ -2,8 +2,8 @@
 
 use crate::oracle;
 use crate::support::{assert_bits, each_set};
-use gristmill::cpu::Activation;
-use gristmill::cpu::simd::{map, map_in_place};
+use gristmill::testing::kernels::Activation;
+use gristmill::testing::kernels::simd::{map, map_in_place};
 
 /// What is allowed: `ulp` units in the last place of the true result, or `absolute`, or `relative` to `max(1, |x|)`.
 struct Bound {

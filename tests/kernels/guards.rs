@@ -1,17 +1,17 @@
 //! Kernels on memory whose neighbouring pages cannot be touched: one step outside ends the process.
 
 use crate::support::{RAGGED, each_set, numbers};
-use gristmill::cpu::Activation;
-use gristmill::cpu::attention::{
+use gristmill::testing::kernels::Activation;
+use gristmill::testing::kernels::attention::{
     PackedAttention, attention_len_as, packed_attention, packed_attention_as, packed_attention_len,
 };
-use gristmill::cpu::gemm::{
+use gristmill::testing::kernels::gemm::{
     Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max, pack_into, pack_len,
 };
-use gristmill::cpu::norm::{LayerNorm, l2_normalize_rows, layer_norm_columns, layer_norm_rows};
-use gristmill::cpu::segments::{SegmentReduction, reduce_segments};
-use gristmill::cpu::simd::{map, map_in_place};
-use gristmill::cpu::softmax::{softmax_columns, softmax_rows};
+use gristmill::testing::kernels::norm::{LayerNorm, l2_normalize_rows, layer_norm_columns, layer_norm_rows};
+use gristmill::testing::kernels::segments::{SegmentReduction, reduce_segments};
+use gristmill::testing::kernels::simd::{map, map_in_place};
+use gristmill::testing::kernels::softmax::{softmax_columns, softmax_rows};
 use std::ops::{Deref, DerefMut};
 
 /// Numbers that end, or begin, where a page begins that allows nothing; so does the one on the other side.

@@ -2,11 +2,13 @@
 
 use crate::oracle;
 use crate::support::{RAGGED, assert_bits, assert_close, each_set, numbers, transpose};
-use gristmill::cpu::Activation;
-use gristmill::cpu::KernelSet;
-use gristmill::cpu::gemm::{Epilogue, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_dynamic, gemm_max, pack_len};
-use gristmill::cpu::norm::LayerNorm;
-use gristmill::cpu::split::with_workers;
+use gristmill::KernelSet;
+use gristmill::testing::kernels::Activation;
+use gristmill::testing::kernels::gemm::{
+    Epilogue, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_dynamic, gemm_max, pack_len,
+};
+use gristmill::testing::kernels::norm::LayerNorm;
+use gristmill::testing::threads::with_workers;
 
 /// `a b` through a packed B, C with a stride of its own; what lies between the rows of C stays as it was.
 fn multiply(set: KernelSet, a: &[f32], b: &[f32], m: usize, n: usize, k: usize, epilogue: &Epilogue<'_>) -> Vec<f32> {

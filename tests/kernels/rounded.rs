@@ -2,11 +2,11 @@
 
 use crate::bf16::{each_bf16_set, rounded};
 use crate::support::{RAGGED, numbers};
-use gristmill::cpu::attention::{PackedAttention, attention_len_as, packed_attention_as};
-use gristmill::cpu::gemm::{Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm};
-use gristmill::cpu::norm::LayerNorm;
-use gristmill::cpu::split::with_workers;
-use gristmill::cpu::{Activation, KernelSet};
+use gristmill::testing::kernels::attention::{PackedAttention, attention_len_as, packed_attention_as};
+use gristmill::testing::kernels::gemm::{Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm};
+use gristmill::testing::kernels::norm::LayerNorm;
+use gristmill::testing::threads::with_workers;
+use gristmill::{KernelSet, testing::kernels::Activation};
 use half::bf16;
 
 /// NaN is NaN, whatever its bits.

@@ -2,8 +2,8 @@
 
 use crate::oracle;
 use crate::support::{RAGGED, assert_bits, assert_close, each_set, numbers};
-use gristmill::cpu::norm::{LayerNorm, l2_normalize_rows, layer_norm_columns, layer_norm_rows};
-use gristmill::cpu::softmax::{softmax_columns, softmax_rows, softmax_rows_in_place};
+use gristmill::testing::kernels::norm::{LayerNorm, l2_normalize_rows, layer_norm_columns, layer_norm_rows};
+use gristmill::testing::kernels::softmax::{softmax_columns, softmax_rows, softmax_rows_in_place};
 
 fn doubles(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()

@@ -1,6 +1,6 @@
 //! Numbers to test with, and comparisons.
 
-use gristmill::cpu::KernelSet;
+use gristmill::KernelSet;
 
 /// Lengths around the widths of vectors and tiles.
 pub const RAGGED: [usize; 9] = [1, 15, 16, 17, 31, 33, 63, 65, 257];

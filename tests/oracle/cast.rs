@@ -2,7 +2,7 @@
 
 use gristmill::{
     DType, Tensor,
-    ops::{Operator, cast::Cast},
+    testing::{op::Operator, ops::pointwise::cast::Cast},
 };
 use half::{bf16, f16};
 

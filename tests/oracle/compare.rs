@@ -2,7 +2,7 @@
 
 use gristmill::{
     DType, Tensor, Tensors,
-    ops::{Accuracy, Case, CaseInput},
+    testing::op::{Accuracy, Case, CaseInput},
 };
 
 use super::find;

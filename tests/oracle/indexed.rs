@@ -2,17 +2,20 @@
 
 use gristmill::{
     DType, Tensor,
-    ops::{
-        Operator,
-        arg_reduce::ArgReduce,
-        cum_sum::CumSum,
-        depth_to_space::{BlockOrder, DepthToSpace, SpaceToDepth},
-        gather_elements::GatherElements,
-        gather_nd::GatherNd,
-        one_hot::OneHot,
-        scatter::{Join, ScatterElements, ScatterNd},
-        top_k::TopK,
-        trilu::{EyeLike, Trilu},
+    testing::{
+        op::Operator,
+        ops::{
+            generate::trilu::{EyeLike, Trilu},
+            index::{
+                gather_elements::GatherElements,
+                gather_nd::GatherNd,
+                one_hot::OneHot,
+                scatter::{Join, ScatterElements, ScatterNd},
+                top_k::TopK,
+            },
+            moves::depth_to_space::{BlockOrder, DepthToSpace, SpaceToDepth},
+            reduce::{arg_reduce::ArgReduce, cum_sum::CumSum},
+        },
     },
 };
 

@@ -11,7 +11,7 @@ mod pointwise;
 mod products;
 mod shapes;
 
-use gristmill::{Tensor, ops::Operator};
+use gristmill::{Tensor, testing::op::Operator};
 
 /// One operator's meaning: attributes and operands to results.
 pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;

@@ -2,19 +2,23 @@
 
 use gristmill::{
     Tensor,
-    ops::{
-        Operator,
-        concat::Concat,
-        expand::Expand,
-        gather::{Gather, OutOfRange},
-        pad::{Pad, PadMode},
-        reshape::Reshape,
-        slice::Slice,
-        split::{Parts, Split},
-        tile::Tile,
-        transpose::Transpose,
+    testing::{
+        op::Operator,
+        ops::{
+            index::gather::{Gather, OutOfRange},
+            moves::{
+                concat::Concat,
+                expand::Expand,
+                pad::{Pad, PadMode},
+                reshape::Reshape,
+                slice::Slice,
+                split::{Parts, Split},
+                tile::Tile,
+                transpose::Transpose,
+            },
+        },
+        shape::Dim,
     },
-    shape::Dim,
 };
 
 use super::{flat, indices, input, op, pick};

@@ -2,14 +2,18 @@
 
 use gristmill::{
     DType, Tensor,
-    ops::{
-        Operator,
-        channel_norm::{ChannelNorm, Statistics},
-        l2_normalize::L2Normalize,
-        layer_norm::LayerNorm,
-        lp_normalize::{LpNormalize, RmsNorm},
-        reduce::{Reduce, ReduceFunction as F},
-        softmax::Softmax,
+    testing::{
+        op::Operator,
+        ops::{
+            norm::{
+                channel_norm::{ChannelNorm, Statistics},
+                l2_normalize::L2Normalize,
+                layer_norm::LayerNorm,
+                lp_normalize::{LpNormalize, RmsNorm},
+                softmax::Softmax,
+            },
+            reduce::{Reduce, ReduceFunction as F},
+        },
     },
 };
 

@@ -2,9 +2,9 @@
 
 use gristmill::{
     DType, Tensor,
-    ops::{
-        Operator,
-        pointwise::{Binary, BinaryFunction as B, ChainStep, PointwiseChain, Unary, UnaryFunction as U},
+    testing::{
+        op::Operator,
+        ops::pointwise::{Binary, BinaryFunction as B, ChainStep, PointwiseChain, Unary, UnaryFunction as U},
     },
 };
 use half::{bf16, f16};
@@ -13,7 +13,7 @@ use super::{Oracle, flat, indices, input, op};
 
 /// The oracle of a row of the tables.
 pub fn find(name: &str) -> Option<Oracle> {
-    let def = gristmill::ops::all().iter().find(|def| def.name == name)?;
+    let def = gristmill::testing::ops::all().iter().find(|def| def.name == name)?;
     let case = (def.cases)().into_iter().next()?;
     if case.op.downcast_ref::<Unary>().is_some() {
         Some(unary)

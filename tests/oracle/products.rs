@@ -2,16 +2,22 @@
 
 use gristmill::{
     Tensor,
-    cpu::Activation,
-    ops::{
-        Operator,
-        attention::{Attention, PackedAttention},
-        conv::{Conv, Layout},
-        gemm::Gemm,
-        linear::{Linear, LinearInPlace},
-        pool::{GlobalPool, Pool, PoolFunction},
-        segment_pool::{SegmentPool, SegmentPoolMode},
-        window::{Pads, Window},
+    testing::{
+        kernels::Activation,
+        op::Operator,
+        ops::{
+            conv::{Conv, Layout},
+            pool::{
+                GlobalPool, Pool, PoolFunction,
+                segment_pool::{SegmentPool, SegmentPoolMode},
+                window::{Pads, Window},
+            },
+            product::{
+                attention::{Attention, PackedAttention},
+                gemm::Gemm,
+                linear::{Linear, LinearInPlace},
+            },
+        },
     },
 };
 

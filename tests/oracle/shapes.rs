@@ -2,7 +2,10 @@
 
 use gristmill::{
     DType, Tensor,
-    ops::{Operator, constant_of_shape::ConstantOfShape, range::Range, shape_of::ShapeOf},
+    testing::{
+        op::Operator,
+        ops::generate::{constant_of_shape::ConstantOfShape, range::Range, shape_of::ShapeOf},
+    },
 };
 
 use super::{input, op};

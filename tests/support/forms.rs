@@ -1,6 +1,6 @@
 //! The forms of a model on the CPU that a test goes through.
 
-use gristmill::{Device, Precision, SessionOptions, cpu::KernelSet};
+use gristmill::{Device, KernelSet, Precision, SessionOptions};
 
 /// Every kernel set in f32; in bf16 the best one and the best that emulates it.
 pub fn forms() -> Vec<SessionOptions> {

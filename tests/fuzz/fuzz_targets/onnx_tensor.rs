@@ -1,7 +1,7 @@
 #![no_main]
 //! Any bytes are an error or a tensor that holds as many elements as its shape says.
 
-use gristmill::import::onnx::read_tensor;
+use gristmill::testing::import::onnx::read_tensor;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
