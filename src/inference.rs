@@ -1,25 +1,25 @@
 //! The one trait that everything else is built round.
 
 mod fingerprint;
-mod per_thread;
+mod from_fn;
+mod per_worker;
 mod pipeline;
 pub(crate) mod ran_on;
-mod shared;
 
 use std::mem::size_of_val;
 
 pub use fingerprint::Fingerprint;
-pub use per_thread::PerThread;
-pub use pipeline::{Pipeline, Unprepared};
-pub use shared::Shared;
+pub use from_fn::{FromFn, from_fn};
+pub use per_worker::PerWorker;
+pub use pipeline::{Pipeline, PipelineBuilder};
 
 use crate::error::{Error, Result};
 
 /// A model that turns a chunk of inputs into outputs, one for each.
 ///
 /// `&self`: one value serves every worker at once. Implemented by [`Session`](crate::Session), by
-/// [`Pipeline`](crate::Pipeline), by the adaptors [`Shared`](crate::Shared) and
-/// [`PerThread`](crate::PerThread), and by models of your own.
+/// [`Pipeline`](crate::Pipeline), by the adaptors [`from_fn`](crate::from_fn) and
+/// [`PerWorker`](crate::PerWorker), and by models of your own.
 pub trait Inference: Send + Sync {
     /// One input; `str` and slices are welcome.
     type Input: Send + ?Sized;

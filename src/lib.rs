@@ -4,9 +4,9 @@
 //! [`bulk`] runs it over any iterator of inputs.
 //!
 //! ```
-//! use gristmill::{Shared, bulk};
+//! use gristmill::{bulk, from_fn};
 //!
-//! let squares = Shared::new(|number: &u64| Ok(number * number));
+//! let squares = from_fn(|number: &u64| Ok(number * number));
 //! for (index, square) in bulk::map(squares, 0..1000u64).enumerate() {
 //!     assert_eq!(square?, (index * index) as u64);
 //! }
@@ -47,7 +47,9 @@ pub use error::{Error, ErrorKind, ItemError, Result, Stage};
 pub use graph::{Batching, Fact};
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub use import::{ImportOptions, Model, Weights};
-pub use inference::{Description, Fingerprint, Inference, PerThread, Pipeline, Shared, Slots, Unprepared};
+pub use inference::{
+    Description, Fingerprint, FromFn, Inference, PerWorker, Pipeline, PipelineBuilder, Slots, from_fn,
+};
 pub use kernels::KernelSet;
 pub use shape::{Dim, Shape};
 pub use tensor::{AlignedBytes, DType, Element, Tensor, Tensors};

@@ -12,8 +12,9 @@ use std::{
 };
 
 use gristmill::{
-    Error, ErrorKind, Inference, Pipeline, Result, Shared, Slots, Stage,
+    Error, ErrorKind, Inference, Pipeline, Result, Slots, Stage,
     bulk::{self, Bulk, CancelToken, OnError},
+    from_fn,
 };
 
 /// Squares numbers, chunk by chunk; its costs, failures and panics are chosen by the test.
@@ -121,12 +122,12 @@ fn borrowed_items_are_run_where_they_are() {
     struct Name<'a>(&'a str);
     let text = String::from("a bc def");
     let names: Vec<Name<'_>> = text.split(' ').map(Name).collect();
-    let bulk = Bulk::new(Shared::new(|name: &Name<'_>| Ok(name.0.len())));
+    let bulk = Bulk::new(from_fn(|name: &Name<'_>| Ok(name.0.len())));
     let (lengths, report) = bulk.run(&names);
     assert_eq!(lengths.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!((report.items, report.errors), (3, 0));
     // Owned strings for a model of `str`.
-    let bulk = Bulk::new(Shared::new(|text: &str| Ok(text.len())));
+    let bulk = Bulk::new(from_fn(|text: &str| Ok(text.len())));
     assert_eq!(bulk.run(&["x".to_owned()]).0[0].as_ref().unwrap(), &1);
     assert_eq!(bulk.run::<String>(&[]).0.len(), 0);
 }
@@ -244,7 +245,7 @@ fn nothing_is_pulled_before_it_is_asked_for_and_an_endless_source_is_fine() {
 fn dropping_the_iterator_stops_the_work() {
     let ran = Arc::new(AtomicUsize::new(0));
     let count = ran.clone();
-    let bulk = Bulk::new(Shared::new(move |_: &u64| {
+    let bulk = Bulk::new(from_fn(move |_: &u64| {
         count.fetch_add(1, SeqCst);
         thread::sleep(Duration::from_millis(5));
         Ok(())
@@ -317,7 +318,7 @@ fn the_order_of_completion_has_every_index_once() {
     }
     assert_eq!(seen.len(), 5000);
     // What is quick overtakes what is slow.
-    let bulk = Bulk::new(Shared::new(|&number: &u64| {
+    let bulk = Bulk::new(from_fn(|&number: &u64| {
         thread::sleep(Duration::from_millis(if number == 0 { 200 } else { 1 }));
         Ok(())
     }));
@@ -328,7 +329,7 @@ fn the_order_of_completion_has_every_index_once() {
 #[test]
 fn a_cancelled_job_hands_back_what_is_done() {
     let token = CancelToken::new();
-    let bulk = Bulk::new(Shared::new(|&number: &u64| {
+    let bulk = Bulk::new(from_fn(|&number: &u64| {
         thread::sleep(Duration::from_millis(2));
         Ok(number)
     }));
@@ -355,7 +356,7 @@ fn a_cancelled_job_hands_back_what_is_done() {
 
 #[test]
 fn a_deadline_ends_a_job() {
-    let bulk = Bulk::new(Shared::new(|_: &u64| {
+    let bulk = Bulk::new(from_fn(|_: &u64| {
         thread::sleep(Duration::from_millis(1));
         Ok(())
     }));
@@ -456,7 +457,7 @@ fn what_is_in_flight_stays_under_the_limit_while_the_consumer_sleeps() {
 #[test]
 fn a_job_inside_a_job_does_not_wait_for_itself() {
     let inner = Arc::new(Bulk::new(Squares::new()).workers(1));
-    let outer = Bulk::new(Shared::new(move |&count: &u64| Ok(inner.map(0..count).map(Result::unwrap).sum::<u64>())));
+    let outer = Bulk::new(from_fn(move |&count: &u64| Ok(inner.map(0..count).map(Result::unwrap).sum::<u64>())));
     let sums: Vec<u64> = outer.workers(1).map([3, 4, 100]).map(Result::unwrap).collect();
     assert_eq!(sums, [5, 14, 328_350]);
 }
@@ -476,7 +477,7 @@ fn a_slow_source_does_not_hold_back_what_is_ready() {
 
 #[test]
 fn a_few_slow_items_spread_over_the_workers() {
-    let bulk = Bulk::new(Shared::new(|_: &u64| {
+    let bulk = Bulk::new(from_fn(|_: &u64| {
         thread::sleep(Duration::from_millis(400));
         Ok(thread::current().name().map(str::to_owned))
     }));
@@ -490,7 +491,7 @@ fn a_few_slow_items_spread_over_the_workers() {
 
 #[test]
 fn the_report_counts_the_work() {
-    let bulk = Bulk::new(Shared::new(|_: &u64| {
+    let bulk = Bulk::new(from_fn(|_: &u64| {
         let started = Instant::now();
         while started.elapsed() < Duration::from_millis(1) {}
         Ok(())
@@ -511,7 +512,7 @@ fn the_report_counts_the_work() {
 #[test]
 fn the_report_names_the_slowest_items_and_says_what_took_how_long() {
     let slow = [17_u64, 400, 733];
-    let bulk = Bulk::new(Shared::new(move |number: &u64| {
+    let bulk = Bulk::new(from_fn(move |number: &u64| {
         // Long enough that no interruption takes as long.
         spin(Duration::from_micros(if slow.contains(number) { 200_000 } else { 100 }));
         Ok(())
@@ -575,7 +576,7 @@ fn mistakes_are_told_in_words() {
     note(Box::new(|| report(Bulk::new(Squares::new()).workers(2), 3_000_000)), "too small to pay");
     // Chunks that are too small, and too large.
     let busy = || {
-        Shared::new(|_: &u64| {
+        from_fn(|_: &u64| {
             spin(Duration::from_micros(20));
             Ok(())
         })
@@ -584,7 +585,7 @@ fn mistakes_are_told_in_words() {
     note(Box::new(move || run(Bulk::new(busy()).workers(2).chunk_size(1), 10_000)), "chunk size of 1 is too small");
     note(Box::new(move || run(Bulk::new(busy()).workers(2).chunk_size(3000), 6000)), "chunk size of 3000 is too large");
     // A model with threads of its own.
-    let model = Arc::new(Shared::new(|_: &u64| {
+    let model = Arc::new(from_fn(|_: &u64| {
         thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| spin(Duration::from_millis(50))))));
         Ok(())
     }));

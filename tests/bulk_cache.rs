@@ -21,8 +21,9 @@ use std::{
 #[cfg(feature = "hugging-face")]
 use data::data;
 use gristmill::{
-    Description, Error, ErrorKind, Inference, Result, Shared, Slots,
+    Description, Error, ErrorKind, Inference, Result, Slots,
     bulk::{Bulk, Cache, Report},
+    from_fn,
 };
 
 /// A model that counts what it runs: each number's text, long enough to be worth keeping.
@@ -32,7 +33,7 @@ fn texts(
     runs: &Arc<AtomicUsize>,
 ) -> Bulk<impl gristmill::bulk::Stages<u64, Output = String> + use<>> {
     let runs = runs.clone();
-    let model = Shared::new(move |&number: &u64| {
+    let model = from_fn(move |&number: &u64| {
         runs.fetch_add(1, SeqCst);
         if number % 1000 == 999 { Err(Error::invalid_input("bad")) } else { Ok(text(number)) }
     });

@@ -11,14 +11,15 @@ use std::{
 };
 
 use gristmill::{
-    Error, Pipeline, Result, Shared, Stage,
+    Error, Pipeline, Result, Stage,
     bulk::{Bulk, OnError},
+    from_fn,
 };
 
 /// Squares numbers; keeps what it was asked.
 fn squares(asked: &Arc<Mutex<Vec<u64>>>) -> Bulk<impl gristmill::bulk::Stages<u64, Item = u64, Output = u64> + use<>> {
     let asked = Arc::clone(asked);
-    Bulk::new(Shared::new(move |&number: &u64| {
+    Bulk::new(from_fn(move |&number: &u64| {
         asked.lock().unwrap().push(number);
         if number % 10 == 7 { Err(Error::invalid_input(format!("{number} is bad"))) } else { Ok(number * number) }
     }))
@@ -61,7 +62,7 @@ fn equal_items_run_once_and_all_get_their_result_in_order() {
 
 #[test]
 fn in_the_order_of_completion_every_index_comes_once() {
-    let slow = Bulk::new(Shared::new(|&number: &u64| {
+    let slow = Bulk::new(from_fn(|&number: &u64| {
         thread::sleep(Duration::from_millis(number));
         Ok(number)
     }));
@@ -92,7 +93,7 @@ fn policies_count_every_item_that_fails() {
 
 #[test]
 fn the_report_of_borrowed_items_is_of_the_whole() {
-    let bulk = Bulk::new(Shared::new(|text: &str| {
+    let bulk = Bulk::new(from_fn(|text: &str| {
         thread::sleep(Duration::from_millis(if text == "bad" { 20 } else { 1 }));
         if text == "bad" { Err(Error::invalid_input("no good")) } else { Ok(()) }
     }));
@@ -115,7 +116,7 @@ fn the_report_of_borrowed_items_is_of_the_whole() {
 fn an_endless_source_of_equals_stays_within_memory() {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = runs.clone();
-    let bulk = Bulk::new(Shared::new(move |text: &str| {
+    let bulk = Bulk::new(from_fn(move |text: &str| {
         counted.fetch_add(1, SeqCst);
         Ok(text.len())
     }));
@@ -154,7 +155,7 @@ fn results_kept_for_equals_stay_within_the_memory_limit() {
         }
     }
     let made = held.clone();
-    let pipeline = Pipeline::new(Shared::new(|number: &u64| Ok(*number)))
+    let pipeline = Pipeline::new(from_fn(|number: &u64| Ok(*number)))
         .prepare(|number: &u64| Ok(*number))
         .finish(move |_, _| {
             counted.fetch_add(1, SeqCst);
@@ -203,7 +204,7 @@ fn squares_borrowed(
     asked: &Arc<Mutex<Vec<u64>>>,
 ) -> Bulk<impl for<'i> gristmill::bulk::Stages<&'i u64, Item = u64, Output = u64> + use<>> {
     let asked = Arc::clone(asked);
-    Bulk::new(Shared::new(move |&number: &u64| {
+    Bulk::new(from_fn(move |&number: &u64| {
         asked.lock().unwrap().push(number);
         if number % 10 == 7 { Err(Error::invalid_input("bad")) } else { Ok(number * number) }
     }))
@@ -211,7 +212,7 @@ fn squares_borrowed(
 
 #[test]
 fn a_key_of_the_callers_own_and_one_that_panics() {
-    let bulk = Bulk::new(Shared::new(|text: &str| Ok(text.to_owned()))).dedupe_by(|text: &str| {
+    let bulk = Bulk::new(from_fn(|text: &str| Ok(text.to_owned()))).dedupe_by(|text: &str| {
         assert_ne!(text, "odd", "no key for this one");
         text.to_lowercase()
     });

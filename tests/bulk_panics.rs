@@ -10,12 +10,13 @@ use std::{
 };
 
 use gristmill::{
-    Error, ErrorKind, Inference, Pipeline, Result, Shared, Slots, Stage,
+    Error, ErrorKind, Inference, Pipeline, Result, Slots, Stage,
     bulk::{self, Bulk, CancelToken, OnError},
+    from_fn,
 };
 
 fn squares() -> impl Inference<Input = u64, Output = u64> + 'static {
-    Shared::new(|number: &u64| Ok(number * number))
+    from_fn(|number: &u64| Ok(number * number))
 }
 
 /// Numbers as they are; says that each takes a MiB, and panics where it is to weigh some of them.
@@ -187,7 +188,7 @@ fn the_error_of_a_panic_has_its_own_backtrace() {
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
         return;
     }
-    let model = Shared::new(|number: &u64| match number {
+    let model = from_fn(|number: &u64| match number {
         0 => {
             let _ = std::panic::catch_unwind(the_bystander);
             Ok(())

@@ -13,8 +13,9 @@ use std::{
 };
 
 use gristmill::{
-    Error, ErrorKind, Inference, Pipeline, Result, Shared, Slots, Stage,
+    Error, ErrorKind, Inference, Pipeline, Result, Slots, Stage,
     bulk::{Bulk, Queue},
+    from_fn,
 };
 
 /// What `work` gives, unless it hangs.
@@ -87,7 +88,7 @@ fn what_has_not_begun_can_be_cancelled_and_a_dropped_queue_ends_its_work() {
     let opened = Mutex::new(opened);
     let ran = Arc::new(AtomicUsize::new(0));
     let count = ran.clone();
-    let model = Shared::new(move |number: &u64| {
+    let model = from_fn(move |number: &u64| {
         if *number == 0 {
             opened.lock().unwrap().recv().unwrap();
         }
@@ -149,7 +150,7 @@ fn workers_that_wait_for_a_queue_of_their_own_pool_do_its_work() {
         let sums = in_time(move || {
             let queue = Bulk::new(AddOne::default()).workers(workers).memory_limit(32).queue(Duration::ZERO).unwrap();
             // Four items fit; each item of the job submits more.
-            let twelve = Shared::new(move |number: &u64| {
+            let twelve = from_fn(move |number: &u64| {
                 let handles: Vec<_> = (0..12).map(|_| queue.submit(*number)).collect();
                 handles.into_iter().map(|handle| handle.wait().unwrap().map_err(Error::user)).sum::<Result<u64>>()
             });
@@ -165,7 +166,7 @@ fn a_model_may_submit_to_its_own_queue() {
         let result = in_time(move || {
             let own = Arc::new(OnceLock::<Queue<_, u64>>::new());
             let queue = own.clone();
-            let countdown = Shared::new(move |number: &u64| {
+            let countdown = from_fn(move |number: &u64| {
                 let Some(next) = number.checked_sub(1) else { return Ok(0) };
                 let queue: &Queue<_, u64> = own.get().unwrap();
                 queue.submit(next).wait().unwrap().map(|sum: u64| sum + number).map_err(Error::user)
@@ -205,7 +206,7 @@ fn what_panics_while_it_is_woken_or_dropped_takes_nothing_along() {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap();
     let door = gate.clone();
-    let model = Shared::new(move |_: &Loud| {
+    let model = from_fn(move |_: &Loud| {
         drop(door.lock());
         Ok(Loud)
     });

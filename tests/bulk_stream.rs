@@ -14,8 +14,9 @@ use std::{
 
 use futures_core::Stream;
 use gristmill::{
-    Error, ErrorKind, Shared, Stage,
+    Error, ErrorKind, Stage,
     bulk::{Bulk, CancelToken, OnError},
+    from_fn,
 };
 
 /// Wakes a thread.
@@ -105,11 +106,14 @@ fn ready<It>(items: It) -> Ready<It> {
 #[test]
 fn results_come_in_order_with_their_errors() {
     for chunk in [1, 7, 1000] {
-        let mut results = Bulk::new(Shared::new(|&number: &u64| {
-            if number % 100 == 13 { Err(Error::invalid_input("13")) } else { Ok(number.pow(3)) }
-        }))
-        .chunk_size(chunk)
-        .stream(ready(0..5000_u64));
+        let mut results =
+            Bulk::new(from_fn(
+                |&number: &u64| {
+                    if number % 100 == 13 { Err(Error::invalid_input("13")) } else { Ok(number.pow(3)) }
+                },
+            ))
+            .chunk_size(chunk)
+            .stream(ready(0..5000_u64));
         for number in 0..5000 {
             match next(&mut results).unwrap() {
                 Ok(cube) => assert_eq!(cube, number * number * number),
@@ -124,7 +128,7 @@ fn results_come_in_order_with_their_errors() {
 #[test]
 fn a_source_that_trickles_wakes_the_job_and_the_job_its_consumer() {
     // A chunk size that the source never fills must not hold results back.
-    let slow = Bulk::new(Shared::new(|&number: &u64| {
+    let slow = Bulk::new(from_fn(|&number: &u64| {
         thread::sleep(Duration::from_millis(2));
         Ok(number)
     }))
@@ -138,7 +142,7 @@ fn a_source_that_trickles_wakes_the_job_and_the_job_its_consumer() {
 
 #[test]
 fn no_more_is_pulled_than_there_is_room_for_and_nothing_after_the_end() {
-    let bulk = Bulk::new(Shared::new(|&number: &u64| Ok(number))).workers(2).window(16);
+    let bulk = Bulk::new(from_fn(|&number: &u64| Ok(number))).workers(2).window(16);
     let pulled = Arc::new(AtomicUsize::new(0));
     let mut results = bulk.stream(Ready(0_u64.., pulled.clone()));
     for number in 0..200 {
@@ -155,7 +159,7 @@ fn no_more_is_pulled_than_there_is_room_for_and_nothing_after_the_end() {
 fn dropping_the_stream_stops_the_work() {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = runs.clone();
-    let bulk = Bulk::new(Shared::new(move |&number: &u64| {
+    let bulk = Bulk::new(from_fn(move |&number: &u64| {
         counted.fetch_add(1, SeqCst);
         thread::sleep(Duration::from_millis(1));
         Ok(number)
@@ -173,7 +177,7 @@ fn dropping_the_stream_stops_the_work() {
 
 #[test]
 fn errors_of_the_source_policies_and_a_token() {
-    let bulk = Bulk::new(Shared::new(|&number: &u64| Ok(number)));
+    let bulk = Bulk::new(from_fn(|&number: &u64| Ok(number)));
     let source = ready([Ok(1), Err("torn"), Ok(3)].into_iter());
     let mut results = bulk.stream_results(source);
     assert_eq!(next(&mut results).unwrap().unwrap(), 1);
@@ -181,13 +185,13 @@ fn errors_of_the_source_policies_and_a_token() {
     assert_eq!((error.index, error.stage, error.source.to_string()), (1, Stage::Read, "torn".to_owned()));
     assert_eq!(next(&mut results).unwrap().unwrap(), 3);
 
-    let bulk = Bulk::new(Shared::new(|&number: &u64| Ok(number))).on_error(OnError::FailFast);
+    let bulk = Bulk::new(from_fn(|&number: &u64| Ok(number))).on_error(OnError::FailFast);
     let mut results = bulk.stream_results(ready([Ok(1), Err("torn"), Ok(3)].into_iter()));
     assert!(next(&mut results).unwrap().is_ok() && next(&mut results).unwrap().is_err());
     assert!(next(&mut results).is_none());
 
     let token = CancelToken::new();
-    let bulk = Bulk::new(Shared::new(|&number: &u64| {
+    let bulk = Bulk::new(from_fn(|&number: &u64| {
         thread::sleep(Duration::from_millis(1));
         Ok(number)
     }))

@@ -20,8 +20,8 @@ type Bytes<T> = Option<Box<dyn Fn(&T) -> usize + Send + Sync>>;
 /// time.
 ///
 /// ```
-/// use gristmill::{Pipeline, Shared, bulk::Bulk};
-/// let double = Shared::new(|number: &f64| Ok(number * 2.0));
+/// use gristmill::{Pipeline, bulk::Bulk, from_fn};
+/// let double = from_fn(|number: &f64| Ok(number * 2.0));
 /// let pipeline = Pipeline::new(double)
 ///     .prepare(|text: &str| text.parse::<f64>().map_err(gristmill::Error::user))
 ///     .finish(|_number, doubled| Ok(doubled.to_string()));
@@ -40,17 +40,17 @@ pub struct Pipeline<T: ?Sized, M: Inference<Input: Sized>, R> {
 }
 
 /// A pipeline that still lacks its first step; made by [`Pipeline::new`].
-pub struct Unprepared<M>(M);
+pub struct PipelineBuilder<M>(M);
 
 impl<M: Inference<Input: Sized>> Pipeline<M::Input, M, M::Output> {
-    /// Starts a pipeline round `model`; [`Unprepared::prepare`] comes next.
+    /// Starts a pipeline round `model`; [`PipelineBuilder::prepare`] comes next.
     #[expect(clippy::new_ret_no_self, reason = "the item type is known only once there is a step that takes it")]
-    pub fn new(model: M) -> Unprepared<M> {
-        Unprepared(model)
+    pub fn new(model: M) -> PipelineBuilder<M> {
+        PipelineBuilder(model)
     }
 }
 
-impl<M: Inference<Input: Sized>> Unprepared<M> {
+impl<M: Inference<Input: Sized>> PipelineBuilder<M> {
     /// Sets the step that makes the model's input of an item.
     pub fn prepare<T: ?Sized>(
         self,
@@ -198,8 +198,8 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R> fmt::Debug for Pipeline<T, M, R> 
     }
 }
 
-impl<M> fmt::Debug for Unprepared<M> {
+impl<M> fmt::Debug for PipelineBuilder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unprepared").finish_non_exhaustive()
+        f.debug_struct("PipelineBuilder").finish_non_exhaustive()
     }
 }

@@ -320,7 +320,7 @@ mod tests {
     use super::*;
     use crate::{
         error::Result,
-        inference::{Shared, Slots},
+        inference::{Slots, from_fn},
     };
 
     /// Feeds a tuner with chunks of the size it asks for, priced by `time`, and says where it ends.
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_device_gets_chunks_of_up_to_a_tenth_of_a_second_as_long_as_they_pay() {
-        let model = Driven(Shared::new(|item: &u64| Ok(*item)));
+        let model = Driven(from_fn(|item: &u64| Ok(*item)));
         let tuner = || Tuner::of(&model, &Settings::default(), 16);
         assert_eq!((tuner().lanes(), tuner().window()), (2, 16));
         // Each call has a price: 4 ms, and 200 ns for a unit. Two are under way, so each takes twice as long.
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_first_chunk_that_is_wished_for_holds_the_others_back_and_is_no_measure() {
-        let model = Shared::new(|item: &u64| Ok(*item));
+        let model = from_fn(|item: &u64| Ok(*item));
         assert_eq!(Tuner::of(&model, &Settings::default(), 2).bounds(1000), (1, usize::MAX));
         let model = Wishing(model);
         let mut tuner = Tuner::of(&model, &Settings::default(), 2);

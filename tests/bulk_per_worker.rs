@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use gristmill::{Error, ErrorKind, PerThread, Pipeline, bulk::Bulk};
+use gristmill::{Error, ErrorKind, PerWorker, Pipeline, bulk::Bulk};
 
 /// A model that is `Send` and not `Sync`.
 struct Counter {
@@ -33,7 +33,7 @@ fn nap() {
 fn each_worker_makes_its_model_once_for_all_jobs() {
     let made = Arc::new(AtomicUsize::new(0));
     let count = made.clone();
-    let model = PerThread::new(
+    let model = PerWorker::new(
         move |worker| {
             count.fetch_add(1, SeqCst);
             Ok(Counter::new(worker))
@@ -58,7 +58,7 @@ fn each_worker_makes_its_model_once_for_all_jobs() {
 fn no_more_models_than_items() {
     let made = Arc::new(AtomicUsize::new(0));
     let count = made.clone();
-    let model = PerThread::new(
+    let model = PerWorker::new(
         move |worker| {
             thread::sleep(Duration::from_millis(50));
             count.fetch_add(1, SeqCst);
@@ -80,7 +80,7 @@ fn models_go_with_their_owner() {
     }
     let (dropped, made) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (on_drop, on_make) = (dropped.clone(), made.clone());
-    let model = PerThread::new(
+    let model = PerWorker::new(
         move |_| {
             on_make.fetch_add(1, SeqCst);
             Ok(Loud(on_drop.clone()))
@@ -108,7 +108,7 @@ fn models_go_with_their_owner() {
 fn a_panic_costs_one_item_and_a_new_model() {
     let made = Arc::new(AtomicUsize::new(0));
     let count = made.clone();
-    let model = PerThread::new(
+    let model = PerWorker::new(
         move |worker| {
             count.fetch_add(1, SeqCst);
             Ok(Counter::new(worker))
@@ -139,7 +139,7 @@ fn workers_without_a_model_leave_the_work_to_the_others() {
     for panics in [false, true] {
         let tried = Arc::new(AtomicUsize::new(0));
         let count = tried.clone();
-        let model = PerThread::new(
+        let model = PerWorker::new(
             move |worker| {
                 count.fetch_add(1, SeqCst);
                 assert!(!panics || worker == 2, "no model here");
@@ -166,7 +166,7 @@ fn workers_without_a_model_leave_the_work_to_the_others() {
 fn no_model_at_all_is_every_items_error_and_tried_once_a_worker() {
     let tried = Arc::new(AtomicUsize::new(0));
     let count = tried.clone();
-    let model = PerThread::new(
+    let model = PerWorker::new(
         move |_| {
             count.fetch_add(1, SeqCst);
             Err::<(), _>(Error::user("the weights are gone"))
@@ -189,7 +189,7 @@ fn no_model_at_all_is_every_items_error_and_tried_once_a_worker() {
 #[test]
 fn rayon_inside_a_model_does_not_enter_it_twice() {
     struct Guarded(bool);
-    let model = PerThread::new(
+    let model = PerWorker::new(
         |_| Ok(Guarded(false)),
         |model: &mut Guarded, number: &u64| {
             assert!(!model.0, "entered twice");
@@ -211,7 +211,7 @@ fn rayon_inside_a_model_does_not_enter_it_twice() {
 
 #[test]
 fn it_serves_inside_a_pipeline() {
-    let model = PerThread::new(|_| Ok(10), |factor: &mut u64, number: &u64| Ok(*number * *factor));
+    let model = PerWorker::new(|_| Ok(10), |factor: &mut u64, number: &u64| Ok(*number * *factor));
     let pipeline = Pipeline::new(model).prepare(|text: &str| text.parse().map_err(Error::user));
     let results: Vec<u64> = Bulk::pipeline(pipeline).workers(2).map(["1", "2"]).map(Result::unwrap).collect();
     assert_eq!(results, [10, 20]);
@@ -222,7 +222,7 @@ fn a_queue_passes_chunks_on_to_workers_that_have_a_model() {
     for able in [Some(2), None] {
         let tried = Arc::new(AtomicUsize::new(0));
         let count = tried.clone();
-        let model = PerThread::new(
+        let model = PerWorker::new(
             move |worker| {
                 count.fetch_add(1, SeqCst);
                 if Some(worker) == able { Ok(worker) } else { Err(Error::user("no model here")) }
@@ -246,7 +246,7 @@ fn a_queue_passes_chunks_on_to_workers_that_have_a_model() {
 
 #[test]
 fn two_jobs_with_rayon_inside_share_the_models() {
-    let model = PerThread::new(
+    let model = PerWorker::new(
         |_| Ok(()),
         |(): &mut (), number: &u64| {
             rayon::join(nap, nap);
