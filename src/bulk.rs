@@ -151,7 +151,7 @@ impl<S: Staged> Bulk<S> {
 
     /// Caps the bytes that a job holds; 512 MiB without it: items, prepared inputs and results that wait to be taken, as
     /// [`Inference::input_bytes`] and [`Inference::output_bytes`] count them, and what the workers hold to run chunks, by
-    /// [`Inference::scratch_bytes`], which takes at most half of it. The oldest item always goes ahead, and one that is
+    /// [`Hints::scratch_bytes`](crate::Hints::scratch_bytes), which takes at most half of it. The oldest item always goes ahead, and one that is
     /// larger than the limit goes alone.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {

@@ -48,7 +48,7 @@ pub use graph::{Batching, Fact};
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub use import::{ImportOptions, Model, Weights};
 pub use inference::{
-    Description, Fingerprint, FromFn, Inference, PerWorker, Pipeline, PipelineBuilder, Slots, from_fn,
+    Description, Fingerprint, FromFn, Hints, Inference, PerWorker, Pipeline, PipelineBuilder, Slots, from_fn,
 };
 pub use kernels::KernelSet;
 pub use shape::{Dim, Shape};

@@ -12,7 +12,7 @@ use std::{
 };
 
 use gristmill::{
-    Error, ErrorKind, Inference, Pipeline, Result, Slots, Stage,
+    Error, ErrorKind, Hints, Inference, Pipeline, Result, Slots, Stage,
     bulk::{self, Bulk, CancelToken, OnError},
     from_fn,
 };
@@ -410,8 +410,8 @@ fn what_is_in_flight_stays_under_the_limit_while_the_consumer_sleeps() {
             (0..chunk.len()).for_each(|place| out.set(place, Block::new(&self.0)));
             Ok(())
         }
-        fn scratch_bytes(&self) -> usize {
-            self.1
+        fn hints(&self) -> Hints {
+            Hints::default().scratch_bytes(self.1)
         }
         fn input_bytes(&self, _: &Block) -> usize {
             BYTES

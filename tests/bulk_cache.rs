@@ -105,7 +105,8 @@ impl Inference for Named {
 fn whatever_decides_a_result_tells_results_apart() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path().join("cache"), 1 << 20).unwrap();
-    let base = Description { model_fingerprint: "f".to_owned().into(), ..Description::default() };
+    let mut base = Description::default();
+    base.model_fingerprint = "f".to_owned().into();
     let run = |description: &Description, name: &str| {
         let mut results = Bulk::new(Named(description.clone())).cached(&cache, name).map([1_u64, 2]);
         assert_eq!(results.by_ref().map(Result::unwrap).collect::<Vec<_>>(), [2, 3]);
@@ -126,10 +127,12 @@ fn whatever_decides_a_result_tells_results_apart() {
         assert_eq!(run(&other, "").cache_hits, 0, "{other:?}");
     }
     assert_eq!(run(&base, "x").cache_hits, 0);
-    let unsettled = Description { precision: "auto".into(), ..base.clone() };
+    let mut unsettled = base.clone();
+    unsettled.precision = "auto".into();
     assert_eq!([run(&unsettled, "").cache_hits, run(&unsettled, "").cache_hits], [0, 0]);
     for fingerprint in ["", "unknown: the file has changed since it was read"] {
-        let unknown = Description { model_fingerprint: fingerprint.to_owned().into(), ..Description::default() };
+        let mut unknown = Description::default();
+        unknown.model_fingerprint = fingerprint.to_owned().into();
         for _ in 0..2 {
             let report = run(&unknown, "");
             assert_eq!(report.cache_hits, 0);

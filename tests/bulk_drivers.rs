@@ -14,7 +14,7 @@ use std::{
 };
 
 use gristmill::{
-    Error, ErrorKind, Inference, Pipeline, Result, Slots, Stage,
+    Error, ErrorKind, Hints, Inference, Pipeline, Result, Slots, Stage,
     bulk::{Bulk, CancelToken, OnError},
 };
 use watchdog::Watchdog;
@@ -69,8 +69,8 @@ impl Inference for Device {
         }
         Ok(())
     }
-    fn in_flight(&self) -> usize {
-        LANES
+    fn hints(&self) -> Hints {
+        Hints::default().in_flight(LANES)
     }
     fn ready_here(&self) -> bool {
         !(self.picky && thread::current().name() == Some("mill-driver-1"))
@@ -139,11 +139,9 @@ impl Inference for Settling {
         self.chunks.fetch_add(1, SeqCst);
         Ok(())
     }
-    fn in_flight(&self) -> usize {
-        if self.chunks.load(SeqCst) < self.drivers_for { 2 } else { 1 }
-    }
-    fn first_chunk_items(&self) -> usize {
-        self.first
+    fn hints(&self) -> Hints {
+        let in_flight = if self.chunks.load(SeqCst) < self.drivers_for { 2 } else { 1 };
+        Hints::default().in_flight(in_flight).first_chunk_items(self.first)
     }
 }
 

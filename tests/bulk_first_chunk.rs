@@ -10,7 +10,7 @@ use std::{
 };
 
 use gristmill::{
-    Inference, Pipeline, Result, Slots,
+    Hints, Inference, Pipeline, Result, Slots,
     bulk::{Bulk, Stages},
 };
 
@@ -51,11 +51,8 @@ impl Inference for Measuring {
         }
         Ok(())
     }
-    fn first_chunk_items(&self) -> usize {
-        WISH
-    }
-    fn in_flight(&self) -> usize {
-        self.in_flight
+    fn hints(&self) -> Hints {
+        Hints::default().first_chunk_items(WISH).in_flight(self.in_flight)
     }
 }
 

@@ -41,7 +41,9 @@ impl Inference for Add {
         Ok(())
     }
     fn describe(&self) -> Description {
-        Description { model_fingerprint: self.number.to_string().into(), ..Description::default() }
+        let mut description = Description::default();
+        description.model_fingerprint = self.number.to_string().into();
+        description
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use gristmill::{
-    Error, ErrorKind, Inference, Pipeline, Result, Slots, Stage,
+    Error, ErrorKind, Hints, Inference, Pipeline, Result, Slots, Stage,
     bulk::{Bulk, Queue},
     from_fn,
 };
@@ -43,8 +43,8 @@ impl Inference for AddOne {
         }
         Ok(())
     }
-    fn preferred_chunk_cost(&self) -> Option<u64> {
-        Some(32)
+    fn hints(&self) -> Hints {
+        Hints::default().preferred_chunk_cost(32)
     }
 }
 

@@ -73,10 +73,10 @@ fn bf16_is_taken_where_it_holds_and_pays() {
 #[test]
 fn a_job_gives_a_sample_that_is_worth_measuring() {
     let session = std::sync::Arc::new(session(Precision::Auto { min_cosine: 0.9 }));
-    assert_eq!(session.first_chunk_items(), 32);
+    assert_eq!(session.hints().first_chunk_items, 32);
     let (results, report) = Bulk::new(session.clone()).workers(2).run(&items(40));
     assert!(results.iter().all(Result::is_ok));
-    assert_eq!(session.first_chunk_items(), 1);
+    assert_eq!(session.hints().first_chunk_items, 1);
     if KernelSet::detect_bf16().has_bf16() {
         let note = note(&session);
         assert!(note.contains("on 32 inputs"), "{note}");

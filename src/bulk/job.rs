@@ -107,7 +107,7 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// Takes note of the bytes that running takes by now.
     fn weigh_scratch(&self) {
-        let each = panics::catch(|| Ok(self.stages.model().scratch_bytes())).unwrap_or(0);
+        let each = panics::catch(|| Ok(self.stages.model().hints().scratch_bytes)).unwrap_or(0);
         let lanes = if self.driving.is_empty() { self.workers() } else { self.driving.len() };
         self.scratch.store(each.saturating_mul(lanes), Relaxed);
     }

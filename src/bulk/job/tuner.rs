@@ -112,7 +112,7 @@ impl Tuner {
     /// What `model` wishes, as far as `settings` leave it a choice, for chunks of which so many run at once as `workers`
     /// or the model's drivers can.
     pub(in crate::bulk) fn of(model: &impl Inference, settings: &Settings, workers: usize) -> Self {
-        let items = model.first_chunk_items();
+        let items = model.hints().first_chunk_items;
         let wished = items > 1 && settings.chunk_size.is_none();
         let cost = settings.max_chunk_cost.unwrap_or(u64::MAX);
         let mut tuner = Self {
@@ -126,7 +126,7 @@ impl Tuner {
     /// Asks for what `model` wishes besides its first chunk, which may have changed with that.
     pub(in crate::bulk) fn ask(&mut self, model: &impl Inference, settings: &Settings, workers: usize) {
         // Who panics here has no wishes.
-        let wishes = panics::catch(|| Ok((drivers::wanted(model), model.preferred_chunk_cost())));
+        let wishes = panics::catch(|| Ok((drivers::wanted(model), model.hints().preferred_chunk_cost)));
         let (drivers, preferred) = wishes.unwrap_or((0, None));
         self.workers = if drivers > 0 { drivers } else { workers };
         self.driven = drivers > 0;
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
     use crate::{
         error::Result,
-        inference::{Slots, from_fn},
+        inference::{Hints, Slots, from_fn},
     };
 
     /// Feeds a tuner with chunks of the size it asks for, priced by `time`, and says where it ends.
@@ -402,8 +402,8 @@ mod tests {
         fn infer(&self, chunk: &[&M::Input], out: &mut Slots<'_, M::Output>) -> Result<()> {
             self.0.infer(chunk, out)
         }
-        fn in_flight(&self) -> usize {
-            2
+        fn hints(&self) -> Hints {
+            Hints::default().in_flight(2)
         }
     }
 
@@ -464,8 +464,8 @@ mod tests {
         fn infer(&self, chunk: &[&M::Input], out: &mut Slots<'_, M::Output>) -> Result<()> {
             self.0.infer(chunk, out)
         }
-        fn first_chunk_items(&self) -> usize {
-            40
+        fn hints(&self) -> Hints {
+            Hints::default().first_chunk_items(40)
         }
     }
 
