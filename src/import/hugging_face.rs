@@ -18,7 +18,7 @@ pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
     error::{Context, Error, Result},
     graph::Graph,
-    import::{ImportOptions, Origin},
+    import::{options::ImportOptions, origin::Origin},
     threads::pool::pool,
 };
 
@@ -113,7 +113,7 @@ pub(crate) fn tokenizer_folder(folder: &Path) -> Result<PathBuf> {
     Ok(sentence::read(folder)?.transformer)
 }
 
-pub(super) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
+pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     if !folder.is_dir() {
         return Err(Error::invalid_input("is not a folder"));
     }
