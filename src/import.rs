@@ -9,7 +9,7 @@ mod model;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 mod options;
-mod origin;
+pub(crate) mod origin;
 #[cfg(feature = "hugging-face")]
 pub mod safetensors;
 #[cfg(feature = "hugging-face")]

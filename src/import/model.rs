@@ -1,8 +1,7 @@
 //! A model read from a file.
 
 use std::{
-    fs::{self, File},
-    io::Read,
+    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -10,14 +9,14 @@ use std::{
 #[cfg(feature = "hugging-face")]
 use crate::import::hugging_face;
 #[cfg(feature = "onnx")]
-use crate::import::onnx;
+use crate::import::onnx::file::{open_file, read_bytes};
 use crate::{
     backend::{Session, options::SessionOptions},
     error::{Context, Error, Result},
     graph::Graph,
     import::{
         fingerprint::FingerprintHasher,
-        options::{ImportOptions, Weights},
+        options::ImportOptions,
         origin::{FileStamp, Origin},
     },
 };
@@ -28,6 +27,7 @@ pub struct Model {
     graph: Graph,
     notes: Vec<String>,
     origin: Origin,
+    /// The time that reading took.
     reading: Duration,
 }
 
@@ -35,32 +35,27 @@ impl Model {
     /// Opens an ONNX file, or a Hugging Face folder of the BERT family.
     ///
     /// # Errors
-    /// When the file cannot be read, is damaged, or needs an operator that is not built here; the error names all
-    /// operators that are missing.
+    /// If the file cannot be read, is damaged, or needs operators that are not supported; the error lists all of them.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &ImportOptions::default())
     }
 
-    /// As [`open`](Self::open), with other caps.
+    /// Opens a model as [`open`](Self::open) does, with options.
     ///
     /// # Errors
-    /// As there.
+    /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Self> {
         let path = path.as_ref();
         let started = Instant::now();
-        let opened = (|| {
+        let read = || {
             let meta = fs::metadata(path).map_err(|error| Error::io(error, "opening the model"))?;
-            if meta.is_dir() {
-                return open_folder(path, options);
-            }
-            open_file(path, &meta, options)
-        })();
-        let mut model: Self = opened.context(|| path.display().to_string())?;
-        model.reading = started.elapsed();
-        Ok(model)
+            if meta.is_dir() { open_folder(path, options) } else { open_file(path, &meta, options) }
+        };
+        let (graph, notes, files) = read().context(|| path.display().to_string())?;
+        Ok(Self { graph, notes, origin: Origin::Files(files), reading: started.elapsed() })
     }
 
-    /// Reads an ONNX model from memory; its data must all lie in these bytes.
+    /// Reads an ONNX model without external data from memory.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -68,37 +63,39 @@ impl Model {
         Self::from_bytes_with(bytes, &ImportOptions::default())
     }
 
-    /// As [`from_bytes`](Self::from_bytes), with other caps.
+    /// Reads an ONNX model from memory, with options.
     ///
     /// # Errors
-    /// As there.
+    /// As [`open_with`](Self::open_with).
     pub fn from_bytes_with(bytes: &[u8], options: &ImportOptions) -> Result<Self> {
         let started = Instant::now();
-        let mut model = read_onnx(bytes, "model", None, options)?;
+        let (graph, notes, _) = read_bytes(bytes, "model", None, options)?;
         let mut fingerprint = FingerprintHasher::new();
         fingerprint.update(bytes);
-        model.origin = Origin::Named(fingerprint.name());
-        model.reading = started.elapsed();
-        Ok(model)
+        let origin = Origin::Named(fingerprint.name());
+        Ok(Self { graph, notes, origin, reading: started.elapsed() })
     }
 
-    /// The graph as the file has it.
+    /// The graph as read from the file.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The graph, to give its inputs other dimensions ([`Graph::set_input_shape`], [`Graph::fix_symbol`]).
+    /// The graph, for changes of its inputs' dimensions.
+    ///
+    /// See [`Graph::set_input_shape`] and [`Graph::fix_symbol`].
     pub fn graph_mut(&mut self) -> &mut Graph {
         &mut self.graph
     }
 
-    /// What is worth telling about the file.
+    /// Remarks on the file for the report.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// A name for the file's bytes (BLAKE3), the files of external data included; read again when asked for. Where a
-    /// file has changed since, the text says that it is unknown.
+    /// A BLAKE3 hash of the model's files, external data included.
+    ///
+    /// Reads the files again. If one has changed since it was opened, the text says that the hash is unknown.
     pub fn fingerprint(&self) -> String {
         self.origin.fingerprint()
     }
@@ -110,75 +107,34 @@ impl Model {
     pub fn session(self, options: &SessionOptions) -> Result<Session> {
         let started = Instant::now();
         let session = Session::load(self.graph, options)?;
-        // The time between opening and loading is the caller's own.
+        // Counts the time of reading but not what the caller did between reading and loading.
         let started = started.checked_sub(self.reading).unwrap_or(started);
         let origin = self.origin;
         Ok(session.with_origin(started, self.notes, move || origin.fingerprint()))
     }
 }
 
+/// The graph of a model, notes on its files, and the files.
+type Opened = (Graph, Vec<String>, Vec<FileStamp>);
+
 #[cfg(feature = "hugging-face")]
-fn open_folder(path: &Path, options: &ImportOptions) -> Result<Model> {
+fn open_folder(path: &Path, options: &ImportOptions) -> Result<Opened> {
     let options = hugging_face::FolderOptions { import: options.clone(), ..Default::default() };
-    let hugging_face::Folder { graph, notes, origin, .. } = hugging_face::read(path, &options)?;
-    Ok(Model { graph, notes, origin, reading: Duration::ZERO })
+    let hugging_face::Folder { graph, notes, files, .. } = hugging_face::read(path, &options)?;
+    Ok((graph, notes, files))
 }
 
 #[cfg(not(feature = "hugging-face"))]
-fn open_folder(_: &Path, _: &ImportOptions) -> Result<Model> {
+fn open_folder(_: &Path, _: &ImportOptions) -> Result<Opened> {
     Err(Error::unsupported("this build reads no Hugging Face folders; the feature `hugging-face` adds them"))
 }
 
-#[cfg(feature = "onnx")]
-fn open_file(path: &Path, meta: &fs::Metadata, options: &ImportOptions) -> Result<Model> {
-    // A pipe or a device would be waited for, or never end.
-    if !meta.is_file() {
-        return Err(Error::invalid_input("not a regular file"));
-    }
-    let io = |error| Error::io(error, "reading the model");
-    let file = File::open(path).map_err(io)?;
-    let stamp = FileStamp::of(path.to_owned(), &file.metadata().map_err(io)?);
-    let most = options.max_file_bytes;
-    let mut bytes = Vec::new();
-    if stamp.len <= most {
-        let len = usize::try_from(stamp.len).unwrap_or(usize::MAX);
-        bytes.try_reserve_exact(len).map_err(|_| Error::limit(format!("no memory for a file of {len} bytes")))?;
-        file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
-    }
-    if stamp.len > most || bytes.len() as u64 > most {
-        return Err(Error::limit(format!("larger than {most} bytes; ImportOptions::max_file_bytes sets the cap")));
-    }
-    let folder = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => Path::new("."),
-    };
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut model = read_onnx(&bytes, &name, Some(folder), options)?;
-    if let Origin::Files(files) = &mut model.origin {
-        files.insert(0, stamp);
-    }
-    Ok(model)
-}
-
-#[cfg(feature = "onnx")]
-fn read_onnx(bytes: &[u8], name: &str, folder: Option<&Path>, options: &ImportOptions) -> Result<Model> {
-    if options.weights == Weights::Mapped {
-        return Err(Error::unsupported(
-            "only the weights of Hugging Face folders can be mapped, not those of ONNX files",
-        ));
-    }
-    let mut external = onnx::External::new(folder, options);
-    let (graph, notes) = onnx::read(bytes, name, &mut external, options)?;
-    Ok(Model { graph, notes, origin: Origin::Files(external.into_files()), reading: Duration::ZERO })
-}
-
 #[cfg(not(feature = "onnx"))]
-fn open_file(_: &Path, _: &fs::Metadata, _: &ImportOptions) -> Result<Model> {
+fn open_file(_: &Path, _: &fs::Metadata, _: &ImportOptions) -> Result<Opened> {
     Err(Error::unsupported("this build reads no ONNX files; the feature `onnx` adds them"))
 }
 
 #[cfg(not(feature = "onnx"))]
-fn read_onnx(_: &[u8], _: &str, _: Option<&Path>, _: &ImportOptions) -> Result<Model> {
+fn read_bytes(_: &[u8], _: &str, _: Option<&Path>, _: &ImportOptions) -> Result<Opened> {
     Err(Error::unsupported("this build reads no ONNX files; the feature `onnx` adds them"))
 }

@@ -8,6 +8,7 @@ mod attribute;
 mod budget;
 mod convert;
 mod external;
+pub(crate) mod file;
 mod order;
 mod proto;
 mod scan;

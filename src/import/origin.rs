@@ -9,14 +9,16 @@ use std::{
 
 use crate::import::fingerprint::FingerprintHasher;
 
-/// Where the fingerprint comes from when it is asked for.
+/// The source of a model's fingerprint.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
+    /// The fingerprint itself.
     Named(String),
+    /// The files to hash when the fingerprint is needed.
     Files(Vec<FileStamp>),
 }
 
-/// A file as it was when it was read.
+/// A file's path, length and time of modification when it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct FileStamp {
     pub(crate) path: PathBuf,
@@ -25,11 +27,12 @@ pub(crate) struct FileStamp {
 }
 
 impl FileStamp {
+    /// The stamp of the file at `path` with the metadata `meta`.
     pub(crate) fn of(path: PathBuf, meta: &fs::Metadata) -> Self {
         Self { path, len: meta.len(), modified: meta.modified().ok() }
     }
 
-    /// Opens the file again, if it is still the same.
+    /// Opens the file again, unless its length or time has changed.
     fn reopen(&self) -> Option<File> {
         let file = File::open(&self.path).ok()?;
         let meta = file.metadata().ok()?;
@@ -38,27 +41,31 @@ impl FileStamp {
 }
 
 impl Origin {
-    /// The fingerprint; says so where a file has changed since.
+    /// The fingerprint, or a text that says why it is unknown.
     pub(crate) fn fingerprint(&self) -> String {
-        let files = match self {
-            Origin::Named(name) => return name.clone(),
-            Origin::Files(files) => files,
+        match self {
+            Self::Named(name) => name.clone(),
+            Self::Files(files) => fingerprint_of(files),
+        }
+    }
+}
+
+/// The fingerprint of files, or a text that says why it is unknown.
+pub(crate) fn fingerprint_of(files: &[FileStamp]) -> String {
+    let mut fingerprint = FingerprintHasher::new();
+    let mut piece = vec![0; 1 << 18];
+    for stamp in files {
+        let Some(mut file) = stamp.reopen() else {
+            return "unknown: the file has changed since it was read".to_owned();
         };
-        let mut fingerprint = FingerprintHasher::new();
-        let mut piece = vec![0; 1 << 18];
-        for stamp in files {
-            let Some(mut file) = stamp.reopen() else {
-                return "unknown: the file has changed since it was read".to_owned();
-            };
-            loop {
-                match file.read(&mut piece) {
-                    Ok(0) => break,
-                    Ok(count) => fingerprint.update(&piece[..count]),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return format!("unknown: reading the file failed: {error}"),
-                }
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => fingerprint.update(&piece[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return format!("unknown: reading the file failed: {error}"),
             }
         }
-        fingerprint.name()
     }
+    fingerprint.name()
 }

@@ -13,7 +13,7 @@ use crate::{
     bulk::{Bulk, Map, Sound},
     error::{Context, Error, ItemError, Result},
     graph::Graph,
-    import::hugging_face,
+    import::{hugging_face, origin::fingerprint_of},
     inference::{Description, Inference, Pipeline},
     text::{
         encoder_model::{EncoderModel, OUTPUT},
@@ -86,8 +86,8 @@ impl Embedder {
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
         let tokenizer = TextTokenizer::new(tokenizer.context(in_folder)?, max_tokens).context(in_file)?;
         let tokenizer = tokenizer.lowercase(folder.lowercase);
-        let origin = folder.origin;
-        let session = session.with_origin(started, folder.notes, move || origin.fingerprint());
+        let files = folder.files;
+        let session = session.with_origin(started, folder.notes, move || fingerprint_of(&files));
         let (pooling, normalize) = folder.pooling;
         let options = format!(
             "{max_tokens} tokens, {pooling:?}, normalized {normalize}, lower case {}, tokenizer {}",
