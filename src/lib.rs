@@ -29,6 +29,8 @@ mod plan;
 mod rewrite;
 mod shape;
 mod tensor;
+#[cfg(feature = "cache")]
+mod tensor_cache;
 #[doc(hidden)]
 pub mod testing;
 #[cfg(feature = "hugging-face")]
