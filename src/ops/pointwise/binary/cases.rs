@@ -1,8 +1,8 @@
-//! Cases of the pointwise operators, made from what each function takes.
+//! Cases of `Binary`, by the element types that each function takes.
 
 use crate::{
     op::{Case, Fill},
-    ops::pointwise::{Binary, BinaryFunction as B, ChainStep, PointwiseChain, Unary, UnaryFunction as U},
+    ops::pointwise::binary::function::{Binary, BinaryFunction as F},
     tensor::{Element, Tensor},
 };
 
@@ -14,66 +14,25 @@ fn truths(shape: &[usize], values: &[bool]) -> Tensor {
     Tensor::from_bools(shape, values).expect("a case's values fit its shape")
 }
 
-pub(crate) fn unary(function: U) -> Vec<Case> {
-    let case = |name: &str| Case::new(name, Unary { function });
-    match function {
-        U::Not => {
-            return vec![
-                case("truths").tensor(truths(&[3], &[true, false, true])),
-                case("empty").tensor(truths(&[0], &[])),
-            ];
-        }
-        U::BitwiseNot => {
-            return vec![
-                case("i64").tensor(tensor(&[2, 2], &[0i64, -1, i64::MIN, 77])),
-                case("u8").tensor(tensor(&[3], &[0u8, 255, 7])),
-                case("i32").tensor(tensor(&[3], &[0i32, i32::MIN, 7])),
-            ];
-        }
-        _ => {}
-    }
-    let mut cases = vec![
-        case("ragged").value(&[3, 37], Fill::Spread),
-        case("hostile").value(&[7, 41], Fill::Hostile),
-        case("large").value(&[33], Fill::Large),
-        case("scalar").value(&[], Fill::Positive),
-        case("empty").value(&[0, 4], Fill::Spread),
-        case("f64").tensor(tensor(&[5], &[-1.5f64, -0.25, 0.5, 0.75, 3.5])),
-    ];
-    if matches!(function, U::Abs | U::Clip { .. } | U::Neg | U::Relu | U::Sign) {
-        cases.push(case("i64").tensor(tensor(&[5], &[i64::MIN, -7, 0, 3, i64::MAX])));
-        cases.push(case("i8").tensor(tensor(&[2, 2], &[-128i8, -1, 0, 127])));
-        cases.push(case("i32").tensor(tensor(&[2, 2], &[i32::MIN, -1, 0, 77])));
-        cases.push(case("small i64").tensor(tensor(&[3], &[-5i64, 0, 77])));
-    }
-    if matches!(function, U::Clip { .. }) {
-        let numbers = tensor(&[4], &[i64::MIN, -2, 5, i64::MAX]);
-        let least = || Tensor::scalar(i64::MIN + 1);
-        cases.push(case("operands").value(&[5, 3], Fill::Spread).value(&[], Fill::Spread).value(&[], Fill::Positive));
-        cases.push(case("only a greatest").value(&[5, 3], Fill::Spread).absent().constant(&[], Fill::Positive));
-        cases.push(case("i64 operands").tensor(numbers.clone()).tensor(least()).tensor(Tensor::scalar(4i64)));
-        cases.push(case("crossed").tensor(numbers).tensor(Tensor::scalar(4i64)).constant_tensor(least()));
-    }
-    cases
-}
-
-pub(crate) fn binary(function: B) -> Vec<Case> {
+/// The cases of one function.
+pub(super) fn of(function: F) -> Vec<Case> {
     let case = |name: &str| Case::new(name, Binary { function });
     match function {
-        B::And | B::Or | B::Xor => return logical(function),
-        B::BitShift { .. } | B::BitwiseAnd | B::BitwiseOr | B::BitwiseXor => {
+        F::And | F::Or | F::Xor => return logical(function),
+        F::Mod { .. } => return modulo(),
+        F::BitShift { .. } | F::BitwiseAnd | F::BitwiseOr | F::BitwiseXor => {
             let (a, b) = (tensor(&[2, 2], &[1u8, 255, 170, 16]), tensor(&[2], &[3u8, 9]));
             let wide = tensor(&[3], &[u64::MAX, 1, 12]);
             let mut cases = vec![case("u8").tensor(a).tensor(b)];
             cases.push(case("u64").tensor(wide).tensor(Tensor::scalar(5u64)));
             cases.push(case("u32").tensor(tensor(&[3], &[1u32, u32::MAX, 12])).tensor(tensor(&[3], &[31u32, 4, 32])));
-            if let B::BitShift { .. } = function {
-                let right = Binary { function: B::BitShift { left: false } };
+            if let F::BitShift { .. } = function {
+                let right = Binary { function: F::BitShift { left: false } };
                 cases.push(
                     Case::new("right", right).tensor(tensor(&[3], &[16u32, 4, 1])).tensor(tensor(&[3], &[1u32, 2, 40])),
                 );
             }
-            if !matches!(function, B::BitShift { .. }) {
+            if !matches!(function, F::BitShift { .. }) {
                 let (a, b) = (tensor(&[2, 2], &[-1i64, 6, i64::from(i32::MIN), 9]), tensor(&[2], &[3i64, -5]));
                 cases.push(case("i64").tensor(a).tensor(b));
             }
@@ -81,7 +40,7 @@ pub(crate) fn binary(function: B) -> Vec<Case> {
         }
         _ => {}
     }
-    let first = if function == B::Pow { Fill::Positive } else { Fill::Spread };
+    let first = if function == F::Pow { Fill::Positive } else { Fill::Spread };
     let mut cases = vec![
         case("ragged").value(&[3, 37], first).value(&[3, 37], Fill::Spread),
         case("scalar").value(&[3, 17], first).value(&[], Fill::Spread),
@@ -96,18 +55,18 @@ pub(crate) fn binary(function: B) -> Vec<Case> {
         case("i32").tensor(tensor(&[4], &[7i32, -7, i32::MIN, 3])).tensor(tensor(&[4], &[2i32, 3, -1, 3])),
         case("u8").tensor(tensor(&[4], &[7u8, 200, 255, 3])).tensor(tensor(&[4], &[2u8, 100, 255, 3])),
     ];
-    if function != B::PRelu {
+    if function != F::PRelu {
         cases.push(case("scalar first").value(&[], first).value(&[3, 17], Fill::Spread));
         cases.push(case("row first").value(&[5], first).value(&[2, 3, 5], Fill::Spread));
         cases.push(case("outer").value(&[4, 1], first).value(&[1, 5], Fill::Spread));
         cases.push(case("middle").value(&[2, 1, 3], first).value(&[4, 1], Fill::Spread));
     }
     match function {
-        B::Equal => {
+        F::Equal => {
             let (a, b) = (truths(&[3], &[true, false, true]), truths(&[1], &[true]));
             cases.push(case("truths").tensor(a).tensor(b));
         }
-        B::Pow => {
+        F::Pow => {
             cases.push(case("f32 of i64").value(&[3], Fill::Spread).tensor(tensor(&[3], &[2i64, -1, 3])));
             cases.push(case("i32 of f32").tensor(tensor(&[3], &[3i32, -2, 5])).tensor(tensor(&[1], &[2f32])));
         }
@@ -129,7 +88,7 @@ pub(crate) fn binary(function: B) -> Vec<Case> {
     cases
 }
 
-fn logical(function: B) -> Vec<Case> {
+fn logical(function: F) -> Vec<Case> {
     let case = |name: &str| Case::new(name, Binary { function });
     let all = || truths(&[4], &[true, true, false, false]);
     vec![
@@ -139,9 +98,9 @@ fn logical(function: B) -> Vec<Case> {
     ]
 }
 
-pub(crate) fn modulo() -> Vec<Case> {
-    let down = || Case::new("rounded down", Binary { function: B::Mod { truncated: false } });
-    let cut = |name: &str| Case::new(name, Binary { function: B::Mod { truncated: true } });
+fn modulo() -> Vec<Case> {
+    let down = || Case::new("rounded down", Binary { function: F::Mod { truncated: false } });
+    let cut = |name: &str| Case::new(name, Binary { function: F::Mod { truncated: true } });
     let (a, b) = ([-7i64, 7, -7, 7, i64::MIN, 6], [3i64, 3, -3, -3, -1, 3]);
     vec![
         down().tensor(tensor(&[6], &a)).tensor(tensor(&[6], &b)),
@@ -149,34 +108,5 @@ pub(crate) fn modulo() -> Vec<Case> {
         cut("cut").tensor(tensor(&[6], &a)).tensor(tensor(&[6], &b)),
         cut("f32").value(&[3, 7], Fill::Spread).value(&[7], Fill::Positive),
         cut("hostile").value(&[5, 7], Fill::Hostile).value(&[5, 7], Fill::Hostile),
-    ]
-}
-
-pub(crate) fn chain() -> Vec<Case> {
-    let unary = ChainStep::Unary;
-    let binary = |function, operand| ChainStep::Binary { function, operand, swapped: false };
-    let chain = |name: &str, steps: &[ChainStep]| Case::new(name, PointwiseChain { steps: steps.to_vec() });
-    let gelu = [unary(U::Erf), binary(B::Add, 1), binary(B::Mul, 0), binary(B::Mul, 2)];
-    let clip = U::Clip { low: -0.5, high: 0.75 };
-    let long = [
-        unary(U::Tanh),
-        binary(B::Add, 0),
-        unary(U::Cos),
-        ChainStep::Binary { function: B::Sub, operand: 1, swapped: true },
-    ];
-    vec![
-        chain("gelu", &gelu).value(&[3, 37], Fill::Spread).constant(&[], Fill::Spread).constant(&[1], Fill::Positive),
-        chain("hostile", &gelu)
-            .value(&[7, 41], Fill::Hostile)
-            .constant(&[], Fill::Spread)
-            .value(&[7, 1], Fill::Positive),
-        chain("rows", &[binary(B::Add, 1), unary(clip)]).value(&[2, 3, 19], Fill::Spread).constant(&[19], Fill::Spread),
-        chain("widened", &[binary(B::Mul, 1), unary(U::Exp)]).value(&[1, 5], Fill::Spread).value(&[4, 1], Fill::Spread),
-        chain("long", &long).value(&[5, 2000], Fill::Spread).value(&[5, 1], Fill::Spread),
-        chain("powers", &[unary(U::Abs), binary(B::Pow, 1), binary(B::Max, 2)])
-            .value(&[9], Fill::Spread)
-            .value(&[9], Fill::Spread)
-            .constant(&[], Fill::Positive),
-        chain("empty", &gelu).value(&[0, 3], Fill::Spread).constant(&[], Fill::Spread).constant(&[], Fill::Spread),
     ]
 }

@@ -3,13 +3,13 @@
 use crate::{
     graph::MAX_TRACKED,
     op::Inputs,
-    ops::pointwise::BinaryFunction as F,
+    ops::pointwise::binary::function::BinaryFunction as F,
     shape::{Dim, Shape},
     tensor::DType,
 };
 
 /// The elements of a function of integers that are all known, where each result can be known too.
-pub(crate) fn binary(function: F, inputs: &Inputs<'_>, output: &Shape) -> Option<Vec<Dim>> {
+pub(super) fn elements(function: F, inputs: &Inputs<'_>, output: &Shape) -> Option<Vec<Dim>> {
     let shape = output.as_fixed()?;
     let count = output.fixed_elements().ok()??;
     if count > MAX_TRACKED {
