@@ -23,6 +23,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::Graph,
     import::fingerprint::FingerprintHasher,
+    shape::Shape,
     tensor::Tensor,
 };
 
@@ -62,7 +63,7 @@ pub enum Weights {
     ///
     /// The files must not change while a model of them is open: one that is cut short then ends the process with `SIGBUS`,
     /// which no library can catch. Replace a model by a new file under the old name
-    /// ([`publish`](crate::bulk::hot::publish)), never by writing into the old one.
+    /// ([`publish`](crate::bulk::publish)), never by writing into the old one.
     Mapped,
 }
 
@@ -245,12 +246,24 @@ impl Model {
         Ok(model)
     }
 
-    /// The graph as the file has it.
+    /// Fixes the dimensions of an input; those of all other values follow from them.
+    ///
+    /// A single symbolic dimension is fixed by [`SessionOptions::dimension`].
+    ///
+    /// # Errors
+    /// When no input has that name, or an operator does not accept the dimensions.
+    pub fn set_input_shape(&mut self, name: &str, dims: &[usize]) -> Result<()> {
+        self.graph.set_input_shape(name, Shape::fixed(dims))
+    }
+
+    /// The graph as read from the file, for tests.
+    #[doc(hidden)]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The graph, to give its inputs other dimensions ([`Graph::set_input_shape`], [`Graph::fix_symbol`]).
+    /// The graph as read from the file, for tests.
+    #[doc(hidden)]
     pub fn graph_mut(&mut self) -> &mut Graph {
         &mut self.graph
     }

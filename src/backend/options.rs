@@ -10,7 +10,7 @@ pub enum Device {
     /// The faster device for the model. Where there is a graphics processor, or a software adapter that the options
     /// name, a sample of the inputs is run on it and on the CPU, and the session settles for good; until then the
     /// weights are on both. The sample is a job's first chunk, or the caller's own
-    /// ([`Session::settle`]). The report says what was measured and chosen, and why.
+    /// ([`Session::settle`](crate::Session::settle)). The report says what was measured and chosen, and why.
     #[default]
     Auto,
     /// The processor.

@@ -72,6 +72,7 @@ impl Session {
     /// # Errors
     /// When the device or precision is not to be had, an option names something that the model lacks, or a node has
     /// no kernel.
+    #[doc(hidden)]
     pub fn load(mut graph: Graph, options: &SessionOptions) -> Result<Self> {
         let started = Instant::now();
         let mut notes = Vec::new();
@@ -273,6 +274,7 @@ impl Session {
     }
 
     /// The loaded graph: what the rewrites made of the file's, without constants that kernels have packed.
+    #[doc(hidden)]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
