@@ -151,6 +151,8 @@ mod plan;
 mod rewrite;
 mod shape;
 mod tensor;
+#[cfg(feature = "cache")]
+mod tensor_cache;
 #[doc(hidden)]
 pub mod testing;
 #[cfg(feature = "hugging-face")]
@@ -169,7 +171,9 @@ pub use error::{Error, ErrorKind, ItemError, Result, Stage};
 pub use graph::{Batching, Fact};
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub use import::{ImportOptions, Model, Weights};
-pub use inference::{Description, Fingerprint, Inference, PerThread, Pipeline, Shared, Slots, Unprepared};
+pub use inference::{
+    Description, Fingerprint, FromFn, Hints, Inference, PerWorker, Pipeline, PipelineBuilder, Slots, from_fn,
+};
 pub use kernels::KernelSet;
 pub use shape::{Dim, Shape, Symbol};
 pub use tensor::{DType, Element, Tensor, Tensors};

@@ -108,8 +108,6 @@ pub enum GpuState {
     Folded,
     /// On the CPU inside a GPU session, for the reason given.
     Host(&'static str),
-    /// Not written yet.
-    Pending,
 }
 
 /// The operands of a node, as shape inference and loading see them.

@@ -1,6 +1,8 @@
 //! Host tensors: a type, a shape, and bytes that clones share.
 
+pub(crate) mod arena;
 mod buffer;
+mod cosine;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod view;
@@ -9,6 +11,7 @@ use std::{fmt, sync::Arc};
 
 pub use buffer::AlignedBytes;
 use bytemuck::Pod;
+pub(crate) use cosine::cosine;
 use half::{bf16, f16};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;

@@ -10,6 +10,12 @@ pub mod op {
     pub use crate::op::*;
 }
 
+/// Faults that tests plant in a GPU session.
+#[cfg(feature = "gpu")]
+pub mod gpu {
+    pub use crate::backend::TestHooks;
+}
+
 /// The operators.
 pub mod ops {
     pub use crate::ops::*;

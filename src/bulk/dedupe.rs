@@ -25,9 +25,11 @@ use store::{Store, copy};
 
 use crate::{
     bulk::{
-        Bulk, fill,
+        job::pooled::Pooled,
         report::Report,
-        results_iter::{Fallible, Pooled, Running, Sound},
+        results_iter::{Fallible, Running, Sound},
+        runner::Bulk,
+        scoped::fill,
         settings::OnError,
         stages::{Staged, Stages},
     },
@@ -43,8 +45,8 @@ impl<S: Staged> Bulk<S> {
     /// queues and streams, which run every item.
     ///
     /// ```
-    /// use gristmill::{Shared, bulk::Bulk};
-    /// let upper = Bulk::new(Shared::new(|text: &str| Ok(text.to_uppercase()))).dedupe();
+    /// use gristmill::{bulk::Bulk, from_fn};
+    /// let upper = Bulk::new(from_fn(|text: &str| Ok(text.to_uppercase()))).dedupe();
     /// let mut results = upper.map(["a", "b", "a"]);
     /// assert_eq!(results.by_ref().map(Result::unwrap).collect::<String>(), "ABA");
     /// assert_eq!(results.report().duplicates, 1);

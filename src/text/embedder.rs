@@ -23,7 +23,7 @@ use crate::{
         Weights,
         hugging_face::{self, FolderOptions, Positions},
     },
-    inference::{Description, Inference, Pipeline, Slots},
+    inference::{Description, Hints, Inference, Pipeline, Slots},
     tensor::{Tensor, Tensors},
     text::{Encoded, Pooling, TextTokenizer},
     threads::pool::pool,
@@ -300,18 +300,6 @@ impl Inference for EncoderModel {
         self.session.cost(input)
     }
 
-    fn preferred_chunk_cost(&self) -> Option<u64> {
-        self.session.preferred_chunk_cost()
-    }
-
-    fn first_chunk_items(&self) -> usize {
-        self.session.first_chunk_items()
-    }
-
-    fn scratch_bytes(&self) -> usize {
-        self.session.scratch_bytes()
-    }
-
     fn input_bytes(&self, input: &Tensors) -> usize {
         self.session.input_bytes(input)
     }
@@ -320,8 +308,12 @@ impl Inference for EncoderModel {
         size_of_val(output.as_slice())
     }
 
-    fn in_flight(&self) -> usize {
-        self.session.in_flight()
+    fn hints(&self) -> Hints {
+        self.session.hints()
+    }
+
+    fn ready_here(&self) -> bool {
+        self.session.ready_here()
     }
 
     fn describe(&self) -> Description {

@@ -1,22 +1,13 @@
 //! The examples for newcomers: images, a table, and a model of one's own.
 
-#[cfg(feature = "onnx")]
-#[path = "../support/onnx_writer.rs"]
-mod onnx_writer;
+use std::{path::Path, process::Output};
 
-use std::{
-    env,
-    path::Path,
-    process::{Command, Output},
-};
+use crate::support::process::example;
 
 /// Runs an example; returns whether it succeeded, its output and its messages.
-fn run(example: &str, arguments: &[&Path]) -> (bool, String, String) {
-    let test = env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join("examples").join(example);
-    assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
+fn run(name: &str, arguments: &[&Path]) -> (bool, String, String) {
     let Output { status, stdout, stderr } =
-        Command::new(path).args(arguments).env_remove("RUST_BACKTRACE").output().unwrap();
+        example(name).args(arguments).env_remove("RUST_BACKTRACE").output().unwrap();
     (status.success(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
@@ -38,10 +29,8 @@ fn a_model_of_ones_own_reports_the_line_that_fails() {
 mod with_models {
     use std::fs;
 
-    use super::{
-        onnx_writer::{Draft, FLOAT, floats, int, node, value},
-        run,
-    };
+    use super::run;
+    use crate::support::onnx_writer::{Draft, FLOAT, floats, int, node, value};
 
     #[test]
     fn rows_of_a_table_are_scored_in_order() {

@@ -48,7 +48,7 @@ pub(super) fn offered(options: &GpuOptions, handle: &wgpu::Adapter) -> Settled {
     if !options.cooperative_matrices {
         return Err("they were not asked for".to_owned());
     }
-    if options.emulated_matrices {
+    if options.hooks.emulated_matrices {
         return Ok(Matrices::Loops);
     }
     let info = handle.get_info();

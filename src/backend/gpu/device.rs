@@ -107,7 +107,7 @@ impl GpuDevice {
             ..wgpu::Limits::default().or_worse_values_from(&has)
         };
         let invocations = wanted.max_compute_invocations_per_workgroup;
-        let invocations = options.invocation_limit.map_or(invocations, |own| own.min(invocations));
+        let invocations = options.hooks.invocation_limit.map_or(invocations, |own| own.min(invocations));
         let needs = [
             ("bytes of immediate data", wanted.max_immediate_size, 128),
             ("invocations in a workgroup", invocations, 256),
@@ -156,9 +156,9 @@ impl GpuDevice {
             settled_matrices: OnceLock::new(),
             binding_limit: options.binding_limit.map_or(binding_limit, |own| own.min(binding_limit)),
             pipelines: Mutex::default(),
-            planted: options.planted.clone(),
-            memory_limit: options.memory_limit,
-            lost_in_run: options.lost_in_run,
+            planted: options.hooks.planted.clone(),
+            memory_limit: options.hooks.memory_limit,
+            lost_in_run: options.hooks.lost_in_run,
             timeout: options.timeout.unwrap_or(TIMEOUT),
             runs: AtomicU64::new(0),
             faults,

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use crate::{
     backend::{
-        device::{BindSizes, DeviceSession, HostOperator, ReadOutputs, Told, WriteInput},
+        device::{BindSizes, DeviceReport, DeviceSession, HostOperator, ReadOutputs, WriteInput},
         gpu::{
             GpuDevice,
             adapter::{Adapter, AdapterType},
@@ -167,7 +167,7 @@ impl GpuSession {
                 GpuState::Kernel(_) if let Some(reason) = request.uncarried() => Made::Host(reason),
                 GpuState::Kernel(stem) => kernels::find(stem)?(&request).context(|| node.describe())?,
                 GpuState::Host(reason) => Made::Host(reason),
-                GpuState::Pending | GpuState::View | GpuState::Folded => Made::Host("no shader yet"),
+                GpuState::View | GpuState::Folded => Made::Host("no shader yet"),
             };
             let (kernel, own) = match made {
                 Made::Kernel(kernel) => (StepKernel::Device(kernel), request.taken()),
@@ -175,8 +175,9 @@ impl GpuSession {
                     let CpuState::Kernel(make) = def.cpu else {
                         return Err(Error::unsupported(format!("{} has no kernel", node.describe())));
                     };
-                    if !host.contains(&(def.name, reason)) {
-                        host.push((def.name, reason));
+                    let operator = HostOperator { operator: def.name, reason };
+                    if !host.contains(&operator) {
+                        host.push(operator);
                     }
                     let request = KernelRequest::new(&graph, node, kernel_set, Factors::F32, &packed_here);
                     let kernel = make(&request).context(|| node.describe())?;
@@ -293,10 +294,11 @@ impl DeviceSession for GpuSession {
     }
 
     /// Steps on the host, and the bytes that moved for them, are worth a note.
-    fn told(&self) -> Told {
+    fn report(&self) -> DeviceReport {
         let mut notes = Vec::new();
         if !self.host.is_empty() {
-            let named: Vec<String> = self.host.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+            let named: Vec<String> =
+                self.host.iter().map(|host| format!("{} ({})", host.operator, host.reason)).collect();
             let (down, up) =
                 (self.transfers.to_host.load(Ordering::Relaxed), self.transfers.to_device.load(Ordering::Relaxed));
             notes.push(format!(
@@ -325,7 +327,7 @@ impl DeviceSession for GpuSession {
             ));
         }
         drop(refused);
-        Told {
+        DeviceReport {
             device: format!("gpu {}", self.adapter()),
             kernel_set: match (self.residence.device.subgroups, &self.by_matrices) {
                 (false, Some(Ok(true))) => "wgsl with cooperative matrices",
