@@ -42,7 +42,7 @@ pub enum DType {
 
 impl DType {
     /// The type that ONNX numbers so (`TensorProto.DataType`), if tensors here have it.
-    pub const fn from_onnx(code: i64) -> Option<Self> {
+    pub(crate) const fn from_onnx(code: i64) -> Option<Self> {
         Some(match code {
             1 => Self::F32,
             2 => Self::U8,
