@@ -17,7 +17,7 @@ use file::Key;
 
 use crate::{
     bulk::{
-        Bulk, Choice,
+        runner::{Bulk, Choice},
         stages::{Ready, Sealed, Staged, Stages},
     },
     error::{Error, Result},

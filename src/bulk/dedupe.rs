@@ -25,9 +25,11 @@ use store::{Store, copy};
 
 use crate::{
     bulk::{
-        Bulk, fill,
+        job::pooled::Pooled,
         report::Report,
-        results_iter::{Fallible, Pooled, Running, Sound},
+        results_iter::{Fallible, Running, Sound},
+        runner::Bulk,
+        scoped::fill,
         settings::OnError,
         stages::{Staged, Stages},
     },

@@ -4,37 +4,17 @@
 use std::task::{Context, Poll};
 use std::{error::Error as StdError, fmt, sync::Arc};
 
-use rayon::{ThreadPool, Yield};
-
 use crate::{
     bulk::{
-        job::{
-            Crew, Job, Launch, drivers,
-            feed::{Feed, source_error},
-            results::Numbered,
-        },
+        job::{feed::Feed, pooled::Pooled, pull::source_error, results::Numbered},
         report::Report,
-        settings::Settings,
         stages::Stages,
     },
     error::{Error, ItemError, Result, Stage},
-    threads::panics,
 };
 
 /// A job under way, or the error that kept it from starting, to be told once.
 type Started<S, I> = Result<Arc<Pooled<S, I>>, Option<Error>>;
-
-/// A job and the pool that works for it.
-pub(super) struct Pooled<S: Stages<I>, I> {
-    job: Job<S, I>,
-    pool: Arc<ThreadPool>,
-}
-
-impl<S: Stages<I>, I> Pooled<S, I> {
-    pub(super) fn new(stages: Arc<S>, pool: Arc<ThreadPool>, settings: Settings, ordered: bool) -> Self {
-        Self { job: Job::new(stages, pool.current_num_threads(), settings, ordered), pool }
-    }
-}
 
 /// The machinery behind [`Map`] and [`Unordered`].
 pub(super) struct Running<S: Stages<I>, I, It> {
@@ -71,12 +51,10 @@ where
 
     /// Before the first pull: starts the threads outside the pool, if the model wants any.
     fn start_drivers(&self) {
-        let Ok(pooled) = &self.job else { return };
-        if self.feed.tally.started.is_none() {
-            pooled.job.start_drivers(|number| {
-                let task = Arc::clone(pooled);
-                drivers::thread(number).spawn(move || task.job.drive(number, &task)).map(drop)
-            });
+        if let Ok(pooled) = &self.job
+            && self.feed.tally.started.is_none()
+        {
+            pooled.start_drivers();
         }
     }
 
@@ -127,33 +105,6 @@ impl<S: Stages<I>, I, It> Drop for Running<S, I, It> {
             pooled.job.stop(None);
         }
     }
-}
-
-impl<S: Stages<I> + 'static, I: Send + 'static> Crew for Arc<Pooled<S, I>> {
-    fn launch(&self, kind: Launch) {
-        let task = Arc::clone(self);
-        match kind {
-            // The last to let go of a job drops its model.
-            Launch::Turn => self.pool.spawn(move || {
-                task.job.turn(&task);
-                panics::drop_quietly(task);
-            }),
-            Launch::Probe => self.pool.spawn_broadcast(move |_| task.job.probe(&task)),
-        }
-    }
-
-    fn lend_a_hand(&self) -> bool {
-        lend_a_hand(&self.pool)
-    }
-}
-
-/// A consumer that is itself a worker of `pool` does some of its work instead of sleeping.
-pub(super) fn lend_a_hand(pool: &ThreadPool) -> bool {
-    let is_worker = pool.current_thread_index().is_some();
-    if is_worker && pool.yield_now() != Some(Yield::Executed) {
-        std::thread::yield_now();
-    }
-    is_worker
 }
 
 /// The results of a job in the order of its items; made by [`Bulk::map`](super::Bulk::map).

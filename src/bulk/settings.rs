@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::bulk::{CancelToken, sync};
+use crate::bulk::{cancel::CancelToken, sync};
 
 /// What a job does about items that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

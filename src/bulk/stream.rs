@@ -12,10 +12,10 @@ use futures_core::Stream;
 
 use crate::{
     bulk::{
-        Bulk,
-        job::feed::source_error,
+        job::pull::source_error,
         report::Report,
         results_iter::Running,
+        runner::Bulk,
         stages::{Staged, Stages},
     },
     error::{ItemError, Result},

@@ -19,6 +19,7 @@ use crate::{
         options::ImportOptions,
         origin::{FileStamp, Origin},
     },
+    shape::Shape,
 };
 
 /// A model read from a file, before it is loaded onto a device.
@@ -77,14 +78,24 @@ impl Model {
         Ok(Self { graph, notes, origin, reading: started.elapsed() })
     }
 
-    /// The graph as read from the file.
+    /// Fixes the dimensions of an input; those of all other values follow from them.
+    ///
+    /// A single symbolic dimension is fixed by [`SessionOptions::dimension`].
+    ///
+    /// # Errors
+    /// When no input has that name, or an operator does not accept the dimensions.
+    pub fn set_input_shape(&mut self, name: &str, dims: &[usize]) -> Result<()> {
+        self.graph.set_input_shape(name, Shape::fixed(dims))
+    }
+
+    /// The graph as read from the file, for tests.
+    #[doc(hidden)]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The graph, for changes of its inputs' dimensions.
-    ///
-    /// See [`Graph::set_input_shape`] and [`Graph::fix_symbol`].
+    /// The graph as read from the file, for tests.
+    #[doc(hidden)]
     pub fn graph_mut(&mut self) -> &mut Graph {
         &mut self.graph
     }

@@ -28,7 +28,7 @@ use crate::{
     threads::panics::{self, lock},
 };
 
-pub(in crate::bulk) type Key = [u8; 32];
+pub(crate) type Key = [u8; 32];
 
 /// Results in the order of writing, so that new ones fill page after page and the oldest come first: key, bytes,
 /// checksum.

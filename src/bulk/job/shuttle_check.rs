@@ -26,7 +26,11 @@ use shuttle::{
 use crate::{
     bulk::{
         CancelToken,
-        job::{Crew, Job, Launch, feed::Feed},
+        job::{
+            Job,
+            crew::{Crew, Launch},
+            feed::Feed,
+        },
         settings::{OnError, Settings},
         stages::{Plain, Stages},
         sync::{
@@ -274,7 +278,7 @@ impl Scenario {
         canceller.into_iter().for_each(|canceller| canceller.join().expect("no panic here"));
         self.judge(&results, crew.job.lock().pulled);
         if self.end == End::Drain {
-            assert_eq!(crew.job.bytes.load(Relaxed), 0, "bytes in flight when nothing is");
+            assert_eq!(crew.job.ledger.in_flight(), 0, "bytes in flight when nothing is");
         }
         assert!(crew.job.lock().is_idle(), "pumps or units are left over");
     }
