@@ -100,7 +100,7 @@ pub enum CpuState {
 /// How the GPU backend runs an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GpuState {
-    /// The shader of that stem.
+    /// The kernel of that name.
     Kernel(&'static str),
     /// No data moves.
     View,

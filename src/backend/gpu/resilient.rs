@@ -6,7 +6,7 @@ use crate::{
     backend::{
         cpu::CpuSession,
         device::{BindSizes, DeviceReport, DeviceSession, HostOperator, ReadOutputs, RunOutputs, WriteInput},
-        gpu::{WeightFormat, session::GpuSession},
+        gpu::{operand::WeightFormat, session::GpuSession},
         options::GpuOptions,
     },
     error::{Error, Result},

@@ -1,21 +1,28 @@
-//! `GatherElements`, `GatherND`, `ScatterElements` and `ScatterND`: places that indices name.
+//! `ScatterElements` and `ScatterND`: updates written to places that indices name.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
         buffer::carrier,
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        kernels::{functions::binary, moves},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        kernels::{
+            functions::binary,
+            moves,
+            places::{MAX_AXES, TOO_MANY_AXES, column, lines},
+        },
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
-    error::{Error, Result},
+    error::Result,
     kernels::strided::steps,
     ops::{
         index::{
             check_within,
-            gather_elements::GatherElements,
-            gather_nd::{GatherNd, tuple_len},
+            gather_nd::tuple_len,
             scatter::{Join, ScatterElements, ScatterNd, same_shape},
         },
         pointwise::BinaryFunction,
@@ -23,125 +30,13 @@ use crate::{
     tensor::DType,
 };
 
-/// The most axes that the shaders have words for.
-const MAX_AXES: usize = 8;
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "scatter", make };
+
+const SHADER: Shader = wgsl!("scatter");
 
 /// The most updates of a lane in one dispatch: software adapters end long loops.
 const UPDATES: usize = 8192;
-
-const TOO_MANY_AXES: &str = "more axes than its shader walks";
-
-/// Lines of a shader, one for each axis.
-fn lines(axes: usize, line: impl Fn(usize) -> String) -> Result<String> {
-    let mut text = String::new();
-    for axis in 0..axes {
-        writeln!(text, "{}", line(axis)).map_err(|error| Error::internal(error.to_string()))?;
-    }
-    Ok(text)
-}
-
-/// Numbers as a column of words, from the last to the first where `turned`.
-fn column(numbers: impl DoubleEndedIterator<Item = usize>, turned: bool, words: &mut Vec<u32>) -> Result<()> {
-    let end = words.len() + MAX_AXES;
-    let numbers: Vec<usize> = if turned { numbers.rev().collect() } else { numbers.collect() };
-    for number in numbers {
-        words.push(word(number)?);
-    }
-    words.resize(end, 1);
-    Ok(())
-}
-
-/// Data that is empty has no element for an index to pick.
-fn refuse_empty(data: &[usize], picked: usize) -> Result<()> {
-    if picked > 0 && data.contains(&0) {
-        return Err(Error::invalid_input(format!("{picked} elements are picked from data of shape {data:?}")));
-    }
-    Ok(())
-}
-
-struct Elements {
-    program: Arc<Program>,
-    axis: usize,
-}
-
-pub(super) fn make_gather_elements(request: &GpuRequest<'_>) -> Result<Made> {
-    let shape = &request.input(0)?.shape;
-    let axis = shape.axis(request.op::<GatherElements>()?.axis)?;
-    if shape.rank() > MAX_AXES {
-        return Ok(Made::Host(TOO_MANY_AXES));
-    }
-    let axes = lines(shape.rank(), |axis| {
-        format!("    x_at += (rest % p.shape[{axis}]) * p.x_step[{axis}];\n    rest = rest / p.shape[{axis}];")
-    })?;
-    Made::kernel(Elements { program: request.program("gather_elements", &[("axes", &axes)])?, axis })
-}
-
-impl GpuKernel for Elements {
-    fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
-        let (x, indices) = (run.input(0)?, run.input(1)?);
-        check_within(x, indices, self.axis)?;
-        let count: usize = indices.iter().product();
-        refuse_empty(x, count)?;
-        let x_steps = steps(x);
-        let along = |axis: usize| if axis == self.axis { 0 } else { x_steps[axis] as usize };
-        let mut words = vec![word(count)?, word(x[self.axis])?, word(x_steps[self.axis] as usize)?, run.step()];
-        column(indices.iter().copied(), true, &mut words)?;
-        column((0..x.len()).map(along), true, &mut words)?;
-        let operands = [
-            ("x", Operand::Input(0)),
-            ("indices", Operand::Input(1)),
-            ("y", Operand::Output(0)),
-            ("fault", Operand::Fault),
-        ];
-        run.dispatch(&self.program, &operands, &words, count.div_ceil(256))
-    }
-}
-
-struct Tuples {
-    program: Arc<Program>,
-    batch_dims: usize,
-    len: usize,
-}
-
-pub(super) fn make_gather_nd(request: &GpuRequest<'_>) -> Result<Made> {
-    let batch_dims = request.op::<GatherNd>()?.batch_dims;
-    let len = tuple_len(request.input(0)?, request.input(1)?, batch_dims)?;
-    if len > MAX_AXES {
-        return Ok(Made::Host(TOO_MANY_AXES));
-    }
-    let places = lines(len, |axis| {
-        format!("    x_at += resolve(indices[tuple * {len}u + {axis}u], p.size[{axis}], p.step) * p.x_step[{axis}];")
-    })?;
-    Made::kernel(Tuples { program: request.program("gather_nd", &[("places", &places)])?, batch_dims, len })
-}
-
-impl GpuKernel for Tuples {
-    fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
-        let (x, indices) = (run.input(0)?, run.input(1)?);
-        let (same, other) = (&x[..self.batch_dims], &indices[..self.batch_dims]);
-        if same != other {
-            return Err(Error::invalid_input(format!("first axes {same:?} of the data and {other:?} of the indices")));
-        }
-        let (batches, picked) = (same.iter().product::<usize>(), self.batch_dims..self.batch_dims + self.len);
-        let outer = &indices[..indices.len() - 1];
-        let tuples = outer.iter().product::<usize>().checked_div(batches).unwrap_or(0);
-        let row: usize = x[picked.end..].iter().product();
-        let count = batches * tuples * row;
-        refuse_empty(x, count)?;
-        let batch: usize = x[self.batch_dims..].iter().product();
-        let mut words = vec![word(count)?, word(row)?, word(tuples)?, word(batch)?, run.step()];
-        let x_steps = steps(x);
-        column(x[picked.clone()].iter().copied(), false, &mut words)?;
-        column(x_steps[picked].iter().map(|&step| step as usize), false, &mut words)?;
-        let operands = [
-            ("x", Operand::Input(0)),
-            ("indices", Operand::Input(1)),
-            ("y", Operand::Output(0)),
-            ("fault", Operand::Fault),
-        ];
-        run.dispatch(&self.program, &operands, &words, count.div_ceil(256))
-    }
-}
 
 /// How updates find their places.
 #[derive(Clone, Copy)]
@@ -152,13 +47,13 @@ enum Places {
     Tuples(usize),
 }
 
-struct Scatter {
+struct Kernel {
     copy: Arc<Program>,
     program: Arc<Program>,
     places: Places,
 }
 
-pub(super) fn make_scatter(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let data = request.input(0)?;
     let rank = data.shape.rank();
     let (places, join) = if let Ok(op) = request.op::<ScatterElements>() {
@@ -208,10 +103,10 @@ pub(super) fn make_scatter(request: &GpuRequest<'_>) -> Result<Made> {
         ),
     };
     let values = [("fields", fields), ("kind", kind), ("lane", &lane), ("places", &inner), ("join", &join)];
-    Made::kernel(Scatter { copy: moves::program(request, 1)?, program: request.program("scatter", &values)?, places })
+    Made::kernel(Kernel { copy: moves::program(request, 1)?, program: request.program(&SHADER, &values)?, places })
 }
 
-impl GpuKernel for Scatter {
+impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let (y, indices, updates) = (run.input(0)?, run.input(1)?, run.input(2)?);
         let y_steps = steps(y);
