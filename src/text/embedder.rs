@@ -16,7 +16,7 @@ use crate::{
         Session,
         options::{Device, SessionOptions},
     },
-    bulk::{Bulk, Map, Sound},
+    bulk::{Bulk, Results},
     error::{Context, Error, ItemError, Result},
     graph::Graph,
     import::{
@@ -199,7 +199,7 @@ impl Embedder {
     }
 
     /// The vectors of any number of texts: lazy, in order, each a result of its own.
-    pub fn map<It>(&self, texts: It) -> Map<EmbedderPipeline, It::Item, Sound<It::IntoIter>>
+    pub fn map<It>(&self, texts: It) -> Results<Vec<f32>, It::IntoIter>
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
