@@ -16,7 +16,7 @@ mod common;
 use std::{ffi::OsString, thread, time::Duration, time::Instant};
 
 use common::{Common, Flag, Outcome, cut_off};
-use gristmill::{Error, PerThread, Pipeline, Result, bulk::Bulk};
+use gristmill::{Error, PerWorker, Pipeline, Result, bulk::Bulk};
 
 const LOADING: Duration = Duration::from_millis(1500);
 const WORKING: Duration = Duration::from_millis(800);
@@ -53,7 +53,7 @@ fn main() -> Outcome {
     common.workers.get_or_insert(8);
 
     let started = Instant::now();
-    let model = PerThread::new(
+    let model = PerWorker::new(
         |worker| Ok(Model::load(worker)),
         |model: &mut Model, number: &i64| Ok((model.worker, model.cube(*number)?)),
     );

@@ -13,7 +13,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{Common, Flag, Outcome, cut_off, npz, npz::Header};
-use gristmill::{DType, ItemError, Model, Session, Tensors, bulk::Bulk, testing::graph::Batching};
+use gristmill::{Batching, DType, ItemError, Model, Session, Tensors, bulk::Bulk};
 
 const USAGE: &str = "\
 usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz

@@ -209,7 +209,7 @@ fn number(parser: &mut lexopt::Parser) -> Result<f64, lexopt::Error> {
 fn made_up(session: &Session, size: usize) -> Result<Tensors, Error> {
     let mut inputs = Tensors::new();
     for (index, (name, fact)) in session.inputs().enumerate() {
-        let dim = |dim: &gristmill::testing::shape::Dim| dim.as_fixed().map_or(size, |fixed| fixed as usize);
+        let dim = |dim: &gristmill::Dim| dim.as_fixed().map_or(size, |fixed| fixed as usize);
         let shape: Vec<usize> = fact.shape.dims().iter().map(dim).collect();
         let count: usize = shape.iter().product();
         let at = |i: usize| (i * 7919 + index * 104_729) % 1000;

@@ -1,8 +1,8 @@
 //! Bulk jobs: many items through one model, every core busy, results in order.
 //!
 //! ```
-//! use gristmill::{Shared, bulk::Bulk};
-//! let squares = Bulk::new(Shared::new(|number: &u64| Ok(number * number)));
+//! use gristmill::{bulk::Bulk, from_fn};
+//! let squares = Bulk::new(from_fn(|number: &u64| Ok(number * number)));
 //! let mut results = squares.map(0..1000);
 //! let sum: u64 = results.by_ref().map(Result::unwrap).sum();
 //! assert_eq!(sum, 332_833_500);
@@ -41,7 +41,9 @@ pub use report::{DeviceItems, Report, SlowItem, Spread};
 pub use results::{Results, UnorderedResults};
 pub use runner::Bulk;
 pub use settings::{OnError, Progress};
-pub use stages::{Plain, Ready, Staged, Stages};
+#[doc(hidden)]
+pub use stages::Ready;
+pub use stages::{Plain, Staged, Stages};
 #[cfg(feature = "stream")]
 pub use stream::ResultStream;
 

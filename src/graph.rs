@@ -48,13 +48,13 @@ pub struct Fact {
 
 impl Fact {
     /// A value of which only type and shape are known.
-    pub fn new(dtype: DType, shape: Shape) -> Self {
+    pub(crate) fn new(dtype: DType, shape: Shape) -> Self {
         Self { dtype, shape, elements: None }
     }
 
     /// The same with known integer elements, dropped where there are more than [`MAX_TRACKED`].
     #[must_use]
-    pub fn with_elements(mut self, elements: Option<Vec<Dim>>) -> Self {
+    pub(crate) fn with_elements(mut self, elements: Option<Vec<Dim>>) -> Self {
         self.elements = elements.filter(|elements| elements.len() <= MAX_TRACKED);
         self
     }

@@ -47,7 +47,7 @@ impl Shape {
     }
 
     /// The number of elements.
-    pub fn elements(&self) -> Dim {
+    pub(crate) fn elements(&self) -> Dim {
         self.0.iter().fold(Dim::from(1), |product, dim| product * dim)
     }
 
@@ -55,7 +55,7 @@ impl Shape {
     ///
     /// # Errors
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past the cap.
-    pub fn fixed_elements(&self) -> Result<Option<usize>> {
+    pub(crate) fn fixed_elements(&self) -> Result<Option<usize>> {
         let too_large = || Error::limit(format!("a tensor of shape {self} is larger than {MAX_ELEMENTS} elements"));
         if self.0.iter().any(|dim| !dim.is_valid()) {
             return Err(too_large());
@@ -73,7 +73,7 @@ impl Shape {
     /// # Errors
     /// When two dimensions can't be matched; symbolic ones must be equal expressions or 1, since no run is at hand to
     /// ask; where just one side is symbolic the other, larger than 1, is taken, and each run checks it.
-    pub fn broadcast(&self, other: &Self) -> Result<Self> {
+    pub(crate) fn broadcast(&self, other: &Self) -> Result<Self> {
         let rank = self.rank().max(other.rank());
         let one = Dim::from(1);
         let at = |shape: &'_ Self, axis: usize| -> Dim {
@@ -99,7 +99,7 @@ impl Shape {
     ///
     /// # Errors
     /// When it is out of range.
-    pub fn axis(&self, axis: i64) -> Result<usize> {
+    pub(crate) fn axis(&self, axis: i64) -> Result<usize> {
         normalize_axis(axis, self.rank())
     }
 
@@ -107,7 +107,7 @@ impl Shape {
     ///
     /// # Errors
     /// When a symbol is unbound or a dimension comes out negative.
-    pub fn eval_into(&self, bindings: &Bindings, out: &mut Vec<usize>) -> Result<()> {
+    pub(crate) fn eval_into(&self, bindings: &Bindings, out: &mut Vec<usize>) -> Result<()> {
         for dim in &self.0 {
             out.push(dim.eval_size(bindings)?);
         }

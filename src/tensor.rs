@@ -1,6 +1,8 @@
 //! Host tensors: a type, a shape, and bytes that clones share.
 
+pub(crate) mod arena;
 mod buffer;
+mod cosine;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod view;
@@ -9,6 +11,7 @@ use std::{fmt, sync::Arc};
 
 pub use buffer::AlignedBytes;
 use bytemuck::Pod;
+pub(crate) use cosine::cosine;
 use half::{bf16, f16};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;
@@ -39,7 +42,7 @@ pub enum DType {
 
 impl DType {
     /// The type that ONNX numbers so (`TensorProto.DataType`), if tensors here have it.
-    pub const fn from_onnx(code: i64) -> Option<Self> {
+    pub(crate) const fn from_onnx(code: i64) -> Option<Self> {
         Some(match code {
             1 => Self::F32,
             2 => Self::U8,

@@ -35,7 +35,8 @@ impl CacheValue for Tensor {
     fn decode(bytes: &mut &[u8]) -> Option<Self> {
         let dtype = *DTYPES.get(usize::from(u8::decode(bytes)?))?;
         let shape = Vec::<usize>::decode(bytes)?;
-        let (data, rest) = bytes.split_at_checked(usize::decode(bytes)?)?;
+        let len = usize::decode(bytes)?;
+        let (data, rest) = bytes.split_at_checked(len)?;
         *bytes = rest;
         Tensor::from_bytes(dtype, shape, data).ok()
     }

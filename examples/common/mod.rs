@@ -39,7 +39,7 @@ pub type Outcome = Result<(), Box<dyn Error>>;
 const FLAGS: &str = "\
 flags of all examples:
   --device auto|cpu|gpu               where to compute (auto)
-  --precision f32|f16|bf16|int8|auto  in what precision (f32); auto:COSINE sets how close to f32 auto stays (0.999)
+  --precision f32|f16|bf16|auto       in what precision (f32); auto:COSINE sets how close to f32 auto stays (0.999)
   --workers N                         threads (as many as the machine allows)
   --chunk N                           items a chunk (chosen by measuring)
   --report FILE.json                  where to write the report

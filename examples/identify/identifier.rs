@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use gristmill::{Error, Inference, Model, Pipeline, Result, Session, SessionOptions, Slots, Tensors};
+use gristmill::{Error, Hints, Inference, Model, Pipeline, Result, Session, SessionOptions, Slots, Tensors};
 
 use crate::{
     features::{self, Features},
@@ -81,12 +81,9 @@ impl Inference for Identifier {
         }
     }
 
-    fn first_chunk_items(&self) -> usize {
-        self.session.first_chunk_items()
-    }
-
-    fn in_flight(&self) -> usize {
-        self.session.in_flight()
+    fn hints(&self) -> Hints {
+        // The session's preference is in another unit than the costs above.
+        self.session.hints().preferred_chunk_cost(None)
     }
 
     fn describe(&self) -> gristmill::Description {

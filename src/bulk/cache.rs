@@ -38,9 +38,9 @@ where
     /// ```
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("results.redb");
-    /// use gristmill::{Shared, bulk::{Bulk, Cache}};
+    /// use gristmill::{bulk::{Bulk, Cache}, from_fn};
     /// let cache = Cache::open(path, 1 << 20)?;
-    /// let lengths = Bulk::new(Shared::new(|text: &str| Ok(text.len() as u64))).cached(&cache, "lengths 1");
+    /// let lengths = Bulk::new(from_fn(|text: &str| Ok(text.len() as u64))).cached(&cache, "lengths 1");
     /// for hits in [0, 2] {
     ///     let mut results = lengths.map(["one", "three"]);
     ///     assert!(results.by_ref().map(Result::unwrap).eq([3, 5]));

@@ -44,8 +44,8 @@ impl<S: Staged> Bulk<S> {
     /// An item whose equal was long ago may therefore run again. Results are cloned. Queues and streams run every item.
     ///
     /// ```
-    /// use gristmill::{Shared, bulk::Bulk};
-    /// let upper = Bulk::new(Shared::new(|text: &str| Ok(text.to_uppercase()))).dedupe();
+    /// use gristmill::{bulk::Bulk, from_fn};
+    /// let upper = Bulk::new(from_fn(|text: &str| Ok(text.to_uppercase()))).dedupe();
     /// let mut results = upper.map(["a", "b", "a"]);
     /// assert_eq!(results.by_ref().map(Result::unwrap).collect::<String>(), "ABA");
     /// assert_eq!(results.report().duplicates, 1);

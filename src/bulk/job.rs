@@ -93,7 +93,7 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// Updates the bytes of scratch, which may grow with each chunk.
     fn weigh_scratch(&self) {
-        let each = panics::catch(|| Ok(self.stages.model().scratch_bytes())).unwrap_or(0);
+        let each = panics::catch(|| Ok(self.stages.model().hints().scratch_bytes)).unwrap_or(0);
         let lanes = if self.driving.is_empty() { self.workers() } else { self.driving.len() };
         self.ledger.set_scratch(each.saturating_mul(lanes));
     }

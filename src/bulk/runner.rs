@@ -115,7 +115,7 @@ impl<S: Staged> Bulk<S> {
     /// Limits the bytes that a job holds; 512 MiB by default.
     ///
     /// These are items, prepared inputs and results that wait to be taken, as [`Inference::input_bytes`] and
-    /// [`Inference::output_bytes`] count them, and what workers hold to run chunks, by [`Inference::scratch_bytes`], which
+    /// [`Inference::output_bytes`] count them, and what workers hold to run chunks, by [`Hints::scratch_bytes`](crate::Hints::scratch_bytes), which
     /// counts for at most half of the limit. The oldest item always proceeds; one that exceeds the limit runs alone.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {

@@ -42,8 +42,8 @@ impl<S: Staged> Bulk<S> {
     /// #         Poll::Ready((self.0 <= 3).then_some(self.0))
     /// #     }
     /// # }
-    /// use gristmill::{Shared, bulk::Bulk};
-    /// let squares = Bulk::new(Shared::new(|number: &u32| Ok(number * number)));
+    /// use gristmill::{bulk::Bulk, from_fn};
+    /// let squares = Bulk::new(from_fn(|number: &u32| Ok(number * number)));
     /// let mut results = squares.stream(Three(0)); // a stream of 1, 2, 3
     /// # let mut context = Context::from_waker(Waker::noop());
     /// # let mut all = Vec::new();

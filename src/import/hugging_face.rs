@@ -18,7 +18,10 @@ pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
     error::{Context, Error, Result},
     graph::Graph,
-    import::{ImportOptions, Origin},
+    import::{
+        options::ImportOptions,
+        origin::{FileStamp, fingerprint_of},
+    },
     threads::pool::pool,
 };
 
@@ -59,15 +62,15 @@ pub struct Folder {
     pub tokenizer_folder: PathBuf,
     /// What is worth telling in a report.
     pub notes: Vec<String>,
-    /// Where the weights lie.
-    pub(crate) origin: Origin,
+    /// The files of the weights.
+    pub(crate) files: Vec<FileStamp>,
 }
 
 impl Folder {
     /// A name for the bytes of the weights (BLAKE3), read again when asked for. Where a file has changed since, the
     /// text says that it is unknown.
     pub fn fingerprint(&self) -> String {
-        self.origin.fingerprint()
+        fingerprint_of(&self.files)
     }
 }
 
@@ -113,7 +116,7 @@ pub(crate) fn tokenizer_folder(folder: &Path) -> Result<PathBuf> {
     Ok(sentence::read(folder)?.transformer)
 }
 
-pub(super) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
+pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     if !folder.is_dir() {
         return Err(Error::invalid_input("is not a folder"));
     }
@@ -151,6 +154,6 @@ pub(super) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         pooling: (pooling, normalize),
         tokenizer_folder: transformer,
         notes,
-        origin: Origin::Files(weights.into_files()),
+        files: weights.into_files(),
     })
 }

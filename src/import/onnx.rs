@@ -4,10 +4,14 @@
 //! weights, and `convert` makes the [`Graph`]. Nothing here recurses: subgraphs and functions are never opened, so
 //! that no file can exhaust the stack.
 
+mod attribute;
+mod budget;
 mod convert;
 mod external;
+pub(crate) mod file;
 mod order;
 mod proto;
+mod scan;
 mod tensor;
 mod wire;
 
@@ -16,11 +20,15 @@ pub(crate) use external::External;
 use crate::{
     error::{Error, Result},
     graph::Graph,
-    import::ImportOptions,
+    import::{
+        onnx::{
+            budget::Budget,
+            proto::{ModelProto, TensorProto, default_domain},
+        },
+        options::ImportOptions,
+    },
     tensor::Tensor,
 };
-use proto::{ModelProto, TensorProto, default_domain};
-use wire::Budget;
 
 /// The versions of ONNX's own operator set that are read.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;

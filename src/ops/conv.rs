@@ -15,6 +15,11 @@ use crate::{
     tensor::DType,
 };
 
+/// The operators of this family.
+pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
+    std::iter::once(&DEF)
+}
+
 /// Where the channels are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Layout {

@@ -21,6 +21,11 @@ use crate::{
     tensor::{DType, Element, Tensor},
 };
 
+/// The operators of this family.
+pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
+    [&arg_reduce::ARG_MAX, &arg_reduce::ARG_MIN, &cum_sum::DEF].into_iter().chain(ROWS)
+}
+
 /// All elements along some axes made one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reduce {

@@ -94,7 +94,7 @@ impl Dim {
     }
 
     /// Whether no arithmetic on the way overflowed.
-    pub fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.valid
     }
 
@@ -115,7 +115,7 @@ impl Dim {
     }
 
     /// A number that the value is never below, where one can be told: symbols are sizes, so never negative.
-    pub fn least(&self) -> Option<i64> {
+    pub(crate) fn least(&self) -> Option<i64> {
         let never_negative = |factor: &Factor| match factor {
             Factor::Symbol(_) => true,
             Factor::Call(function, arguments) => {
@@ -129,7 +129,7 @@ impl Dim {
     }
 
     /// Whether the symbol occurs anywhere in the expression.
-    pub fn mentions(&self, symbol: Symbol) -> bool {
+    pub(crate) fn mentions(&self, symbol: Symbol) -> bool {
         self.terms.iter().flat_map(|(factors, _)| factors).any(|factor| match factor {
             Factor::Symbol(other) => *other == symbol,
             Factor::Call(_, arguments) => arguments.0.mentions(symbol) || arguments.1.mentions(symbol),
@@ -137,12 +137,12 @@ impl Dim {
     }
 
     /// Whether the expression is at least `least` for every value from 1 up of its symbols, as far as can be told.
-    pub fn is_at_least(&self, least: i64) -> bool {
+    pub(crate) fn is_at_least(&self, least: i64) -> bool {
         self.lower_bound().is_some_and(|bound| bound >= least)
     }
 
     /// Whether the expression is below 0 for every value from 1 up of its symbols, as far as can be told.
-    pub fn is_negative(&self) -> bool {
+    pub(crate) fn is_negative(&self) -> bool {
         (self * &Self::number(-1)).is_at_least(1)
     }
 
@@ -180,7 +180,7 @@ impl Dim {
     }
 
     /// The quotient if `divisor` divides every coefficient, or is a single term that divides every term.
-    pub fn exact_div(&self, divisor: &Self) -> Option<Self> {
+    pub(crate) fn exact_div(&self, divisor: &Self) -> Option<Self> {
         if !self.valid || !divisor.valid {
             return None;
         }
@@ -212,7 +212,7 @@ impl Dim {
 
     /// Division rounded down.
     #[must_use]
-    pub fn floor_div(&self, divisor: &Self) -> Self {
+    pub(crate) fn floor_div(&self, divisor: &Self) -> Self {
         if divisor.as_fixed() == Some(0) {
             return Self::invalid();
         }
@@ -224,13 +224,13 @@ impl Dim {
 
     /// Division rounded up, by a positive number.
     #[must_use]
-    pub fn ceil_div(&self, divisor: &Self) -> Self {
+    pub(crate) fn ceil_div(&self, divisor: &Self) -> Self {
         (self + &(divisor - &Self::number(1))).floor_div(divisor)
     }
 
     /// The larger of two.
     #[must_use]
-    pub fn max(&self, other: &Self) -> Self {
+    pub(crate) fn max(&self, other: &Self) -> Self {
         match (self.as_fixed(), other.as_fixed()) {
             (Some(a), Some(b)) => Self::number(a.max(b)),
             _ if self == other => self.clone(),
@@ -241,7 +241,7 @@ impl Dim {
 
     /// The smaller of two.
     #[must_use]
-    pub fn min(&self, other: &Self) -> Self {
+    pub(crate) fn min(&self, other: &Self) -> Self {
         match (self.as_fixed(), other.as_fixed()) {
             (Some(a), Some(b)) => Self::number(a.min(b)),
             _ if self == other => self.clone(),
@@ -299,7 +299,7 @@ impl Dim {
     ///
     /// # Errors
     /// When a symbol is unbound, or the arithmetic overflows or divides by zero.
-    pub fn eval(&self, bindings: &Bindings) -> Result<i64> {
+    pub(crate) fn eval(&self, bindings: &Bindings) -> Result<i64> {
         let fail = |why: &str| Error::invalid_input(format!("the size {self} {why}"));
         if !self.valid {
             return Err(fail("overflows"));
@@ -334,7 +334,7 @@ impl Dim {
     ///
     /// # Errors
     /// As [`eval`](Self::eval), and when the value is negative.
-    pub fn eval_size(&self, bindings: &Bindings) -> Result<usize> {
+    pub(crate) fn eval_size(&self, bindings: &Bindings) -> Result<usize> {
         usize::try_from(self.eval(bindings)?).map_err(|_| Error::invalid_input(format!("the size {self} is negative")))
     }
 }

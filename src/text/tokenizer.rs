@@ -1,5 +1,7 @@
 //! Texts as tokens: `tokenizer.json`, one text at a time, cut to a number of tokens.
 
+mod cut;
+
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,6 +14,7 @@ use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams
 use crate::{
     error::{Context, Error, Result},
     import::hugging_face::files::read_required,
+    text::tokenizer::cut::{last_cut, mentions_regex, splits_at_spaces, works_locally},
 };
 
 /// The largest `tokenizer.json` that is read.
@@ -185,56 +188,6 @@ impl TextTokenizer {
     }
 }
 
-/// The last place within `window` bytes where a text may be cut: in front of a space between two ASCII letters or
-/// digits. There no character changes with what follows it, and no token begins before and ends behind.
-fn last_cut(text: &str, window: usize) -> Option<usize> {
-    let bytes = &text.as_bytes()[..window.min(text.len())];
-    let is_cut =
-        |three: &[u8]| three[1] == b' ' && three[0].is_ascii_alphanumeric() && three[2].is_ascii_alphanumeric();
-    bytes.windows(3).rposition(is_cut).map(|position| position + 1)
-}
-
-/// The steps of a normalizer or pre-tokenizer, sequences opened.
-fn steps(settings: &Value) -> Vec<&Value> {
-    let inner = ["normalizers", "pretokenizers"].iter().find_map(|name| settings.get(name)).and_then(Value::as_array);
-    match inner {
-        Some(inner) => inner.iter().flat_map(steps).collect(),
-        None if settings.is_null() => Vec::new(),
-        None => vec![settings],
-    }
-}
-
-fn kind(step: &Value) -> &str {
-    step.get("type").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Whether every step is known to treat what lies before a space between two ASCII words without regard to what
-/// follows.
-fn works_locally(settings: &Value) -> bool {
-    steps(settings).into_iter().all(|step| match kind(step) {
-        "BertNormalizer" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "StripAccents" | "Precompiled" => true,
-        "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit" | "Punctuation" | "Digits" | "Metaspace" => true,
-        "ByteLevel" => step.get("use_regex") != Some(&Value::Bool(false)),
-        // XLM-RoBERTa folds runs of spaces.
-        "Replace" => step.pointer("/pattern/Regex") == Some(&Value::from(" {2,}")),
-        _ => false,
-    })
-}
-
-/// Whether some step cuts the text at every space between words.
-fn splits_at_spaces(pre_tokenizer: &Value) -> bool {
-    steps(pre_tokenizer).into_iter().any(|step| match kind(step) {
-        "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit" => true,
-        "ByteLevel" => step.get("use_regex") != Some(&Value::Bool(false)),
-        "Metaspace" => step.get("split") != Some(&Value::Bool(false)),
-        _ => false,
-    })
-}
-
-fn mentions_regex(settings: &Value) -> bool {
-    steps(settings).into_iter().any(|step| matches!(kind(step), "ByteLevel" | "Split" | "Replace"))
-}
-
 impl fmt::Debug for TextTokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TextTokenizer")
@@ -245,5 +198,4 @@ impl fmt::Debug for TextTokenizer {
 }
 
 #[cfg(test)]
-#[path = "tokenizer_tests.rs"]
 mod tests;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::{
     backend::{
         cpu::CpuSession,
-        device::{BindSizes, DeviceSession, HostOperator, ReadOutputs, RunOutputs, Told, WriteInput},
-        gpu::{WeightFormat, session::GpuSession},
+        device::{BindSizes, DeviceReport, DeviceSession, HostOperator, ReadOutputs, RunOutputs, WriteInput},
+        gpu::{operand::WeightFormat, session::GpuSession},
         options::GpuOptions,
     },
     error::{Error, Result},
@@ -46,9 +46,9 @@ struct Now {
 impl Now {
     fn new(state: State) -> Arc<Self> {
         let device = match &state {
-            State::Gpu { session, opened_again: false } => session.told().device.into(),
-            State::Gpu { session, opened_again: true } => format!("{}, opened again", session.told().device).into(),
-            State::Cpu(session) => session.told().device.into(),
+            State::Gpu { session, opened_again: false } => session.report().device.into(),
+            State::Gpu { session, opened_again: true } => format!("{}, opened again", session.report().device).into(),
+            State::Cpu(session) => session.report().device.into(),
         };
         Arc::new(Self { state, device })
     }
@@ -190,9 +190,9 @@ impl DeviceSession for Resilient {
         }
     }
 
-    fn told(&self) -> Told {
+    fn report(&self) -> DeviceReport {
         let now = self.now();
-        let mut told = Told { device: now.device.to_string(), ..now.session().told() };
+        let mut told = DeviceReport { device: now.device.to_string(), ..now.session().report() };
         if let State::Gpu { .. } = now.state {
             told.notes.extend(self.kept.note());
         }

@@ -16,7 +16,7 @@ pub(in crate::bulk) fn thread(number: usize) -> thread::Builder {
 
 /// How many drivers `model` wants; 0 if the workers are to call it.
 pub(in crate::bulk) fn wanted(model: &impl Inference) -> usize {
-    match model.in_flight() {
+    match model.hints().in_flight {
         0 | 1 => 0,
         wanted => wanted.min(MOST_DRIVERS),
     }

@@ -40,7 +40,7 @@ use crate::{
         },
     },
     error::{Error, ErrorKind, ItemError, Result, Stage},
-    inference::{Inference, Pipeline, Slots},
+    inference::{Hints, Inference, Pipeline, Slots},
 };
 
 const MOST_ITEMS: usize = 6;
@@ -373,11 +373,9 @@ impl Inference for Model {
     fn output_bytes(&self, output: &usize) -> usize {
         *output
     }
-    fn first_chunk_items(&self) -> usize {
-        self.first
-    }
-    fn in_flight(&self) -> usize {
-        if self.ended.load(Relaxed) < self.settles { self.in_flight } else { 1 }
+    fn hints(&self) -> Hints {
+        let in_flight = if self.ended.load(Relaxed) < self.settles { self.in_flight } else { 1 };
+        Hints { first_chunk_items: self.first, in_flight, ..Hints::default() }
     }
     fn ready_here(&self) -> bool {
         thread::current().name() != Some(CRIPPLED)

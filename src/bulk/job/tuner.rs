@@ -76,7 +76,7 @@ impl Tuner {
 
     /// A tuner for `model` under the caller's `settings`; chunks run on `workers`, or on the model's drivers.
     pub(in crate::bulk) fn of(model: &impl Inference, settings: &Settings, workers: usize) -> Self {
-        let items = model.first_chunk_items();
+        let items = model.hints().first_chunk_items;
         let wished = items > 1 && settings.chunk_size.is_none();
         let cost = settings.max_chunk_cost.unwrap_or(u64::MAX);
         let mut tuner = Self {
@@ -90,7 +90,7 @@ impl Tuner {
     /// Reads the hints of `model` that may change with its first chunk.
     pub(in crate::bulk) fn ask(&mut self, model: &impl Inference, settings: &Settings, workers: usize) {
         // A model that panics here gets the defaults.
-        let wishes = panics::catch(|| Ok((drivers::wanted(model), model.preferred_chunk_cost())));
+        let wishes = panics::catch(|| Ok((drivers::wanted(model), model.hints().preferred_chunk_cost)));
         let (drivers, preferred) = wishes.unwrap_or((0, None));
         self.workers = if drivers > 0 { drivers } else { workers };
         self.driven = drivers > 0;
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::{
         error::Result,
-        inference::{Shared, Slots},
+        inference::{Hints, Slots, from_fn},
     };
 
     /// Feeds a tuner with chunks of the size it asks for, priced by `time`, and says where it ends.
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_device_gets_chunks_of_up_to_a_tenth_of_a_second_as_long_as_they_pay() {
-        let model = Driven(Shared::new(|item: &u64| Ok(*item)));
+        let model = Driven(from_fn(|item: &u64| Ok(*item)));
         let tuner = || Tuner::of(&model, &Settings::default(), 16);
         assert_eq!((tuner().lanes(), tuner().window()), (2, 16));
         // Each call has a price: 4 ms, and 200 ns for a unit. Two are under way, so each takes twice as long.
@@ -321,8 +321,8 @@ mod tests {
         fn infer(&self, chunk: &[&M::Input], out: &mut Slots<'_, M::Output>) -> Result<()> {
             self.0.infer(chunk, out)
         }
-        fn in_flight(&self) -> usize {
-            2
+        fn hints(&self) -> Hints {
+            Hints::default().in_flight(2)
         }
     }
 
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_first_chunk_that_is_wished_for_holds_the_others_back_and_is_no_measure() {
-        let model = Shared::new(|item: &u64| Ok(*item));
+        let model = from_fn(|item: &u64| Ok(*item));
         assert_eq!(Tuner::of(&model, &Settings::default(), 2).bounds(1000), (1, usize::MAX));
         let model = Wishing(model);
         let mut tuner = Tuner::of(&model, &Settings::default(), 2);
@@ -383,8 +383,8 @@ mod tests {
         fn infer(&self, chunk: &[&M::Input], out: &mut Slots<'_, M::Output>) -> Result<()> {
             self.0.infer(chunk, out)
         }
-        fn first_chunk_items(&self) -> usize {
-            40
+        fn hints(&self) -> Hints {
+            Hints::default().first_chunk_items(40)
         }
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Context, Error, Result},
-    import::safetensors::UniqueMap,
+    import::unique_map::UniqueMap,
 };
 
 /// The largest settings file that is read.

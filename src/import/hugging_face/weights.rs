@@ -12,12 +12,14 @@ use serde_json::Value;
 use crate::{
     error::{Context, Error, Result},
     import::{
-        self, FileStamp, ImportOptions,
         hugging_face::{
             files::{optional, plain_name},
             problems::Problems,
         },
-        safetensors::{SafetensorsFile, UniqueMap, to_f32},
+        options::{self, ImportOptions},
+        origin::FileStamp,
+        safetensors::{SafetensorsFile, to_f32},
+        unique_map::UniqueMap,
     },
     kernels::{KernelSet, transpose},
     tensor::{AlignedBytes, DType, Mapping, Tensor, byte_count},
@@ -64,7 +66,7 @@ pub(super) struct Weights {
 impl Weights {
     pub(super) fn open(folder: &Path, options: &ImportOptions) -> Result<Self> {
         let mut weights = Self::open_files(folder, options.max_header_bytes)?;
-        if options.weights == import::Weights::Mapped {
+        if options.weights == options::Weights::Mapped {
             weights.mappings = weights.files.iter().map(SafetensorsFile::map).collect::<Result<_>>()?;
         }
         Ok(weights)

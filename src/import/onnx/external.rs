@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     error::{Context, Error, Result},
-    import::{FileStamp, ImportOptions, onnx::tensor},
+    import::{onnx::tensor, options::ImportOptions, origin::FileStamp},
     tensor::{AlignedBytes, DType, Tensor},
 };
 

@@ -7,46 +7,61 @@ use crate::{
     tensor::{DType, Tensor, byte_count},
 };
 
-/// The element type that ONNX numbers `code`.
+/// An element type of ONNX.
+enum ElementType {
+    /// No type at all.
+    Undefined,
+    /// A type that is read; its typed data are in the field `field` of a `TensorProto`.
+    Read { dtype: DType, field: u32, scalar: Scalar },
+    /// A type that is not read, with its name.
+    Unsupported(&'static str),
+}
+
+const fn read_as(dtype: DType, field: u32, scalar: Scalar) -> ElementType {
+    ElementType::Read { dtype, field, scalar }
+}
+
+/// ONNX's element types; the index is the number that files use.
+const ELEMENT_TYPES: [ElementType; 27] = [
+    ElementType::Undefined,
+    read_as(DType::F32, 4, Scalar::Fixed32),
+    read_as(DType::U8, 5, Scalar::Varint),
+    read_as(DType::I8, 5, Scalar::Varint),
+    read_as(DType::U16, 5, Scalar::Varint),
+    read_as(DType::I16, 5, Scalar::Varint),
+    read_as(DType::I32, 5, Scalar::Varint),
+    read_as(DType::I64, 7, Scalar::Varint),
+    ElementType::Unsupported("string"),
+    read_as(DType::Bool, 5, Scalar::Varint),
+    read_as(DType::F16, 5, Scalar::Varint),
+    read_as(DType::F64, 10, Scalar::Fixed64),
+    read_as(DType::U32, 11, Scalar::Varint),
+    read_as(DType::U64, 11, Scalar::Varint),
+    ElementType::Unsupported("complex64"),
+    ElementType::Unsupported("complex128"),
+    read_as(DType::BF16, 5, Scalar::Varint),
+    ElementType::Unsupported("float8e4m3fn"),
+    ElementType::Unsupported("float8e4m3fnuz"),
+    ElementType::Unsupported("float8e5m2"),
+    ElementType::Unsupported("float8e5m2fnuz"),
+    ElementType::Unsupported("uint4"),
+    ElementType::Unsupported("int4"),
+    ElementType::Unsupported("float4e2m1"),
+    ElementType::Unsupported("float8e8m0"),
+    ElementType::Unsupported("uint2"),
+    ElementType::Unsupported("int2"),
+];
+
+/// The element type with the number `code`.
 pub(super) fn dtype(code: i32) -> Result<DType> {
-    const UNSUPPORTED: [(i32, &str); 14] = [
-        (8, "string"),
-        (14, "complex64"),
-        (15, "complex128"),
-        (17, "float8e4m3fn"),
-        (18, "float8e4m3fnuz"),
-        (19, "float8e5m2"),
-        (20, "float8e5m2fnuz"),
-        (21, "uint4"),
-        (22, "int4"),
-        (23, "float4e2m1"),
-        (24, "float8e8m0"),
-        (25, "uint2"),
-        (26, "int2"),
-        (0, "undefined"),
-    ];
-    Ok(match code {
-        1 => DType::F32,
-        2 => DType::U8,
-        3 => DType::I8,
-        4 => DType::U16,
-        5 => DType::I16,
-        6 => DType::I32,
-        7 => DType::I64,
-        9 => DType::Bool,
-        10 => DType::F16,
-        11 => DType::F64,
-        12 => DType::U32,
-        13 => DType::U64,
-        16 => DType::BF16,
-        code => {
-            return Err(match UNSUPPORTED.iter().find(|(other, _)| *other == code) {
-                Some((0, _)) => Error::invalid_model("the element type is missing"),
-                Some((_, name)) => Error::unsupported(format!("the element type {name} is not built here")),
-                None => Error::invalid_model(format!("there is no element type {code}")),
-            });
+    match usize::try_from(code).ok().and_then(|code| ELEMENT_TYPES.get(code)) {
+        Some(ElementType::Read { dtype, .. }) => Ok(*dtype),
+        Some(ElementType::Undefined) => Err(Error::invalid_model("the element type is missing")),
+        Some(ElementType::Unsupported(name)) => {
+            Err(Error::unsupported(format!("the element type {name} is not built here")))
         }
-    })
+        None => Err(Error::invalid_model(format!("there is no element type {code}"))),
+    }
 }
 
 /// A dimension from the file as a size.
@@ -103,13 +118,11 @@ pub(super) fn checked(mut tensor: Tensor) -> Result<Tensor> {
 }
 
 fn from_typed(dtype: DType, shape: Vec<usize>, bytes: usize, field: u32, proto: &TensorProto<'_>) -> Result<Tensor> {
-    let (expected, scalar) = match dtype {
-        DType::F32 => (4, Scalar::Fixed32),
-        DType::F64 => (10, Scalar::Fixed64),
-        DType::I64 => (7, Scalar::Varint),
-        DType::U32 | DType::U64 => (11, Scalar::Varint),
-        _ => (5, Scalar::Varint),
-    };
+    let typed = ELEMENT_TYPES.iter().find_map(|element| match *element {
+        ElementType::Read { dtype: other, field, scalar } if other == dtype => Some((field, scalar)),
+        _ => None,
+    });
+    let (expected, scalar) = typed.ok_or_else(|| Error::internal(format!("{dtype} is no element type of ONNX")))?;
     if field != expected {
         return Err(Error::invalid_model(format!("a tensor of {dtype} has its data in a field of another type")));
     }

@@ -1,61 +1,12 @@
 //! The wire format of protocol buffers, read in place: no copy, no recursion, nothing allocated by a number of the file.
 
-use std::cell::Cell;
-
 use crate::{
     error::{Error, Result},
-    import::ImportOptions,
+    import::onnx::budget::Budget,
 };
 
 /// The longest name or text that is taken from a file.
 const MAX_TEXT: usize = 1 << 16;
-
-/// What a file may still make the reader keep.
-#[derive(Debug)]
-pub(super) struct Budget {
-    items: Cell<usize>,
-    bytes: Cell<usize>,
-    max_items: usize,
-    max_bytes: usize,
-}
-
-impl Budget {
-    pub(super) fn new(options: &ImportOptions) -> Self {
-        Self::of(options.max_items, options.max_structure_bytes)
-    }
-
-    /// For what has been charged before.
-    pub(super) fn unlimited() -> Self {
-        Self::of(usize::MAX, usize::MAX)
-    }
-
-    fn of(max_items: usize, max_bytes: usize) -> Self {
-        Self { items: Cell::new(max_items), bytes: Cell::new(max_bytes), max_items, max_bytes }
-    }
-
-    /// Charges one message or one name of a list.
-    pub(super) fn item(&self) -> Result<()> {
-        let left = self.items.get().checked_sub(1).ok_or_else(|| {
-            let most = self.max_items;
-            Error::limit(format!(
-                "the file holds more than {most} messages and names; ImportOptions::max_items sets the cap"
-            ))
-        })?;
-        self.items.set(left);
-        Ok(())
-    }
-
-    fn bytes(&self, count: usize) -> Result<()> {
-        let left = self.bytes.get().checked_sub(count).ok_or_else(|| {
-            let most = self.max_bytes;
-            Error::limit(format!(
-                "the file holds more than {most} bytes besides its weights; ImportOptions::max_structure_bytes sets the cap"
-            ))
-        })?;
-        self.bytes.set(left);
-        Ok(())
-    }
-}
 
 /// The value of a field, by wire type.
 #[derive(Clone, Copy, Debug)]

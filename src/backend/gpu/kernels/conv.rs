@@ -4,14 +4,24 @@ use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+        kernel::{GpuKernel, KernelDef, Made},
         kernels::product::{Held, Tile, activation, bindings, borrowed, space},
-        shader::Program,
+        operand::{Operand, WeightId},
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     op::{Form, Shapes},
     ops::conv::{Conv, Layout, geometry::Geometry},
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "conv", make };
+
+const SHADER: Shader = wgsl!("conv");
+const COLUMN_MAX: Shader = wgsl!("column_max");
 
 struct Kernel {
     op: Conv,
@@ -24,7 +34,7 @@ struct Kernel {
     bias: bool,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Conv = request.op()?;
     let Some(activation) = activation(op.activation, "v") else {
         return Ok(Made::Host("an activation that its shader has not"));
@@ -80,8 +90,8 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         ("bias", if bias { " + bias[filter_number]" } else { "" }.to_owned()),
         ("activation", activation),
     ]);
-    let program = request.program("conv", &borrowed(&values))?;
-    let column_max = op.global_max.then(|| request.program("column_max", &[])).transpose()?;
+    let program = request.program(&SHADER, &borrowed(&values))?;
+    let column_max = op.global_max.then(|| request.program(&COLUMN_MAX, &[])).transpose()?;
     Made::kernel(Kernel { op: op.clone(), program, column_max, tile, held, weights, shape, bias })
 }
 

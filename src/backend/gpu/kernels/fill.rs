@@ -5,9 +5,13 @@ use std::sync::Arc;
 use crate::{
     backend::gpu::{
         buffer::{self, carrier},
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernel::{GpuKernel, KernelDef, Made},
         kernels::product::bindings,
-        shader::Program,
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     ops::{
@@ -21,6 +25,11 @@ use crate::{
     shape::normalize_axis,
     tensor::DType,
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "fill", make };
+
+const SHADER: Shader = wgsl!("fill");
 
 /// What follows from a place.
 enum Rule {
@@ -39,7 +48,7 @@ struct Kernel {
 
 const Y: (&str, Operand) = ("y", Operand::Output(0));
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let mut bound = vec![("y", "u32", true)];
     let (rule, operands, value): (Rule, &[_], _) = if let Ok(op) = request.op::<ConstantOfShape>() {
         let Ok(value) = buffer::word_of(&op.value) else {
@@ -86,7 +95,7 @@ fn kernel(
     bound: &[(&str, &str, bool)],
     value: &str,
 ) -> Result<Made> {
-    let program = request.program("fill", &[("bindings", &bindings(bound)), ("value", value)])?;
+    let program = request.program(&SHADER, &[("bindings", &bindings(bound)), ("value", value)])?;
     Made::kernel(Kernel { program, rule, operands })
 }
 

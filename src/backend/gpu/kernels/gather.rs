@@ -5,13 +5,22 @@ use std::sync::Arc;
 use crate::{
     backend::gpu::{
         buffer,
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        operand::{Operand, WeightId},
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::Result,
     op::Form,
     ops::index::gather::{Gather, OutOfRange},
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "gather", make };
+
+const SHADER: Shader = wgsl!("gather");
 
 struct Kernel {
     program: Arc<Program>,
@@ -27,11 +36,11 @@ struct Table {
     rows_of_part: usize,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Gather = request.op()?;
     let data = request.input(0)?;
     let axis = data.shape.axis(op.axis)?;
-    let program = request.program("gather", &[])?;
+    let program = request.program(&SHADER, &[])?;
     let table = match request.constant(0) {
         Some(tensor) if axis == 0 && !tensor.is_empty() => {
             let shape = tensor.shape().to_vec();

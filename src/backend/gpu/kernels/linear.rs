@@ -1,21 +1,29 @@
-//! `Linear` and `Gemm`: tiled products with what follows them.
+//! `Linear`: tiled products with constant weights, and what follows them.
 
 use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+        kernel::{GpuKernel, KernelDef, Made},
         kernels::{
             cooperative::{Cooperative, Follow as After, Part},
-            matmul,
             norm::{Norm, Rows},
             product::{HALVES, Held, Tile, Tiled, activation, bindings, borrowed, unpack},
         },
+        operand::{Operand, WeightId},
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     op::{Form, Shapes},
-    ops::product::{gemm::Gemm, linear::Linear},
+    ops::product::linear::Linear,
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "linear", make };
+
+const SHADER: Shader = wgsl!("linear");
 
 struct Kernel {
     shaders: Tiled,
@@ -30,16 +38,13 @@ struct Kernel {
 }
 
 /// What is made of the shader: the operand's shapes as far as they are known, and what follows the product.
-struct Follow<'a> {
-    activation: &'a str,
-    bias: Option<Operand>,
-    residual: bool,
+pub(super) struct Follow<'a> {
+    pub activation: &'a str,
+    pub bias: Option<Operand>,
+    pub residual: bool,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
-    if let Ok(op) = request.op::<Gemm>() {
-        return gemm(request, op);
-    }
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Linear = request.op()?;
     let inputs = request.inputs();
     let Some(activation) = activation(op.activation, "v") else {
@@ -69,11 +74,11 @@ pub(super) fn packed(request: &GpuRequest<'_>, k: usize, n: usize) -> Result<Mad
 }
 
 /// Packed weights.
-struct Packed {
-    held: Held,
-    parts: Arc<[WeightId]>,
+pub(super) struct Packed {
+    pub held: Held,
+    pub parts: Arc<[WeightId]>,
     /// Columns of each part but the last.
-    columns: usize,
+    pub columns: usize,
 }
 
 /// A constant right side `k x n`, packed.
@@ -89,7 +94,7 @@ fn take(request: &GpuRequest<'_>, tile: Tile, (k, n): (usize, usize)) -> Result<
 }
 
 /// Weights in parts of `columns` columns.
-fn pack(
+pub(super) fn pack(
     tile: Tile,
     held: Held,
     (k, n): (usize, usize),
@@ -100,43 +105,7 @@ fn pack(
     (0..n).step_by(columns).map(part).collect()
 }
 
-/// ONNX's product, where its right side and its summand are constant and the summand is a row.
-fn gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
-    let (Some(b), false) = (request.constant(1), op.trans_a) else {
-        return matmul::make_gemm(request, op);
-    };
-    let (k, n) = match (b.shape(), op.trans_b) {
-        (&[n, k], true) | (&[k, n], false) => (k, n),
-        _ => return Err(Error::internal("an operand that is no matrix was not refused")),
-    };
-    let row = |shape: &[usize]| matches!(shape, &[own] | &[1, own] if own == n);
-    match (request.inputs().fact(2), request.constant(2)) {
-        (None, _) => {}
-        (Some(_), Some(c)) if row(c.shape()) => {}
-        _ => return matmul::make_gemm(request, op),
-    }
-    let tile = Tile::of(n);
-    let held = Held::of(request.format, b.as_slice::<f32>()?.iter().map(|value| op.alpha * value));
-    let columns = tile.columns_of_part(request, held, k)?;
-    let parameter = (columns as u64) << 33 | u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
-    let parts = request.take_weight(1, Form { name: "scaled product", parameter }, |tensor| {
-        let values = tensor.as_slice::<f32>()?;
-        let at = |row: usize, column: usize| {
-            op.alpha * if op.trans_b { values[column * k + row] } else { values[row * n + column] }
-        };
-        Ok(pack(tile, held, (k, n), columns, at))
-    })?;
-    let scale = Form { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
-    let summand = request.take_weight(2, scale, |tensor| {
-        let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.beta * value).collect();
-        Ok(vec![bytemuck::cast_slice(&scaled).to_vec()])
-    })?;
-    let bias = summand.and_then(|parts| parts.first().map(|&id| Operand::Weight(id)));
-    let follow = Follow { activation: "v", bias, residual: false };
-    kernel(request, tile, (k, n), parts.map(|parts| Packed { held, parts, columns }), &follow, None)
-}
-
-fn kernel(
+pub(super) fn kernel(
     request: &GpuRequest<'_>,
     tile: Tile,
     (k, n): (usize, usize),
@@ -187,7 +156,7 @@ fn kernel(
         values.push(("bias", if follow.bias.is_some() { " + bias[own]" } else { "" }.to_owned()));
         values.push(("activation", follow.activation.to_owned()));
         values.push(("residual", if follow.residual { " + residual[at]" } else { "" }.to_owned()));
-        request.program("linear", &borrowed(&values))
+        request.program(&SHADER, &borrowed(&values))
     })?;
     Made::kernel(Kernel { shaders, k, n, weights, bias: follow.bias, residual: follow.residual, norm, matrices })
 }

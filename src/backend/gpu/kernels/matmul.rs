@@ -4,11 +4,15 @@ use std::fmt::Write;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernel::{GpuKernel, KernelDef, Made},
         kernels::{
             linear,
             product::{Tile, Tiled, bindings, borrowed},
         },
+        operand::Operand,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     ops::product::{
@@ -17,6 +21,11 @@ use crate::{
     },
     shape::Shape,
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "matmul", make };
+
+const SHADER: Shader = wgsl!("matmul");
 
 /// The most leading axes that its shader has words for.
 const MAX_LEADING: usize = 4;
@@ -31,7 +40,7 @@ struct Kernel {
     summand: bool,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     request.op::<MatMul>()?;
     let (a, b) = (&request.input(0)?.shape, &request.input(1)?.shape);
     if request.constant(1).is_some() {
@@ -53,7 +62,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
 }
 
 /// A product of which no operand is packed.
-pub(super) fn make_gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
+pub(super) fn of_gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
     let columns = request.output(0)?.shape[1].as_fixed();
     kernel(request, columns, Some(op.clone()), request.inputs().fact(2).is_some())
 }
@@ -77,7 +86,7 @@ fn kernel(request: &GpuRequest<'_>, columns: Option<i64>, gemm: Option<Gemm>, su
     }
     let shaders = Tiled::new(tile, |mut values| {
         values.extend([("bindings", bindings(&bound)), ("result", result.to_owned()), ("leading", leading.clone())]);
-        request.program("matmul", &borrowed(&values))
+        request.program(&SHADER, &borrowed(&values))
     })?;
     Made::kernel(Kernel { shaders, gemm, summand })
 }

@@ -4,8 +4,12 @@ use std::{fmt::Write, sync::Arc};
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     kernels::strided::{self, Axis, steps},
@@ -19,6 +23,11 @@ use crate::{
         transpose::Transpose,
     },
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "move", make };
+
+const SHADER: Shader = wgsl!("move");
 
 /// The most axes of one walk.
 const MAX_AXES: usize = 8;
@@ -46,7 +55,7 @@ struct Kernel {
     what: Move,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let input = &request.input(0)?.shape;
     let mut axes = request.output(0)?.shape.rank();
     let what = if let Ok(op) = request.op::<Transpose>() {
@@ -85,7 +94,7 @@ pub(super) fn program(request: &GpuRequest<'_>, axes: usize) -> Result<Arc<Progr
         writeln!(text, "    {} {}\n    rest = rest / p.size[{axis}];", step("x"), step("y"))
             .map_err(|error| Error::internal(error.to_string()))?;
     }
-    request.program("move", &[("axes", &text)])
+    request.program(&SHADER, &[("axes", &text)])
 }
 
 impl Kernel {

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernel::{GpuKernel, KernelDef, Made},
         kernels::product::bindings,
-        shader::Program,
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     graph::Fact,
@@ -18,6 +22,11 @@ use crate::{
     },
     shape::Shape,
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "norm", make };
+
+const SHADER: Shader = wgsl!("norm");
 
 /// Takes the mean off.
 const CENTRED: &str = "    var sum = 0.0;
@@ -115,7 +124,7 @@ impl Norm {
             ("length", formula.length),
             ("result", &result),
         ];
-        Ok(Self { program: request.program("norm", &values)?, epsilon, in_place, scale, bias })
+        Ok(Self { program: request.program(&SHADER, &values)?, epsilon, in_place, scale, bias })
     }
 
     /// The norm of the last axis of a result, in its place.
@@ -164,7 +173,7 @@ struct Kernel {
     axes: Axes,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let inputs = request.inputs();
     let shape = &request.input(0)?.shape;
     let rank = shape.rank();

@@ -5,16 +5,26 @@ use std::{fmt::Write, sync::Arc};
 use crate::{
     backend::gpu::{
         buffer::carrier,
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
+        kernel::{GpuKernel, KernelDef, Made},
         kernels::functions::{binary, cast, mixed_power, unary, unary_of_integer},
-        shader::Program,
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     ops::pointwise::{
         Binary, BinaryFunction, ChainStep, PointwiseChain, Unary, UnaryFunction, cast::Cast, select::Where,
     },
+    shape::strides,
     tensor::DType,
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "pointwise", make };
+
+const SHADER: Shader = wgsl!("pointwise");
 
 /// The most operands, which are bindings, and the most words of immediate data.
 const MAX_OPERANDS: usize = 7;
@@ -40,7 +50,7 @@ enum Walk {
     Steps,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let inputs = request.inputs();
     let output = request.output(0)?;
     let rank = output.shape.rank();
@@ -113,7 +123,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     push(&mut bindings, &format!("@group(0) @binding({count}) var<storage, read_write> y: array<{kind}>;\n"));
     let values =
         [("fields", &*fields), ("bindings", &bindings), ("operands", &operands), ("body", &body), ("result", &result)];
-    Made::kernel(Kernel { program: request.program("pointwise", &values)?, walks, rank })
+    Made::kernel(Kernel { program: request.program(&SHADER, &values)?, walks, rank })
 }
 
 fn push(text: &mut String, more: &str) {
@@ -147,7 +157,7 @@ impl GpuKernel for Kernel {
                 Walk::Same | Walk::One => {}
                 Walk::Repeated => words.push(word(shape.iter().product::<usize>().max(1))?),
                 Walk::Steps => {
-                    let own = crate::shape::strides(shape);
+                    let own = strides(shape);
                     for axis in 0..self.rank {
                         let step = match axis.checked_sub(skipped) {
                             Some(own_axis) if shape[own_axis] != 1 => own[own_axis],

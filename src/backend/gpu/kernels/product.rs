@@ -5,11 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use half::f16;
 
 use crate::{
-    backend::gpu::{
-        kernel::{GpuRequest, WeightFormat},
-        kernels::functions::unary,
-        shader::Program,
-    },
+    backend::gpu::{kernels::functions::unary, operand::WeightFormat, program::Program, request::GpuRequest},
     error::{Error, Result},
     kernels::Activation,
     ops::pointwise::UnaryFunction as U,

@@ -4,8 +4,12 @@ use std::{fmt::Write, sync::Arc};
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     ops::{
@@ -16,6 +20,11 @@ use crate::{
     tensor::DType,
 };
 
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "reduce", make };
+
+const SHADER: Shader = wgsl!("reduce");
+
 /// The most groups of neighbouring axes that stay, and that go.
 const MAX_GROUPS: usize = 4;
 
@@ -24,7 +33,7 @@ struct Kernel {
     reduced: Vec<bool>,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     use ReduceFunction as F;
     if let Ok(pool) = request.op::<GlobalPool>() {
         return global(request, pool);
@@ -113,7 +122,7 @@ fn kernel(request: &GpuRequest<'_>, formula: Formula, reduced: Vec<bool>) -> Res
         ("kept", &*kept),
         ("gone", &*gone),
     ];
-    Made::kernel(Kernel { program: request.program("reduce", &values)?, reduced })
+    Made::kernel(Kernel { program: request.program(&SHADER, &values)?, reduced })
 }
 
 impl GpuKernel for Kernel {
