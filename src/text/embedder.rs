@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     backend::{Session, options::Device},
-    bulk::{Bulk, Map, Sound},
+    bulk::{Bulk, Results},
     error::{Context, Error, ItemError, Result},
     graph::Graph,
     import::{hugging_face, origin::fingerprint_of},
@@ -137,7 +137,7 @@ impl Embedder {
     }
 
     /// Computes the vectors of any number of texts lazily, in order, with one result per text.
-    pub fn map<It>(&self, texts: It) -> Map<EmbedderPipeline, It::Item, Sound<It::IntoIter>>
+    pub fn map<It>(&self, texts: It) -> Results<Vec<f32>, It::IntoIter>
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
