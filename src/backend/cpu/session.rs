@@ -17,7 +17,7 @@ use crate::{
     graph::{Graph, Node, ValueId},
     kernels::{KernelSet, gemm::Factors},
     op::{CpuKernel, CpuState, Io, KernelRequest, PackedConstants, Shapes},
-    plan::{Place, Plan, Sizes},
+    plan::{Location, Plan, Sizes},
     rewrite,
     shape::Bindings,
     tensor::{View, ViewMut},
@@ -150,7 +150,7 @@ impl CpuSession {
             }
         }
         // A constant that was dropped has no place any more, and needs none.
-        let plan = Plan::new(&graph, |node, operand| taken[node].contains(&operand))?;
+        let plan = Plan::new(&graph, |node, operand| taken[node].contains(&operand));
         let left: usize =
             graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len()).sum();
         let weights = left + packed.bytes() + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();
@@ -255,7 +255,7 @@ impl CpuSession {
 
     /// The part of the arena where a value lives, if it lives there.
     fn range(&self, id: ValueId, sizes: &Sizes) -> Option<std::ops::Range<usize>> {
-        let Place::Slot(slot) = self.plan.place_of(id) else { return None };
+        let Location::Slot(slot) = self.plan.location_of(id) else { return None };
         let bytes = crate::tensor::byte_count(self.plan.dtype(id), sizes.shape(&self.plan, id))?;
         let start = sizes.start(slot);
         Some(start..start + bytes)

@@ -18,7 +18,7 @@ use crate::{
     },
     error::{Error, Result},
     graph::{Fact, Graph, Node, ValueId},
-    op::{Form, Inputs, Operator, Shapes},
+    op::{Inputs, Operator, Packing, Shapes},
     shape::Dim,
     tensor::{DType, Tensor},
 };
@@ -70,7 +70,7 @@ pub(crate) enum WeightFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WeightId(pub usize);
 
-type ByForm = HashMap<(ValueId, Form), Arc<[WeightId]>>;
+type ByForm = HashMap<(ValueId, Packing), Arc<[WeightId]>>;
 
 /// Packed constants on their way to the device.
 #[derive(Default)]
@@ -168,7 +168,7 @@ impl<'a> GpuRequest<'a> {
     pub fn take_weight(
         &self,
         index: usize,
-        form: Form,
+        form: Packing,
         pack: impl FnOnce(&Tensor) -> Result<Vec<Vec<u8>>>,
     ) -> Result<Option<Arc<[WeightId]>>> {
         let (Some(id), Some(tensor)) = (self.inputs().id(index), self.constant(index)) else { return Ok(None) };

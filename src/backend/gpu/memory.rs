@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     graph::ValueId,
     op::Shapes,
-    plan::{Place, Sizes},
+    plan::{Location, Sizes},
     shape::Bindings,
     tensor::AlignedBytes,
 };
@@ -87,10 +87,10 @@ impl Workspace {
     /// The buffer that a value lives in.
     pub fn buffer_of<'a>(&'a self, residence: &'a Residence, id: ValueId) -> Result<&'a wgpu::Buffer> {
         let root = residence.plan.root_of(id);
-        let found = match residence.plan.place_of(id) {
-            Place::Slot(slot) => self.slots.get(slot).and_then(Option::as_ref),
-            Place::Constant => residence.constants.get(&root),
-            Place::Nowhere => None,
+        let found = match residence.plan.location_of(id) {
+            Location::Slot(slot) => self.slots.get(slot).and_then(Option::as_ref),
+            Location::Constant => residence.constants.get(&root),
+            Location::None => None,
         };
         found.ok_or_else(|| Error::internal(format!("value {} is not on the device", id.index())))
     }
@@ -169,7 +169,7 @@ impl Residence {
         let mut bytes = vec![0u64; self.plan.slot_count()];
         for index in 0..self.value_count() {
             let id = ValueId(index as u32);
-            if let Place::Slot(slot) = self.plan.place_of(id)
+            if let Location::Slot(slot) = self.plan.location_of(id)
                 && self.needs_device[self.plan.root_of(id).index()]
             {
                 let elements = sizes.shape(&self.plan, id).iter().product::<usize>();

@@ -195,7 +195,7 @@ impl GpuSession {
             steps.push(Step { name: node.describe(), kernel });
         }
         buffers.sort_by_key(|(id, _)| id.0);
-        let plan = Plan::new(&graph, |node, operand| taken[node].contains(&operand))?;
+        let plan = Plan::new(&graph, |node, operand| taken[node].contains(&operand));
         let mut residence = Residence {
             device,
             constants: HashMap::new(),

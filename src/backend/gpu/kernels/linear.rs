@@ -13,7 +13,7 @@ use crate::{
         },
     },
     error::{Error, Result},
-    op::{Form, Shapes},
+    op::{Packing, Shapes},
     ops::product::{gemm::Gemm, linear::Linear},
 };
 
@@ -81,7 +81,7 @@ fn take(request: &GpuRequest<'_>, tile: Tile, (k, n): (usize, usize)) -> Result<
     let Some(tensor) = request.constant(1) else { return Ok(None) };
     let held = Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied());
     let columns = tile.columns_of_part(request, held, k)?;
-    let parts = request.take_weight(1, Form { name: "product", parameter: columns as u64 }, |tensor| {
+    let parts = request.take_weight(1, Packing { name: "product", parameter: columns as u64 }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         Ok(pack(tile, held, (k, n), columns, |row, column| values[row * n + column]))
     })?;
@@ -119,14 +119,14 @@ fn gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
     let held = Held::of(request.format, b.as_slice::<f32>()?.iter().map(|value| op.alpha * value));
     let columns = tile.columns_of_part(request, held, k)?;
     let parameter = (columns as u64) << 33 | u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
-    let parts = request.take_weight(1, Form { name: "scaled product", parameter }, |tensor| {
+    let parts = request.take_weight(1, Packing { name: "scaled product", parameter }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         let at = |row: usize, column: usize| {
             op.alpha * if op.trans_b { values[column * k + row] } else { values[row * n + column] }
         };
         Ok(pack(tile, held, (k, n), columns, at))
     })?;
-    let scale = Form { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
+    let scale = Packing { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
     let summand = request.take_weight(2, scale, |tensor| {
         let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.beta * value).collect();
         Ok(vec![bytemuck::cast_slice(&scaled).to_vec()])
