@@ -44,7 +44,7 @@ static READ_AS: &[(&str, Decoder)] = &[
     ("Dropout", moves::identity::decode_dropout),
     ("Flatten", moves::squeeze::decode_flatten),
     ("NonZero", refused::data_dependent),
-    ("Scatter", index::scatter::decode_elements),
+    ("Scatter", index::scatter::elements::decode),
     ("Squeeze", moves::squeeze::decode_squeeze),
     ("Unique", refused::data_dependent),
     ("Unsqueeze", moves::squeeze::decode_unsqueeze),

@@ -17,8 +17,16 @@ use crate::{
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&gather::DEF, &gather_elements::DEF, &gather_nd::DEF, &one_hot::DEF, &scatter::ELEMENTS, &scatter::ND, &top_k::DEF]
-        .into_iter()
+    [
+        &gather::DEF,
+        &gather_elements::DEF,
+        &gather_nd::DEF,
+        &one_hot::DEF,
+        &scatter::elements::DEF,
+        &scatter::nd::DEF,
+        &top_k::DEF,
+    ]
+    .into_iter()
 }
 
 /// Integers that name positions.
