@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,6 +15,8 @@ use crate::{
         gpu::{
             adapter::{self, Adapter},
             cooperative::{self, Matrices, Settled},
+            faults::Faults,
+            limits::{exceeded, limits, subgroups},
             program::Pipeline,
         },
         options::{GpuOptions, TestHooks},
@@ -49,39 +51,6 @@ pub(crate) struct GpuDevice {
     timeout: Duration,
     runs: AtomicU64,
     faults: Arc<Faults>,
-}
-
-/// Errors that the driver reported and no run has taken yet.
-#[derive(Default)]
-struct Faults {
-    lost: AtomicBool,
-    first: Mutex<Option<(ErrorKind, String)>>,
-}
-
-impl Faults {
-    /// Collects what the driver of a device reports from now on.
-    fn of(device: &wgpu::Device) -> Arc<Self> {
-        let faults = Arc::new(Self::default());
-        let uncaptured = faults.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let kind = match &error {
-                wgpu::Error::OutOfMemory { .. } => ErrorKind::Limit,
-                _ => ErrorKind::Device,
-            };
-            uncaptured.note(kind, error.to_string());
-        }));
-        let lost = faults.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            lost.lost.store(true, Ordering::Release);
-            lost.note(ErrorKind::Device, format!("the device was lost ({reason:?}): {message}"));
-        });
-        faults
-    }
-
-    /// Keeps the first fault until a run takes it.
-    fn note(&self, kind: ErrorKind, message: String) {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((kind, message));
-    }
 }
 
 impl GpuDevice {
@@ -164,7 +133,7 @@ impl GpuDevice {
     pub fn is_lost(&self) -> bool {
         // The driver reports a loss during a poll.
         let _status = self.device.poll(wgpu::PollType::Poll);
-        self.faults.lost.load(Ordering::Acquire)
+        self.faults.is_lost()
     }
 
     /// Returns the first error that the driver reported since the last check.
@@ -172,7 +141,7 @@ impl GpuDevice {
     /// # Errors
     /// That error, or one that the device is lost.
     pub fn check(&self) -> Result<()> {
-        let first = self.faults.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let first = self.faults.take();
         match first {
             Some((kind, message)) => Err(Error::new(kind, format!("adapter `{}`: {message}", self.adapter))),
             None if self.is_lost() => {
@@ -190,7 +159,7 @@ impl GpuDevice {
         let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(self.timeout) };
         if let Err(error) = self.device.poll(poll) {
             self.check()?;
-            self.faults.lost.store(true, Ordering::Release);
+            self.faults.lose();
             let what = match error {
                 wgpu::PollError::Timeout => format!("a run was not done after {:?}", self.timeout),
                 other => other.to_string(),
@@ -237,43 +206,6 @@ impl GpuDevice {
             Some(error) => Err(Error::limit(format!("{label} of {bytes} bytes: {error}"))),
             None => Ok(buffer),
         }
-    }
-}
-
-/// The limits to open an adapter with: as much as shaders use, if the adapter has it.
-fn limits(handle: &wgpu::Adapter) -> wgpu::Limits {
-    let has = handle.limits();
-    wgpu::Limits {
-        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size.min(1 << 31),
-        max_buffer_size: has.max_buffer_size.min(1 << 31),
-        max_immediate_size: has.max_immediate_size.min(128),
-        max_compute_workgroup_storage_size: has.max_compute_workgroup_storage_size.min(32 << 10),
-        ..wgpu::Limits::default().or_worse_values_from(&has)
-    }
-}
-
-/// The first limit that is below what every shader needs, if one is.
-fn exceeded(limits: &wgpu::Limits, invocation_limit: Option<u32>) -> Option<String> {
-    let invocations = limits.max_compute_invocations_per_workgroup;
-    let invocations = invocation_limit.map_or(invocations, |own| own.min(invocations));
-    let needs = [
-        ("bytes of immediate data", limits.max_immediate_size, 128),
-        ("invocations in a workgroup", invocations, 256),
-        ("bytes of memory in a workgroup", limits.max_compute_workgroup_storage_size, 16 << 10),
-        ("storage buffers in a shader", limits.max_storage_buffers_per_shader_stage, 8),
-    ];
-    let (what, has, needed) = needs.into_iter().find(|(_, has, needed)| has < needed)?;
-    Some(format!(" takes {has} {what}, where shaders need {needed}"))
-}
-
-/// Decides whether to use subgroups: if the adapter has them in sizes that the shaders support, unless `asked` otherwise.
-fn subgroups(handle: &wgpu::Adapter, asked: Option<bool>) -> std::result::Result<bool, &'static str> {
-    let info = handle.get_info();
-    let fits = info.subgroup_min_size >= 4 && info.subgroup_max_size <= 128;
-    let has = handle.features().contains(wgpu::Features::SUBGROUP) && fits;
-    match asked {
-        Some(true) if !has => Err("has no subgroups of 4 to 128 invocations"),
-        asked => Ok(asked.unwrap_or(has)),
     }
 }
 

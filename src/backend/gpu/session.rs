@@ -1,6 +1,7 @@
 //! A model loaded on a GPU, and the pool of memory that its runs share.
 
 mod load;
+mod nodes;
 mod report;
 
 use std::{

@@ -1,4 +1,4 @@
-//! `Gather`: rows picked by index, from tables that may be cut into several bindings.
+//! `Gather`: rows selected by index, from tables that may span several bindings.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ struct Kernel {
     table: Option<Table>,
 }
 
-/// A constant table in parts of `rows_of_part` rows, the last maybe fewer.
+/// A constant table in parts of `rows_of_part` rows; the last part may have fewer.
 struct Table {
     parts: Arc<[WeightId]>,
     shape: Vec<usize>,
@@ -72,7 +72,7 @@ impl GpuKernel for Kernel {
             OutOfRange::Error => u32::MAX,
             OutOfRange::Row(row) => word(row)?,
         };
-        // Where a result has no elements its indices are still looked at, each as a row of one element.
+        // The indices of an empty result are still checked, as if each selected a row of one element.
         let (inner, count) = if count == 0 { (1, indices) } else { (inner, count) };
         let parts: Vec<(Operand, usize, usize)> = match &self.table {
             None => vec![(Operand::Input(0), 0, rows)],

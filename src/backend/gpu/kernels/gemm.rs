@@ -1,12 +1,14 @@
-//! `Gemm`: a packed product where the right side is constant, else a product of operands as they lie.
+//! `Gemm`: with packed weights if the right side is constant, else with unpacked operands.
 
 use crate::{
     backend::gpu::{
         kernel::{KernelDef, Made},
         kernels::{
-            linear::{self, Follow, Packed},
+            held::Held,
+            linear::{self, Follow},
             matmul,
-            product::{Held, Tile},
+            product::Tile,
+            weights::{PackedProduct, pack},
         },
         operand::Operand,
         request::GpuRequest,
@@ -19,7 +21,7 @@ use crate::{
 /// The entry in the list of kernels.
 pub(super) const KERNEL: KernelDef = KernelDef { name: "gemm", make };
 
-/// ONNX's product, where its right side and its summand are constant and the summand is a row.
+/// The kernel is packed if the right side is constant, and the summand is absent or a constant row.
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Gemm = request.op()?;
     let (Some(b), false) = (request.constant(1), op.trans_a) else {
@@ -44,7 +46,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         let at = |row: usize, column: usize| {
             op.alpha * if op.trans_b { values[column * k + row] } else { values[row * n + column] }
         };
-        Ok(linear::pack(tile, held, (k, n), columns, at))
+        Ok(pack(tile, held, (k, n), columns, at))
     })?;
     let scale = Form { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
     let summand = request.take_weight(2, scale, |tensor| {
@@ -53,5 +55,5 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     })?;
     let bias = summand.and_then(|parts| parts.first().map(|&id| Operand::Weight(id)));
     let follow = Follow { activation: "v", bias, residual: false };
-    linear::kernel(request, tile, (k, n), parts.map(|parts| Packed { held, parts, columns }), &follow, None)
+    linear::kernel(request, tile, (k, n), parts.map(|parts| PackedProduct { held, parts, columns }), &follow, None)
 }

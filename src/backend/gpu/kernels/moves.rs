@@ -1,4 +1,4 @@
-//! Operators that only put elements elsewhere: each is a walk, or one for each operand or result.
+//! Operators that only move elements: one strided copy, or one for each operand or result.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -29,10 +29,10 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "move", make };
 
 const SHADER: Shader = wgsl!("move");
 
-/// The most axes of one walk.
+/// Maximum number of axes of one strided copy.
 const MAX_AXES: usize = 8;
 
-/// A walk over two tensors.
+/// A strided copy from one tensor to another: first elements, and axes.
 #[derive(Default)]
 struct Walk {
     from: usize,
@@ -86,7 +86,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     Made::kernel(Kernel { program: program(request, axes)?, what })
 }
 
-/// The shader of walks of at most so many axes.
+/// The shader of strided copies with at most `axes` axes.
 pub(super) fn program(request: &GpuRequest<'_>, axes: usize) -> Result<Arc<Program>> {
     let mut text = String::new();
     for axis in 0..axes {
@@ -98,8 +98,9 @@ pub(super) fn program(request: &GpuRequest<'_>, axes: usize) -> Result<Arc<Progr
 }
 
 impl Kernel {
-    /// The walk from operand `input` to result `output`, of which so many elements along the axis of a join or a cut came
-    /// before.
+    /// The copy from operand `input` to result `output`.
+    ///
+    /// `before` is the size of earlier operands or results along the axis of a concatenation or split.
     fn walk(&self, run: &Recorder<'_>, input: usize, output: usize, before: usize) -> Result<Walk> {
         let (x, y) = (run.input(input)?, run.output(output)?);
         let (x_steps, y_steps) = (steps(x), steps(y));
@@ -189,7 +190,7 @@ impl Walk {
         for axis in padded() {
             words.push(word(axis.count)?);
         }
-        // Steps wrap: what they are added up to is in range.
+        // Steps are wrapping; the indices that they add up to are in range.
         words.extend(padded().map(|axis| axis.from as u32));
         words.extend(padded().map(|axis| axis.to as u32));
         let operands = [("x", Operand::Input(input)), ("y", Operand::Output(output))];
@@ -197,7 +198,7 @@ impl Walk {
     }
 }
 
-/// Records a copy of an operand into a result of as many elements.
+/// Records a copy of an operand into a result with the same number of elements.
 pub(super) fn copy(program: &Program, run: &mut Recorder<'_>, input: usize, output: usize) -> Result<()> {
     let count = run.output(output)?.iter().product();
     let walk = Walk { axes: vec![Axis { count, from: 1, to: 1 }], ..Walk::default() };
