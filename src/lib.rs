@@ -134,6 +134,7 @@
 //! into the files while they are in use, and a model from a stranger may still be slow or wrong.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![deny(unsafe_code)]
 
 mod backend;
 pub mod bulk;
