@@ -39,7 +39,7 @@ pub(super) struct Cooperative {
 }
 
 /// The epilogue of a product, as WGSL.
-pub(super) struct Follow<'a> {
+pub(super) struct EpilogueCode<'a> {
     pub activation: &'a str,
     pub bias: bool,
     pub residual: bool,
@@ -55,7 +55,7 @@ pub(super) struct Part {
 
 impl Cooperative {
     /// The shaders of a product with packed weights `k x n`, `None` if it does not use cooperative matrices.
-    pub fn new(request: &GpuRequest<'_>, (k, n): (usize, usize), follow: &Follow<'_>) -> Result<Option<Self>> {
+    pub fn new(request: &GpuRequest<'_>, (k, n): (usize, usize), follow: &EpilogueCode<'_>) -> Result<Option<Self>> {
         let Some(way) = request.matrices.filter(|_| request.format == WeightFormat::F16) else { return Ok(None) };
         if !n.is_multiple_of(SIDE) || n < LEAST_COLUMNS || k < SIDE {
             return Ok(None);

@@ -5,7 +5,7 @@ use crate::{
         kernel::{KernelDef, Made},
         kernels::{
             held::Held,
-            linear::{self, Follow},
+            linear::{self, Epilogue},
             matmul,
             product::Tile,
             weights::{PackedProduct, pack},
@@ -54,6 +54,6 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         Ok(vec![bytemuck::cast_slice(&scaled).to_vec()])
     })?;
     let bias = summand.and_then(|parts| parts.first().map(|&id| Operand::Weight(id)));
-    let follow = Follow { activation: "v", bias, residual: false };
+    let follow = Epilogue { activation: "v", bias, residual: false };
     linear::kernel(request, tile, (k, n), parts.map(|parts| PackedProduct { held, parts, columns }), &follow, None)
 }

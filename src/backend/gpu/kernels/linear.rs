@@ -5,7 +5,7 @@ use crate::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::{
             code::{bindings, borrowed},
-            cooperative::{Cooperative, Follow as After, Part},
+            cooperative::{Cooperative, EpilogueCode, Part},
             functions::activation,
             held::{HALVES, Held, unpack},
             norm::{Norm, Rows},
@@ -40,7 +40,7 @@ struct Kernel {
 }
 
 /// The epilogue of a product; the activation is a WGSL expression of `v`.
-pub(super) struct Follow<'a> {
+pub(super) struct Epilogue<'a> {
     pub activation: &'a str,
     pub bias: Option<Operand>,
     pub residual: bool,
@@ -59,7 +59,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let tile = Tile::of(n);
     let weights = take(request, tile, (k, n))?;
     let bias = inputs.fact(2).map(|_| Operand::Input(2));
-    let follow = Follow { activation: &activation, bias, residual: inputs.fact(3).is_some() };
+    let follow = Epilogue { activation: &activation, bias, residual: inputs.fact(3).is_some() };
     let norm = match op.layer_norm {
         Some(epsilon) => Some(Norm::behind(request, epsilon, [Some(4), inputs.id(5).map(|_| 5)])?),
         None => None,
@@ -71,7 +71,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
 pub(super) fn packed(request: &GpuRequest<'_>, k: usize, n: usize) -> Result<Made> {
     let tile = Tile::of(n);
     let weights = take(request, tile, (k, n))?;
-    let follow = Follow { activation: "v", bias: None, residual: false };
+    let follow = Epilogue { activation: "v", bias: None, residual: false };
     kernel(request, tile, (k, n), weights, &follow, None)
 }
 
@@ -81,10 +81,10 @@ pub(super) fn kernel(
     tile: Tile,
     (k, n): (usize, usize),
     weights: Option<PackedProduct>,
-    follow: &Follow<'_>,
+    follow: &Epilogue<'_>,
     norm: Option<Norm>,
 ) -> Result<Made> {
-    let after = After { activation: follow.activation, bias: follow.bias.is_some(), residual: follow.residual };
+    let after = EpilogueCode { activation: follow.activation, bias: follow.bias.is_some(), residual: follow.residual };
     let matrices = weights.as_ref().map(|_| Cooperative::new(request, (k, n), &after)).transpose()?.flatten();
     let by_four = k.is_multiple_of(4);
     let x = match matrices {

@@ -93,7 +93,7 @@ fn kernel(request: &GpuRequest<'_>, columns: Option<i64>, gemm: Option<Gemm>, su
 }
 
 /// Sizes and strides of one run.
-struct Walk {
+struct Strides {
     m: usize,
     k: usize,
     n: usize,
@@ -105,7 +105,7 @@ struct Walk {
 }
 
 impl Kernel {
-    fn walk(&self, run: &Recorder<'_>) -> Result<Walk> {
+    fn walk(&self, run: &Recorder<'_>) -> Result<Strides> {
         let (a, b, y) = (run.input(0)?, run.input(1)?, run.output(0)?);
         match &self.gemm {
             Some(op) => gemm(op, a, b, if self.summand { Some(run.input(2)?) } else { None }),
@@ -114,7 +114,7 @@ impl Kernel {
     }
 }
 
-fn gemm(op: &Gemm, a: &[usize], b: &[usize], c: Option<&[usize]>) -> Result<Walk> {
+fn gemm(op: &Gemm, a: &[usize], b: &[usize], c: Option<&[usize]>) -> Result<Strides> {
     let (&[a_rows, a_columns], &[b_rows, b_columns]) = (a, b) else {
         return Err(Error::internal("an operand that is no matrix was not refused"));
     };
@@ -135,10 +135,10 @@ fn gemm(op: &Gemm, a: &[usize], b: &[usize], c: Option<&[usize]>) -> Result<Walk
     let [a_row, a_k] = if op.trans_a { [1, a_columns] } else { [a_columns, 1] };
     let [b_k, b_column] = if op.trans_b { [1, b_columns] } else { [b_columns, 1] };
     let (c_row, c_column) = (if height == 1 { 0 } else { width }, usize::from(width != 1));
-    Ok(Walk { m, k, n, matrices: 1, steps: [a_row, a_k, b_k, b_column, c_row, c_column], leading: Vec::new() })
+    Ok(Strides { m, k, n, matrices: 1, steps: [a_row, a_k, b_k, b_column, c_row, c_column], leading: Vec::new() })
 }
 
-fn numpy(a: &[usize], b: &[usize], y: &[usize]) -> Result<Walk> {
+fn numpy(a: &[usize], b: &[usize], y: &[usize]) -> Result<Strides> {
     let sizes = Sizes::of(a, b)?;
     let whole = sizes.leading(a, b, y)?;
     let Sizes { m, k, n, .. } = sizes;
@@ -157,12 +157,12 @@ fn numpy(a: &[usize], b: &[usize], y: &[usize]) -> Result<Walk> {
             }
         }
     }
-    Ok(Walk { m, k, n, matrices: whole.iter().product(), steps: [k, 1, n, 1, 0, 0], leading })
+    Ok(Strides { m, k, n, matrices: whole.iter().product(), steps: [k, 1, n, 1, 0, 0], leading })
 }
 
 impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
-        let Walk { m, k, n, matrices, steps, leading } = self.walk(run)?;
+        let Strides { m, k, n, matrices, steps, leading } = self.walk(run)?;
         let (tile, program) = self.shaders.of_rows(m);
         let tiles = n.div_ceil(tile.bn);
         let tiles_of_matrix = m.div_ceil(tile.bm) * tiles;

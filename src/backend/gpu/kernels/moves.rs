@@ -34,7 +34,7 @@ const MAX_AXES: usize = 8;
 
 /// A strided copy from one tensor to another: first elements, and axes.
 #[derive(Default)]
-struct Walk {
+struct StridedCopy {
     from: usize,
     to: usize,
     axes: Vec<Axis>,
@@ -101,7 +101,7 @@ impl Kernel {
     /// The copy from operand `input` to result `output`.
     ///
     /// `before` is the size of earlier operands or results along the axis of a concatenation or split.
-    fn walk(&self, run: &Recorder<'_>, input: usize, output: usize, before: usize) -> Result<Walk> {
+    fn walk(&self, run: &Recorder<'_>, input: usize, output: usize, before: usize) -> Result<StridedCopy> {
         let (x, y) = (run.input(input)?, run.output(output)?);
         let (x_steps, y_steps) = (steps(x), steps(y));
         let both = |shape: &[usize]| {
@@ -121,7 +121,7 @@ impl Kernel {
             Move::Transpose(order) => {
                 let axes = order.iter().zip(&y_steps);
                 let axes = axes.map(|(&axis, &to)| Axis { count: x[axis], from: x_steps[axis], to });
-                Walk { axes: axes.collect(), ..Walk::default() }
+                StridedCopy { axes: axes.collect(), ..StridedCopy::default() }
             }
             Move::Expand => {
                 let added = y.len().checked_sub(x.len());
@@ -134,23 +134,23 @@ impl Kernel {
                     _ => 0,
                 };
                 let axes = (0..y.len()).map(|axis| Axis { count: y[axis], from: from(axis), to: y_steps[axis] });
-                Walk { axes: axes.collect(), ..Walk::default() }
+                StridedCopy { axes: axes.collect(), ..StridedCopy::default() }
             }
             Move::Concat(axis) => {
                 along(*axis)?;
-                Walk { from: 0, to: before * y_steps[*axis] as usize, axes: both(x) }
+                StridedCopy { from: 0, to: before * y_steps[*axis] as usize, axes: both(x) }
             }
             Move::Split(axis) => {
                 along(*axis)?;
-                Walk { from: before * x_steps[*axis] as usize, to: 0, axes: both(y) }
+                StridedCopy { from: before * x_steps[*axis] as usize, to: 0, axes: both(y) }
             }
             Move::Slice(op) => {
                 let (from, axes) = op.walk(|dim| run.eval(dim), x, y)?;
-                Walk { from, to: 0, axes: axes.to_vec() }
+                StridedCopy { from, to: 0, axes: axes.to_vec() }
             }
-            Move::Tile if y.contains(&0) => Walk { axes: both(y), ..Walk::default() },
-            Move::Tile => Walk { axes: tile::walk(x, y).to_vec(), ..Walk::default() },
-            Move::Blocks(blocks) => Walk { axes: blocks.walk(x, y)?.to_vec(), ..Walk::default() },
+            Move::Tile if y.contains(&0) => StridedCopy { axes: both(y), ..StridedCopy::default() },
+            Move::Tile => StridedCopy { axes: tile::walk(x, y).to_vec(), ..StridedCopy::default() },
+            Move::Blocks(blocks) => StridedCopy { axes: blocks.walk(x, y)?.to_vec(), ..StridedCopy::default() },
         })
     }
 }
@@ -180,7 +180,7 @@ impl GpuKernel for Kernel {
     }
 }
 
-impl Walk {
+impl StridedCopy {
     fn record(&self, program: &Program, run: &mut Recorder<'_>, input: usize, output: usize) -> Result<()> {
         let Some(axes) = strided::join(self.axes.iter().copied()) else { return Ok(()) };
         let count: usize = axes.iter().map(|axis| axis.count).product();
@@ -201,6 +201,6 @@ impl Walk {
 /// Records a copy of an operand into a result with the same number of elements.
 pub(super) fn copy(program: &Program, run: &mut Recorder<'_>, input: usize, output: usize) -> Result<()> {
     let count = run.output(output)?.iter().product();
-    let walk = Walk { axes: vec![Axis { count, from: 1, to: 1 }], ..Walk::default() };
+    let walk = StridedCopy { axes: vec![Axis { count, from: 1, to: 1 }], ..StridedCopy::default() };
     walk.record(program, run, input, output)
 }

@@ -58,7 +58,7 @@ const MAGNITUDE: Formula = Formula { each: "abs(own)", length: "select(total, 1.
 
 /// How the weight of an element is indexed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Weights {
+enum WeightIndex {
     /// `scales` and `biases` elements repeat along a row.
     Repeated,
     /// Rows are groups of channels, `channels` in each of `groups`, of `plane` elements.
@@ -89,7 +89,7 @@ impl Norm {
         request: &GpuRequest<'_>,
         formula: &Formula,
         epsilon: f32,
-        weights: Weights,
+        weights: WeightIndex,
         [scale, bias]: [Option<usize>; 2],
         in_place: bool,
     ) -> Result<Self> {
@@ -99,12 +99,12 @@ impl Norm {
             bound.push(("x", "f32", false));
         }
         let (fields, scale_at, bias_at) = match weights {
-            Weights::Repeated => ("    scales: u32,\n    biases: u32,", "i % p.scales", "i % p.biases"),
-            Weights::Channels => {
+            WeightIndex::Repeated => ("    scales: u32,\n    biases: u32,", "i % p.scales", "i % p.biases"),
+            WeightIndex::Channels => {
                 let at = "(row % p.groups) * p.channels + i / p.plane";
                 ("    groups: u32,\n    channels: u32,\n    plane: u32,", at, at)
             }
-            Weights::Groups => ("    groups: u32,", "row % p.groups", "row % p.groups"),
+            WeightIndex::Groups => ("    groups: u32,", "row % p.groups", "row % p.groups"),
         };
         let mut result = formula.result.to_owned();
         for (name, operand, at) in [("scale", scale, scale_at), ("bias", bias, bias_at)] {
@@ -129,7 +129,7 @@ impl Norm {
 
     /// The norm over the last axis of a result, in place.
     pub fn behind(request: &GpuRequest<'_>, epsilon: f32, weights: [Option<usize>; 2]) -> Result<Self> {
-        Self::new(request, &VARIANCE, epsilon, Weights::Repeated, weights, true)
+        Self::new(request, &VARIANCE, epsilon, WeightIndex::Repeated, weights, true)
     }
 
     fn record_with(&self, run: &mut Recorder<'_>, rows: &Rows, weights: &[usize]) -> Result<()> {
@@ -177,7 +177,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let inputs = request.inputs();
     let shape = &request.input(0)?.shape;
     let rank = shape.rank();
-    let repeated = Weights::Repeated;
+    let repeated = WeightIndex::Repeated;
     let present = |index: usize| inputs.id(index).map(|_| index);
     let (norm, axes) = if let Ok(op) = request.op::<LayerNorm>() {
         let (Some(&from), Some(&last)) = (op.axes.first(), op.axes.last()) else {
@@ -211,7 +211,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
             Statistics::Channel => (None, false),
             Statistics::Group { groups, grouped_weights } => (Some(groups), grouped_weights),
         };
-        let weights = if is_grouped { Weights::Groups } else { Weights::Channels };
+        let weights = if is_grouped { WeightIndex::Groups } else { WeightIndex::Channels };
         let norm = Norm::new(request, &VARIANCE, op.epsilon, weights, [Some(1), Some(2)], false)?;
         (norm, Axes::Groups { groups, is_grouped })
     };

@@ -31,13 +31,13 @@ const MAX_WORDS: usize = 32;
 struct Kernel {
     program: Arc<Program>,
     /// Positions of the operands that are present, with how each is indexed.
-    walks: Vec<(usize, Walk)>,
+    walks: Vec<(usize, Indexing)>,
     rank: usize,
 }
 
 /// How the element of an operand is found from that of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walk {
+enum Indexing {
     /// At the same index.
     Same,
     /// The operand has one element.
@@ -62,19 +62,20 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         let suffix =
             rank.checked_sub(shape.rank()).is_some_and(|skipped| output.shape.dims()[skipped..] == *shape.dims());
         let walk = match () {
-            () if shape == &output.shape => Walk::Same,
-            () if shape.elements().as_fixed() == Some(1) => Walk::One,
-            () if suffix => Walk::Repeated,
-            () => Walk::Steps,
+            () if shape == &output.shape => Indexing::Same,
+            () if shape.elements().as_fixed() == Some(1) => Indexing::One,
+            () if suffix => Indexing::Repeated,
+            () => Indexing::Steps,
         };
         words += match walk {
-            Walk::Same | Walk::One => 0,
-            Walk::Repeated => 1,
-            Walk::Steps => rank,
+            Indexing::Same | Indexing::One => 0,
+            Indexing::Repeated => 1,
+            Indexing::Steps => rank,
         };
         walks.push((index, walk));
     }
-    let steps: Vec<usize> = walks.iter().filter(|(_, walk)| *walk == Walk::Steps).map(|(index, _)| *index).collect();
+    let steps: Vec<usize> =
+        walks.iter().filter(|(_, walk)| *walk == Indexing::Steps).map(|(index, _)| *index).collect();
     if !steps.is_empty() {
         words += rank;
     }
@@ -99,13 +100,13 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     }
     for (number, (index, walk)) in walks.iter().enumerate() {
         let at = match walk {
-            Walk::Same => "i".to_owned(),
-            Walk::One => "0u".to_owned(),
-            Walk::Repeated => {
+            Indexing::Same => "i".to_owned(),
+            Indexing::One => "0u".to_owned(),
+            Indexing::Repeated => {
                 fields.push_str(&format!("    n{index}: u32,\n"));
                 format!("i % p.n{index}")
             }
-            Walk::Steps => {
+            Indexing::Steps => {
                 for axis in 0..rank {
                     fields.push_str(&format!("    s{index}_{axis}: u32,\n"));
                 }
@@ -134,7 +135,7 @@ impl GpuKernel for Kernel {
         let output = run.output(0)?;
         let count: usize = output.iter().product();
         let mut words = vec![word(count)?];
-        if self.walks.iter().any(|(_, walk)| *walk == Walk::Steps) {
+        if self.walks.iter().any(|(_, walk)| *walk == Indexing::Steps) {
             for &size in output {
                 words.push(word(size)?);
             }
@@ -148,10 +149,10 @@ impl GpuKernel for Kernel {
                 return Err(misfit());
             }
             match walk {
-                Walk::Same if shape != output => return Err(misfit()),
-                Walk::Same | Walk::One => {}
-                Walk::Repeated => words.push(word(shape.iter().product::<usize>().max(1))?),
-                Walk::Steps => {
+                Indexing::Same if shape != output => return Err(misfit()),
+                Indexing::Same | Indexing::One => {}
+                Indexing::Repeated => words.push(word(shape.iter().product::<usize>().max(1))?),
+                Indexing::Steps => {
                     let own = strides(shape);
                     for axis in 0..self.rank {
                         let step = match axis.checked_sub(skipped) {
