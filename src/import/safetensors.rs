@@ -91,8 +91,7 @@ impl SafetensorsFile {
 
     /// The tensor `name` in place, in the file's `mapping`.
     ///
-    /// `None` if its numbers have another type than f32, another byte order than the machine, or no
-    /// alignment.
+    /// `None` if its numbers are not f32, not in the machine's byte order, or not aligned.
     pub(crate) fn in_place(&self, name: &str, mapping: &Arc<Mapping>) -> Result<Option<Tensor>> {
         let (info, _) = self.floating(name)?;
         if info.dtype != DType::F32 || cfg!(target_endian = "big") {
