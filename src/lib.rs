@@ -136,6 +136,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
+#![warn(missing_debug_implementations, unnameable_types, unreachable_pub)]
 
 mod backend;
 pub mod bulk;

@@ -59,7 +59,7 @@ pub enum Accuracy {
 }
 
 /// How the CPU backend runs an operator.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum CpuState {
     /// A kernel, made once when the model is loaded.
     Kernel(fn(&KernelRequest<'_>) -> Result<Box<dyn CpuKernel>>),

@@ -46,3 +46,8 @@ pub mod threads {
 pub mod import {
     pub use crate::import::*;
 }
+
+/// Borrowed tensors.
+pub mod tensor {
+    pub use crate::tensor::{View, ViewMut};
+}

@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// A job as both kinds of iterators consume it.
+#[allow(clippy::large_enum_variant, reason = "one a job, and the plain variant is the one that is polled often")]
 enum Consumer<O, It> {
     Plain(Running<O, It>),
     /// A job in which equal items run once.

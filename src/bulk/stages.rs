@@ -158,6 +158,7 @@ pub(super) use sealed::Sealed;
 mod sealed {
     use super::{Inference, Pipeline, Plain};
 
+    #[allow(unnameable_types, reason = "a sealed trait has no name outside")]
     pub trait Sealed {}
     impl<M: Inference> Sealed for Plain<M> {}
     impl<T: ?Sized, M: Inference<Input: Sized>, R> Sealed for Pipeline<T, M, R> {}

@@ -48,6 +48,12 @@ pub struct KernelRequest<'a> {
     taken: RefCell<SmallVec<[usize; 4]>>,
 }
 
+impl std::fmt::Debug for KernelRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KernelRequest").field("node", &self.node.describe()).finish_non_exhaustive()
+    }
+}
+
 impl<'a> KernelRequest<'a> {
     pub(crate) fn new(
         graph: &'a Graph,

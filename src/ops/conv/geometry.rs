@@ -46,7 +46,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub fn positions(&self) -> usize {
+    pub(crate) fn positions(&self) -> usize {
         self.lines * self.columns
     }
 }
@@ -56,7 +56,7 @@ impl Geometry {
     ///
     /// # Errors
     /// When the channels do not fit.
-    pub fn new(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
+    pub(crate) fn new(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
         let mut geometry = Self::unflattened(conv, x, w)?;
         if geometry.kernel == [1; 3] && geometry.strides == [1; 3] && geometry.out == geometry.size {
             geometry.flatten(conv.global_max);
@@ -68,7 +68,7 @@ impl Geometry {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn unflattened(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
+    pub(crate) fn unflattened(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
         let rank = conv.kernel.len();
         let (channel_axis, spatial) = conv.axes();
         let window = conv.window();
@@ -123,36 +123,36 @@ impl Geometry {
     }
 
     /// Input channels of a group.
-    pub fn group_channels(&self) -> usize {
+    pub(crate) fn group_channels(&self) -> usize {
         self.channels / self.groups
     }
 
     /// Filters of a group.
-    pub fn group_filters(&self) -> usize {
+    pub(crate) fn group_filters(&self) -> usize {
         self.filters / self.groups
     }
 
     /// Numbers of one window of one group.
-    pub fn k(&self) -> usize {
+    pub(crate) fn k(&self) -> usize {
         self.kernel.iter().product::<usize>() * self.group_channels()
     }
 
     /// Positions of an item's input, and of its result.
-    pub fn positions(&self) -> usize {
+    pub(crate) fn positions(&self) -> usize {
         self.size.iter().product()
     }
 
-    pub fn out_positions(&self) -> usize {
+    pub(crate) fn out_positions(&self) -> usize {
         self.out.iter().product()
     }
 
     /// From the first line of input that some lines of results need to behind the last.
-    pub fn reach(&self, axis: usize, count: usize) -> usize {
+    pub(crate) fn reach(&self, axis: usize, count: usize) -> usize {
         count.saturating_sub(1) * self.strides[axis] + (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
     /// How many lines and positions of each a block has at most.
-    pub fn block(&self) -> (usize, usize) {
+    pub(crate) fn block(&self) -> (usize, usize) {
         let [_, height, width] = self.out;
         let step = self.strides[1].saturating_mul(self.strides[2]);
         let input = if self.direct { 0 } else { self.kernel[0].saturating_mul(self.channels).saturating_mul(step) };
@@ -166,7 +166,7 @@ impl Geometry {
     }
 
     /// Whether a block's windows are copied one behind another, so that the product has more rows than a line.
-    pub fn gathers(&self) -> bool {
+    pub(crate) fn gathers(&self) -> bool {
         self.groups == 1
             && self.out[1] > 1
             && self.out[2] < SHORT_LINE
@@ -174,7 +174,7 @@ impl Geometry {
     }
 
     /// All blocks of an item.
-    pub fn blocks(&self) -> impl Iterator<Item = Block> + use<> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> + use<> {
         let (lines, columns) = self.block();
         let [depths, height, width] = self.out;
         let (lines, columns) = (lines.max(1), columns.max(1));
@@ -192,7 +192,7 @@ impl Geometry {
     }
 
     /// Numbers of scratch for a block's input, its windows one behind another, and its results.
-    pub fn scratch(&self, keeps_results: bool) -> Option<[usize; 3]> {
+    pub(crate) fn scratch(&self, keeps_results: bool) -> Option<[usize; 3]> {
         if self.out_positions() == 0 {
             return Some([0; 3]);
         }

@@ -32,7 +32,7 @@ pub struct Linear {
 pub(crate) static DEF: OpDef = OpDef {
     name: "Linear",
     onnx: None,
-    cases: cases,
+    cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel::linear),
     gpu: GpuState::Kernel("linear"),

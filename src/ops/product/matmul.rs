@@ -117,7 +117,7 @@ pub(crate) struct Sizes<'a> {
 impl<'a> Sizes<'a> {
     /// # Errors
     /// When the operands do not fit.
-    pub fn of(a: &'a [usize], b: &'a [usize]) -> Result<Self> {
+    pub(crate) fn of(a: &'a [usize], b: &'a [usize]) -> Result<Self> {
         let misfit = || Error::invalid_input(format!("{a:?} times {b:?}: the shapes do not fit"));
         let (leading_a, m, k) = match a {
             [leading @ .., m, k] => (leading, *m, *k),
@@ -139,7 +139,7 @@ impl<'a> Sizes<'a> {
     ///
     /// # Errors
     /// When those of an operand are not broadcast to them.
-    pub fn leading<'y>(&self, a: &[usize], b: &[usize], y: &'y [usize]) -> Result<&'y [usize]> {
+    pub(crate) fn leading<'y>(&self, a: &[usize], b: &[usize], y: &'y [usize]) -> Result<&'y [usize]> {
         let trailing = usize::from(a.len() > 1) + usize::from(b.len() > 1);
         let whole = &y[..y.len() - trailing];
         for own in [self.a, self.b] {

@@ -26,7 +26,7 @@ pub struct ScatterElements {
 pub(crate) static DEF: OpDef = OpDef {
     name: "ScatterElements",
     onnx: Some(decode),
-    cases: cases,
+    cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
     gpu: GpuState::Kernel("scatter"),

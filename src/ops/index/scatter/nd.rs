@@ -22,7 +22,7 @@ pub struct ScatterNd {
 pub(crate) static DEF: OpDef = OpDef {
     name: "ScatterND",
     onnx: Some(|node| Ok(Arc::new(ScatterNd { join: Join::decode(node)? }))),
-    cases: cases,
+    cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(kernel),
     gpu: GpuState::Kernel("scatter"),

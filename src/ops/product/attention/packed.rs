@@ -37,7 +37,7 @@ pub struct PackedAttention {
 pub(crate) static DEF: OpDef = OpDef {
     name: "PackedAttention",
     onnx: None,
-    cases: cases,
+    cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel),
     gpu: GpuState::Kernel("packed_attention"),
