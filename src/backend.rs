@@ -1,10 +1,10 @@
 //! Devices, precisions, and the [`Session`] that runs a model on them.
 
 mod choice;
-pub mod cpu;
+pub(crate) mod cpu;
 pub(crate) mod device;
 #[cfg(feature = "gpu")]
-pub mod gpu;
+pub(crate) mod gpu;
 mod load;
 pub(crate) mod options;
 mod session;

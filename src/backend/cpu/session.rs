@@ -36,7 +36,7 @@ struct Step {
 /// A model loaded on the CPU.
 ///
 /// One copy of the weights serves any number of threads; each thread that runs concurrently costs one arena.
-pub struct CpuSession {
+pub(crate) struct CpuSession {
     graph: Graph,
     plan: Plan,
     steps: Vec<Step>,
@@ -69,22 +69,22 @@ impl RunOutputs for Outputs<'_> {
 
 impl CpuSession {
     /// Returns the graph, without the constants that kernels packed.
-    pub fn graph(&self) -> &Graph {
+    pub(crate) fn graph(&self) -> &Graph {
         &self.graph
     }
 
     /// Returns the kernel set in use.
-    pub fn kernel_set(&self) -> KernelSet {
+    pub(crate) fn kernel_set(&self) -> KernelSet {
         self.kernel_set
     }
 
     /// Bytes of weights, shared by all workers.
-    pub fn weight_bytes(&self) -> usize {
+    pub(crate) fn weight_bytes(&self) -> usize {
         self.weights
     }
 
     /// Bytes that the largest run so far needed besides the weights.
-    pub fn scratch_bytes(&self) -> usize {
+    pub(crate) fn scratch_bytes(&self) -> usize {
         self.scratch.load(Ordering::Relaxed)
     }
 

@@ -58,7 +58,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// If there is no such adapter, or it lacks what every shader needs.
-    pub fn open(options: &GpuOptions) -> Result<Arc<Self>> {
+    pub(crate) fn open(options: &GpuOptions) -> Result<Arc<Self>> {
         static OPEN: Mutex<Vec<(GpuOptions, Weak<GpuDevice>)>> = Mutex::new(Vec::new());
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|(_, device)| device.upgrade().is_some_and(|device| !device.is_lost()));
@@ -117,12 +117,12 @@ impl GpuDevice {
     }
 
     /// Returns how this device multiplies cooperative matrices; `test` decides on first use.
-    pub fn matrices(&self, test: impl FnOnce(Matrices) -> Result<()>) -> Settled {
+    pub(crate) fn matrices(&self, test: impl FnOnce(Matrices) -> Result<()>) -> Settled {
         self.settled_matrices.get_or_init(|| cooperative::settle(&self.offered_matrices, test)).clone()
     }
 
     /// Counts a run, and loses the device if a test planted that.
-    pub fn count_run(&self) {
+    pub(crate) fn count_run(&self) {
         let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         if self.hooks.lost_in_run == Some(run) {
             self.device.destroy();
@@ -130,7 +130,7 @@ impl GpuDevice {
     }
 
     /// Whether the device is lost for good.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         // The driver reports a loss during a poll.
         let _status = self.device.poll(wgpu::PollType::Poll);
         self.faults.is_lost()
@@ -140,7 +140,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// That error, or one that the device is lost.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let first = self.faults.take();
         match first {
             Some((kind, message)) => Err(Error::new(kind, format!("adapter `{}`: {message}", self.adapter))),
@@ -155,7 +155,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// If it takes too long or the device is lost.
-    pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+    pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(self.timeout) };
         if let Err(error) = self.device.poll(poll) {
             self.check()?;
@@ -173,7 +173,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// If it exceeds the limit of a binding, or memory runs out.
-    pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(crate) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.make_buffer(label, bytes, usage, false)
     }
 
@@ -181,7 +181,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// As [`buffer`](Self::buffer).
-    pub fn mapped_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(crate) fn mapped_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.make_buffer(label, bytes, usage, true)
     }
 

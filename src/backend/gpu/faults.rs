@@ -16,7 +16,7 @@ pub(super) struct Faults {
 
 impl Faults {
     /// Collects what the driver of a device reports from now on.
-    pub fn of(device: &wgpu::Device) -> Arc<Self> {
+    pub(super) fn of(device: &wgpu::Device) -> Arc<Self> {
         let faults = Arc::new(Self::default());
         let uncaptured = faults.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -40,17 +40,17 @@ impl Faults {
     }
 
     /// Marks the device as lost.
-    pub fn lose(&self) {
+    pub(super) fn lose(&self) {
         self.lost.store(true, Ordering::Release);
     }
 
     /// Whether the device is lost.
-    pub fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 
     /// Takes the first fault since the last call.
-    pub fn take(&self) -> Option<(ErrorKind, String)> {
+    pub(super) fn take(&self) -> Option<(ErrorKind, String)> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

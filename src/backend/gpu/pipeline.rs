@@ -15,7 +15,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// If the driver refuses it.
-    pub fn pipeline(&self, program: &Program) -> Result<Arc<Pipeline>> {
+    pub(crate) fn pipeline(&self, program: &Program) -> Result<Arc<Pipeline>> {
         if let Some(pipeline) = program.compiled.get() {
             return Ok(pipeline.clone());
         }

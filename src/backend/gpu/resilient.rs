@@ -117,7 +117,12 @@ impl Resilient {
     ///
     /// # Errors
     /// As [`GpuSession::load`].
-    pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
+    pub(crate) fn load(
+        graph: Graph,
+        options: &GpuOptions,
+        kernel_set: KernelSet,
+        format: WeightFormat,
+    ) -> Result<Self> {
         let session = Box::new(GpuSession::load(graph.clone(), options, kernel_set, format)?);
         let kept = Kept::of(&graph, session.graph());
         Ok(Self {

@@ -51,12 +51,12 @@ struct Refused {
 
 impl GpuSession {
     /// The adapter that the session runs on.
-    pub fn adapter(&self) -> &Adapter {
+    pub(super) fn adapter(&self) -> &Adapter {
         &self.loaded.residence.device.adapter
     }
 
     /// Whether the device is lost.
-    pub fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.loaded.residence.device.is_lost()
     }
 

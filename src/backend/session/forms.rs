@@ -26,7 +26,7 @@ impl Arithmetic {
     ///
     /// # Errors
     /// If the device does not support the precision.
-    pub fn of(options: &SessionOptions, notes: &mut Vec<String>) -> Result<Self> {
+    pub(super) fn of(options: &SessionOptions, notes: &mut Vec<String>) -> Result<Self> {
         let (precision, factors) = precision(options)?;
         let kernel_set = options.kernel_set.unwrap_or_else(|| match factors {
             Factors::Bf16 => KernelSet::detect_bf16(),

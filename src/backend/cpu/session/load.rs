@@ -26,7 +26,7 @@ impl CpuSession {
     ///
     /// # Errors
     /// If a node cannot run on the CPU.
-    pub fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
+    pub(crate) fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
         // Outside a pool rayon would start its global one.
         let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
         Self::load_by(graph, kernel_set, factors, threads)

@@ -55,7 +55,11 @@ pub(super) struct Part {
 
 impl Cooperative {
     /// The shaders of a product with packed weights `k x n`, `None` if it does not use cooperative matrices.
-    pub fn new(request: &GpuRequest<'_>, (k, n): (usize, usize), follow: &EpilogueCode<'_>) -> Result<Option<Self>> {
+    pub(super) fn new(
+        request: &GpuRequest<'_>,
+        (k, n): (usize, usize),
+        follow: &EpilogueCode<'_>,
+    ) -> Result<Option<Self>> {
         let Some(way) = request.matrices.filter(|_| request.format == WeightFormat::F16) else { return Ok(None) };
         if !n.is_multiple_of(SIDE) || n < LEAST_COLUMNS || k < SIDE {
             return Ok(None);
@@ -81,29 +85,29 @@ impl Cooperative {
     }
 
     /// Elements of a row of f16, padded to whole matrices.
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.k.next_multiple_of(SIDE)
     }
 
     /// Bytes of `rows` rows of f16.
-    pub fn scratch_bytes(&self, rows: usize) -> u64 {
+    pub(super) fn scratch_bytes(&self, rows: usize) -> u64 {
         (rows * self.width() * 2) as u64
     }
 
     /// Whether `rows` fill at least one matrix.
-    pub fn takes(&self, rows: usize) -> bool {
+    pub(super) fn takes(&self, rows: usize) -> bool {
         rows >= SIDE
     }
 
     /// Records the rounding of the rows to f16, into the scratch.
-    pub fn round(&self, run: &mut Recorder<'_>, rows: usize) -> Result<()> {
+    pub(super) fn round(&self, run: &mut Recorder<'_>, rows: usize) -> Result<()> {
         let words = [word(rows)?, word(self.k)?, word(self.width() / 2)?];
         let groups = (rows * self.width() / 2).div_ceil(256);
         run.dispatch(&self.halves, &[("x", Operand::Input(0)), ("y", Operand::Scratch)], &words, groups)
     }
 
     /// Records the sums of one part of the columns, from rounded rows.
-    pub fn multiply(&self, run: &mut Recorder<'_>, rows: usize, part: &Part) -> Result<()> {
+    pub(super) fn multiply(&self, run: &mut Recorder<'_>, rows: usize, part: &Part) -> Result<()> {
         let k = self.width();
         let steps = k / SIDE;
         run.loops(match self.way {
@@ -121,7 +125,13 @@ impl Cooperative {
     }
 
     /// Records the epilogue on the sums of all columns.
-    pub fn finish(&self, run: &mut Recorder<'_>, rows: usize, factor: u32, others: &[(&str, Operand)]) -> Result<()> {
+    pub(super) fn finish(
+        &self,
+        run: &mut Recorder<'_>,
+        rows: usize,
+        factor: u32,
+        others: &[(&str, Operand)],
+    ) -> Result<()> {
         let count = rows * self.n;
         let words = [word(count)?, word(self.n)?, factor];
         let mut operands = vec![("y", Operand::Output(0))];

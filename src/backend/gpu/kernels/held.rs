@@ -19,10 +19,10 @@ const TOP: i32 = 15;
 
 impl Held {
     /// The storage of weights that are not packed.
-    pub const AS_THEY_ARE: Self = Self { format: WeightFormat::F32, exponent: 0 };
+    pub(super) const AS_THEY_ARE: Self = Self { format: WeightFormat::F32, exponent: 0 };
 
     /// The storage of these weights in a format. Infinities and NaN do not affect the scale.
-    pub fn of(format: WeightFormat, weights: impl Iterator<Item = f32>) -> Self {
+    pub(super) fn of(format: WeightFormat, weights: impl Iterator<Item = f32>) -> Self {
         let largest = match format {
             WeightFormat::F32 => 0.0,
             WeightFormat::F16 => {
@@ -35,7 +35,7 @@ impl Held {
     }
 
     /// Bytes of one weight.
-    pub fn bytes(self) -> usize {
+    pub(super) fn bytes(self) -> usize {
         match self.format {
             WeightFormat::F32 => 4,
             WeightFormat::F16 => 2,
@@ -43,7 +43,7 @@ impl Held {
     }
 
     /// Scales, rounds and writes one weight.
-    pub fn write(self, weight: f32, to: &mut [u8]) {
+    pub(super) fn write(self, weight: f32, to: &mut [u8]) {
         match self.format {
             WeightFormat::F32 => to.copy_from_slice(&weight.to_ne_bytes()),
             WeightFormat::F16 => {
@@ -54,12 +54,12 @@ impl Held {
     }
 
     /// The word by which a shader multiplies sums to undo the scale.
-    pub fn factor(self) -> u32 {
+    pub(super) fn factor(self) -> u32 {
         (-self.exponent as f32).exp2().to_bits()
     }
 
     /// The WGSL type of four weights.
-    pub fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self.format {
             WeightFormat::F32 => "vec4<f32>",
             WeightFormat::F16 => HALVES,
@@ -67,7 +67,7 @@ impl Held {
     }
 
     /// WGSL that returns the four weights at index `at` of the buffer `w`.
-    pub fn load(self, at: &str) -> String {
+    pub(super) fn load(self, at: &str) -> String {
         match self.format {
             WeightFormat::F32 => format!("    return w[{at}];"),
             WeightFormat::F16 => unpack("w", at),

@@ -128,7 +128,7 @@ impl Norm {
     }
 
     /// The norm over the last axis of a result, in place.
-    pub fn behind(request: &GpuRequest<'_>, epsilon: f32, weights: [Option<usize>; 2]) -> Result<Self> {
+    pub(super) fn behind(request: &GpuRequest<'_>, epsilon: f32, weights: [Option<usize>; 2]) -> Result<Self> {
         Self::new(request, &VARIANCE, epsilon, WeightIndex::Repeated, weights, true)
     }
 
@@ -150,7 +150,7 @@ impl Norm {
     }
 
     /// Records the norm with weights that repeat along the rows.
-    pub fn record(&self, run: &mut Recorder<'_>, rows: &Rows) -> Result<()> {
+    pub(super) fn record(&self, run: &mut Recorder<'_>, rows: &Rows) -> Result<()> {
         let len = |index: Option<usize>| match index {
             Some(index) => run.input(index).map(|shape| shape.iter().product()),
             None => Ok(1),

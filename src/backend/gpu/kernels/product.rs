@@ -30,7 +30,7 @@ impl Tile {
     /// The tile for products with `n` columns.
     ///
     /// It depends on nothing that varies between runs, so a session always sums in the same order.
-    pub fn of(n: usize) -> Self {
+    pub(super) fn of(n: usize) -> Self {
         match n {
             0..=32 => SMALL,
             33..=256 => MIDDLE,
@@ -46,12 +46,12 @@ impl Tile {
     }
 
     /// Invocations of a workgroup.
-    pub fn threads(&self) -> usize {
+    pub(super) fn threads(&self) -> usize {
         (self.bm / self.tm) * (self.bn / self.tn)
     }
 
     /// Generates the values of `shaders/shared/product.wgsl`, and the size of the workgroup.
-    pub fn values(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn values(&self) -> Vec<(&'static str, String)> {
         let Tile { bm, bn, bk, tm, tn } = *self;
         let threads = self.threads();
         let columns = tn / 4;
@@ -92,18 +92,18 @@ impl Tile {
     }
 
     /// Rounds of loops of an invocation in a product of `k` summands.
-    pub fn turns(&self, k: usize) -> usize {
+    pub(super) fn turns(&self, k: usize) -> usize {
         let loads = (self.bm * self.bk / 4).div_ceil(self.threads()) + (self.bk * self.bn / 4).div_ceil(self.threads());
         k.div_ceil(self.bk) * (self.bk + loads + 1)
     }
 
     /// Rows and columns of weights `k x n` when padded to whole tiles.
-    pub fn padded(&self, k: usize, n: usize) -> (usize, usize) {
+    pub(super) fn padded(&self, k: usize, n: usize) -> (usize, usize) {
         (k.next_multiple_of(self.bk), n.next_multiple_of(self.bn))
     }
 
     /// Packs weights `k x n`, whose elements are `at(row, column)`, padded with zeros.
-    pub fn pack(&self, held: Held, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) -> Vec<u8> {
+    pub(super) fn pack(&self, held: Held, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) -> Vec<u8> {
         let (rows, columns) = self.padded(k, n);
         let mut packed = vec![0; rows * columns * held.bytes()];
         for (row, packed) in packed.chunks_exact_mut((columns * held.bytes()).max(1)).enumerate().take(k) {
@@ -118,7 +118,7 @@ impl Tile {
     ///
     /// # Errors
     /// If a single tile exceeds the limit of a binding.
-    pub fn columns_of_part(&self, request: &GpuRequest<'_>, held: Held, k: usize) -> Result<usize> {
+    pub(super) fn columns_of_part(&self, request: &GpuRequest<'_>, held: Held, k: usize) -> Result<usize> {
         let column = (self.padded(k, 0).0.max(1) * held.bytes()) as u64;
         let columns = (request.binding_limit / column) as usize / self.bn * self.bn;
         if columns == 0 {
@@ -140,18 +140,18 @@ impl Tiled {
     ///
     /// # Errors
     /// As `make`.
-    pub fn new(tile: Tile, make: impl Fn(Vec<(&'static str, String)>) -> Result<Arc<Program>>) -> Result<Self> {
+    pub(super) fn new(tile: Tile, make: impl Fn(Vec<(&'static str, String)>) -> Result<Arc<Program>>) -> Result<Self> {
         let few = tile.of_few_rows();
         Ok(Self { many: (tile, make(tile.values())?), few: (few, make(few.values())?) })
     }
 
     /// Returns the tile that the weights are packed for.
-    pub fn packed(&self) -> Tile {
+    pub(super) fn packed(&self) -> Tile {
         self.many.0
     }
 
     /// Returns the tile and shader of a run with `rows` rows.
-    pub fn of_rows(&self, rows: usize) -> (Tile, &Program) {
+    pub(super) fn of_rows(&self, rows: usize) -> (Tile, &Program) {
         let (tile, program) = if rows <= FEW_ROWS { &self.few } else { &self.many };
         (*tile, program)
     }

@@ -39,7 +39,12 @@ impl GpuSession {
     ///
     /// # Errors
     /// If there is no such adapter, or a constant does not fit the device.
-    pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
+    pub(crate) fn load(
+        graph: Graph,
+        options: &GpuOptions,
+        kernel_set: KernelSet,
+        format: WeightFormat,
+    ) -> Result<Self> {
         let device = GpuDevice::open(options)?;
         let load_product = |graph: Graph, matrices: Option<Settled>| -> Result<Engine> {
             let format = WeightFormat::F16;

@@ -53,7 +53,7 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// Makes the kernel of a node, unless it moves no data, and uploads what it packed.
-    pub fn add(&mut self, maker: &Maker<'_>, node: &Node) -> Result<()> {
+    pub(super) fn add(&mut self, maker: &Maker<'_>, node: &Node) -> Result<()> {
         if let CpuState::View = node.op.def().cpu {
             self.packed.push(Packed::new());
             return Ok(());
