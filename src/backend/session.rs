@@ -113,6 +113,7 @@ impl Session {
     }
 
     /// The loaded graph: the file's graph after rewrites, without constants that kernels packed.
+    #[doc(hidden)]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }

@@ -17,10 +17,11 @@ use gristmill::{
 use libtest_mimic::Trial;
 
 use crate::{
-    Outcome, data,
+    Outcome,
     models::{cosine, glosses},
     on_adapter, options,
     oracle::compare::{Tolerance, difference, expected, inputs_of},
+    support::data,
 };
 
 pub fn trials() -> Vec<Trial> {

@@ -15,7 +15,7 @@ use crate::{
     graph::{Graph, ValueId},
     kernels::{self, KernelSet},
     op::{CpuKernel, Io, Shapes},
-    plan::{Place, Plan, Sizes},
+    plan::{Location, Plan, Sizes},
     shape::Bindings,
     tensor::{
         View, ViewMut,
@@ -166,7 +166,7 @@ impl CpuSession {
 
     /// Returns the part of the arena that holds a value, `None` for constants.
     fn range(&self, id: ValueId, sizes: &Sizes) -> Option<std::ops::Range<usize>> {
-        let Place::Slot(slot) = self.plan.place_of(id) else { return None };
+        let Location::Slot(slot) = self.plan.location_of(id) else { return None };
         let bytes = byte_count(self.plan.dtype(id), sizes.shape(&self.plan, id))?;
         let start = sizes.start(slot);
         Some(start..start + bytes)

@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     graph::ValueId,
-    plan::{Place, Sizes},
+    plan::{Location, Sizes},
     shape::Bindings,
     tensor::AlignedBytes,
 };
@@ -91,10 +91,10 @@ impl Workspace {
     /// If the value is not on the device.
     pub(super) fn buffer_of<'a>(&'a self, residence: &'a Residence, id: ValueId) -> Result<&'a wgpu::Buffer> {
         let root = residence.plan.root_of(id);
-        let found = match residence.plan.place_of(id) {
-            Place::Slot(slot) => self.slots.get(slot).and_then(Option::as_ref),
-            Place::Constant => residence.constants.get(&root),
-            Place::Nowhere => None,
+        let found = match residence.plan.location_of(id) {
+            Location::Slot(slot) => self.slots.get(slot).and_then(Option::as_ref),
+            Location::Constant => residence.constants.get(&root),
+            Location::None => None,
         };
         found.ok_or_else(|| Error::internal(format!("value {} is not on the device", id.index())))
     }

@@ -18,12 +18,12 @@ use crate::{
     },
     error::{Error, Result},
     graph::{Fact, Graph, Node, ValueId},
-    op::{Form, Inputs, Operator},
+    op::{Inputs, Operator, Packing},
     tensor::Tensor,
 };
 
 /// Packed constants by the original and the form.
-type ByForm = HashMap<(ValueId, Form), Arc<[WeightId]>>;
+type ByForm = HashMap<(ValueId, Packing), Arc<[WeightId]>>;
 
 /// Constants that kernels packed, until they are uploaded.
 #[derive(Default)]
@@ -133,7 +133,7 @@ impl<'a> GpuRequest<'a> {
     pub(super) fn take_weight(
         &self,
         index: usize,
-        form: Form,
+        form: Packing,
         pack: impl FnOnce(&Tensor) -> Result<Vec<Vec<u8>>>,
     ) -> Result<Option<Arc<[WeightId]>>> {
         let (Some(id), Some(tensor)) = (self.inputs().id(index), self.constant(index)) else { return Ok(None) };

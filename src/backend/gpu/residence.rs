@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     graph::ValueId,
     op::Shapes,
-    plan::{Place, Plan, Sizes},
+    plan::{Location, Plan, Sizes},
 };
 
 /// Operands of a step, `None` where one is absent or packed by the kernel.
@@ -71,7 +71,7 @@ impl Residence {
         let mut bytes = vec![0u64; self.plan.slot_count()];
         for index in 0..self.value_count() {
             let id = ValueId(index as u32);
-            if let Place::Slot(slot) = self.plan.place_of(id)
+            if let Location::Slot(slot) = self.plan.location_of(id)
                 && self.needs_device[self.plan.root_of(id).index()]
             {
                 let elements = sizes.shape(&self.plan, id).iter().product::<usize>();

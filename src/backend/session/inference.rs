@@ -8,7 +8,7 @@ use crate::{
     },
     error::Result,
     graph::Batching,
-    inference::{Description, Inference, Slots},
+    inference::{Description, Hints, Inference, Slots},
     tensor::Tensors,
 };
 
@@ -43,25 +43,6 @@ impl Inference for Session {
         }
     }
 
-    fn preferred_chunk_cost(&self) -> Option<u64> {
-        // A GPU's chunks grow by measurement.
-        let on_cpu = self.choice.in_flight() < 2;
-        (on_cpu && matches!(self.batching, Batching::Packed { .. })).then_some(MIN_PACKED_ROWS as u64)
-    }
-
-    fn scratch_bytes(&self) -> usize {
-        self.choice.get().map_or(0, |form| form.engine.scratch_bytes())
-    }
-
-    fn first_chunk_items(&self) -> usize {
-        match self.choice.get() {
-            None => SAMPLE,
-            // A GPU compiles shaders in its first run, so the time of that run predicts nothing.
-            Some(form) if form.engine.in_flight() > 1 && form.engine.scratch_bytes() == 0 => SAMPLE,
-            Some(_) => 1,
-        }
-    }
-
     fn input_bytes(&self, input: &Tensors) -> usize {
         input.byte_len()
     }
@@ -70,8 +51,20 @@ impl Inference for Session {
         output.byte_len()
     }
 
-    fn in_flight(&self) -> usize {
-        self.choice.in_flight()
+    fn hints(&self) -> Hints {
+        let form = self.choice.get();
+        let in_flight = form.map_or_else(|| self.choice.in_flight(), |form| form.engine.in_flight());
+        let scratch_bytes = form.map_or(0, |form| form.engine.scratch_bytes());
+        // A GPU's chunks grow by measurement.
+        let packed_on_cpu = in_flight < 2 && matches!(self.batching, Batching::Packed { .. });
+        // A GPU compiles shaders in its first run, so the time of that run predicts nothing.
+        let measures = form.is_none() || (in_flight > 1 && scratch_bytes == 0);
+        Hints {
+            preferred_chunk_cost: packed_on_cpu.then_some(MIN_PACKED_ROWS as u64),
+            first_chunk_items: if measures { SAMPLE } else { 1 },
+            scratch_bytes,
+            in_flight,
+        }
     }
 
     fn describe(&self) -> Description {
@@ -87,7 +80,7 @@ impl Inference for Session {
             device,
             kernel_set: kernel_set.to_owned(),
             precision: self.precision().unwrap_or(Precision::AUTO).name().to_owned(),
-            scratch_bytes_per_worker: self.scratch_bytes() as u64,
+            scratch_bytes_per_worker: form.map_or(0, |form| form.engine.scratch_bytes()) as u64,
             load_seconds: self.load_seconds,
             model_fingerprint: self.fingerprint.clone(),
             options: self.options.clone(),

@@ -28,6 +28,7 @@ impl Session {
     /// # Errors
     /// If the device or precision is not available, an option names something that the model lacks, or a node has no
     /// kernel.
+    #[doc(hidden)]
     pub fn load(mut graph: Graph, options: &SessionOptions) -> Result<Self> {
         let started = Instant::now();
         let mut notes = Vec::new();

@@ -69,7 +69,7 @@ impl CpuSession {
             }
         }
         // A dropped constant has no place in the plan, and needs none.
-        let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand))?;
+        let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand));
         let left: usize =
             graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len()).sum();
         let weights = left + constants.bytes() + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();

@@ -18,7 +18,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::{Error, Result},
-    op::{Form, Shapes},
+    op::{Packing, Shapes},
     ops::conv::{Conv, Layout, geometry::Geometry},
 };
 
@@ -55,7 +55,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         Some(tensor) => Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied()),
         None => Held::AS_THEY_ARE,
     };
-    let weights = request.take_weight(1, Form { name: "windows", parameter }, |tensor| {
+    let weights = request.take_weight(1, Packing { name: "windows", parameter }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         let mut packed = Vec::new();
         for group in 0..op.groups {

@@ -13,7 +13,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::Result,
-    op::Form,
+    op::Packing,
     ops::index::gather::{Gather, OutOfRange},
 };
 
@@ -46,11 +46,12 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
             let shape = tensor.shape().to_vec();
             let row = 4 * shape[1..].iter().product::<usize>();
             let rows_of_part = (request.binding_limit as usize / row.max(1)).clamp(1, shape[0]);
-            let parts = request.take_weight(0, Form { name: "table", parameter: rows_of_part as u64 }, |tensor| {
-                let mut bytes = Vec::new();
-                buffer::encode(tensor.dtype(), tensor.bytes(), &mut bytes)?;
-                Ok(bytes.chunks((rows_of_part * row).max(4)).map(<[u8]>::to_vec).collect())
-            })?;
+            let parts =
+                request.take_weight(0, Packing { name: "table", parameter: rows_of_part as u64 }, |tensor| {
+                    let mut bytes = Vec::new();
+                    buffer::encode(tensor.dtype(), tensor.bytes(), &mut bytes)?;
+                    Ok(bytes.chunks((rows_of_part * row).max(4)).map(<[u8]>::to_vec).collect())
+                })?;
             parts.map(|parts| Table { parts, shape, rows_of_part })
         }
         _ => None,

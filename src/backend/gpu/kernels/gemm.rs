@@ -14,7 +14,7 @@ use crate::{
         request::GpuRequest,
     },
     error::{Error, Result},
-    op::Form,
+    op::Packing,
     ops::product::gemm::Gemm,
 };
 
@@ -41,14 +41,14 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let held = Held::of(request.format, b.as_slice::<f32>()?.iter().map(|value| op.alpha * value));
     let columns = tile.columns_of_part(request, held, k)?;
     let parameter = (columns as u64) << 33 | u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
-    let parts = request.take_weight(1, Form { name: "scaled product", parameter }, |tensor| {
+    let parts = request.take_weight(1, Packing { name: "scaled product", parameter }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         let at = |row: usize, column: usize| {
             op.alpha * if op.trans_b { values[column * k + row] } else { values[row * n + column] }
         };
         Ok(pack(tile, held, (k, n), columns, at))
     })?;
-    let scale = Form { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
+    let scale = Packing { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
     let summand = request.take_weight(2, scale, |tensor| {
         let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.beta * value).collect();
         Ok(vec![bytemuck::cast_slice(&scaled).to_vec()])

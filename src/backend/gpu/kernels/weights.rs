@@ -9,7 +9,7 @@ use crate::{
         request::GpuRequest,
     },
     error::Result,
-    op::Form,
+    op::Packing,
 };
 
 /// Packed weights of a product.
@@ -25,7 +25,7 @@ pub(super) fn take(request: &GpuRequest<'_>, tile: Tile, (k, n): (usize, usize))
     let Some(tensor) = request.constant(1) else { return Ok(None) };
     let held = Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied());
     let columns = tile.columns_of_part(request, held, k)?;
-    let parts = request.take_weight(1, Form { name: "product", parameter: columns as u64 }, |tensor| {
+    let parts = request.take_weight(1, Packing { name: "product", parameter: columns as u64 }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         Ok(pack(tile, held, (k, n), columns, |row, column| values[row * n + column]))
     })?;

@@ -79,7 +79,7 @@ impl GpuSession {
             nodes.add(&maker, node)?;
         }
         let Nodes { steps, operands, packed, buffers, host, host_packed, .. } = nodes;
-        let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand))?;
+        let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand));
         let needs = Needs::of(&graph, &plan, &steps, &operands);
         let constants = move_constants(&mut graph, &device, &needs)?;
         device.check()?;
