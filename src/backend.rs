@@ -10,7 +10,5 @@ pub(crate) mod options;
 mod session;
 
 pub use device::HostOperator;
-#[cfg(feature = "gpu")]
-pub use options::TestHooks;
-pub use options::{Device, GpuOptions, Precision, SessionOptions};
+pub use options::{Device, GpuOptions, Precision, SessionOptions, TestHooks};
 pub use session::Session;

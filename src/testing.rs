@@ -11,8 +11,7 @@ pub mod op {
 }
 
 /// Faults that tests plant in a GPU session.
-#[cfg(feature = "gpu")]
-pub mod gpu {
+pub mod backend {
     pub use crate::backend::TestHooks;
 }
 
