@@ -1,4 +1,4 @@
-//! A node as an ONNX file writes it, read attribute by attribute; what nobody reads is an error.
+//! An ONNX node, decoded attribute by attribute; an unread attribute is an error.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ pub enum Attribute {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Strings(Vec<String>),
-    /// A type that no operator here reads (a graph, a sparse tensor); its ONNX name.
+    /// A type that no operator reads (a graph, a sparse tensor), by its ONNX name.
     Other(&'static str),
 }
 
-/// A node of an ONNX graph on its way to an operator.
+/// A node of an ONNX graph, to be decoded as an operator.
 ///
-/// A decoder takes the attributes it knows and turns operands that only describe shapes into attributes
-/// ([`take_integers`](Self::take_integers)); the operands that are left become the node's.
+/// A decoder takes the attributes that it knows and turns operands that describe shapes into
+/// attributes ([`take_integers`](Self::take_integers)); the remaining operands become the node's.
 #[derive(Debug)]
 pub struct OnnxNode<'a> {
     graph: &'a Graph,
@@ -62,7 +62,7 @@ impl<'a> OnnxNode<'a> {
         &self.op_type
     }
 
-    /// How many outputs the node names.
+    /// The number of outputs that the node declares.
     pub fn output_count(&self) -> usize {
         self.output_count
     }
@@ -89,7 +89,7 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// An integer attribute that says yes or no.
+    /// An integer attribute that is a flag.
     ///
     /// # Errors
     /// When it is of another type, or neither 0 nor 1.
@@ -101,7 +101,7 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// A number attribute.
+    /// A floating-point attribute.
     ///
     /// # Errors
     /// When it is of another type.
@@ -113,7 +113,7 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// A text attribute.
+    /// A string attribute.
     ///
     /// # Errors
     /// When it is of another type.
@@ -139,7 +139,7 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// A list of numbers.
+    /// A list of floating-point numbers.
     ///
     /// # Errors
     /// When it is of another type.
@@ -164,26 +164,29 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// An attribute that names a type of elements.
+    /// An attribute that is an element type.
     ///
     /// # Errors
-    /// When it is of another type, or names one that tensors here do not have.
+    /// When it is of another type, or tensors do not support the element type.
     pub fn dtype(&mut self, name: &str) -> Result<Option<DType>> {
         let Some(code) = self.int(name)? else { return Ok(None) };
         let dtype = DType::from_onnx(code);
         dtype.map(Some).ok_or_else(|| Error::unsupported(format!("attribute `{name}`: elements of ONNX type {code}")))
     }
 
-    /// Takes operand `index` and all behind it away, unread.
+    /// Removes operand `index` and all after it, unread.
     pub fn drop_inputs(&mut self, index: usize) {
         self.inputs.truncate(index);
     }
 
-    /// Takes operand `index` and all behind it away, giving the elements of operand `index`, which must be known before
-    /// any run: a constant, or made of shapes alone. `None` where it is absent. Take the last operand first.
+    /// Removes operand `index` and all after it; returns its elements, `None` if absent.
+    ///
+    /// They must be known at load: constant, or computed from shapes alone. Take the last operand
+    /// first.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the elements depend on the inputs' data.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the elements depend on the
+    /// inputs' data.
     pub fn take_integers(&mut self, index: usize) -> Result<Option<Vec<Dim>>> {
         let known = match self.inputs().id(index) {
             None => None,
@@ -198,17 +201,17 @@ impl<'a> OnnxNode<'a> {
         Ok(known)
     }
 
-    /// As [`take_integers`](Self::take_integers), for numbers that must be constant.
+    /// As [`take_integers`](Self::take_integers), where symbolic elements are refused.
     ///
     /// # Errors
-    /// As there, and when a number depends on an input's shape.
+    /// As [`take_integers`](Self::take_integers), and when a number depends on an input's shape.
     pub fn take_numbers(&mut self, index: usize) -> Result<Option<Vec<i64>>> {
         let Some(dims) = self.take_integers(index)? else { return Ok(None) };
         let fixed = dims.iter().map(Dim::as_fixed).collect::<Option<Vec<_>>>();
         fixed.map(Some).ok_or_else(|| Error::unsupported(format!("operand {index} depends on an input's shape")))
     }
 
-    /// Takes operand `index` and all behind it away, giving its tensor, which must be constant.
+    /// Removes operand `index` and all after it; returns its tensor, which must be constant.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when it is not.
@@ -223,10 +226,12 @@ impl<'a> OnnxNode<'a> {
         Ok(known)
     }
 
-    /// The operands that are left, once every attribute has been read. Trailing absent ones are dropped.
+    /// The remaining operands, once every attribute has been read.
+    ///
+    /// Trailing absent ones are dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) naming the attributes that nobody read.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) naming the unread attributes.
     pub fn finish(mut self) -> Result<Vec<Option<ValueId>>> {
         if !self.attributes.is_empty() {
             let names: Vec<_> = self.attributes.iter().map(|(name, _)| name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! `MaxPool`, `AveragePool` and their global forms: windows reduced to one number, channel by channel.
+//! `MaxPool`, `AveragePool` and their global forms.
 
 mod run;
 pub mod segment_pool;
@@ -20,39 +20,40 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [&AVERAGE_POOL, &GLOBAL_AVERAGE_POOL, &GLOBAL_MAX_POOL, &MAX_POOL, &segment_pool::DEF].into_iter()
 }
 
-/// What is made of a window.
+/// How a window is reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolFunction {
     /// The largest, NaN if any is.
     Max,
     /// The mean.
     Average {
-        /// Whether padding counts as zeros; else only what lies in the input counts.
+        /// Whether padding counts as zeros, otherwise not at all.
         count_include_pad: bool,
     },
 }
 
-/// Every window of each channel of `[batch, channels, spatial...]` reduced to one number.
+/// Each window of each channel of `[batch, channels, spatial...]` reduced to one number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
-    /// What is made of a window.
+    /// How a window is reduced.
     pub function: PoolFunction,
     /// Taps along each spatial axis.
     pub kernel: Vec<usize>,
-    /// From a window to the next.
+    /// The distance between windows.
     pub strides: Vec<usize>,
-    /// From a tap to the next.
+    /// The distance between taps.
     pub dilations: Vec<usize>,
-    /// Positions around the input.
+    /// The padding around the input.
     pub pads: Pads,
-    /// Whether a last window may reach past the padding, as long as it begins before that.
+    /// Whether a last window may extend beyond the padding, if it begins before the padding's end.
     pub ceil_mode: bool,
 }
 
-/// Each channel of `[batch, channels, spatial...]` reduced to one number; the spatial dimensions become 1.
+/// Each channel of `[batch, channels, spatial...]` reduced to one number; the spatial dimensions
+/// become 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GlobalPool {
-    /// What is made of a channel; `count_include_pad` says nothing here.
+    /// How a channel is reduced; `count_include_pad` has no effect.
     pub function: PoolFunction,
 }
 
@@ -115,14 +116,14 @@ fn decode_global(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 impl Pool {
-    /// Steps of 1, no pads.
+    /// A pool with strides of 1 and no pads.
     pub fn new(function: PoolFunction, kernel: Vec<usize>) -> Self {
         let rank = kernel.len();
         let pads = Pads::Explicit(vec![(0, 0); rank]);
         Self { function, kernel, strides: vec![1; rank], dilations: vec![1; rank], pads, ceil_mode: false }
     }
 
-    /// The window.
+    /// The sliding window.
     pub fn window(&self) -> Window<'_> {
         let Self { kernel, strides, dilations, pads, ceil_mode, .. } = self;
         Window { kernel, strides, dilations, pads, ceil: *ceil_mode }
@@ -180,7 +181,7 @@ impl Operator for GlobalPool {
     }
 }
 
-/// The shape of the one operand, which has f32 numbers and a batch, channels and more.
+/// The shape of the f32 operand `[batch, channels, spatial...]`, checked.
 fn spatial_input<'a>(inputs: &Inputs<'a>) -> Result<&'a Shape> {
     inputs.expect(1, 1)?;
     let input = inputs.required(0)?;

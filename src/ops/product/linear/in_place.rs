@@ -18,7 +18,7 @@ pub struct LinearInPlace(pub Linear);
 pub(crate) static DEF: OpDef = OpDef {
     name: "LinearInPlace",
     onnx: None,
-    cases: cases,
+    cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel::linear_in_place),
     gpu: GpuState::Host("weights that stay in their file are read by the processor"),
