@@ -74,7 +74,7 @@ pub enum CpuState {
 /// How the GPU backend runs an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GpuState {
-    /// The shader of that stem.
+    /// The kernel of that name.
     Kernel(&'static str),
     /// No data moves.
     View,
@@ -82,6 +82,4 @@ pub enum GpuState {
     Folded,
     /// On the CPU inside a GPU session, for the reason given.
     Host(&'static str),
-    /// Not written yet.
-    Pending,
 }

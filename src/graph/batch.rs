@@ -27,6 +27,7 @@ pub enum Batching {
         sequences: Symbol,
         /// The i32 input `[sequences + 1]` of each item's first row, then the end; the session
         /// fills it.
+        #[doc(hidden)]
         offsets: ValueId,
     },
     /// Not inferred yet.

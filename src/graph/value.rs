@@ -35,13 +35,13 @@ pub struct Fact {
 
 impl Fact {
     /// A fact with type and shape alone.
-    pub fn new(dtype: DType, shape: Shape) -> Self {
+    pub(crate) fn new(dtype: DType, shape: Shape) -> Self {
         Self { dtype, shape, elements: None }
     }
 
     /// The same with known integer elements, dropped if they are more than [`MAX_TRACKED`].
     #[must_use]
-    pub fn with_elements(mut self, elements: Option<Vec<Dim>>) -> Self {
+    pub(crate) fn with_elements(mut self, elements: Option<Vec<Dim>>) -> Self {
         self.elements = elements.filter(|elements| elements.len() <= MAX_TRACKED);
         self
     }

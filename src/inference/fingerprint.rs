@@ -7,7 +7,8 @@ use std::{
 
 /// A name for a model's weights: equal weights, equal fingerprint; empty if unknown.
 ///
-/// Computing it may read the model's files again, so it is computed on first use, and once: clones share it.
+/// Computing it may read the model's files again, so it is computed on first use, and once: clones
+/// share it.
 #[derive(Clone)]
 pub struct Fingerprint(Arc<LazyLock<String, Make>>);
 

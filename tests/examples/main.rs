@@ -1,5 +1,6 @@
 //! Examples, run as commands.
 
+mod first_steps;
 #[cfg(all(unix, feature = "hugging-face"))]
 mod interrupted;
 mod process_pool;

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use crate::{
-    features::Features,
+    features::{self, Features},
     identifier::Identifier,
     labels::{Label, Labels},
     support::{data, forms::forms, process::example},

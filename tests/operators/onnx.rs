@@ -4,7 +4,10 @@ use std::{env, fs, path::PathBuf};
 
 use gristmill::{Device, SessionOptions, Tensor};
 
-use crate::{onnx_cases::run_all, support::onnx_writer::*};
+use crate::{
+    onnx_cases::{difference, run_all},
+    support::onnx_writer::*,
+};
 
 /// At least so many cases pass. The number may only grow.
 const PASSED: usize = 600;
@@ -40,6 +43,6 @@ fn a_wrong_output_fails() {
     assert_eq!(run(floats("y", &[1, 3], &[1.0, 2.0, 3.0])), (0, 1, 0));
     assert_eq!(run(integers("y", &[3, 1], &[1, 2, 3])), (0, 1, 0));
     let nan = Tensor::new([1], &[f32::NAN]).unwrap();
-    assert_eq!(onnx_cases::difference(&nan, &nan), None);
-    assert!(onnx_cases::difference(&nan, &Tensor::new([1], &[1f32]).unwrap()).is_some());
+    assert_eq!(difference(&nan, &nan), None);
+    assert!(difference(&nan, &Tensor::new([1], &[1f32]).unwrap()).is_some());
 }

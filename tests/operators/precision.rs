@@ -122,6 +122,6 @@ fn precisions_have_names() {
     for min_cosine in [f32::NAN, 1.5, -2.0] {
         assert!(load(&SessionOptions::default().precision(Precision::Auto { min_cosine })).is_err());
     }
-    let error = load(&SessionOptions::default().precision(Precision::Int8)).unwrap_err().to_string();
-    assert!(error.contains("bf16"), "{error}");
+    let error = of("int8").unwrap_err().to_string();
+    assert!(error.contains("`int8`") && error.contains("f32, f16, bf16, auto"), "{error}");
 }

@@ -38,7 +38,7 @@ pub(crate) static GEMM: OpDef = OpDef {
     cases: gemm_cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(gemm_kernel),
-    gpu: GpuState::Kernel("linear"),
+    gpu: GpuState::Kernel("gemm"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {

@@ -1,6 +1,10 @@
-//! One buffer that a run's values live in, handed out in parts.
+//! One buffer for the values of a run, handed out in disjoint parts.
+
+#![allow(unsafe_code, reason = "parts of one buffer are read and written at the same time")]
 
 use std::{cell::Cell, ops::Range};
+
+use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
 
@@ -8,14 +12,17 @@ use crate::error::{Error, Result};
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Memory for one run at a time, grown when a larger run comes and kept afterwards.
+/// Memory for one run at a time; grows to the largest run and is then kept.
 #[derive(Default)]
 pub(crate) struct Arena {
     lines: Vec<Line>,
 }
 
 impl Arena {
-    /// Makes room for `bytes`.
+    /// Grows the arena to at least `bytes`.
+    ///
+    /// # Errors
+    /// If the memory cannot be allocated.
     pub(crate) fn reserve(&mut self, bytes: usize) -> Result<()> {
         let lines = bytes.div_ceil(64);
         if let Some(more) = lines.checked_sub(self.lines.len()).filter(|&more| more > 0) {
@@ -32,12 +39,12 @@ impl Arena {
         self.lines.len() * 64
     }
 
-    /// A part to read.
+    /// Borrows a part to read.
     pub(crate) fn part(&self, range: Range<usize>) -> &[u8] {
         &self.bytes()[range]
     }
 
-    /// A part to write.
+    /// Borrows a part to write.
     pub(crate) fn part_mut(&mut self, range: Range<usize>) -> &mut [u8] {
         let len = self.len();
         // SAFETY: `Line` is plain bytes without padding, and the lines are exclusively borrowed for as long.
@@ -50,48 +57,49 @@ impl Arena {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast::<u8>(), self.len()) }
     }
 
-    /// Splits the arena for one step.
+    /// Splits the arena into the operands and outputs of one step.
     pub(crate) fn split(&mut self) -> Split<'_> {
         Split {
             start: self.lines.as_mut_ptr().cast(),
             len: self.len(),
-            written: Default::default(),
+            written: SmallVec::new(),
             reading: Cell::new(false),
             _arena: self,
         }
     }
 }
 
-/// Hands out parts of an arena to be read and parts to be written at the same time.
+/// Hands out parts of an arena to read and parts to write at the same time.
 pub(crate) struct Split<'a> {
     start: *mut u8,
     len: usize,
-    written: smallvec::SmallVec<[Range<usize>; 4]>,
+    written: SmallVec<[Range<usize>; 4]>,
     reading: Cell<bool>,
     _arena: &'a mut Arena,
 }
 
 impl<'a> Split<'a> {
-    /// Takes a part to be written. All parts to be written are taken before any is read.
+    /// Takes a part to write. All parts to write are taken before any part to read.
     ///
     /// # Panics
-    /// If it is out of bounds, overlaps one taken before, or a part to be read was taken before: the plan is wrong.
+    /// If it is out of bounds, overlaps another part to write, or follows a part to read: the plan is wrong.
     pub(crate) fn write(&mut self, range: Range<usize>) -> &'a mut [u8] {
         assert!(!self.reading.get(), "parts to be written are taken first");
         self.check(&range);
         self.written.push(range.clone());
-        // SAFETY: in bounds, and disjoint from every other part handed out (checked above); the arena stays borrowed for 'a.
+        // SAFETY: in bounds, and disjoint from every other part handed out (checked above); the arena stays borrowed
+        // for 'a.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 
-    /// A part to be read.
+    /// Takes a part to read.
     ///
     /// # Panics
-    /// If it is out of bounds or overlaps a part that is written: the plan is wrong.
+    /// If it is out of bounds or overlaps a part to write: the plan is wrong.
     pub(crate) fn read(&self, range: Range<usize>) -> &'a [u8] {
         self.reading.set(true);
         self.check(&range);
-        // SAFETY: in bounds and disjoint from every part that is written (checked above); no part to be written can be
+        // SAFETY: in bounds and disjoint from every part that is written (checked above); no part to write can be
         // taken from now on.
         unsafe { std::slice::from_raw_parts(self.start.add(range.start), range.len()) }
     }
