@@ -205,7 +205,8 @@ impl Graph {
         &self.batching
     }
 
-    /// Sets how items are combined, where [`find_batching`](Self::find_batching) should not infer it.
+    /// Sets how items are combined, where [`find_batching`](Self::find_batching) should not infer
+    /// it.
     pub fn set_batching(&mut self, batching: Batching) {
         self.batching = batching;
     }

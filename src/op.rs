@@ -27,13 +27,15 @@ pub type Decoder = fn(&mut OnnxNode<'_>) -> Result<Arc<dyn Operator>>;
 
 /// One row of the list of operators.
 pub struct OpDef {
-    /// ONNX's name where ONNX has the operator, ours where it has not.
+    /// ONNX's name where ONNX has the operator, otherwise ours.
     pub name: &'static str,
-    /// Reads the operator from an ONNX node of the default domain; `None` for operators that only rewrites make.
+    /// The decoder from an ONNX node of the default domain.
+    ///
+    /// `None` for operators that only importers and rewrites make.
     pub onnx: Option<Decoder>,
-    /// What every backend is tested on. Never empty.
+    /// The cases that every backend is tested on; at least one.
     pub cases: fn() -> Vec<Case>,
-    /// How far from the oracle a backend may be.
+    /// How far a backend may deviate from the oracle.
     pub accuracy: Accuracy,
     /// How the CPU runs it.
     pub cpu: CpuState,
@@ -47,7 +49,7 @@ impl Debug for OpDef {
     }
 }
 
-/// How far from the oracle a result may be.
+/// How far a result may deviate from the oracle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Accuracy {
     /// Bit for bit (moves, integers, comparisons).
@@ -61,11 +63,11 @@ pub enum Accuracy {
 /// How the CPU backend runs an operator.
 #[derive(Clone, Copy, Debug)]
 pub enum CpuState {
-    /// A kernel, made once when the model is loaded.
+    /// A kernel, made once at load.
     Kernel(fn(&KernelRequest<'_>) -> Result<Box<dyn CpuKernel>>),
-    /// The output is the first operand's bytes under another shape.
+    /// The first operand's bytes under another shape.
     View,
-    /// Never reaches a backend: gone when the model is loaded.
+    /// Never reaches a backend: folded at load.
     Folded,
 }
 

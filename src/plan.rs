@@ -45,7 +45,8 @@ struct PlannedValue {
 }
 
 impl Plan {
-    /// Plans the graph; `is_taken(node, operand)` marks the operands that a kernel keeps for itself.
+    /// Plans the graph; `is_taken(node, operand)` marks the operands that a kernel keeps for
+    /// itself.
     pub(crate) fn new(graph: &Graph, is_taken: impl Fn(usize, usize) -> bool) -> Self {
         let mut plan = Self::without_slots(graph);
         let last_uses = plan.last_uses(graph, is_taken);
@@ -88,7 +89,8 @@ impl Plan {
         last_uses
     }
 
-    /// Gives every root a slot, in execution order; a slot is reused after the last use of its value.
+    /// Gives every root a slot, in execution order; a slot is reused after the last use of its
+    /// value.
     fn assign_slots(&mut self, graph: &Graph, last_uses: &[Option<usize>]) {
         let mut free: Vec<usize> = Vec::new();
         // Inputs are all written before the first step.
@@ -116,7 +118,8 @@ impl Plan {
 
     /// Gives a value a free slot, or a new one.
     fn assign(&mut self, id: ValueId, free: &mut Vec<usize>) {
-        // A slot that holds a value of the same size expression costs nothing more; else any free one.
+        // A slot that holds a value of the same size expression costs nothing more; else any free
+        // one.
         let size = |plan: &Self, id: ValueId| {
             let value = &plan.values[id.index()];
             &value.shape.elements() * &Dim::from(value.dtype.size())

@@ -1,4 +1,4 @@
-//! Runs one node on constants while a graph is rewritten.
+//! Evaluates one node on constants, for folding.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::{
 /// The results of a node whose operands are all constants, from its portable kernel.
 ///
 /// # Errors
-/// When the node has no kernel, an operand is no constant, a size is not fixed, or the kernel fails.
-/// The caller adds which node it was.
+/// When the node has no kernel, an operand is no constant, a size is not fixed, or the kernel
+/// fails. The caller adds which node it was.
 pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
     let CpuState::Kernel(make) = node.op.def().cpu else {
         return Err(Error::unsupported("no kernel on the CPU"));

@@ -9,7 +9,7 @@ use crate::{
     tensor::Tensor,
 };
 
-/// The operands of a node, as shape inference and loading see them.
+/// The operands of a node, for shape inference and loading.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
     graph: &'a Graph,

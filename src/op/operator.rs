@@ -22,9 +22,10 @@ pub trait Operator: Any + Debug + Send + Sync {
 
     /// The axis of the items in each output, if items stay independent.
     ///
-    /// Along that axis, element `i` of the output depends on element `i` of the operands alone. `axes`
-    /// holds the items' axis of each operand, and `size` is the number of items; an operand or output
-    /// that does not depend on the items has no axis. `None` for the whole: items may mix.
+    /// Along that axis, element `i` of the output depends on element `i` of the operands alone.
+    /// `axes` holds the items' axis of each operand, and `size` is the number of items; an operand
+    /// or output that does not depend on the items has no axis. `None` for the whole: items may
+    /// mix.
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {
         let _ = (inputs, axes, size);
         None

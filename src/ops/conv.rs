@@ -24,38 +24,41 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     std::iter::once(&DEF)
 }
 
-/// Where the channels are.
+/// The position of the channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// `[batch, channels, spatial...]`, as ONNX has it.
+    /// `[batch, channels, spatial...]`, as in ONNX.
     #[default]
     ChannelsFirst,
     /// `[batch, spatial..., channels]`.
     ChannelsLast,
 }
 
-/// Sums of windows of the input times weights, plus bias, through an activation.
+/// A convolution plus bias, through an activation.
 ///
-/// Operands: the input in `layout`; the weights `[M, C / groups, kernel...]` in ONNX's order, whatever the layout; the
-/// bias `[M]`, which may be absent. The result is in `layout` with M channels.
+/// Operands: the input in `layout`; the weights `[M, C / groups, kernel...]` in ONNX's order,
+/// whatever the layout; the bias `[M]`, which may be absent. The result is in `layout` with M
+/// channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
     /// Taps along each spatial axis.
     pub kernel: Vec<usize>,
-    /// From a window to the next.
+    /// The distance between windows.
     pub strides: Vec<usize>,
-    /// From a tap to the next.
+    /// The distance between taps.
     pub dilations: Vec<usize>,
     /// Zeros around the input.
     pub pads: Pads,
-    /// Channels are cut into so many groups, each convolved on its own.
+    /// The number of groups of channels, each convolved on its own.
     pub groups: usize,
     /// The order of the input's and the result's dimensions.
     pub layout: Layout,
     /// Applied to each sum.
     pub activation: Activation,
-    /// Whether only the largest result of each channel over all positions is kept; the spatial dimensions are then 1.
-    /// NaN if any is, minus infinity where there are no positions.
+    /// Whether each channel is reduced to its maximum over all positions.
+    ///
+    /// The spatial dimensions are then 1. NaN if any is; minus infinity where there are no
+    /// positions.
     pub global_max: bool,
 }
 
@@ -89,7 +92,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 impl Conv {
-    /// Steps of 1, no pads, one group, channels first, no activation.
+    /// A convolution with strides of 1, no pads, one group, channels first and no activation.
     pub fn new(kernel: Vec<usize>) -> Self {
         let rank = kernel.len();
         Self {
@@ -104,7 +107,7 @@ impl Conv {
         }
     }
 
-    /// The window.
+    /// The sliding window.
     pub fn window(&self) -> Window<'_> {
         let Self { kernel, strides, dilations, pads, .. } = self;
         Window { kernel, strides, dilations, pads, ceil: false }
@@ -118,7 +121,7 @@ impl Conv {
         }
     }
 
-    /// The weights' dimensions, checked.
+    /// The dimensions of the weights, checked.
     fn weights(&self, inputs: &Inputs<'_>) -> Result<Vec<usize>> {
         let shape = &inputs.required(1)?.shape;
         let dims = shape.as_fixed().ok_or_else(|| Error::unsupported(format!("weights of symbolic shape {shape}")))?;

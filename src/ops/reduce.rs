@@ -20,18 +20,18 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [&arg_reduce::ARG_MAX, &arg_reduce::ARG_MIN, &cum_sum::DEF].into_iter().chain(ROWS)
 }
 
-/// All elements along some axes made one.
+/// All elements along some axes reduced to one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reduce {
-    /// How.
+    /// How elements are combined.
     pub function: ReduceFunction,
-    /// Which axes, negative ones from the end; all where this is absent, none where it is empty.
+    /// The axes, negative ones from the end; all where absent, none where empty.
     pub axes: Option<Vec<i64>>,
-    /// Whether the axes stay, of size 1.
+    /// Whether the axes are kept with size 1.
     pub keep_dims: bool,
 }
 
-/// How elements are made one.
+/// How elements are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReduceFunction {
     /// `sum |x|`
@@ -42,11 +42,11 @@ pub enum ReduceFunction {
     LogSum,
     /// `ln(sum e^x)`
     LogSumExp,
-    /// The largest, or NaN where there is one
+    /// The largest, or NaN if any is
     Max,
-    /// `sum x / n`; of integers cut towards zero
+    /// `sum x / n`; of integers rounded towards zero
     Mean,
-    /// The smallest, or NaN where there is one
+    /// The smallest, or NaN if any is
     Min,
     /// `product x`
     Prod,
@@ -122,7 +122,7 @@ impl Reduce {
         Ok(reduced)
     }
 
-    /// The one result of integers that shape inference follows, where all are reduced.
+    /// The result of tracked elements, where all are reduced to one.
     fn elements(&self, input: &Fact, output: &Shape) -> Option<Vec<Dim>> {
         let elements = input.elements.as_ref().filter(|_| matches!(input.dtype, DType::I64 | DType::I32))?;
         if output.elements().as_fixed() != Some(1) {

@@ -50,7 +50,7 @@ pub(super) fn cases() -> Vec<Case> {
             .constant(&[3, 0, 3], spread)
             .constant(&[3], spread),
     ];
-    // Everything at once, in both layouts and with and without the maximum.
+    // All attributes at once, in both layouts, with and without the maximum.
     for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
         for global_max in [false, true] {
             let shape = |channels: usize, spatial: &[usize]| {

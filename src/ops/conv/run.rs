@@ -1,8 +1,9 @@
 //! The CPU kernel of `Conv`: convolutions as products whose rows are overlapping windows.
 //!
-//! Windows of channels-last data are read in place. Input in another layout, or with padding, is copied
-//! into scratch a block at a time. Where lines are short and the weights large, a block's windows are
-//! copied one after another. Where products take bf16, a block's input is rounded before that.
+//! Windows of channels-last data are read in place. Input in another layout, or with padding, is
+//! copied into scratch a block at a time. Where lines are short and the weights large, a block's
+//! windows are copied one after another. Where products take bf16, a block's input is rounded
+//! before that.
 
 use crate::{
     error::{Error, Result},

@@ -113,7 +113,8 @@ impl<'a> Windows<'a> {
         let Numbers::F32(data) = self.data else { return Ok(self) };
         let end = self.segments.iter().map(|segment| segment.offset + segment.len).max().unwrap_or(0);
         let last = self.lines.saturating_sub(1) * self.line + self.columns.saturating_sub(1) * self.stride;
-        // Windows of a further group begin later, by less than a position's channels: `stride` is at least those.
+        // Windows of a further group begin later, by less than a position's channels: `stride` is
+        // at least those.
         let (data, _) = rounded(set, &data[..data.len().min(last + end + self.stride)], to)?;
         Ok(Self { data: Numbers::Bf16(data), ..self })
     }

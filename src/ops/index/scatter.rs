@@ -1,4 +1,5 @@
-//! `ScatterElements` and `ScatterND`: a copy of the data with elements replaced or joined with others.
+//! `ScatterElements` and `ScatterND`: a copy of the data with elements replaced or joined with
+//! others.
 
 pub(crate) mod elements;
 pub(crate) mod nd;
@@ -17,10 +18,10 @@ use crate::{
     tensor::DType,
 };
 
-/// What becomes of an element and an update for it.
+/// How an update is combined with an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// The update; of several the last.
+    /// The update; the last of several.
     Replace,
     /// Their sum.
     Add,
@@ -77,7 +78,7 @@ pub(crate) fn same_shape(indices: &[usize], updates: &[usize]) -> Result<()> {
     Err(Error::invalid_input(format!("updates {updates:?} where the indices need {indices:?}")))
 }
 
-/// Copies the data, then joins each update with the element at its place.
+/// Copies the data, then joins each update with its element.
 fn scatter(
     io: &mut Io<'_>,
     join: Join,

@@ -16,22 +16,24 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
-/// What is made of a sequence's rows.
+/// How a sequence's rows are reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentPoolMode {
     /// Their mean.
     Mean,
     /// The first.
     Cls,
-    /// The largest of each column, NaN if any is.
+    /// The maximum of each column, NaN if any is.
     Max,
 }
 
-/// Rows `x [rows, H]` of sequences that begin at `offsets [sequences + 1]` (i32), reduced to `[sequences, H]`. A
-/// sequence without rows gives zeros. Made by importers and rewrites only.
+/// The rows of each packed sequence reduced to one row.
+///
+/// Operands: `x [rows, H]` and `offsets [sequences + 1]` (i32). Result: `[sequences, H]`; zeros for
+/// an empty sequence. Made by importers and rewrites only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentPool {
-    /// What is made of a sequence's rows.
+    /// How a sequence's rows are reduced.
     pub mode: SegmentPoolMode,
 }
 

@@ -22,8 +22,9 @@ use crate::{
 
 /// `softmax(scale q k^T + mask) v`, head by head.
 ///
-/// Operands: `q [B, heads, S, D]`, `k [B, heads, T, D]`, `v [B, heads, T, E]`, and a summand `mask` of the scores that
-/// broadcasts to `[B, heads, S, T]`, which may be absent. Result: `[B, heads, S, E]`. Made by rewrites only.
+/// Operands: `q [B, heads, S, D]`, `k [B, heads, T, D]`, `v [B, heads, T, E]`, and optionally a
+/// `mask` that is added to the scores and broadcasts to `[B, heads, S, T]`.
+/// Result: `[B, heads, S, E]`. Made by rewrites only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// The factor of the scores, most often `1 / sqrt(D)`.
@@ -76,7 +77,8 @@ impl Operator for Attention {
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
-        // Items stay apart along the batch, the heads, and (of q and the mask alone) the rows of q.
+        // Items stay independent along the batch, the heads, and (of q and the mask alone) the rows
+        // of q.
         let Some(axis) = axes[0] else { return axes.iter().all(Option::is_none).then(|| vec![None]) };
         let mask = inputs.fact(3).map(|fact| &fact.shape);
         let with_keys = match axis {
@@ -154,12 +156,12 @@ impl CpuKernel for Kernel {
     }
 }
 
-/// A dense `[batch, heads, rows, columns]`.
+/// The view of a dense `[batch, heads, rows, columns]`.
 fn dense(data: &[f32], heads: usize, rows: usize, columns: usize) -> HeadsView<'_> {
     HeadsView { data, batch_stride: heads * rows * columns, head_stride: rows * columns, row_stride: columns }
 }
 
-/// From element to element along each axis of `whole`, to which `own` is broadcast; 0 where it repeats.
+/// The strides along the axes of `whole` to which `own` is broadcast; 0 where it repeats.
 fn broadcast_strides(own: &[usize], whole: [usize; 4]) -> Result<[usize; 4]> {
     let misfit = || Error::invalid_input(format!("a mask of shape {own:?} for scores of shape {whole:?}"));
     let skipped = 4usize.checked_sub(own.len()).ok_or_else(misfit)?;
@@ -177,7 +179,7 @@ fn broadcast_strides(own: &[usize], whole: [usize; 4]) -> Result<[usize; 4]> {
     Ok(strides)
 }
 
-/// A mask as exporters write it: 0 where a key counts, the least f32 where it does not.
+/// A mask as exporters write it: 0 for keys that count, the least f32 for others.
 fn padding_mask(shape: &[usize]) -> Tensor {
     let mut mask = Tensor::zeros(DType::F32, shape).expect("a small mask");
     let keys = shape[shape.len() - 1];

@@ -19,7 +19,7 @@ use crate::{
     tensor::DType,
 };
 
-/// ONNX's product of two matrices: `alpha a b + beta c`, `c` broadcast to `[M, N]`, or absent.
+/// ONNX's `Gemm`: `alpha a b + beta c`, `c` broadcast to `[M, N]`, or absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
     /// The factor of the product.
@@ -166,7 +166,7 @@ impl CpuKernel for GemmKernel {
         }
         let n = right.n();
         let alpha = if self.packed.is_some() { 1.0 } else { alpha };
-        // A row that is added as it is rides along with the product.
+        // An unscaled row is added in the product's epilogue.
         let is_row = |shape: &[usize]| matches!(shape, &[own] | &[1, own] if own == n);
         let bias = c.filter(|c| is_row(c.shape) && alpha == 1.0 && beta == 1.0);
         let epilogue = Epilogue { bias: bias.map(|bias| bias.slice()).transpose()?, ..Epilogue::default() };

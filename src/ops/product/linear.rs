@@ -1,4 +1,4 @@
-//! `Linear`: a product with constant weights and all that can follow it in one pass.
+//! `Linear`: a product with constant weights and its epilogue.
 
 pub(crate) mod in_place;
 mod kernel;
@@ -14,18 +14,20 @@ use crate::{
     tensor::DType,
 };
 
-/// `x w + bias`, through an activation, plus a residual, normalised.
+/// `x w + bias`, through an activation, plus a residual, normalized.
 ///
-/// Operands: `x [..., K]`, `w [K, N]`, and each of these or an absent one: `bias [N]`, `residual [..., N]` of the
-/// result's shape, `scale [N]` and `bias [N]` of the layer norm. Made by rewrites only.
+/// Operands: `x [..., K]`, `w [K, N]`, and optionally `bias [N]`, `residual [..., N]` of the
+/// result's shape, and `scale [N]` and `bias [N]` of the layer norm. Made by importers and rewrites
+/// only.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Linear {
     /// Applied to the sum of product and bias.
     pub activation: Activation,
-    /// The summand to the variance of a layer norm over the last axis, if there is one.
+    /// The epsilon of a layer norm over the last axis, if any.
     pub layer_norm: Option<f32>,
-    /// Whether the result is stored as bf16, for products that would round it anyway. Set at load, on the CPU only, and
-    /// never with a layer norm.
+    /// Whether the result is stored as bf16, for products that would round it anyway.
+    ///
+    /// Set at load, on the CPU only, and never with a layer norm.
     pub rounded: bool,
 }
 
@@ -104,7 +106,7 @@ pub(crate) fn stored_as(rounded: bool) -> DType {
     if rounded { DType::BF16 } else { DType::F32 }
 }
 
-/// Refuses operands of other numbers than f32, the first of which may be `rounded` already.
+/// Refuses operands of other types than f32; the first may be `rounded` already.
 pub(crate) fn all_f32(inputs: &Inputs<'_>, rounded: bool) -> Result<()> {
     match (usize::from(rounded)..inputs.len())
         .filter_map(|index| inputs.fact(index))

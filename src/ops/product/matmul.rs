@@ -14,7 +14,9 @@ use crate::{
     tensor::DType,
 };
 
-/// `[..., M, K]` times `[..., K, N]`; an operand of one dimension is a row on the left and a column on the right.
+/// `[..., M, K]` times `[..., K, N]`.
+///
+/// An operand of one dimension is a row on the left and a column on the right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatMul {}
 
@@ -62,7 +64,7 @@ impl Operator for MatMul {
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
         let (a, b) = (&inputs.fact(0)?.shape, &inputs.fact(1)?.shape);
-        // Axes counted among the leading dimensions from the right, M and N apart.
+        // The items' axis; leading dimensions are counted from the right.
         #[derive(PartialEq, Clone, Copy)]
         enum ItemAxis {
             Leading(usize),
@@ -91,7 +93,7 @@ impl Operator for MatMul {
             ItemAxis::Row => Some(vec![Some(rank - 2 + usize::from(b.rank() == 1))]),
             ItemAxis::Column => Some(vec![Some(rank - 1)]),
             ItemAxis::Leading(from_end) => {
-                // The other operand must not hold something of its own for each item.
+                // The other operand must not vary along that axis.
                 let alike = |shape: &Shape, axis: Option<usize>| {
                     axis.is_some()
                         || shape.rank() <= from_end
@@ -138,7 +140,7 @@ impl<'a> Sizes<'a> {
     /// The leading dimensions of a result of shape `y`.
     ///
     /// # Errors
-    /// When those of an operand are not broadcast to them.
+    /// When those of an operand do not broadcast to them.
     pub(crate) fn leading<'y>(&self, a: &[usize], b: &[usize], y: &'y [usize]) -> Result<&'y [usize]> {
         let trailing = usize::from(a.len() > 1) + usize::from(b.len() > 1);
         let whole = &y[..y.len() - trailing];

@@ -14,7 +14,7 @@ pub(super) fn of(function: F) -> Vec<Case> {
     let case = |name: &str, axes: Option<&[i64]>, keep_dims: bool| {
         Case::new(name, Reduce { function, axes: axes.map(<[i64]>::to_vec), keep_dims })
     };
-    // The logarithm of a sum near 0 has no bound on its relative error.
+    // The relative error of a logarithm of a sum near 0 is unbounded.
     let fill = if function == F::LogSum { Fill::Positive } else { Fill::Spread };
     let mut cases = vec![
         case("rows", Some(&[-1]), true).value(&[3, 77], fill),
@@ -35,7 +35,7 @@ pub(super) fn of(function: F) -> Vec<Case> {
         cases.push(case("i64", Some(&[1]), false).tensor(tensor(&[2, 3], &[1i64, -5, 3, 1 << 40, 7, -9])));
         cases.push(case("i32", Some(&[0]), true).tensor(tensor(&[3, 2], &[1i32, -5, 3, 100_000, 7, -9])));
     }
-    // An infinite product on the way is not the same in every order.
+    // A product that overflows on the way depends on the order.
     if function != F::Prod {
         cases.push(case("hostile", Some(&[1]), false).value(&[41, 9], Fill::Hostile));
     }

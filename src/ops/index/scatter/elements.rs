@@ -14,12 +14,12 @@ use crate::{
     shape::Dim,
 };
 
-/// Operand 0 with the elements of operand 2 at the places that operand 1 names along an axis.
+/// Operand 0 with elements replaced by operand 2 at the indices of operand 1 along an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScatterElements {
     /// The axis; negative counts from the end.
     pub axis: i64,
-    /// What becomes of an element that is named.
+    /// How an update is combined with the element.
     pub join: Join,
 }
 

@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// Operand 0 with the parts of operand 2 at the places that tuples of operand 1 name.
+/// Operand 0 with slices replaced by operand 2 at the index tuples of operand 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScatterNd {
-    /// What becomes of an element that is named.
+    /// How an update is combined with the element.
     pub join: Join,
 }
 

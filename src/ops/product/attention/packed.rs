@@ -22,15 +22,17 @@ use crate::{
 /// Attention within each sequence of a packed batch.
 ///
 /// `qkv [rows, 3 H]` holds each row's query, key and value, each of `heads` heads of `H / heads`
-/// columns; sequences begin at `offsets [sequences + 1]` (i32). Result: `[rows, H]`. Made by importers
-/// and rewrites only.
+/// columns; sequences begin at `offsets [sequences + 1]` (i32). Result: `[rows, H]`. Made by
+/// importers and rewrites only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PackedAttention {
     /// The number of heads.
     pub heads: usize,
     /// The factor of the scores, most often `1 / sqrt(H / heads)`.
     pub scale: f32,
-    /// Whether the result is stored as bf16, for products that would round it anyway. Set at load, on the CPU only.
+    /// Whether the result is stored as bf16, for products that would round it anyway.
+    ///
+    /// Set at load, on the CPU only.
     pub rounded: bool,
 }
 
