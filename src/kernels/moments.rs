@@ -1,6 +1,6 @@
 //! Mean and variance of a slice.
 
-/// Sums that run side by side.
+/// Independent accumulators.
 const LANES: usize = 8;
 
 /// The sum of `f` of each element, in double precision, in an order that depends on the length alone.
