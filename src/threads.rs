@@ -1,4 +1,4 @@
-//! Threads: the pool, splitting work over it, panics, and what the operating system says.
+//! Threads: the pool, splitting work over it, caught panics, and queries to the operating system.
 
 pub(crate) mod panics;
 pub(crate) mod platform;
