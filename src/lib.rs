@@ -12,6 +12,7 @@
 //! }
 //! # Ok::<(), gristmill::ItemError>(())
 //! ```
+#![deny(unsafe_code)]
 
 mod backend;
 pub mod bulk;

@@ -1,4 +1,5 @@
 //! One buffer that a run's values live in, handed out in parts.
+#![allow(unsafe_code, reason = "disjoint parts of one buffer, borrowed at the same time")]
 
 use std::{cell::Cell, ops::Range};
 

@@ -34,6 +34,7 @@ pub(super) fn features() -> wgpu::Features {
 }
 
 /// The agreement to use what wgpu calls experimental, if `matrices` are to be its instructions.
+#[allow(unsafe_code, reason = "wgpu asks for consent to its experimental features")]
 pub(super) fn agreement(matrices: &Settled) -> wgpu::ExperimentalFeatures {
     match matrices {
         // SAFETY: the caller has opted in to cooperative matrices. The one shader that has them is the library's own and

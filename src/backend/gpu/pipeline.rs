@@ -34,6 +34,7 @@ impl GpuDevice {
         Ok(program.compiled.get_or_init(|| pipeline).clone())
     }
 
+    #[allow(unsafe_code, reason = "the library's own shaders run without wgpu's bounds checks")]
     fn compile(&self, program: &Program) -> Result<Pipeline> {
         let label = Some(program.stem);
         let text = match &self.planted {
