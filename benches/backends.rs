@@ -4,10 +4,13 @@
 //! Times are of one call, the inputs sent and the results fetched: what a caller waits for. The least of several calls
 //! counts.
 
+#[allow(dead_code, reason = "a part is used")]
+#[path = "../examples/common/npz.rs"]
+mod npz;
+
 use std::{
     fs,
-    io::Cursor,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -134,9 +137,8 @@ fn milliseconds(session: &Session, inputs: &Tensors) -> Result<f64, Error> {
 
 /// What the bundled model sees of the golden files, of so many at most.
 fn files(most: usize) -> Result<Vec<Tensors>, Failure> {
-    let bytes = fs::read("tests/goldens/magika.npz")?;
-    let mut archive = npyz::npz::NpzArchive::new(Cursor::new(bytes))?;
-    let features: Vec<i32> = archive.by_name("features")?.ok_or("the goldens have no features")?.into_vec()?;
+    let golden = npz::read(Path::new("tests/goldens/magika.npz"))?;
+    let features = golden.get("features").ok_or("the goldens have no features")?.as_slice::<i32>()?;
     let item = |features: &[i32]| Ok(Tensors::from([("bytes", Tensor::new([1, 2048], features)?)]));
     features.chunks(2048).take(most).map(item).collect()
 }

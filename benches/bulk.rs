@@ -3,8 +3,6 @@
 //!
 //! `cargo bench --bench bulk` prints both; `cargo bench --bench bulk -- sweep` only the sweep.
 
-#![allow(missing_docs, reason = "the modules of an example are read here")]
-
 #[cfg(feature = "onnx")]
 #[path = "../examples/identify/features.rs"]
 mod features;
@@ -25,7 +23,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use criterion::{Criterion, Throughput};
 use gristmill::{
     Error, Inference, Result, Slots,
     bulk::{Bulk, Staged, Stages},
@@ -116,27 +113,17 @@ fn by_hand_streamed(items: impl Iterator<Item = u64>) -> u64 {
     })
 }
 
-fn nothing(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("a million items of nothing");
-    group.throughput(Throughput::Elements(ITEMS)).sample_size(10).measurement_time(Duration::from_secs(3));
-    let bulk = Bulk::new(Nothing);
-    group.bench_function("map", |bench| bench.iter(|| mapped(&bulk)));
-    let items: Vec<u64> = (0..ITEMS).collect();
-    group.bench_function("run", |bench| bench.iter(|| bulk.run(black_box(&items)).0.len()));
-    group.bench_function("by hand", |bench| bench.iter(|| by_hand(0..black_box(ITEMS))));
-    group.bench_function("by hand, streamed", |bench| bench.iter(|| by_hand_streamed(0..black_box(ITEMS))));
-    group.finish();
-}
-
 fn mapped(bulk: &Bulk<gristmill::bulk::Plain<Nothing>>) -> u64 {
     bulk.map(0..black_box(ITEMS)).map(|result| result.unwrap_or(0)).sum()
 }
 
-/// The same in turns, so that a busy machine is as bad for each.
+/// All in turns, so that a busy machine is as bad for each.
 fn nothing_in_turns() {
     let bulk = Bulk::new(Nothing);
-    let calls: [(&str, &dyn Fn() -> u64); 3] = [
+    let items: Vec<u64> = (0..ITEMS).collect();
+    let calls: [(&str, &dyn Fn() -> u64); 4] = [
         ("map", &|| mapped(&bulk)),
+        ("run", &|| bulk.run(black_box(&items)).0.into_iter().map(|result| result.unwrap_or(0)).sum()),
         ("by hand, streamed", &|| by_hand_streamed(0..black_box(ITEMS))),
         ("by hand, in batches", &|| by_hand(0..black_box(ITEMS))),
     ];
@@ -282,16 +269,13 @@ fn sweep_texts() {
 }
 
 fn main() {
+    // `cargo test --benches` asks for nothing that takes time.
+    if !env::args().any(|arg| arg == "--bench") {
+        return;
+    }
     // The loops by hand use rayon's own pool; it is as wide as ours.
-    let only_sweep = env::args().any(|arg| arg == "sweep");
-    if !only_sweep {
-        let mut criterion = Criterion::default().configure_from_args();
-        nothing(&mut criterion);
-        criterion.final_summary();
-    }
-    // `cargo test --benches` asks for a quick look only.
-    if !env::args().any(|arg| arg == "--test") {
+    if !env::args().any(|arg| arg == "sweep") {
         nothing_in_turns();
-        sweep();
     }
+    sweep();
 }

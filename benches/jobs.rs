@@ -1,19 +1,22 @@
 //! The two jobs as wholes, in items a second: `cargo bench --bench jobs`, after `tests/setup.sh`.
 
-#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
-
 #[path = "../examples/identify/features.rs"]
 mod features;
 #[path = "../examples/identify/identifier.rs"]
 mod identifier;
 #[path = "../examples/identify/labels.rs"]
 mod labels;
+#[path = "support/timing.rs"]
+mod timing;
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, path::PathBuf, time::Duration};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gristmill::{Device, SessionOptions, bulk::Bulk, text::Embedder};
 use identifier::Identifier;
+use timing::Timing;
+
+/// Each job is repeated for so long.
+const TIME: Duration = Duration::from_secs(5);
 
 /// The folder that `tests/setup.sh` fills.
 fn data() -> PathBuf {
@@ -21,20 +24,17 @@ fn data() -> PathBuf {
     env::var_os("GRISTMILL_TEST_DATA").map_or_else(default, PathBuf::from)
 }
 
-fn identify(criterion: &mut Criterion) {
+fn identify(timing: &Timing) {
     // The crate's own sources stand for a folder of files.
     let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/ops");
     let entries = fs::read_dir(sources).expect("the sources are there").flatten();
     let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     let identifier = Identifier::load(&SessionOptions::on(Device::Cpu)).expect("the model is bundled");
     let bulk = Bulk::pipeline(identifier.pipeline());
-    let mut group = criterion.benchmark_group("identify");
-    group.sample_size(10).throughput(Throughput::Elements(paths.len() as u64));
-    group.bench_function("sources", |bencher| bencher.iter(|| bulk.run(&paths)));
-    group.finish();
+    timing.measure("identify, sources", paths.len(), TIME, || bulk.run(&paths));
 }
 
-fn embed(criterion: &mut Criterion) {
+fn embed(timing: &Timing) {
     let folder = data().join("minilm");
     let Ok(embedder) = Embedder::open(&folder, Device::Cpu) else {
         eprintln!("embed: left out, {} is missing: run tests/setup.sh", folder.display());
@@ -42,11 +42,11 @@ fn embed(criterion: &mut Criterion) {
     };
     let glosses = fs::read_to_string(data().join("glosses.txt")).expect("tests/setup.sh made it with the model");
     let texts: Vec<&str> = glosses.lines().take(500).collect();
-    let mut group = criterion.benchmark_group("embed");
-    group.sample_size(10).throughput(Throughput::Elements(texts.len() as u64));
-    group.bench_function("500 glosses", |bencher| bencher.iter(|| embedder.embed(&texts)));
-    group.finish();
+    timing.measure("embed, 500 glosses", texts.len(), TIME, || embedder.embed(&texts));
 }
 
-criterion_group!(benches, identify, embed);
-criterion_main!(benches);
+fn main() {
+    let timing = Timing::from_args();
+    identify(&timing);
+    embed(&timing);
+}

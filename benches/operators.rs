@@ -1,10 +1,10 @@
-//! Every operator of the list on every case, in the fastest kernel set: `cargo bench --bench operators`.
+//! Every operator of the list on every case, in the fastest kernel set: `cargo bench --bench operators [-- PART OF A NAME]`.
 
-#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#[path = "support/timing.rs"]
+mod timing;
 
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use gristmill::{
     Device, Session, SessionOptions, Tensors,
     testing::{
@@ -12,11 +12,11 @@ use gristmill::{
         ops,
     },
 };
+use timing::Timing;
 
-fn operators(criterion: &mut Criterion) {
+fn main() {
+    let timing = Timing::from_args();
     for def in ops::all().iter().filter(|def| matches!(def.cpu, CpuState::Kernel(_))) {
-        let mut group = criterion.benchmark_group(def.name);
-        group.sample_size(10).warm_up_time(Duration::from_millis(20)).measurement_time(Duration::from_millis(50));
         for case in (def.cases)() {
             let graph = case.graph().expect("the cases fit their operators");
             let options = SessionOptions::on(Device::Cpu).keep_graph();
@@ -27,11 +27,8 @@ fn operators(criterion: &mut Criterion) {
                     inputs.insert(format!("x{index}"), tensor.clone());
                 }
             }
-            group.bench_function(&case.name, |bencher| bencher.iter(|| session.run(&inputs)));
+            let name = format!("{} `{}`", def.name, case.name);
+            timing.measure(&name, 1, Duration::from_millis(50), || session.run(&inputs));
         }
-        group.finish();
     }
 }
-
-criterion_group!(benches, operators);
-criterion_main!(benches);

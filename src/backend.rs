@@ -1,4 +1,4 @@
-//! Where a model runs, in which precision, and the [`Session`] that it becomes.
+//! Devices, precisions, and the [`Session`] that runs a model on them.
 
 mod choice;
 pub mod cpu;
@@ -10,5 +10,7 @@ pub(crate) mod options;
 mod session;
 
 pub use device::HostOperator;
+#[cfg(feature = "gpu")]
+pub use options::TestHooks;
 pub use options::{Device, GpuOptions, Precision, SessionOptions};
 pub use session::Session;

@@ -49,7 +49,7 @@ impl Shape {
     }
 
     /// The number of elements.
-    pub fn elements(&self) -> Dim {
+    pub(crate) fn elements(&self) -> Dim {
         self.0.iter().fold(Dim::from(1), |product, dim| product * dim)
     }
 
@@ -57,7 +57,7 @@ impl Shape {
     ///
     /// # Errors
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past [`MAX_ELEMENTS`].
-    pub fn fixed_elements(&self) -> Result<Option<usize>> {
+    pub(crate) fn fixed_elements(&self) -> Result<Option<usize>> {
         let too_large = || Error::limit(format!("a tensor of shape {self} is larger than {MAX_ELEMENTS} elements"));
         if self.0.iter().any(|dim| !dim.is_valid()) {
             return Err(too_large());
@@ -77,7 +77,7 @@ impl Shape {
     ///
     /// # Errors
     /// If two dimensions cannot be matched: two symbolic ones must be equal expressions.
-    pub fn broadcast(&self, other: &Self) -> Result<Self> {
+    pub(crate) fn broadcast(&self, other: &Self) -> Result<Self> {
         let rank = self.rank().max(other.rank());
         let one = Dim::from(1);
         let at = |shape: &'_ Self, axis: usize| -> Dim {
@@ -103,7 +103,7 @@ impl Shape {
     ///
     /// # Errors
     /// As [`normalize_axis`].
-    pub fn axis(&self, axis: i64) -> Result<usize> {
+    pub(crate) fn axis(&self, axis: i64) -> Result<usize> {
         normalize_axis(axis, self.rank())
     }
 
@@ -111,7 +111,7 @@ impl Shape {
     ///
     /// # Errors
     /// If a symbol is unbound or a dimension is negative.
-    pub fn eval_into(&self, bindings: &Bindings, out: &mut Vec<usize>) -> Result<()> {
+    pub(crate) fn eval_into(&self, bindings: &Bindings, out: &mut Vec<usize>) -> Result<()> {
         for dim in &self.0 {
             out.push(dim.eval_size(bindings)?);
         }

@@ -1,6 +1,8 @@
 //! Host tensors: a type, a shape, and bytes that clones share.
 
+pub(crate) mod arena;
 mod buffer;
+mod cosine;
 mod dtype;
 #[cfg(feature = "hugging-face")]
 mod mapping;
@@ -11,6 +13,7 @@ use std::{fmt, sync::Arc};
 
 pub use buffer::AlignedBytes;
 use bytemuck::Pod;
+pub(crate) use cosine::cosine;
 pub use dtype::{DType, Element};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;

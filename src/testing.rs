@@ -1,4 +1,4 @@
-//! Insides of the library for the tests and benches of this repository: no part of the public interface.
+//! Internals for the tests and benches of this repository; not part of the public interface.
 
 /// Kernels on slices.
 pub mod kernels {
@@ -10,32 +10,38 @@ pub mod op {
     pub use crate::op::*;
 }
 
+/// Faults that tests plant in a GPU session.
+#[cfg(feature = "gpu")]
+pub mod gpu {
+    pub use crate::backend::TestHooks;
+}
+
 /// The operators.
 pub mod ops {
     pub use crate::ops::*;
 }
 
-/// Graphs, their values and facts.
+/// Graphs, values and facts.
 pub mod graph {
     pub use crate::graph::*;
 }
 
-/// Sizes.
+/// Dimensions and shapes.
 pub mod shape {
     pub use crate::shape::*;
 }
 
-/// Rewrites of graphs.
+/// Graph rewrites.
 pub mod rewrite {
     pub use crate::rewrite::*;
 }
 
-/// Work split over threads.
+/// Splitting work over threads.
 pub mod threads {
     pub use crate::threads::split::with_workers;
 }
 
-/// Readers of files.
+/// Readers of model files.
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 pub mod import {
     pub use crate::import::*;

@@ -1,38 +1,44 @@
-//! The same inputs on several devices, and how far the results are apart.
+//! Comparison of the results of several devices on the same inputs.
 
 use crate::{
     backend::Session,
     error::{Error, Result},
     inference::{Description, Inference, Slots},
-    tensor::{DType, Tensor, Tensors},
+    tensor::{DType, Tensor, Tensors, cosine},
 };
 
-/// How far one output is from the reference's, over all items.
+/// The distance of one output from the reference's, over all items.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
     /// The device, as the session describes it.
     pub device: String,
-    /// The CPU kernel set, or what a GPU's kernels are written in.
+    /// The CPU kernel set, or the language of a GPU's kernels.
     pub kernel_set: String,
     /// The precision.
     pub precision: String,
     /// The output's name.
     pub output: String,
-    /// The largest difference of two elements; infinite where one is NaN and the other is not.
+    /// The largest difference of two elements; infinite if only one of them is NaN.
     pub absolute: f64,
-    /// The largest difference over the reference's magnitude, of elements above a thousandth of their item's largest one.
+    /// The largest difference relative to the reference's magnitude.
+    ///
+    /// Only elements above a thousandth of their item's largest one count.
     pub relative: f64,
-    /// The least cosine of an item's two outputs as vectors; 1 where both are zero.
+    /// The least cosine of an item's two outputs as vectors.
+    ///
+    /// It is 1 if both are zero and 0 if one is; -1 if an infinity or NaN stands in one of them only.
     pub cosine: f64,
 }
 
 impl Comparison {
-    /// Compares the outputs of items: what `told` describes gave `results` where `expected` is due. One for each output.
+    /// Compares the outputs of items, one comparison for each output.
+    ///
+    /// `results` are those of the session that `description` describes, `expected` those of the reference.
     ///
     /// # Errors
-    /// When there are other items or outputs, or outputs of other types and shapes.
-    pub fn of(told: &Description, expected: &[Tensors], results: &[Tensors]) -> Result<Vec<Self>> {
+    /// If the numbers of items, the outputs, or their types or shapes differ.
+    pub fn of(description: &Description, expected: &[Tensors], results: &[Tensors]) -> Result<Vec<Self>> {
         if expected.len() != results.len() {
             let (got, want) = (results.len(), expected.len());
             return Err(Error::invalid_input(format!("the results of {got} items are compared with those of {want}")));
@@ -50,9 +56,9 @@ impl Comparison {
                     continue;
                 }
                 comparisons.push(Self {
-                    device: told.device.clone(),
-                    kernel_set: told.kernel_set.clone(),
-                    precision: told.precision.clone(),
+                    device: description.device.clone(),
+                    kernel_set: description.kernel_set.clone(),
+                    precision: description.precision.clone(),
                     output: name.to_owned(),
                     absolute,
                     relative,
@@ -63,19 +69,19 @@ impl Comparison {
         Ok(comparisons)
     }
 
-    /// Whether the output is within the bounds: so far in absolute terms or relatively, and so close in direction.
+    /// Whether the cosine and one of the two differences are within the bounds.
     pub fn is_within(&self, absolute: f64, relative: f64, cosine: f64) -> bool {
         (self.absolute <= absolute || self.relative <= relative) && self.cosine >= cosine
     }
 }
 
-/// The most items that are run as one chunk.
+/// Maximum number of items in a chunk.
 const CHUNK: usize = 32;
 
-/// Runs the same items on a reference and on other sessions of the same model, and compares each output.
+/// Runs the same items on a reference and on other sessions of the model, and compares each output.
 ///
 /// # Errors
-/// When a run fails, or the sessions do not have the same outputs.
+/// If a run fails, or the sessions do not have the same outputs.
 pub fn verify<'a>(
     reference: &Session,
     others: impl IntoIterator<Item = &'a Session>,
@@ -90,6 +96,7 @@ pub fn verify<'a>(
     Ok(comparisons)
 }
 
+/// Runs the items in chunks.
 fn run(session: &Session, items: &[Tensors]) -> Result<Vec<Tensors>> {
     let mut all = Vec::with_capacity(items.len());
     for items in items.chunks(CHUNK) {
@@ -104,7 +111,7 @@ fn run(session: &Session, items: &[Tensors]) -> Result<Vec<Tensors>> {
     Ok(all)
 }
 
-/// The largest absolute and relative difference, and the cosine.
+/// Returns the largest absolute and relative difference, and the cosine.
 fn compare(got: &Tensor, want: &Tensor) -> Result<[f64; 3]> {
     if got.dtype() != want.dtype() || got.shape() != want.shape() {
         return Err(Error::invalid_input(format!("{got:?} is compared with {want:?}")));
@@ -112,7 +119,6 @@ fn compare(got: &Tensor, want: &Tensor) -> Result<[f64; 3]> {
     let (got, want) = (numbers(got)?, numbers(want)?);
     let largest = want.iter().filter(|value| value.is_finite()).fold(0f64, |most, value| most.max(value.abs()));
     let (mut absolute, mut relative) = (0f64, 0f64);
-    let (mut dot, mut own, mut other) = (0f64, 0f64, 0f64);
     for (&got, &want) in got.iter().zip(&want) {
         let same = got == want || (got.is_nan() && want.is_nan());
         let distance = if same { 0.0 } else { (got - want).abs() };
@@ -121,16 +127,11 @@ fn compare(got: &Tensor, want: &Tensor) -> Result<[f64; 3]> {
         if want.abs() > largest / 1000.0 {
             relative = relative.max(distance / want.abs());
         }
-        if got.is_finite() && want.is_finite() {
-            dot += got * want;
-            own += got * got;
-            other += want * want;
-        }
     }
-    let cosine = if own == 0.0 && other == 0.0 { 1.0 } else { dot / (own * other).sqrt() };
-    Ok([absolute, relative, if cosine.is_nan() { 0.0 } else { cosine }])
+    Ok([absolute, relative, cosine(got.iter().copied(), want.iter().copied())])
 }
 
+/// The elements of a tensor as f64.
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
     match tensor.dtype() {
         DType::F32 => Ok(tensor.as_slice::<f32>()?.iter().map(|&value| f64::from(value)).collect()),
@@ -159,15 +160,15 @@ mod tests {
     #[test]
     fn the_worst_item_counts() {
         let items = |values: [f32; 2]| values.map(|value| Tensors::from([("y", of(&[1.0, value]))]));
-        let told = Description::default();
-        let all = Comparison::of(&told, &items([1.0, 2.0]), &items([1.5, 2.0])).unwrap();
+        let description = Description::default();
+        let all = Comparison::of(&description, &items([1.0, 2.0]), &items([1.5, 2.0])).unwrap();
         assert_eq!((all.len(), all[0].absolute, all[0].relative), (1, 0.5, 0.5));
         assert!(all[0].cosine < 0.99 && !all[0].is_within(1.0, 1.0, 0.99) && all[0].is_within(0.1, 0.6, 0.9));
-        assert!(Comparison::of(&told, &items([1.0, 2.0]), &items([1.0, 2.0])[..1]).is_err());
+        assert!(Comparison::of(&description, &items([1.0, 2.0]), &items([1.0, 2.0])[..1]).is_err());
     }
 
     #[test]
-    fn nothing_hides_a_lost_number() {
+    fn a_nan_in_one_output_shows() {
         let [absolute, ..] = compare(&of(&[f32::NAN, 1.0]), &of(&[1.0, 1.0])).unwrap();
         assert_eq!(absolute, f64::INFINITY);
         let [absolute, ..] = compare(&of(&[f32::NAN, 1.0]), &of(&[f32::NAN, 1.0])).unwrap();

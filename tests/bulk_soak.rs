@@ -42,7 +42,9 @@ impl Inference for Tiny {
         Ok(())
     }
     fn describe(&self) -> Description {
-        Description { model_fingerprint: self.version.to_string().into(), ..Description::default() }
+        let mut description = Description::default();
+        description.model_fingerprint = self.version.to_string().into();
+        description
     }
 }
 

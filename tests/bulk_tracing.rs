@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use gristmill::{Error, PerThread, bulk::Bulk};
+use gristmill::{Error, PerWorker, bulk::Bulk};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -66,7 +66,7 @@ impl Visit for Told {
 #[test]
 fn a_job_tells_what_happens_with_level_and_worker() {
     tracing::subscriber::set_global_default(Collect(Level::DEBUG)).unwrap();
-    let model = PerThread::new(
+    let model = PerWorker::new(
         |_| Ok(()),
         |(): &mut (), &number: &u64| if number == 41 { Err(Error::invalid_input("41 is bad")) } else { Ok(number) },
     );

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# All tests, from nothing: sets up the data, then formatting, lints, tests with all features, documentation, the same
-# tests as far as they go without default features, a model check and a count of instructions. GRISTMILL_FULL=1 adds the long tier.
+# All tests, from nothing: sets up the data, then formatting, lints, dependencies, spelling, tests with all features,
+# documentation, the same tests as far as they go without default features, a model check and a count of instructions.
+# GRISTMILL_FULL=1 adds the long tier.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,13 @@ if cargo clippy --version >/dev/null 2>&1; then
 else
     echo "SKIPPED: cargo clippy is not installed" >&2
 fi
+# Without the advisories, which take a database from the network: RELEASING.md has the full check.
+if cargo deny --version >/dev/null 2>&1; then
+    step cargo deny --locked --workspace check --hide-inclusion-graph licenses bans sources
+else
+    echo "SKIPPED: cargo deny is not installed" >&2
+fi
+if typos --version >/dev/null 2>&1; then step typos; else echo "SKIPPED: typos is not installed" >&2; fi
 step cargo test --locked --all-features
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 step cargo test --locked --no-default-features

@@ -7,13 +7,9 @@ use std::{
 };
 
 use gristmill::{DType, Tensor, Tensors};
-use npyz::{
-    NpyHeader, Order, WriterBuilder,
-    npz::{NpzArchive, NpzWriter},
-};
-use zip::{CompressionMethod, write::FileOptions};
+use zip::{CompressionMethod, ZipArchive, ZipWriter, write::FileOptions};
 
-/// NumPy's names of the types, little-endian.
+/// NumPy's names of the element types, little-endian.
 const TYPES: [(&str, DType); 12] = [
     ("f4", DType::F32),
     ("f8", DType::F64),
@@ -28,8 +24,11 @@ const TYPES: [(&str, DType); 12] = [
     ("u8", DType::U64),
     ("b1", DType::Bool),
 ];
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// Bytes of an array's header at most: NumPy itself reads no longer ones, unless it is asked to.
+const MOST_HEADER: usize = 10_000;
 
-/// An array as its header describes it.
+/// The header of an array.
 pub struct Header {
     pub name: String,
     pub dtype: DType,
@@ -37,7 +36,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The rows along the first axis, and the bytes of one; `None` for a scalar, or where the size overflows.
+    /// The number of rows along the first axis, and the bytes of one row; `None` for a scalar or on overflow.
     pub fn rows(&self) -> Option<(usize, usize)> {
         let (&rows, row) = self.shape.split_first()?;
         let bytes = row.iter().try_fold(self.dtype.size(), |product, &dim| product.checked_mul(dim))?;
@@ -45,43 +44,47 @@ impl Header {
     }
 }
 
-/// An array whose elements are still to be read.
+/// An array whose elements have not been read yet.
 struct Array<R> {
     header: Header,
     reader: R,
 }
 
-type Archive = NpzArchive<BufReader<File>>;
+type Archive = ZipArchive<BufReader<File>>;
 
 fn open(path: &Path) -> Result<Archive, String> {
-    NpzArchive::open(path).map_err(|error| format!("{}: {error}", path.display()))
+    let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = File::open(path).map_err(|error| fail(&error))?;
+    ZipArchive::new(BufReader::new(file)).map_err(|error| fail(&error))
 }
 
-/// The names of its arrays, each there once.
-fn names(archive: &Archive, path: &Path) -> Result<Vec<String>, String> {
+/// The names of the arrays; a duplicate is an error.
+fn names(archive: &mut Archive, path: &Path) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::new();
-    for name in archive.array_names() {
+    for index in 0..archive.len() {
+        let file = archive.by_index_raw(index).map_err(|error| format!("{}: {error}", path.display()))?;
+        let Some(name) = file.name().strip_suffix(".npy") else { continue };
         if names.iter().any(|known| known == name) {
-            return Err(format!("{}: array `{name}` is there twice", path.display()));
+            return Err(format!("{}: array `{name}` appears twice", path.display()));
         }
         names.push(name.to_owned());
     }
     Ok(names)
 }
 
-/// What arrays a file has.
+/// The headers of the arrays in a file.
 pub fn headers(path: &Path) -> Result<Vec<Header>, String> {
     let mut archive = open(path)?;
-    names(&archive, path)?.iter().map(|name| Ok(array(&mut archive, path, name)?.header)).collect()
+    names(&mut archive, path)?.iter().map(|name| Ok(array(&mut archive, path, name)?.header)).collect()
 }
 
-/// Reads all arrays of a file.
+/// Reads all arrays of a file into memory.
 pub fn read(path: &Path) -> Result<Tensors, String> {
     let fail = |what: String| format!("{}: {what}", path.display());
     let room = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
     let mut archive = open(path)?;
     let mut tensors = Tensors::new();
-    for name in names(&archive, path)? {
+    for name in names(&mut archive, path)? {
         let tensor = tensor(array(&mut archive, path, &name)?, room);
         let tensor = tensor.map_err(|what| fail(format!("array `{name}`: {what}")))?;
         tensors.insert(name, tensor);
@@ -122,33 +125,61 @@ pub fn in_blocks<T>(
 
 fn array<'a>(archive: &'a mut Archive, path: &Path, name: &str) -> Result<Array<impl Read + use<'a>>, String> {
     let fail = |what: String| format!("{}: array `{name}`: {what}", path.display());
-    let array = archive.by_name(name).map_err(|error| fail(error.to_string()))?;
-    let array = array.ok_or_else(|| fail("it is gone".into()))?;
-    let header = described(name, array.header()).map_err(fail)?;
-    Ok(Array { header, reader: array.into_inner() })
+    let mut reader = archive.by_name(&format!("{name}.npy")).map_err(|error| fail(error.to_string()))?;
+    let text = header_text(&mut reader).map_err(fail)?;
+    let (dtype, shape) = described(&text).map_err(fail)?;
+    Ok(Array { header: Header { name: name.to_owned(), dtype, shape }, reader })
 }
 
-fn described(name: &str, header: &NpyHeader) -> Result<Header, String> {
-    let descr = header.dtype().descr();
-    let descr = descr.trim_matches('\'');
+/// The dictionary before the elements: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
+fn header_text(reader: &mut impl Read) -> Result<String, String> {
+    let mut bytes = |count: usize| {
+        let mut bytes = vec![0; count];
+        reader.read_exact(&mut bytes).map(|()| bytes).map_err(|error| format!("its header: {error}"))
+    };
+    let start = bytes(MAGIC.len() + 2)?;
+    let len = match start.strip_prefix(MAGIC) {
+        Some([1, _]) => bytes(2)?,
+        Some([2 | 3, _]) => bytes(4)?,
+        Some([version, _]) => return Err(format!("version {version} of the format is not read here")),
+        _ => return Err("it is no NumPy array".into()),
+    };
+    let len = len.iter().rev().fold(0, |len, &byte| len << 8 | usize::from(byte));
+    if len > MOST_HEADER {
+        return Err(format!("its header has {len} bytes"));
+    }
+    String::from_utf8(bytes(len)?).map_err(|error| format!("its header: {error}"))
+}
+
+/// The type and shape in a header.
+fn described(header: &str) -> Result<(DType, Vec<usize>), String> {
+    let bad = || format!("its header is {}", header.trim_end());
+    let entry = |key| header.split_once(key).map(|(_, value)| value.trim_start()).ok_or_else(bad);
+    let descr = entry("'descr':")?;
+    let descr = descr.strip_prefix('\'').and_then(|descr| descr.split_once('\'')).map_or(descr, |(descr, _)| descr);
     let known = TYPES.iter().find(|(name, dtype)| {
-        // The byte order: `<`, or `|` where there is but one byte.
+        // The byte order: `<`, or `|` for single bytes.
         descr.strip_prefix('<') == Some(name) || (dtype.size() == 1 && descr.strip_prefix('|') == Some(name))
     });
     let (_, dtype) = known.ok_or_else(|| format!("the type {descr} is not read here; convert the array first"))?;
-    let shape: Vec<usize> = header.shape().iter().map(|&dim| dim as usize).collect();
-    if header.order() == Order::Fortran && shape.len() > 1 {
-        return Err("it is stored column by column; save numpy.ascontiguousarray of it".into());
+    let shape = entry("'shape':")?.strip_prefix('(').and_then(|shape| shape.split_once(')'));
+    let (shape, _) = shape.ok_or_else(bad)?;
+    // A one-element tuple ends with a comma.
+    let dims = shape.strip_suffix(',').unwrap_or(shape).split(',').filter(|_| !shape.is_empty());
+    let shape = dims.map(|dim| dim.trim().parse().map_err(|_| bad())).collect::<Result<Vec<_>, _>>()?;
+    let order = entry("'fortran_order':")?;
+    if !order.starts_with("False") && shape.len() > 1 {
+        return Err("it is stored in column-major order; save numpy.ascontiguousarray of it".into());
     }
-    Ok(Header { name: name.to_owned(), dtype: *dtype, shape })
+    Ok((*dtype, shape))
 }
 
-/// The whole of an array, in a file of `room` bytes.
+/// Reads a whole array from a file of `room` bytes.
 fn tensor(array: Array<impl Read>, room: u64) -> Result<Tensor, String> {
     let Array { header: Header { dtype, shape, .. }, mut reader } = array;
     let bytes = shape.iter().try_fold(dtype.size(), |product, &dim| product.checked_mul(dim));
     let bytes = bytes.ok_or("its size overflows")?;
-    // What is not compressed is read to where it stays; of other sizes the header is not believed before they are there.
+    // Bytes that fit the file are read in place; a larger size is not trusted before as many bytes have been read.
     if bytes as u64 <= room && dtype != DType::Bool {
         let mut tensor = Tensor::zeros(dtype, shape).map_err(|error| error.to_string())?;
         let read = reader.read_exact(tensor.bytes_mut()).and_then(|()| at_end(&mut reader));
@@ -159,41 +190,48 @@ fn tensor(array: Array<impl Read>, room: u64) -> Result<Tensor, String> {
     Tensor::from_bytes(dtype, shape, &data).map_err(|error| error.to_string())
 }
 
-/// Nothing may be behind the last element; the check of what was read is made there, too.
+/// Checks that no bytes follow the last element; reading to the end also verifies the checksum.
 fn at_end(reader: &mut impl Read) -> io::Result<()> {
     match reader.read(&mut [0])? {
         0 => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "there are more bytes than its shape has")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "more bytes than its shape needs")),
     }
 }
 
-/// Writes arrays, their elements as they lie in memory, under a temporary name beside `path`, then renames: no half file is ever left there.
+/// The header that NumPy writes before elements, padded to a multiple of 64 bytes.
+fn header_bytes(descr: &str, shape: &[usize]) -> Result<Vec<u8>, String> {
+    let dims = format!("{shape:?}");
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let dims = dims.trim_matches(['[', ']']);
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({dims}{comma}), }}");
+    let start = MAGIC.len() + 4;
+    let end = (start + text.len() + 1).next_multiple_of(64);
+    let len = u16::try_from(end - start).map_err(|_| format!("{} dimensions are too many", shape.len()))?;
+    let mut bytes = [MAGIC, &[1, 0], &len.to_le_bytes(), text.as_bytes()].concat();
+    bytes.resize(end - 1, b' ');
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Writes arrays, their elements as they lie in memory, under a temporary name beside `path`, then renames: no half file
+/// is ever left there.
 pub fn write<'a>(path: &Path, arrays: impl IntoIterator<Item = (&'a Header, &'a [u8])>) -> Result<(), String> {
     let fail = |error: &dyn std::fmt::Display| format!("writing {}: {error}", path.display());
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let file = File::create(&part).map_err(|error| fail(&error))?;
-    let mut writer = NpzWriter::new(BufWriter::new(file));
+    let mut writer = ZipWriter::new(BufWriter::new(file));
     for (Header { name, dtype, shape }, bytes) in arrays {
         let known = TYPES.iter().find(|(_, known)| known == dtype);
         let (descr, dtype) = known.ok_or_else(|| fail(&format!("NumPy has no type {dtype}")))?;
         let order = if dtype.size() == 1 { '|' } else { '<' };
-        let descr = format!("{order}{descr}").parse().map_err(|error| fail(&error))?;
-        let shape: Vec<u64> = shape.iter().map(|&dim| dim as u64).collect();
+        let header = header_bytes(&format!("{order}{descr}"), shape).map_err(|error| fail(&error))?;
         // As NumPy's `savez` does it.
         let stored = FileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
-        // The builder would write elements one by one; the header alone and the bytes as they lie are the same file.
-        let _unused = writer.array::<u8>(name, stored).map_err(|error| fail(&error))?;
-        let header = npyz::WriteOptions::new_header_only()
-            .dtype(npyz::DType::Plain(descr))
-            .shape(&shape)
-            .writer(Vec::new())
-            .write_header_only()
-            .map_err(|error| fail(&error))?;
-        let zip = writer.zip_writer();
-        zip.write_all(&header).and_then(|()| zip.write_all(bytes)).map_err(|error| fail(&error))?;
+        writer.start_file(format!("{name}.npy"), stored).map_err(|error| fail(&error))?;
+        writer.write_all(&header).and_then(|()| writer.write_all(bytes)).map_err(|error| fail(&error))?;
     }
-    let mut file = writer.zip_writer().finish().map_err(|error| fail(&error))?;
+    let mut file = writer.finish().map_err(|error| fail(&error))?;
     file.flush().map_err(|error| fail(&error))?;
     std::fs::rename(&part, path).map_err(|error| fail(&error))
 }

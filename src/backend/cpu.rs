@@ -1,6 +1,5 @@
-//! The CPU backend: kernels in the order of a plan, and arenas that workers lease.
+//! The CPU backend: kernels in the order of a plan, and a pool of arenas.
 
-mod arena;
 mod session;
 
 pub use session::CpuSession;

@@ -1,4 +1,4 @@
-//! The contract of a device: a graph loaded on it, and how it is run.
+//! The contract of a device: a graph loaded on it, and how the graph is run.
 
 use std::{cell::RefCell, fmt, sync::Arc};
 
@@ -8,11 +8,12 @@ use crate::{
     shape::Bindings,
 };
 
-/// The results of a run, before its memory is used again.
+/// The outputs of a run, borrowed before its memory is reused.
 pub(crate) trait RunOutputs {
-    /// Shape and bytes of output `position`.
+    /// Returns the shape and bytes of output `position`.
     fn get(&self, position: usize) -> (&[usize], &[u8]);
-    /// The device that has run it, where a session may change it.
+
+    /// Returns the device that ran, if the session may change devices.
     fn device(&self) -> Option<&Arc<str>> {
         None
     }
@@ -20,60 +21,84 @@ pub(crate) trait RunOutputs {
 
 /// A graph loaded on one device.
 ///
-/// Used as a trait object, so that whether a [`Session`](crate::Session) can cross threads is settled here: a compiler
-/// that had to look through all types of a device's library for it would give up in the crates of users.
+/// It is used as a trait object so that the auto traits of a [`Session`](crate::Session) are settled here: a compiler
+/// that had to look through all types of a device's library for them would give up in the crates of users.
 pub(crate) trait DeviceSession: fmt::Debug + Send + Sync {
-    /// The graph, without constants that kernels have packed.
+    /// Returns the graph, without constants that kernels have packed.
     fn graph(&self) -> &Graph;
-    /// Bytes of weights, once for all workers.
+
+    /// Bytes of weights, shared by all workers.
     fn weight_bytes(&self) -> usize;
+
     /// Bytes that the largest run so far needed besides the weights.
     fn scratch_bytes(&self) -> usize;
+
     /// Bytes of values that a run with these sizes needs.
+    ///
+    /// # Errors
+    /// If a size is unknown or does not fit.
     fn value_bytes(&self, bindings: &Bindings) -> Result<usize>;
-    /// Bytes that the values of one run should stay within: the cache of a core, or what a device takes at once.
+
+    /// Target for the bytes of values of one run: a core's cache, or what fills a GPU.
     fn run_bytes(&self) -> usize;
-    /// How many chunks are wanted under way at once.
+
+    /// Number of chunks that keep the device busy.
     fn in_flight(&self) -> usize {
         1
     }
-    /// What a report says.
-    fn told(&self) -> Told;
-    /// The operators that run on the CPU inside a session of another device, each once.
+
+    /// Describes the device for a job's report.
+    fn report(&self) -> DeviceReport;
+
+    /// Operators that run on the CPU inside a session of another device, each once.
     fn host_operators(&self) -> Vec<HostOperator> {
         Vec::new()
     }
-    /// How many buffers were made so far to carry values to a device and back.
+
+    /// Number of staging buffers created so far for transfers in either direction.
     fn staging_buffers(&self) -> u64 {
         0
     }
-    /// Runs the model once. `write_input` fills each input's memory, `read_outputs` sees the results and keeps what it
-    /// makes of them. All may be called again where a device is lost.
+
+    /// Runs the model once.
+    ///
+    /// `write_input` fills the memory of each input; `read_outputs` reads the results and keeps what it needs of them.
+    /// All callbacks may be called again if the device is lost.
+    ///
+    /// # Errors
+    /// If the run or a callback fails.
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()>;
 }
 
-/// Binds the sizes of a run.
+/// Callback that binds the sizes of a run.
 pub(crate) type BindSizes<'a> = dyn Fn(&mut Bindings) -> Result<()> + 'a;
-/// Fills an input's memory.
+/// Callback that fills the memory of an input, by its position.
 pub(crate) type WriteInput<'a> = dyn Fn(usize, &mut [u8]) -> Result<()> + 'a;
-/// Sees the results.
+/// Callback that reads the outputs of a run.
 pub(crate) type ReadOutputs<'a> = dyn Fn(&dyn RunOutputs) -> Result<()> + 'a;
 
-/// What a report says of the device.
-pub(crate) struct Told {
+/// The device's part of a job's report.
+pub(crate) struct DeviceReport {
     pub device: String,
     pub kernel_set: &'static str,
     pub notes: Vec<String>,
 }
 
-/// An operator that runs on the CPU inside a session of another device, and why.
-pub type HostOperator = (&'static str, &'static str);
+/// An operator that runs on the CPU inside a GPU session, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostOperator {
+    /// The operator's name.
+    pub operator: &'static str,
+    /// Why the GPU does not run it.
+    pub reason: &'static str,
+}
 
-/// A loaded graph on its device.
+/// A graph loaded on a device, whichever device it is.
 pub(crate) type Engine = Box<dyn DeviceSession>;
 
 impl dyn DeviceSession + '_ {
-    /// Runs the model once, and gives what `read_outputs` makes of the results.
+    /// Runs the model once and returns what `read_outputs` makes of the outputs.
     pub(crate) fn run_to<R>(
         &self,
         bind: &BindSizes<'_>,

@@ -1,4 +1,4 @@
-//! Loads a graph on the device that the options ask for.
+//! Loading a graph on the device that the options select.
 
 #[cfg(feature = "gpu")]
 use crate::backend::{
@@ -16,15 +16,16 @@ use crate::{
     kernels::{KernelSet, gemm::Factors},
 };
 
-/// A graph loaded where the options ask for it.
+/// A graph loaded on the selected device, or on both.
 pub(crate) struct Loaded {
     pub engine: Engine,
-    /// A GPU, where `engine` is the CPU's and the choice between them is open.
+    /// The form on a GPU, if `engine` is on the CPU and the choice is open.
     pub gpu: Option<Engine>,
 }
 
-/// Loads the graph on the device that the options ask for, on both where they leave it open. What is worth telling goes
-/// to `notes`.
+/// Loads the graph on the selected device, on both if the options leave the choice open.
+///
+/// `notes` receives why a GPU is not considered.
 pub(crate) fn load(
     graph: Graph,
     options: &SessionOptions,
@@ -46,23 +47,24 @@ pub(crate) fn load(
     Ok(Loaded { engine: Box::new(CpuSession::load(graph, kernel_set, factors)?), gpu })
 }
 
+/// Loads the graph on a GPU.
 #[cfg(feature = "gpu")]
 pub(crate) fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
     let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
     Ok(Box::new(Resilient::load(graph, &options.gpu, kernel_set, format)?))
 }
 
-/// A GPU for a caller who did not ask for one.
+/// Loads the graph on a GPU for `Device::Auto`.
 #[cfg(feature = "gpu")]
 fn gpu_by_itself(graph: &Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
-    // A forced set of CPU kernels asks for the CPU.
+    // A forced set of CPU kernels selects the CPU.
     if options.kernel_set.is_some() {
         return Err(Error::new(ErrorKind::Device, "a set of cpu kernels was asked for"));
     }
     if options.precision == Precision::Bf16 {
         return Err(Error::new(ErrorKind::Device, "precision bf16 is built on the cpu only"));
     }
-    // Found out before the graph is copied.
+    // Fails before the graph is copied.
     GpuDevice::open(&options.gpu)?;
     gpu(graph.clone(), options, kernel_set)
 }

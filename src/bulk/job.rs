@@ -1,19 +1,31 @@
-//! One job: what the consumer's thread and the workers share, and the units of work that the workers take from it.
+//! One job: what its consumer, workers and drivers share, and the units of work that they take from it.
 //!
-//! A worker never waits for input. A *pump* is a rayon task that takes one unit (prepare some items, sort a window,
-//! run a chunk), does it, and starts itself again; when nothing is left to take it ends, and whoever adds work next
-//! starts a new one. There are never more pumps than workers.
+//! A worker never waits for input. A *pump* is a rayon task that takes one unit of work (prepare some items, sort a
+//! window, run a chunk), does it and launches itself again. With nothing to take it ends, and the thread that adds work
+//! next launches a new one. Pumps never outnumber workers. See README.md in the folder of this module.
 
 pub(in crate::bulk) mod chunk;
+pub(in crate::bulk) mod crew;
+mod drive;
 pub(in crate::bulk) mod drivers;
 pub(in crate::bulk) mod feed;
+pub(in crate::bulk) mod intake;
+pub(in crate::bulk) mod ledger;
+pub(in crate::bulk) mod pooled;
+mod prepare;
+mod pull;
 mod pumps;
 pub(in crate::bulk) mod results;
+mod run;
+pub(in crate::bulk) mod running;
 #[cfg(all(test, shuttle))]
 mod shuttle_check;
-pub(in crate::bulk) mod state;
+mod slots;
+mod state;
+mod summary;
+mod tally;
 pub(in crate::bulk) mod tuner;
-mod units;
+mod unit;
 pub(in crate::bulk) mod window;
 
 use std::{
@@ -26,17 +38,10 @@ use std::task::Waker;
 
 use crate::{
     bulk::{
-        job::{
-            chunk::Raw,
-            state::{Abandoned, State},
-            tuner::Tuner,
-        },
+        job::{chunk::Raw, crew::Crew, ledger::Ledger, state::State, tuner::Tuner, unit::Abandoned},
         settings::Settings,
         stages::{Staged, Stages},
-        sync::{
-            self, Condvar, Mutex, MutexGuard,
-            atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-        },
+        sync::{self, Condvar, Mutex, MutexGuard, atomic::AtomicU64},
     },
     inference::{Description, Inference},
     threads::panics,
@@ -45,42 +50,24 @@ use crate::{
 /// The state of a job.
 pub(super) type StateOf<S, I> = State<I, <S as Stages<I>>::Entry, Raw<S>, <S as Staged>::Output>;
 
+/// One job over items that come as `I`.
 pub(super) struct Job<S: Stages<I>, I> {
     pub(super) stages: Arc<S>,
     pub(super) settings: Settings,
+    /// When the job was made; its clock starts here.
     made: Instant,
-    /// What the model said of itself before the job.
+    /// The model's description before the job.
     pub(super) before: Description,
-    /// Bytes in flight: items, entries, results not yet taken.
-    pub(super) bytes: AtomicUsize,
-    /// Bytes that workers or drivers hold to run chunks, as far as the model knows.
-    scratch: AtomicUsize,
-    /// Nanoseconds at work, for each worker.
+    pub(super) ledger: Ledger,
+    /// Nanoseconds that each worker was busy.
     pub(super) busy: Vec<AtomicU64>,
-    /// Nanoseconds in the model, for each driver; empty where the workers run the chunks.
+    /// Nanoseconds that each driver spent in the model; empty if the workers run the chunks.
     pub(super) driving: Vec<AtomicU64>,
     state: Mutex<StateOf<S, I>>,
-    /// Told when a result is ready, if the consumer waits.
+    /// Notified when a result is ready, if the consumer waits.
     ready: Condvar,
-    /// Told when there is a chunk for a driver, and at the end.
+    /// Notified when a chunk is ready for a driver, and at the end.
     pub(super) chunk: Condvar,
-}
-
-/// How to start a turn of a pump.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Launch {
-    /// Somewhere in the pool: a pump goes on, or a new one starts.
-    Turn,
-    /// On every worker, uncounted: those that can run chunks become pumps.
-    Probe,
-}
-
-/// Who works for a job.
-pub(super) trait Crew {
-    /// Has one or all of the workers call [`Job::turn`] or [`Job::probe`].
-    fn launch(&self, kind: Launch);
-    /// If the calling thread is itself one of the workers: has it do some of the work that waits.
-    fn lend_a_hand(&self) -> bool;
 }
 
 impl<S: Stages<I>, I> Job<S, I> {
@@ -91,10 +78,9 @@ impl<S: Stages<I>, I> Job<S, I> {
         let job = Self {
             before: stages.model().describe(),
             stages,
+            ledger: Ledger::new(settings.memory_limit),
             settings,
             made: sync::now(),
-            bytes: AtomicUsize::new(0),
-            scratch: AtomicUsize::new(0),
             busy: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             driving: (0..drivers).map(|_| AtomicU64::new(0)).collect(),
             state: Mutex::new(state),
@@ -105,20 +91,14 @@ impl<S: Stages<I>, I> Job<S, I> {
         job
     }
 
-    /// Takes note of the bytes that running takes by now.
+    /// Updates the bytes of scratch, which may grow with each chunk.
     fn weigh_scratch(&self) {
-        let each = panics::catch(|| Ok(self.stages.model().scratch_bytes())).unwrap_or(0);
+        let each = panics::catch(|| Ok(self.stages.model().hints().scratch_bytes)).unwrap_or(0);
         let lanes = if self.driving.is_empty() { self.workers() } else { self.driving.len() };
-        self.scratch.store(each.saturating_mul(lanes), Relaxed);
+        self.ledger.set_scratch(each.saturating_mul(lanes));
     }
 
-    /// The bytes that may be in flight: what scratch leaves of the limit, but at least half of it, so that workers are not
-    /// kept waiting for the sake of what they hold already.
-    pub(super) fn memory_limit(&self) -> usize {
-        let limit = self.settings.memory_limit;
-        limit - self.scratch.load(Relaxed).min(limit / 2)
-    }
-
+    /// Locks the state.
     pub(super) fn lock(&self) -> MutexGuard<'_, StateOf<S, I>> {
         // Panics of user code are caught inside units, which run without the lock: a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,7 +114,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             return;
         }
         let mut state = self.lock();
-        // A token that was cancelled before this is seen at once; one that is cancelled later, at the next look.
+        // A token that is cancelled already is acted on at once; one cancelled later, after the wait.
         let look_first = self.settings.cancel.is_cancelled() && !state.stopped;
         if !state.is_ready() && !look_first {
             state.waiting = true;
@@ -143,7 +123,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         }
     }
 
-    /// Has `waker` told when something may be ready; false: something is.
+    /// Registers `waker` to be woken when a result may be ready; false if one is ready now.
     #[cfg(feature = "stream")]
     pub(super) fn watch(&self, waker: &Waker) -> bool {
         let mut state = self.lock();
@@ -152,17 +132,19 @@ impl<S: Stages<I>, I> Job<S, I> {
         !ready
     }
 
-    /// What a time-out does to a waiting consumer, at a moment of the checker's choice.
+    /// Wakes a waiting consumer as a time-out does, at a moment of the checker's choice.
     #[cfg(all(test, shuttle))]
     pub(super) fn look(&self) {
         drop(self.lock());
         self.ready.notify_all();
     }
 
-    /// Ends the job for the workers; items that no worker holds get an error that says `why`, or all is dropped.
+    /// Ends the job for the workers.
+    ///
+    /// Items that no worker holds get an error that says `why`; without it everything is dropped.
     pub(super) fn stop(&self, why: Option<&str>) {
         let mut state = self.lock();
-        // Of a job that was cut off somebody may still have wanted the results, until now.
+        // A cut-off job keeps its results until the consumer drops it.
         if state.stopped && (why.is_some() || state.why.is_none()) {
             return;
         }
@@ -186,7 +168,7 @@ mod tests {
         threads::split,
     };
 
-    /// Notes over how many workers each chunk may be split.
+    /// Records how many workers each chunk may be split over.
     #[derive(Default)]
     struct Noting(Mutex<Vec<usize>>);
 
@@ -203,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_split_over_workers_that_have_nothing_to_do() {
+    fn a_chunk_is_split_over_idle_workers() {
         let splits = |items: u64| {
             let model = Arc::new(Noting::default());
             let bulk = Bulk::new(model.clone()).workers(3).chunk_size(1);

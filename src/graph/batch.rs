@@ -27,6 +27,7 @@ pub enum Batching {
         /// The number of items.
         sequences: Symbol,
         /// The i32 input `[sequences + 1]` of the rows at which the items begin, the end last; made by the session.
+        #[doc(hidden)]
         offsets: ValueId,
     },
     /// Not looked at yet.

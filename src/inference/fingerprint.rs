@@ -1,13 +1,13 @@
-//! The name of a model's weights, worked out when it is first asked for.
+//! A name for a model's weights, computed on first use.
 
 use std::{
     fmt,
     sync::{Arc, LazyLock},
 };
 
-/// Names a model's weights: equal weights, equal fingerprint; empty where it is not known.
+/// A name for a model's weights: equal weights, equal fingerprint; empty if unknown.
 ///
-/// Working it out may mean reading the model's files again, so that is done when it is first read, and once: clones
+/// Computing it may read the model's files again, so it is computed on first use, and once: clones
 /// share it.
 #[derive(Clone)]
 pub struct Fingerprint(Arc<LazyLock<String, Make>>);
@@ -15,12 +15,12 @@ pub struct Fingerprint(Arc<LazyLock<String, Make>>);
 type Make = Box<dyn FnOnce() -> String + Send>;
 
 impl Fingerprint {
-    /// A fingerprint that `make` will work out.
+    /// A fingerprint that `make` computes on first use.
     pub fn new(make: impl FnOnce() -> String + Send + 'static) -> Self {
         Self(Arc::new(LazyLock::new(Box::new(make))))
     }
 
-    /// The fingerprint.
+    /// The fingerprint, computed now if it has not been.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_worked_out_once_and_only_if_it_is_asked_for() {
+    fn it_is_computed_once_and_only_on_use() {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let fingerprint = Fingerprint::new(|| MADE.fetch_add(1, SeqCst).to_string());
         let clone = fingerprint.clone();

@@ -1,10 +1,10 @@
-//! Preparing, running and finishing as one model.
+//! A model with a step before it and a step after it.
 
 use std::{fmt, mem::size_of_val};
 
 use crate::{
     error::{Context, Result},
-    inference::{Description, Inference, Slots},
+    inference::{Description, Hints, Inference, Slots},
     threads::panics,
 };
 
@@ -12,16 +12,18 @@ type Prepare<T, I> = Box<dyn Fn(&T) -> Result<I> + Send + Sync>;
 type Finish<I, O, R> = Box<dyn Fn(&I, O) -> Result<R> + Send + Sync>;
 type Bytes<T> = Option<Box<dyn Fn(&T) -> usize + Send + Sync>>;
 
-/// A model with the steps before and after it: `T` is prepared into the model's input, the model's output is
-/// finished into `R`.
+/// A model with a step before it, which makes its inputs, and a step after it.
 ///
-/// Given to [`Bulk::pipeline`](crate::bulk::Bulk::pipeline), both steps run item by item on the workers, each
-/// exactly once an item, and chunks are cut by the cost of what was prepared. As an [`Inference`] of its own it does all three in one call, a chunk at a
-/// time.
+/// `prepare` turns an item `&T` into the model's input; `finish` turns the model's output into a
+/// result `R`.
+///
+/// Under [`Bulk::pipeline`](crate::bulk::Bulk::pipeline) the workers run both steps item by item,
+/// each exactly once per item, and chunks are cut by the cost of the prepared inputs. As an
+/// [`Inference`] of its own it runs all three steps in one call, a chunk at a time.
 ///
 /// ```
-/// use gristmill::{Pipeline, Shared, bulk::Bulk};
-/// let double = Shared::new(|number: &f64| Ok(number * 2.0));
+/// use gristmill::{Pipeline, bulk::Bulk, from_fn};
+/// let double = from_fn(|number: &f64| Ok(number * 2.0));
 /// let pipeline = Pipeline::new(double)
 ///     .prepare(|text: &str| text.parse::<f64>().map_err(gristmill::Error::user))
 ///     .finish(|_number, doubled| Ok(doubled.to_string()));
@@ -35,23 +37,23 @@ pub struct Pipeline<T: ?Sized, M: Inference<Input: Sized>, R> {
     finish: Finish<M::Input, M::Output, R>,
     item_bytes: Bytes<T>,
     result_bytes: Bytes<R>,
-    /// Without `result_bytes`.
+    /// Used without `result_bytes`.
     usual_result_bytes: fn(&M, &R) -> usize,
 }
 
-/// A pipeline that still lacks its first step; made by [`Pipeline::new`].
-pub struct Unprepared<M>(M);
+/// A pipeline without its first step, made by [`Pipeline::new`].
+pub struct PipelineBuilder<M>(M);
 
 impl<M: Inference<Input: Sized>> Pipeline<M::Input, M, M::Output> {
-    /// Starts a pipeline round `model`; [`Unprepared::prepare`] comes next.
-    #[expect(clippy::new_ret_no_self, reason = "the item type is known only once there is a step that takes it")]
-    pub fn new(model: M) -> Unprepared<M> {
-        Unprepared(model)
+    /// Starts a pipeline around `model`; [`PipelineBuilder::prepare`] completes it.
+    #[expect(clippy::new_ret_no_self, reason = "`prepare` decides the item type")]
+    pub fn new(model: M) -> PipelineBuilder<M> {
+        PipelineBuilder(model)
     }
 }
 
-impl<M: Inference<Input: Sized>> Unprepared<M> {
-    /// Sets the step that makes the model's input of an item.
+impl<M: Inference<Input: Sized>> PipelineBuilder<M> {
+    /// Sets the step that turns an item into the model's input.
     pub fn prepare<T: ?Sized>(
         self,
         prepare: impl Fn(&T) -> Result<M::Input> + Send + Sync + 'static,
@@ -68,7 +70,8 @@ impl<M: Inference<Input: Sized>> Unprepared<M> {
 }
 
 impl<T: ?Sized, M: Inference<Input: Sized>, R> Pipeline<T, M, R> {
-    /// Sets the step that makes the result of a model's output; it also sees the prepared input.
+    /// Sets the step that turns the model's output into the result; it also gets the prepared
+    /// input.
     pub fn finish<R2>(
         self,
         finish: impl Fn(&M::Input, M::Output) -> Result<R2> + Send + Sync + 'static,
@@ -83,15 +86,19 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R> Pipeline<T, M, R> {
         }
     }
 
-    /// Says how many bytes an unprepared item holds; without it, its size without what it points to.
+    /// Sets a function for the bytes that an unprepared item holds.
+    ///
+    /// The default is the item's own size, without the memory it points to.
     #[must_use]
     pub fn item_bytes(mut self, bytes: impl Fn(&T) -> usize + Send + Sync + 'static) -> Self {
         self.item_bytes = Some(Box::new(bytes));
         self
     }
 
-    /// Says how many bytes a result holds until it is taken; without it, what the model says of its output, and of
-    /// a finished result its size without what it points to.
+    /// Sets a function for the bytes that a result holds until the consumer takes it.
+    ///
+    /// The default is the model's [`output_bytes`](Inference::output_bytes) or, after a `finish`,
+    /// the result's own size, without the memory it points to.
     #[must_use]
     pub fn result_bytes(mut self, bytes: impl Fn(&R) -> usize + Send + Sync + 'static) -> Self {
         self.result_bytes = Some(Box::new(bytes));
@@ -123,7 +130,8 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R> Pipeline<T, M, R> {
     }
 }
 
-/// The cost of an unprepared item is its bytes: what preparing makes of it is not known yet.
+/// The cost of an item is its size in bytes, because the cost of the prepared input is not known
+/// yet.
 impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeline<T, M, R> {
     type Input = T;
     type Output = R;
@@ -171,16 +179,9 @@ impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeli
         self.bytes_of_result(result)
     }
 
-    fn first_chunk_items(&self) -> usize {
-        self.model.first_chunk_items()
-    }
-
-    fn scratch_bytes(&self) -> usize {
-        self.model.scratch_bytes()
-    }
-
-    fn in_flight(&self) -> usize {
-        self.model.in_flight()
+    fn hints(&self) -> Hints {
+        // The model's preference is in the unit of prepared inputs.
+        Hints { preferred_chunk_cost: None, ..self.model.hints() }
     }
 
     fn ready_here(&self) -> bool {
@@ -198,8 +199,8 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R> fmt::Debug for Pipeline<T, M, R> 
     }
 }
 
-impl<M> fmt::Debug for Unprepared<M> {
+impl<M> fmt::Debug for PipelineBuilder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unprepared").finish_non_exhaustive()
+        f.debug_struct("PipelineBuilder").finish_non_exhaustive()
     }
 }

@@ -1,38 +1,40 @@
-//! On which device a call of a model ran: a device may be lost on the way.
+//! The devices on which a call of a model ran, which may change during the call.
 
 use std::{cell::RefCell, mem, sync::Arc};
 
-/// The devices that some call of a model ran on; none where it told of none.
+/// The devices that a call of a model has recorded; empty if the model records none.
 pub(crate) type Devices = Vec<Arc<str>>;
 
 thread_local! {
-    static TOLD: RefCell<Devices> = const { RefCell::new(Vec::new()) };
+    static RECORDED: RefCell<Devices> = const { RefCell::new(Vec::new()) };
 }
 
-/// Says on which device the thread's model has run what it was called with. Called from within
-/// [`Inference::infer`](crate::Inference::infer), on its thread, by models that can change their device.
+/// Records that the current call of a model ran on `device`.
+///
+/// Models that can change their device call this within
+/// [`Inference::infer`](crate::Inference::infer), on its thread.
 pub(crate) fn record(device: &Arc<str>) {
-    TOLD.with_borrow_mut(|told| {
-        if !told.contains(device) {
-            told.push(device.clone());
+    RECORDED.with_borrow_mut(|devices| {
+        if !devices.contains(device) {
+            devices.push(device.clone());
         }
     });
 }
 
-/// Runs `work`, and gives the devices that it has told of.
+/// Runs `work` and returns its result with the devices recorded meanwhile.
 pub(crate) fn recorded<R>(work: impl FnOnce() -> R) -> (R, Devices) {
-    /// Restores what was told before, after a panic too.
+    /// Restores the devices recorded by an outer call, also after a panic.
     struct Restore(Devices);
     impl Drop for Restore {
         fn drop(&mut self) {
-            TOLD.set(mem::take(&mut self.0));
+            RECORDED.set(mem::take(&mut self.0));
         }
     }
-    let restore = Restore(TOLD.take());
+    let restore = Restore(RECORDED.take());
     let result = work();
-    let told = TOLD.take();
+    let devices = RECORDED.take();
     drop(restore);
-    (result, told)
+    (result, devices)
 }
 
 #[cfg(test)]
@@ -40,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_is_heard_by_the_caller_and_by_nobody_else() {
+    fn devices_reach_the_innermost_caller_alone() {
         let (gpu, cpu): (Arc<str>, Arc<str>) = ("gpu".into(), "cpu".into());
         let (inner, outer) = recorded(|| {
             record(&gpu);

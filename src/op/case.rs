@@ -144,3 +144,13 @@ pub(crate) fn filled(shape: &[usize], fill: Fill, seed: usize) -> Tensor {
     }
     tensor
 }
+
+/// Spread numbers, with a NaN in block 1 and an infinity in block 2 along `axis`.
+pub(crate) fn with_specials(shape: &[usize], axis: usize) -> Tensor {
+    let mut tensor = filled(shape, Fill::Spread, 0);
+    let block: usize = shape[axis..].iter().skip(1).product();
+    let values = tensor.as_mut_slice::<f32>().expect("made as f32");
+    values[block + block / 2] = f32::NAN;
+    values[2 * block] = f32::INFINITY;
+    tensor
+}

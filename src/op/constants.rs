@@ -1,4 +1,4 @@
-//! Constants in the form that kernels read them in, each once however many nodes use it.
+//! Constants in the packing that kernels read them in, each once however many nodes use it.
 
 use std::{
     collections::HashMap,
@@ -7,39 +7,39 @@ use std::{
 
 use crate::{error::Result, graph::ValueId, kernels::gemm::Packed, tensor::Tensor};
 
-/// What was done to a constant: two nodes that name the same form of the same constant share it.
+/// What was done to a constant: two nodes that name the same packing of the same constant share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Form {
+pub struct Packing {
     /// What the packing is called.
     pub name: &'static str,
     /// Whatever else it depends on.
     pub parameter: u64,
 }
 
-type ByForm = HashMap<(ValueId, Form), Arc<[Packed]>>;
+type ByPacking = HashMap<(ValueId, Packing), Arc<[Packed]>>;
 
 /// The packed constants of one session while it is loaded.
 #[derive(Default)]
-pub(crate) struct PackedConstants(Mutex<ByForm>);
+pub(crate) struct PackedConstants(Mutex<ByPacking>);
 
 impl PackedConstants {
-    /// The constant `id` in `form`, made by `pack` unless it is here already.
+    /// The constant `id` in `packing`, made by `pack` unless it is here already.
     pub(crate) fn get(
         &self,
         id: ValueId,
-        form: Form,
+        packing: Packing,
         tensor: &Tensor,
         pack: impl FnOnce(&Tensor) -> Result<Vec<Packed>>,
     ) -> Result<Arc<[Packed]>> {
-        if let Some(packed) = self.lock().get(&(id, form)) {
+        if let Some(packed) = self.lock().get(&(id, packing)) {
             return Ok(packed.clone());
         }
         // Not under the lock: others are packed meanwhile. Where two pack the same, the first one stays.
         let packed: Arc<[Packed]> = pack(tensor)?.into();
-        Ok(self.lock().entry((id, form)).or_insert(packed).clone())
+        Ok(self.lock().entry((id, packing)).or_insert(packed).clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, ByForm> {
+    fn lock(&self) -> MutexGuard<'_, ByPacking> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,7 +11,7 @@ use crate::{
         KernelSet,
         gemm::{Factors, Packed},
     },
-    op::{Form, Inputs, Operator, PackedConstants},
+    op::{Inputs, Operator, PackedConstants, Packing},
     shape::{Bindings, Dim},
     tensor::{Tensor, View, ViewMut},
 };
@@ -101,8 +101,8 @@ impl<'a> KernelRequest<'a> {
         Some(tensor)
     }
 
-    /// A constant operand in the form that `pack` makes of it, `None` where it is not constant. The kernel is not given
-    /// the operand when it runs. Nodes that take the same constant in the same form share one copy, which the session
+    /// A constant operand in the packing that `pack` makes of it, `None` where it is not constant. The kernel is not given
+    /// the operand when it runs. Nodes that take the same constant in the same packing share one copy, which the session
     /// counts: it is no part of [`CpuKernel::packed_bytes`].
     ///
     /// # Errors
@@ -110,11 +110,11 @@ impl<'a> KernelRequest<'a> {
     pub fn take_packed(
         &self,
         index: usize,
-        form: Form,
+        packing: Packing,
         pack: impl FnOnce(&Tensor) -> Result<Vec<Packed>>,
     ) -> Result<Option<Arc<[Packed]>>> {
         let (Some(id), Some(tensor)) = (self.inputs().id(index), self.take_constant(index)) else { return Ok(None) };
-        self.packed.get(id, form, tensor, pack).map(Some)
+        self.packed.get(id, packing, tensor, pack).map(Some)
     }
 
     /// The kernels to choose from.

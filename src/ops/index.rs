@@ -11,8 +11,23 @@ use smallvec::SmallVec;
 
 use crate::{
     error::{Error, Result},
+    op::OpDef,
     tensor::{DType, View},
 };
+
+/// The operators of this family.
+pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
+    [
+        &gather::DEF,
+        &gather_elements::DEF,
+        &gather_nd::DEF,
+        &one_hot::DEF,
+        &scatter::elements::DEF,
+        &scatter::nd::DEF,
+        &top_k::DEF,
+    ]
+    .into_iter()
+}
 
 /// Integers that name positions.
 #[derive(Clone, Copy, Debug)]

@@ -11,3 +11,23 @@ pub mod split;
 pub mod squeeze;
 pub mod tile;
 pub mod transpose;
+
+use crate::op::OpDef;
+
+/// The operators of this family.
+pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
+    [
+        &concat::DEF,
+        &depth_to_space::DEPTH_TO_SPACE,
+        &expand::DEF,
+        &identity::DEF,
+        &pad::DEF,
+        &reshape::DEF,
+        &slice::DEF,
+        &depth_to_space::SPACE_TO_DEPTH,
+        &split::DEF,
+        &tile::DEF,
+        &transpose::DEF,
+    ]
+    .into_iter()
+}

@@ -5,3 +5,21 @@ pub mod l2_normalize;
 pub mod layer_norm;
 pub mod lp_normalize;
 pub mod softmax;
+
+use crate::op::OpDef;
+
+/// The operators of this family.
+pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
+    [
+        &channel_norm::BATCH,
+        &channel_norm::GROUP,
+        &channel_norm::INSTANCE,
+        &layer_norm::DEF,
+        &lp_normalize::LP,
+        &lp_normalize::RMS,
+        &softmax::LOG_SOFTMAX,
+        &softmax::SOFTMAX,
+        &l2_normalize::DEF,
+    ]
+    .into_iter()
+}

@@ -1,13 +1,12 @@
-//! Pointwise operators: each result element depends on the operands' elements at its place alone.
+//! Pointwise operators: a result element depends on the operands' elements at its position alone.
 //!
-//! [`Unary`] and [`Binary`] are each one table of functions; every row is an operator of the list. [`PointwiseChain`]
-//! is several of them in one walk over memory, made by a rewrite.
+//! [`Unary`] and [`Binary`] each have a table of functions; a row is an operator of the list.
+//! [`PointwiseChain`] applies several in one pass over memory; a rewrite makes it.
 
 mod binary;
-mod cases;
+mod broadcast;
 pub mod cast;
 mod chain;
-mod elements;
 pub mod select;
 mod unary;
 
@@ -15,51 +14,9 @@ pub use binary::{Binary, BinaryFunction};
 pub use chain::{ChainStep, PointwiseChain};
 pub use unary::{Unary, UnaryFunction};
 
-use crate::{
-    error::Result,
-    op::{Inputs, OpDef},
-    shape::{Dim, Shape},
-};
+use crate::op::OpDef;
 
-/// The rows of both tables, and the chain.
-pub(crate) fn rows() -> impl Iterator<Item = &'static OpDef> {
-    unary::rows().chain(binary::ROWS).chain([&chain::DEF])
-}
-
-/// The shape to which all operands broadcast.
-pub(crate) fn broadcast_shape(inputs: &Inputs<'_>) -> Result<Shape> {
-    let mut shape = Shape::scalar();
-    for index in 0..inputs.len() {
-        shape = shape.broadcast(&inputs.required(index)?.shape)?;
-    }
-    Ok(shape)
-}
-
-/// [`Operator::batch_axes`](crate::op::Operator::batch_axes) of an operator whose operands broadcast to its one
-/// output: the items' axis must be the same for all that have one, and the others must not vary along it.
-pub(crate) fn broadcast_batch_axes(
-    inputs: &Inputs<'_>,
-    axes: &[Option<usize>],
-    size: &Dim,
-) -> Option<Vec<Option<usize>>> {
-    let output = broadcast_shape(inputs).ok()?;
-    let mut found = None;
-    for (index, axis) in axes.iter().enumerate() {
-        if let Some(axis) = axis {
-            let shape = &inputs.fact(index)?.shape;
-            let aligned = axis + output.rank() - shape.rank();
-            if shape[*axis] != *size || *found.get_or_insert(aligned) != aligned {
-                return None;
-            }
-        }
-    }
-    let Some(batch) = found else { return Some(vec![None]) };
-    for (index, axis) in axes.iter().enumerate() {
-        let shape = &inputs.fact(index)?.shape;
-        let own = (batch + shape.rank()).checked_sub(output.rank());
-        if axis.is_none() && own.is_some_and(|own| shape[own].as_fixed() != Some(1)) {
-            return None;
-        }
-    }
-    (output[batch] == *size).then(|| vec![Some(batch)])
+/// The operators of this family.
+pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
+    unary::ROWS.iter().chain(binary::ROWS).chain([&cast::DEF, &chain::DEF, &select::DEF])
 }

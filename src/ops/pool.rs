@@ -15,6 +15,11 @@ use crate::{
     tensor::DType,
 };
 
+/// The operators of this family.
+pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
+    [&AVERAGE_POOL, &GLOBAL_AVERAGE_POOL, &GLOBAL_MAX_POOL, &MAX_POOL, &segment_pool::DEF].into_iter()
+}
+
 /// What is made of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolFunction {

@@ -4,3 +4,11 @@ pub mod attention;
 pub mod gemm;
 pub mod linear;
 pub mod matmul;
+
+use crate::op::OpDef;
+
+/// The operators of this family.
+pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
+    [&attention::DEF, &gemm::GEMM, &linear::DEF, &linear::in_place::DEF, &matmul::DEF, &attention::packed::DEF]
+        .into_iter()
+}

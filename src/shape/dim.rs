@@ -65,7 +65,7 @@ impl Dim {
     }
 
     /// Whether no arithmetic that led to it overflowed.
-    pub fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.valid
     }
 
@@ -86,7 +86,7 @@ impl Dim {
     }
 
     /// Whether the symbol occurs anywhere in the expression.
-    pub fn mentions(&self, symbol: Symbol) -> bool {
+    pub(crate) fn mentions(&self, symbol: Symbol) -> bool {
         self.terms.iter().flat_map(|(factors, _)| factors).any(|factor| match factor {
             Factor::Symbol(other) => *other == symbol,
             Factor::Call(_, arguments) => arguments.0.mentions(symbol) || arguments.1.mentions(symbol),
@@ -95,7 +95,7 @@ impl Dim {
 
     /// The larger of two.
     #[must_use]
-    pub fn max(&self, other: &Self) -> Self {
+    pub(crate) fn max(&self, other: &Self) -> Self {
         match (self.as_fixed(), other.as_fixed()) {
             (Some(a), Some(b)) => Self::number(a.max(b)),
             _ if self == other => self.clone(),
@@ -106,7 +106,7 @@ impl Dim {
 
     /// The smaller of two.
     #[must_use]
-    pub fn min(&self, other: &Self) -> Self {
+    pub(crate) fn min(&self, other: &Self) -> Self {
         match (self.as_fixed(), other.as_fixed()) {
             (Some(a), Some(b)) => Self::number(a.min(b)),
             _ if self == other => self.clone(),

@@ -28,7 +28,7 @@ pub enum DType {
 
 impl DType {
     /// The type with this ONNX number (`TensorProto.DataType`), if it is supported.
-    pub const fn from_onnx(code: i64) -> Option<Self> {
+    pub(crate) const fn from_onnx(code: i64) -> Option<Self> {
         Some(match code {
             1 => Self::F32,
             2 => Self::U8,

@@ -1,4 +1,6 @@
-//! Texts as tokens: `tokenizer.json`, one text at a time, cut to a number of tokens.
+//! Tokenization of single texts with truncation, as `tokenizer.json` describes it.
+
+mod cut;
 
 use std::{
     fmt,
@@ -12,49 +14,51 @@ use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams
 use crate::{
     error::{Context, Error, Result},
     import::hugging_face::files::read_required,
+    text::tokenizer::cut::{last_cut, mentions_regex, splits_at_spaces, works_locally},
 };
 
-/// The largest `tokenizer.json` that is read.
+/// The maximum size of `tokenizer.json` in bytes.
 const MAX_FILE_BYTES: u64 = 128 << 20;
 
-/// Bytes of text in the first try, for each token that is wanted.
+/// Bytes of text per wanted token in the first attempt.
 const BYTES_PER_TOKEN: usize = 12;
 
-/// The longest text, in bytes, that is given to a tokenizer that splits by regular expressions. Their engine gives up
-/// after a million steps back, and the tokenizer then goes on with wrong tokens and no error; texts of this length
-/// stay far below that.
+/// The maximum text length in bytes for a tokenizer that splits by regular expressions.
+///
+/// Their engine gives up after a million backtracking steps, and the tokenizer then returns wrong
+/// tokens without an error. Texts of this length stay far below that number.
 const MAX_REGEX_BYTES: usize = 400_000;
 
-/// A text as tokens.
+/// The tokens of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Encoded {
-    /// The tokens' numbers, special tokens included.
+    /// The token ids, special tokens included.
     pub ids: Vec<u32>,
-    /// Which part of the input each token belongs to.
+    /// The token type ids, which say to which part of the input a token belongs.
     pub type_ids: Vec<u32>,
-    /// Whether tokens past the limit were cut off.
+    /// Whether tokens past the limit were removed.
     pub truncated: bool,
 }
 
-/// A tokenizer as `tokenizer.json` describes it, that cuts texts to a number of tokens.
+/// A tokenizer from `tokenizer.json` that truncates texts to a number of tokens.
 ///
-/// Padding in the file is ignored, so is its limit; no threads are started.
+/// Ignores the padding and the limit in the file. Starts no threads.
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
     max_tokens: usize,
-    /// Tokens that the limit leaves to the text itself.
+    /// The limit less the special tokens.
     text_tokens: usize,
-    /// Whether a text may be cut at a space between two words before it is tokenized.
+    /// Whether a text may be cut at a space between two words before tokenization.
     cuttable: bool,
-    /// Whether regular expressions of the tokenizer see the text.
+    /// Whether the tokenizer applies regular expressions to the text.
     uses_regex: bool,
     lowercase: bool,
-    /// Names the file's bytes.
+    /// The BLAKE3 hash of the file.
     fingerprint: String,
 }
 
-/// A tokenizer that has been read, and a name for its file's bytes.
+/// A parsed tokenizer and the hash of its file.
 pub(super) struct Parsed {
     tokenizer: Tokenizer,
     fingerprint: String,
@@ -65,19 +69,19 @@ fn in_file(path: &Path) -> String {
 }
 
 impl TextTokenizer {
-    /// Reads `tokenizer.json`; texts are cut to `max_tokens`, special tokens included.
+    /// Reads `tokenizer.json`; truncates texts to `max_tokens`, special tokens included.
     ///
     /// # Errors
-    /// When the file is missing, larger than 128 MiB or not a tokenizer; when `max_tokens` leaves no token to a text
-    /// beside the special ones.
+    /// If the file is missing, larger than 128 MiB or not a tokenizer, and if `max_tokens` leaves
+    /// no token for a text besides the special tokens.
     pub fn open(path: &Path, max_tokens: usize) -> Result<Self> {
         Self::new(Self::parse(path)?, max_tokens).context(|| in_file(path))
     }
 
-    /// Reads `tokenizer.json`, the slow half of [`open`](Self::open).
+    /// Parses `tokenizer.json`, which is the slow part of [`open`](Self::open).
     pub(super) fn parse(path: &Path) -> Result<Parsed> {
         let bytes = read_required(path, MAX_FILE_BYTES)?;
-        // The crate checks what it reads, but not everywhere without a panic.
+        // The parser of the crate panics on some invalid files.
         let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
         let problem = match parsed {
             Ok(Ok(tokenizer)) => {
@@ -89,6 +93,7 @@ impl TextTokenizer {
         Err(Error::invalid_model(problem).context(in_file(path)))
     }
 
+    /// Sets up a parsed tokenizer, as [`open`](Self::open) does.
     pub(super) fn new(parsed: impl Into<Parsed>, max_tokens: usize) -> Result<Self> {
         let Parsed { mut tokenizer, fingerprint } = parsed.into();
         let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
@@ -122,31 +127,31 @@ impl TextTokenizer {
         Ok(Self { tokenizer, max_tokens, text_tokens, cuttable, uses_regex, lowercase: false, fingerprint })
     }
 
-    /// A name for the bytes of `tokenizer.json` (BLAKE3).
+    /// The BLAKE3 hash of `tokenizer.json`.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Makes texts lower case before they are tokenized.
+    /// Sets whether texts are lowercased before they are tokenized.
     #[must_use]
     pub fn lowercase(mut self, lowercase: bool) -> Self {
         self.lowercase = lowercase;
         self
     }
 
-    /// The number of tokens that a text is cut to.
+    /// The number of tokens to which a text is truncated.
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
-    /// The tokens of a text, cut to the limit.
+    /// Tokenizes a text and truncates the result.
     ///
-    /// Of a long text only a beginning is tokenized, cut at a space between two words where that provably changes
-    /// nothing before it; the tokens are those of the whole text.
+    /// Of a long text only the beginning is tokenized, up to a space between two words where a cut
+    /// provably does not change the tokens before it. The tokens are those of the whole text.
     ///
     /// # Errors
-    /// When the tokenizer refuses the text: a character that it has no token for, or a text of more than 400,000
-    /// bytes that a regular expression would see whole.
+    /// If the tokenizer has no token for a character, and if a regular expression would be applied
+    /// to a text of more than 400,000 bytes.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
         let mut window = self.text_tokens.saturating_mul(BYTES_PER_TOKEN).max(256);
         while self.cuttable && window < text.len() {
@@ -185,56 +190,6 @@ impl TextTokenizer {
     }
 }
 
-/// The last place within `window` bytes where a text may be cut: in front of a space between two ASCII letters or
-/// digits. There no character changes with what follows it, and no token begins before and ends behind.
-fn last_cut(text: &str, window: usize) -> Option<usize> {
-    let bytes = &text.as_bytes()[..window.min(text.len())];
-    let is_cut =
-        |three: &[u8]| three[1] == b' ' && three[0].is_ascii_alphanumeric() && three[2].is_ascii_alphanumeric();
-    bytes.windows(3).rposition(is_cut).map(|position| position + 1)
-}
-
-/// The steps of a normalizer or pre-tokenizer, sequences opened.
-fn steps(settings: &Value) -> Vec<&Value> {
-    let inner = ["normalizers", "pretokenizers"].iter().find_map(|name| settings.get(name)).and_then(Value::as_array);
-    match inner {
-        Some(inner) => inner.iter().flat_map(steps).collect(),
-        None if settings.is_null() => Vec::new(),
-        None => vec![settings],
-    }
-}
-
-fn kind(step: &Value) -> &str {
-    step.get("type").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Whether every step is known to treat what lies before a space between two ASCII words without regard to what
-/// follows.
-fn works_locally(settings: &Value) -> bool {
-    steps(settings).into_iter().all(|step| match kind(step) {
-        "BertNormalizer" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "StripAccents" | "Precompiled" => true,
-        "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit" | "Punctuation" | "Digits" | "Metaspace" => true,
-        "ByteLevel" => step.get("use_regex") != Some(&Value::Bool(false)),
-        // XLM-RoBERTa folds runs of spaces.
-        "Replace" => step.pointer("/pattern/Regex") == Some(&Value::from(" {2,}")),
-        _ => false,
-    })
-}
-
-/// Whether some step cuts the text at every space between words.
-fn splits_at_spaces(pre_tokenizer: &Value) -> bool {
-    steps(pre_tokenizer).into_iter().any(|step| match kind(step) {
-        "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit" => true,
-        "ByteLevel" => step.get("use_regex") != Some(&Value::Bool(false)),
-        "Metaspace" => step.get("split") != Some(&Value::Bool(false)),
-        _ => false,
-    })
-}
-
-fn mentions_regex(settings: &Value) -> bool {
-    steps(settings).into_iter().any(|step| matches!(kind(step), "ByteLevel" | "Split" | "Replace"))
-}
-
 impl fmt::Debug for TextTokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TextTokenizer")
@@ -245,5 +200,4 @@ impl fmt::Debug for TextTokenizer {
 }
 
 #[cfg(test)]
-#[path = "tokenizer_tests.rs"]
 mod tests;

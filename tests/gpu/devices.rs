@@ -84,8 +84,7 @@ fn auto_measures() -> Outcome {
     let (items, due) = rows_and_results(300)?;
     // A named adapter is measured, be it a software one. Rows of 40 numbers are no work for it.
     for (favoured, on_gpu) in [(None, false), (Some(u32::MAX), true)] {
-        let mut gpu = on_adapter();
-        gpu.favoured = favoured;
+        let gpu = on_adapter().testing(|hooks| hooks.favoured = favoured);
         let options = SessionOptions::on(Device::Auto).gpu(gpu);
         let session = Arc::new(Session::load(graph_of_rows(), &options)?);
         if gristmill::Inference::describe(&*session).device != "auto" {
@@ -116,9 +115,10 @@ fn auto_measures() -> Outcome {
         }
     }
     // A device that computes something else is not taken, however fast it is.
-    let mut gpu = on_adapter();
-    gpu.favoured = Some(u32::MAX);
-    gpu.planted = Some(("let own = x[start + i * p.inner] - largest".to_owned(), "let own = f32(i)".to_owned()));
+    let gpu = on_adapter().testing(|hooks| {
+        hooks.favoured = Some(u32::MAX);
+        hooks.plant("let own = x[start + i * p.inner] - largest", "let own = f32(i)");
+    });
     let session = Session::load(graph_of_rows(), &SessionOptions::on(Device::Auto).gpu(gpu))?;
     let (got, report) = gristmill::bulk::Bulk::new(session).run(&items);
     near(got, &due)?;
@@ -150,9 +150,7 @@ fn graph_of_rows() -> Graph {
 }
 
 fn losing(run: u64) -> GpuOptions {
-    let mut gpu = on_adapter();
-    gpu.lost_in_run = Some(run);
-    gpu
+    on_adapter().testing(|hooks| hooks.lost_in_run = Some(run))
 }
 
 fn lost() -> Outcome {
@@ -255,8 +253,7 @@ fn too_long() -> Outcome {
 }
 
 fn without_limit() -> Outcome {
-    let mut gpu = on_adapter();
-    gpu.invocation_limit = Some(128);
+    let gpu = on_adapter().testing(|hooks| hooks.invocation_limit = Some(128));
     match Session::load(graph_of_rows(), &options(gpu.clone())) {
         Err(error) if error.kind() == ErrorKind::Device && error.to_string().contains("128 invocations") => {}
         other => return Err(format!("{other:?}").into()),
@@ -272,8 +269,7 @@ fn without_limit() -> Outcome {
 
 fn halved() -> Outcome {
     // Rows of 160 bytes, of which there is memory for six at once; 20 items of three rows are one run at first.
-    let mut gpu = on_adapter();
-    gpu.memory_limit = Some(1000);
+    let gpu = on_adapter().testing(|hooks| hooks.memory_limit = Some(1000));
     let session = Arc::new(Session::load(graph_of_rows(), &options(gpu.clone()))?);
     let (rows, due) = rows_and_results(60)?;
     let items: Vec<Tensors> = (0..20).map(|item| joined(&rows[item * 3..item * 3 + 3], "x")).collect();

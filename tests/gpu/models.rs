@@ -1,10 +1,6 @@
 //! Whole models against the CPU.
 
-use std::{
-    fs,
-    io::Cursor,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use gristmill::{
     Device, Inference, Model, Session, SessionOptions, Slots, Tensor, Tensors,
@@ -12,13 +8,13 @@ use gristmill::{
     text::{Embedder, EmbedderOptions},
 };
 use libtest_mimic::Trial;
-use npyz::npz::NpzArchive;
 
 use crate::{
-    Outcome, data, differ,
+    Outcome, differ,
     features::{Features, of_path},
     labels::Labels,
     on_adapter, onnx_cases, options,
+    support::data,
 };
 
 /// The least cosine of an f32 encoder's vectors.
@@ -49,10 +45,7 @@ fn run(session: &Session, items: &[Tensors]) -> gristmill::Result<Vec<Tensors>> 
 
 /// What the bundled model sees of the goldens and, in the full tier, of this repository's own files.
 fn files() -> Result<Vec<Tensors>, libtest_mimic::Failed> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let bytes = fs::read(folder.join("tests/goldens/magika.npz"))?;
-    let features: Vec<i32> =
-        NpzArchive::new(Cursor::new(bytes))?.by_name("features")?.expect("it is there").into_vec()?;
+    let features: Vec<i32> = data::elements(&data::arrays("magika.npz"), "features");
     let item = |features: &[i32]| Ok(Tensors::from([("bytes", Tensor::new([1, 2048], features)?)]));
     let mut items: Vec<Tensors> = features.chunks(2048).map(item).collect::<gristmill::Result<_>>()?;
     if !is_full() {
@@ -60,7 +53,8 @@ fn files() -> Result<Vec<Tensors>, libtest_mimic::Failed> {
         return Ok(items);
     }
     let labels = Labels::bundled()?;
-    let mut folders: Vec<PathBuf> = ["src", "tests", "docs", "examples", "benches"].map(|own| folder.join(own)).into();
+    let own = ["src", "tests", "docs", "examples", "benches"];
+    let mut folders: Vec<PathBuf> = own.map(|own| data::root().join(own)).into();
     while let Some(path) = folders.pop() {
         for entry in fs::read_dir(path)? {
             let path = entry?.path();

@@ -82,8 +82,7 @@ fn agrees(def: &OpDef) -> Outcome {
 /// Whether every case of the operator passes with a text of the shaders replaced.
 fn passes_planted(name: &str, from: &str, to: &str) -> bool {
     let def = ops::all().iter().find(|def| def.name == name).expect("the operator is in the list");
-    let mut gpu = on_adapter();
-    gpu.planted = Some((from.to_owned(), to.to_owned()));
+    let gpu = on_adapter().testing(|hooks| hooks.plant(from, to));
     (def.cases)().iter().all(|case| match run(case, &gpu) {
         Ok((got, _)) => {
             got.iter().zip(&expected(case)).all(|(got, want)| difference(got, want, tolerance(def)).is_none())
@@ -137,9 +136,9 @@ fn by_subgroups() -> Outcome {
         .filter(|def| matches!(def.gpu, GpuState::Kernel("norm" | "reduce" | "softmax")))
         .collect();
     let passes = |asked: bool, planted: Option<(&str, &str)>| -> std::result::Result<(), String> {
-        let mut gpu = on_adapter();
+        let mut gpu =
+            on_adapter().testing(|hooks| hooks.planted = planted.map(|(from, to)| (from.to_owned(), to.to_owned())));
         gpu.subgroups = Some(asked);
-        gpu.planted = planted.map(|(from, to)| (from.to_owned(), to.to_owned()));
         for def in &along_rows {
             for case in (def.cases)() {
                 let session = Session::load(case.graph().map_err(|error| error.to_string())?, &options(gpu.clone()));

@@ -17,10 +17,11 @@ use gristmill::{
 use libtest_mimic::Trial;
 
 use crate::{
-    Outcome, data,
+    Outcome,
     models::{cosine, glosses},
     on_adapter, options,
     oracle::compare::{Tolerance, difference, expected, inputs_of},
+    support::data,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -88,8 +89,7 @@ fn with_weights() -> impl Iterator<Item = &'static OpDef> {
 }
 
 fn products() -> Outcome {
-    let mut mistaken = on_adapter();
-    mistaken.planted = Some(("unpack2x16float(halves.y)".to_owned(), "unpack2x16float(halves.x)".to_owned()));
+    let mistaken = on_adapter().testing(|hooks| hooks.plant("unpack2x16float(halves.y)", "unpack2x16float(halves.x)"));
     for def in with_weights() {
         let cases: Vec<Case> = (def.cases)().iter().map(held).collect();
         let failures: Vec<String> = cases.iter().filter_map(|case| misfit(def, case, &on_adapter())).collect();
@@ -219,9 +219,7 @@ fn vectors() -> Outcome {
 
 /// Cooperative matrices, with loops in place of their instructions.
 fn by_matrices() -> GpuOptions {
-    let mut gpu = on_adapter().cooperative_matrices();
-    gpu.emulated_matrices = true;
-    gpu
+    on_adapter().cooperative_matrices().testing(|hooks| hooks.emulated_matrices = true)
 }
 
 /// The kernel set and the notes of a session for that product.
@@ -287,8 +285,8 @@ fn followed() -> Outcome {
     for layer_norm in [None, Some(1e-5)] {
         let want = result(graph(layer_norm), &inputs, &SessionOptions::on(Device::Cpu))?;
         for mistake in [None, Some(("+ bias[own]", "+ bias[0]")), Some(("+ residual[at]", ""))] {
-            let mut gpu = by_matrices();
-            gpu.planted = mistake.map(|(from, to)| (from.to_owned(), to.to_owned()));
+            let gpu = by_matrices()
+                .testing(|hooks| hooks.planted = mistake.map(|(from, to)| (from.to_owned(), to.to_owned())));
             let got = result(graph(layer_norm), &inputs, &in_f16(gpu))?;
             let apart = error_of(&[want.clone(), got]);
             if (apart < 1e-6) != mistake.is_none() {
@@ -307,8 +305,7 @@ fn not_used() -> Outcome {
         return Err(format!("{set}: {notes}").into());
     }
     println!("cooperative matrices: {}", if used { "used" } else { &notes });
-    let mut gpu = by_matrices();
-    gpu.planted = Some(("all[j] +=".to_owned(), "all[j] =".to_owned()));
+    let gpu = by_matrices().testing(|hooks| hooks.plant("all[j] +=", "all[j] ="));
     let (set, notes) = told(graph(), &in_f16(gpu.clone()))?;
     if set.contains("cooperative") || !notes.contains("self-test failed") {
         return Err(format!("{set}: {notes}").into());
@@ -337,8 +334,7 @@ fn vectors_by_matrices() -> Outcome {
 fn auto_precision() -> Outcome {
     let items: Vec<Tensors> = (0..40).map(|_| rows(3, 64)).collect();
     let settled = |min_cosine: f32, device: Device| -> Result<_, libtest_mimic::Failed> {
-        let mut gpu = on_adapter();
-        gpu.favoured = Some(1_000_000);
+        let gpu = on_adapter().testing(|hooks| hooks.favoured = Some(1_000_000));
         let options = SessionOptions::on(device).gpu(gpu).precision(Precision::Auto { min_cosine });
         let bulk = gristmill::bulk::Bulk::new(Session::load(product(64, 64, waves), &options)?);
         let (results, report) = bulk.run(&items);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gristmill::{
-    DType, Device, ErrorKind, Session, SessionOptions, Tensor, Tensors, gpu,
+    DType, Device, ErrorKind, HostOperator, Session, SessionOptions, Tensor, Tensors, gpu,
     testing::{
         graph::Graph,
         ops::{
@@ -204,7 +204,7 @@ fn wide_constant() -> Outcome {
         return Err(format!("{got:?}").into());
     }
     match session.host_operators()[..] {
-        [("Min", why)] if why.contains("32 bits") => Ok(()),
+        [HostOperator { operator: "Min", reason, .. }] if reason.contains("32 bits") => Ok(()),
         ref other => Err(format!("{other:?}").into()),
     }
 }
@@ -226,7 +226,7 @@ fn on_host() -> Outcome {
     if !own.as_slice::<f32>()?.iter().zip(cpu.as_slice::<f32>()?).all(near) {
         return Err("results with a step on the host differ".into());
     }
-    if session.host_operators().iter().map(|(name, _)| *name).ne(["Cast"]) {
+    if session.host_operators().iter().map(|host| host.operator).ne(["Cast"]) {
         return Err(format!("{:?}", session.host_operators()).into());
     }
     let notes = gristmill::Inference::describe(&session).notes.join("\n");
@@ -266,9 +266,8 @@ fn few_rows() -> Outcome {
     };
     for columns in [20, 100, 300] {
         let session = Session::load(graph(columns), &options(on_adapter()))?;
-        let mut gpu = on_adapter();
         // Only the tile of few rows has one row an invocation.
-        gpu.planted = Some(("const TM = 1u;".to_owned(), "const TM = 2u;".to_owned()));
+        let gpu = on_adapter().testing(|hooks| hooks.plant("const TM = 1u;", "const TM = 2u;"));
         let planted = Session::load(graph(columns), &options(gpu))?;
         let all = numbers(&[40, 70]);
         let v = numbers(&[columns, 70]);
@@ -354,8 +353,7 @@ fn sizes_of_a_run() -> Outcome {
     for (from, to) in
         [("p.a + i * p.b", "p.a + i"), ("y[i] = p.a;", "y[i] = p.b;"), ("y[y_at] = x[x_at]", "y[y_at] = x[i]")]
     {
-        let mut gpu = on_adapter();
-        gpu.planted = Some((from.to_owned(), to.to_owned()));
+        let gpu = on_adapter().testing(|hooks| hooks.plant(from, to));
         let inputs = Tensors::from([("x", numbers(&[9, 3]))]);
         if Session::load(graph_of_sizes(), &options(gpu))?.run(&inputs)? == cpu.run(&inputs)? {
             return Err(format!("`{to}` in place of `{from}` changes nothing").into());

@@ -1,7 +1,5 @@
 //! Small encoders as Hugging Face folders, and what they compute, by plain loops.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::{fs, path::Path};
 
 use half::{bf16, f16};

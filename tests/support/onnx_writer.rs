@@ -1,7 +1,5 @@
 //! Writes small ONNX files, sound and unsound, field by field.
 
-#![allow(dead_code, reason = "each test file uses a part")]
-
 /// A protocol buffer message under construction.
 #[derive(Clone, Debug, Default)]
 pub struct Message(pub Vec<u8>);

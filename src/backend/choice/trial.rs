@@ -1,7 +1,7 @@
-//! The choice between the CPU and a GPU: both run a sample, and the faster one is taken.
+//! The choice between the CPU and a GPU: both run a sample, and the faster one is kept.
 //!
-//! What counts is a bulk job's speed. The CPU's is that of one thread, times the threads of the job; a GPU's is that of
-//! runs as long as pays, for which the sample is laid several times in a row.
+//! The measure is the speed of a bulk job. On the CPU it is one thread's speed times the job's threads; on a GPU it is
+//! the speed of runs that are long enough to fill it, for which the sample is repeated within one run.
 
 use std::time::{Duration, Instant};
 
@@ -14,37 +14,38 @@ use crate::{
     threads::split,
 };
 
-/// Each device is timed again until so much time has passed.
+/// Each device is timed repeatedly for at least this long.
 const TIMING: Duration = Duration::from_millis(200);
-/// Passes over the sample that are timed at most.
+/// Maximum number of timed passes over the sample.
 const ROUNDS: usize = 10;
-/// The longest run that a GPU is tried with.
+/// Longest run that a GPU is tried with.
 const LONGEST: Duration = Duration::from_millis(100);
-/// The sample grows by this much as long as that makes the GPU faster by [`PAYS`].
+/// The sample grows by this factor while that makes the GPU faster by [`PAYS`].
 const STEP: usize = 4;
-/// See [`STEP`].
+/// Least gain in speed that a longer run must bring.
 const PAYS: f64 = 1.05;
-/// The most inputs of a run that a GPU is tried with, and the most bytes of outputs.
+/// Maximum number of inputs of a run that a GPU is tried with.
 const MOST_INPUTS: usize = 1 << 16;
-/// See [`MOST_INPUTS`].
+/// Maximum bytes of outputs of a run that a GPU is tried with.
 const MOST_BYTES: usize = 256 << 20;
-/// The least cosine between the outputs of both devices. Both compute alike but for rounding: what is further off
-/// comes of a broken driver.
+/// Least cosine between the outputs of both devices.
+///
+/// They differ by rounding alone; a larger difference means a broken driver.
 const LEAST_COSINE: f64 = 0.99;
 
-/// What a device was measured to do.
+/// The measured speed of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Speed {
     inputs_per_second: f64,
-    /// Inputs of the runs that were the fastest.
+    /// Number of inputs in the fastest runs.
     inputs: usize,
 }
 
-/// The GPU where it was measured to be faster, else the CPU; the other one is dropped.
+/// Returns the GPU's form if it is faster, else the CPU's; drops the other one.
 ///
 /// The GPU's measured speed is multiplied by `favoured`.
 pub(crate) fn choose(cpu: Form, gpu: Form, favoured: u32, run: &mut RunSample<'_>) -> Form {
-    let adapter = gpu.engine.told().device;
+    let adapter = gpu.engine.report().device;
     let threads = split::threads();
     let (take, why) = match measure(&*cpu.engine, &*gpu.engine, threads, run) {
         Ok((own, there)) => {
@@ -61,7 +62,7 @@ pub(crate) fn choose(cpu: Form, gpu: Form, favoured: u32, run: &mut RunSample<'_
     Form { note: Some(note), ..taken }
 }
 
-/// Whether the GPU is taken, and why.
+/// Decides whether to take the GPU, and says why.
 fn decide(cpu: Speed, gpu: Speed, threads: usize, adapter: &str) -> (bool, String) {
     let take = gpu.inputs_per_second > cpu.inputs_per_second;
     let why = format!(
@@ -71,7 +72,10 @@ fn decide(cpu: Speed, gpu: Speed, threads: usize, adapter: &str) -> (bool, Strin
     (take, why)
 }
 
-/// The speed of the CPU with all its threads, and that of the GPU; or why the GPU is out of the question.
+/// Measures the speed of the CPU with all its threads and that of the GPU.
+///
+/// # Errors
+/// Why the GPU is out of the question.
 fn measure(
     cpu: &dyn DeviceSession,
     gpu: &dyn DeviceSession,
@@ -82,7 +86,7 @@ fn measure(
         let start = Instant::now();
         (run(device, times), start.elapsed())
     };
-    // These passes grow arenas, touch weights and compile shaders: they are no measure.
+    // These passes grow arenas, touch weights and compile shaders, so their times do not count.
     let (exact, (other, _)) = (timed(cpu, 1).0, timed(gpu, 1));
     match compare(&exact, &other) {
         Ok((_, cosine)) if cosine >= LEAST_COSINE => {}
@@ -119,7 +123,7 @@ fn measure(
     Ok((own, best))
 }
 
-/// How often the sample may be laid in a row.
+/// Maximum number of repetitions of the sample within one run.
 fn most_times(outcome: &Outcome) -> usize {
     let bytes: usize = outcome.iter().flatten().map(Tensors::byte_len).sum();
     (MOST_BYTES / bytes.max(1)).min(MOST_INPUTS / outcome.len().max(1))
@@ -134,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn the_faster_device_is_taken_and_the_figures_told() {
+    fn the_faster_device_is_taken_and_the_figures_are_named() {
         let (take, why) = decide(speed(1000.0), speed(999.0), 4, "gpu 0: card");
         assert!(!take);
         assert!(why.contains("1.0000e3") && why.contains("9.9900e2") && why.contains("times 4"), "{why}");
         assert!(why.contains("gpu 0: card"), "{why}");
         assert!(decide(speed(1000.0), speed(1001.0), 4, "gpu").0);
-        // What is no number is no speed.
+        // NaN is never the faster speed.
         assert!(!decide(speed(1000.0), speed(f64::NAN), 4, "gpu").0);
     }
 

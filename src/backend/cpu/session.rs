@@ -1,62 +1,41 @@
-//! A model loaded on the CPU: kernels in order, a plan, and arenas that workers lease.
+//! A model loaded on the CPU: kernels in order, a plan, and a pool of arenas.
+
+mod load;
 
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
-use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use crate::{
-    backend::{
-        cpu::arena::{Arena, Split},
-        device::{BindSizes, DeviceSession, ReadOutputs, RunOutputs, Told, WriteInput},
-    },
+    backend::device::{BindSizes, DeviceReport, DeviceSession, ReadOutputs, RunOutputs, WriteInput},
     error::{Context, Error, Result},
-    graph::{Graph, Node, ValueId},
-    kernels::{KernelSet, gemm::Factors},
-    op::{CpuKernel, CpuState, Io, KernelRequest, PackedConstants, Shapes},
-    plan::{Place, Plan, Sizes},
-    rewrite,
+    graph::{Graph, ValueId},
+    kernels::{self, KernelSet},
+    op::{CpuKernel, Io, Shapes},
+    plan::{Location, Plan, Sizes},
     shape::Bindings,
-    tensor::{View, ViewMut},
+    tensor::{
+        View, ViewMut,
+        arena::{Arena, Split},
+        byte_count,
+    },
 };
-
-/// A kernel and the operands that it has taken for itself.
-type Made = (Box<dyn CpuKernel>, SmallVec<[usize; 4]>);
-
-/// Makes a node's kernel; `None` where the node moves no data.
-fn make(
-    graph: &Graph,
-    node: &Node,
-    kernel_set: KernelSet,
-    factors: Factors,
-    packed: &PackedConstants,
-) -> Result<Option<Made>> {
-    let make = match node.op.def().cpu {
-        CpuState::Kernel(make) => make,
-        CpuState::View => return Ok(None),
-        CpuState::Folded => {
-            return Err(Error::unsupported(format!("{} has no kernel on the CPU", node.describe())));
-        }
-    };
-    let request = KernelRequest::new(graph, node, kernel_set, factors, packed);
-    let kernel = make(&request).context(|| node.describe())?;
-    Ok(Some((kernel, request.taken())))
-}
 
 struct Step {
     kernel: Box<dyn CpuKernel>,
-    /// What errors call it.
+    /// Name in error messages.
     name: String,
-    /// Operands; `None` where one is absent or was taken.
+    /// Operands, `None` where one is absent or packed by the kernel.
     inputs: SmallVec<[Option<ValueId>; 6]>,
     outputs: SmallVec<[ValueId; 2]>,
 }
 
-/// A model loaded on the CPU. One copy of the weights serves any number of threads; each thread that runs it at the
-/// same time as others costs one arena.
+/// A model loaded on the CPU.
+///
+/// One copy of the weights serves any number of threads; each thread that runs concurrently costs one arena.
 pub struct CpuSession {
     graph: Graph,
     plan: Plan,
@@ -67,7 +46,7 @@ pub struct CpuSession {
     weights: usize,
 }
 
-/// What one run needs, kept for the next.
+/// The memory of one run, reused by later runs.
 #[derive(Default)]
 pub(crate) struct RunMemory {
     arena: Arena,
@@ -75,7 +54,7 @@ pub(crate) struct RunMemory {
     pub(crate) bindings: Bindings,
 }
 
-/// The results of a run, before its memory is used again.
+/// The outputs of a run, borrowed before its memory is reused.
 pub(crate) struct Outputs<'a> {
     session: &'a CpuSession,
     memory: &'a RunMemory,
@@ -89,85 +68,17 @@ impl RunOutputs for Outputs<'_> {
 }
 
 impl CpuSession {
-    /// Makes every node's kernel and drops the constants that kernels have packed.
-    ///
-    /// # Errors
-    /// When a node can't run on the CPU.
-    pub fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
-        // Outside a pool rayon would start one of its own.
-        let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
-        Self::load_by(graph, kernel_set, factors, threads)
-    }
-
-    /// As [`load`](Self::load), on this thread alone.
-    ///
-    /// # Errors
-    /// As there.
-    pub(crate) fn load_here(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
-        Self::load_by(graph, kernel_set, factors, 1)
-    }
-
-    /// Makes the kernels of so many nodes at once, on the threads of the pool that this runs on.
-    fn load_by(mut graph: Graph, kernel_set: KernelSet, factors: Factors, at_once: usize) -> Result<Self> {
-        graph.verify()?;
-        if factors == Factors::Bf16 {
-            rewrite::store_rounded(&mut graph)?;
-        }
-        let mut uses = graph.use_counts();
-        let mut taken: Vec<SmallVec<[usize; 4]>> = Vec::with_capacity(graph.nodes().len());
-        let mut steps = Vec::new();
-        let packed = PackedConstants::default();
-        // A few at a time: then what they packed is dropped before the next ones are packed.
-        for first in (0..graph.nodes().len()).step_by(at_once) {
-            let nodes = &graph.nodes()[first..(first + at_once).min(graph.nodes().len())];
-            let made = |node| make(&graph, node, kernel_set, factors, &packed);
-            let made: Vec<_> = match nodes {
-                [node] => vec![made(node)],
-                nodes => nodes.par_iter().map(made).collect(),
-            };
-            for (index, made) in (first..).zip(made) {
-                let node = &graph.nodes()[index];
-                let Some((kernel, own)) = made? else {
-                    taken.push(SmallVec::new());
-                    continue;
-                };
-                let keep = |(position, id): (usize, &Option<ValueId>)| id.filter(|_| !own.contains(&position));
-                steps.push(Step {
-                    kernel,
-                    name: node.describe(),
-                    inputs: node.inputs.iter().enumerate().map(keep).collect(),
-                    outputs: node.outputs.iter().copied().collect(),
-                });
-                let dropped: SmallVec<[ValueId; 4]> =
-                    own.iter().filter_map(|&position| node.inputs[position]).collect();
-                taken.push(own);
-                for id in dropped {
-                    uses[id.index()] -= 1;
-                    if uses[id.index()] == 0 {
-                        graph.values[id.index()].constant = None;
-                    }
-                }
-            }
-        }
-        // A constant that was dropped has no place any more, and needs none.
-        let plan = Plan::new(&graph, |node, operand| taken[node].contains(&operand))?;
-        let left: usize =
-            graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len()).sum();
-        let weights = left + packed.bytes() + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();
-        Ok(Self { graph, plan, steps, kernel_set, arenas: Mutex::default(), scratch: AtomicUsize::new(0), weights })
-    }
-
-    /// The model's graph, without the constants that kernels have packed.
+    /// Returns the graph, without the constants that kernels packed.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The kernels in use.
+    /// Returns the kernel set in use.
     pub fn kernel_set(&self) -> KernelSet {
         self.kernel_set
     }
 
-    /// Bytes of weights, once for all workers.
+    /// Bytes of weights, shared by all workers.
     pub fn weight_bytes(&self) -> usize {
         self.weights
     }
@@ -177,21 +88,21 @@ impl CpuSession {
         self.scratch.load(Ordering::Relaxed)
     }
 
-    /// Bytes of values that a run with these sizes needs, kernels' scratch not counted.
+    /// Bytes of values that a run with these sizes needs, without the scratch of kernels.
     pub(crate) fn value_bytes(&self, bindings: &Bindings) -> Result<usize> {
         let mut sizes = Sizes::default();
         self.plan.evaluate(bindings, &mut sizes)?;
         Ok(sizes.total())
     }
 
-    /// Runs the model once. `write_input` fills each input's memory, `read_outputs` sees the results.
+    /// Runs the model once; `write_input` fills each input, `read_outputs` reads the outputs.
     pub(crate) fn run<R>(
         &self,
         bind: impl FnOnce(&mut Bindings) -> Result<()>,
         mut write_input: impl FnMut(usize, &mut [u8]) -> Result<()>,
         read_outputs: impl FnOnce(&Outputs<'_>) -> Result<R>,
     ) -> Result<R> {
-        // The memory of a run that panicked is dropped with its stack; the lock is never held across a run.
+        // A run that panics drops its memory while unwinding; the lock is never held across a run.
         let mut memory = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
@@ -238,7 +149,7 @@ impl CpuSession {
         step.kernel.run(&mut io)
     }
 
-    /// The bytes of a value that is not being written.
+    /// Returns the bytes of a value that is not being written.
     fn bytes<'a>(&'a self, id: ValueId, memory: &'a RunMemory) -> &'a [u8] {
         match self.range(id, &memory.sizes) {
             Some(range) => memory.arena.part(range),
@@ -253,10 +164,10 @@ impl CpuSession {
         }
     }
 
-    /// The part of the arena where a value lives, if it lives there.
+    /// Returns the part of the arena that holds a value, `None` for constants.
     fn range(&self, id: ValueId, sizes: &Sizes) -> Option<std::ops::Range<usize>> {
-        let Place::Slot(slot) = self.plan.place_of(id) else { return None };
-        let bytes = crate::tensor::byte_count(self.plan.dtype(id), sizes.shape(&self.plan, id))?;
+        let Location::Slot(slot) = self.plan.location_of(id) else { return None };
+        let bytes = byte_count(self.plan.dtype(id), sizes.shape(&self.plan, id))?;
         let start = sizes.start(slot);
         Some(start..start + bytes)
     }
@@ -285,10 +196,10 @@ impl DeviceSession for CpuSession {
         self.value_bytes(bindings)
     }
     fn run_bytes(&self) -> usize {
-        crate::kernels::l2_bytes()
+        kernels::l2_bytes()
     }
-    fn told(&self) -> Told {
-        Told { device: "cpu".to_owned(), kernel_set: self.kernel_set().name(), notes: Vec::new() }
+    fn report(&self) -> DeviceReport {
+        DeviceReport { device: "cpu".to_owned(), kernel_set: self.kernel_set().name(), notes: Vec::new() }
     }
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
         self.run(bind, write_input, |outputs| read_outputs(outputs))

@@ -1,55 +1,41 @@
-//! Whether a device multiplies by cooperative matrices: asked for, offered, and tested before they are used.
+//! Whether a device uses cooperative matrices: if requested, offered by the adapter and tested.
 
-use std::sync::Arc;
+use crate::{backend::options::GpuOptions, error::Result};
 
-use crate::{
-    backend::{
-        device::DeviceSession,
-        gpu::{GpuDevice, WeightFormat, session::GpuSession},
-        options::GpuOptions,
-    },
-    error::{Error, Result},
-    graph::Graph,
-    kernels::KernelSet,
-    ops::product::matmul::MatMul,
-    shape::Shape,
-    tensor::{DType, Tensor},
-};
-
-/// What multiplies.
+/// How cooperative matrices are multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Matrices {
-    /// The adapter's instructions.
+    /// By the adapter's instructions.
     Instructions,
-    /// Loops in their place, for tests.
+    /// By loops that emulate the instructions, for tests.
     Loops,
 }
 
-/// What multiplies, or why nothing does.
+/// How cooperative matrices are multiplied, or why they are not used.
 pub(crate) type Settled = std::result::Result<Matrices, String>;
 
-/// The features that the instructions need.
+/// The features of a device that the instructions need.
 pub(super) fn features() -> wgpu::Features {
     wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16
 }
 
-/// The agreement to use what wgpu calls experimental, if `matrices` are to be its instructions.
-#[allow(unsafe_code, reason = "wgpu asks for consent to its experimental features")]
+/// Enables wgpu's experimental features if the adapter's instructions are to be used.
+#[allow(unsafe_code, reason = "wgpu calls cooperative matrices experimental")]
 pub(super) fn agreement(matrices: &Settled) -> wgpu::ExperimentalFeatures {
     match matrices {
-        // SAFETY: the caller has opted in to cooperative matrices. The one shader that has them is the library's own and
-        // keeps every matrix within what it binds; whether a device computes it rightly is tested before it is used.
+        // SAFETY: the caller has opted in to cooperative matrices. The only shader that uses them is the library's own
+        // and keeps every matrix within what it binds; the device is tested before the first use.
         Ok(Matrices::Instructions) => unsafe { wgpu::ExperimentalFeatures::enabled() },
         _ => wgpu::ExperimentalFeatures::disabled(),
     }
 }
 
-/// What the adapter could multiply with, if the options ask for it.
+/// Returns what the adapter offers, if the options request it.
 pub(super) fn offered(options: &GpuOptions, handle: &wgpu::Adapter) -> Settled {
     if !options.cooperative_matrices {
         return Err("they were not asked for".to_owned());
     }
-    if options.emulated_matrices {
+    if options.hooks.emulated_matrices {
         return Ok(Matrices::Loops);
     }
     let info = handle.get_info();
@@ -58,7 +44,7 @@ pub(super) fn offered(options: &GpuOptions, handle: &wgpu::Adapter) -> Settled {
         .map_or(Ok(Matrices::Instructions), |what| Err(what.to_owned()))
 }
 
-/// What an adapter lacks for the shader, if anything.
+/// Returns what an adapter lacks for the shader, if anything.
 fn missing(
     has: wgpu::Features,
     subgroups: [u32; 2],
@@ -81,8 +67,8 @@ fn missing(
     (!properties.iter().any(fits)).then_some("the adapter has none of 16 x 16 f16 with sums in f32")
 }
 
-/// What is used of what is offered: nothing that fails `test`.
-fn settle(offered: &Settled, test: impl FnOnce(Matrices) -> Result<()>) -> Settled {
+/// Decides to use what is offered unless it fails `test`.
+pub(super) fn settle(offered: &Settled, test: impl FnOnce(Matrices) -> Result<()>) -> Settled {
     let way = offered.clone()?;
     match test(way) {
         Ok(()) => Ok(way),
@@ -90,81 +76,13 @@ fn settle(offered: &Settled, test: impl FnOnce(Matrices) -> Result<()>) -> Settl
     }
 }
 
-impl GpuDevice {
-    /// What multiplies on this device; tested on first need.
-    pub fn matrices(self: &Arc<Self>) -> Settled {
-        self.settled_matrices.get_or_init(|| settle(&self.offered_matrices, |way| self.test(way))).clone()
-    }
-
-    /// Compares products of known numbers with those of the tiled kernel, again and again: a race shows now and then.
-    fn test(self: &Arc<Self>, way: Matrices) -> Result<()> {
-        for k in DEPTHS {
-            let session = |matrices| {
-                GpuSession::load_on(self.clone(), product(k)?, KernelSet::PORTABLE, WeightFormat::F16, matrices)
-            };
-            let want = run(&session(None)?, k)?;
-            let tested = session(Some(Ok(way)))?;
-            let mut first: Option<Vec<f32>> = None;
-            for _ in 0..REPEATS {
-                let got = run(&tested, k)?;
-                let apart = error_of(&want, &got);
-                if apart.is_nan() || apart >= MOST_APART {
-                    return Err(Error::internal(format!("squared error {apart:e} in products of {k} summands")));
-                }
-                if first.get_or_insert_with(|| got.clone()) != &got {
-                    return Err(Error::internal(format!("two runs differ in products of {k} summands")));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Rows and columns of the products that are tested: a tile, and one that reaches past the end.
-const TESTED: [usize; 2] = [70, 80];
-/// Summands of the products that are tested.
-const DEPTHS: [usize; 4] = [16, 64, 768, 3072];
-const REPEATS: usize = 4;
-/// The squared differences over the squares. All factors are exact in f16: only the order of sums differs.
-const MOST_APART: f64 = 1e-8;
-
-/// Numbers that f16 has, between -1 and 1.
-fn numbers(count: usize, step: usize) -> Vec<f32> {
-    (0..count).map(|i| (i * step % 61) as f32 / 32.0 - 0.9375).collect()
-}
-
-fn product(k: usize) -> Result<Graph> {
-    let [m, n] = TESTED;
-    let mut graph = Graph::new("self-test");
-    let x = graph.input("x", DType::F32, Shape::fixed(&[m, k]));
-    let w = graph.constant("w", Tensor::new([k, n], &numbers(k * n, 37))?);
-    let y = graph.apply("product", MatMul {}, &[x, w])?;
-    graph.output("y", y);
-    Ok(graph)
-}
-
-fn run(session: &GpuSession, k: usize) -> Result<Vec<f32>> {
-    let x = numbers(TESTED[0] * k, 29);
-    let write = |_: usize, bytes: &mut [u8]| {
-        bytes.copy_from_slice(bytemuck::cast_slice(&x));
-        Ok(())
-    };
-    let session: &dyn DeviceSession = session;
-    session.run_to(&|_| Ok(()), &write, |outputs| Ok(bytemuck::pod_collect_to_vec(outputs.get(0).1)))
-}
-
-fn error_of(want: &[f32], got: &[f32]) -> f64 {
-    let square = |x: f32| f64::from(x) * f64::from(x);
-    let apart: f64 = want.iter().zip(got).map(|(want, got)| square(want - got)).sum();
-    apart / want.iter().copied().map(square).sum::<f64>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn what_is_missing_is_named() {
         let of = |m_size, cr_type| wgpu::CooperativeMatrixProperties {
             m_size,
             n_size: 16,
@@ -175,12 +93,12 @@ mod tests {
         };
         let fits = [of(8, wgpu::CooperativeScalarType::F32), of(16, wgpu::CooperativeScalarType::F32)];
         let halves = [of(16, wgpu::CooperativeScalarType::F16)];
-        let told = |has, subgroups, properties| missing(has, subgroups, properties).unwrap_or_default();
+        let text = |has, subgroups, properties| missing(has, subgroups, properties).unwrap_or_default();
         assert_eq!(missing(features(), [32, 32], &fits), None);
-        assert!(told(wgpu::Features::SHADER_F16, [32, 32], &fits).contains("has none"));
-        assert!(told(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, [32, 32], &fits).contains("16 bits"));
-        assert!(told(features(), [16, 32], &fits).contains("subgroups"));
-        assert!(told(features(), [32, 32], &halves).contains("sums in f32"));
+        assert!(text(wgpu::Features::SHADER_F16, [32, 32], &fits).contains("has none"));
+        assert!(text(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, [32, 32], &fits).contains("16 bits"));
+        assert!(text(features(), [16, 32], &fits).contains("subgroups"));
+        assert!(text(features(), [32, 32], &halves).contains("sums in f32"));
     }
 
     #[test]
@@ -191,12 +109,5 @@ mod tests {
         assert!(failed.contains("self-test failed") && failed.contains("1 is not 2"), "{failed}");
         let absent = settle(&Err("the adapter has none".to_owned()), |_| panic!("there is nothing to test"));
         assert_eq!(absent.unwrap_err(), "the adapter has none");
-    }
-
-    #[test]
-    fn errors_are_seen() {
-        assert!(error_of(&[1.0, 2.0], &[1.0, 2.0]) < MOST_APART);
-        assert!(error_of(&[1.0, 2.0], &[1.0, 2.01]) > MOST_APART);
-        assert!(error_of(&[1.0, 2.0], &[1.0, f32::NAN]).is_nan());
     }
 }

@@ -1,66 +1,79 @@
-//! The kernels by the stem of their shader; each reads what its operator says and writes what its shader takes.
+//! The list of kernels: each file holds a shader's source, the kernel's name and its maker.
 
+mod arg_reduce;
 mod attention;
 mod batch_norm;
+mod code;
 mod conv;
 mod cooperative;
 mod cum_sum;
+mod expression;
 mod fill;
 mod functions;
 mod gather;
+mod gather_elements;
+mod gather_nd;
+mod gemm;
+mod heads;
+mod held;
 mod linear;
 mod matmul;
+mod matrix_code;
 mod moves;
 mod norm;
 mod order;
+mod packed_attention;
 mod pad;
-mod pick;
+mod places;
 mod pointwise;
 mod pool;
 mod product;
 mod reduce;
+mod scatter;
 mod segment_pool;
 mod softmax;
+mod top_k;
+mod weights;
 
 use crate::{
-    backend::gpu::kernel::{GpuRequest, Made},
+    backend::gpu::kernel::KernelDef,
     error::{Error, Result},
 };
 
-type Make = fn(&GpuRequest<'_>) -> Result<Made>;
-
-static ALL: &[(&str, Make)] = &[
-    ("arg_reduce", order::make_arg),
-    ("attention", attention::make),
-    ("batch_norm", batch_norm::make),
-    ("conv", conv::make),
-    ("cum_sum", cum_sum::make),
-    ("fill", fill::make),
-    ("gather", gather::make),
-    ("gather_elements", pick::make_gather_elements),
-    ("gather_nd", pick::make_gather_nd),
-    ("linear", linear::make),
-    ("matmul", matmul::make),
-    ("move", moves::make),
-    ("norm", norm::make),
-    ("packed_attention", attention::make_packed),
-    ("pad", pad::make),
-    ("pointwise", pointwise::make),
-    ("pool", pool::make),
-    ("reduce", reduce::make),
-    ("scatter", pick::make_scatter),
-    ("segment_pool", segment_pool::make),
-    ("softmax", softmax::make),
-    ("top_k", order::make_top),
+/// Every kernel that operators name in their [`GpuState`](crate::op::GpuState).
+static ALL: &[KernelDef] = &[
+    arg_reduce::KERNEL,
+    attention::KERNEL,
+    batch_norm::KERNEL,
+    conv::KERNEL,
+    cum_sum::KERNEL,
+    fill::KERNEL,
+    gather::KERNEL,
+    gather_elements::KERNEL,
+    gather_nd::KERNEL,
+    gemm::KERNEL,
+    linear::KERNEL,
+    matmul::KERNEL,
+    moves::KERNEL,
+    norm::KERNEL,
+    packed_attention::KERNEL,
+    pad::KERNEL,
+    pointwise::KERNEL,
+    pool::KERNEL,
+    reduce::KERNEL,
+    scatter::KERNEL,
+    segment_pool::KERNEL,
+    softmax::KERNEL,
+    top_k::KERNEL,
 ];
 
-/// What makes the kernels of the shader `stem`.
+/// Returns the kernel of this name.
 ///
 /// # Errors
-/// When there is none: the list of operators is wrong.
-pub(super) fn find(stem: &str) -> Result<Make> {
-    let make = ALL.iter().find(|(own, _)| *own == stem).map(|(_, make)| *make);
-    make.ok_or_else(|| Error::internal(format!("no kernel is made of the shader `{stem}`")))
+/// If there is none: the list of operators is wrong.
+pub(super) fn find(name: &str) -> Result<&'static KernelDef> {
+    let found = ALL.iter().find(|kernel| kernel.name == name);
+    found.ok_or_else(|| Error::internal(format!("no kernel is named `{name}`")))
 }
 
 #[cfg(test)]

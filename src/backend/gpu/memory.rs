@@ -1,30 +1,30 @@
-//! The memory of one run: a buffer for each slot of the plan, host copies, and the way back.
+//! The memory of one run: a buffer for each slot of the plan, host copies, and staging buffers.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use smallvec::SmallVec;
 
 use crate::{
     backend::gpu::{
-        buffer::device_bytes, kernel::Operand, pipeline::Pipeline, session::Residence, shader::Program,
+        operand::Operand,
+        program::{Pipeline, Program},
+        residence::Residence,
         staging::Uploads,
     },
     error::{Error, Result},
     graph::ValueId,
-    op::Shapes,
-    plan::{Place, Sizes},
+    plan::{Location, Sizes},
     shape::Bindings,
     tensor::AlignedBytes,
 };
 
-/// Step, address of the program, operands.
+/// Key of a bind group: step, address of the program, operands.
 type GroupKey = (usize, usize, SmallVec<[Operand; 8]>);
 
-/// What one run needs, kept for the next. No operand of a step shares its slot with a result, and every slot is a buffer
-/// of its own: so no buffer is read and written in one dispatch.
+/// The memory of one run, reused by later runs.
+///
+/// No operand of a step shares its slot with a result, and every slot is a buffer of its own, so no dispatch reads and
+/// writes the same buffer.
 #[derive(Default)]
 pub(crate) struct Workspace {
     pub sizes: Sizes,
@@ -33,24 +33,25 @@ pub(crate) struct Workspace {
     scratch: Option<wgpu::Buffer>,
     fault: Option<wgpu::Buffer>,
     readback: Option<wgpu::Buffer>,
-    /// The way to the device.
+    /// Staging buffers for transfers to the device.
     pub uploads: Uploads,
     groups: HashMap<GroupKey, wgpu::BindGroup>,
-    /// Host copies by root value.
+    /// Host copies, by root value.
     pub host: Vec<AlignedBytes>,
-    /// Where each root value is at this point of the run.
+    /// Whether the host holds each root value at this point of the run.
     pub on_host: Vec<bool>,
+    /// Whether the device holds each root value at this point of the run.
     pub on_device: Vec<bool>,
 }
 
-/// Bytes that come before the values in the readback buffer: the fault.
+/// Bytes of the fault word with its padding, at the start of the readback buffer.
 pub(super) const FAULT_BYTES: u64 = 256;
 
 impl Workspace {
-    /// Makes room for a run with the sizes that were evaluated.
+    /// Allocates the buffers of a run with the evaluated sizes, and `scratch` bytes of scratch.
     ///
     /// # Errors
-    /// When the device has none.
+    /// If the device is out of memory.
     pub fn reserve(&mut self, residence: &Residence, scratch: u64) -> Result<()> {
         let needed = residence.slot_bytes(&self.sizes)?;
         self.slots.resize(needed.len(), None);
@@ -78,42 +79,55 @@ impl Workspace {
         Ok(())
     }
 
-    /// Bytes on the device.
+    /// Bytes of all buffers.
     pub fn bytes(&self) -> u64 {
         let all = self.slots.iter().flatten().chain(&self.scratch).chain(&self.readback);
         all.map(wgpu::Buffer::size).sum::<u64>() + self.uploads.bytes()
     }
 
-    /// The buffer that a value lives in.
+    /// Returns the buffer that holds a value.
+    ///
+    /// # Errors
+    /// If the value is not on the device.
     pub fn buffer_of<'a>(&'a self, residence: &'a Residence, id: ValueId) -> Result<&'a wgpu::Buffer> {
         let root = residence.plan.root_of(id);
-        let found = match residence.plan.place_of(id) {
-            Place::Slot(slot) => self.slots.get(slot).and_then(Option::as_ref),
-            Place::Constant => residence.constants.get(&root),
-            Place::Nowhere => None,
+        let found = match residence.plan.location_of(id) {
+            Location::Slot(slot) => self.slots.get(slot).and_then(Option::as_ref),
+            Location::Constant => residence.constants.get(&root),
+            Location::None => None,
         };
         found.ok_or_else(|| Error::internal(format!("value {} is not on the device", id.index())))
     }
 
+    /// Returns the buffer of the fault word.
+    ///
+    /// # Errors
+    /// If no memory was reserved.
     pub fn fault(&self) -> Result<&wgpu::Buffer> {
         self.fault.as_ref().ok_or_else(|| Error::internal("a run has no fault buffer"))
     }
 
-    /// A buffer to read back `bytes` through.
+    /// Returns a buffer to read back `bytes`, creating a larger one if needed.
+    ///
+    /// # Errors
+    /// If the device is out of memory.
     pub fn readback(&mut self, residence: &Residence, bytes: u64) -> Result<wgpu::Buffer> {
         if let Some(buffer) = self.readback.as_ref().filter(|buffer| buffer.size() >= bytes) {
             return Ok(buffer.clone());
         }
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-        // Twice as large as needed, so that runs that grow little by little need few.
+        // Rounded up to a power of two, so that slowly growing runs create few buffers.
         let roomy = bytes.checked_next_power_of_two().unwrap_or(bytes).min(residence.device.limits.max_buffer_size);
-        residence.staging.fetch_add(1, Ordering::Relaxed);
+        residence.count_staging();
         let buffer = residence.device.buffer("results", roomy.max(bytes), usage)?;
         self.readback = Some(buffer.clone());
         Ok(buffer)
     }
 
-    /// What a dispatch binds; made once for the same step, program and operands.
+    /// Returns the bind group of a dispatch, created once for each step, program and operands.
+    ///
+    /// # Errors
+    /// If an operand is not on the device.
     pub fn bind_group(
         &mut self,
         residence: &Residence,
@@ -153,38 +167,12 @@ impl Workspace {
         Ok(group)
     }
 
-    /// Room for `bytes` on the host for a root value.
+    /// Returns `bytes` of host memory for a root value.
     pub fn host_mut(&mut self, root: ValueId, bytes: usize) -> &mut [u8] {
         let own = &mut self.host[root.index()];
         if own.len() < bytes {
             *own = AlignedBytes::zeroed(bytes);
         }
         &mut own[..bytes]
-    }
-}
-
-impl Residence {
-    /// Bytes of each slot on the device in a run with these sizes; 0 where no value of the slot is ever there.
-    pub fn slot_bytes(&self, sizes: &Sizes) -> Result<Vec<u64>> {
-        let mut bytes = vec![0u64; self.plan.slot_count()];
-        for index in 0..self.value_count() {
-            let id = ValueId(index as u32);
-            if let Place::Slot(slot) = self.plan.place_of(id)
-                && self.needs_device[self.plan.root_of(id).index()]
-            {
-                let elements = sizes.shape(&self.plan, id).iter().product::<usize>();
-                bytes[slot] = bytes[slot].max(device_bytes(elements)?.max(4));
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// The shapes of a step in a run with these sizes.
-    pub fn shapes<'a>(&'a self, step: usize, sizes: &'a Sizes) -> Shapes<'a> {
-        let (inputs, outputs) = &self.operands[step];
-        Shapes {
-            inputs: inputs.iter().map(|id| id.map(|id| sizes.shape(&self.plan, id))).collect(),
-            outputs: outputs.iter().map(|&id| sizes.shape(&self.plan, id)).collect(),
-        }
     }
 }

@@ -1,23 +1,20 @@
-//! Compiled shaders.
+//! Compilation of programs for a device.
 
 use std::sync::{Arc, PoisonError};
 
 use crate::{
-    backend::gpu::{GpuDevice, shader::Program},
+    backend::gpu::{
+        device::GpuDevice,
+        program::{Pipeline, Program},
+    },
     error::Result,
 };
 
-/// A compiled shader and the layout of what it binds.
-pub(crate) struct Pipeline {
-    pub pipeline: wgpu::ComputePipeline,
-    pub layout: wgpu::BindGroupLayout,
-}
-
 impl GpuDevice {
-    /// The program compiled for this device, made on first need.
+    /// Returns the program compiled for this device, compiling it on first use.
     ///
     /// # Errors
-    /// When the driver refuses it.
+    /// If the driver refuses it.
     pub fn pipeline(&self, program: &Program) -> Result<Arc<Pipeline>> {
         if let Some(pipeline) = program.compiled.get() {
             return Ok(pipeline.clone());
@@ -37,18 +34,7 @@ impl GpuDevice {
     #[allow(unsafe_code, reason = "the library's own shaders run without wgpu's bounds checks")]
     fn compile(&self, program: &Program) -> Result<Pipeline> {
         let label = Some(program.stem);
-        let text = match &self.planted {
-            Some((from, to)) => program.source.replace(from, to).into(),
-            None => (&*program.source).into(),
-        };
-        let source = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(text) };
-        let module = if self.checked {
-            self.device.create_shader_module(source)
-        } else {
-            // SAFETY: the source is the library's own. Its shaders keep every index within what they bind, and their
-            // loops end; tests run each of them with the checks on too.
-            unsafe { self.device.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) }
-        };
+        let module = self.module(program);
         let entries: Vec<wgpu::BindGroupLayoutEntry> = program
             .bindings
             .iter()
@@ -83,5 +69,21 @@ impl GpuDevice {
         });
         self.check()?;
         Ok(Pipeline { pipeline, layout })
+    }
+
+    /// The program as a shader module, without run-time checks unless the options ask for them.
+    #[allow(unsafe_code, reason = "the library's own shaders run without run-time checks")]
+    fn module(&self, program: &Program) -> wgpu::ShaderModule {
+        let text = match &self.hooks.planted {
+            Some((from, to)) => program.source.replace(from, to).into(),
+            None => (&*program.source).into(),
+        };
+        let source = wgpu::ShaderModuleDescriptor { label: Some(program.stem), source: wgpu::ShaderSource::Wgsl(text) };
+        if self.checked {
+            return self.device.create_shader_module(source);
+        }
+        // SAFETY: the source is the library's own. Its shaders keep every index within what they bind, and their loops
+        // end; tests run each of them with the checks on too.
+        unsafe { self.device.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) }
     }
 }

@@ -1,73 +1,70 @@
-//! The way to the device: staging buffers that stay mapped between runs.
+//! Staging buffers for transfers to the device, which stay mapped between runs.
 //!
-//! What is sent is written into mapped memory, and the run's own commands copy it from there. When the run is done its
-//! buffers are mapped again, and the next run finds them: once runs have their largest size no more are made.
+//! Values are written into mapped memory, and the run's own commands copy them to the device. After the run its buffers
+//! are mapped again for the next one, so no more are created once runs have reached their largest size.
 
-use std::{
-    sync::{atomic::Ordering, mpsc},
-    time::Duration,
-};
+use std::{sync::mpsc, time::Duration};
 
 use crate::{
-    backend::gpu::session::Residence,
+    backend::gpu::residence::Residence,
     error::{Error, ErrorKind, Result},
 };
 
-/// The least bytes of a buffer.
+/// Least bytes of a buffer.
 const LEAST: u64 = 64 << 10;
-/// Where a piece may start in a buffer.
+/// Alignment in bytes of a value within a buffer.
 const ALIGNMENT: u64 = 256;
-/// How long after a run is done its buffers may take to be mapped again.
-const BACK: Duration = Duration::from_secs(60);
+/// Maximum time after a run until its buffers are mapped again.
+const RETURN: Duration = Duration::from_secs(60);
 
-/// A buffer that is mapped again, or none where that failed.
-type Back = Option<wgpu::Buffer>;
+/// A buffer that is mapped again, `None` if mapping failed.
+type Remapped = Option<wgpu::Buffer>;
 
-/// The staging buffers of one run at a time.
+/// Staging buffers of one run at a time.
 pub(super) struct Uploads {
-    /// Mapped and empty.
+    /// Mapped and empty buffers.
     free: Vec<wgpu::Buffer>,
-    /// Mapped, with so many bytes in them that the run copies.
+    /// Mapped buffers with the number of bytes written.
     filled: Vec<(wgpu::Buffer, u64)>,
-    /// How many a run under way reads.
+    /// Number of buffers that a run in flight reads.
     away: usize,
-    back: mpsc::Receiver<Back>,
-    bring: mpsc::Sender<Back>,
+    returned: mpsc::Receiver<Remapped>,
+    returns: mpsc::Sender<Remapped>,
 }
 
 impl Default for Uploads {
     fn default() -> Self {
-        let (bring, back) = mpsc::channel();
-        Self { free: Vec::new(), filled: Vec::new(), away: 0, back, bring }
+        let (returns, returned) = mpsc::channel();
+        Self { free: Vec::new(), filled: Vec::new(), away: 0, returned, returns }
     }
 }
 
 impl Uploads {
-    /// Finds a buffer that takes `bytes` more, or makes one.
+    /// Ensures a buffer with room for `bytes` more.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// If memory runs out or a buffer in flight is not returned.
     pub fn reserve(&mut self, residence: &Residence, bytes: u64) -> Result<()> {
         if bytes == 0 || self.filled.last().is_some_and(|(buffer, used)| buffer.size() - used >= bytes) {
             return Ok(());
         }
         let fits = |buffer: &wgpu::Buffer| buffer.size() >= bytes;
-        // Every run waits for its submissions, so what is away is on its way back.
+        // Every run waits for its submissions, so buffers in flight will be returned.
         while !self.free.iter().any(fits) && self.away > 0 {
-            let Ok(back) = self.back.recv_timeout(BACK) else {
+            let Ok(buffer) = self.returned.recv_timeout(RETURN) else {
                 return Err(Error::new(ErrorKind::Device, "a staging buffer did not come back"));
             };
             self.away -= 1;
-            self.free.extend(back);
+            self.free.extend(buffer);
         }
         let buffer = match self.free.iter().position(fits) {
             Some(place) => self.free.swap_remove(place),
             None => {
-                // It takes the place of one that has become too small.
+                // The new buffer replaces one that has become too small.
                 self.free.pop();
                 let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
                 let size = bytes.checked_next_power_of_two().unwrap_or(bytes).max(LEAST);
-                residence.staging.fetch_add(1, Ordering::Relaxed);
+                residence.count_staging();
                 residence.device.mapped_buffer(
                     "uploads",
                     size.min(residence.device.limits.max_buffer_size.max(bytes)),
@@ -79,10 +76,10 @@ impl Uploads {
         Ok(())
     }
 
-    /// Writes `bytes`, a whole number of words, and has `encoder` copy them to the start of `target`.
+    /// Stages `bytes`, a whole number of words, and records their copy to the start of `target`.
     ///
     /// # Errors
-    /// As [`reserve`](Self::reserve), and when the memory cannot be written.
+    /// As [`reserve`](Self::reserve), or if the memory cannot be mapped.
     pub fn send(
         &mut self,
         residence: &Residence,
@@ -106,27 +103,27 @@ impl Uploads {
         Ok(())
     }
 
-    /// Before `encoder` is submitted: what was sent by it is written, and the buffers come back once it is done.
+    /// Unmaps the filled buffers before `encoder` is submitted, and maps them again once it is done.
     pub fn close(&mut self, encoder: &wgpu::CommandEncoder) {
         for (buffer, _) in self.filled.drain(..) {
             buffer.unmap();
-            let (own, bring) = (buffer.clone(), self.bring.clone());
+            let (own, returns) = (buffer.clone(), self.returns.clone());
             self.away += 1;
             encoder.map_buffer_on_submit(&buffer, wgpu::MapMode::Write, .., move |result| {
-                // Nobody waits for it where the run has failed.
-                let _unheard = bring.send(result.ok().map(|()| own));
+                // The receiver is gone if the run has failed.
+                let _sent = returns.send(result.ok().map(|()| own));
             });
         }
     }
 
-    /// Bytes of the buffers that are here.
+    /// Bytes of the buffers that are not in flight.
     pub fn bytes(&self) -> u64 {
         let filled = self.filled.iter().map(|(buffer, _)| buffer);
         self.free.iter().chain(filled).map(wgpu::Buffer::size).sum()
     }
 }
 
-/// The room that a piece of so many bytes takes in a buffer.
+/// Bytes of a buffer that a value of `bytes` occupies.
 pub(super) fn room(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT)
 }

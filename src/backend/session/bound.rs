@@ -1,4 +1,4 @@
-//! An item's tensors held against the model's inputs.
+//! An item's tensors, checked against the model's inputs.
 
 use smallvec::SmallVec;
 
@@ -9,14 +9,17 @@ use crate::{
     tensor::{Tensor, Tensors},
 };
 
-/// An item's tensors in the order of the inputs, and the sizes that they bind.
+/// An item's tensors in the order of the model's inputs, and the sizes that they bind.
 pub(super) struct Bound<'a> {
     pub tensors: SmallVec<[&'a Tensor; 4]>,
     pub sizes: Bindings,
 }
 
 impl Session {
-    /// The item's tensors in the order of the inputs, checked, and the sizes that they bind.
+    /// Checks an item's tensors and puts them in the order of the model's inputs.
+    ///
+    /// # Errors
+    /// If an input is missing, unknown, or of another type or shape than the model takes.
     pub(super) fn bind<'a>(&self, item: &'a Tensors) -> Result<Bound<'a>> {
         let mut bound = Bound { tensors: SmallVec::new(), sizes: Bindings::default() };
         for named in &self.inputs {
@@ -35,6 +38,7 @@ impl Session {
     }
 }
 
+/// Checks the type and shape of an input, and binds its symbolic dimensions.
 fn check_input(named: &Named, tensor: &Tensor, sizes: &mut Bindings) -> Result<()> {
     let fits = tensor.dtype() == named.fact.dtype && tensor.shape().len() == named.fact.shape.rank();
     let misfit = || {

@@ -1,19 +1,15 @@
-//! Items as keys, and results as bytes.
+//! Items as cache keys, and results as bytes.
 
-use crate::{
-    bulk::cache::file::Key,
-    tensor::{DType, Tensor, Tensors},
-};
+use crate::bulk::cache::file::Key;
 
-/// An item that a cache can tell from others.
+/// An item that can be looked up in a cache.
 ///
-/// Feed whatever decides the result, and no two unequal items the same: `feed` of a list or a text begins with its
-/// length.
+/// Feed whatever the result depends on. Unequal items must feed different bytes: lists and texts feed their length first.
 pub trait CacheKey {
     /// Feeds the item to `hasher`.
     fn feed(&self, hasher: &mut KeyHasher);
 
-    /// Feeds items one behind another.
+    /// Feeds items one after another.
     fn feed_all(items: &[Self], hasher: &mut KeyHasher)
     where
         Self: Sized,
@@ -22,32 +18,37 @@ pub trait CacheKey {
     }
 }
 
-/// Takes an item's bytes (BLAKE3).
+/// Hashes the bytes of an item (BLAKE3).
 #[derive(Clone, Debug)]
 pub struct KeyHasher(blake3::Hasher);
 
 impl KeyHasher {
-    pub(in crate::bulk) fn new(context: &Key) -> Self {
+    /// A hasher for items of one context.
+    pub(crate) fn new(context: &Key) -> Self {
         Self(blake3::Hasher::new_keyed(context))
     }
 
-    /// Takes bytes. Two pieces are the same as one that is both: feed lengths where pieces vary.
+    /// Feeds bytes.
+    ///
+    /// Two calls equal one with the concatenation, so feed lengths of pieces whose lengths vary.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(in crate::bulk) fn key(&self) -> Key {
+    /// The key of what was fed.
+    pub(crate) fn key(&self) -> Key {
         *self.0.finalize().as_bytes()
     }
 }
 
-/// A result that a cache can keep.
+/// A result that a cache can store.
 pub trait CacheValue: Sized {
     /// Appends the result's bytes to `out`.
     fn encode(&self, out: &mut Vec<u8>);
 
-    /// Takes a result off the front of `bytes`; `None` where they are none. Nothing may be allocated by a number in
-    /// them that they do not bear out.
+    /// Reads a result from the front of `bytes`; `None` if they do not hold one.
+    ///
+    /// The bytes may be damaged: allocate no more than their length justifies.
     fn decode(bytes: &mut &[u8]) -> Option<Self>;
 }
 
@@ -83,25 +84,6 @@ impl<A: CacheKey, B: CacheKey> CacheKey for (A, B) {
     }
 }
 
-impl CacheKey for Tensor {
-    fn feed(&self, hasher: &mut KeyHasher) {
-        number(self.dtype()).feed(hasher);
-        self.shape().feed(hasher);
-        hasher.bytes(self.bytes());
-    }
-}
-
-/// Two that hold the same tensors in another order are two.
-impl CacheKey for Tensors {
-    fn feed(&self, hasher: &mut KeyHasher) {
-        self.len().feed(hasher);
-        for (name, tensor) in self.iter() {
-            name.feed(hasher);
-            tensor.feed(hasher);
-        }
-    }
-}
-
 macro_rules! numbers {
     ($($number:ty)*) => { $(
         impl CacheKey for $number {
@@ -124,7 +106,7 @@ macro_rules! numbers {
     )* };
 }
 
-// Bytes have a faster way below.
+// `u8` has faster implementations below.
 numbers!(u16 u32 u64 i8 i16 i32 i64 f32 f64);
 
 impl CacheKey for u8 {
@@ -149,7 +131,7 @@ impl CacheValue for u8 {
     }
 }
 
-/// The same on every machine: 64 bits.
+/// As 64 bits, on every machine.
 impl CacheKey for usize {
     fn feed(&self, hasher: &mut KeyHasher) {
         (*self as u64).feed(hasher);
@@ -207,7 +189,7 @@ impl<T: CacheValue> CacheValue for Vec<T> {
 
     fn decode(bytes: &mut &[u8]) -> Option<Self> {
         let len = usize::decode(bytes)?;
-        // An item takes a byte at least.
+        // An item has at least one byte.
         let mut items = Vec::with_capacity(len.min(bytes.len() / size_of::<T>().max(1)));
         for _ in 0..len {
             let before = bytes.len();
@@ -244,66 +226,11 @@ impl<A: CacheValue, B: CacheValue> CacheValue for (A, B) {
     }
 }
 
-impl CacheValue for Tensor {
-    fn encode(&self, out: &mut Vec<u8>) {
-        number(self.dtype()).encode(out);
-        self.shape().to_vec().encode(out);
-        self.bytes().len().encode(out);
-        out.extend_from_slice(self.bytes());
-    }
-
-    fn decode(bytes: &mut &[u8]) -> Option<Self> {
-        let dtype = *DTYPES.get(usize::from(u8::decode(bytes)?))?;
-        let shape = Vec::<usize>::decode(bytes)?;
-        let len = usize::decode(bytes)?;
-        Tensor::from_bytes(dtype, shape, take(bytes, len)?).ok()
-    }
-}
-
-impl CacheValue for Tensors {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.len().encode(out);
-        for (name, tensor) in self.iter() {
-            name.to_owned().encode(out);
-            tensor.encode(out);
-        }
-    }
-
-    fn decode(bytes: &mut &[u8]) -> Option<Self> {
-        let mut tensors = Tensors::new();
-        for _ in 0..usize::decode(bytes)? {
-            let name = String::decode(bytes)?;
-            tensors.insert(name, Tensor::decode(bytes)?);
-        }
-        Some(tensors)
-    }
-}
-
+/// Splits `len` bytes from the front of `bytes`.
 fn take<'b>(bytes: &mut &'b [u8], len: usize) -> Option<&'b [u8]> {
     let (taken, rest) = bytes.split_at_checked(len)?;
     *bytes = rest;
     Some(taken)
-}
-
-/// The types by the numbers that files have them under: only ever appended to.
-const DTYPES: [DType; 13] = [
-    DType::F32,
-    DType::F64,
-    DType::F16,
-    DType::BF16,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-    DType::Bool,
-];
-
-fn number(dtype: DType) -> u8 {
-    DTYPES.iter().position(|other| *other == dtype).map_or(u8::MAX, |number| number as u8)
 }
 
 #[cfg(test)]
@@ -322,25 +249,20 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_and_cut_ones_do_not() {
+    fn values_are_read_back_and_truncated_ones_are_not() {
         round(vec![1.5_f32, -0.0, f32::INFINITY]);
         round((String::from("控 x"), 7_u64));
         round(vec![Some(3_u16), None]);
         round((true, vec![String::new(), "b".into()]));
-        let tensor = |dtype| Tensor::zeros(dtype, [2, 0, 3]).unwrap();
-        DTYPES.into_iter().for_each(|dtype| round(tensor(dtype)));
-        let tensors = Tensors::new().with("a", Tensor::new([2, 2], &[1_i64, -2, 3, 4]).unwrap());
-        round(tensors.with("b", Tensor::scalar(2.5_f64)));
     }
 
     #[test]
-    fn lengths_that_lie_allocate_nothing() {
+    fn wrong_lengths_allocate_nothing() {
         let mut bytes = Vec::new();
         usize::MAX.encode(&mut bytes);
         assert_eq!(Vec::<u8>::decode(&mut bytes.as_slice()), None);
         assert_eq!(Vec::<Vec<u8>>::decode(&mut bytes.as_slice()), None);
         assert_eq!(String::decode(&mut bytes.as_slice()), None);
-        assert_eq!(Tensors::decode(&mut bytes.as_slice()), None);
     }
 
     #[test]
@@ -353,8 +275,6 @@ mod tests {
         assert_eq!(key("ab"), key(&String::from("ab")));
         assert_ne!(key(&("ab".to_owned(), "c".to_owned())), key(&("a".to_owned(), "bc".to_owned())));
         assert_ne!(key(&vec![vec![1_u8], vec![]]), key(&vec![vec![], vec![1_u8]]));
-        let (row, column) = (Tensor::new([1, 2], &[1.0_f32, 2.0]), Tensor::new([2, 1], &[1.0_f32, 2.0]));
-        assert_ne!(key(&row.unwrap()), key(&column.unwrap()));
         let mut other = KeyHasher::new(&[2; 32]);
         "ab".feed(&mut other);
         assert_ne!(key("ab"), other.key());

@@ -1,5 +1,6 @@
-//! What happens to an item's input: it is prepared, run in a chunk, and finished. A failure in a chunk is cut down to the
-//! item.
+//! Preparing an item, running a chunk and finishing it: the parts that a job and a queue share.
+//!
+//! A failure in a chunk is narrowed down to the item at fault by bisection.
 
 use std::ops::Range;
 
@@ -16,18 +17,23 @@ use crate::{
     threads::panics,
 };
 
-/// The results of a chunk in its order, how many of them are no errors, and the bytes they hold.
+/// The results of a chunk.
 pub(in crate::bulk) struct Outcome<O> {
+    /// In the order of the chunk.
     pub(in crate::bulk) results: Vec<Slot<O>>,
+    /// Results that are not errors.
     pub(in crate::bulk) succeeded: usize,
+    /// Bytes that the results hold.
     pub(in crate::bulk) bytes: usize,
 }
 
-/// What the model makes of each input.
+/// The model's output for an input, before it is finished.
 pub(in crate::bulk) type Raw<S> = <<S as Staged>::Model as Inference>::Output;
 
-/// Prepares the item at `place` of its window; the moment is `prepared`. Where an item runs as it is, the bytes that
-/// it counts for are noted `at_hand` as soon as they are known.
+/// Prepares the item at `place` of its window, at the time `prepared`.
+///
+/// If stages do not prepare (the item itself is run), `at_hand` is set to the item's bytes as soon as they are known: they
+/// are to be released if its cost panics.
 #[inline]
 pub(in crate::bulk) fn prepare_item<S: Stages<I>, I>(
     stages: &S,
@@ -49,10 +55,12 @@ pub(in crate::bulk) fn prepare_item<S: Stages<I>, I>(
     Ok(Ready::Run(Entry { place, cost, bytes, prepared, value }))
 }
 
-/// What the model made of each item of a chunk, and the parts of it that ran on devices that the model has told of.
+/// The model's output for each item of a chunk, and the devices that parts of the chunk ran on.
 pub(in crate::bulk) type Inferred<R> = (Vec<Option<Result<R>>>, Vec<(Range<usize>, Devices)>);
 
-/// Runs a chunk through the model; never panics for what user code does. `None`: this worker cannot run it, another can.
+/// Runs a chunk through the model; `None` if this thread cannot run it and another can.
+///
+/// Panics of user code become errors of their items.
 pub(in crate::bulk) fn infer_chunk<S: Stages<I>, I>(
     stages: &S,
     entries: &[Entry<S::Entry>],
@@ -68,7 +76,9 @@ pub(in crate::bulk) fn infer_chunk<S: Stages<I>, I>(
     Some((slots, devices))
 }
 
-/// Finishes what the model made of a chunk, of a window whose first item has the index `first`; never panics either.
+/// Makes results of a chunk's outputs; the first item of its window has the index `first`.
+///
+/// Panics of user code become errors of their items.
 pub(in crate::bulk) fn finish_chunk<S: Stages<I>, I>(
     stages: &S,
     first: usize,
@@ -103,12 +113,18 @@ pub(in crate::bulk) fn finish_chunk<S: Stages<I>, I>(
     }
 }
 
+/// Cost and bytes of all entries.
+pub(in crate::bulk) fn totals<'e, E: 'e>(entries: impl IntoIterator<Item = &'e Entry<E>>) -> (u64, usize) {
+    let entries = entries.into_iter();
+    entries.fold((0_u64, 0), |(cost, bytes), entry| (cost.saturating_add(entry.cost), bytes + entry.bytes))
+}
+
 #[cold]
 fn empty_slot() -> Error {
     Error::new(ErrorKind::User, "the model left the slot of this input empty")
 }
 
-/// Runs the inputs, which begin at `start` in their chunk, together, and after a failure each half by itself.
+/// Runs inputs, which begin at `start` in their chunk, together and, after a failure, each half by itself.
 fn bisect<M: Inference>(
     model: &M,
     inputs: &[&M::Input],
@@ -116,10 +132,10 @@ fn bisect<M: Inference>(
     slots: &mut [Option<Result<M::Output>>],
     devices: &mut Vec<(Range<usize>, Devices)>,
 ) -> Option<()> {
-    let (result, told) = ran_on::recorded(|| panics::catch(|| model.infer(inputs, &mut Slots::new(slots))));
+    let (result, used) = ran_on::recorded(|| panics::catch(|| model.infer(inputs, &mut Slots::new(slots))));
     match result {
-        Ok(()) if told.is_empty() => {}
-        Ok(()) => devices.push((start..start + inputs.len(), told)),
+        Ok(()) if used.is_empty() => {}
+        Ok(()) => devices.push((start..start + inputs.len(), used)),
         Err(_) if !model.ready_here() => return None,
         Err(error) if inputs.len() <= 1 => {
             panics::drop_each(slots.iter_mut().map(Option::take));

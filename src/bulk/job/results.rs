@@ -1,28 +1,31 @@
-//! Results on their way from the workers to the consumer: handed on by the run, not one by one.
+//! Results between workers and consumer, which move in runs instead of one by one.
 
 use std::{collections::VecDeque, vec};
 
 use crate::error::{ItemError, Result};
 
-/// The result of an item, once it is there.
+/// The result of an item, once it has one.
 pub(in crate::bulk) type Slot<O> = Option<Result<O, ItemError>>;
 
-/// A result with its item's index.
+/// A result with the index of its item.
 pub(in crate::bulk) type Numbered<O> = (usize, Result<O, ItemError>);
 
-/// Some results, all there.
+/// Results in order of completion.
+pub(in crate::bulk) type Done<O> = VecDeque<Run<O>>;
+
+/// Results that move together.
 #[derive(Debug)]
 pub(in crate::bulk) struct Run<O> {
     indices: Indices,
     slots: vec::IntoIter<Slot<O>>,
-    /// Bytes that they hold, if that was counted when they were made.
+    /// Bytes that the results hold, if they were counted when they were made.
     bytes: Option<usize>,
 }
 
-/// Where the items of some results stand.
+/// The places of some items in their window.
 #[derive(Clone, Debug)]
 pub(in crate::bulk) enum Places {
-    /// At this place and those behind it.
+    /// Consecutive places from this one on.
     From(usize),
     Listed(Vec<usize>),
 }
@@ -41,13 +44,13 @@ impl Places {
 
 #[derive(Debug)]
 enum Indices {
-    /// This one and those behind it.
+    /// Consecutive indices from this one on.
     From(usize),
     Listed(vec::IntoIter<usize>),
 }
 
 impl<O> Run<O> {
-    /// The results of items at `places`, the first place having the index `first`.
+    /// Results of items at `places` of a window whose first item has the index `first`.
     pub(in crate::bulk) fn new(first: usize, places: Places, slots: Vec<Slot<O>>, bytes: Option<usize>) -> Self {
         debug_assert!(slots.iter().all(Option::is_some));
         let indices = match places {
@@ -63,7 +66,7 @@ impl<O> Run<O> {
         self.slots.len()
     }
 
-    /// The results alone.
+    /// The results without their indices.
     pub(in crate::bulk) fn into_slots(self) -> vec::IntoIter<Slot<O>> {
         self.slots
     }
@@ -81,13 +84,13 @@ impl<O> Run<O> {
         Some((index, result))
     }
 
-    /// Bytes that the results hold; `count` tells those of one.
+    /// Bytes that the results hold; `count` returns those of one.
     fn bytes(&self, count: impl Fn(&O) -> usize) -> usize {
         self.bytes.unwrap_or_else(|| self.slots.as_slice().iter().flatten().flatten().map(count).sum())
     }
 }
 
-/// What the consumer has taken and not yet handed on.
+/// Results that the consumer's side took from the job and has not handed on yet.
 #[derive(Debug)]
 pub(in crate::bulk) struct Batch<O> {
     first: Run<O>,
@@ -100,7 +103,7 @@ impl<O> Batch<O> {
         Self { first: Run::new(0, Places::From(0), Vec::new(), Some(0)), rest: VecDeque::new(), len_of_rest: 0 }
     }
 
-    /// The next result if it is no error.
+    /// The next result if it is not an error.
     #[inline]
     pub(in crate::bulk) fn pop_sound(&mut self) -> Option<Numbered<O>> {
         match self.first.slots.as_slice().first() {
@@ -109,6 +112,7 @@ impl<O> Batch<O> {
         }
     }
 
+    /// The next result.
     pub(in crate::bulk) fn pop(&mut self) -> Option<Numbered<O>> {
         loop {
             if let Some(result) = self.first.pop() {
@@ -128,7 +132,7 @@ impl<O> Batch<O> {
         self.first.len() + self.len_of_rest
     }
 
-    /// Bytes that the runs hold of which none is handed on; `count` tells those of one result.
+    /// Bytes of the runs of which no result is handed on; `count` returns those of one result.
     pub(in crate::bulk) fn bytes(&self, count: impl Fn(&O) -> usize) -> usize {
         self.rest.iter().map(|run| run.bytes(&count)).sum()
     }
@@ -140,7 +144,7 @@ mod tests {
     use crate::error::{Error, Stage};
 
     #[test]
-    fn runs_come_one_behind_the_other() {
+    fn runs_come_one_after_another() {
         let failed = || Err(ItemError { index: 7, stage: Stage::Run, source: Error::internal("x") });
         let mut batch = Batch::new();
         assert!(batch.pop().is_none() && batch.pop_sound().is_none());

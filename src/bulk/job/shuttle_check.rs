@@ -26,7 +26,12 @@ use shuttle::{
 use crate::{
     bulk::{
         CancelToken,
-        job::{Crew, Job, Launch, feed::Feed},
+        job::{
+            Job,
+            crew::{Crew, Launch},
+            feed::{Feed, Side},
+            intake::FallibleItems,
+        },
         settings::{OnError, Settings},
         stages::{Plain, Stages},
         sync::{
@@ -35,7 +40,7 @@ use crate::{
         },
     },
     error::{Error, ErrorKind, ItemError, Result, Stage},
-    inference::{Inference, Pipeline, Slots},
+    inference::{Hints, Inference, Pipeline, Slots},
 };
 
 const MOST_ITEMS: usize = 6;
@@ -262,7 +267,7 @@ impl Scenario {
         let most = if let End::Drop(most) = self.end { most } else { usize::MAX };
         let mut results = Vec::new();
         while results.len() < most {
-            let Some(result) = feed.next(&crew.job, &crew) else { break };
+            let Some(result) = feed.next(Side { job: &crew.job, intake: &FallibleItems, crew: &crew }) else { break };
             results.push(result);
         }
         // As the iterators do when they are dropped.
@@ -274,7 +279,7 @@ impl Scenario {
         canceller.into_iter().for_each(|canceller| canceller.join().expect("no panic here"));
         self.judge(&results, crew.job.lock().pulled);
         if self.end == End::Drain {
-            assert_eq!(crew.job.bytes.load(Relaxed), 0, "bytes in flight when nothing is");
+            assert_eq!(crew.job.ledger.in_flight(), 0, "bytes in flight when nothing is");
         }
         assert!(crew.job.lock().is_idle(), "pumps or units are left over");
     }
@@ -368,11 +373,9 @@ impl Inference for Model {
     fn output_bytes(&self, output: &usize) -> usize {
         *output
     }
-    fn first_chunk_items(&self) -> usize {
-        self.first
-    }
-    fn in_flight(&self) -> usize {
-        if self.ended.load(Relaxed) < self.settles { self.in_flight } else { 1 }
+    fn hints(&self) -> Hints {
+        let in_flight = if self.ended.load(Relaxed) < self.settles { self.in_flight } else { 1 };
+        Hints { first_chunk_items: self.first, in_flight, ..Hints::default() }
     }
     fn ready_here(&self) -> bool {
         thread::current().name() != Some(CRIPPLED)

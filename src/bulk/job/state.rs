@@ -1,109 +1,62 @@
-//! What a job's threads share under its lock.
+//! What the threads of a job share under its lock.
 
-use std::{collections::VecDeque, ops::Range, task::Waker, time::Duration};
+use std::{collections::VecDeque, task::Waker};
 
 use crate::{
     bulk::{
         job::{
-            results::{Batch, Run},
-            tuner::{Mean, Tuner},
-            window::{Block, Chunk, Done, Entry, Remains, Window},
+            drivers::Drivers,
+            results::{Batch, Done},
+            tuner::{Tuner, mean::Mean},
+            unit::{Abandoned, Ran, Unit},
+            window::{Chunk, Window},
         },
-        report::{
-            ChunkItems, Shares,
-            measures::{Slowest, Times},
-        },
+        report::measures::Measures,
     },
     error::Result,
-    inference::ran_on::Devices,
-    threads::panics,
 };
 
+/// What the threads of a job share under its lock.
 pub(in crate::bulk) struct State<I, E, R, O> {
+    /// Windows with items that are not yet taken, oldest first.
     pub(in crate::bulk) windows: VecDeque<Window<I, E, O>>,
-    /// How many windows came before the first one here.
+    /// Windows that came before the first one in `windows`.
     pub(in crate::bulk) retired: usize,
-    /// Results in the order of completion, if that is asked for.
+    /// Results in order of completion, in an unordered job.
     pub(in crate::bulk) done: Option<Done<O>>,
+    /// An item that was pulled but does not fit the memory that is left; not counted in `pulled`.
+    pub(in crate::bulk) held: Option<Result<I>>,
+    /// Items pulled from the source.
     pub(in crate::bulk) pulled: usize,
+    /// Results that the consumer took.
     pub(in crate::bulk) taken: usize,
-    /// Pumps that are started.
+    /// Pumps that are running or about to start.
     pub(in crate::bulk) pumps: usize,
-    /// Driver threads that are started, and those of them that wait for a chunk.
-    pub(in crate::bulk) drivers: usize,
-    pub(in crate::bulk) idle_drivers: usize,
-    /// Whether chunks are the drivers' to run, not the pumps'.
-    pub(in crate::bulk) driven: bool,
-    /// Why there are fewer drivers than were wanted, if so.
-    pub(in crate::bulk) driver_trouble: Option<String>,
-    /// Chunks that drivers have run, to be finished by pumps.
+    pub(in crate::bulk) drivers: Drivers,
+    /// Chunks that drivers have run and that pumps are to finish.
     pub(in crate::bulk) finishing: VecDeque<Ran<E, R>>,
-    /// Units in workers' hands.
+    /// Units that workers or drivers are working on.
     pub(in crate::bulk) units: usize,
-    /// Whether the consumer waits on the condition variable.
+    /// Whether the consumer waits on the condition variable `ready`.
     pub(in crate::bulk) waiting: bool,
-    /// Who is told instead, where the consumer does not wait but is polled.
+    /// The waker of a consumer that is polled instead of waiting.
     pub(in crate::bulk) waker: Option<Waker>,
-    /// Whether the source gives nothing more for now: it has ended, or what is in flight is enough.
+    /// Whether no item will come from the source for now: it has ended, or enough is in flight.
     pub(in crate::bulk) stalled: bool,
     /// Whether the job is over for the workers.
     pub(in crate::bulk) stopped: bool,
-    /// What items that were not reached are told; without it, nobody wants to know.
+    /// The error of items that were not reached; if `None`, their results are not wanted.
     pub(in crate::bulk) why: Option<String>,
     pub(in crate::bulk) tuner: Tuner,
+    /// Nanoseconds to prepare an item.
     pub(in crate::bulk) prepare_ns: Mean,
+    /// Items that the next unit of preparing may have.
     pub(in crate::bulk) prepare_most: usize,
+    /// Bytes of an entry.
     pub(in crate::bulk) entry_bytes: Mean,
+    /// Bytes of a result.
     pub(in crate::bulk) output_bytes: Mean,
-    pub(in crate::bulk) chunks: ChunkItems,
-    pub(in crate::bulk) chunk_times: Times,
-    pub(in crate::bulk) queue_waits: Times,
-    pub(in crate::bulk) slowest: Slowest,
-    pub(in crate::bulk) devices: Shares,
-}
-
-/// What a job that is over leaves behind, to be let go outside its lock.
-pub(in crate::bulk) struct Abandoned<I, E, R, O> {
-    remains: Vec<Remains<I, E>>,
-    windows: VecDeque<Window<I, E, O>>,
-    finishing: VecDeque<Ran<E, R>>,
-    done: Option<Done<O>>,
-}
-
-impl<I, E, R, O> Abandoned<I, E, R, O> {
-    /// Drops it, if there is anything, whatever panics.
-    pub(in crate::bulk) fn let_go(abandoned: Option<Self>) {
-        let Some(Self { remains, windows, finishing, done }) = abandoned else { return };
-        for (blocks, entries) in remains {
-            panics::drop_each(blocks.into_iter().flat_map(|block| block.items));
-            panics::drop_each(entries);
-        }
-        windows.into_iter().for_each(Window::let_go);
-        for ran in finishing {
-            panics::drop_each(ran.chunk.entries);
-            panics::drop_each(ran.slots);
-        }
-        panics::drop_each(done.into_iter().flatten().flat_map(Run::into_slots));
-    }
-}
-
-/// A chunk with what the model made of it.
-pub(in crate::bulk) struct Ran<E, R> {
-    pub(in crate::bulk) chunk: Chunk<E>,
-    pub(in crate::bulk) slots: Vec<Option<Result<R>>>,
-    /// What parts of the chunk ran on devices that the model has told of.
-    pub(in crate::bulk) devices: Vec<(Range<usize>, Devices)>,
-    /// Between its being prepared and being run.
-    pub(in crate::bulk) waited: Duration,
-    pub(in crate::bulk) took: Duration,
-}
-
-/// A piece of work for one worker.
-pub(in crate::bulk) enum Unit<I, E, R> {
-    Prepare(usize, Block<I>),
-    Sort(usize, VecDeque<Entry<E>>),
-    Run(Chunk<E>),
-    Finish(Ran<E, R>),
+    pub(in crate::bulk) measures: Measures,
 }
 
 impl<I, E, R, O> State<I, E, R, O> {
@@ -112,13 +65,11 @@ impl<I, E, R, O> State<I, E, R, O> {
             windows: VecDeque::new(),
             retired: 0,
             done: (!ordered).then(VecDeque::new),
+            held: None,
             pulled: 0,
             taken: 0,
             pumps: 0,
-            drivers: 0,
-            idle_drivers: 0,
-            driven: false,
-            driver_trouble: None,
+            drivers: Drivers::default(),
             finishing: VecDeque::new(),
             units: 0,
             waiting: false,
@@ -131,37 +82,35 @@ impl<I, E, R, O> State<I, E, R, O> {
             prepare_most: if prepares { 1 } else { 256 },
             entry_bytes: Mean::default(),
             output_bytes: Mean::default(),
-            chunks: ChunkItems::default(),
-            chunk_times: Times::default(),
-            queue_waits: Times::default(),
-            slowest: Slowest::default(),
-            devices: Shares::default(),
+            measures: Measures::default(),
         }
     }
 
-    /// A window by its number, unless it is gone, and where results go that are wanted as they come.
+    /// The window with this number, unless it is gone, and the queue of an unordered job's results.
     #[expect(clippy::type_complexity, reason = "two fields, borrowed together")]
     pub(in crate::bulk) fn window(&mut self, number: usize) -> Option<(&mut Window<I, E, O>, &mut Option<Done<O>>)> {
         Some((self.windows.get_mut(number.checked_sub(self.retired)?)?, &mut self.done))
     }
 
-    /// Once the job is over: gives what no worker holds its error, or lets all of it go; it comes back to be dropped
-    /// outside the lock.
+    /// If the job is stopped: resolves items that no worker holds with an error, or gives everything up.
+    ///
+    /// What is left over is returned, to be dropped outside the lock.
     pub(in crate::bulk) fn abandon(&mut self) -> Option<Abandoned<I, E, R, O>> {
         if !self.stopped {
             return None;
         }
+        let held = self.held.take();
         let Some(why) = &self.why else {
             self.retired += self.windows.len();
             let (windows, finishing) = (std::mem::take(&mut self.windows), std::mem::take(&mut self.finishing));
             let done = self.done.as_mut().map(std::mem::take);
-            return Some(Abandoned { remains: Vec::new(), windows, finishing, done });
+            return Some(Abandoned { held, remains: Vec::new(), windows, finishing, done });
         };
         let remains = self.windows.iter_mut().map(|window| window.abandon(why, &mut self.done)).collect();
-        Some(Abandoned { remains, windows: VecDeque::new(), finishing: VecDeque::new(), done: None })
+        Some(Abandoned { held, remains, windows: VecDeque::new(), finishing: VecDeque::new(), done: None })
     }
 
-    /// Adds what was pulled to the open window; `last`: and closes it.
+    /// Adds pulled items to the open window, which is closed if they are its `last`.
     pub(in crate::bulk) fn push(&mut self, items: Vec<Result<I>>, last: bool) {
         if !self.is_open() {
             self.windows.push_back(Window::new(self.pulled));
@@ -173,13 +122,13 @@ impl<I, E, R, O> State<I, E, R, O> {
         }
     }
 
-    /// Items that the open window still takes.
+    /// How many more items fit the open window of `window_items`.
     pub(in crate::bulk) fn window_room(&self, window_items: usize) -> usize {
         let used = self.windows.back().filter(|window| window.open).map_or(0, |window| window.len);
         window_items.saturating_sub(used).max(1)
     }
 
-    /// Closes the open window: nothing more comes.
+    /// Closes the open window: the source has ended.
     pub(in crate::bulk) fn close(&mut self) {
         self.stalled = true;
         if let Some(window) = self.windows.back_mut() {
@@ -187,47 +136,49 @@ impl<I, E, R, O> State<I, E, R, O> {
         }
     }
 
-    /// Whether a window takes more items.
+    /// Whether a window accepts more items.
     pub(in crate::bulk) fn is_open(&self) -> bool {
         self.windows.back().is_some_and(|window| window.open)
     }
 
-    /// Items that are pulled and not prepared.
+    /// Items that are pulled and not yet taken up to be prepared.
     pub(in crate::bulk) fn unprepared(&self) -> usize {
         self.windows.iter().map(|window| window.unprepared).sum()
     }
 
-    /// Items that are pulled and have no result.
+    /// Items that are pulled and have no result yet.
     pub(in crate::bulk) fn unfinished(&self) -> usize {
-        self.windows.iter().map(|window| window.len - window.written).sum()
+        self.windows.iter().map(|window| window.unfinished()).sum()
     }
 
+    /// Items that are prepared and wait to run.
     pub(in crate::bulk) fn queued(&self) -> usize {
         self.windows.iter().map(|window| window.entries.len()).sum()
     }
 
-    /// Whether there may be something for a pump to do.
+    /// Whether a pump may find work.
     pub(in crate::bulk) fn has_work(&self) -> bool {
-        let can_run = !self.driven && !self.tuner.holds_back();
+        let can_run = !self.drivers.in_charge() && !self.tuner.holds_back();
         let waits = |window: &Window<I, E, O>| !window.entries.is_empty() && (can_run || !window.sorted);
         let finishing = !self.finishing.is_empty();
         finishing || !self.stopped && self.windows.iter().any(|window| window.unprepared > 0 || waits(window))
     }
 
-    /// A window that is all prepared and waits to be run, of those that are `wanted`.
+    /// The first `wanted` window whose items are all prepared and wait to run.
     pub(in crate::bulk) fn complete(&self, wanted: impl Fn(&Window<I, E, O>) -> bool) -> Option<usize> {
         self.windows.iter().position(|window| window.complete() && !window.entries.is_empty() && wanted(window))
     }
 
-    /// A window out of which a chunk is worth cutting although more of it may come, of those that are `wanted`: where
-    /// nobody would have anything to do otherwise.
+    /// The first `wanted` window worth cutting a chunk from although more of its items may come.
+    ///
+    /// For threads that would otherwise be idle.
     pub(in crate::bulk) fn incomplete(
         &self,
         prepares: bool,
         wanted: impl Fn(&Window<I, E, O>) -> bool,
     ) -> Option<usize> {
-        // A fixed chunk size, or that of a first chunk, is worth waiting for, as long as more can come: from the source, or from a worker that
-        // prepares it now and will look again.
+        // A fixed chunk size, or that of a first chunk, is worth waiting for as long as more items can come: from the
+        // source, or from a worker that prepares them now and will look again.
         let more = !self.stalled || self.windows.iter().any(|window| window.preparing > 0);
         let least = if !more || prepares && self.unprepared() > 0 { 1 } else { self.tuner.least() };
         self.windows
@@ -235,7 +186,7 @@ impl<I, E, R, O> State<I, E, R, O> {
             .position(|window| window.entries.len() >= if window.complete() { 1 } else { least } && wanted(window))
     }
 
-    /// The unit that makes the most of a window: sorts it, or takes a chunk off it.
+    /// The next unit of a window: sorting it, or running a chunk cut from it.
     pub(in crate::bulk) fn cut(&mut self, place: usize) -> Unit<I, E, R> {
         if !self.windows[place].sorted {
             return Unit::Sort(self.retired + place, self.windows[place].take_entries());
@@ -243,7 +194,7 @@ impl<I, E, R, O> State<I, E, R, O> {
         Unit::Run(self.cut_chunk(place))
     }
 
-    /// A chunk off a sorted window.
+    /// Cuts a chunk from a sorted window.
     pub(in crate::bulk) fn cut_chunk(&mut self, place: usize) -> Chunk<E> {
         let unprepared = self.unprepared() as f64 * self.tuner.item_cost();
         let queued = self.windows.iter().fold(unprepared as u64, |sum, window| sum.saturating_add(window.queued_cost));
@@ -253,7 +204,7 @@ impl<I, E, R, O> State<I, E, R, O> {
         Chunk { window: self.retired + place, first: window.first, entries: window.cut(target, most) }
     }
 
-    /// Whether a result waits to be taken.
+    /// Whether a result can be taken.
     pub(in crate::bulk) fn is_ready(&self) -> bool {
         match &self.done {
             Some(done) => !done.is_empty(),
@@ -261,7 +212,7 @@ impl<I, E, R, O> State<I, E, R, O> {
         }
     }
 
-    /// Moves the results that can be handed on to `batch`.
+    /// Moves the results that can be taken to `batch`.
     pub(in crate::bulk) fn take_ready(&mut self, batch: &mut Batch<O>) {
         let before = batch.len();
         if let Some(done) = &mut self.done {
@@ -279,9 +230,9 @@ impl<I, E, R, O> State<I, E, R, O> {
         self.taken += batch.len() - before;
     }
 
-    /// Whether nobody is at work for the job.
+    /// Whether no thread is working for the job.
     #[cfg(all(test, shuttle))]
     pub(in crate::bulk) fn is_idle(&self) -> bool {
-        self.pumps == 0 && self.units == 0 && self.drivers == 0 && self.finishing.is_empty()
+        self.pumps == 0 && self.units == 0 && self.drivers.is_empty() && self.finishing.is_empty()
     }
 }

@@ -1,64 +1,47 @@
-//! How much goes into one call: chosen from what the job's own first chunks took.
+//! Chunk sizes: chosen from the durations of a job's own chunks.
+
+mod growth;
+pub(in crate::bulk) mod mean;
 
 use std::time::Duration;
 
 use crate::{
-    bulk::{job::drivers, settings::Settings},
+    bulk::{
+        job::{
+            drivers,
+            tuner::{
+                growth::{Growth, MOST_NS},
+                mean::Mean,
+            },
+        },
+        settings::Settings,
+    },
     inference::Inference,
     threads::panics,
 };
 
-/// The least work that pays for the handling of a chunk.
+/// The shortest chunk that is worth its handling, in nanoseconds.
 const LEAST_NS: f64 = 1e6;
-/// The work aimed at where nothing else is known.
-const AIM_NS: f64 = 2e6;
-/// The most work that growing may lead to; a longer chunk delays cancelling and the job's end.
-const MOST_NS: f64 = 100e6;
-/// How far a step of growing goes.
-const STEP: f64 = 4.0;
-/// Chunks to judge a step by.
-const TRIALS: usize = 3;
-/// Growing goes on while the cost unit gets cheaper by this much.
-const PAYS: f64 = 0.95;
-/// The most items that are sorted and cut together for drivers, whose chunks may be of very many.
+/// The largest window for drivers, whose chunks may have very many items.
 const MOST_WINDOW: usize = 1 << 17;
-/// Items of a chunk that takes less than [`SHORT_NS`]: a larger one would leave the cache for memory fresh from the system,
-/// and its handling is little already.
+/// The most items of a chunk that takes less than [`SHORT_NS`].
+///
+/// A larger one would leave the cache for memory fresh from the system, and its handling is cheap already.
 const SHORT_ITEMS: usize = 4096;
-/// Up to here a chunk of [`SHORT_ITEMS`] is not made any longer.
+/// A chunk of [`SHORT_ITEMS`] that takes less than this many nanoseconds is not made any longer.
 const SHORT_NS: f64 = 0.25e6;
-/// Chunks for every worker in what is queued, so that nobody waits at the end.
-pub(in crate::bulk) const CHUNKS_PER_WORKER: usize = 4;
-/// A mean forgets by this much with every sample.
-const DECAY: f64 = 0.8;
-
-/// A mean that forgets old samples: a sum over a weight.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::bulk) struct Mean {
-    sum: f64,
-    weight: f64,
-}
-
-impl Mean {
-    pub(in crate::bulk) fn add(&mut self, sum: f64, weight: f64) {
-        self.sum = self.sum * DECAY + sum;
-        self.weight = self.weight * DECAY + weight;
-    }
-
-    pub(in crate::bulk) fn get(self) -> Option<f64> {
-        (self.weight > 0.0).then(|| self.sum / self.weight)
-    }
-}
-
-/// Chooses chunk costs.
+/// Chunks for each worker that queued work is cut into, so that no worker idles at the end.
+const CHUNKS_PER_WORKER: usize = 4;
+/// Chooses chunk and window sizes.
 #[derive(Debug)]
 pub(in crate::bulk) struct Tuner {
+    /// Threads that run chunks: workers or drivers.
     workers: usize,
-    /// Whether it is drivers that run them.
+    /// Whether drivers run the chunks.
     driven: bool,
-    /// Items a chunk, if the caller fixed it.
+    /// Items per chunk, if the caller fixed them.
     fixed: Option<usize>,
-    /// The largest cost of a chunk, if the caller or the model knows it.
+    /// The largest cost of a chunk, if the caller or the model set one.
     ceiling: Option<u64>,
     first: First,
     ns_per_cost: Mean,
@@ -66,33 +49,15 @@ pub(in crate::bulk) struct Tuner {
     growth: Growth,
 }
 
-/// The first chunk of a job, where the model wishes its size.
+/// The first chunk of a job, if the model asks for a size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum First {
-    /// To be cut: so many items, up to a cost that the caller may have set.
+    /// To be cut: that many items, up to a cost that the caller may have set.
     Due { items: usize, cost: u64 },
-    /// Cut and not yet measured, with what is to be done should it come back. No other chunk is cut meanwhile.
+    /// Cut and not yet measured; the fields are those of `Due`, should it come back. No other chunk is cut meanwhile.
     UnderWay { items: usize, cost: u64 },
-    /// Measured, or not wished for.
+    /// Measured, or not asked for.
     Past,
-}
-
-/// Looks for the cost of a chunk where nobody knows it: first up to the work aimed at, then on in steps while the
-/// cost unit gets cheaper by it, as it does where each call has a price of its own.
-#[derive(Debug)]
-struct Growth {
-    /// The most work that growing may lead to.
-    most_ns: f64,
-    /// The cost of a chunk that is on trial; 0 before the first chunk.
-    level: f64,
-    settled: bool,
-    /// The price of a cost unit at the level before, and that level.
-    before: Option<(f64, f64)>,
-    /// Of the chunks at this level. The price is the best of them: a chunk that was interrupted is no measure.
-    ns: f64,
-    cost: f64,
-    chunks: usize,
-    price: f64,
 }
 
 impl Tuner {
@@ -109,10 +74,9 @@ impl Tuner {
         }
     }
 
-    /// What `model` wishes, as far as `settings` leave it a choice, for chunks of which so many run at once as `workers`
-    /// or the model's drivers can.
+    /// A tuner for `model` under the caller's `settings`; chunks run on `workers`, or on the model's drivers.
     pub(in crate::bulk) fn of(model: &impl Inference, settings: &Settings, workers: usize) -> Self {
-        let items = model.first_chunk_items();
+        let items = model.hints().first_chunk_items;
         let wished = items > 1 && settings.chunk_size.is_none();
         let cost = settings.max_chunk_cost.unwrap_or(u64::MAX);
         let mut tuner = Self {
@@ -123,29 +87,29 @@ impl Tuner {
         tuner
     }
 
-    /// Asks for what `model` wishes besides its first chunk, which may have changed with that.
+    /// Reads the hints of `model` that may change with its first chunk.
     pub(in crate::bulk) fn ask(&mut self, model: &impl Inference, settings: &Settings, workers: usize) {
-        // Who panics here has no wishes.
-        let wishes = panics::catch(|| Ok((drivers::wanted(model), model.preferred_chunk_cost())));
+        // A model that panics here gets the defaults.
+        let wishes = panics::catch(|| Ok((drivers::wanted(model), model.hints().preferred_chunk_cost)));
         let (drivers, preferred) = wishes.unwrap_or((0, None));
         self.workers = if drivers > 0 { drivers } else { workers };
         self.driven = drivers > 0;
-        // A chunk's time on a device holds its waiting for those that are under way with it.
+        // The time of a chunk on a device includes waiting for the chunks that are in flight with it.
         self.growth.most_ns = MOST_NS * drivers.max(1) as f64;
         self.ceiling = settings.max_chunk_cost.or(preferred).map(|cost| cost.max(1));
     }
 
-    /// Chunks that can be under way at once.
+    /// Chunks that can be in flight at once.
     pub(in crate::bulk) fn lanes(&self) -> usize {
         self.workers
     }
 
-    /// Whether chunks must wait until the first one has shown what it is to show.
+    /// Whether chunks must wait until the first one is measured.
     pub(in crate::bulk) fn holds_back(&self) -> bool {
         matches!(self.first, First::UnderWay { .. })
     }
 
-    /// The least number of items that makes a chunk while more can come.
+    /// The fewest items that make a chunk while more can come.
     pub(in crate::bulk) fn least(&self) -> usize {
         match self.first {
             First::Due { items, .. } => items,
@@ -153,7 +117,7 @@ impl Tuner {
         }
     }
 
-    /// Whether single items are the chunks, however many wait: by the caller's choice, or because that has proved best.
+    /// Whether chunks are single items, however many wait: fixed by the caller, or found to be best.
     pub(in crate::bulk) fn is_single(&self) -> bool {
         let pair = self.item_cost() * 2.0;
         let known = self.cost_per_item.get().is_some();
@@ -162,7 +126,7 @@ impl Tuner {
         self.first == First::Past && (self.fixed == Some(1) || self.fixed.is_none() && (capped || settled))
     }
 
-    /// The bounds of the next chunk, its cost and its items, while work of cost `queued` waits.
+    /// The largest cost and number of items of the next chunk, while work of cost `queued` waits.
     pub(in crate::bulk) fn bounds(&self, queued: u64) -> (u64, usize) {
         match self.first {
             First::Due { items, cost } => (cost, items),
@@ -170,7 +134,7 @@ impl Tuner {
         }
     }
 
-    /// The most items of a chunk: of such as cost next to nothing it has fewer than a millisecond's worth.
+    /// The most items of a chunk; fewer than a millisecond's worth if they are very cheap.
     fn most_items(&self) -> usize {
         if self.driven {
             return usize::MAX;
@@ -179,31 +143,49 @@ impl Tuner {
         if item_ns.is_some_and(|ns| ns * (SHORT_ITEMS as f64) < SHORT_NS) { SHORT_ITEMS } else { usize::MAX }
     }
 
-    /// A chunk within the bounds is cut.
+    /// Records that a chunk within the bounds was cut.
     pub(in crate::bulk) fn begun(&mut self) {
         if let First::Due { items, cost } = self.first {
             self.first = First::UnderWay { items, cost };
         }
     }
 
-    /// A chunk that was cut has not been run, and will be cut again.
+    /// Records that a chunk which was cut could not be run, and will be cut again.
     pub(in crate::bulk) fn came_back(&mut self) {
         if let First::UnderWay { items, cost } = self.first {
             self.first = First::Due { items, cost };
         }
     }
 
-    /// Takes note of a finished chunk.
-    pub(in crate::bulk) fn measured(&mut self, items: usize, cost: u64, took: Duration) {
+    /// Records a finished chunk.
+    fn measured(&mut self, items: usize, cost: u64, took: Duration) {
         self.cost_per_item.add(cost as f64, items as f64);
         if self.holds_back() {
-            // What the model measured took longer than the chunk.
+            // The model measured something besides running the chunk: its time is no measure.
             self.first = First::Past;
             return;
         }
         let ns = took.as_nanos() as f64;
         self.ns_per_cost.add(ns, cost as f64);
         self.growth.measured(cost as f64, ns);
+    }
+
+    /// Records a finished chunk and, if it was the first, reads the hints of `model` again; whether it was the first.
+    pub(in crate::bulk) fn finished(
+        &mut self,
+        model: &impl Inference,
+        settings: &Settings,
+        workers: usize,
+        items: usize,
+        cost: u64,
+        took: Duration,
+    ) -> bool {
+        let first = self.holds_back();
+        self.measured(items, cost, took);
+        if first {
+            self.ask(model, settings, workers);
+        }
+        first
     }
 
     /// The cost of the next chunk, while work of cost `queued` waits.
@@ -218,7 +200,7 @@ impl Tuner {
         share.max(floor.unwrap_or(1)).min(budget).max(1)
     }
 
-    /// How many items may be in flight before the first result has shown its size.
+    /// How many items may be in flight before the first result shows its size.
     pub(in crate::bulk) fn first_items(&self) -> usize {
         self.workers.saturating_mul(self.fixed.unwrap_or(8)).max(self.least())
     }
@@ -236,12 +218,12 @@ impl Tuner {
                 let items = budget / cost.max(1.0) * chunks as f64;
                 (items as usize).clamp(4 * chunks, most)
             }
-            // Few while nothing is measured: the first result is that of the window's first item, whenever that is run.
+            // Few while nothing is measured: the first result in order is that of the window's first item, whenever it runs.
             _ => chunks.max(self.least()),
         }
     }
 
-    /// What a chunk of so many items should take, in nanoseconds, as far as anything is measured.
+    /// The expected duration of a chunk of `items`, in nanoseconds; `None` before the first measurement.
     pub(in crate::bulk) fn expected_ns(&self, items: usize) -> Option<f64> {
         Some(self.ns_per_cost.get()? * self.cost_per_item.get()? * items as f64)
     }
@@ -252,75 +234,12 @@ impl Tuner {
     }
 }
 
-impl Default for Growth {
-    fn default() -> Self {
-        let none = 0.0;
-        Self {
-            most_ns: MOST_NS,
-            level: none,
-            settled: false,
-            before: None,
-            ns: none,
-            cost: none,
-            chunks: 0,
-            price: none,
-        }
-    }
-}
-
-impl Growth {
-    fn measured(&mut self, cost: f64, ns: f64) {
-        // A chunk much below the level (a job's end, a slow source) says nothing about the level.
-        if cost < self.level / 2.0 {
-            return;
-        }
-        let price = ns.max(1.0) / cost;
-        self.price = if self.chunks == 0 { price } else { self.price.min(price) };
-        self.ns += ns;
-        self.cost += cost;
-        self.chunks += 1;
-        let mean_ns = self.ns / self.chunks as f64;
-        if mean_ns < AIM_NS / 2.0 {
-            // Far below the aim; but a first chunk is not believed too far.
-            let known = self.level.max(cost);
-            self.move_to((AIM_NS / price).clamp(known, known * STEP));
-            return;
-        }
-        // One item may be above the level; a long one is no measure for the others.
-        let known = if mean_ns * 2.0 > self.most_ns { AIM_NS / self.price } else { self.cost / self.chunks as f64 };
-        self.level = self.level.max(known);
-        if self.chunks < TRIALS {
-            return;
-        }
-        let larger = self.level * STEP.min(self.most_ns / mean_ns);
-        if mean_ns > self.most_ns {
-            self.move_to((self.level / 2.0).max(1.0));
-            self.settled = true;
-        } else if self.settled {
-            self.move_to(self.level);
-        } else if let Some((_, level)) = self.before.filter(|(before, _)| self.price > before * PAYS) {
-            self.move_to(level);
-            self.settled = true;
-        } else if larger < self.level * 1.5 {
-            self.move_to(self.level);
-            self.settled = true;
-        } else {
-            self.before = Some((self.price, self.level));
-            self.move_to(larger);
-        }
-    }
-
-    fn move_to(&mut self, level: f64) {
-        (self.level, self.ns, self.cost, self.chunks) = (level, 0.0, 0.0, 0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         error::Result,
-        inference::{Shared, Slots},
+        inference::{Hints, Slots, from_fn},
     };
 
     /// Feeds a tuner with chunks of the size it asks for, priced by `time`, and says where it ends.
@@ -373,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_device_gets_chunks_of_up_to_a_tenth_of_a_second_as_long_as_they_pay() {
-        let model = Driven(Shared::new(|item: &u64| Ok(*item)));
+        let model = Driven(from_fn(|item: &u64| Ok(*item)));
         let tuner = || Tuner::of(&model, &Settings::default(), 16);
         assert_eq!((tuner().lanes(), tuner().window()), (2, 16));
         // Each call has a price: 4 ms, and 200 ns for a unit. Two are under way, so each takes twice as long.
@@ -402,8 +321,8 @@ mod tests {
         fn infer(&self, chunk: &[&M::Input], out: &mut Slots<'_, M::Output>) -> Result<()> {
             self.0.infer(chunk, out)
         }
-        fn in_flight(&self) -> usize {
-            2
+        fn hints(&self) -> Hints {
+            Hints::default().in_flight(2)
         }
     }
 
@@ -435,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_first_chunk_that_is_wished_for_holds_the_others_back_and_is_no_measure() {
-        let model = Shared::new(|item: &u64| Ok(*item));
+        let model = from_fn(|item: &u64| Ok(*item));
         assert_eq!(Tuner::of(&model, &Settings::default(), 2).bounds(1000), (1, usize::MAX));
         let model = Wishing(model);
         let mut tuner = Tuner::of(&model, &Settings::default(), 2);
@@ -464,8 +383,8 @@ mod tests {
         fn infer(&self, chunk: &[&M::Input], out: &mut Slots<'_, M::Output>) -> Result<()> {
             self.0.infer(chunk, out)
         }
-        fn first_chunk_items(&self) -> usize {
-            40
+        fn hints(&self) -> Hints {
+            Hints::default().first_chunk_items(40)
         }
     }
 

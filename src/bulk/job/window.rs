@@ -1,25 +1,28 @@
-//! A stretch of consecutive items on their way: pulled, prepared, sorted by cost, run, and given their slots.
+//! Windows: consecutive items that are prepared, sorted by cost and cut into chunks together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::{
-    bulk::job::results::{Batch, Places, Run, Slot},
+    bulk::job::{
+        results::{Batch, Done, Places, Slot},
+        slots::ResultSlots,
+    },
     error::{Error, ErrorKind, ItemError, Result, Stage},
     threads::panics,
 };
 
-/// Consecutive items as they came from the source.
+/// Consecutive items of a window, as they came from the source.
 #[derive(Debug)]
 pub(in crate::bulk) struct Block<I> {
-    /// The first item's position in the window.
+    /// The place of the first item in the window.
     pub(in crate::bulk) start: usize,
     pub(in crate::bulk) items: Vec<Result<I>>,
 }
 
-/// A prepared item that waits to run.
+/// A prepared item.
 #[derive(Debug)]
 pub(in crate::bulk) struct Entry<E> {
-    /// The item's position in the window.
+    /// The place of the item in the window.
     pub(in crate::bulk) place: usize,
     pub(in crate::bulk) cost: u64,
     pub(in crate::bulk) bytes: usize,
@@ -28,46 +31,40 @@ pub(in crate::bulk) struct Entry<E> {
     pub(in crate::bulk) value: E,
 }
 
-/// Prepared items that are run together, and the window they are of: its number, and its first item's index.
+/// Prepared items of one window that are run together.
 #[derive(Debug)]
 pub(in crate::bulk) struct Chunk<E> {
+    /// The number of the window.
     pub(in crate::bulk) window: usize,
+    /// The job index of the window's first item.
     pub(in crate::bulk) first: usize,
     pub(in crate::bulk) entries: Vec<Entry<E>>,
 }
 
-/// Results in the order of completion.
-pub(in crate::bulk) type Done<O> = VecDeque<Run<O>>;
-
-/// What a cut-off window gives back to be dropped outside the lock.
+/// Items of a window whose job was cut off, to be dropped outside the lock.
 pub(in crate::bulk) type Remains<I, E> = (VecDeque<Block<I>>, VecDeque<Entry<E>>);
 
+/// Consecutive items of a job, from pulling to taking their results.
 #[derive(Debug)]
 pub(in crate::bulk) struct Window<I, E, O> {
-    /// The first item's index in the job.
+    /// The job index of the first item.
     pub(in crate::bulk) first: usize,
     /// Whether the source may still add items.
     pub(in crate::bulk) open: bool,
-    /// Pulled, not prepared.
+    /// Items that are pulled and not taken up to be prepared, oldest first.
     pub(in crate::bulk) blocks: VecDeque<Block<I>>,
     /// Items in `blocks`.
     pub(in crate::bulk) unprepared: usize,
-    /// Items in the hands of workers that prepare or sort them.
+    /// Items that workers are preparing or sorting.
     pub(in crate::bulk) preparing: usize,
-    /// Prepared, waiting; by falling cost if `sorted`.
+    /// Prepared items that wait to run; by descending cost if `sorted`.
     pub(in crate::bulk) entries: VecDeque<Entry<E>>,
     pub(in crate::bulk) sorted: bool,
+    /// The cost of `entries`.
     pub(in crate::bulk) queued_cost: u64,
-    /// Items pulled into it.
+    /// Items that were pulled into the window.
     pub(in crate::bulk) len: usize,
-    /// Results of consecutive items that came together, by the place of the first, where results are to be in order.
-    runs: BTreeMap<usize, (Vec<Slot<O>>, usize)>,
-    /// Other results, each in its place; there from the first one on.
-    slots: Vec<Slot<O>>,
-    /// Items that have their result: each gets one.
-    pub(in crate::bulk) written: usize,
-    /// Slots handed on, from the front.
-    pub(in crate::bulk) taken: usize,
+    results: ResultSlots<O>,
 }
 
 impl<I, E, O> Window<I, E, O> {
@@ -82,14 +79,11 @@ impl<I, E, O> Window<I, E, O> {
             sorted: true,
             queued_cost: 0,
             len: 0,
-            runs: BTreeMap::new(),
-            slots: Vec::new(),
-            written: 0,
-            taken: 0,
+            results: ResultSlots::new(first),
         }
     }
 
-    /// Adds what was pulled.
+    /// Adds pulled items.
     pub(in crate::bulk) fn push(&mut self, items: Vec<Result<I>>) {
         let start = self.len;
         self.len += items.len();
@@ -97,7 +91,7 @@ impl<I, E, O> Window<I, E, O> {
         self.blocks.push_back(Block { start, items });
     }
 
-    /// Takes up to `count` items off the oldest block.
+    /// Takes up to `count` items from the oldest block.
     pub(in crate::bulk) fn take_block(&mut self, count: usize) -> Option<Block<I>> {
         let block = self.blocks.front_mut()?;
         let taken = if count < block.items.len() {
@@ -114,15 +108,17 @@ impl<I, E, O> Window<I, E, O> {
         Some(taken)
     }
 
-    /// Takes back what was not begun. Other workers may have put back later items before: the oldest item stays in
-    /// front, since it alone may go ahead when memory is short.
+    /// Takes back items that were not prepared.
+    ///
+    /// Other workers may have put back later items before. The oldest item stays in front, since it alone may proceed
+    /// when memory is short.
     pub(in crate::bulk) fn put_back(&mut self, rest: Block<I>) {
         self.unprepared += rest.items.len();
         let place = self.blocks.partition_point(|block| block.start < rest.start);
         self.blocks.insert(place, rest);
     }
 
-    /// Adds prepared items, of which the costs add up to `cost`, to those that wait.
+    /// Adds prepared items with a total cost of `cost`.
     pub(in crate::bulk) fn enqueue(&mut self, mut entries: VecDeque<Entry<E>>, cost: u64, sorted: bool) {
         let in_order = match (self.entries.back(), entries.front()) {
             (Some(last), Some(first)) => last.cost >= first.cost,
@@ -137,7 +133,7 @@ impl<I, E, O> Window<I, E, O> {
         }
     }
 
-    /// Takes what waits, to be sorted.
+    /// Takes the prepared items, to be sorted.
     pub(in crate::bulk) fn take_entries(&mut self) -> VecDeque<Entry<E>> {
         self.preparing += self.entries.len();
         self.queued_cost = 0;
@@ -145,12 +141,12 @@ impl<I, E, O> Window<I, E, O> {
         std::mem::take(&mut self.entries)
     }
 
-    /// Cuts a chunk off the costly end: items up to a cost of `target`, at most `most`, at least one.
+    /// Cuts a chunk from the costly end: items up to a cost of `target`, at most `most`, at least one.
     pub(in crate::bulk) fn cut(&mut self, target: u64, most: usize) -> Vec<Entry<E>> {
         debug_assert!(self.sorted);
         let (mut count, mut cost) = (0, 0_u64);
         match (self.entries.front(), self.entries.back()) {
-            // All are alike.
+            // All have the same cost.
             (Some(first), Some(last)) if first.cost == last.cost => {
                 let fits = usize::try_from(target / first.cost.max(1)).unwrap_or(usize::MAX);
                 count = fits.min(most).clamp(1, self.entries.len());
@@ -173,7 +169,7 @@ impl<I, E, O> Window<I, E, O> {
         self.entries.drain(..count).collect()
     }
 
-    /// Takes back a chunk that another worker must run.
+    /// Takes back a chunk that another thread must run.
     pub(in crate::bulk) fn restore(&mut self, chunk: Vec<Entry<E>>) {
         for entry in chunk.into_iter().rev() {
             self.queued_cost = self.queued_cost.saturating_add(entry.cost);
@@ -182,23 +178,12 @@ impl<I, E, O> Window<I, E, O> {
         }
     }
 
-    /// Writes the result of an item: into its slot, or to `done` where the order of completion is wanted.
-    ///
-    /// # Panics
-    /// If it has one already: then two chunks have run the same item.
+    /// Writes the result of the item at `place`; see [`ResultSlots::write`].
     pub(in crate::bulk) fn write(&mut self, place: usize, result: Result<O, ItemError>, done: &mut Option<Done<O>>) {
-        if let Some(done) = done {
-            done.push_back(Run::new(self.first, Places::From(place), vec![Some(result)], None));
-        } else {
-            self.put(place, Some(result));
-        }
-        self.count(1);
+        self.results.write(place, result, self.len, done);
     }
 
-    /// Writes the results of the items at `places`, which hold `bytes`, or puts them with `done`.
-    ///
-    /// # Panics
-    /// As [`write`](Self::write).
+    /// Writes the results of the items at `places`; see [`ResultSlots::write_chunk`].
     pub(in crate::bulk) fn write_chunk(
         &mut self,
         places: Places,
@@ -206,85 +191,43 @@ impl<I, E, O> Window<I, E, O> {
         bytes: usize,
         done: &mut Option<Done<O>>,
     ) {
-        let count = results.len();
-        match (done, places) {
-            (Some(done), places) => done.push_back(Run::new(self.first, places, results, Some(bytes))),
-            (None, Places::From(start)) => {
-                let free = self.slots.iter().skip(start).take(count).all(Option::is_none);
-                let twice = start < self.taken || !free || self.has_run(start, start + count);
-                assert!(!twice, "one of {count} items from {} on has two results", self.first + start);
-                self.runs.insert(start, (results, bytes));
-            }
-            (None, Places::Listed(places)) => {
-                places.into_iter().zip(results).for_each(|(place, result)| self.put(place, result));
-            }
-        }
-        self.count(count);
+        self.results.write_chunk(places, results, bytes, self.len, done);
     }
 
-    fn put(&mut self, place: usize, result: Slot<O>) {
-        if self.slots.len() < self.len {
-            // Here and not where items are pulled: the consumer has enough to do.
-            self.slots.resize_with(self.len, || None);
-        }
-        let twice = place < self.taken || self.slots[place].is_some() || self.has_run(place, place + 1);
-        assert!(!twice, "item {} has two results", self.first + place);
-        self.slots[place] = result;
-    }
-
-    /// Whether a run has results for any of the places from `start` to before `end`.
-    fn has_run(&self, start: usize, end: usize) -> bool {
-        let last = self.runs.range(..end).next_back();
-        last.is_some_and(|(at, (results, _))| at + results.len() > start)
-    }
-
-    fn count(&mut self, results: usize) {
-        self.written += results;
-        assert!(self.written <= self.len, "more results than items");
-    }
-
-    /// Whether the next result in order is there.
+    /// Whether the next result in order can be taken.
     pub(in crate::bulk) fn is_ready(&self) -> bool {
-        self.slots.get(self.taken).is_some_and(Option::is_some) || self.runs.contains_key(&self.taken)
+        self.results.is_ready()
     }
 
     /// Moves the results that are next in order to `batch`; whether the window is used up.
     pub(in crate::bulk) fn take_front(&mut self, batch: &mut Batch<O>) -> bool {
-        while self.is_ready() {
-            let next = Places::From(self.taken);
-            let run = if let Some((results, bytes)) = self.runs.remove(&self.taken) {
-                Run::new(self.first, next, results, Some(bytes))
-            } else if self.taken == 0 && self.done() && self.runs.is_empty() {
-                Run::new(self.first, next, std::mem::take(&mut self.slots), None)
-            } else {
-                let ready = self.slots[self.taken..].iter_mut().map_while(|slot| slot.take().map(Some));
-                Run::new(self.first, next, ready.collect(), None)
-            };
-            self.taken += run.len();
-            batch.push(run);
-        }
-        !self.open && self.taken == self.len
+        self.results.take_front(batch, self.done());
+        !self.open && self.results.taken() == self.len
     }
 
-    /// Whether all that will ever be in it is prepared.
+    /// Items that have no result yet.
+    pub(in crate::bulk) fn unfinished(&self) -> usize {
+        self.len - self.results.written()
+    }
+
+    /// Whether all items are pulled and prepared.
     pub(in crate::bulk) fn complete(&self) -> bool {
         !self.open && self.unprepared == 0 && self.preparing == 0
     }
 
     /// Whether every item has its result.
     pub(in crate::bulk) fn done(&self) -> bool {
-        !self.open && self.written == self.len
+        !self.open && self.unfinished() == 0
     }
 
-    /// Drops what is in it, whatever panics.
+    /// Drops all items and results; a panic in a user's `drop` ends here.
     pub(in crate::bulk) fn let_go(self) {
         panics::drop_each(self.blocks.into_iter().flat_map(|block| block.items));
         panics::drop_each(self.entries);
-        panics::drop_each(self.runs.into_values().flat_map(|(slots, _)| slots));
-        panics::drop_each(self.slots);
+        self.results.let_go();
     }
 
-    /// Gives every item that no worker holds an error that says `why`.
+    /// Resolves every item that no worker holds with an error that says `why`.
     pub(in crate::bulk) fn abandon(&mut self, why: &str, done: &mut Option<Done<O>>) -> Remains<I, E> {
         let blocks = std::mem::take(&mut self.blocks);
         let entries = std::mem::take(&mut self.entries);
@@ -302,48 +245,6 @@ impl<I, E, O> Window<I, E, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Writes results that are their items' places.
-    fn write(window: &mut Window<usize, (), usize>, places: &[usize]) {
-        let results = places.iter().map(|&place| Some(Ok(place))).collect();
-        window.write_chunk(Places::of(places.iter().copied()), results, 0, &mut None);
-    }
-
-    #[test]
-    fn runs_and_single_results_come_in_order() {
-        let mut window = Window::<usize, (), usize>::new(100);
-        window.push((0..12).map(Ok).collect());
-        window.open = false;
-        let mut batch = Batch::new();
-        let mut taken = Vec::new();
-        for places in [&[3, 4, 5][..], &[8], &[2, 0], &[6, 7], &[11, 9], &[1], &[10]] {
-            write(&mut window, places);
-            let used_up = window.take_front(&mut batch);
-            taken.extend(std::iter::from_fn(|| batch.pop()).map(|(index, result)| (index, result.unwrap())));
-            assert_eq!(used_up, taken.len() == 12);
-        }
-        assert!(taken.into_iter().eq((0..12).map(|place| (100 + place, place))));
-    }
-
-    #[test]
-    fn two_results_for_an_item_are_noticed() {
-        for (first, second) in [
-            (&[1, 2, 3][..], &[3][..]),
-            (&[1, 2, 3], &[0, 1]),
-            (&[1, 2, 3], &[5, 2]),
-            (&[3, 1], &[2, 3]),
-            (&[3, 1], &[5, 1]),
-            (&[0, 1], &[1, 2]),
-            (&[0, 1], &[4, 0]),
-        ] {
-            let mut window = Window::<usize, (), usize>::new(0);
-            window.push((0..6).map(Ok).collect());
-            write(&mut window, first);
-            window.take_front(&mut Batch::new());
-            let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&mut window, second)));
-            assert!(twice.is_err(), "{first:?} and {second:?}");
-        }
-    }
 
     #[test]
     fn the_oldest_item_stays_in_front_whoever_puts_back_first() {

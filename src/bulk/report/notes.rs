@@ -1,35 +1,39 @@
-//! What a report says in words about how a job was run: the mistakes that a process pool forgives or hides.
+//! Notes of a report on how a job was run: settings and habits that cost throughput.
 
 use std::time::Duration;
 
-/// What the notes go by.
+/// The measurements that notes are derived from.
 #[derive(Clone, Debug, Default)]
 pub(in crate::bulk) struct Facts {
-    /// From the first pull to the last result.
+    /// Time from the first pull to the last result.
     pub(in crate::bulk) elapsed: Duration,
     pub(in crate::bulk) workers: usize,
-    /// Threads that can run at once here.
+    /// Threads that can run at once on this machine.
     pub(in crate::bulk) parallelism: usize,
-    /// The consumer's time in the source.
+    /// Time that the consumer spent in the source.
     pub(in crate::bulk) pulling: Duration,
-    /// The workers' time at work, all together, and what of it went into running chunks.
+    /// Busy time of all workers.
     pub(in crate::bulk) busy: Duration,
+    /// The part of it that was spent running and finishing chunks.
     pub(in crate::bulk) running: Duration,
-    /// Items that were run, in how many chunks, the largest of how many.
+    /// Items that were run.
     pub(in crate::bulk) items: usize,
+    /// Chunks that were run.
     pub(in crate::bulk) chunks: usize,
+    /// Items of the largest chunk.
     pub(in crate::bulk) largest: usize,
-    /// The caller's own chunk size and cost, if any.
+    /// The chunk size that the caller fixed.
     pub(in crate::bulk) chunk_size: Option<usize>,
+    /// The chunk cost that the caller fixed.
     pub(in crate::bulk) max_chunk_cost: Option<u64>,
-    /// Processor time of workers, and of threads that are neither workers nor the consumer, as far as it is known.
+    /// Processor time of the workers, and of threads that are neither workers nor the consumer, if known.
     pub(in crate::bulk) processor_time: Option<(Duration, Duration)>,
 }
 
-/// A job shorter than this is not worth advice.
+/// Shorter jobs get no advice.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// The notes that `facts` call for.
+/// The notes that apply to a job.
 pub(in crate::bulk) fn notes(facts: &Facts) -> Vec<String> {
     let mut notes = Vec::new();
     if facts.workers > facts.parallelism {
@@ -74,7 +78,7 @@ pub(in crate::bulk) fn notes(facts: &Facts) -> Vec<String> {
     notes
 }
 
-/// Whether a chunk size of the caller's own does harm.
+/// A note on a chunk size or cost of the caller's that costs throughput.
 fn override_note(facts: &Facts) -> Option<String> {
     let what = match (facts.chunk_size, facts.max_chunk_cost) {
         (Some(items), _) => format!("a chunk size of {items}"),
@@ -98,11 +102,19 @@ fn override_note(facts: &Facts) -> Option<String> {
     })
 }
 
+/// The note on items that failed.
+pub(in crate::bulk) fn failures(errors: usize, first: &str) -> String {
+    match errors {
+        1 => first.to_owned(),
+        errors => format!("{errors} items failed; the first: {first}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A job about which there is nothing to say.
+    /// A job that calls for no note.
     fn good() -> Facts {
         Facts {
             elapsed: Duration::from_secs(10),

@@ -1,16 +1,18 @@
-//! config.json: what the encoder is made of.
+//! config.json: the structure of the encoder.
 
-use std::{cell::RefCell, collections::BTreeMap, ops::RangeInclusive, path::Path};
+mod reader;
+
+use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use serde_json::Value;
 
 use crate::{
     error::{Context, Error, Result},
-    import::hugging_face::{Positions, files::settings, problems::Problems},
+    import::hugging_face::{Positions, config::reader::Reader, files::settings},
     kernels::Activation,
 };
 
-/// Which names tensors and settings have.
+/// The model family, which decides the names of tensors and settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Bert,
@@ -18,7 +20,7 @@ pub(super) enum Family {
     DistilBert,
 }
 
-/// The settings of an encoder, each within sane bounds.
+/// The settings of an encoder, checked against bounds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
     pub(super) family: Family,
@@ -27,7 +29,7 @@ pub(super) struct Config {
     pub(super) layers: usize,
     pub(super) heads: usize,
     pub(super) intermediate: usize,
-    /// Rows of the position table.
+    /// The number of rows in the position table.
     pub(super) position_rows: usize,
     pub(super) positions: Positions,
     pub(super) token_types: Option<usize>,
@@ -35,7 +37,7 @@ pub(super) struct Config {
     pub(super) activation: Activation,
 }
 
-/// Settings that change training, loading or other heads, not the encoder's results.
+/// Settings that affect training, loading or other heads, but not the encoder's results.
 const UNUSED: &[&str] = &[
     "_name_or_path",
     "architectures",
@@ -75,7 +77,7 @@ const UNUSED: &[&str] = &[
     "use_cache",
 ];
 
-/// Reads config.json; the second result tells of settings that nothing here reads.
+/// Reads config.json; also returns a note on settings that were not read, if any.
 pub(super) fn read(folder: &Path) -> Result<(Config, Vec<String>)> {
     let fields = settings(folder, "config.json")?
         .ok_or_else(|| Error::io(std::io::ErrorKind::NotFound.into(), "`config.json` is missing"))?;
@@ -151,73 +153,6 @@ fn parse(fields: BTreeMap<String, Value>) -> Result<(Config, Vec<String>)> {
     let names: Vec<_> = unread.into_keys().collect();
     let note = (!names.is_empty()).then(|| format!("config.json: not read: {}", names.join(", ")));
     Ok((config, note.into_iter().collect()))
-}
-
-/// Takes settings out one by one; what is left was not read.
-struct Reader {
-    fields: RefCell<BTreeMap<String, Value>>,
-    problems: RefCell<Problems>,
-}
-
-impl Reader {
-    fn problem(&self, problem: String) {
-        self.problems.borrow_mut().add(|| problem);
-    }
-
-    fn take(&self, name: &str) -> Option<Value> {
-        self.fields.borrow_mut().remove(name).filter(|value| !value.is_null())
-    }
-
-    /// A size within bounds; a lower bound stands in for one that is not.
-    fn size(&self, name: &str, bounds: RangeInclusive<usize>, default: Option<usize>) -> usize {
-        let least = *bounds.start();
-        let Some(value) = self.take(name) else {
-            return default.unwrap_or_else(|| {
-                self.problem(format!("{name} is missing"));
-                least
-            });
-        };
-        let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
-        size.filter(|size| bounds.contains(size)).unwrap_or_else(|| {
-            self.problem(format!("{name} is {} where {least} to {} is allowed", shortened(&value), bounds.end()));
-            least
-        })
-    }
-
-    fn number(&self, name: &str, default: f64) -> f64 {
-        let Some(value) = self.take(name) else { return default };
-        value.as_f64().unwrap_or_else(|| {
-            self.problem(format!("{name} is {}", shortened(&value)));
-            default
-        })
-    }
-
-    fn text(&self, name: &str, default: Option<&str>) -> String {
-        match self.take(name) {
-            None => default.unwrap_or_default().to_owned(),
-            Some(Value::String(text)) => text,
-            Some(value) => {
-                self.problem(format!("{name} is {}", shortened(&value)));
-                default.unwrap_or_default().to_owned()
-            }
-        }
-    }
-
-    /// Refuses a setting that is there and has none of the values that are built.
-    fn refuse_unless(&self, name: &str, allowed: &[Value]) -> Result<()> {
-        match self.take(name) {
-            Some(value) if !allowed.contains(&value) => {
-                Err(Error::unsupported(format!("{name} is {}, which is not built", shortened(&value))))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A value for a message.
-fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() > 60 { format!("{}...", text.chars().take(60).collect::<String>()) } else { text }
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
-//! The encoder: which tensors it has, and its graph over packed tokens.
+//! The graph of an encoder over packed tokens.
+
+mod tensors;
 
 use rayon::prelude::*;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
+
+pub(super) use tensors::{Tensors, resolve};
 
 use crate::{
     error::{Error, Result},
     graph::{Batching, Graph, ValueId},
     import::hugging_face::{
         Pooling,
-        config::{Config, Family},
-        problems::Problems,
+        config::Config,
+        encoder::tensors::{Affine, Layer, Norm, Product},
         weights::{Found, Weights},
     },
     ops::{
@@ -27,192 +31,10 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
-/// The least length that a vector is divided by.
+/// The minimum length by which a vector is divided.
 const NORMALIZE_EPSILON: f32 = 1e-12;
 
-/// Every tensor of an encoder.
-#[derive(Debug)]
-pub(super) struct Tensors {
-    words: Found,
-    positions: Found,
-    token_types: Option<Found>,
-    norm: Norm,
-    layers: Vec<Layer>,
-}
-
-#[derive(Debug)]
-struct Layer {
-    query: Affine,
-    key: Affine,
-    value: Affine,
-    attention: Affine,
-    attention_norm: Norm,
-    up: Affine,
-    down: Affine,
-    norm: Norm,
-}
-
-/// The linear layers that one product computes, their weights side by side.
-type Product<'a> = SmallVec<[&'a Affine; 3]>;
-
-impl Layer {
-    /// The products in the order of the graph.
-    fn products(&self) -> [Product<'_>; 4] {
-        let joined = smallvec![&self.query, &self.key, &self.value];
-        [joined, smallvec![&self.attention], smallvec![&self.up], smallvec![&self.down]]
-    }
-}
-
-/// A linear layer: weights `[out, in]` and `[out]`.
-#[derive(Debug)]
-struct Affine {
-    weight: Found,
-    bias: Found,
-}
-
-#[derive(Debug)]
-struct Norm {
-    scale: Found,
-    bias: Found,
-}
-
-/// Names within a layer.
-struct Names {
-    layer: &'static str,
-    query: &'static str,
-    key: &'static str,
-    value: &'static str,
-    attention: &'static str,
-    attention_norm: &'static str,
-    up: &'static str,
-    down: &'static str,
-    norm: &'static str,
-}
-
-const BERT: Names = Names {
-    layer: "encoder.layer",
-    query: "attention.self.query",
-    key: "attention.self.key",
-    value: "attention.self.value",
-    attention: "attention.output.dense",
-    attention_norm: "attention.output.LayerNorm",
-    up: "intermediate.dense",
-    down: "output.dense",
-    norm: "output.LayerNorm",
-};
-
-const DISTILBERT: Names = Names {
-    layer: "transformer.layer",
-    query: "attention.q_lin",
-    key: "attention.k_lin",
-    value: "attention.v_lin",
-    attention: "attention.out_lin",
-    attention_norm: "sa_layer_norm",
-    up: "ffn.lin1",
-    down: "ffn.lin2",
-    norm: "output_layer_norm",
-};
-
-/// What other heads and older versions leave in a file beside the encoder.
-const UNUSED: &[&str] = &[
-    "cls.",
-    "classifier.",
-    "embeddings.position_ids",
-    "embeddings.token_type_ids",
-    "lm_head.",
-    "pooler.",
-    "pre_classifier.",
-    "qa_outputs.",
-    "vocab_layer_norm.",
-    "vocab_projector.",
-    "vocab_transform.",
-];
-
-/// Finds every tensor of the encoder; whatever is missing, misshapen or left over becomes a problem.
-pub(super) fn resolve(config: &Config, weights: &Weights, problems: &mut Problems) -> Tensors {
-    let prefix = match config.family {
-        Family::Bert => "bert.",
-        Family::Roberta => "roberta.",
-        Family::DistilBert => "distilbert.",
-    };
-    let prefixed =
-        weights.names().any(|name| name.strip_prefix(prefix).is_some_and(|name| name.starts_with("embeddings.")));
-    let prefix = if prefixed { prefix } else { "" };
-    let Config { hidden, intermediate, .. } = *config;
-    let mut finder = Finder { prefix, weights, problems, used: Vec::new() };
-    let names = if config.family == Family::DistilBert { &DISTILBERT } else { &BERT };
-    let mut table =
-        |name: &str, rows: usize| finder.tensor(&[format!("embeddings.{name}_embeddings.weight")], &[rows, hidden]);
-    let tensors = Tensors {
-        words: table("word", config.vocabulary),
-        positions: table("position", config.position_rows),
-        token_types: config.token_types.map(|rows| table("token_type", rows)),
-        norm: finder.norm("embeddings.LayerNorm", hidden),
-        layers: (0..config.layers)
-            .map(|index| {
-                let name = |part: &str| format!("{}.{index}.{part}", names.layer);
-                Layer {
-                    query: finder.affine(&name(names.query), hidden, hidden),
-                    key: finder.affine(&name(names.key), hidden, hidden),
-                    value: finder.affine(&name(names.value), hidden, hidden),
-                    attention: finder.affine(&name(names.attention), hidden, hidden),
-                    attention_norm: finder.norm(&name(names.attention_norm), hidden),
-                    up: finder.affine(&name(names.up), hidden, intermediate),
-                    down: finder.affine(&name(names.down), intermediate, hidden),
-                    norm: finder.norm(&name(names.norm), hidden),
-                }
-            })
-            .collect(),
-    };
-    finder.refuse_others();
-    tensors
-}
-
-struct Finder<'a> {
-    prefix: &'a str,
-    weights: &'a Weights,
-    problems: &'a mut Problems,
-    used: Vec<String>,
-}
-
-impl Finder<'_> {
-    fn tensor(&mut self, names: &[String], shape: &[usize]) -> Found {
-        let names: Vec<_> = names.iter().map(|name| format!("{}{name}", self.prefix)).collect();
-        let found = self.weights.find(&names, shape, self.problems);
-        self.used.push(found.name().to_owned());
-        found
-    }
-
-    fn affine(&mut self, name: &str, inputs: usize, outputs: usize) -> Affine {
-        Affine {
-            weight: self.tensor(&[format!("{name}.weight")], &[outputs, inputs]),
-            bias: self.tensor(&[format!("{name}.bias")], &[outputs]),
-        }
-    }
-
-    /// Files converted from TensorFlow call scale and bias gamma and beta.
-    fn norm(&mut self, name: &str, size: usize) -> Norm {
-        Norm {
-            scale: self.tensor(&[format!("{name}.weight"), format!("{name}.gamma")], &[size]),
-            bias: self.tensor(&[format!("{name}.bias"), format!("{name}.beta")], &[size]),
-        }
-    }
-
-    fn refuse_others(mut self) {
-        self.used.sort_unstable();
-        for name in
-            self.weights.names().filter(|name| self.used.binary_search_by(|used| used.as_str().cmp(name)).is_err())
-        {
-            let own = name.strip_prefix(self.prefix).unwrap_or(name);
-            if !UNUSED.iter().any(|unused| own.starts_with(unused)) {
-                self.problems
-                    .add(|| format!("the tensor `{name}` has no place in the model that config.json describes"));
-            }
-        }
-    }
-}
-
-/// Reads the weights into a graph, large ones side by side where it is called on a pool.
+/// Reads the weights and builds the graph; reads large weights in parallel on a pool.
 pub(super) fn build(
     name: &str,
     config: &Config,
@@ -273,14 +95,17 @@ pub(super) fn build(
     Ok(graph)
 }
 
+/// A graph under construction.
 struct Builder<'a> {
     graph: Graph,
     weights: &'a Weights,
 }
 
 impl Builder<'_> {
-    /// The next product, with a residual and its layer norm behind it. Without a matrix, each of its parts is one by itself,
-    /// of weights that stay where they are.
+    /// Appends the next of `products` to the graph, with an optional residual and layer norm after
+    /// it.
+    ///
+    /// Without a packed matrix each part becomes a product of its own, whose weights stay in place.
     fn linear<'t>(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! A `TensorProto` as a tensor: its type, its size, and the one place where its numbers are.
+//! Conversion of a `TensorProto` to a tensor.
 
 use crate::{
     error::{Error, Result},
@@ -7,54 +7,69 @@ use crate::{
     tensor::{DType, Tensor, byte_count},
 };
 
-/// The element type that ONNX numbers `code`.
-pub(super) fn dtype(code: i32) -> Result<DType> {
-    const UNSUPPORTED: [(i32, &str); 14] = [
-        (8, "string"),
-        (14, "complex64"),
-        (15, "complex128"),
-        (17, "float8e4m3fn"),
-        (18, "float8e4m3fnuz"),
-        (19, "float8e5m2"),
-        (20, "float8e5m2fnuz"),
-        (21, "uint4"),
-        (22, "int4"),
-        (23, "float4e2m1"),
-        (24, "float8e8m0"),
-        (25, "uint2"),
-        (26, "int2"),
-        (0, "undefined"),
-    ];
-    Ok(match code {
-        1 => DType::F32,
-        2 => DType::U8,
-        3 => DType::I8,
-        4 => DType::U16,
-        5 => DType::I16,
-        6 => DType::I32,
-        7 => DType::I64,
-        9 => DType::Bool,
-        10 => DType::F16,
-        11 => DType::F64,
-        12 => DType::U32,
-        13 => DType::U64,
-        16 => DType::BF16,
-        code => {
-            return Err(match UNSUPPORTED.iter().find(|(other, _)| *other == code) {
-                Some((0, _)) => Error::invalid_model("the element type is missing"),
-                Some((_, name)) => Error::unsupported(format!("the element type {name} is not built here")),
-                None => Error::invalid_model(format!("there is no element type {code}")),
-            });
-        }
-    })
+/// An element type of ONNX.
+enum ElementType {
+    /// The number 0, which means that no type is given.
+    Undefined,
+    /// A supported type; `TensorProto` stores its typed data in the field `field`.
+    Read { dtype: DType, field: u32, scalar: Scalar },
+    /// An unsupported type with its name.
+    Unsupported(&'static str),
 }
 
-/// A dimension from the file as a size.
+const fn read_as(dtype: DType, field: u32, scalar: Scalar) -> ElementType {
+    ElementType::Read { dtype, field, scalar }
+}
+
+/// ONNX's element types, indexed by their number in files.
+const ELEMENT_TYPES: [ElementType; 27] = [
+    ElementType::Undefined,
+    read_as(DType::F32, 4, Scalar::Fixed32),
+    read_as(DType::U8, 5, Scalar::Varint),
+    read_as(DType::I8, 5, Scalar::Varint),
+    read_as(DType::U16, 5, Scalar::Varint),
+    read_as(DType::I16, 5, Scalar::Varint),
+    read_as(DType::I32, 5, Scalar::Varint),
+    read_as(DType::I64, 7, Scalar::Varint),
+    ElementType::Unsupported("string"),
+    read_as(DType::Bool, 5, Scalar::Varint),
+    read_as(DType::F16, 5, Scalar::Varint),
+    read_as(DType::F64, 10, Scalar::Fixed64),
+    read_as(DType::U32, 11, Scalar::Varint),
+    read_as(DType::U64, 11, Scalar::Varint),
+    ElementType::Unsupported("complex64"),
+    ElementType::Unsupported("complex128"),
+    read_as(DType::BF16, 5, Scalar::Varint),
+    ElementType::Unsupported("float8e4m3fn"),
+    ElementType::Unsupported("float8e4m3fnuz"),
+    ElementType::Unsupported("float8e5m2"),
+    ElementType::Unsupported("float8e5m2fnuz"),
+    ElementType::Unsupported("uint4"),
+    ElementType::Unsupported("int4"),
+    ElementType::Unsupported("float4e2m1"),
+    ElementType::Unsupported("float8e8m0"),
+    ElementType::Unsupported("uint2"),
+    ElementType::Unsupported("int2"),
+];
+
+/// The element type with the number `code`.
+pub(super) fn dtype(code: i32) -> Result<DType> {
+    match usize::try_from(code).ok().and_then(|code| ELEMENT_TYPES.get(code)) {
+        Some(ElementType::Read { dtype, .. }) => Ok(*dtype),
+        Some(ElementType::Undefined) => Err(Error::invalid_model("the element type is missing")),
+        Some(ElementType::Unsupported(name)) => {
+            Err(Error::unsupported(format!("the element type {name} is not built here")))
+        }
+        None => Err(Error::invalid_model(format!("there is no element type {code}"))),
+    }
+}
+
+/// Converts a dimension from the file to a size.
 pub(super) fn size(dim: i64) -> Result<usize> {
     usize::try_from(dim).map_err(|_| Error::invalid_model(format!("a dimension is {dim}")))
 }
 
-/// Reads the tensor, from the file itself or from the file that it names.
+/// Reads a tensor from the model file or from its file of external data.
 pub(super) fn read(proto: &TensorProto<'_>, external: &mut External<'_>) -> Result<Tensor> {
     let dtype = dtype(proto.data_type)?;
     let shape = proto.dims.iter().map(|&dim| size(dim)).collect::<Result<Vec<_>>>()?;
@@ -90,7 +105,7 @@ fn from_raw(dtype: DType, shape: Vec<usize>, bytes: usize, raw: &[u8]) -> Result
     checked(tensor)
 }
 
-/// Numbers in the file's byte order (little-endian) as the machine's, booleans checked.
+/// Converts little-endian numbers to the byte order of the machine, and checks booleans.
 pub(super) fn checked(mut tensor: Tensor) -> Result<Tensor> {
     if cfg!(target_endian = "big") {
         let size = tensor.dtype().size();
@@ -103,18 +118,16 @@ pub(super) fn checked(mut tensor: Tensor) -> Result<Tensor> {
 }
 
 fn from_typed(dtype: DType, shape: Vec<usize>, bytes: usize, field: u32, proto: &TensorProto<'_>) -> Result<Tensor> {
-    let (expected, scalar) = match dtype {
-        DType::F32 => (4, Scalar::Fixed32),
-        DType::F64 => (10, Scalar::Fixed64),
-        DType::I64 => (7, Scalar::Varint),
-        DType::U32 | DType::U64 => (11, Scalar::Varint),
-        _ => (5, Scalar::Varint),
-    };
+    let typed = ELEMENT_TYPES.iter().find_map(|element| match *element {
+        ElementType::Read { dtype: other, field, scalar } if other == dtype => Some((field, scalar)),
+        _ => None,
+    });
+    let (expected, scalar) = typed.ok_or_else(|| Error::internal(format!("{dtype} is no element type of ONNX")))?;
     if field != expected {
         return Err(Error::invalid_model(format!("a tensor of {dtype} has its data in a field of another type")));
     }
     let size = dtype.size();
-    // Counted before anything is allocated by what the shape claims.
+    // Counts the numbers before it allocates the size that the shape claims.
     let mut count = 0usize;
     proto.numbers(field, scalar, |_| {
         count += 1;
@@ -139,7 +152,9 @@ fn from_typed(dtype: DType, shape: Vec<usize>, bytes: usize, field: u32, proto: 
     checked(tensor)
 }
 
-/// Whether a number, given as the bits of an `i64` for all but unsigned 64-bit ones, is one of the type.
+/// Whether `dtype` can represent a number.
+///
+/// `bits` is an `i64`, or a `u64` for unsigned 64-bit types.
 fn fits(dtype: DType, bits: u64) -> bool {
     let value = bits.cast_signed();
     match dtype {

@@ -4,8 +4,12 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     kernels::{KernelSet, broadcast::Broadcast, simd::Side},
-    op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
-    ops::pointwise::{BinaryFunction, UnaryFunction, binary, broadcast_batch_axes, broadcast_shape, cases, unary},
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    ops::pointwise::{
+        binary::{self, BinaryFunction},
+        broadcast::{broadcast_batch_axes, broadcast_shape},
+        unary::{self, UnaryFunction},
+    },
     shape::Dim,
     tensor::DType,
 };
@@ -38,7 +42,7 @@ pub enum ChainStep {
 pub(crate) static DEF: OpDef = OpDef {
     name: "PointwiseChain",
     onnx: None,
-    cases: cases::chain,
+    cases,
     accuracy: Accuracy::Pointwise,
     cpu: CpuState::Kernel(kernel),
     gpu: GpuState::Kernel("pointwise"),
@@ -137,4 +141,42 @@ impl Kernel {
         }
         Ok(())
     }
+}
+
+fn cases() -> Vec<Case> {
+    let unary = ChainStep::Unary;
+    let binary = |function, operand| ChainStep::Binary { function, operand, swapped: false };
+    let chain = |name: &str, steps: &[ChainStep]| Case::new(name, PointwiseChain { steps: steps.to_vec() });
+    let gelu = [
+        unary(UnaryFunction::Erf),
+        binary(BinaryFunction::Add, 1),
+        binary(BinaryFunction::Mul, 0),
+        binary(BinaryFunction::Mul, 2),
+    ];
+    let clip = UnaryFunction::Clip { low: -0.5, high: 0.75 };
+    let long = [
+        unary(UnaryFunction::Tanh),
+        binary(BinaryFunction::Add, 0),
+        unary(UnaryFunction::Cos),
+        ChainStep::Binary { function: BinaryFunction::Sub, operand: 1, swapped: true },
+    ];
+    vec![
+        chain("gelu", &gelu).value(&[3, 37], Fill::Spread).constant(&[], Fill::Spread).constant(&[1], Fill::Positive),
+        chain("hostile", &gelu)
+            .value(&[7, 41], Fill::Hostile)
+            .constant(&[], Fill::Spread)
+            .value(&[7, 1], Fill::Positive),
+        chain("rows", &[binary(BinaryFunction::Add, 1), unary(clip)])
+            .value(&[2, 3, 19], Fill::Spread)
+            .constant(&[19], Fill::Spread),
+        chain("widened", &[binary(BinaryFunction::Mul, 1), unary(UnaryFunction::Exp)])
+            .value(&[1, 5], Fill::Spread)
+            .value(&[4, 1], Fill::Spread),
+        chain("long", &long).value(&[5, 2000], Fill::Spread).value(&[5, 1], Fill::Spread),
+        chain("powers", &[unary(UnaryFunction::Abs), binary(BinaryFunction::Pow, 1), binary(BinaryFunction::Max, 2)])
+            .value(&[9], Fill::Spread)
+            .value(&[9], Fill::Spread)
+            .constant(&[], Fill::Positive),
+        chain("empty", &gelu).value(&[0, 3], Fill::Spread).constant(&[], Fill::Spread).constant(&[], Fill::Spread),
+    ]
 }

@@ -10,7 +10,7 @@ use crate::{
     kernels::broadcast::Broadcast,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
     ops::{
-        pointwise::{broadcast_batch_axes, broadcast_shape},
+        pointwise::broadcast::{broadcast_batch_axes, broadcast_shape},
         tracked,
     },
     shape::Dim,

@@ -7,7 +7,10 @@ use crate::{
         KernelSet,
         segments::{SegmentReduction, reduce_segments},
     },
-    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator,
+        case::with_specials,
+    },
     ops::offsets,
     shape::Shape,
     tensor::{DType, Tensor},
@@ -89,9 +92,7 @@ fn cases() -> Vec<Case> {
         [
             case("ragged").value(&[23, 37], Fill::Spread).tensor(offsets(&[0, 1, 8, 8, 20, 23])),
             case("one row").value(&[1, 5], Fill::Hostile).tensor(offsets(&[0, 1])),
-            case("special")
-                .tensor(crate::ops::product::matmul::with_specials(&[9, 16], 0))
-                .tensor(offsets(&[0, 2, 5, 9])),
+            case("special").tensor(with_specials(&[9, 16], 0)).tensor(offsets(&[0, 2, 5, 9])),
             case("no sequence").value(&[0, 5], Fill::Spread).tensor(offsets(&[0])),
         ]
     };

@@ -11,10 +11,10 @@ use crate::{
         transpose,
     },
     op::{
-        Accuracy, Case, CpuKernel, CpuState, Fill, Form, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef,
-        Operator, Shapes, scratch_numbers,
+        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        Packing, Shapes, case::with_specials, scratch_numbers,
     },
-    ops::product::{linear::all_f32, matmul::with_specials},
+    ops::product::linear::all_f32,
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -38,7 +38,7 @@ pub(crate) static GEMM: OpDef = OpDef {
     cases: gemm_cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(gemm_kernel),
-    gpu: GpuState::Kernel("linear"),
+    gpu: GpuState::Kernel("gemm"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
@@ -108,7 +108,7 @@ struct GemmKernel {
 fn gemm_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let (op, set, factors) = (request.op::<Gemm>()?.clone(), request.kernel_set(), request.factors());
     let parameter = u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
-    let packed = request.take_packed(1, Form { name: "scaled product", parameter }, |tensor| {
+    let packed = request.take_packed(1, Packing { name: "scaled product", parameter }, |tensor| {
         let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.alpha * value).collect();
         let (k, n, layout) = op.right(tensor.shape())?;
         Ok(vec![Packed::with_factors(set, factors, &Matrix::new(&scaled, k, n, layout), k)?])

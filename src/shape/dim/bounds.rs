@@ -4,7 +4,7 @@ use crate::shape::dim::{Dim, Factor, Function};
 
 impl Dim {
     /// A lower bound for all values from 0 up of the symbols, if one can be derived.
-    pub fn least(&self) -> Option<i64> {
+    pub(crate) fn least(&self) -> Option<i64> {
         let never_negative = |factor: &Factor| match factor {
             Factor::Symbol(_) => true,
             Factor::Call(function, arguments) => {
@@ -18,12 +18,12 @@ impl Dim {
     }
 
     /// Whether the expression is provably at least `least` for all values from 1 up of its symbols.
-    pub fn is_at_least(&self, least: i64) -> bool {
+    pub(crate) fn is_at_least(&self, least: i64) -> bool {
         self.lower_bound().is_some_and(|bound| bound >= least)
     }
 
     /// Whether the expression is provably below 0 for all values from 1 up of its symbols.
-    pub fn is_negative(&self) -> bool {
+    pub(crate) fn is_negative(&self) -> bool {
         (self * &Self::number(-1)).is_at_least(1)
     }
 

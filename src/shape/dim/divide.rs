@@ -4,7 +4,7 @@ use crate::shape::dim::{Dim, Factor, Function};
 
 impl Dim {
     /// The quotient if `divisor` divides every coefficient, or is a single term that divides every term.
-    pub fn exact_div(&self, divisor: &Self) -> Option<Self> {
+    pub(crate) fn exact_div(&self, divisor: &Self) -> Option<Self> {
         if !self.valid || !divisor.valid {
             return None;
         }
@@ -36,7 +36,7 @@ impl Dim {
 
     /// The quotient, rounded down.
     #[must_use]
-    pub fn floor_div(&self, divisor: &Self) -> Self {
+    pub(crate) fn floor_div(&self, divisor: &Self) -> Self {
         if divisor.as_fixed() == Some(0) {
             return Self::invalid();
         }
@@ -48,7 +48,7 @@ impl Dim {
 
     /// The quotient by a positive divisor, rounded up.
     #[must_use]
-    pub fn ceil_div(&self, divisor: &Self) -> Self {
+    pub(crate) fn ceil_div(&self, divisor: &Self) -> Self {
         (self + &(divisor - &Self::number(1))).floor_div(divisor)
     }
 }

@@ -13,7 +13,7 @@ impl Dim {
     ///
     /// # Errors
     /// If a symbol is unbound, or the arithmetic overflows or divides by zero.
-    pub fn eval(&self, bindings: &Bindings) -> Result<i64> {
+    pub(crate) fn eval(&self, bindings: &Bindings) -> Result<i64> {
         let fail = |why: &str| Error::invalid_input(format!("the size {self} {why}"));
         if !self.valid {
             return Err(fail("overflows"));
@@ -48,7 +48,7 @@ impl Dim {
     ///
     /// # Errors
     /// As [`eval`](Self::eval), and if the value is negative.
-    pub fn eval_size(&self, bindings: &Bindings) -> Result<usize> {
+    pub(crate) fn eval_size(&self, bindings: &Bindings) -> Result<usize> {
         usize::try_from(self.eval(bindings)?).map_err(|_| Error::invalid_input(format!("the size {self} is negative")))
     }
 }

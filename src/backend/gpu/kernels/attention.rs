@@ -1,19 +1,28 @@
-//! `Attention` and `PackedAttention`: softmax as it goes, so that no scores are stored.
+//! `Attention`: an online softmax, so that no scores are stored.
 
 use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        kernels::product::{bindings, borrowed},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        kernels::{
+            code::{bindings, borrowed},
+            heads::{load, values},
+        },
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
-    ops::product::attention::{Attention, PackedAttention},
+    ops::product::attention::Attention,
 };
 
-/// Bytes of keys and values that a workgroup keeps: the memory that every device has.
-const TILE_BYTES: usize = 16 << 10;
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "attention", make };
+
+const SHADER: Shader = wgsl!("attention");
 
 struct Kernel {
     program: Arc<Program>,
@@ -21,92 +30,7 @@ struct Kernel {
     mask: bool,
 }
 
-struct PackedKernel {
-    program: Arc<Program>,
-    scale: f32,
-    heads: usize,
-}
-
-/// The generated parts: keys of `d` columns, values of `e`.
-fn values(d: usize, e: usize, load_q: &str) -> Option<Vec<(&'static str, String)>> {
-    let (d4, e4) = (d.div_ceil(4).max(1), e.div_ceil(4).max(1));
-    let keys = (TILE_BYTES / 16 / (d4 + e4)).min(32);
-    if keys < 8 {
-        return None;
-    }
-    let lines =
-        |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).map(|line| line + "\n").collect::<String>();
-    let score: Vec<String> = (0..d4).map(|part| format!("dot(q{part}, k_tile[j * {d4}u + {part}u])")).collect();
-    let at = |column: usize| ["x", "y", "z", "w"][column % 4];
-    Some(vec![
-        ("keys", keys.to_string()),
-        ("d", d.to_string()),
-        ("d4", d4.to_string()),
-        ("e4", e4.to_string()),
-        ("query", lines(d4, &|part| format!("    let q{part} = p.scale * {load_q}{part}u);"))),
-        ("zeros", lines(e4, &|part| format!("    var o{part} = vec4<f32>();"))),
-        ("score", score.join(" + ")),
-        ("rescale", lines(e4, &|part| format!("                        o{part} *= factor;"))),
-        (
-            "accumulate",
-            lines(e4, &|part| {
-                format!("                    o{part} = fma(vec4<f32>(weight), v_tile[j * {e4}u + {part}u], o{part});")
-            }),
-        ),
-        ("store", lines(e, &|column| format!("        y[at + {column}u] = o{}.{} / sum;", column / 4, at(column)))),
-    ])
-}
-
-/// Four elements at `at` of a buffer with rows of `columns`.
-fn load(name: &str, columns: usize) -> (&'static str, String) {
-    if columns.is_multiple_of(4) {
-        return ("vec4<f32>", format!("    return {name}[at / 4u];"));
-    }
-    // The last part of a row is cut; its index then stays where it is.
-    let one = |place: usize| {
-        format!(
-            "select(0.0, {name}[select(at, at + {place}u, part * 4u + {place}u < {columns}u)], part * 4u + {place}u < {columns}u)"
-        )
-    };
-    ("f32", format!("    return vec4<f32>({}, {}, {}, {});", one(0), one(1), one(2), one(3)))
-}
-
-pub(super) fn make_packed(request: &GpuRequest<'_>) -> Result<Made> {
-    let op: &PackedAttention = request.op()?;
-    let columns = request.output(0)?.shape.dims().last().and_then(|dim| dim.as_fixed());
-    let columns = columns.and_then(|columns| usize::try_from(columns).ok());
-    let Some(d) = columns.map(|columns| columns / op.heads) else {
-        return Ok(Made::Host("heads of a size that is known only when it runs"));
-    };
-    let Some(mut values) = values(d, d, "load(row, p.rows, 0u, ") else {
-        return Ok(Made::Host("heads that are larger than a workgroup's memory"));
-    };
-    let (kind, load) = load("qkv", d);
-    values.extend([("kind", kind.to_owned()), ("load", load), ("mask", String::new())]);
-    let program = request.program("packed_attention", &borrowed(&values))?;
-    Made::kernel(PackedKernel { program, scale: op.scale, heads: op.heads })
-}
-
-impl GpuKernel for PackedKernel {
-    fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
-        let rows = run.output(0)?[0];
-        let sequences = run.input(1)?[0].saturating_sub(1);
-        let groups = rows.div_ceil(64) * self.heads;
-        // The keys of the sequences that reach into 64 rows, which may be all rows, and the keys' part of the tiles.
-        let keys = run.longest(1).map_or(rows, |longest| rows.min(2 * longest + 64));
-        run.loops(2 * keys + sequences)?;
-        let words = [word(rows)?, word(sequences)?, word(self.heads)?, word(groups)?, run.step(), self.scale.to_bits()];
-        let operands = [
-            ("qkv", Operand::Input(0)),
-            ("offsets", Operand::Input(1)),
-            ("y", Operand::Output(0)),
-            ("fault", Operand::Fault),
-        ];
-        run.dispatch(&self.program, &operands, &words, groups)
-    }
-}
-
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Attention = request.op()?;
     let last = |index: usize| -> Result<Option<usize>> {
         let dim = request.input(index)?.shape.dims().last().and_then(|dim| dim.as_fixed());
@@ -134,7 +58,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         ("load_v", load_v),
         ("mask", added),
     ]);
-    let program = request.program("attention", &borrowed(&values))?;
+    let program = request.program(&SHADER, &borrowed(&values))?;
     Made::kernel(Kernel { program, scale: op.scale, mask })
 }
 

@@ -1,23 +1,32 @@
-//! `BatchNormalization`: statistics that are given.
+//! `BatchNormalization`: with given statistics.
 
 use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::Result,
     ops::norm::channel_norm::ChannelNorm,
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "batch_norm", make };
+
+const SHADER: Shader = wgsl!("batch_norm");
 
 struct Kernel {
     program: Arc<Program>,
     epsilon: f32,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
-    let program = request.program("batch_norm", &[])?;
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
+    let program = request.program(&SHADER, &[])?;
     Made::kernel(Kernel { program, epsilon: request.op::<ChannelNorm>()?.epsilon })
 }
 

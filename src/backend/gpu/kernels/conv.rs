@@ -1,17 +1,32 @@
-//! `Conv`: an implicit product, for every layout, group count and padding.
+//! `Conv`: an implicit matrix product, for every layout, group count and padding.
 
 use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
-        kernels::product::{Held, Tile, activation, bindings, borrowed, space},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        kernels::{
+            code::{bindings, borrowed, space},
+            functions::activation,
+            held::Held,
+            product::Tile,
+        },
+        operand::{Operand, WeightId},
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
-    op::{Form, Shapes},
+    op::{Packing, Shapes},
     ops::conv::{Conv, Layout, geometry::Geometry},
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "conv", make };
+
+const SHADER: Shader = wgsl!("conv");
+const COLUMN_MAX: Shader = wgsl!("column_max");
 
 struct Kernel {
     op: Conv,
@@ -24,7 +39,7 @@ struct Kernel {
     bias: bool,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Conv = request.op()?;
     let Some(activation) = activation(op.activation, "v") else {
         return Ok(Made::Host("an activation that its shader has not"));
@@ -40,11 +55,11 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         Some(tensor) => Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied()),
         None => Held::AS_THEY_ARE,
     };
-    let weights = request.take_weight(1, Form { name: "windows", parameter }, |tensor| {
+    let weights = request.take_weight(1, Packing { name: "windows", parameter }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         let mut packed = Vec::new();
         for group in 0..op.groups {
-            // Row: tap and channel; column: filter.
+            // A row is a tap and a channel, a column a filter.
             packed.extend(tile.pack(held, taps * channels, filters, |row, column| {
                 let (tap, channel) = (row / channels, row % channels);
                 values[((group * filters + column) * channels + channel) * taps + tap]
@@ -60,7 +75,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     if bias {
         bound.push(("bias", "f32", false));
     }
-    // Four neighbouring summands are of one tap where a group's channels are a multiple of four.
+    // Four adjacent summands share a tap if the channels of a group are a multiple of four.
     let load_a = if channels.is_multiple_of(4) && channels > 0 {
         "    let at = summand(own, k);\n    if at == 0xffffffffu {\n        return vec4<f32>();\n    }\n    let c = p.x_step[1];\n    \
          return vec4<f32>(x[at], x[at + c], x[at + 2u * c], x[at + 3u * c]);"
@@ -80,8 +95,8 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         ("bias", if bias { " + bias[filter_number]" } else { "" }.to_owned()),
         ("activation", activation),
     ]);
-    let program = request.program("conv", &borrowed(&values))?;
-    let column_max = op.global_max.then(|| request.program("column_max", &[])).transpose()?;
+    let program = request.program(&SHADER, &borrowed(&values))?;
+    let column_max = op.global_max.then(|| request.program(&COLUMN_MAX, &[])).transpose()?;
     Made::kernel(Kernel { op: op.clone(), program, column_max, tile, held, weights, shape, bias })
 }
 
@@ -115,7 +130,7 @@ impl GpuKernel for Kernel {
         let first = |channels: usize, positions: usize| [channels * positions, positions, 1];
         let is_last = self.op.layout == Layout::ChannelsLast;
         let x_step = if is_last { last(own.channels, volume) } else { first(own.channels, volume) };
-        // What is reduced afterwards lies with its channels last.
+        // An output that is reduced afterwards has its channels last.
         let y_last = is_last || self.op.global_max;
         let y_step = if y_last { last(own.filters, positions) } else { first(own.filters, positions) };
         let mut words = Vec::with_capacity(25);
@@ -137,7 +152,7 @@ impl GpuKernel for Kernel {
         run.dispatch(&self.program, &operands, &words, groups)?;
         if let Some(program) = &self.column_max {
             let words = [word(own.items)?, word(positions)?, word(own.filters)?];
-            // Where there are no positions nothing is read, and any operand stands for the scratch that is not there.
+            // Without positions there is no scratch; the shader reads nothing, so any operand will do.
             let from = if positions == 0 { Operand::Input(0) } else { Operand::Scratch };
             let groups = (own.items * own.filters).div_ceil(64);
             run.dispatch(program, &[("x", from), ("y", Operand::Output(0))], &words, groups)?;

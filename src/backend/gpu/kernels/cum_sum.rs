@@ -1,19 +1,28 @@
-//! `CumSum`: one row after another, so that a sum does not depend on how it is cut.
+//! `CumSum`: an invocation sums a whole row, so the order of summation is fixed.
 
 use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
         buffer::carrier,
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::Result,
     ops::reduce::cum_sum::CumSum,
     tensor::DType,
 };
 
-/// The most elements of a row in one dispatch: software adapters end long loops.
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "cum_sum", make };
+
+const SHADER: Shader = wgsl!("cum_sum");
+
+/// Maximum elements of a row in one dispatch: software adapters end long loops.
 const PART: usize = 32_768;
 
 struct Kernel {
@@ -21,7 +30,7 @@ struct Kernel {
     axis: usize,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let (op, input): (&CumSum, _) = (request.op()?, request.input(0)?);
     let kind = carrier(input.dtype).filter(|_| input.dtype != DType::I64);
     let Some(kind) = kind else { return Ok(Made::Host("sums of 64-bit integers may need more than 32 bits")) };
@@ -31,7 +40,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         ("before", if op.exclusive { "y[before] + x[before]" } else { "y[before]" }),
         ("result", if op.exclusive { "sum" } else { "next" }),
     ];
-    Made::kernel(Kernel { program: request.program("cum_sum", &values)?, axis: input.shape.axis(op.axis)? })
+    Made::kernel(Kernel { program: request.program(&SHADER, &values)?, axis: input.shape.axis(op.axis)? })
 }
 
 impl GpuKernel for Kernel {

@@ -1,13 +1,17 @@
-//! `ConstantOfShape`, `Range`, `EyeLike`, `Trilu` and `OneHot`: each element follows from its place.
+//! `ConstantOfShape`, `Range`, `EyeLike`, `Trilu` and `OneHot`: each element is computed from its position.
 
 use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
         buffer::{self, carrier},
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        kernels::product::bindings,
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        kernels::code::bindings,
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     ops::{
@@ -22,7 +26,12 @@ use crate::{
     tensor::DType,
 };
 
-/// What follows from a place.
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "fill", make };
+
+const SHADER: Shader = wgsl!("fill");
+
+/// How an element is computed from its position.
 enum Rule {
     Constant(u32),
     Range(Range),
@@ -39,7 +48,7 @@ struct Kernel {
 
 const Y: (&str, Operand) = ("y", Operand::Output(0));
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let mut bound = vec![("y", "u32", true)];
     let (rule, operands, value): (Rule, &[_], _) = if let Ok(op) = request.op::<ConstantOfShape>() {
         let Ok(value) = buffer::word_of(&op.value) else {
@@ -61,7 +70,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         let indices = request.input(0)?;
         let kind = carrier(indices.dtype).ok_or_else(|| Error::internal("indices of a type that is not carried"))?;
         bound.extend([("indices", kind, false), ("values", "u32", false)]);
-        // The place of the index is that of the row with the axis taken out.
+        // The position of the index is that of the element without the axis.
         let index = "indices[(i / (p.inner * p.outer)) * p.inner + column]";
         let signed = |index: &str| format!("{index} == i32(row) || {index} == i32(row) - i32(p.outer)");
         let is_on = match indices.dtype {
@@ -86,11 +95,11 @@ fn kernel(
     bound: &[(&str, &str, bool)],
     value: &str,
 ) -> Result<Made> {
-    let program = request.program("fill", &[("bindings", &bindings(bound)), ("value", value)])?;
+    let program = request.program(&SHADER, &[("bindings", &bindings(bound)), ("value", value)])?;
     Made::kernel(Kernel { program, rule, operands })
 }
 
-/// A diagonal, no further out than past every element.
+/// A diagonal's offset, clamped to a range that still lies past every element.
 fn near(diagonal: i64) -> u32 {
     diagonal.clamp(-(1 << 30), 1 << 30) as u32
 }

@@ -1,45 +1,52 @@
-//! `Linear` and `Gemm`: tiled products with what follows them.
-
-use std::sync::Arc;
+//! `Linear`: tiled products with constant weights and an epilogue.
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, WeightId, word},
+        kernel::{GpuKernel, KernelDef, Made},
         kernels::{
-            cooperative::{Cooperative, Follow as After, Part},
-            matmul,
+            code::{bindings, borrowed},
+            cooperative::{Cooperative, EpilogueCode, Part},
+            functions::activation,
+            held::{HALVES, Held, unpack},
             norm::{Norm, Rows},
-            product::{HALVES, Held, Tile, Tiled, activation, bindings, borrowed, unpack},
+            product::{Tile, Tiled},
+            weights::{PackedProduct, take},
         },
+        operand::{Operand, WeightId},
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
-    op::{Form, Shapes},
-    ops::product::{gemm::Gemm, linear::Linear},
+    op::Shapes,
+    ops::product::linear::Linear,
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "linear", make };
+
+const SHADER: Shader = wgsl!("linear");
 
 struct Kernel {
     shaders: Tiled,
     k: usize,
     n: usize,
-    /// None where the weights are an operand.
-    weights: Option<Packed>,
+    /// `None` if the weights are an operand.
+    weights: Option<PackedProduct>,
     bias: Option<Operand>,
     residual: bool,
     norm: Option<Norm>,
     matrices: Option<Cooperative>,
 }
 
-/// What is made of the shader: the operand's shapes as far as they are known, and what follows the product.
-struct Follow<'a> {
-    activation: &'a str,
-    bias: Option<Operand>,
-    residual: bool,
+/// The epilogue of a product; the activation is a WGSL expression of `v`.
+pub(super) struct Epilogue<'a> {
+    pub activation: &'a str,
+    pub bias: Option<Operand>,
+    pub residual: bool,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
-    if let Ok(op) = request.op::<Gemm>() {
-        return gemm(request, op);
-    }
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Linear = request.op()?;
     let inputs = request.inputs();
     let Some(activation) = activation(op.activation, "v") else {
@@ -52,7 +59,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let tile = Tile::of(n);
     let weights = take(request, tile, (k, n))?;
     let bias = inputs.fact(2).map(|_| Operand::Input(2));
-    let follow = Follow { activation: &activation, bias, residual: inputs.fact(3).is_some() };
+    let follow = Epilogue { activation: &activation, bias, residual: inputs.fact(3).is_some() };
     let norm = match op.layer_norm {
         Some(epsilon) => Some(Norm::behind(request, epsilon, [Some(4), inputs.id(5).map(|_| 5)])?),
         None => None,
@@ -60,91 +67,24 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     kernel(request, tile, (k, n), weights, &follow, norm)
 }
 
-/// The product with a constant `k x n` matrix and nothing that follows.
+/// The kernel of a product with a constant `k x n` matrix, without an epilogue.
 pub(super) fn packed(request: &GpuRequest<'_>, k: usize, n: usize) -> Result<Made> {
     let tile = Tile::of(n);
     let weights = take(request, tile, (k, n))?;
-    let follow = Follow { activation: "v", bias: None, residual: false };
+    let follow = Epilogue { activation: "v", bias: None, residual: false };
     kernel(request, tile, (k, n), weights, &follow, None)
 }
 
-/// Packed weights.
-struct Packed {
-    held: Held,
-    parts: Arc<[WeightId]>,
-    /// Columns of each part but the last.
-    columns: usize,
-}
-
-/// A constant right side `k x n`, packed.
-fn take(request: &GpuRequest<'_>, tile: Tile, (k, n): (usize, usize)) -> Result<Option<Packed>> {
-    let Some(tensor) = request.constant(1) else { return Ok(None) };
-    let held = Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied());
-    let columns = tile.columns_of_part(request, held, k)?;
-    let parts = request.take_weight(1, Form { name: "product", parameter: columns as u64 }, |tensor| {
-        let values = tensor.as_slice::<f32>()?;
-        Ok(pack(tile, held, (k, n), columns, |row, column| values[row * n + column]))
-    })?;
-    Ok(parts.map(|parts| Packed { held, parts, columns }))
-}
-
-/// Weights in parts of `columns` columns.
-fn pack(
-    tile: Tile,
-    held: Held,
-    (k, n): (usize, usize),
-    columns: usize,
-    at: impl Fn(usize, usize) -> f32,
-) -> Vec<Vec<u8>> {
-    let part = |first: usize| tile.pack(held, k, columns.min(n - first), |row, column| at(row, first + column));
-    (0..n).step_by(columns).map(part).collect()
-}
-
-/// ONNX's product, where its right side and its summand are constant and the summand is a row.
-fn gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
-    let (Some(b), false) = (request.constant(1), op.trans_a) else {
-        return matmul::make_gemm(request, op);
-    };
-    let (k, n) = match (b.shape(), op.trans_b) {
-        (&[n, k], true) | (&[k, n], false) => (k, n),
-        _ => return Err(Error::internal("an operand that is no matrix was not refused")),
-    };
-    let row = |shape: &[usize]| matches!(shape, &[own] | &[1, own] if own == n);
-    match (request.inputs().fact(2), request.constant(2)) {
-        (None, _) => {}
-        (Some(_), Some(c)) if row(c.shape()) => {}
-        _ => return matmul::make_gemm(request, op),
-    }
-    let tile = Tile::of(n);
-    let held = Held::of(request.format, b.as_slice::<f32>()?.iter().map(|value| op.alpha * value));
-    let columns = tile.columns_of_part(request, held, k)?;
-    let parameter = (columns as u64) << 33 | u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
-    let parts = request.take_weight(1, Form { name: "scaled product", parameter }, |tensor| {
-        let values = tensor.as_slice::<f32>()?;
-        let at = |row: usize, column: usize| {
-            op.alpha * if op.trans_b { values[column * k + row] } else { values[row * n + column] }
-        };
-        Ok(pack(tile, held, (k, n), columns, at))
-    })?;
-    let scale = Form { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
-    let summand = request.take_weight(2, scale, |tensor| {
-        let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.beta * value).collect();
-        Ok(vec![bytemuck::cast_slice(&scaled).to_vec()])
-    })?;
-    let bias = summand.and_then(|parts| parts.first().map(|&id| Operand::Weight(id)));
-    let follow = Follow { activation: "v", bias, residual: false };
-    kernel(request, tile, (k, n), parts.map(|parts| Packed { held, parts, columns }), &follow, None)
-}
-
-fn kernel(
+/// The kernel of a product with `k x n` weights, an epilogue and a norm.
+pub(super) fn kernel(
     request: &GpuRequest<'_>,
     tile: Tile,
     (k, n): (usize, usize),
-    weights: Option<Packed>,
-    follow: &Follow<'_>,
+    weights: Option<PackedProduct>,
+    follow: &Epilogue<'_>,
     norm: Option<Norm>,
 ) -> Result<Made> {
-    let after = After { activation: follow.activation, bias: follow.bias.is_some(), residual: follow.residual };
+    let after = EpilogueCode { activation: follow.activation, bias: follow.bias.is_some(), residual: follow.residual };
     let matrices = weights.as_ref().map(|_| Cooperative::new(request, (k, n), &after)).transpose()?.flatten();
     let by_four = k.is_multiple_of(4);
     let x = match matrices {
@@ -170,7 +110,7 @@ fn kernel(
     } else if by_four {
         "    if k >= p.k {\n        return vec4<f32>();\n    }\n    return x[at / 4u];".to_owned()
     } else {
-        // An index past the row is moved into the buffer, and what is there is not used.
+        // Indices past the row are clamped into the buffer, and the loaded value is replaced by 0.
         each("select(0.0, x[select(0u, at + #u, k + #u < p.k)], k + #u < p.k)")
     };
     let load_b = match &weights {
@@ -187,7 +127,7 @@ fn kernel(
         values.push(("bias", if follow.bias.is_some() { " + bias[own]" } else { "" }.to_owned()));
         values.push(("activation", follow.activation.to_owned()));
         values.push(("residual", if follow.residual { " + residual[at]" } else { "" }.to_owned()));
-        request.program("linear", &borrowed(&values))
+        request.program(&SHADER, &borrowed(&values))
     })?;
     Made::kernel(Kernel { shaders, k, n, weights, bias: follow.bias, residual: follow.residual, norm, matrices })
 }
@@ -214,7 +154,7 @@ impl GpuKernel for Kernel {
         let whole = [(Operand::Input(1), 0, n)];
         let (held, parts): (Held, Vec<(Operand, usize, usize)>) = match &self.weights {
             None => (Held::AS_THEY_ARE, whole.to_vec()),
-            Some(Packed { held, parts, columns }) => {
+            Some(PackedProduct { held, parts, columns }) => {
                 let part = |(index, &id): (usize, &WeightId)| {
                     let first = index * columns;
                     (Operand::Weight(id), first, (*columns).min(n - first))
@@ -261,6 +201,7 @@ impl GpuKernel for Kernel {
 }
 
 impl Kernel {
+    /// Records the norm that follows, if any.
     fn normalise(&self, run: &mut Recorder<'_>, rows: usize) -> Result<()> {
         match &self.norm {
             Some(norm) => norm.record(run, &Rows { rows, axis: self.n, inner: 1 }),

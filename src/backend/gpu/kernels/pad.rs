@@ -5,14 +5,23 @@ use std::{fmt::Write, sync::Arc};
 use crate::{
     backend::gpu::{
         buffer,
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::{Error, Result},
     ops::moves::pad::{Pad, PadMode},
 };
 
-/// The most axes that its shader has words for.
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "pad", make };
+
+const SHADER: Shader = wgsl!("pad");
+
+/// Maximum number of axes, by the immediate data of the shader.
 const MAX_AXES: usize = 8;
 
 struct Kernel {
@@ -21,7 +30,7 @@ struct Kernel {
     value: u32,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Pad = request.op()?;
     let rank = request.input(0)?.shape.rank();
     if rank > MAX_AXES {
@@ -49,7 +58,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let Ok(value) = op.value.as_deref().map_or(Ok(0), buffer::word_of) else {
         return Ok(Made::Host("a value that needs more than 32 bits"));
     };
-    let program = request.program("pad", &[("source", source), ("axes", &axes)])?;
+    let program = request.program(&SHADER, &[("source", source), ("axes", &axes)])?;
     Made::kernel(Kernel { program, op: op.clone(), value })
 }
 

@@ -4,20 +4,29 @@ use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        kernels::product::{borrowed, space},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        kernels::code::{borrowed, space},
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::Result,
     ops::pool::{Pool, PoolFunction},
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "pool", make };
+
+const SHADER: Shader = wgsl!("pool");
 
 struct Kernel {
     program: Arc<Program>,
     op: Pool,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Pool = request.op()?;
     let (first, combine, last) = match op.function {
         PoolFunction::Max => ("-infinity()", "larger(made, v)", "made"),
@@ -32,7 +41,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         ("combine", combine.to_owned()),
         ("last", last.to_owned()),
     ];
-    Made::kernel(Kernel { program: request.program("pool", &borrowed(&values))?, op: op.clone() })
+    Made::kernel(Kernel { program: request.program(&SHADER, &borrowed(&values))?, op: op.clone() })
 }
 
 impl GpuKernel for Kernel {

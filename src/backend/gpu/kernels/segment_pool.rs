@@ -4,18 +4,27 @@ use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, word},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::Result,
     ops::pool::segment_pool::{SegmentPool, SegmentPoolMode},
 };
 
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "segment_pool", make };
+
+const SHADER: Shader = wgsl!("segment_pool");
+
 struct Kernel {
     program: Arc<Program>,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let first = "        made = x[start * p.columns + column];\n";
     let all = |begin: &str, each: &str| {
         let next = "x[row * p.columns + column]";
@@ -28,7 +37,7 @@ pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
         SegmentPoolMode::Max => all("made = larger(", ", "),
         SegmentPoolMode::Mean => all("made = (", " + ") + "        made = made / f32(end - start);\n",
     };
-    Made::kernel(Kernel { program: request.program("segment_pool", &[("reduce", &reduce)])? })
+    Made::kernel(Kernel { program: request.program(&SHADER, &[("reduce", &reduce)])? })
 }
 
 impl GpuKernel for Kernel {

@@ -4,12 +4,21 @@ use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
-        kernel::{GpuKernel, GpuRequest, Made, Operand, Recorder, words},
-        shader::Program,
+        kernel::{GpuKernel, KernelDef, Made},
+        operand::Operand,
+        program::Program,
+        recorder::{Recorder, words},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
     },
     error::Result,
     ops::norm::softmax::Softmax,
 };
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "softmax", make };
+
+const SHADER: Shader = wgsl!("softmax");
 
 struct Kernel {
     program: Arc<Program>,
@@ -17,11 +26,11 @@ struct Kernel {
     to_end: bool,
 }
 
-pub(super) fn make(request: &GpuRequest<'_>) -> Result<Made> {
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Softmax = request.op()?;
     let axis = request.input(0)?.shape.axis(op.axis)?;
     let result = if op.log { "own - log(sum)" } else { "exp(own) / sum" };
-    let program = request.program("softmax", &[("result", result)])?;
+    let program = request.program(&SHADER, &[("result", result)])?;
     Made::kernel(Kernel { program, axis, to_end: op.to_end })
 }
 

@@ -1,0 +1,42 @@
+# Everyday commands; each line also works when typed by hand. `just` lists them, `just --show NAME` prints one.
+
+set positional-arguments
+
+[private]
+default:
+    @just --list --unsorted
+
+# After an edit: format, lints of the library, unit tests, the floors, and the quickest tests of each part
+quick:
+    cargo fmt --check
+    cargo clippy --locked --lib -- -D warnings
+    cargo test --locked --lib --test floors --test import --test operators --test bulk
+
+# Before a commit: format, lints of all targets and features, documentation, the build without default features
+check:
+    cargo fmt --check
+    cargo clippy --locked --all-targets --all-features -- -D warnings
+    cargo clippy --locked --no-default-features -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+
+# All tests
+test:
+    tests/run.sh
+
+# All tests, with the long tier
+full:
+    GRISTMILL_FULL=1 tests/run.sh
+
+# One bench, as in `just bench kernels` or `just bench backends --features gpu`
+bench NAME *ARGS:
+    cargo bench --locked --bench "$@"
+
+# One fuzz target until it fails or is stopped; needs a nightly toolchain and `cargo install cargo-fuzz`
+fuzz TARGET:
+    @cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz (or see tests/fuzz/README.md)" >&2; exit 1; }
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz "$1" -- -rss_limit_mb=2048
+
+# Unit tests of the arena, tensors and their buffers, shapes and moves under Miri; needs a nightly toolchain with Miri
+miri:
+    @cargo +nightly miri --version >/dev/null 2>&1 || { echo "Miri is missing: rustup toolchain install nightly --component miri" >&2; exit 1; }
+    cargo +nightly miri test --locked --no-default-features --lib -- backend::cpu::arena tensor:: shape:: kernels::strided kernels::transpose kernels::broadcast

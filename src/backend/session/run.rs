@@ -1,0 +1,140 @@
+//! One run: rows of several items copied into its inputs, and its outputs cut into items.
+
+use std::{ops::Range, sync::Arc};
+
+use smallvec::SmallVec;
+
+use crate::{
+    backend::{
+        device::{DeviceSession, RunOutputs},
+        session::{Named, Session, bound::Bound, runs::Piece},
+    },
+    error::{Error, Result},
+    graph::Batching,
+    shape::{Bindings, Symbol},
+    tensor::{DType, Tensor, Tensors},
+};
+
+/// The outputs of each piece of a run, and the device that ran if the session may change it.
+pub(super) struct RunResults {
+    pub outputs: SmallVec<[Tensors; 1]>,
+    pub device: Option<Arc<str>>,
+}
+
+/// Items of a run with their rows.
+type Rows<'a, 'b> = SmallVec<[(&'a Bound<'b>, Range<usize>); 8]>;
+
+impl Session {
+    /// Runs pieces together and returns the outputs of each.
+    pub(super) fn run_together(
+        &self,
+        engine: &dyn DeviceSession,
+        pieces: &[Piece],
+        bound: &[Option<Bound<'_>>],
+    ) -> Result<RunResults> {
+        let bound_of = |piece: &Piece| bound[piece.item].as_ref();
+        let items: Rows<'_, '_> =
+            pieces.iter().filter_map(|piece| Some((bound_of(piece)?, piece.rows.clone()))).collect();
+        let offsets = match self.batching {
+            Batching::Packed { offsets, .. } => self.graph().inputs().iter().position(|&id| id == offsets),
+            _ => None,
+        };
+        let bind = |sizes: &mut Bindings| {
+            self.bind_run(&items, sizes);
+            Ok(())
+        };
+        let write_input = |position: usize, bytes: &mut [u8]| {
+            if Some(position) == offsets {
+                return write_offsets(&items, bytes);
+            }
+            let own = position - usize::from(offsets.is_some_and(|offsets| offsets < position));
+            self.write_rows(&items, own, bytes);
+            Ok(())
+        };
+        engine.run_to(&bind, &write_input, |outputs| self.read_pieces(pieces, outputs))
+    }
+
+    /// Binds the sizes of a run: those of the first item, with the row count of all items together.
+    fn bind_run(&self, items: &Rows<'_, '_>, sizes: &mut Bindings) {
+        let Some((first, _)) = items.first() else { return };
+        let total: usize = items.iter().map(|(_, rows)| rows.len()).sum();
+        for symbol in (0..self.graph().symbols().len() as u32).map(Symbol) {
+            let value = match self.batching {
+                Batching::Rows { symbol: own } if own == symbol => Some(total),
+                Batching::Packed { tokens, .. } if tokens == symbol => Some(total),
+                Batching::Packed { sequences, .. } if sequences == symbol => Some(items.len()),
+                _ => first.sizes.get(symbol),
+            };
+            if let Some(value) = value {
+                sizes.bind(symbol, value);
+            }
+        }
+    }
+
+    /// Concatenates the items' rows of tensor `own` into an input.
+    fn write_rows(&self, items: &Rows<'_, '_>, own: usize, bytes: &mut [u8]) {
+        let mut filled = 0;
+        for (item, rows) in items {
+            let tensor = item.tensors[own];
+            let mut part = tensor.bytes();
+            if self.rows_symbol().is_some() {
+                let row = part.len() / tensor.shape().first().copied().unwrap_or(1).max(1);
+                part = &part[rows.start * row..rows.end * row];
+            }
+            bytes[filled..filled + part.len()].copy_from_slice(part);
+            filled += part.len();
+        }
+    }
+
+    /// Cuts the outputs of a run into those of its pieces.
+    fn read_pieces(&self, pieces: &[Piece], run: &dyn RunOutputs) -> Result<RunResults> {
+        let mut outputs: SmallVec<[Tensors; 1]> = SmallVec::from_elem(Tensors::new(), pieces.len());
+        let is_split = self.rows_symbol().is_some();
+        for (position, named) in self.outputs.iter().enumerate() {
+            let (shape, bytes) = run.get(position);
+            let mut start = 0;
+            for (piece, output) in outputs.iter_mut().enumerate() {
+                let range = self.rows_of_output(named, shape, piece, start..start + pieces[piece].rows.len());
+                let tensor = slice_rows(named.fact.dtype, shape, bytes, range.clone(), is_split)?;
+                output.push(named.name.clone(), tensor);
+                start = range.end;
+            }
+        }
+        Ok(RunResults { outputs, device: run.device().cloned() })
+    }
+
+    /// Returns the rows of an output that belong to a piece, whose input rows are `rows` of the run.
+    fn rows_of_output(&self, named: &Named, shape: &[usize], piece: usize, rows: Range<usize>) -> Range<usize> {
+        match self.batching {
+            Batching::Packed { tokens, .. }
+                if named.fact.shape.dims().first().and_then(|d| d.as_symbol()) != Some(tokens) =>
+            {
+                piece..piece + 1
+            }
+            Batching::Rows { .. } | Batching::Packed { .. } => rows,
+            _ => 0..shape.first().copied().unwrap_or(1),
+        }
+    }
+}
+
+/// Writes where each packed sequence starts, and where the last one ends, as i32.
+fn write_offsets(items: &Rows<'_, '_>, bytes: &mut [u8]) -> Result<()> {
+    let offsets: &mut [i32] = bytemuck::cast_slice_mut(bytes);
+    let mut end = 0usize;
+    let lengths = std::iter::once(0).chain(items.iter().map(|(_, rows)| rows.len()));
+    for (offset, rows) in offsets.iter_mut().zip(lengths) {
+        end += rows;
+        *offset = i32::try_from(end).map_err(|_| Error::limit("more than 2^31 rows in one run"))?;
+    }
+    Ok(())
+}
+
+/// Copies rows of an output, or the whole output unless it is `split`.
+fn slice_rows(dtype: DType, shape: &[usize], bytes: &[u8], rows: Range<usize>, split: bool) -> Result<Tensor> {
+    if !split {
+        return Tensor::from_bytes(dtype, shape, bytes);
+    }
+    let row: usize = shape.iter().skip(1).product::<usize>() * dtype.size();
+    let own: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().skip(1).copied()).collect();
+    Tensor::from_bytes(dtype, own, &bytes[rows.start * row..rows.end * row])
+}

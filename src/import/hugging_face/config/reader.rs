@@ -1,0 +1,77 @@
+//! Settings, read from a JSON object one by one.
+
+use std::{cell::RefCell, collections::BTreeMap, ops::RangeInclusive};
+
+use serde_json::Value;
+
+use crate::{
+    error::{Error, Result},
+    import::hugging_face::problems::Problems,
+};
+
+/// Takes settings out of a JSON object; what remains was not read.
+pub(super) struct Reader {
+    pub(super) fields: RefCell<BTreeMap<String, Value>>,
+    pub(super) problems: RefCell<Problems>,
+}
+
+impl Reader {
+    pub(super) fn problem(&self, problem: String) {
+        self.problems.borrow_mut().add(|| problem);
+    }
+
+    fn take(&self, name: &str) -> Option<Value> {
+        self.fields.borrow_mut().remove(name).filter(|value| !value.is_null())
+    }
+
+    /// A size within `bounds`; otherwise a problem and the lower bound.
+    pub(super) fn size(&self, name: &str, bounds: RangeInclusive<usize>, default: Option<usize>) -> usize {
+        let least = *bounds.start();
+        let Some(value) = self.take(name) else {
+            return default.unwrap_or_else(|| {
+                self.problem(format!("{name} is missing"));
+                least
+            });
+        };
+        let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
+        size.filter(|size| bounds.contains(size)).unwrap_or_else(|| {
+            self.problem(format!("{name} is {} where {least} to {} is allowed", shortened(&value), bounds.end()));
+            least
+        })
+    }
+
+    pub(super) fn number(&self, name: &str, default: f64) -> f64 {
+        let Some(value) = self.take(name) else { return default };
+        value.as_f64().unwrap_or_else(|| {
+            self.problem(format!("{name} is {}", shortened(&value)));
+            default
+        })
+    }
+
+    pub(super) fn text(&self, name: &str, default: Option<&str>) -> String {
+        match self.take(name) {
+            None => default.unwrap_or_default().to_owned(),
+            Some(Value::String(text)) => text,
+            Some(value) => {
+                self.problem(format!("{name} is {}", shortened(&value)));
+                default.unwrap_or_default().to_owned()
+            }
+        }
+    }
+
+    /// Refuses a setting that is present with a value other than `allowed`.
+    pub(super) fn refuse_unless(&self, name: &str, allowed: &[Value]) -> Result<()> {
+        match self.take(name) {
+            Some(value) if !allowed.contains(&value) => {
+                Err(Error::unsupported(format!("{name} is {}, which is not built", shortened(&value))))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A value, shortened for a message.
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() > 60 { format!("{}...", text.chars().take(60).collect::<String>()) } else { text }
+}

@@ -1,0 +1,151 @@
+//! The declared inputs and outputs of the graph.
+
+use std::collections::HashSet;
+
+use crate::{
+    error::{Context, Error, Result},
+    graph::ValueId,
+    import::onnx::{
+        convert::Converter,
+        proto::{DimProto, GraphProto, ValueInfoProto},
+        tensor,
+    },
+    shape::{Dim, Shape},
+    tensor::Tensor,
+};
+
+/// The maximum number of symbolic dimensions of a model.
+const MAX_SYMBOLS: usize = 1024;
+
+impl<'a> Converter<'a, '_, '_> {
+    /// Adds the inputs, except those in `constants`, which become constants.
+    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, constants: &[(String, Tensor)]) -> Result<()> {
+        let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
+        let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
+        for (name, tensor) in constants {
+            let input = inputs.iter().find(|input| input.name() == name && !self.values.contains_key(input.name()));
+            let input = input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))?;
+            let id = self.graph.constant(name, tensor.clone());
+            self.values.insert(input.name(), id);
+        }
+        // Named dimensions come first, so that names made for unnamed ones cannot collide with
+        // them.
+        for name in inputs.iter().flat_map(|input| input.dims.iter().flatten()) {
+            if let DimProto::Named(name) = name {
+                self.graph.symbol(name);
+                self.check_symbols()?;
+            }
+        }
+        let mut seen = HashSet::new();
+        for input in &inputs {
+            let name = input.name();
+            if name.is_empty() {
+                return Err(Error::invalid_model("an input has no name"));
+            }
+            if !seen.insert(name) {
+                return Err(Error::invalid_model(format!("input `{name}` is declared twice")));
+            }
+            match self.values.get(name) {
+                // An input with an initializer is a constant; old files list every initializer as
+                // an input.
+                Some(&id) => self.check_declared(input, id),
+                None => self.input(input),
+            }
+            .context(|| format!("input `{name}`"))?;
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, input: &ValueInfoProto<'a>) -> Result<()> {
+        if let Some(kind) = input.other {
+            return Err(Error::unsupported(format!("it is {kind}; only tensors are taken here")));
+        }
+        let elem_type = input.elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?;
+        let dtype = tensor::dtype(elem_type)?;
+        let dims = input
+            .dims
+            .as_ref()
+            .ok_or_else(|| Error::unsupported("its number of dimensions is not declared, which is needed here"))?;
+        let mut shape = Vec::with_capacity(dims.len());
+        for (axis, dim) in dims.iter().enumerate() {
+            shape.push(match *dim {
+                DimProto::Fixed(size) => Dim::from(tensor::size(size)?),
+                DimProto::Named(name) => Dim::symbol(self.graph.symbol(name)),
+                DimProto::Unknown => {
+                    let mut name = format!("{}.{axis}", input.name());
+                    while self.graph.symbols().contains(&name) {
+                        name.push('\'');
+                    }
+                    let symbol = self.graph.symbol(&name);
+                    self.check_symbols()?;
+                    Dim::symbol(symbol)
+                }
+            });
+        }
+        let shape = Shape::new(shape);
+        shape.fixed_elements()?;
+        if shape.dims().iter().any(|dim| !dim.is_valid()) {
+            return Err(Error::limit("a dimension is too large"));
+        }
+        let id = self.graph.input(input.name(), dtype, shape);
+        self.values.insert(input.name(), id);
+        Ok(())
+    }
+
+    fn check_symbols(&self) -> Result<()> {
+        if self.graph.symbols().len() > MAX_SYMBOLS {
+            return Err(Error::limit(format!("the inputs have more than {MAX_SYMBOLS} symbolic dimensions")));
+        }
+        Ok(())
+    }
+
+    /// Marks the outputs.
+    pub(super) fn outputs(&mut self, proto: &GraphProto<'a>) -> Result<()> {
+        if proto.outputs.is_empty() {
+            return Err(Error::invalid_model("the graph has no outputs"));
+        }
+        let mut seen = HashSet::new();
+        for bytes in &proto.outputs {
+            let output = ValueInfoProto::parse(bytes, self.budget)?;
+            let name = output.name();
+            let id = self.values.get(name).copied().filter(|_| !name.is_empty());
+            let id = id.ok_or_else(|| Error::invalid_model(format!("nothing makes the output `{name}`")))?;
+            if !seen.insert(name) {
+                return Err(Error::invalid_model(format!("output `{name}` is declared twice")));
+            }
+            self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+            self.graph.output(name, id);
+        }
+        Ok(())
+    }
+
+    /// Checks the declared type and shape of a value against the inferred ones.
+    fn check_declared(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Result<()> {
+        let fact = self.graph.fact(id);
+        if let Some(kind) = declared.other {
+            return Err(Error::invalid_model(format!("it is declared as {kind} but is {fact}")));
+        }
+        if let Some(code) = declared.elem_type.filter(|&code| code != 0)
+            && tensor::dtype(code)? != fact.dtype
+        {
+            return Err(Error::invalid_model(format!("it is declared as {} but is {fact}", tensor::dtype(code)?)));
+        }
+        let Some(dims) = &declared.dims else { return Ok(()) };
+        let differs = |(dim, own): (&DimProto<'_>, &Dim)| match (dim, own.as_fixed()) {
+            (DimProto::Fixed(size), Some(own)) => *size != own,
+            _ => false,
+        };
+        if dims.len() != fact.shape.rank() || dims.iter().zip(fact.shape.dims()).any(differs) {
+            let dims: Vec<_> = dims
+                .iter()
+                .map(|dim| match dim {
+                    DimProto::Fixed(size) => size.to_string(),
+                    DimProto::Named(name) => (*name).to_owned(),
+                    DimProto::Unknown => "?".to_owned(),
+                })
+                .collect();
+            return Err(Error::invalid_model(format!("it is declared as [{}] but is {fact}", dims.join(", "))));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Arithmetic on the integers that shape inference follows.
+
+use crate::{
+    graph::MAX_TRACKED,
+    op::Inputs,
+    ops::pointwise::binary::function::BinaryFunction as F,
+    shape::{Dim, Shape},
+    tensor::DType,
+};
+
+/// The elements of a function of integers that are all known, where each result can be known too.
+pub(super) fn elements(function: F, inputs: &Inputs<'_>, output: &Shape) -> Option<Vec<Dim>> {
+    let shape = output.as_fixed()?;
+    let count = output.fixed_elements().ok()??;
+    if count > MAX_TRACKED {
+        return None;
+    }
+    let mut operands = Vec::with_capacity(inputs.len());
+    for index in 0..inputs.len() {
+        let fact = inputs.fact(index)?;
+        if !matches!(fact.dtype, DType::I64 | DType::I32 | DType::Bool) {
+            return None;
+        }
+        let own = fact.shape.as_fixed()?;
+        let elements = fact.elements.as_deref()?;
+        operands.push((own, elements));
+    }
+    let at = |own: &[usize], flat: usize| {
+        let (mut rest, mut position, mut step) = (flat, 0, 1);
+        for back in 0..own.len() {
+            let (size, dim) = (shape[shape.len() - 1 - back], own[own.len() - 1 - back]);
+            if dim != 1 {
+                position += rest % size * step;
+            }
+            step *= dim;
+            rest /= size;
+        }
+        position
+    };
+    let (first, others) = operands.split_first()?;
+    (0..count)
+        .map(|flat| {
+            let start = first.1.get(at(&first.0, flat))?.clone();
+            let folded = others
+                .iter()
+                .try_fold(start, |sum, (own, elements)| apply(function, &sum, elements.get(at(own, flat))?));
+            folded.filter(Dim::is_valid)
+        })
+        .collect()
+}
+
+/// One function of two integers or truth values, if the result can be known.
+fn apply(function: F, a: &Dim, b: &Dim) -> Option<Dim> {
+    let truth = |known: Option<bool>| known.map(|truth| Dim::from(usize::from(truth)));
+    let both = a.as_fixed().zip(b.as_fixed());
+    match function {
+        F::Add | F::Sum => Some(a + b),
+        F::Sub => Some(a - b),
+        F::Mul => Some(a * b),
+        F::Max => Some(a.max(b)),
+        F::Min => Some(a.min(b)),
+        F::Div => match both {
+            Some((a, b)) => a.checked_div(b).map(Dim::number),
+            // Rounding down is cutting off where neither is negative.
+            None if a.least()? >= 0 && b.least()? > 0 => Some(a.floor_div(b)),
+            None => None,
+        },
+        F::Mod { .. } => match both {
+            Some((a, b)) if a >= 0 && b > 0 => Some(Dim::number(a % b)),
+            _ => None,
+        },
+        F::Equal => truth(equal(a, b)),
+        F::Less => truth(less(a, b)),
+        F::Greater => truth(less(b, a)),
+        F::GreaterOrEqual => truth(less(a, b).map(|less| !less)),
+        F::LessOrEqual => truth(less(b, a).map(|less| !less)),
+        F::And => both.map(|(a, b)| Dim::number(a & b)),
+        F::Or => both.map(|(a, b)| Dim::number(a | b)),
+        F::Xor => both.map(|(a, b)| Dim::number(a ^ b)),
+        _ => None,
+    }
+}
+
+fn equal(a: &Dim, b: &Dim) -> Option<bool> {
+    if a == b && a.is_valid() {
+        return Some(true);
+    }
+    let apart = |more: &Dim, less: &Dim| (more - less).least().is_some_and(|least| least > 0);
+    (apart(a, b) || apart(b, a)).then_some(false)
+}
+
+fn less(a: &Dim, b: &Dim) -> Option<bool> {
+    if (b - a).least().is_some_and(|least| least > 0) {
+        Some(true)
+    } else if (a - b).least().is_some_and(|least| least >= 0) {
+        Some(false)
+    } else {
+        None
+    }
+}

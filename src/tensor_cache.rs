@@ -1,0 +1,125 @@
+//! Tensors as keys and values of a cache.
+
+use crate::{
+    bulk::{CacheKey, CacheValue, KeyHasher},
+    tensor::{DType, Tensor, Tensors},
+};
+
+impl CacheKey for Tensor {
+    fn feed(&self, hasher: &mut KeyHasher) {
+        number(self.dtype()).feed(hasher);
+        self.shape().feed(hasher);
+        hasher.bytes(self.bytes());
+    }
+}
+
+/// The order of the tensors counts.
+impl CacheKey for Tensors {
+    fn feed(&self, hasher: &mut KeyHasher) {
+        self.len().feed(hasher);
+        for (name, tensor) in self.iter() {
+            name.feed(hasher);
+            tensor.feed(hasher);
+        }
+    }
+}
+
+impl CacheValue for Tensor {
+    fn encode(&self, out: &mut Vec<u8>) {
+        number(self.dtype()).encode(out);
+        self.shape().to_vec().encode(out);
+        self.bytes().len().encode(out);
+        out.extend_from_slice(self.bytes());
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let dtype = *DTYPES.get(usize::from(u8::decode(bytes)?))?;
+        let shape = Vec::<usize>::decode(bytes)?;
+        let len = usize::decode(bytes)?;
+        let (data, rest) = bytes.split_at_checked(len)?;
+        *bytes = rest;
+        Tensor::from_bytes(dtype, shape, data).ok()
+    }
+}
+
+impl CacheValue for Tensors {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.len().encode(out);
+        for (name, tensor) in self.iter() {
+            name.to_owned().encode(out);
+            tensor.encode(out);
+        }
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let mut tensors = Tensors::new();
+        for _ in 0..usize::decode(bytes)? {
+            let name = String::decode(bytes)?;
+            tensors.insert(name, Tensor::decode(bytes)?);
+        }
+        Some(tensors)
+    }
+}
+
+/// Element types by their number in cache files: append only.
+const DTYPES: [DType; 13] = [
+    DType::F32,
+    DType::F64,
+    DType::F16,
+    DType::BF16,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::U8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+    DType::Bool,
+];
+
+/// The number of an element type in cache files.
+fn number(dtype: DType) -> u8 {
+    DTYPES.iter().position(|other| *other == dtype).map_or(u8::MAX, |number| number as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round<T: CacheValue + PartialEq + std::fmt::Debug>(value: T) {
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes);
+        let mut rest = bytes.as_slice();
+        assert_eq!(T::decode(&mut rest).as_ref(), Some(&value));
+        assert!(rest.is_empty());
+        for cut in 0..bytes.len() {
+            assert_eq!(T::decode(&mut &bytes[..cut]), None, "{value:?} cut to {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn tensors_are_read_back_and_truncated_ones_are_not() {
+        let tensor = |dtype| Tensor::zeros(dtype, [2, 0, 3]).unwrap();
+        DTYPES.into_iter().for_each(|dtype| round(tensor(dtype)));
+        let tensors = Tensors::new().with("a", Tensor::new([2, 2], &[1_i64, -2, 3, 4]).unwrap());
+        round(tensors.with("b", Tensor::scalar(2.5_f64)));
+    }
+
+    #[test]
+    fn wrong_lengths_are_no_tensors() {
+        let mut bytes = Vec::new();
+        usize::MAX.encode(&mut bytes);
+        assert_eq!(Tensors::decode(&mut bytes.as_slice()), None);
+    }
+
+    #[test]
+    fn tensors_of_other_shapes_have_other_keys() {
+        let key = |shape: [usize; 2]| {
+            let mut hasher = KeyHasher::new(&[1; 32]);
+            Tensor::new(shape, &[1.0_f32, 2.0]).unwrap().feed(&mut hasher);
+            hasher.key()
+        };
+        assert_ne!(key([1, 2]), key([2, 1]));
+    }
+}

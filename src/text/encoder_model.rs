@@ -1,0 +1,84 @@
+//! A text encoder with pooling as a model.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::{
+    backend::Session,
+    error::{Error, Result},
+    inference::{Description, Hints, Inference, Slots},
+    tensor::Tensors,
+};
+
+/// The graph output that contains the vector of each text.
+pub(super) const OUTPUT: &str = "sentence_embedding";
+
+/// An encoder with pooling, which turns the token tensors of a text into its vector.
+///
+/// The inputs are `input_ids`, `token_type_ids` and `position_ids`.
+#[derive(Debug)]
+pub struct EncoderModel {
+    pub(super) session: Session,
+    pub(super) truncated: Arc<AtomicU64>,
+    /// The options on which vectors depend, besides those of the session.
+    pub(super) options: String,
+}
+
+impl EncoderModel {
+    /// The session that runs the encoder.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Inference for EncoderModel {
+    type Input = Tensors;
+    type Output = Vec<f32>;
+
+    fn infer(&self, chunk: &[&Tensors], out: &mut Slots<'_, Vec<f32>>) -> Result<()> {
+        let mut outputs = Vec::new();
+        outputs.resize_with(chunk.len(), || None);
+        self.session.infer(chunk, &mut Slots::new(&mut outputs))?;
+        for (index, output) in outputs.into_iter().enumerate() {
+            let output = output.unwrap_or_else(|| Err(Error::internal("the session gave a text no vector")));
+            match output.and_then(|tensors| vector(&tensors)) {
+                Ok(vector) => out.set(index, vector),
+                Err(error) => out.fail(index, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn cost(&self, input: &Tensors) -> u64 {
+        self.session.cost(input)
+    }
+
+    fn input_bytes(&self, input: &Tensors) -> usize {
+        self.session.input_bytes(input)
+    }
+
+    fn output_bytes(&self, output: &Vec<f32>) -> usize {
+        size_of_val(output.as_slice())
+    }
+
+    fn hints(&self) -> Hints {
+        self.session.hints()
+    }
+
+    fn ready_here(&self) -> bool {
+        self.session.ready_here()
+    }
+
+    fn describe(&self) -> Description {
+        let session = self.session.describe();
+        let options = format!("{}, {}", session.options, self.options);
+        Description { truncated: self.truncated.load(Relaxed), options, ..session }
+    }
+}
+
+fn vector(outputs: &Tensors) -> Result<Vec<f32>> {
+    let vector = outputs.get(OUTPUT).ok_or_else(|| Error::internal(format!("the session gave no `{OUTPUT}`")))?;
+    Ok(vector.as_slice::<f32>()?.to_vec())
+}

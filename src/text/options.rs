@@ -1,0 +1,63 @@
+//! Options of a text model.
+
+use crate::{
+    backend::options::{Device, SessionOptions},
+    import::{
+        Weights,
+        hugging_face::{FolderOptions, Pooling},
+    },
+};
+
+/// Options of an [`Embedder`](crate::text::Embedder); by default the settings of its folder.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct EmbedderOptions {
+    /// Device, precision, kernel set.
+    pub session: SessionOptions,
+    /// The number of tokens to which a text is truncated, special tokens included.
+    pub max_tokens: Option<usize>,
+    /// How the folder is read, including pooling and normalization.
+    pub folder: FolderOptions,
+}
+
+impl EmbedderOptions {
+    /// The settings of the folder on `device`.
+    pub fn on(device: Device) -> Self {
+        Self { session: SessionOptions::on(device), ..Self::default() }
+    }
+
+    /// Sets device, precision and kernel set.
+    #[must_use]
+    pub fn session(mut self, session: SessionOptions) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Sets the number of tokens to which a text is truncated.
+    #[must_use]
+    pub fn max_tokens(mut self, tokens: usize) -> Self {
+        self.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Sets where the weights stay; [`Weights::Mapped`] shares one copy between processes.
+    #[must_use]
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.folder.import.weights = weights;
+        self
+    }
+
+    /// Sets how a text's token vectors are pooled.
+    #[must_use]
+    pub fn pooling(mut self, pooling: Pooling) -> Self {
+        self.folder.pooling = Some(pooling);
+        self
+    }
+
+    /// Sets whether vectors are normalized to length 1.
+    #[must_use]
+    pub fn normalize(mut self, normalize: bool) -> Self {
+        self.folder.normalize = Some(normalize);
+        self
+    }
+}

@@ -1,0 +1,50 @@
+//! Preparation of a text for the encoder.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::{
+    error::{Error, Result},
+    import::hugging_face::Positions,
+    tensor::{Tensor, Tensors},
+    text::tokenizer::{Encoded, TextTokenizer},
+};
+
+/// Turns a text into the encoder's inputs.
+pub(super) struct Prepare {
+    pub(super) tokenizer: TextTokenizer,
+    pub(super) positions: Positions,
+    pub(super) vocabulary: usize,
+    pub(super) token_types: Option<usize>,
+    pub(super) names: [Arc<str>; 3],
+    pub(super) truncated: Arc<AtomicU64>,
+}
+
+impl Prepare {
+    /// The inputs for one text.
+    pub(super) fn tensors(&self, text: &str) -> Result<Tensors> {
+        let Encoded { ids, type_ids, truncated } = self.tokenizer.encode(text)?;
+        if ids.is_empty() {
+            return Err(Error::invalid_input("the text has no tokens"));
+        }
+        let numbers = |numbers: &[u32], count: usize, what: &str| {
+            if let Some(number) = numbers.iter().find(|number| **number as usize >= count) {
+                let message = format!("the tokenizer gives {what} {number}, the model has {count}");
+                return Err(Error::invalid_model(message));
+            }
+            let numbers: Vec<i32> = numbers.iter().map(|&number| number as i32).collect();
+            Tensor::new([numbers.len()], &numbers)
+        };
+        let [id, token_type, position] = &self.names;
+        let mut tensors = Tensors::new().with(id.clone(), numbers(&ids, self.vocabulary, "the token")?);
+        if let Some(count) = self.token_types {
+            tensors.insert(token_type.clone(), numbers(&type_ids, count, "the token type")?);
+        }
+        let positions: Vec<i32> = self.positions.of(ids).collect();
+        tensors.insert(position.clone(), Tensor::new([positions.len()], &positions)?);
+        self.truncated.fetch_add(u64::from(truncated), Relaxed);
+        Ok(tensors)
+    }
+}

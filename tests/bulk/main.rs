@@ -1,0 +1,18 @@
+//! Bulk jobs.
+
+#[cfg(feature = "cache")]
+mod cache;
+mod dedupe;
+mod drivers;
+mod first_chunk;
+mod hot;
+mod jobs;
+mod panics;
+mod per_worker;
+mod properties;
+mod queue;
+mod splits;
+#[cfg(feature = "stream")]
+mod stream;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,18 @@
+//! Examples, run as commands.
+
+mod first_steps;
+#[cfg(all(unix, feature = "hugging-face"))]
+mod interrupted;
+mod process_pool;
+#[cfg(feature = "onnx")]
+mod run;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Whoever holds it runs alone: times are taken here.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,14 @@
+//! Files of models: how they are read, what becomes of them, and what is refused.
+
+#[path = "../support/allocation.rs"]
+mod allocation;
+mod decode;
+#[cfg(feature = "onnx")]
+mod hostile;
+#[cfg(feature = "hugging-face")]
+mod hugging_face;
+#[cfg(feature = "onnx")]
+mod onnx;
+mod rewrites;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,327 @@
+//! ONNX files: what is read, and how it comes out as a graph.
+
+use std::fs;
+
+use gristmill::{
+    DType, Device, ErrorKind, ImportOptions, Model, SessionOptions, Tensor, Tensors, testing::import::onnx,
+};
+
+use crate::support::onnx_writer::*;
+
+fn open(model: &Draft) -> Model {
+    Model::from_bytes(&model.bytes()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refuse(model: &Draft) -> (ErrorKind, String) {
+    let error = Model::from_bytes(&model.bytes()).expect_err("the model is refused");
+    (error.kind(), error.to_string())
+}
+
+fn run(model: Model, inputs: Tensors) -> Tensors {
+    let session = model.session(&SessionOptions::on(Device::Cpu)).unwrap_or_else(|error| panic!("{error}"));
+    session.run(&inputs).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_small_model_runs() {
+    let x = Tensor::new([2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let outputs = run(open(&small()), Tensors::from([("x", x)]));
+    let names: Vec<_> = outputs.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["y", "z"]);
+    assert_eq!(outputs.get("y").unwrap(), &Tensor::new([3, 2], &[1f32, 4.0, 2.0, 5.0, 3.0, 6.0]).unwrap());
+    assert_eq!(outputs.get("z").unwrap(), &Tensor::new([4], &[1f32, 2.0, 3.0, 4.0]).unwrap());
+}
+
+#[test]
+fn dimensions_keep_their_names() {
+    let model = small().input(value("u", FLOAT, &["n", "", "u.1"])).output(value("u", FLOAT, &["n", "", ""]));
+    let model = open(&model);
+    let symbols: Vec<&str> = model.graph().symbols().iter().map(String::as_str).collect();
+    assert_eq!(symbols, ["n", "u.1", "u.1'"]);
+}
+
+#[test]
+fn dimensions_can_be_overridden() {
+    let mut model = open(&small());
+    model.graph_mut().fix_symbol("n", 5).unwrap();
+    let output = model.graph().outputs()[0];
+    assert_eq!(model.graph().fact(output).shape.as_fixed(), Some(vec![3, 5]));
+}
+
+#[test]
+fn inputs_can_be_given_for_good() {
+    let reshaping = node("Reshape", "r", &["x", "to"], &["r"]);
+    let model = transposing().input(value("to", INT64, &["2"])).node(reshaping).output(value("r", FLOAT, &["", ""]));
+    let (kind, text) = refuse(&model);
+    assert_eq!(kind, ErrorKind::Unsupported);
+    assert!(text.contains("`to`"), "{text}");
+    let to = Tensor::new([2], &[3i64, -1]).unwrap();
+    let options = ImportOptions::default().constant("to", to.clone());
+    let x = Tensor::new([2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let outputs = run(Model::from_bytes_with(&model.bytes(), &options).unwrap(), Tensors::from([("x", x.clone())]));
+    assert_eq!(outputs.get("r").unwrap(), &x.reshape([3, 2]).unwrap());
+    for name in ["absent", "y"] {
+        let options = ImportOptions::default().constant(name, to.clone());
+        assert_eq!(Model::from_bytes_with(&model.bytes(), &options).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn every_missing_operator_is_named_at_once() {
+    let model = small()
+        .node(node("Frob", "a", &["x"], &["a"]))
+        .node(node("Frob", "b", &["x"], &["b"]))
+        .node(node("Twist", "", &["x"], &["c"]).text(7, "com.example"));
+    let (kind, text) = refuse(&model);
+    assert_eq!(kind, ErrorKind::Unsupported);
+    for part in ["Frob (2 nodes, first `a`)", "com.example.Twist (node `c`)"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn functions_of_the_file_are_named_as_such() {
+    let function = Message::new().text(1, "Twist").text(10, "own").text(4, "x");
+    let graph = small().node(node("Twist", "t", &["x"], &["t"]).text(7, "own")).graph();
+    let opset = Message::new().int(2, 17);
+    let bytes = Message::new().int(1, 8).message(7, &graph).message(8, &opset).message(25, &function).0;
+    let error = Model::from_bytes(&bytes).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("a function of the file"), "{error}");
+}
+
+#[test]
+fn an_unread_attribute_names_node_and_operator() {
+    let (kind, text) =
+        refuse(&small().node(node("Transpose", "turn again", &["y"], &["q"]).message(5, &int("sideways", 1))));
+    assert_eq!(kind, ErrorKind::Unsupported);
+    assert!(text.contains("`turn again` (Transpose)") && text.contains("sideways"), "{text}");
+}
+
+#[test]
+fn opsets_out_of_range_are_refused() {
+    for opset in [0, 8, 22, i64::MAX, -1] {
+        let (kind, text) = refuse(&small().opset(opset));
+        assert_eq!(kind, ErrorKind::Unsupported);
+        assert!(text.contains("9 to 21"), "{text}");
+    }
+    for opset in [9, 21] {
+        open(&transposing().opset(opset));
+    }
+}
+
+#[test]
+fn nodes_may_come_in_any_order() {
+    let mut model =
+        small().node(node("Transpose", "back", &["y"], &["again"])).output(value("again", FLOAT, &["n", "3"]));
+    model.nodes.reverse();
+    let x = Tensor::new([1, 3], &[1f32, 2.0, 3.0]).unwrap();
+    let outputs = run(open(&model), Tensors::from([("x", x.clone())]));
+    assert_eq!(outputs.get("again").unwrap(), &x);
+}
+
+#[test]
+fn constants_come_in_every_form() {
+    let constant = |name: &str, attribute: Message| node("Constant", "", &[], &[name]).message(5, &attribute);
+    let attribute = |name: &str, kind: i64| Message::new().text(1, name).int(20, kind);
+    let model = transposing()
+        .node(constant("a", tensor_attribute("value", &tensor("", INT32, &[2]).packed(5, &[-7, 9]))))
+        .node(constant("b", attribute("value_float", 1).float(2, 1.5)))
+        .node(constant("c", attribute("value_int", 2).int(3, -3)))
+        .node(constant("d", attribute("value_floats", 6).float(7, 0.5).bytes(7, 2f32.to_le_bytes())))
+        .node(constant("e", attribute("value_ints", 7).int(8, 1).packed(8, &[2, -3])));
+    let model = ["a", "b", "c", "d", "e"].iter().fold(model, |model, name| model.output(Message::new().text(1, name)));
+    let outputs = run(open(&model), Tensors::from([("x", Tensor::zeros(DType::F32, [1, 3]).unwrap())]));
+    assert_eq!(outputs.get("a").unwrap(), &Tensor::new([2], &[-7i32, 9]).unwrap());
+    assert_eq!(outputs.get("b").unwrap(), &Tensor::scalar(1.5f32));
+    assert_eq!(outputs.get("c").unwrap(), &Tensor::scalar(-3i64));
+    assert_eq!(outputs.get("d").unwrap(), &Tensor::new([2], &[0.5f32, 2.0]).unwrap());
+    assert_eq!(outputs.get("e").unwrap(), &Tensor::new([3], &[1i64, 2, -3]).unwrap());
+}
+
+#[test]
+fn typed_data_of_every_type() {
+    let one = |code: i64, field: u64, value: i64| tensor("t", code, &[1]).packed(field, &[value]);
+    let cases = [
+        (one(2, 5, 200), Tensor::new([1], &[200u8]).unwrap()),
+        (one(3, 5, -100), Tensor::new([1], &[-100i8]).unwrap()),
+        (one(4, 5, 60_000), Tensor::new([1], &[60_000u16]).unwrap()),
+        (one(5, 5, -30_000), Tensor::new([1], &[-30_000i16]).unwrap()),
+        (one(6, 5, i64::from(i32::MIN)), Tensor::new([1], &[i32::MIN]).unwrap()),
+        (one(7, 7, i64::MIN), Tensor::new([1], &[i64::MIN]).unwrap()),
+        (one(9, 5, 1), Tensor::from_bools([1], &[true]).unwrap()),
+        (one(12, 11, 4_000_000_000), Tensor::new([1], &[4_000_000_000u32]).unwrap()),
+        (one(13, 11, -1), Tensor::new([1], &[u64::MAX]).unwrap()),
+        (tensor("t", 1, &[2]).float(4, 1.5).bytes(4, 2.5f32.to_le_bytes()), Tensor::new([2], &[1.5f32, 2.5]).unwrap()),
+        (tensor("t", 11, &[1]).bytes(10, 0.1f64.to_le_bytes()), Tensor::new([1], &[0.1f64]).unwrap()),
+        (tensor("t", 1, &[0, 7]), Tensor::zeros(DType::F32, [0, 7]).unwrap()),
+    ];
+    for (proto, want) in cases {
+        let (name, tensor) = onnx::read_tensor(&proto.0).unwrap_or_else(|error| panic!("{want:?}: {error}"));
+        assert_eq!((name.as_str(), &tensor), ("t", &want));
+    }
+    // A half is its bits.
+    assert_eq!(onnx::read_tensor(&one(10, 5, 0x3c00).0).unwrap().1.bytes(), 0x3c00u16.to_ne_bytes());
+}
+
+#[test]
+fn tensors_that_do_not_add_up_are_refused() {
+    let bad = [
+        tensor("too few", FLOAT, &[2]).float(4, 1.0),
+        tensor("too many", FLOAT, &[1]).float(4, 1.0).float(4, 1.0),
+        tensor("no data", FLOAT, &[1]),
+        tensor("raw too short", FLOAT, &[1]).bytes(9, [0; 3]),
+        tensor("raw too long", FLOAT, &[1]).bytes(9, [0; 5]),
+        tensor("other field", FLOAT, &[1]).packed(7, &[1]),
+        tensor("two fields", INT64, &[1]).packed(7, &[1]).packed(5, &[]),
+        tensor("raw and typed", INT64, &[1]).packed(7, &[1]).bytes(9, [0; 8]),
+        tensor("out of range", 2, &[1]).packed(5, &[256]),
+        tensor("negative", 12, &[1]).packed(11, &[-1]),
+        tensor("not a boolean", BOOL, &[1]).packed(5, &[2]),
+        tensor("not a boolean, raw", BOOL, &[1]).bytes(9, [2]),
+        tensor("negative size", FLOAT, &[-1]).bytes(9, []),
+        tensor("size overflows", FLOAT, &[1 << 31, 1 << 31, 4]).bytes(9, []),
+        tensor("huge", FLOAT, &[1 << 41]).bytes(9, []),
+        tensor("rank", FLOAT, &[1; 33]).float(4, 1.0),
+        tensor("type twice", FLOAT, &[1]).int(2, INT64).float(4, 1.0),
+        tensor("no such type", 99, &[1]).float(4, 1.0),
+        tensor("no type", 0, &[1]).float(4, 1.0),
+        tensor("strings", 8, &[1]).text(6, "a"),
+        tensor("segments", FLOAT, &[1]).float(4, 1.0).message(3, &Message::new().int(1, 0)),
+        tensor("unknown field", FLOAT, &[1]).float(4, 1.0).int(99, 0),
+        tensor("no such place", FLOAT, &[1]).float(4, 1.0).int(14, 2),
+        tensor("external data inside", FLOAT, &[1]).float(4, 1.0).message(13, &Message::new().text(1, "location")),
+        external("external, as bytes", FLOAT, &[1], &[("location", "w")]),
+    ];
+    for proto in bad {
+        let name = String::from_utf8_lossy(&proto.0[2..2 + usize::from(proto.0[1])]).into_owned();
+        let error = onnx::read_tensor(&proto.0).map(|_| name.clone()).expect_err(&name);
+        assert!(!matches!(error.kind(), ErrorKind::Internal | ErrorKind::Panic), "{name}: {error}");
+        refuse(&small().initializer(proto));
+    }
+}
+
+#[test]
+fn graphs_that_do_not_add_up_are_refused() {
+    let s = small;
+    let graph_attribute = Message::new().text(1, "body").int(20, 5).message(6, &Message::new());
+    let reference = Message::new().text(1, "perm").int(20, 7).text(21, "outer");
+    let bad = [
+        ("declared twice", s().input(value("x", FLOAT, &["n", "3"]))),
+        ("given twice", s().initializer(floats("w", &[1], &[1.0]))),
+        ("made twice", s().node(node("Transpose", "t", &["x"], &["y"]))),
+        ("made twice", s().node(node("Transpose", "t", &["x"], &["w"]))),
+        ("made twice", s().node(node("Transpose", "t", &["x"], &["x"]))),
+        ("which nothing makes", s().node(node("Transpose", "t", &["absent"], &["q"]))),
+        (
+            "its own result",
+            s().node(node("Transpose", "a", &["p"], &["q"])).node(node("Transpose", "b", &["q"], &["p"])),
+        ),
+        ("its own result", s().node(node("Transpose", "a", &["q"], &["q"]))),
+        ("nothing makes the output", s().output(value("absent", FLOAT, &[]))),
+        ("declared twice", s().output(value("y", FLOAT, &["3", "n"]))),
+        ("declared as f32", s().node(node("Transpose", "t", &["shape"], &["q"])).output(value("q", FLOAT, &["1"]))),
+        ("declared as [5]", s().node(node("Transpose", "t", &["shape"], &["q"])).output(value("q", INT64, &["5"]))),
+        (
+            "declared as [1, 1]",
+            s().node(node("Transpose", "t", &["shape"], &["q"])).output(value("q", INT64, &["1", "1"])),
+        ),
+        ("declared as [7, 2]", s().input(value("w", FLOAT, &["7", "2"]))),
+        ("operator", s().node(node("", "t", &["x"], &["q"]))),
+        ("outputs are asked for", s().node(node("Transpose", "t", &["x"], &["q", "r"]))),
+        ("has no name", s().initializer(floats("", &[1], &[1.0]))),
+        ("a sequence", s().input(Message::new().text(1, "q").message(2, &Message::new().message(4, &Message::new())))),
+        ("number of dimensions", {
+            let kind = Message::new().message(1, &Message::new().int(1, FLOAT));
+            s().input(Message::new().text(1, "q").message(2, &kind))
+        }),
+        ("type is missing", s().input(Message::new().text(1, "q"))),
+        ("a dimension is -1", s().input(value("q", FLOAT, &["-1"]))),
+        ("larger than", s().input(value("q", FLOAT, &["4611686018427387904", "4"]))),
+        ("larger than", s().input(value("q", FLOAT, &["1099511627777"]))),
+        ("given twice", {
+            let perm = ints("perm", &[1, 0]);
+            s().node(node("Transpose", "t", &["x"], &["q"]).message(5, &perm).message(5, &perm))
+        }),
+        ("another type", {
+            let both = ints("perm", &[1, 0]).int(3, 1);
+            s().node(node("Transpose", "t", &["x"], &["q"]).message(5, &both))
+        }),
+        ("not understood", s().node(node("Transpose", "t", &["x"], &["q"]).message(5, &graph_attribute))),
+        ("of a function", s().node(node("Transpose", "t", &["x"], &["q"]).message(5, &reference))),
+        ("a constant with 0", s().node(node("Constant", "c", &[], &["q"]))),
+    ];
+    for (part, model) in bad {
+        let (kind, text) = refuse(&model);
+        assert!(text.contains(part), "expected {part:?} in: {text}");
+        assert!(!matches!(kind, ErrorKind::Internal | ErrorKind::Panic), "{text}");
+    }
+}
+
+#[test]
+fn models_that_do_not_add_up_are_refused() {
+    let graph = small().graph();
+    let opset = Message::new().int(2, 17);
+    let sound = || Message::new().int(1, 8).message(7, &graph).message(8, &opset);
+    Model::from_bytes(&sound().0).unwrap();
+    let bad = [
+        ("format version", Message::new()),
+        ("format version", Message::new().message(7, &graph).message(8, &opset)),
+        ("format version 2", Message::new().int(1, 2).message(7, &graph).message(8, &opset)),
+        ("no graph", Message::new().int(1, 8).message(8, &opset)),
+        ("own operator set", Message::new().int(1, 8).message(7, &graph)),
+        ("own operator set", Message::new().int(1, 8).message(7, &graph).message(8, &opset.clone().text(1, "other"))),
+        ("named twice", sound().message(8, &Message::new().text(1, "ai.onnx").int(2, 17))),
+        ("twice", sound().message(7, &graph)),
+        ("not known here", sound().int(77, 1)),
+        ("sparse", {
+            let graph = Message(graph.0.clone()).message(15, &Message::new());
+            Message::new().int(1, 8).message(7, &graph).message(8, &opset)
+        }),
+    ];
+    for (part, model) in bad {
+        let error = Model::from_bytes(&model.0).expect_err(part);
+        assert!(error.to_string().contains(part), "expected {part:?} in: {error}");
+    }
+}
+
+#[test]
+fn optional_outputs_and_inputs_may_be_absent() {
+    let model = small().node(node("Transpose", "t", &["x", ""], &["q", ""])).output(value("q", FLOAT, &["3", "n"]));
+    open(&model);
+}
+
+#[test]
+fn the_bundled_model_opens() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/magika/model.onnx");
+    let model = Model::open(path).unwrap();
+    let name = |id| model.graph().value(id).name.as_str();
+    assert_eq!(model.graph().inputs().iter().map(|&id| name(id)).collect::<Vec<_>>(), ["bytes"]);
+    assert_eq!(model.graph().outputs().iter().map(|&id| name(id)).collect::<Vec<_>>(), ["target_label"]);
+    assert_eq!(model.fingerprint().len(), 64);
+}
+
+#[test]
+fn the_fingerprint_follows_the_files_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, small().bytes()).unwrap();
+    let model = Model::open(&path).unwrap();
+    let name = model.fingerprint();
+    assert_eq!(name, Model::from_bytes(&small().bytes()).unwrap().fingerprint());
+    assert_ne!(name, Model::from_bytes(&small().opset(16).bytes()).unwrap().fingerprint());
+    fs::write(&path, small().opset(16).node(node("Transpose", "more", &["x"], &["more"])).bytes()).unwrap();
+    assert!(model.fingerprint().starts_with("unknown"), "{}", model.fingerprint());
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Model::open(folder.path().join("absent")).unwrap_err().kind(), ErrorKind::Io);
+    assert!(Model::open(folder.path()).is_err());
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, small().bytes()).unwrap();
+    let error = Model::open_with(&path, &ImportOptions::default().max_file_bytes(10)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.to_string().contains("model.onnx"), "{error}");
+}

@@ -1,0 +1,19 @@
+//! Whole models in bulk: file types, texts, candle's.
+
+#[cfg(feature = "candle")]
+mod candle;
+#[cfg(feature = "hugging-face")]
+mod embed;
+#[cfg(feature = "onnx")]
+#[path = "../../examples/identify/features.rs"]
+mod features;
+#[cfg(feature = "onnx")]
+#[path = "../../examples/identify/identifier.rs"]
+mod identifier;
+#[cfg(feature = "onnx")]
+mod identify;
+#[cfg(feature = "onnx")]
+#[path = "../../examples/identify/labels.rs"]
+mod labels;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,19 @@
+//! Operators: what they compute, and what they promise of rows, shapes and precisions.
+
+mod batching;
+#[cfg(feature = "candle")]
+mod candle;
+mod cases;
+mod neighbours;
+#[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "onnx")]
+#[path = "../../examples/common/onnx_cases.rs"]
+mod onnx_cases;
+#[path = "../oracle/mod.rs"]
+mod oracle;
+#[cfg(feature = "onnx")]
+mod precision;
+mod shape_chains;
+#[path = "../support/mod.rs"]
+mod support;
