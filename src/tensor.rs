@@ -11,7 +11,7 @@ mod view;
 
 use std::{fmt, sync::Arc};
 
-pub use buffer::AlignedBytes;
+pub(crate) use buffer::AlignedBytes;
 use bytemuck::Pod;
 pub(crate) use cosine::cosine;
 pub use dtype::{DType, Element};

@@ -3,4 +3,4 @@
 pub(crate) mod panics;
 pub(crate) mod platform;
 pub(crate) mod pool;
-pub mod split;
+pub(crate) mod split;

@@ -7,17 +7,17 @@ use smallvec::SmallVec;
 ///
 /// A step of 0 reads one element repeatedly.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Axis {
+pub(crate) struct Axis {
     /// Number of elements.
-    pub count: usize,
+    pub(crate) count: usize,
     /// Step in the source.
-    pub from: isize,
+    pub(crate) from: isize,
     /// Step in the destination.
-    pub to: isize,
+    pub(crate) to: isize,
 }
 
 /// Row-major steps of a shape, in elements.
-pub fn steps(shape: &[usize]) -> SmallVec<[isize; 8]> {
+pub(crate) fn steps(shape: &[usize]) -> SmallVec<[isize; 8]> {
     let mut steps: SmallVec<[isize; 8]> = SmallVec::from_elem(1, shape.len());
     for axis in (1..shape.len()).rev() {
         steps[axis - 1] = steps[axis].wrapping_mul(shape[axis] as isize);
@@ -26,7 +26,7 @@ pub fn steps(shape: &[usize]) -> SmallVec<[isize; 8]> {
 }
 
 /// The same copy in as few axes as possible; `None` if an axis is empty.
-pub fn join(axes: impl IntoIterator<Item = Axis>) -> Option<SmallVec<[Axis; 8]>> {
+pub(crate) fn join(axes: impl IntoIterator<Item = Axis>) -> Option<SmallVec<[Axis; 8]>> {
     let mut joined: SmallVec<[Axis; 8]> = SmallVec::new();
     for axis in axes {
         match (axis.count, joined.last_mut()) {
@@ -50,7 +50,7 @@ pub fn join(axes: impl IntoIterator<Item = Axis>) -> Option<SmallVec<[Axis; 8]>>
 ///
 /// # Panics
 /// If the block leaves either array.
-pub fn copy(
+pub(crate) fn copy(
     size: usize,
     axes: impl IntoIterator<Item = Axis>,
     from: &[u8],
@@ -97,7 +97,7 @@ fn walk<T: Pod>(axes: &[Axis], from: &[T], mut at: isize, to: &mut [T], mut plac
 ///
 /// # Panics
 /// If `to` is not a whole number of elements.
-pub fn fill(value: &[u8], to: &mut [u8]) {
+pub(crate) fn fill(value: &[u8], to: &mut [u8]) {
     let count = to.len() / value.len();
     copy(value.len(), [Axis { count, from: 0, to: 1 }], value, 0, to, 0);
 }

@@ -11,7 +11,7 @@ use crate::kernels::{
 ///
 /// # Panics
 /// If a row is not within its slice.
-pub fn transpose(
+pub(crate) fn transpose(
     set: KernelSet,
     from: &[f32],
     from_stride: usize,

@@ -18,7 +18,7 @@ const ALIGNMENT: usize = 64;
 /// A fixed number of bytes, aligned to 64.
 ///
 /// Bytes of a mapped file are aligned as the file has them, and copied before they are written.
-pub struct AlignedBytes {
+pub(crate) struct AlignedBytes {
     memory: Memory,
     start: usize,
     len: usize,
@@ -35,7 +35,7 @@ enum Memory {
 
 impl AlignedBytes {
     /// `len` zero bytes.
-    pub fn zeroed(len: usize) -> Self {
+    pub(crate) fn zeroed(len: usize) -> Self {
         Self::within(bytemuck::allocation::zeroed_vec(len + ALIGNMENT - 1), len)
     }
 
@@ -57,7 +57,7 @@ impl AlignedBytes {
     }
 
     /// Copies `bytes`.
-    pub fn copy_from(bytes: &[u8]) -> Self {
+    pub(crate) fn copy_from(bytes: &[u8]) -> Self {
         let mut memory = Vec::with_capacity(bytes.len() + ALIGNMENT - 1);
         expect_use(&memory);
         let start = padding(memory.as_ptr());

@@ -143,6 +143,7 @@ mod tests {
 
     /// Everything around the instructions, and the instructions themselves where the processor has them.
     #[test]
+    #[cfg_attr(miri, ignore = "long loops, and instructions that an interpreter lacks")]
     fn products_by_tiles_agree_with_plain_loops() {
         let Some(set) = KernelSet::amx_for_tests() else {
             println!("skipped: the processor lacks AVX-512 BF16");
