@@ -33,8 +33,8 @@ pub enum ErrorKind {
 
 /// Any failure of this library.
 ///
-/// Opaque: branch on [`Error::kind`], print with `{}`, get the cause with [`source`](StdError::source) or
-/// [`Error::downcast_ref`].
+/// Opaque: branch on [`Error::kind`], print with `{}`, get the cause with
+/// [`source`](StdError::source) or [`Error::downcast_ref`].
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -94,7 +94,8 @@ impl Error {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// Adds a place that the error passed, such as a file or a node; the outermost place is printed first.
+    /// Adds a place that the error passed, such as a file or a node; the outermost place is printed
+    /// first.
     #[must_use]
     pub fn context(mut self, place: impl Into<String>) -> Self {
         self.0.context.push(place.into());

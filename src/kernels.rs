@@ -1,8 +1,9 @@
 //! Kernels: functions on slices, compiled once for each instruction set and chosen at run time.
 //!
-//! A leaf: nothing here knows graphs, operators or sessions. All `unsafe` arithmetic of the library is in this module.
-//! A kernel that reads or writes through addresses is made by an `unsafe fn new`, whose contract names what must be
-//! readable and writable; safe functions check slices before they call it.
+//! A leaf: nothing here knows graphs, operators or sessions. All `unsafe` arithmetic of the library
+//! is in this module. A kernel that reads or writes through addresses is made by an
+//! `unsafe fn new`, whose contract names what must be readable and writable; safe functions check
+//! slices before they call it.
 #![allow(unsafe_code, reason = "vector instructions, and reads and writes through addresses")]
 
 mod activation;

@@ -72,8 +72,8 @@ impl Shape {
 
     /// The result of broadcasting two shapes as NumPy does.
     ///
-    /// If one of two dimensions is symbolic and the other is a number larger than 1, the number is taken and each run
-    /// checks it.
+    /// If one of two dimensions is symbolic and the other is a number larger than 1, the number is
+    /// taken and each run checks it.
     ///
     /// # Errors
     /// If two dimensions cannot be matched: two symbolic ones must be equal expressions.

@@ -42,8 +42,8 @@ impl Tensor {
     /// A tensor of `shape` from `values` in row-major order.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the number of values is not the product of
-    /// `shape`.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the number of values is not
+    /// the product of `shape`.
     pub fn new<T: Element>(shape: impl Into<Vec<usize>>, values: &[T]) -> Result<Self> {
         Self::from_bytes(T::DTYPE, shape, bytemuck::cast_slice(values))
     }
@@ -120,7 +120,8 @@ impl Tensor {
     /// The elements in row-major order.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the tensor is of another type.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the tensor is of another
+    /// type.
     pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
         self.check::<T>()?;
         Ok(bytemuck::cast_slice(&self.data))
@@ -201,7 +202,8 @@ impl fmt::Debug for Tensor {
 
 /// The size of a tensor in bytes; `None` on overflow.
 ///
-/// The product of the nonzero dimensions must not overflow either, so that the product of any dimensions is a number.
+/// The product of the nonzero dimensions must not overflow either, so that the product of any
+/// dimensions is a number.
 pub(crate) fn byte_count(dtype: DType, shape: &[usize]) -> Option<usize> {
     let mut others = shape.iter().filter(|&&dim| dim != 0);
     let bytes = others.try_fold(dtype.size(), |product, &dim| product.checked_mul(dim))?;

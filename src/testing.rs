@@ -25,6 +25,11 @@ pub mod graph {
     pub use crate::graph::*;
 }
 
+/// Borrowed tensors, as kernels take them.
+pub mod tensor {
+    pub use crate::tensor::{View, ViewMut};
+}
+
 /// Dimensions and shapes.
 pub mod shape {
     pub use crate::shape::*;

@@ -69,6 +69,7 @@ fn permitted() -> bool {
 #[cfg(test)]
 mod tests {
     #[test]
+    #[cfg_attr(miri, ignore = "asks the processor and the system")]
     fn detection_is_repeatable() {
         println!("amx: {:?}", super::amx());
         assert_eq!(super::amx(), super::amx());

@@ -1,8 +1,9 @@
 //! `softmax(scale Q K^T + mask) V`, head by head, over packed sequences and over strided views.
 //!
-//! A tile of queries goes through all steps at once: its scores against all keys are computed in scratch, turned into
-//! exponentials in place, multiplied by V, and divided by their sums last. Keys are packed once per head. In products
-//! of bf16, queries, keys, exponentials and values are rounded; the sums are of the unrounded exponentials.
+//! A tile of queries goes through all steps at once: its scores against all keys are computed in
+//! scratch, turned into exponentials in place, multiplied by V, and divided by their sums last.
+//! Keys are packed once per head. In products of bf16, queries, keys, exponentials and values are
+//! rounded; the sums are of the unrounded exponentials.
 
 mod given;
 mod head;

@@ -9,7 +9,8 @@ use crate::{
 
 /// Positions of dense operands while a result is written in order.
 ///
-/// Axes that all operands step through alike are merged, so that the innermost is as long as possible.
+/// Axes that all operands step through alike are merged, so that the innermost is as long as
+/// possible.
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     /// Sizes of the merged axes, innermost first; at least one.

@@ -15,8 +15,8 @@ trait Native: Copy {
 
 /// Conversion from a number of type `N`.
 ///
-/// Integers wrap. A floating-point number becomes an integer by truncation, saturating, NaN as 0. Anything but zero is
-/// true.
+/// Integers wrap. A floating-point number becomes an integer by truncation, saturating, NaN as 0.
+/// Anything but zero is true.
 trait Made<N> {
     fn made(number: N) -> Self;
 }

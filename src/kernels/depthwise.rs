@@ -79,8 +79,8 @@ struct CheckedWindows<'a, F>(Windows<'a, F>);
 
 impl<'a, F> CheckedWindows<'a, F> {
     /// # Safety
-    /// `channels` numbers are readable at every segment of `rows` windows, `stride` apart, at the bias, and at the
-    /// weights of every segment; `rows * channels` numbers are writable at `to`.
+    /// `channels` numbers are readable at every segment of `rows` windows, `stride` apart, at the
+    /// bias, and at the weights of every segment; `rows * channels` numbers are writable at `to`.
     #[inline(always)]
     unsafe fn new(windows: Windows<'a, F>) -> Self {
         Self(windows)
@@ -102,8 +102,8 @@ impl<F: Pointwise> Kernel for CheckedWindows<'_, F> {
             let mut at = 0;
             while at < channels {
                 let count = (channels - at).min(S::LANES);
-                // SAFETY: `new` requires these windows, weights and results; `at + count <= channels`. The last window
-                // stands in for those past it.
+                // SAFETY: `new` requires these windows, weights and results;
+                // `at + count <= channels`. The last window stands in for those past it.
                 unsafe {
                     let start = bias.map_or(zero, |bias| load_or(s, bias, at, count, zero));
                     let mut sums = [start; SIDE];

@@ -1,12 +1,14 @@
-//! Matrix products `C = A B` of f32 or bf16 with f32 sums, and an epilogue applied while a tile of C is in cache.
+//! Matrix products `C = A B` of f32 or bf16, with f32 sums and an epilogue.
 //!
-//! A is read in place by rows ([`Rows`]); B is packed once ([`Packed`]) in panels as wide as a register tile; C is
-//! stored as f32, or rounded to bf16 after the epilogue. Every element of C is one chain of multiply-adds over
-//! ascending K, whatever the number of rows and the row's position in a tile, so a row's result depends on that row
-//! and on B alone.
+//! A is read in place by rows ([`Rows`]); B is packed once ([`Packed`]) in panels as wide as a
+//! register tile; C is stored as f32, or rounded to bf16 last. The epilogue is applied while a tile
+//! of C is in cache. Every element of C is one chain of multiply-adds over ascending K, whatever
+//! the number of rows and the row's position in a tile, so a row's result depends on that row and
+//! on B alone.
 //!
-//! The loops, from the outside: blocks of rows, so that C and A stay in the second-level cache; blocks of panels, so
-//! that those of B do; blocks of K, so that a tile's rows of A stay in the first-level cache; tiles of rows; panels.
+//! The loops, from the outside: blocks of rows, so that C and A stay in the second-level cache;
+//! blocks of panels, so that those of B do; blocks of K, so that a tile's rows of A stay in the
+//! first-level cache; tiles of rows; panels.
 
 mod blocks;
 mod dense;

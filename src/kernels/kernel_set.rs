@@ -11,8 +11,8 @@ use crate::{
 
 /// A compiled variant of every CPU kernel.
 ///
-/// A value exists only on a CPU that can run it: holding one is the permission to use it. Results are bit-identical
-/// within one set; between sets they differ by rounding.
+/// A value exists only on a CPU that can run it: holding one is the permission to use it. Results
+/// are bit-identical within one set; between sets they differ by rounding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KernelSet(Set);
 
@@ -52,7 +52,7 @@ impl KernelSet {
         Self::available_bf16().first().copied().unwrap_or(Self::PORTABLE)
     }
 
-    /// Every set that this CPU can run, of those that differ for products of f32, the fastest first.
+    /// Every set that this CPU can run for products of f32, the fastest first.
     pub fn available() -> Vec<Self> {
         ["avx512", "avx2", "portable"].into_iter().filter_map(|name| Self::named(name).ok()).collect()
     }
@@ -96,7 +96,8 @@ impl KernelSet {
         None
     }
 
-    /// The set of AMX tiles on any processor with AVX-512 BF16; without AMX, plain loops emulate the tiles.
+    /// The set of AMX tiles on any processor with AVX-512 BF16; without AMX, plain loops emulate
+    /// the tiles.
     #[cfg(all(test, target_arch = "x86_64"))]
     pub(crate) fn amx_for_tests() -> Option<Self> {
         simd::avx512::detected_bf16().then_some(Self(Set::Avx512Amx))

@@ -1,6 +1,7 @@
 //! Loops that apply a function to each element, or pair of elements, of any type.
 //!
-//! They call the function for every element; vectorized functions of `f32` are in [`simd`](crate::kernels::simd).
+//! They call the function for every element; vectorized functions of `f32` are in
+//! [`simd`](crate::kernels::simd).
 
 use crate::{
     error::{Error, Result},
@@ -35,7 +36,9 @@ pub(crate) fn zip<A: Copy, R>(walk: &Broadcast, a: &[A], b: &[A], output: &mut [
     });
 }
 
-/// Replaces each element of `output` by `f` of it and the element of `operand`, which broadcasts to it.
+/// Replaces each element of `output` by `f` of it and an element of `operand`.
+///
+/// `operand` broadcasts to `output`.
 pub(crate) fn update<T: Copy>(walk: &Broadcast, output: &mut [T], operand: &[T], f: &dyn Fn(T, T) -> T) {
     let len = walk.run_len();
     let step = usize::from(walk.moves(0));

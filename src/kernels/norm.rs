@@ -68,8 +68,8 @@ pub(crate) struct NormRows<'a> {
 
 impl<'a> NormRows<'a> {
     /// # Safety
-    /// `rows` rows of `norm.scale.len()` numbers are readable and writable at `data`, `stride` apart, and `norm` has
-    /// passed [`LayerNorm::check`] for that length.
+    /// `rows` rows of `norm.scale.len()` numbers are readable and writable at `data`, `stride`
+    /// apart, and `norm` has passed [`LayerNorm::check`] for that length.
     #[inline(always)]
     pub(crate) unsafe fn new(data: *mut f32, rows: usize, stride: usize, norm: LayerNorm<'a>) -> Self {
         Self { data, rows, stride, norm }
@@ -114,7 +114,8 @@ impl Kernel for NormRows<'_> {
     }
 }
 
-/// Normalizes over the middle axis of `[outer, axis, inner]`, in place; `axis` is `norm.scale.len()`.
+/// Normalizes over the middle axis of `[outer, axis, inner]`, in place; `axis` is
+/// `norm.scale.len()`.
 ///
 /// # Errors
 ///
@@ -145,8 +146,8 @@ struct NormColumns<'a> {
 
 impl<'a> NormColumns<'a> {
     /// # Safety
-    /// `norm.scale.len() * inner` numbers are readable and writable at `data`, and `norm` has passed
-    /// [`LayerNorm::check`] for its own length.
+    /// `norm.scale.len() * inner` numbers are readable and writable at `data`, and `norm` has
+    /// passed [`LayerNorm::check`] for its own length.
     #[inline(always)]
     unsafe fn new(data: *mut f32, inner: usize, norm: LayerNorm<'a>) -> Self {
         Self { data, inner, norm }

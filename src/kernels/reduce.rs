@@ -36,8 +36,8 @@ pub(crate) fn reduced_len(groups: &Groups) -> usize {
 
 /// Calls `part` for every contiguous part of the input, in order.
 ///
-/// Arguments: the first element, the length, the first result, and whether each element has a result of its own; if
-/// not, all go into that one.
+/// Arguments: the first element, the length, the first result, and whether each element has a
+/// result of its own; if not, all go into that one.
 #[inline(always)]
 fn for_each_part(groups: &[(usize, bool)], part: &mut impl FnMut(usize, usize, usize, bool)) {
     let count = |groups: &[(usize, bool)], kept_only: bool| {

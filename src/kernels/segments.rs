@@ -49,7 +49,8 @@ pub enum SegmentReduction {
 
 /// Reduces `[rows, columns]` to a row for each sequence, `[offsets.len() - 1, columns]`.
 ///
-/// The sequences start at `offsets`, ascending from 0 to the number of rows. A sequence without rows gives zeros.
+/// The sequences start at `offsets`, ascending from 0 to the number of rows. A sequence without
+/// rows gives zeros.
 ///
 /// # Errors
 ///
@@ -80,7 +81,8 @@ pub fn reduce_segments(
             Some(first) if reduction == SegmentReduction::First => out.copy_from_slice(first),
             Some(_) => {
                 let mean = reduction == SegmentReduction::Mean;
-                // SAFETY: all rows of the segment, of which there is one at least, and a row of the result.
+                // SAFETY: all rows of the segment, of which there is one at least, and a row of the
+                // result.
                 set.run(unsafe { ReduceSegment::new(mean, rows.as_ptr(), segment.len(), columns, out.as_mut_ptr()) });
             }
         }
@@ -99,7 +101,8 @@ struct ReduceSegment {
 
 impl ReduceSegment {
     /// # Safety
-    /// `count` dense rows of `columns` numbers, one at least, are readable at `rows`, and one is writable at `out`.
+    /// `count` dense rows of `columns` numbers, one at least, are readable at `rows`, and one is
+    /// writable at `out`.
     #[inline(always)]
     unsafe fn new(mean: bool, rows: *const f32, count: usize, columns: usize, out: *mut f32) -> Self {
         Self { mean, rows, count, columns, out }

@@ -1,8 +1,8 @@
 //! Vectors of `f32` lanes: the operations that kernels are written in, once for all kernel sets.
 //!
-//! A kernel is a struct that implements `Kernel`. `KernelSet::run` compiles its `run` for each set, inside one function
-//! that has the set's instructions enabled. `run` and everything it calls is `#[inline(always)]`, so that the inner
-//! loops are compiled with them too.
+//! A kernel is a struct that implements `Kernel`. `KernelSet::run` compiles its `run` for each set,
+//! inside one function that has the set's instructions enabled. `run` and everything it calls is
+//! `#[inline(always)]`, so that the inner loops are compiled with them too.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
@@ -25,8 +25,8 @@ use half::bf16;
 
 /// The instructions of one kernel set, and the permission to use them.
 ///
-/// An implementor is an empty token that only its own `run` makes, so arithmetic is safe to call; operations on
-/// addresses are unsafe. In comparisons of lanes, `a < b` is false if either is NaN.
+/// An implementor is an empty token that only its own `run` makes, so arithmetic is safe to call;
+/// operations on addresses are unsafe. In comparisons of lanes, `a < b` is false if either is NaN.
 pub(crate) trait Simd: Copy {
     /// A vector of [`LANES`](Self::LANES) numbers.
     type F: Copy;
@@ -99,14 +99,15 @@ pub(crate) trait Simd: Copy {
 
     /// Transposes a square of `LANES` each way.
     ///
-    /// Reads `rows <= LANES` rows of `LANES` numbers, `from_stride` apart, and writes `LANES` rows of `rows` numbers,
-    /// padded with zeros to `LANES`, `to_stride` apart.
+    /// Reads `rows <= LANES` rows of `LANES` numbers, `from_stride` apart, and writes `LANES` rows
+    /// of `rows` numbers, padded with zeros to `LANES`, `to_stride` apart.
     ///
     /// # Safety
     /// The rows are readable at `from` and writable at `to`.
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize);
 
-    /// The nearest bf16 of each lane, ties to even: an f32 whose low half is zero. NaN stays NaN, denormals are kept.
+    /// The nearest bf16 of each lane, ties to even: an f32 whose low half is zero. NaN stays NaN,
+    /// denormals are kept.
     fn round_bf16(self, a: Self::F) -> Self::F;
     /// The high half of each lane above zeros: the odd bf16 of a pair.
     fn high(self, pairs: Self::F) -> Self::F;
@@ -133,9 +134,10 @@ pub(crate) trait Simd: Copy {
         // SAFETY: no set has more lanes.
         unsafe { self.load(lanes.as_ptr()) }
     }
-    /// Adds the product of the pairs' odd numbers to `sum`, then that of the even ones, each sum rounded.
+    /// Adds the products of the pairs to `sum`: first the odd numbers, then the even ones.
     ///
-    /// A set with an instruction for it treats denormals as zeros, in operands and results.
+    /// Each sum is rounded. A set with an instruction for it treats denormals as zeros, in operands
+    /// and results.
     #[inline(always)]
     fn dot(self, a: u32, b: Self::F, sum: Self::F) -> Self::F {
         let odd = self.fma(self.splat(f32::from_bits(a & 0xffff_0000)), self.high(b), sum);

@@ -13,7 +13,8 @@ use crate::{
 
 /// Writes the softmax of each row of `input`, `e^(x - max) / sum`, to `output`.
 ///
-/// A row has `columns` numbers. One with a NaN, with plus infinity, or of minus infinities alone becomes all NaN.
+/// A row has `columns` numbers. One with a NaN, with plus infinity, or of minus infinities alone
+/// becomes all NaN.
 ///
 /// # Errors
 ///

@@ -9,11 +9,11 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Axis {
     /// Number of elements.
-    pub count: usize,
+    pub(crate) count: usize,
     /// Step in the source.
-    pub from: isize,
+    pub(crate) from: isize,
     /// Step in the destination.
-    pub to: isize,
+    pub(crate) to: isize,
 }
 
 /// Row-major steps of a shape, in elements.
@@ -46,7 +46,8 @@ pub(crate) fn join(axes: impl IntoIterator<Item = Axis>) -> Option<SmallVec<[Axi
 
 /// Copies a block of elements of `size` bytes (1, 2, 4 or 8).
 ///
-/// `axes` are outermost first; the copy starts at element `from_start` of `from` and element `to_start` of `to`.
+/// `axes` are outermost first; the copy starts at element `from_start` of `from` and element
+/// `to_start` of `to`.
 ///
 /// # Panics
 /// If the block leaves either array.

@@ -36,7 +36,8 @@ enum Factor {
 
 /// A size: a number, or an expression over [`Symbol`]s.
 ///
-/// Arithmetic never wraps: an overflow makes the expression invalid, which every evaluation reports.
+/// Arithmetic never wraps: an overflow makes the expression invalid, which every evaluation
+/// reports.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dim {
     constant: i64,
@@ -53,8 +54,8 @@ impl Dim {
 
     /// A number; elements of shape tensors may be negative.
     ///
-    /// Any number is kept, since exporters write the largest one for "to the end"; arithmetic on a huge one makes the
-    /// expression invalid.
+    /// Any number is kept, since exporters write the largest one for "to the end"; arithmetic on a
+    /// huge one makes the expression invalid.
     pub fn number(value: i64) -> Self {
         Self { constant: value, terms: Vec::new(), valid: true }
     }

@@ -26,8 +26,8 @@ pub(crate) struct AlignedBytes {
 
 /// The memory that holds the bytes.
 enum Memory {
-    /// Longer than requested, so that an aligned part fits: an allocation without alignment gets zero pages from the
-    /// system, while an aligned one would be filled with zeros by hand.
+    /// Longer than requested, so that an aligned part fits: an allocation without alignment gets
+    /// zero pages from the system, while an aligned one would be filled with zeros by hand.
     Own(Vec<u8>),
     #[cfg(feature = "hugging-face")]
     Mapped(Arc<Mapping>),
@@ -141,13 +141,14 @@ fn padding(start: *const u8) -> usize {
 
 /// Advises the system that a large memory is about to be filled.
 ///
-/// It is then backed by large pages if the system has some, and by all its pages at once instead of one at each first
-/// touch. The content stays the same whatever the system makes of it.
+/// It is then backed by large pages if the system has some, and by all its pages at once instead of
+/// one at each first touch. The content stays the same whatever the system makes of it.
 fn expect_use(memory: &Vec<u8>) {
     // An interpreter has no pages to advise on.
     #[cfg(all(target_os = "linux", not(miri)))]
     {
-        /// Smaller memory is mostly reused; larger memory is mostly large pages, which threads may fill in parallel.
+        /// Smaller memory is mostly reused; larger memory is mostly large pages, which threads may
+        /// fill in parallel.
         const POPULATED: std::ops::Range<usize> = 1 << 20..16 << 20;
         let first = memory.as_ptr() as usize;
         let whole_pages = |page: usize| (first.next_multiple_of(page), (first + memory.capacity()) / page * page);

@@ -5,10 +5,10 @@ use std::{fs::File, io};
 
 /// A whole file mapped into memory.
 ///
-/// Pages are read when they are first touched, and shared by all processes that map the file. The file must not change
-/// while it is mapped: touching a page past the end of a truncated file kills the process (`SIGBUS`), and bytes written
-/// in place show up in the numbers. A new version belongs in a new file that takes the old one's name, as
-/// [`publish`](crate::bulk::hot::publish) does.
+/// Pages are read when they are first touched, and shared by all processes that map the file. The
+/// file must not change while it is mapped: touching a page past the end of a truncated file kills
+/// the process (`SIGBUS`), and bytes written in place show up in the numbers. A new version belongs
+/// in a new file that takes the old one's name, as [`publish`](crate::bulk::hot::publish) does.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: *const u8,
@@ -54,8 +54,8 @@ impl Mapping {
 
     /// The file's bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: `len` bytes stay mapped for reading until `self` is dropped; the type's documentation requires that
-        // nobody writes to the file.
+        // SAFETY: `len` bytes stay mapped for reading until `self` is dropped; the type's
+        // documentation requires that nobody writes to the file.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 }

@@ -18,9 +18,11 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// The error has the panic's message, and its backtrace if [`keep_backtraces`] keeps them.
 pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // An earlier backtrace belongs to a panic that was caught elsewhere, or is still unwinding through a `drop`.
+    // An earlier backtrace belongs to a panic that was caught elsewhere, or is still unwinding
+    // through a `drop`.
     let before = kept();
-    // Unwind safety: every caller discards state that a panic leaves incomplete (slots, the current item).
+    // Unwind safety: every caller discards state that a panic leaves incomplete (slots, the current
+    // item).
     let result = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
         let error = panic_error(&*payload);
         // Dropping the payload may panic too.
@@ -65,7 +67,8 @@ pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
 
 /// Locks a mutex, poisoned or not.
 ///
-/// For data that no panic leaves inconsistent: user code runs outside the lock, or changes nothing in part.
+/// For data that no panic leaves inconsistent: user code runs outside the lock, or changes nothing
+/// in part.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -100,8 +103,8 @@ fn kept() -> Option<String> {
 
 /// Keeps backtraces of panics for [`panic_error`], if `RUST_BACKTRACE` enables backtraces.
 ///
-/// A backtrace can be captured only during the panic, so the process's panic hook is wrapped, once. Without
-/// `RUST_BACKTRACE` the hook is left alone.
+/// A backtrace can be captured only during the panic, so the process's panic hook is wrapped, once.
+/// Without `RUST_BACKTRACE` the hook is left alone.
 pub(crate) fn keep_backtraces() {
     static WRAP: Once = Once::new();
     WRAP.call_once(|| {

@@ -31,7 +31,9 @@ pub(crate) fn peak_rss_bytes() -> Option<u64> {
     status_field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// Processor time of the pools' threads, and of all others but the calling one, if the system reports it.
+/// Processor time of the pools' threads, and of all others, if the system reports it.
+///
+/// The calling thread is not counted.
 pub(crate) fn processor_time() -> Option<(Duration, Duration)> {
     let read = |path: &Path| stat_time(&fs::read_to_string(path).ok()?);
     // The process's time includes that of threads that have ended.

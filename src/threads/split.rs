@@ -1,7 +1,7 @@
 //! Splitting one operator over workers, for runs of fewer chunks than workers.
 //!
-//! A kernel gets the number of parts from `parts` and runs them with `each`. Results have the same bits for any number
-//! of parts: products are split over rows or columns, never over K.
+//! A kernel gets the number of parts from `parts` and runs them with `each`. Results have the same
+//! bits for any number of parts: products are split over rows or columns, never over K.
 
 use std::{
     cell::Cell,
@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_micros(200);
 
 /// Runs `run`; kernels that it calls on this thread may split their work over `workers` workers.
 ///
-/// They are workers of this thread's rayon pool. Without effect outside a pool: no other pool is started.
+/// They are workers of this thread's rayon pool. Without effect outside a pool: no other pool is
+/// started.
 pub fn with_workers<R>(workers: usize, run: impl FnOnce() -> R) -> R {
     /// Restores the number and releases the workers that stand by, after a panic too.
     struct Restore(usize, Option<Arc<AtomicBool>>);
@@ -48,8 +49,9 @@ pub fn with_workers<R>(workers: usize, run: impl FnOnce() -> R) -> R {
     if let Some(owner) = rayon::current_thread_index()
         && workers > 1
     {
-        // Waking a worker for each operator would take longer than many operators do, so workers stand by for the whole
-        // run. Nothing waits for them: they may have taken up long work of another job.
+        // Waking a worker for each operator would take longer than many operators do, so workers
+        // stand by for the whole run. Nothing waits for them: they may have taken up long work of
+        // another job.
         let flag = done.insert(Arc::new(AtomicBool::new(false)));
         for _ in 1..workers {
             let flag = Arc::clone(flag);
@@ -92,8 +94,8 @@ pub(crate) fn threads() -> usize {
 
 /// Whether this thread is within [`sharing`].
 ///
-/// While it waits there, it takes up any work of the pool, which delays the work that it is in the middle of. Long work
-/// should then be left to other workers.
+/// While it waits there, it takes up any work of the pool, which delays the work that it is in the
+/// middle of. Long work should then be left to other workers.
 pub(crate) fn shares() -> bool {
     SHARES.get()
 }
@@ -124,7 +126,9 @@ pub(crate) fn parts(flop: usize) -> usize {
     (flop / LEAST_FLOP).clamp(1, workers)
 }
 
-/// Calls `run` for `parts` disjoint spans of `range`, whose lengths differ by at most one, on as many workers.
+/// Calls `run` for `parts` disjoint spans of `range`, on as many workers.
+///
+/// The spans' lengths differ by at most one.
 pub(crate) fn each(range: Range<usize>, parts: usize, run: &(impl Fn(Range<usize>) + Sync)) {
     let parts = parts.min(range.len());
     if parts < 2 {

@@ -73,7 +73,8 @@ impl<X: Operand> Head<'_, X> {
     /// Writes the head's result to rows of `out`, `out_stride` apart.
     ///
     /// # Errors
-    /// `Internal` if an operand leaves its data, `scratch` is short, or operands of bf16 meet products of f32.
+    /// `Internal` if an operand leaves its data, `scratch` is short, or operands of bf16 meet
+    /// products of f32.
     pub(super) fn run<O: Stored>(
         &self,
         set: KernelSet,

@@ -73,8 +73,8 @@ impl<X> Head<'_, X> {
     /// Computes the head's result.
     ///
     /// # Safety
-    /// [`check`](Self::check) has passed with the precision of `T`, for `out`, `out_stride` and `scratch`, and neither
-    /// `keys` nor `value_dim` is 0.
+    /// [`check`](Self::check) has passed with the precision of `T`, for `out`, `out_stride` and
+    /// `scratch`, and neither `keys` nor `value_dim` is 0.
     pub(super) unsafe fn compute<T: Steps, O: Stored>(
         &self,
         set: KernelSet,
@@ -112,7 +112,8 @@ impl<X> Head<'_, X> {
                 let b = TileB { data: k.panel(panel), stride: width, columns: keys - panel * width };
                 let data = scores[panel * width..].as_mut_ptr();
                 let c = TileC { data, stride: scores_stride, start: Start::Zero };
-                // SAFETY: rows of Q, a panel of `depth` rows, and scores with room for whole panels.
+                // SAFETY: rows of Q, a panel of `depth` rows, and scores with room for whole
+                // panels.
                 unsafe { Tile::new(span.len(), k.depth(), a, b, c) }.run(set);
             }
             let mask = mask.map(|(mask, column_stride)| {
@@ -120,7 +121,8 @@ impl<X> Head<'_, X> {
                 MaskRows { data, row_stride, column_stride }
             });
             let (first, sums) = (scores.as_mut_ptr(), &mut sums[..span.len()]);
-            // SAFETY: as many rows of scores, with room for whole panels; all rows of the mask are within its data.
+            // SAFETY: as many rows of scores, with room for whole panels; all rows of the mask are
+            // within its data.
             set.run(unsafe { Exponentials::new(first, scores_stride, keys, scale, mask, sums) });
             // SAFETY: as many rows of scores, with room for all keys.
             let (a, a_stride) = unsafe { T::left(set, scores.as_ptr(), scores_stride, span.len(), keys, rounded) };
@@ -140,11 +142,12 @@ impl<X> Head<'_, X> {
                 let a = TileA { data: a, stride: a_stride, segments, skip: 0 };
                 let b = TileB { data: b, stride: b_stride, columns };
                 let to_tile = TileC { data: c, stride: c_stride, start: Start::Zero };
-                // SAFETY: rows of exponentials, `keys` rows of V or a panel of it, and a whole tile of the result or
-                // the tile buffer.
+                // SAFETY: rows of exponentials, `keys` rows of V or a panel of it, and a whole tile
+                // of the result or the tile buffer.
                 unsafe { Tile::new(span.len(), keys.div_ceil(T::STEP), a, b, to_tile) }.run(set);
                 let (divided, stride) = sums_place.map_or((c, c_stride), |to| (to, out_stride));
-                // SAFETY: the tile that was computed, and the part of the result that it stands for, or the tile again.
+                // SAFETY: the tile that was computed, and the part of the result that it stands
+                // for, or the tile again.
                 set.run(unsafe { DivideRows::new((c, c_stride), (divided, stride), columns, sums) });
                 if sums_place.is_none() {
                     // SAFETY: from the tile buffer to the part of the result that it stands for.

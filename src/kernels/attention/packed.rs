@@ -41,12 +41,13 @@ pub fn packed_attention(
 
 /// [`packed_attention`] from f32 or bf16 to either, with products of `factors`.
 ///
-/// Scratch is [`attention_len_as`](crate::kernels::attention::attention_len_as) for the longest sequence.
+/// Scratch is [`attention_len_as`](crate::kernels::attention::attention_len_as) for the longest
+/// sequence.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if the offsets do not ascend from 0 to the rows; `Internal` if a length does not fit, or if operands
-/// of bf16 are to be multiplied as f32.
+/// `InvalidInput` if the offsets do not ascend from 0 to the rows; `Internal` if a length does not
+/// fit, or if operands of bf16 are to be multiplied as f32.
 pub fn packed_attention_as<X: Given, O: Stored>(
     set: KernelSet,
     factors: Factors,

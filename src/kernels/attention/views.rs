@@ -22,9 +22,9 @@ pub struct HeadsView<'a> {
     pub row_stride: usize,
 }
 
-/// A summand of the scores over a slice, with a stride for each of batch, head, query and key.
+/// A summand of the scores over a slice.
 ///
-/// A stride of 0 repeats.
+/// Batch, head, query and key have a stride each; a stride of 0 repeats.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskView<'a> {
     /// The slice that holds the elements.
@@ -62,8 +62,9 @@ pub struct Attention<'a> {
 
 /// Writes the result of every item, head and query to `out`.
 ///
-/// Row `i` of head `h` of item `b` goes to `out[b * strides[0] + h * strides[1] + i * strides[2]..][..value_dim]`.
-/// Without keys it is zeros.
+/// Row `i` of head `h` of item `b` goes to
+/// `out[b * strides[0] + h * strides[1] + i * strides[2]..][..value_dim]`. Without keys it is
+/// zeros.
 ///
 /// # Errors
 ///

@@ -31,8 +31,9 @@ impl<'a> Exponentials<'a> {
     /// A row of `keys` scores for each of `sums`.
     ///
     /// # Safety
-    /// As many rows of `keys` numbers, up to whole vectors, are readable and writable at `scores`, `stride` apart. As
-    /// many rows of the mask are readable, each of `keys` numbers, or of one if its column stride is 0.
+    /// As many rows of `keys` numbers, up to whole vectors, are readable and writable at `scores`,
+    /// `stride` apart. As many rows of the mask are readable, each of `keys` numbers, or of one if
+    /// its column stride is 0.
     #[inline(always)]
     pub(super) unsafe fn new(
         scores: *mut f32,
@@ -53,7 +54,8 @@ impl Kernel for Exponentials<'_> {
         let Self { scores, stride, keys, scale, mask, sums } = self;
         let (factor, zero, lowest) = (s.splat(scale), s.splat(0.0), s.splat(f32::NEG_INFINITY));
         for (row, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: `new` requires these rows of scores, with room for whole vectors, and of the mask.
+            // SAFETY: `new` requires these rows of scores, with room for whole vectors, and of the
+            // mask.
             unsafe {
                 let scores = scores.add(row * stride);
                 let largest = match mask {
@@ -98,7 +100,8 @@ impl<'a> DivideRows<'a> {
     /// A row of `columns` numbers for each of `sums`.
     ///
     /// # Safety
-    /// As many rows of `columns` numbers are readable at `from` and writable at `to`, which may be the same.
+    /// As many rows of `columns` numbers are readable at `from` and writable at `to`, which may be
+    /// the same.
     #[inline(always)]
     pub(super) unsafe fn new(
         (from, from_stride): (*const f32, usize),

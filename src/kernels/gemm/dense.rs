@@ -20,7 +20,8 @@ use crate::{
     },
 };
 
-/// [`gemm`] that packs B into `scratch` first, of at least [`pack_len`](crate::kernels::gemm::pack_len) numbers.
+/// [`gemm`] that packs B into `scratch` first, of at least
+/// [`pack_len`](crate::kernels::gemm::pack_len) numbers.
 ///
 /// # Errors
 ///
@@ -39,7 +40,8 @@ pub fn gemm_dynamic(
 
 /// [`gemm`] with `rows` dense rows of A and of C.
 ///
-/// Where `b` is packed as bf16, A is rounded into `scratch` first, of at least [`rounded_len`] of A's numbers.
+/// Where `b` is packed as bf16, A is rounded into `scratch` first, of at least [`rounded_len`] of
+/// A's numbers.
 ///
 /// # Errors
 ///

@@ -60,11 +60,13 @@ pub(super) struct Region {
 
 /// Applies all of `epilogue` but the layer norm to the tile at `c`.
 ///
-/// With `max`, the tile is left as it is and the largest result of each column is folded into `max`.
+/// With `max`, the tile is left as it is and the largest result of each column is folded into
+/// `max`.
 ///
 /// # Safety
-/// `epilogue` has passed [`Epilogue::check`] for a product that `region` is a part of. The rows and columns of
-/// `region` are readable and writable at `c`, `c_stride` apart, and `max` has a number for each column.
+/// `epilogue` has passed [`Epilogue::check`] for a product that `region` is a part of. The rows and
+/// columns of `region` are readable and writable at `c`, `c_stride` apart, and `max` has a number
+/// for each column.
 pub(super) unsafe fn finish(
     set: KernelSet,
     epilogue: &Epilogue<'_>,
@@ -101,8 +103,9 @@ struct Apply<F> {
 
 impl<F> Apply<F> {
     /// # Safety
-    /// `rows` rows of `columns` numbers are readable and writable at `c` and readable at the residual, each with its
-    /// stride; `columns` numbers are readable at the bias, and readable and writable at `max`.
+    /// `rows` rows of `columns` numbers are readable and writable at `c` and readable at the
+    /// residual, each with its stride; `columns` numbers are readable at the bias, and readable and
+    /// writable at `max`.
     #[inline(always)]
     unsafe fn new(
         f: F,

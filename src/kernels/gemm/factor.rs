@@ -62,7 +62,8 @@ pub(crate) trait Steps: bytemuck::Pod + Send + Sync {
     /// # Safety
     /// One element is readable at `from`.
     unsafe fn read_one(from: *const Self) -> Self::Left;
-    /// Converts rows of `columns` f32 numbers, `stride` apart, to a left operand: its address and stride.
+    /// Converts rows of `columns` f32 numbers, `stride` apart, to a left operand: its address and
+    /// stride.
     ///
     /// Rows that need rounding are written to `scratch`, which the result then borrows.
     ///

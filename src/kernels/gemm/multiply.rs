@@ -15,12 +15,14 @@ use crate::{
     },
 };
 
-/// Computes `c[r, j] = epilogue(sum over k of a[r, k] b[k, j])`, row `r` of C at `c[r * c_stride..]`.
+/// Computes `c[r, j] = epilogue(sum over k of a[r, k] b[k, j])`.
+///
+/// Row `r` of C is `c[r * c_stride..][..n]`.
 ///
 /// # Errors
 ///
-/// `Internal` if a length, a stride or the kernel set does not fit, or if a C of bf16 is to be normalized; nothing is
-/// computed then.
+/// `Internal` if a length, a stride or the kernel set does not fit, or if a C of bf16 is to be
+/// normalized; nothing is computed then.
 pub fn gemm<'b, T: Factor, C: Stored>(
     set: KernelSet,
     a: &Rows<'_, T>,
@@ -33,10 +35,11 @@ pub fn gemm<'b, T: Factor, C: Stored>(
     Ok(())
 }
 
-/// Writes the largest of `epilogue(a[r] b)` over all rows `r` to `out`, for each of the N columns.
+/// Writes the largest of `epilogue(a[r] b)` over all rows `r` to `out`.
 ///
-/// A column with a NaN gives NaN; without rows the result is minus infinity. C itself is never stored: each tile is
-/// reduced while it is in the first-level cache. `epilogue` has no residual and no layer norm.
+/// Each of the N columns has one result. A column with a NaN gives NaN; without rows the result is
+/// minus infinity. C itself is never stored: each tile is reduced while it is in the first-level
+/// cache. `epilogue` has no residual and no layer norm.
 ///
 /// # Errors
 ///

@@ -19,8 +19,8 @@ use crate::{
 
 /// A constant K x N matrix, rearranged for one kernel set.
 ///
-/// It is cut into panels of as many columns as a register tile has. A panel is K rows, one after another; the last
-/// panel is padded with zeros. A panel of bf16 has half as many rows, of pairs.
+/// It is cut into panels of as many columns as a register tile has. A panel is K rows, one after
+/// another; the last panel is padded with zeros. A panel of bf16 has half as many rows, of pairs.
 #[derive(Clone)]
 pub struct Packed {
     spec: PackSpec,
@@ -46,7 +46,8 @@ impl Packed {
     ///
     /// # Errors
     ///
-    /// `Internal` if `b` leaves its data or is no whole number of segments, `Limit` if the packed size overflows.
+    /// `Internal` if `b` leaves its data or is no whole number of segments, `Limit` if the packed
+    /// size overflows.
     pub fn with_factors(set: KernelSet, factors: Factors, b: &Matrix<'_>, segment: usize) -> Result<Self> {
         b.check()?;
         let spec = PackSpec::new(set, factors, b.k, b.n, segment)?;

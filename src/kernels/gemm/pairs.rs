@@ -13,8 +13,8 @@ use crate::kernels::{
 
 /// Fills `to` with the panels of `b`, rounded, each of `panel_depth` rows of pairs.
 ///
-/// `b` has passed [`Matrix::check`]. Its rows are cut into segments of `segment`; where that is odd, the last row of
-/// each segment is paired with zeros.
+/// `b` has passed [`Matrix::check`]. Its rows are cut into segments of `segment`; where that is
+/// odd, the last row of each segment is paired with zeros.
 pub(super) fn pack_pairs(set: KernelSet, b: &Matrix<'_>, segment: usize, panel_depth: usize, to: &mut [f32]) {
     if b.k == 0 || b.n == 0 {
         return;
@@ -74,8 +74,8 @@ impl Kernel for PairRows<'_> {
         for pair in 0..rows.div_ceil(2) {
             for at in (0..width).step_by(S::LANES) {
                 let count = columns.saturating_sub(at).min(S::LANES);
-                // SAFETY: rows below `rows` and columns below `columns`, and whole vectors of rows of `width` lanes:
-                // the assertions place them within the slices.
+                // SAFETY: rows below `rows` and columns below `columns`, and whole vectors of rows
+                // of `width` lanes: the assertions place them within the slices.
                 unsafe {
                     let row = |row: usize| {
                         if row < rows && count > 0 { load_or(s, from.add(row * stride), at, count, zero) } else { zero }
@@ -115,8 +115,9 @@ impl Kernel for PairColumns<'_> {
             let mut row = 0;
             while row < rows {
                 let have = (rows - row).min(S::LANES);
-                // SAFETY: rows below `rows` and columns below `columns`, and whole vectors of rows of `width` lanes:
-                // the assertions place them within the slices. The square has room for as many lanes each way.
+                // SAFETY: rows below `rows` and columns below `columns`, and whole vectors of rows
+                // of `width` lanes: the assertions place them within the slices. The square has
+                // room for as many lanes each way.
                 unsafe {
                     // Nothing is read past the last column.
                     let from = from.wrapping_add(first * stride + row);

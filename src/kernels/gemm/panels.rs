@@ -37,7 +37,8 @@ pub(super) fn pack(set: KernelSet, b: &Matrix<'_>, to: &mut [f32]) {
     }
 }
 
-/// Fills a panel from `columns` contiguous columns of `k` numbers, `stride` apart, and pads it with zeros.
+/// Fills a panel from `columns` contiguous columns of `k` numbers, `stride` apart, and pads it with
+/// zeros.
 pub(super) struct TransposedPanel<'a> {
     pub(super) from: &'a [f32],
     pub(super) stride: usize,

@@ -19,8 +19,8 @@ use crate::{
 
 /// A product whose operands are checked.
 ///
-/// Its fields are private to this module and its children: having a value is the proof that every row of A, panel of
-/// B, operand of the epilogue and element of C is in bounds.
+/// Its fields are private to this module and its children: having a value is the proof that every
+/// row of A, panel of B, operand of the epilogue and element of C is in bounds.
 pub(super) struct Product<'a, T, C> {
     set: KernelSet,
     a: &'a Rows<'a, T>,
@@ -32,15 +32,16 @@ pub(super) struct Product<'a, T, C> {
     borrowed: PhantomData<&'a mut [C]>,
 }
 
-// SAFETY: A, B and the epilogue are shared borrows of plain numbers. C is written by unsafe functions alone, whose
-// callers give each part of it to one thread.
+// SAFETY: A, B and the epilogue are shared borrows of plain numbers. C is written by unsafe
+// functions alone, whose callers give each part of it to one thread.
 unsafe impl<T: Factor, C: Stored> Sync for Product<'_, T, C> {}
 
 impl<'a, T: Factor, C: Stored> Product<'a, T, C> {
     /// The product of `a` and `b` into rows of C, `c_stride` apart.
     ///
     /// # Errors
-    /// `Internal` if a length, a stride or the kernel set does not fit, or if a C of bf16 is to be normalized.
+    /// `Internal` if a length, a stride or the kernel set does not fit, or if a C of bf16 is to be
+    /// normalized.
     pub(super) fn new(
         set: KernelSet,
         a: &'a Rows<'a, T>,
@@ -81,10 +82,13 @@ impl<'a, T: Factor, C: Stored> Product<'a, T, C> {
 pub(super) struct Maximum<'a, T>(Product<'a, T, f32>);
 
 impl<'a, T: Factor> Maximum<'a, T> {
-    /// The product of `a` and `b`, whose largest results are folded into `out`, filled with minus infinity first.
+    /// The product of `a` and `b`, whose largest results go to `out`.
+    ///
+    /// Fills `out` with minus infinity.
     ///
     /// # Errors
-    /// `Internal` if a length or the kernel set does not fit, or `epilogue` has a residual or a layer norm.
+    /// `Internal` if a length or the kernel set does not fit, or `epilogue` has a residual or a
+    /// layer norm.
     pub(super) fn new(
         set: KernelSet,
         a: &'a Rows<'a, T>,

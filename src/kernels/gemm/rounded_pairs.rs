@@ -45,7 +45,9 @@ pub(super) fn pack_rounded_pairs(set: KernelSet, b: &Matrix<'_, bf16>, panel_dep
     }
 }
 
-/// `from` as 32-bit lanes, if the columns of `b` are contiguous, of even length and aligned to lanes.
+/// `from` as 32-bit lanes, if possible.
+///
+/// The columns of `b` must be contiguous, of even length and aligned to lanes.
 fn as_words<'a>(b: &Matrix<'_, bf16>, from: &'a [bf16]) -> Option<&'a [f32]> {
     let even = b.row_stride == 1 && b.k.is_multiple_of(2) && b.column_stride.is_multiple_of(2);
     let whole = &from[..from.len() / 2 * 2];
@@ -74,8 +76,8 @@ impl Kernel for RoundedRows<'_> {
         for pair in 0..rows.div_ceil(2) {
             for at in (0..width).step_by(S::LANES) {
                 let count = columns.saturating_sub(at).min(S::LANES);
-                // SAFETY: rows below `rows` and columns below `columns`, and whole vectors of rows of `width` lanes:
-                // the assertions place them within the slices.
+                // SAFETY: rows below `rows` and columns below `columns`, and whole vectors of rows
+                // of `width` lanes: the assertions place them within the slices.
                 unsafe {
                     let row = |row: usize| match count {
                         0 => zero,

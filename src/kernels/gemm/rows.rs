@@ -13,9 +13,10 @@ pub struct Segment {
 
 /// The left operand of a product: `rows` rows, each a concatenation of segments.
 ///
-/// Row `r` is `data[r * stride + offset..][..len]` of every segment in turn; K is the sum of the lengths. The numbers
-/// are f32, or bf16 where B is packed for bf16. Rows may overlap: a convolution over channels-last data is a product
-/// whose rows overlap, with a segment for each line of the window, so windows are never copied.
+/// Row `r` is `data[r * stride + offset..][..len]` of every segment in turn; K is the sum of the
+/// lengths. The numbers are f32, or bf16 where B is packed for bf16. Rows may overlap: a
+/// convolution over channels-last data is a product whose rows overlap, with a segment for each
+/// line of the window, so windows are never copied.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, T = f32> {
     /// The slice that holds the rows.

@@ -41,7 +41,9 @@ pub fn pack_into<'s>(set: KernelSet, b: &Matrix<'_>, scratch: &'s mut [f32]) -> 
     pack_into_as(set, Factors::F32, b, scratch)
 }
 
-/// Packs `b` in the precision of `factors`, for rows of A of one segment or of even ones.
+/// Packs `b` in the precision of `factors` at the start of `scratch`.
+///
+/// Rows of A have one segment, or segments of even lengths.
 ///
 /// # Errors
 ///

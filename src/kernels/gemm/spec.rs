@@ -1,4 +1,4 @@
-//! What a packed matrix is packed for, and its sizes.
+//! Specification of a packed matrix: kernel set, precision and sizes.
 
 use crate::{
     error::{Error, Result},

@@ -22,8 +22,8 @@ pub(crate) trait Store: bytemuck::Pod + Send + Sync {
     /// Stores `rows` x `columns` results.
     ///
     /// # Safety
-    /// `rows` rows of `columns` numbers are readable at `from` and writable at `to`, at these strides, and the two do
-    /// not overlap.
+    /// `rows` rows of `columns` numbers are readable at `from` and writable at `to`, at these
+    /// strides, and the two do not overlap.
     unsafe fn store(
         set: KernelSet,
         from: *const f32,

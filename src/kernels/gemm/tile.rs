@@ -74,8 +74,9 @@ impl<'a, T: Steps> Tile<'a, T> {
     /// A tile of `rows` rows, `1..=rows::<T>(set)` for the set that runs it, and `k` steps.
     ///
     /// # Safety
-    /// While the tile lives, `k` steps are readable in each of the rows of A from step `skip` on, `k` rows of the
-    /// vectors of `columns` at B, and `rows` rows of those vectors are readable and writable at C by this tile alone.
+    /// While the tile lives, `k` steps are readable in each of the rows of A from step `skip` on,
+    /// `k` rows of the vectors of `columns` at B, and `rows` rows of those vectors are readable and
+    /// writable at C by this tile alone.
     #[inline(always)]
     pub(crate) unsafe fn new(rows: usize, k: usize, a: TileA<'a, T>, b: TileB, c: TileC) -> Self {
         Self { rows, k, a, b, c }

@@ -1,7 +1,8 @@
 //! AMX tiles: the microkernel for bf16, two by two tiles of 16 x 16 sums.
 //!
-//! An instruction multiplies 16 rows of 32 numbers by 32 rows of 16 numbers. K is padded with zeros to whole
-//! instructions on both sides, so that an infinity is never multiplied by a number past the end.
+//! An instruction multiplies 16 rows of 32 numbers by 32 rows of 16 numbers. K is padded with zeros
+//! to whole instructions on both sides, so that an infinity is never multiplied by a number past
+//! the end.
 
 use std::arch::asm;
 
@@ -53,7 +54,8 @@ impl Tiles {
         }
         let emulated = cfg!(test) && amx() != Amx::Ready;
         if !emulated {
-            // SAFETY: a set with tiles exists only if the processor has them and the system permits them.
+            // SAFETY: a set with tiles exists only if the processor has them and the system permits
+            // them.
             unsafe {
                 asm!("ldtilecfg [{}]", in(reg) &WHOLE, options(nostack, readonly, preserves_flags));
             }

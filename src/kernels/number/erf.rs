@@ -6,8 +6,8 @@ pub(crate) fn erf(x: f64) -> f64 {
     if x.abs() >= 6.0 {
         return x.signum();
     }
-    // 2 / sqrt(pi) e^(-x^2) sum of 2^n x^(2n+1) / (1 3 5 .. (2n+1)), whose terms all have the sign of x:
-    // Abramowitz and Stegun 7.1.6.
+    // 2 / sqrt(pi) e^(-x^2) sum of 2^n x^(2n+1) / (1 3 5 .. (2n+1)), whose terms all have the sign
+    // of x: Abramowitz and Stegun 7.1.6.
     let square = x * x;
     let (mut term, mut sum, mut odd) = (x, x, 1.0);
     while term.abs() > 1e-17 * sum.abs() {

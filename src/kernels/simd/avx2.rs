@@ -1,8 +1,10 @@
 //! Eight lanes: AVX2 and FMA.
 
-use crate::kernels::simd::{Kernel, Simd};
-use half::bf16;
 use std::arch::x86_64::*;
+
+use half::bf16;
+
+use crate::kernels::simd::{Kernel, Simd};
 
 /// The token of the set; made only by [`run`], whose caller promises the CPU's features.
 #[derive(Clone, Copy)]

@@ -1,10 +1,13 @@
 //! Sixteen lanes: AVX-512 F, BW, DQ and VL, optionally BF16.
 
-use crate::kernels::simd::{Kernel, Simd, avx2};
-use half::bf16;
 use std::arch::x86_64::*;
 
-/// The token of the set; made only by [`run`] and [`run_bf16`], whose callers promise the CPU's features.
+use half::bf16;
+
+use crate::kernels::simd::{Kernel, Simd, avx2};
+
+/// The token of the set; made only by [`run`] and [`run_bf16`], whose callers promise the CPU's
+/// features.
 ///
 /// `BF16`: with the features of [`detected_bf16`].
 #[derive(Clone, Copy)]
@@ -38,7 +41,8 @@ pub(crate) fn run_bf16<K: Kernel>(kernel: K) -> K::Output {
 
 macro_rules! call {
     ($intrinsic:expr) => {
-        // SAFETY: an `Avx512` exists only inside `run` or `run_bf16`, on a CPU that has the instruction.
+        // SAFETY: an `Avx512` exists only inside `run` or `run_bf16`, on a CPU that has the
+        // instruction.
         unsafe { $intrinsic }
     };
 }
@@ -53,7 +57,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     type F = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 14;
-    // Without the instruction both halves of two vectors of B, and of a pair of A, take six registers.
+    // Without the instruction both halves of two vectors of B, and of a pair of A, take six
+    // registers.
     const BF16_TILE_ROWS: usize = if BF16 { 14 } else { 12 };
 
     #[inline(always)]
@@ -206,8 +211,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     fn dot(self, a: u32, b: __m512, sum: __m512) -> __m512 {
         if BF16 {
-            // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the instruction; the vector
-            // types are of the same size, and any bits are valid.
+            // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the
+            // instruction; the vector types are of the same size, and any bits are valid.
             return unsafe {
                 let a = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(a as i32));
                 _mm512_dpbf16_ps(sum, a, std::mem::transmute::<__m512, __m512bh>(b))

@@ -82,8 +82,8 @@ struct Combine {
 
 impl Combine {
     /// # Safety
-    /// `len` elements, or one if it does not move, are readable at each side, and `len` writable at `to`, which may be
-    /// a side.
+    /// `len` elements, or one if it does not move, are readable at each side, and `len` writable at
+    /// `to`, which may be a side.
     #[inline(always)]
     unsafe fn new(function: PairFunction, a: Source, b: Source, to: *mut f32, len: usize) -> Self {
         Self { function, a, b, to, len }

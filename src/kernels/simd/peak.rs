@@ -14,7 +14,7 @@ pub fn peak(set: KernelSet, bf16: bool, rounds: usize) -> f64 {
     if bf16 { set.run_bf16(Peak::<true>(rounds)) } else { set.run(Peak::<false>(rounds)) }
 }
 
-/// The kernel of [`peak`], of so many rounds.
+/// The kernel of [`peak`], with its number of rounds.
 struct Peak<const BF16: bool>(usize);
 
 impl<const BF16: bool> Kernel for Peak<BF16> {

@@ -1,7 +1,8 @@
 //! Four lanes as an array, which the compiler vectorizes on any architecture.
 
-use crate::kernels::simd::{Kernel, Simd};
 use half::bf16;
+
+use crate::kernels::simd::{Kernel, Simd};
 
 /// The token of a set that every CPU can run.
 #[derive(Clone, Copy)]
@@ -88,7 +89,8 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn fma(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
-        // A fused instruction only where every CPU of the architecture has one: elsewhere it is a library call.
+        // A fused instruction only where every CPU of the architecture has one: elsewhere it is a
+        // library call.
         if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
             each!(i => a.0[i].mul_add(b.0[i], c.0[i]))
         } else {
@@ -125,7 +127,8 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn scale(self, a: Lanes, n: Lanes) -> Lanes {
-        // Two factors, each with an exponent that a normal number can have; a NaN in `n` comes with one in `a`.
+        // Two factors, each with an exponent that a normal number can have; a NaN in `n` comes with
+        // one in `a`.
         each!(i => {
             let n = ((n.0[i] + ROUNDER).to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32).clamp(-160, 160);
             let half = n >> 1;
@@ -186,7 +189,8 @@ impl Simd for Portable {
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
         for column in 0..LANES {
             for row in 0..LANES {
-                // SAFETY: the caller promises `rows` rows to read and `LANES` to write, each of `LANES` numbers.
+                // SAFETY: the caller promises `rows` rows to read and `LANES` to write, each of
+                // `LANES` numbers.
                 unsafe {
                     let x = if row < rows { *from.add(row * from_stride + column) } else { 0.0 };
                     *to.add(column * to_stride + row) = x;

@@ -7,10 +7,12 @@ pub(crate) const WIDE: usize = 4;
 
 /// Combines the vectors of `$len` numbers with the method `$combine` of `$s`.
 ///
-/// [`WIDE`] accumulators take turns; the rest follows one vector at a time, the last of them partial.
+/// [`WIDE`] accumulators take turns; the rest follows one vector at a time, the last of them
+/// partial.
 ///
-/// `$vector` is evaluated with `$at`, an offset, and `$count`, the number of lanes within the length; it fills further
-/// lanes with `$identity`. A macro, because a closure would not be compiled with the kernel set's instructions.
+/// `$vector` is evaluated with `$at`, an offset, and `$count`, the number of lanes within the
+/// length; it fills further lanes with `$identity`. A macro, because a closure would not be
+/// compiled with the kernel set's instructions.
 macro_rules! fold {
     ($s:ident : $S:ty, $len:expr, $identity:expr, $combine:ident, |$at:ident, $count:ident| $vector:expr) => {{
         const WIDE: usize = $crate::kernels::simd::reduce::WIDE;

@@ -3,7 +3,8 @@
 use crate::shape::dim::{Dim, Factor, Function};
 
 impl Dim {
-    /// The quotient if `divisor` divides every coefficient, or is a single term that divides every term.
+    /// The quotient if `divisor` divides every coefficient, or is a single term that divides every
+    /// term.
     pub(crate) fn exact_div(&self, divisor: &Self) -> Option<Self> {
         if !self.valid || !divisor.valid {
             return None;

@@ -28,7 +28,8 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
             // SAFETY: `each` gives every row to one call.
             split::each(0..rows, parts, &|rows| unsafe { self.run(rows, 0..panels) });
         } else {
-            // SAFETY: `each` gives every panel to one call. None of them gets all panels, so none normalizes rows.
+            // SAFETY: `each` gives every panel to one call. None of them gets all panels, so none
+            // normalizes rows.
             split::each(0..panels, parts, &|panels| unsafe { self.run(0..rows, panels) });
             // SAFETY: `each` gives every row to one call, and the products are complete.
             split::each(0..rows, parts, &|rows| unsafe { self.normalize(rows) });

@@ -22,9 +22,10 @@ impl CopiedRows {
         Self([MaybeUninit::uninit(); ROWS * MAX_PAIRS * 2])
     }
 
-    /// Copies the pairs `first..first + count` of `rows`, and returns the address of `ROWS` rows of `count` pairs.
+    /// Copies the pairs `first..first + count` of `rows`.
     ///
-    /// Pairs past the end of a row, and rows past the last one, are zeros.
+    /// Returns the address of `ROWS` dense rows of `count` pairs. Pairs past the end of a row, and
+    /// rows past the last one, are zeros.
     ///
     /// # Safety
     /// `a` has passed [`Rows::check`], and `rows` are rows of it.

@@ -36,7 +36,8 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
     /// Computes a block of C without its layer norm: tiles of rows, then blocks of K, then panels.
     ///
     /// # Safety
-    /// `a` is that of [`Self::tiles`], the block is within C, and no other thread uses it meanwhile.
+    /// `a` is that of [`Self::tiles`], the block is within C, and no other thread uses it
+    /// meanwhile.
     pub(super) unsafe fn block_by_tiles(
         &self,
         tiles: &Tiles,
@@ -77,7 +78,8 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
                         unsafe { copy_rows(sums, c_stride, to, COLUMNS, rows.len(), columns) };
                     }
                     let panel = b.panel(panel).wrapping_add(pairs.start * COLUMNS);
-                    // SAFETY: panels of whole steps, rows of A as long, and a whole tile of C or the edge tile.
+                    // SAFETY: panels of whole steps, rows of A as long, and a whole tile of C or
+                    // the edge tile.
                     unsafe { tiles.multiply(from, panel, to, to_stride, pairs.len() / PAIRS, stored) };
                     let last = pairs.end == b.depth();
                     if last {
@@ -96,10 +98,12 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
 }
 
 impl<T: Factor> Product<'_, T, f32> {
-    /// Folds the results of `panels` over all rows into C, which is one row; false if K is too long for it.
+    /// Folds the results of `panels` over all rows into C, which is one row; false if K is too long
+    /// for it.
     ///
     /// # Safety
-    /// `a` is that of [`Self::tiles`], C has `n` numbers, and no other thread uses those of `panels` meanwhile.
+    /// `a` is that of [`Self::tiles`], C has `n` numbers, and no other thread uses those of
+    /// `panels` meanwhile.
     pub(super) unsafe fn max_by_tiles(&self, tiles: &Tiles, a: &Rows<'_, bf16>, panels: Range<usize>) -> bool {
         let &Self { set, ref b, epilogue, c: out, .. } = self;
         let (n, depth) = (b.n(), b.depth());
@@ -119,7 +123,8 @@ impl<T: Factor> Product<'_, T, f32> {
                     unsafe { tiles.multiply(from, b.panel(panel), c, COLUMNS, depth / PAIRS, false) };
                     let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
                     let max = Some(out.wrapping_add(column));
-                    // SAFETY: the epilogue is checked, the tile was computed at `c`, and `out` has `n` numbers.
+                    // SAFETY: the epilogue is checked, the tile was computed at `c`, and `out` has
+                    // `n` numbers.
                     unsafe { finish(set, epilogue, region, c, COLUMNS, max) };
                 }
             }
@@ -141,8 +146,10 @@ mod tests {
         (0..len).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
     }
 
-    /// Everything around the instructions, and the instructions themselves where the processor has them.
+    /// Everything around the instructions, and the instructions themselves where the processor has
+    /// them.
     #[test]
+    #[cfg_attr(miri, ignore = "long loops, and instructions that an interpreter lacks")]
     fn products_by_tiles_agree_with_plain_loops() {
         let Some(set) = KernelSet::amx_for_tests() else {
             println!("skipped: the processor lacks AVX-512 BF16");

@@ -47,7 +47,8 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
                     let a = TileA { data: a.row(rows.start), stride: a.stride, segments, skip };
                     let b = TileB { data: b.panel(panel).wrapping_add(k * width), stride: width, columns };
                     let to_tile = TileC { data: to, stride: to_stride, start };
-                    // SAFETY: A is checked, the panel has `depth` rows, and a whole tile fits C or the buffer.
+                    // SAFETY: A is checked, the panel has `depth` rows, and a whole tile fits C or
+                    // the buffer.
                     unsafe { Tile::new(rows.len(), block_k, a, b, to_tile) }.run(set);
                     if last {
                         let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
@@ -95,9 +96,11 @@ impl<T: Factor> Product<'_, T, f32> {
                     let a = TileA { data: a.row(rows.start), stride: a.stride, segments: a.segments, skip: 0 };
                     let panel = TileB { data: b.panel(panel), stride: width, columns };
                     let to = TileC { data: c, stride: width, start: Start::Zero };
-                    // SAFETY: A is checked, the panel has `depth` rows, and a whole tile fits the buffer.
+                    // SAFETY: A is checked, the panel has `depth` rows, and a whole tile fits the
+                    // buffer.
                     unsafe { Tile::new(rows.len(), b.depth(), a, panel, to) }.run(set);
-                    // SAFETY: the epilogue is checked, the tile was computed at `c`, and `out` has `n` numbers.
+                    // SAFETY: the epilogue is checked, the tile was computed at `c`, and `out` has
+                    // `n` numbers.
                     unsafe { finish(set, epilogue, region, c, width, max) };
                 }
             }
