@@ -95,7 +95,7 @@ impl<'a> KernelRequest<'a> {
     /// What is known of a result.
     ///
     /// # Errors
-    /// When there is no such result.
+    /// When the node has fewer results.
     pub fn output(&self, index: usize) -> Result<&'a Fact> {
         self.graph.result_of(self.node, index)
     }
@@ -188,7 +188,7 @@ impl<'a> Io<'a> {
     /// A result to write; operands can be read at the same time.
     ///
     /// # Errors
-    /// When there is no such result.
+    /// When the node has fewer results.
     pub fn output(&mut self, index: usize) -> Result<&mut ViewMut<'a>> {
         self.outputs.get_mut(index).ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
     }

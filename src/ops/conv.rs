@@ -37,7 +37,7 @@ pub enum Layout {
 /// A convolution plus bias, through an activation.
 ///
 /// Operands: the input in `layout`; the weights `[M, C / groups, kernel...]` in ONNX's order,
-/// whatever the layout; the bias `[M]`, which may be absent. The result is in `layout` with M
+/// in either layout; the bias `[M]`, which may be absent. The result is in `layout` with M
 /// channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
