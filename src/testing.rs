@@ -50,8 +50,3 @@ pub mod threads {
 pub mod import {
     pub use crate::import::*;
 }
-
-/// Borrowed tensors.
-pub mod tensor {
-    pub use crate::tensor::{View, ViewMut};
-}
