@@ -75,7 +75,7 @@ impl Error {
     }
 
     /// A feature that this library lacks.
-    pub fn unsupported(message: impl Into<String>) -> Self {
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }
 

@@ -149,7 +149,7 @@ fn tensors(set: &Path, what: &str) -> Result<BTreeMap<usize, (String, Tensor)>> 
         let bytes = fs::read(&path).map_err(|error| Error::io(error, path.display().to_string()))?;
         // Sequences and optional values are other messages, as the models' inputs declare.
         let tensor = read_tensor(&bytes);
-        let unreadable = |error: Error| Error::unsupported(format!("{}: {error}", path.display()));
+        let unreadable = |error: Error| Error::new(ErrorKind::Unsupported, format!("{}: {error}", path.display()));
         found.insert(index, tensor.map_err(unreadable)?);
     }
     Ok(found)

@@ -139,11 +139,6 @@ impl TextTokenizer {
         self
     }
 
-    /// The number of tokens to which a text is truncated.
-    pub(crate) fn max_tokens(&self) -> usize {
-        self.max_tokens
-    }
-
     /// Tokenizes a text and truncates the result.
     ///
     /// Of a long text only the beginning is tokenized, up to a space between two words where a cut
