@@ -29,7 +29,7 @@ use std::{
 use common::{Common, Flag, npz};
 use features::Features;
 use gristmill::{
-    DType, Device, Error, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
+    DType, Device, Error, ErrorKind, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
     text::{Embedder, EmbedderOptions},
     verify::{Comparison, verify},
 };
@@ -221,7 +221,10 @@ fn made_up(session: &Session, size: usize) -> Result<Tensors, Error> {
             DType::I64 if name.contains("mask") => Tensor::new(shape, &vec![1i64; count])?,
             DType::I64 => Tensor::new(shape, &(0..count).map(|i| (at(i) % 2) as i64).collect::<Vec<_>>())?,
             DType::I32 => Tensor::new(shape, &(0..count).map(|i| (at(i) % 200) as i32).collect::<Vec<_>>())?,
-            dtype => return Err(Error::unsupported(format!("input `{name}` of type {dtype}: give it with --in"))),
+            dtype => {
+                let message = format!("input `{name}` of type {dtype}: give it with --in");
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
         };
         inputs.insert(name, tensor);
     }

@@ -178,5 +178,5 @@ pub use inference::{
     Description, Fingerprint, FromFn, Hints, Inference, PerWorker, Pipeline, PipelineBuilder, Slots, from_fn,
 };
 pub use kernels::KernelSet;
-pub use shape::{Dim, Shape, Symbol};
+pub use shape::{Dim, Shape};
 pub use tensor::{DType, Element, Tensor, Tensors};

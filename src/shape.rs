@@ -19,21 +19,24 @@ pub struct Shape(Vec<Dim>);
 
 impl Shape {
     /// A shape of these dimensions.
+    #[doc(hidden)]
     pub fn new(dims: impl Into<Vec<Dim>>) -> Self {
         Self(dims.into())
     }
 
     /// A shape of fixed dimensions.
+    #[doc(hidden)]
     pub fn fixed(dims: &[usize]) -> Self {
         Self(dims.iter().map(|&dim| Dim::from(dim)).collect())
     }
 
     /// The shape of a scalar: no dimensions.
-    pub fn scalar() -> Self {
+    pub(crate) fn scalar() -> Self {
         Self::default()
     }
 
     /// The number of dimensions.
+    #[doc(hidden)]
     pub fn rank(&self) -> usize {
         self.0.len()
     }

@@ -130,9 +130,9 @@ fn run_set(model: &Path, set: &Path, options: &SessionOptions, constants: Consta
     let outputs = session.run(&inputs)?;
     for (index, (name, want)) in tensors(set, "output")? {
         let got = outputs.iter().nth(index).map(|(_, tensor)| tensor);
-        let got = got.ok_or_else(|| Error::internal(format!("output {index} is missing")))?;
+        let got = got.ok_or_else(|| Error::user(format!("output {index} is missing")))?;
         if let Some(what) = difference(got, &want) {
-            return Err(Error::internal(format!("output `{name}`: {what}")));
+            return Err(Error::user(format!("output `{name}`: {what}")));
         }
     }
     Ok(())
@@ -149,7 +149,7 @@ fn tensors(set: &Path, what: &str) -> Result<BTreeMap<usize, (String, Tensor)>> 
         let bytes = fs::read(&path).map_err(|error| Error::io(error, path.display().to_string()))?;
         // Sequences and optional values are other messages, as the models' inputs declare.
         let tensor = read_tensor(&bytes);
-        let unreadable = |error: Error| Error::unsupported(format!("{}: {error}", path.display()));
+        let unreadable = |error: Error| Error::new(ErrorKind::Unsupported, format!("{}: {error}", path.display()));
         found.insert(index, tensor.map_err(unreadable)?);
     }
     Ok(found)

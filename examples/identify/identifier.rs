@@ -53,11 +53,11 @@ impl Inference for Identifier {
         outputs.resize_with(inputs.len(), || None);
         self.session.infer(&inputs, &mut Slots::new(&mut outputs))?;
         for (place, output) in places.into_iter().zip(outputs) {
-            let scores = output.unwrap_or_else(|| Err(Error::internal("the session gave a file no result")));
+            let scores = output.unwrap_or_else(|| Err(Error::invalid_model("the session gave a file no result")));
             let label = scores.and_then(|outputs| {
                 let scores = outputs
                     .get("target_label")
-                    .ok_or_else(|| Error::internal("the model has no output `target_label`"))?;
+                    .ok_or_else(|| Error::invalid_model("the model has no output `target_label`"))?;
                 self.labels.choose(scores.as_slice()?)
             });
             match label {

@@ -56,7 +56,7 @@ impl Labels {
     /// The label of the highest score, or a general label if the score is below the threshold.
     pub fn choose(&self, scores: &[f32]) -> Result<Label> {
         let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        let (index, &score) = best.ok_or_else(|| Error::internal("the model returned no scores"))?;
+        let (index, &score) = best.ok_or_else(|| Error::invalid_model("the model returned no scores"))?;
         let config = &self.config;
         let raw = config.target_labels_space.get(index);
         let raw = raw.ok_or_else(|| Error::invalid_model(format!("label {index} is not in the configuration")))?;

@@ -17,13 +17,16 @@ pub enum Batching {
     /// Items are concatenated along the first axis of every input.
     Rows {
         /// The size of that axis.
+        #[doc(hidden)]
         symbol: Symbol,
     },
     /// Sequences are concatenated without padding; a further input holds their offsets.
     Packed {
         /// The number of rows of all items together.
+        #[doc(hidden)]
         tokens: Symbol,
         /// The number of items.
+        #[doc(hidden)]
         sequences: Symbol,
         /// The i32 input `[sequences + 1]` of each item's first row, then the end; the session
         /// fills it.

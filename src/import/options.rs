@@ -47,7 +47,7 @@ pub enum Weights {
     ///
     /// The files must not change while the model is open: truncating one ends the process with
     /// `SIGBUS`, which no library can catch. To replace a model, put a new file under the old name
-    /// ([`publish`](crate::bulk::hot::publish)), and never write into the old file.
+    /// ([`publish`](crate::bulk::publish)), and never write into the old file.
     Mapped,
 }
 

@@ -16,7 +16,7 @@ type Make = Box<dyn FnOnce() -> String + Send>;
 
 impl Fingerprint {
     /// A fingerprint that `make` computes on first use.
-    pub fn new(make: impl FnOnce() -> String + Send + 'static) -> Self {
+    pub(crate) fn new(make: impl FnOnce() -> String + Send + 'static) -> Self {
         Self(Arc::new(LazyLock::new(Box::new(make))))
     }
 

@@ -34,6 +34,7 @@ impl KernelSet {
     pub const PORTABLE: Self = Self(Set::Portable);
 
     /// The fastest set that this CPU can run for products of f32.
+    #[doc(hidden)]
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -48,6 +49,7 @@ impl KernelSet {
     }
 
     /// The fastest set that this CPU can run for products of bf16.
+    #[doc(hidden)]
     pub fn detect_bf16() -> Self {
         Self::available_bf16().first().copied().unwrap_or(Self::PORTABLE)
     }
@@ -58,6 +60,7 @@ impl KernelSet {
     }
 
     /// Every set that this CPU can run, for products of bf16, the fastest first.
+    #[doc(hidden)]
     pub fn available_bf16() -> Vec<Self> {
         let own = ["avx512-amx", "avx512-bf16"].into_iter().filter_map(|name| Self::named(name).ok());
         own.chain(Self::available()).collect()
@@ -66,6 +69,7 @@ impl KernelSet {
     /// Whether the set has instructions for products of bf16.
     ///
     /// Without, they are emulated and no faster than products of f32.
+    #[doc(hidden)]
     pub fn has_bf16(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

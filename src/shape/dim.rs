@@ -48,6 +48,7 @@ pub struct Dim {
 
 impl Dim {
     /// The size that `symbol` is bound to.
+    #[doc(hidden)]
     pub fn symbol(symbol: Symbol) -> Self {
         Self { constant: 0, terms: vec![(vec![Factor::Symbol(symbol)], 1)], valid: true }
     }
@@ -56,6 +57,7 @@ impl Dim {
     ///
     /// Any number is kept, since exporters write the largest one for "to the end"; arithmetic on a
     /// huge one makes the expression invalid.
+    #[doc(hidden)]
     pub fn number(value: i64) -> Self {
         Self { constant: value, terms: Vec::new(), valid: true }
     }
@@ -76,7 +78,7 @@ impl Dim {
     }
 
     /// The symbol, if the expression is a single one.
-    pub fn as_symbol(&self) -> Option<Symbol> {
+    pub(crate) fn as_symbol(&self) -> Option<Symbol> {
         match self.terms.as_slice() {
             [(factors, 1)] if self.constant == 0 && self.valid => match factors.as_slice() {
                 [Factor::Symbol(symbol)] => Some(*symbol),

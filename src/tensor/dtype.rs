@@ -63,7 +63,7 @@ impl DType {
     }
 
     /// Whether it is an integer type; a boolean is not.
-    pub const fn is_integer(self) -> bool {
+    pub(crate) const fn is_integer(self) -> bool {
         !self.is_float() && !matches!(self, DType::Bool)
     }
 }
@@ -91,6 +91,7 @@ impl fmt::Display for DType {
 /// A Rust type that tensors hold.
 pub trait Element: Pod + PartialEq + fmt::Debug + Send + Sync {
     /// The element type.
+    #[doc(hidden)]
     const DTYPE: DType;
 }
 

@@ -128,20 +128,15 @@ impl TextTokenizer {
     }
 
     /// The BLAKE3 hash of `tokenizer.json`.
-    pub fn fingerprint(&self) -> &str {
+    pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
     /// Sets whether texts are lowercased before they are tokenized.
     #[must_use]
-    pub fn lowercase(mut self, lowercase: bool) -> Self {
+    pub(crate) fn lowercase(mut self, lowercase: bool) -> Self {
         self.lowercase = lowercase;
         self
-    }
-
-    /// The number of tokens to which a text is truncated.
-    pub fn max_tokens(&self) -> usize {
-        self.max_tokens
     }
 
     /// Tokenizes a text and truncates the result.

@@ -84,6 +84,7 @@ impl GpuOptions {
 
     /// Limits the bytes of one binding.
     #[must_use]
+    #[doc(hidden)]
     pub fn binding_limit(mut self, bytes: u64) -> Self {
         self.binding_limit = Some(bytes);
         self

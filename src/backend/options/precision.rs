@@ -38,7 +38,7 @@ impl Precision {
     pub const AUTO: Self = Self::Auto { min_cosine: 0.999 };
 
     /// The name in command lines and reports.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
             Precision::F16 => "f16",
