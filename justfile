@@ -10,7 +10,7 @@ default:
 quick:
     cargo fmt --check
     cargo clippy --locked --lib -- -D warnings
-    cargo test --locked --lib --test floors --test import --test operators --test bulk
+    cargo test --locked --lib --test floors --test import --test operators
 
 # Before a commit: format, lints of all targets and features, documentation, the build without default features
 check:
