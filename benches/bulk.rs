@@ -77,7 +77,7 @@ fn by_hand_streamed(items: impl Iterator<Item = u64>) -> u64 {
         let mut slots: Vec<Option<Result<u64>>> = Vec::new();
         slots.resize_with(chunk.len(), || None);
         let ran = catch_unwind(AssertUnwindSafe(|| Nothing.infer(&inputs, &mut Slots::new(&mut slots))));
-        let failed = || Err(Error::internal("a chunk failed"));
+        let failed = || Err(Error::user("a chunk failed"));
         match ran {
             Ok(Ok(())) => slots.into_iter().map(|slot| slot.unwrap_or_else(failed)).collect::<Vec<_>>(),
             _ => chunk.iter().map(|_| failed()).collect(),

@@ -1,11 +1,11 @@
-//! A BERT written with candle's tensors, over the lines of a text file: in a plain loop as candle runs it, and in bulk.
+//! Embeds the lines of a text file with a BERT written in candle: in a plain loop, and in bulk.
 //!
 //! ```sh
 //! cargo run --release --features candle --example candle_bert -- --model all-MiniLM-L6-v2 texts.txt
 //! ```
 //!
-//! Prints both rates and the largest difference between the vectors. The bulk job runs in a process of its own, in
-//! which candle is told to start no threads beside the workers.
+//! Prints both rates and the largest difference between the vectors. The bulk job runs in a process of its own, whose
+//! environment keeps candle from starting threads of its own.
 
 mod common;
 
@@ -30,9 +30,9 @@ Embeds each line of TEXTS with a BERT of the Hugging Face folder DIR, written wi
 plain loop, then in bulk.
 
   --model DIR       a folder with config.json, model.safetensors and tokenizer.json
-  --max-tokens N    cut texts to so many tokens (256)";
+  --max-tokens N    truncate texts to N tokens (256)";
 
-/// Where the process of the bulk job leaves its vectors; set, this is that process.
+/// The file to which the process of the bulk job writes its vectors; set in that process only.
 const VECTORS: &str = "GRISTMILL_CANDLE_VECTORS";
 
 fn main() -> Outcome {
@@ -46,8 +46,8 @@ fn main() -> Outcome {
         }
         Ok(true)
     })?;
-    let model = model.ok_or("--model DIR is missing; --help tells more")?;
-    let texts = fs::read_to_string(texts.ok_or("TEXTS is missing; --help tells more")?)?;
+    let model = model.ok_or("--model DIR is missing; see --help")?;
+    let texts = fs::read_to_string(texts.ok_or("TEXTS is missing; see --help")?)?;
     let bert = Bert::open(&model)?;
     let tokenizer = TextTokenizer::open(&model.join("tokenizer.json"), max_tokens)?;
     let tokens = move |text: &str| -> gristmill::Result<Tensor> {
@@ -89,7 +89,7 @@ fn main() -> Outcome {
     Ok(())
 }
 
-/// Runs this program again for the bulk job; its vectors.
+/// Runs this program again for the bulk job, and returns its vectors.
 fn in_bulk() -> Result<Vec<f32>, Box<dyn StdError>> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("vectors");
@@ -143,7 +143,7 @@ impl Bert {
         mean.broadcast_div(&mean.sqr()?.sum_all()?.sqrt()?)
     }
 
-    /// Every token to every other, `[tokens, hidden]` to the same.
+    /// Self-attention, from `[tokens, hidden]` to the same shape.
     fn attention(&self, x: &Tensor, name: &str) -> CandleResult<Tensor> {
         let (tokens, hidden) = x.dims2()?;
         let size = hidden / self.heads;

@@ -1,12 +1,12 @@
-//! Runs folders of ONNX's backend tests: `model.onnx` and `test_data_set_*/{input,output}_*.pb`.
+//! Runs folders of ONNX backend tests: `model.onnx` and `test_data_set_*/{input,output}_*.pb`.
 //!
 //! ```text
 //! cargo run --release --example conformance -- DIR...
 //! ```
 //!
-//! Folders are searched to any depth. The last line is `N passed, N failed, N unsupported`; a failure makes the exit
-//! code 1. The tests give a model shapes and axes as inputs of a run, where files of real models have constants;
-//! cases that need them when the model is loaded get them then.
+//! Folders are searched to any depth. The last line is `N passed, N failed, N unsupported`; the exit code is 1
+//! after a failure. The tests pass shapes and axes as inputs of a run, where real models have constants; a case that
+//! needs them when the model is loaded gets them then.
 
 mod common;
 #[path = "common/onnx_cases.rs"]
@@ -19,7 +19,7 @@ use common::{Common, Flag, Outcome};
 const USAGE: &str = "\
 usage: conformance [FLAGS] DIR...
 
-  --why  says for every unsupported case why it is";
+  --why  prints the reason for every unsupported case";
 
 fn main() -> Outcome {
     let (mut folders, mut why) = (Vec::new(), false);

@@ -1,9 +1,7 @@
-//! The template of a process pool, without the processes: a model per worker that is slow to load, inputs of which
-//! one is bad, results in order.
+//! A process pool ported to threads: one slow-loading model per worker, one bad input, results in order.
 //!
-//! Where it comes from, a model that takes 1.5 s to load and 0.8 s an item runs over the inputs 10, 5, 3, 2, 1 with
-//! eight worker processes. Here the workers are threads: the models load side by side, on first need, no more of
-//! them than there are items.
+//! In the original, a model that takes 1.5 s to load and 0.8 s per item runs over the inputs 10, 5, 3, 2, 1 in eight
+//! worker processes. Here the workers are threads: the models load in parallel on first use, no more of them than items.
 //!
 //! ```text
 //! cargo run --release --example process_pool
@@ -21,7 +19,7 @@ use gristmill::{Error, PerWorker, Pipeline, Result, bulk::Bulk};
 const LOADING: Duration = Duration::from_millis(1500);
 const WORKING: Duration = Duration::from_millis(800);
 
-/// Stands for a model that is large, slow, and not to be shared between threads.
+/// Stands for a model that is large, slow, and cannot be shared between threads.
 struct Model {
     worker: usize,
 }

@@ -1,12 +1,12 @@
-//! Any ONNX model on named arrays, one call.
+//! Runs any ONNX model on named arrays.
 //!
 //! ```text
 //! cargo run --release --example run -- MODEL.onnx --in IN.npz --out OUT.npz
 //! ```
 //!
 //! `IN.npz` holds one array for each input of the model, under its name (`numpy.savez("IN.npz", input_ids=...)`);
-//! `OUT.npz` gets one for each output. Where the model's rows do not depend on one another they are read, run and put
-//! together in blocks; `--chunk` then tells the rows of a block, and after Ctrl-C `OUT.npz` has the rows that are done.
+//! `OUT.npz` gets one for each output. If the model's rows are independent, they are read, run and collected in blocks;
+//! `--chunk` then sets the rows of a block, and after Ctrl-C `OUT.npz` has the finished rows.
 
 mod common;
 
@@ -21,9 +21,9 @@ usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz
   --in IN.npz    the inputs, one array each, under the inputs' names
   --out OUT.npz  where to write the outputs";
 
-/// What the inputs of a block take; the larger a block, the later the first is there.
+/// Bytes of the inputs of a block; a larger block delays the first result.
 const BLOCK_BYTES: usize = 1 << 20;
-/// Larger rows are run as the model gets them, all at once.
+/// Inputs with larger rows are run in one call.
 const MOST_ROW_BYTES: usize = 64 << 20;
 
 fn main() -> Outcome {
@@ -50,7 +50,7 @@ fn main() -> Outcome {
     if let Some(rows) = independent_rows(&session, &arrays) {
         let block = common.chunk.unwrap_or_else(|| rows_per_block(&arrays));
         if block < rows {
-            // Then the blocks are the chunks that `--chunk` asks for.
+            // The blocks are already the chunks that `--chunk` asks for.
             let bulk = common.bulk(Bulk::new(session));
             let bulk = if common.chunk.is_some() { bulk.chunk_size(1) } else { bulk };
             return npz::in_blocks(&input, &arrays, block, |blocks| {
@@ -72,7 +72,7 @@ fn main() -> Outcome {
     common.end(&report)
 }
 
-/// The rows of the inputs if they may be run in any parts, and read so.
+/// The number of rows, if they are independent and can be read in blocks.
 fn independent_rows(session: &Session, arrays: &[Header]) -> Option<usize> {
     let (rows, _) = arrays.first()?.rows()?;
     let alike = arrays.iter().all(|array| {
@@ -81,16 +81,16 @@ fn independent_rows(session: &Session, arrays: &[Header]) -> Option<usize> {
     (alike && matches!(session.batching(), Batching::Rows { .. })).then_some(rows)
 }
 
-/// As many rows as a worker's cache has room for.
+/// The number of rows that fit a worker's cache.
 fn rows_per_block(arrays: &[Header]) -> usize {
     let row: usize = arrays.iter().filter_map(Header::rows).map(|(_, bytes)| bytes).sum();
     (BLOCK_BYTES / row.max(1)).max(1)
 }
 
-/// Arrays, and their elements as they lie in memory.
+/// Headers of arrays and their elements as native-endian bytes.
 type Outputs = Vec<(Header, Vec<u8>)>;
 
-/// The outputs of all blocks, each of `block` rows, one behind the other; and the rows among `rows` that were reached.
+/// Concatenates the outputs of all blocks of `block` rows; also returns how many of the `rows` were reached.
 fn put_together(
     results: impl Iterator<Item = Result<Tensors, ItemError>>,
     block: usize,
@@ -124,12 +124,12 @@ fn put_together(
     Ok((outputs, done))
 }
 
-/// Holds the arrays against the inputs, all differences in one message.
+/// Compares the arrays with the model's inputs; one message names all differences.
 fn check_names(session: &Session, arrays: &[Header], path: &Path) -> Result<(), String> {
     let missing = session.inputs().filter(|(name, _)| arrays.iter().all(|array| array.name != *name));
-    let missing: Vec<_> = missing.map(|(name, fact)| format!("missing is `{name}`, {fact}")).collect();
+    let missing: Vec<_> = missing.map(|(name, fact)| format!("`{name}`, {fact}, is missing")).collect();
     let unknown = arrays.iter().filter(|array| session.inputs().all(|(own, _)| own != array.name));
-    let unknown: Vec<_> = unknown.map(|array| format!("`{}` is no input of the model", array.name)).collect();
+    let unknown: Vec<_> = unknown.map(|array| format!("`{}` is not an input of the model", array.name)).collect();
     if missing.is_empty() && unknown.is_empty() {
         return Ok(());
     }

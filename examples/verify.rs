@@ -1,4 +1,4 @@
-//! The same inputs on every device and in every precision that is there, and how far the results are apart.
+//! Runs the same inputs on every device and in every precision of this machine, and compares the results.
 //!
 //! ```text
 //! cargo run --release --features gpu --example verify -- MODEL.onnx [--in IN.npz]
@@ -7,9 +7,8 @@
 //! cargo run --release --features gpu --example verify -- --devices
 //! ```
 //!
-//! The reference is the CPU in f32 with its portable kernels. Without inputs of one's own they are made up: small whole
-//! numbers where the model takes integers, numbers between -1 and 1 elsewhere. The exit code is 1 where an output is past
-//! the bounds.
+//! The reference is the CPU in f32 with the portable kernels. Inputs that are not given are made up: small whole numbers
+//! for integers, numbers between -1 and 1 otherwise. The exit code is 1 if an output exceeds the bounds.
 
 mod common;
 #[path = "identify/features.rs"]
@@ -30,7 +29,7 @@ use std::{
 use common::{Common, Flag, npz};
 use features::Features;
 use gristmill::{
-    DType, Device, Error, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
+    DType, Device, Error, ErrorKind, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
     text::{Embedder, EmbedderOptions},
     verify::{Comparison, verify},
 };
@@ -42,11 +41,11 @@ usage: verify [FLAGS] MODEL.onnx [--in IN.npz]
        verify --devices
 
   --in IN.npz        the inputs, one array each, under the inputs' names (made up by default)
-  --size N           the size of dimensions that the model leaves open, of inputs that are made up (8)
-  --most N           the most files or lines (200)
-  --absolute BOUND   how far an element may be (1e-3; past f32 only where it is given) ...
-  --relative BOUND   ... or how far relatively (as far)
-  --cosine BOUND     how close the outputs of an item must be as vectors (0.9999, past f32 0.999)";
+  --size N           the size of symbolic dimensions in made-up inputs (8)
+  --most N           the number of files or lines to use at most (200)
+  --absolute BOUND   largest difference of an element (1e-3 in f32; no bound in other precisions) ...
+  --relative BOUND   ... or largest relative difference (the same)
+  --cosine BOUND     least cosine of an item's outputs (0.9999 in f32; 0.999 in other precisions)";
 
 #[derive(Default)]
 struct Arguments {
@@ -129,7 +128,7 @@ fn settings() -> (SessionOptions, Vec<SessionOptions>) {
     (on_cpu(KernelSet::PORTABLE), others)
 }
 
-/// Compares what sessions make of the same inputs.
+/// Compares the outputs of sessions for the same inputs.
 fn of_model(
     own: &Arguments,
     load: impl Fn(SessionOptions) -> Result<Session, Error>,
@@ -147,7 +146,7 @@ fn of_model(
     Ok(passed)
 }
 
-/// Compares the vectors that text models make of the same lines.
+/// Compares the vectors of text models for the same lines.
 fn of_texts(own: &Arguments, folder: &Path, lines: &[&str]) -> Result<bool, Failure> {
     let vectors = |options: SessionOptions| -> Result<_, Failure> {
         let embedder = Embedder::open_with(folder, &EmbedderOptions::default().session(options))?;
@@ -167,7 +166,7 @@ fn of_texts(own: &Arguments, folder: &Path, lines: &[&str]) -> Result<bool, Fail
     Ok(passed)
 }
 
-/// Prints a line, and tells whether the output is within the bounds.
+/// Prints a line, and returns whether the output is within the bounds.
 fn print(own: &Arguments, comparison: &Comparison) -> bool {
     let Comparison { device, kernel_set, precision, output, absolute, relative, cosine, .. } = comparison;
     let (far, close) = if precision == "f32" { (1e-3, 0.9999) } else { (f64::INFINITY, 0.999) };
@@ -181,7 +180,7 @@ fn print(own: &Arguments, comparison: &Comparison) -> bool {
     within
 }
 
-/// What the bundled model sees of the files below a path.
+/// The bundled model's inputs for the files below a path.
 fn of_files(path: &Path, most: usize) -> Result<Vec<Tensors>, Failure> {
     let labels = labels::Labels::bundled()?;
     let mut items = Vec::new();
@@ -205,7 +204,7 @@ fn number(parser: &mut lexopt::Parser) -> Result<f64, lexopt::Error> {
     parser.value()?.parse()
 }
 
-/// Inputs of the shapes that the model takes; dimensions that it leaves open are `size`.
+/// Made-up inputs of the model's shapes; symbolic dimensions are `size`.
 fn made_up(session: &Session, size: usize) -> Result<Tensors, Error> {
     let mut inputs = Tensors::new();
     for (index, (name, fact)) in session.inputs().enumerate() {
@@ -222,7 +221,10 @@ fn made_up(session: &Session, size: usize) -> Result<Tensors, Error> {
             DType::I64 if name.contains("mask") => Tensor::new(shape, &vec![1i64; count])?,
             DType::I64 => Tensor::new(shape, &(0..count).map(|i| (at(i) % 2) as i64).collect::<Vec<_>>())?,
             DType::I32 => Tensor::new(shape, &(0..count).map(|i| (at(i) % 200) as i32).collect::<Vec<_>>())?,
-            dtype => return Err(Error::unsupported(format!("input `{name}` of type {dtype}: give it with --in"))),
+            dtype => {
+                let message = format!("input `{name}` of type {dtype}: give it with --in");
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
         };
         inputs.insert(name, tensor);
     }

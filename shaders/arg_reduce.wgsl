@@ -1,4 +1,4 @@
-// Where along the middle axis of [outer, size, inner] the first element of an order stands: a workgroup a row.
+// Index of the first element of an order along the middle axis of [outer, size, inner]: one workgroup per row.
 #include grid
 #include order
 

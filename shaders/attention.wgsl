@@ -1,4 +1,4 @@
-// Attention over padded batches: a workgroup is 64 queries of one head, an invocation one query.
+// Attention over padded batches: one workgroup per 64 queries of a head, one invocation per query.
 #include grid
 
 const KEYS = {{keys}}u;
@@ -11,7 +11,7 @@ struct Params {
     tiles: u32,
     groups: u32,
     scale: f32,
-    // Steps of the mask along batch, heads, queries and keys.
+    // Strides of the mask along batch, heads, queries and keys.
     mask_step: array<u32, 4>,
 }
 var<immediate> p: Params;
@@ -20,7 +20,7 @@ var<immediate> p: Params;
 
 var<workgroup> k_tile: array<vec4<f32>, KEYS * {{d4}}u>;
 var<workgroup> v_tile: array<vec4<f32>, KEYS * {{e4}}u>;
-// The head, counted through all items.
+// The head, counted over all items.
 var<private> head: u32;
 
 fn load_q(row: u32, end: u32, part: u32) -> vec4<f32> {

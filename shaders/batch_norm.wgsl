@@ -1,4 +1,4 @@
-// (x - mean) * scale / sqrt(variance + epsilon) + bias, each channel with its own: an invocation an element.
+// (x - mean) * scale / sqrt(variance + epsilon) + bias, with parameters per channel: one invocation per element.
 #include grid
 
 struct Params {

@@ -1,4 +1,4 @@
-// The largest of each column of [items, rows, columns], NaN if any is: an invocation a column.
+// Maximum of each column of [items, rows, columns], NaN if an element is NaN: one invocation per column.
 #include grid
 #include math
 

@@ -1,4 +1,4 @@
-// Convolution as a product: a row of A is a window, read from the input as it lies. B is the weights, group by group.
+// Convolution as an implicit product: a row of A is a window of the input; B holds the weights of one group.
 #include grid
 #include math
 
@@ -16,28 +16,28 @@ struct Params {
     tiles: u32,
     tiles_of_group: u32,
     groups: u32,
-    // Columns of a row of `w`, and numbers of a group's `w` by four.
+    // Columns of a row of `w`, and elements of a group's `w` divided by four.
     width: u32,
     group_weights: u32,
     // Depth, height and width.
     size: array<u32, 3>,
     out: array<u32, 3>,
     pads: array<u32, 3>,
-    // Steps from item to item, channel to channel, position to position.
+    // Strides along items, channels and positions.
     x_step: array<u32, 3>,
     y_step: array<u32, 3>,
-    // What the sums are multiplied by, as `w` is divided by it.
+    // Factor that undoes the scale of `w`.
     scale: f32,
 }
 var<immediate> p: Params;
 
 {{bindings}}
 
-// The group of the tile under way.
+// The group of the current tile.
 var<private> own_group: u32;
 
 struct Window {
-    // Where it lies in the input, as steps of its item and group, and its first tap; that may wrap.
+    // Offset of its item and group in the input, and its first tap, which may wrap.
     start: u32,
     z: u32,
     y: u32,
@@ -55,7 +55,7 @@ fn window(row: u32) -> Window {
     );
 }
 
-// The position of a summand in the input, or all ones where it lies in the pads.
+// The index of a summand in the input, or all ones if it is padding.
 fn summand(window: Window, k: u32) -> u32 {
     let tap = k / p.channels;
     let z = window.z + (tap / (KERNEL.y * KERNEL.z)) * DILATION.x;

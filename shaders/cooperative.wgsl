@@ -1,7 +1,7 @@
-// y = x w by cooperative matrices of 16 x 16: a workgroup is one subgroup of 32 invocations, and makes 64 x 64 results.
+// y = x w by cooperative matrices of 16 x 16: a workgroup is one subgroup of 32 invocations, for 64 x 64 results.
 //
-// Operands are read and results stored where they lie. Workgroup memory is not used on the way: of what is written there,
-// nothing is made visible to cooperative loads (gfx-rs/wgpu#8805).
+// Matrices are loaded from and stored to storage buffers directly. Workgroup memory would not do: writes to it are not
+// made visible to cooperative loads (gfx-rs/wgpu#8805).
 {{enable}}
 
 struct Params {
@@ -9,7 +9,7 @@ struct Params {
     m: u32,
     k: u32,
     n: u32,
-    // Tiles next to one another in this part, the part's first column, its columns, and columns of a row of `w`.
+    // Tiles across this part, its first column, its columns, and columns of a row of `w`.
     tiles: u32,
     first: u32,
     columns: u32,
@@ -20,12 +20,12 @@ var<immediate> p: Params;
 
 {{bindings}}
 {{functions}}
-// The last rows are those of a matrix that ends with them: what two matrices have in common is stored twice, alike.
+// The last matrix ends with the last row: rows shared by two matrices are stored twice, with equal values.
 fn row_of(row: u32) -> u32 {
     return min(row, p.m - 16u);
 }
 
-// Arguments one by one: what all invocations have in common is seen to be so.
+// Scalar arguments, so that the compiler sees that they are uniform.
 @compute @workgroup_size(32)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,11 +1,11 @@
-// Running sums along the middle axis of [outer, size, inner]: an invocation a row.
+// Cumulative sums along the middle axis of [outer, size, inner]: one invocation per row.
 #include grid
 
 struct Params {
     rows: u32,
     size: u32,
     inner: u32,
-    // The elements of a row that this dispatch sums; those before are summed.
+    // The elements of a row that this dispatch sums; earlier ones are done.
     first: u32,
     behind: u32,
 }

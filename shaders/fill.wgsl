@@ -1,10 +1,10 @@
-// Elements that follow from their place: constants, ranges, diagonals, triangles, indices turned into rows.
+// Elements computed from their index: constants, ranges, diagonals, triangles, one-hot rows.
 #include grid
 #include math
 
 struct Params {
     count: u32,
-    // Sizes that a place is taken apart by.
+    // Sizes by which an index is split into row and column.
     inner: u32,
     outer: u32,
     a: u32,

@@ -1,4 +1,4 @@
-// What follows a product whose sums are stored: y = activation(y scale + bias) + residual, where they lie.
+// Epilogue of a product whose sums are stored, in place: y = activation(y scale + bias) + residual.
 #include grid
 #include math
 

@@ -1,4 +1,4 @@
-// y[o, j, c] = x[o, indices[j], c]. Of a table that is cut into parts each part writes the rows that it has.
+// y[o, j, c] = x[o, indices[j], c]. A table in several parts has one dispatch per part, which writes that part's rows.
 #include grid
 #include fault
 
@@ -11,7 +11,7 @@ struct Params {
     first: u32,
     part: u32,
     count: u32,
-    // What an index outside reads; all ones where it is an error.
+    // The row for an index out of range; all ones if that is an error.
     outside: u32,
     step: u32,
 }

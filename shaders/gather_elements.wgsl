@@ -1,15 +1,15 @@
-// y[..., j, ...] = x[..., indices[..., j, ...], ...]: each index picks along one axis, at its own place along the others.
+// y[..., j, ...] = x[..., indices[..., j, ...], ...]: each index selects along one axis.
 #include grid
 #include fault
 #include index
 
 struct Params {
     count: u32,
-    // The size of the axis, and the step along it in `x`.
+    // The size of the axis, and the stride along it in `x`.
     size: u32,
     axis_step: u32,
     step: u32,
-    // Of the axes from the last to the first: sizes of the indices, and steps in `x`, 0 along the axis.
+    // From the last axis to the first: sizes of the indices, and strides in `x`, 0 along the axis.
     shape: array<u32, 8>,
     x_step: array<u32, 8>,
 }

@@ -1,4 +1,4 @@
-// y[t, c] = x[indices[t, 0], indices[t, 1], ..., c]: a tuple of indices picks a row.
+// y[t, c] = x[indices[t, 0], indices[t, 1], ..., c]: a tuple of indices selects a row.
 #include grid
 #include fault
 #include index
@@ -10,7 +10,7 @@ struct Params {
     tuples: u32,
     batch: u32,
     step: u32,
-    // Sizes of the axes that the tuples index, and steps along them.
+    // Sizes of the indexed axes, and strides along them.
     size: array<u32, 8>,
     x_step: array<u32, 8>,
 }

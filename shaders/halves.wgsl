@@ -1,4 +1,4 @@
-// Rows of f32 as rows of f16, filled up with zeros: an invocation two numbers.
+// Rounds rows of f32 to f16, padded with zeros: one invocation per two numbers.
 #include grid
 
 struct Params {
@@ -19,7 +19,7 @@ fn half_at(row: u32, k: u32) -> u32 {
     let number = x[row * p.k + k];
     let bits = bitcast<u32>(number);
     let magnitude = bits & 0x7fffffffu;
-    // From 65520 on, which packing leaves open: infinity, and NaN for NaN.
+    // Packing is undefined from 65520 on: store infinity, and NaN for NaN.
     if magnitude >= 0x477ff000u {
         return ((bits >> 16u) & 0x8000u) | select(0x7c00u, 0x7e00u, magnitude > 0x7f800000u);
     }

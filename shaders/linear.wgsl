@@ -1,4 +1,4 @@
-// y = activation(x w + bias) + residual. The columns of w may be cut into parts, each with a dispatch of its own.
+// y = activation(x w + bias) + residual. The columns of w may be in several parts, with one dispatch each.
 #include grid
 #include math
 
@@ -6,12 +6,12 @@ struct Params {
     m: u32,
     k: u32,
     n: u32,
-    // Tiles next to one another in this part, the part's first column, and columns of a row of `w`.
+    // Tiles across this part, its first column, and columns of a row of `w`.
     tiles: u32,
     first: u32,
     width: u32,
     groups: u32,
-    // What the sums are multiplied by, as `w` is divided by it.
+    // Factor that undoes the scale of `w`.
     scale: f32,
 }
 var<immediate> p: Params;

@@ -1,15 +1,15 @@
-// y = alpha a b + beta c, matrix by matrix; operands are walked by steps, so that either may be turned or repeated.
+// y = alpha a b + beta c for each matrix; operands are strided, so either may be transposed or broadcast.
 #include grid
 
 struct Params {
     m: u32,
     k: u32,
     n: u32,
-    // Tiles next to one another, tiles of a matrix, tiles of all.
+    // Tiles across a matrix, tiles of a matrix, tiles of all matrices.
     tiles: u32,
     tiles_of_matrix: u32,
     groups: u32,
-    // Steps along rows and columns.
+    // Strides along rows and columns.
     a_row: u32,
     a_k: u32,
     b_k: u32,
@@ -18,7 +18,7 @@ struct Params {
     c_column: u32,
     alpha: f32,
     beta: f32,
-    // Sizes, and steps in `a` and `b`, of the leading axes from the last to the first.
+    // Sizes, and strides in `a` and `b`, of the leading axes from the last to the first.
     size: array<u32, 4>,
     a_step: array<u32, 4>,
     b_step: array<u32, 4>,
@@ -27,13 +27,13 @@ var<immediate> p: Params;
 
 {{bindings}}
 
-// Where the matrices of the tile under way begin.
+// First elements of the matrices of the current tile.
 var<private> a_start: u32;
 var<private> b_start: u32;
 var<private> y_start: u32;
 
 fn a_at(row: u32, k: u32) -> f32 {
-    // What is outside is read from a place inside, and left out.
+    // Indices out of range are clamped, and the loaded value is replaced by 0.
     return select(0.0, a[select(0u, a_start + row * p.a_row + k * p.a_k, k < p.k)], k < p.k);
 }
 

@@ -1,11 +1,11 @@
-// Elements from one strided walk over memory to another, as they are.
+// Strided copy of elements, bit for bit.
 #include grid
 
 struct Params {
     count: u32,
     x_start: u32,
     y_start: u32,
-    // Sizes, and steps in `x` and `y`, of the axes from the last to the first; steps wrap, so that they may go back.
+    // Sizes, and strides in `x` and `y`, of the axes from the last to the first; strides wrap, so they may be negative.
     size: array<u32, 8>,
     x_step: array<u32, 8>,
     y_step: array<u32, 8>,

@@ -1,5 +1,4 @@
-// Elements less their mean, over a measure of what is left, over the middle axis of [outer, axis, inner]: a workgroup a
-// row.
+// Rows along the middle axis of [outer, axis, inner], centred and scaled by a measure of the rest: a workgroup per row.
 #include grid
 #include math
 #include row

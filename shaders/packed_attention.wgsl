@@ -1,5 +1,5 @@
-// Attention inside each sequence of a packed batch: a workgroup is 64 rows and one head, an invocation one row's query.
-// Tiles of keys are counted from their sequence's start, so that a row's sums do not depend on its neighbours.
+// Attention within each sequence of a packed batch: one workgroup per 64 rows of a head, one invocation per query.
+// Tiles of keys start at their sequence's start, so the sums of a row do not depend on other sequences.
 #include grid
 #include fault
 
@@ -55,7 +55,7 @@ fn main(at: Invocation) {
     var largest = -3.4028235e38;
     var sum = 0.0;
 {{zeros}}
-    // The last sequence that begins at the first row or before it.
+    // The last sequence that starts at or before the first row.
     var low = 0u;
     var high = p.sequences;
     while low + 1u < high {

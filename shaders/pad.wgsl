@@ -1,11 +1,11 @@
-// Elements added at the ends of axes, or taken away: each place of the result finds its source along every axis.
+// Padding or cropping at the ends of axes: each element of the result computes its source along every axis.
 #include grid
 
 struct Params {
     count: u32,
-    // The word of an element that has no source.
+    // The word of an element without a source.
     value: u32,
-    // Of the axes from the last to the first: sizes of the result, places before the operand, sizes of the operand.
+    // From the last axis to the first: sizes of the result, padding before the operand, sizes of the operand.
     size: array<u32, 8>,
     before: array<i32, 8>,
     own: array<u32, 8>,
@@ -15,12 +15,12 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;
 
-// The operand's element at a place that may be outside of its `size`.
+// The operand's index for a position that may be out of range.
 fn source(place: i32, size: i32) -> i32 {
     return {{source}};
 }
 
-// The rest of a division that is never negative.
+// The remainder of a division, never negative.
 fn rest_of(a: i32, b: i32) -> i32 {
     let rest = a % b;
     return select(rest, rest + b, rest < 0);

@@ -1,4 +1,4 @@
-// y[i] = f(operands at i): the operands' positions and the function are written by the kernel.
+// y[i] = f(operands at i): the kernel generates the operands' indices and the function.
 #include grid
 #include math
 #include trigonometry

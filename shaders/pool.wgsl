@@ -1,4 +1,4 @@
-// Windows of each channel made one: an invocation a window.
+// Reduction of the windows of each channel: one invocation per window.
 #include grid
 #include math
 
@@ -26,10 +26,10 @@ fn main(at: Invocation) {
         return;
     }
     let plane = i / (p.out[0] * p.out[1] * p.out[2]);
-    // A tap's place, counted from the first padded position.
+    // The position of a tap, counted from the first padded position.
     let first = vec3<u32>((i / (p.out[1] * p.out[2])) % p.out[0], (i / p.out[2]) % p.out[1], i % p.out[2]) * STRIDE;
     var made = {{first}};
-    // Taps inside of the operand, and inside of its padding.
+    // Taps within the operand, and within its padding.
     var taps = 0u;
     var padded = 0u;
     for (var a = 0u; a < KERNEL.x; a++) {
@@ -43,7 +43,7 @@ fn main(at: Invocation) {
                     continue;
                 }
                 padded++;
-                // Before the first these wrap to large numbers.
+                // Positions before the first wrap to large numbers.
                 let own = vec3<u32>(z - p.before[0], r - p.before[1], s - p.before[2]);
                 if own.x < p.size[0] && own.y < p.size[1] && own.z < p.size[2] {
                     taps++;

@@ -1,13 +1,13 @@
-// Elements along some axes made one: a workgroup a result.
+// Reduction along some axes: one workgroup per result.
 #include grid
 #include math
 #include row
 
 struct Params {
     results: u32,
-    // Elements that are made one.
+    // Number of elements that are reduced to one.
     count: u32,
-    // Sizes and steps in `x` of the axes that stay, and of those that go, from the last to the first.
+    // Sizes and strides in `x` of the kept axes, and of the reduced axes, from the last to the first.
     kept: array<u32, 4>,
     kept_step: array<u32, 4>,
     gone: array<u32, 4>,
@@ -24,7 +24,7 @@ fn combine(a: f32, b: f32) -> f32 {
     return {{combine}};
 }
 
-// The elements of all invocations made one.
+// Combines the partial results of all invocations.
 fn whole(lane: u32, own: f32) -> f32 {
     part[lane] = own;
     workgroupBarrier();

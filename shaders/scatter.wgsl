@@ -1,4 +1,4 @@
-// Updates joined into a copy of the data, those that may meet one after another: an invocation goes along one lane.
+// Updates combined into a copy of the data: one invocation per lane, so updates of one element run in order.
 #include grid
 #include math
 #include fault
@@ -6,7 +6,7 @@
 
 struct Params {
     lanes: u32,
-    // The updates of a lane that this dispatch is for.
+    // The updates of a lane in this dispatch.
     first: u32,
     behind: u32,
     step: u32,
@@ -25,7 +25,7 @@ fn main(at: Invocation) {
         return;
     }
     var rest = lane;
-    // Where the lane begins, in the updates and in `y`.
+    // First element of the lane, in the updates and in `y`.
     var update_at = 0u;
     var y_at = 0u;
 {{lane}}

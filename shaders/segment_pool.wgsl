@@ -1,4 +1,4 @@
-// The rows of each sequence made one: an invocation a column.
+// Reduction of the rows of each sequence: one invocation per column.
 #include grid
 #include math
 #include fault

@@ -1,4 +1,4 @@
-// Softmax over the middle axis of [outer, axis, inner]: a workgroup a row.
+// Softmax over the middle axis of [outer, axis, inner]: one workgroup per row.
 #include grid
 #include math
 #include row

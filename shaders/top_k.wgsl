@@ -1,4 +1,4 @@
-// The first elements of an order along the middle axis of [outer, size, inner], one after another: a workgroup a row.
+// The first elements of an order along the middle axis of [outer, size, inner]: one workgroup per row.
 #include grid
 #include order
 
@@ -6,7 +6,7 @@ struct Params {
     rows: u32,
     size: u32,
     inner: u32,
-    // Results of a row, and those that this dispatch finds; those before are found.
+    // Results of a row, and the range that this dispatch finds; earlier ones are done.
     count: u32,
     first: u32,
     behind: u32,

@@ -17,7 +17,7 @@ mod hot;
 mod job;
 mod queue;
 mod report;
-mod results_iter;
+mod results;
 mod runner;
 mod scoped;
 mod settings;
@@ -31,24 +31,26 @@ use std::borrow::Borrow;
 #[cfg(feature = "cache")]
 pub use cache::{Cache, CacheKey, CacheValue, Cached, KeyHasher};
 pub use cancel::CancelToken;
-pub use dedupe::{Deduped, DistinctMap, DistinctUnordered, Marked, Once};
+pub use dedupe::Deduped;
 pub use hot::{
     Hot,
     publish::{publish, publish_folder, read_published},
 };
 pub use queue::{Handle, Queue};
 pub use report::{DeviceItems, Report, SlowItem, Spread};
-pub use results_iter::{Fallible, Map, Sound, Unordered};
+pub use results::{Results, UnorderedResults};
 pub use runner::Bulk;
 pub use settings::{OnError, Progress};
-pub use stages::{Plain, Ready, Staged, Stages};
+#[doc(hidden)]
+pub use stages::Ready;
+pub use stages::{Plain, Staged, Stages};
 #[cfg(feature = "stream")]
 pub use stream::ResultStream;
 
 use crate::inference::Inference;
 
 /// Runs `items` through `model` with automatic settings, and returns the results in order; see [`Bulk::map`].
-pub fn map<M, It>(model: M, items: It) -> Map<Plain<M>, It::Item, Sound<It::IntoIter>>
+pub fn map<M, It>(model: M, items: It) -> Results<M::Output, It::IntoIter>
 where
     M: Inference + 'static,
     It: IntoIterator<Item: Borrow<M::Input> + Send + 'static>,

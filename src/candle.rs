@@ -1,10 +1,10 @@
-//! candle models in bulk (feature `candle`): any function of tensors as an [`Inference`].
+//! candle models as an [`Inference`] (feature `candle`).
 //!
-//! Every call is made by one worker, on tensors in main memory. candle's products split their work over the rayon pool
-//! that they are called in, which is the workers' own, so no further threads start for them. Its element-wise
-//! operators are another matter: from 65,536 elements on they use threads of candle's own, all calls in turn. candle
-//! reads how many from the environment, once: start the process with `CANDLE_NUM_THREADS=1` and there are none. A
-//! note in the report says so where they may start.
+//! One worker makes each call, on tensors in main memory. candle's matrix products split their work
+//! over the rayon pool that they are called in, which is the pool of the workers, so they start no
+//! further threads. Its element-wise operators use threads of candle's own from 65,536 elements on,
+//! shared by all calls. candle reads their number from the environment once: start the process with
+//! `CANDLE_NUM_THREADS=1` to have none. A note in the report says if such threads may start.
 
 use std::{env, fmt};
 
@@ -15,10 +15,10 @@ use crate::{
     inference::{Description, Inference, Slots},
 };
 
-/// What candle reads to know how many threads its element-wise operators have.
+/// The environment variable with the number of threads for candle's element-wise operators.
 const THREADS: &str = "CANDLE_NUM_THREADS";
 
-/// A candle model: a function from a tensor to a tensor, which every worker calls.
+/// A candle model: a function from tensor to tensor that all workers call.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -38,19 +38,21 @@ impl<F> CandleModel<F>
 where
     F: Fn(&Tensor) -> candle_core::Result<Tensor> + Send + Sync,
 {
-    /// Calls `call` with one item at a time.
+    /// Makes a model that calls `call` with one item at a time.
     pub fn per_item(call: F) -> Self {
         Self { call, stacked: false, fingerprint: String::new() }
     }
 
-    /// Calls `call` with the items of a chunk that are alike in shape and type, stacked along a new first axis, `[items,
-    /// ...]`. It must return one row an item, `[items, ...]`, and must not let rows touch one another; whether a row's
-    /// bits depend on how many there are is candle's affair.
+    /// Makes a model that calls `call` with stacked items of a chunk.
+    ///
+    /// Items of the same shape and type are stacked along a new first axis, `[items, ...]`. `call`
+    /// must return one row per item, `[items, ...]`, and rows must not affect one another. Whether
+    /// a row's bits depend on the number of rows is up to candle.
     pub fn stacked(call: F) -> Self {
         Self { stacked: true, ..Self::per_item(call) }
     }
 
-    /// Names the weights in reports, and to a cache of results: equal weights, equal name.
+    /// Sets a name for the weights in reports and caches: equal weights, equal name.
     #[must_use]
     pub fn fingerprint(mut self, name: impl Into<String>) -> Self {
         self.fingerprint = name.into();
@@ -61,7 +63,7 @@ where
         (self.call)(input).map_err(Error::user)
     }
 
-    /// The results of items alike.
+    /// Runs items of the same shape and type as one stack.
     fn call_stacked(&self, chunk: &[&Tensor], alike: &[usize], out: &mut Slots<'_, Tensor>) -> Result<()> {
         let items: Vec<&Tensor> = alike.iter().map(|&place| chunk[place]).collect();
         let stacked = Tensor::stack(&items, 0).map_err(Error::user)?;
@@ -71,7 +73,7 @@ where
             return Err(Error::invalid_model(format!("{count} items stacked give {shape:?}, not one row an item")));
         }
         for (row, &place) in alike.iter().enumerate() {
-            // A copy: a view would keep the whole chunk's results as long as any of them.
+            // Copies the row, because a view would keep the results of the whole chunk alive.
             match results.get(row).and_then(|row| row.force_contiguous()) {
                 Ok(result) => out.set(place, result),
                 Err(error) => out.fail(place, Error::user(error)),
@@ -153,7 +155,7 @@ fn bytes(tensor: &Tensor) -> usize {
     tensor.elem_count().saturating_mul(tensor.dtype().size_in_bytes()).saturating_add(size_of::<Tensor>())
 }
 
-/// Threads that candle adds to those that call its element-wise operators, as it counts them itself.
+/// The number of candle's own threads besides the calling thread, counted as candle counts them.
 fn own_threads() -> usize {
     let asked = env::var(THREADS).ok().and_then(|text| text.parse::<usize>().ok()).filter(|&threads| threads > 0);
     asked.unwrap_or_else(candle_core::utils::get_num_threads) - 1

@@ -1,11 +1,11 @@
-//! The one error type: a kind to branch on, a message to read, the places it passed, and its cause.
+//! The error type: a kind to branch on, a message, the places it passed, and its cause.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, coarse enough to branch on.
+/// Category of an error, coarse enough to branch on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -13,13 +13,13 @@ pub enum ErrorKind {
     Io,
     /// A model file is damaged, inconsistent or hostile.
     InvalidModel,
-    /// The file is sound but asks for something that is not built here.
+    /// The file is valid but needs a feature that this library lacks.
     Unsupported,
-    /// An input does not fit the model: its name, type, shape or a value in it.
+    /// An input does not fit the model: its name, type, shape or one of its values.
     InvalidInput,
-    /// A cap on size, depth or number was reached.
+    /// A limit on size, depth or number was reached.
     Limit,
-    /// User code (a closure, a model of the user's own) returned an error.
+    /// User code (a closure, a user's own model) returned an error.
     User,
     /// User code or a kernel panicked; the message is the panic's.
     Panic,
@@ -27,11 +27,13 @@ pub enum ErrorKind {
     Cancelled,
     /// The device asked for is absent or failed.
     Device,
-    /// A promise inside this library was broken; please report it.
+    /// A bug in this library; please report it.
     Internal,
 }
 
-/// Any failure of this library. Opaque: branch on [`Error::kind`], print with `{}`, reach a cause with
+/// Any failure of this library.
+///
+/// Opaque: branch on [`Error::kind`], print with `{}`, get the cause with
 /// [`source`](StdError::source) or [`Error::downcast_ref`].
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
@@ -45,12 +47,12 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` that says `message`.
+    /// An error of `kind` with `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner { kind, message: message.into(), context: Vec::new(), source: None }))
     }
 
-    /// Wraps an error of the caller's own, which [`downcast_ref`](Self::downcast_ref) finds again.
+    /// Wraps a caller's own error, which [`downcast_ref`](Self::downcast_ref) returns.
     pub fn user(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let source = Arc::<dyn StdError + Send + Sync>::from(source.into());
         Self(Box::new(Inner {
@@ -61,7 +63,7 @@ impl Error {
         }))
     }
 
-    /// An operating-system error with the sentence that says what was being done.
+    /// An operating-system error, with the action that failed.
     pub fn io(source: std::io::Error, doing: impl Into<String>) -> Self {
         let message = format!("{}: {source}", doing.into());
         Self(Box::new(Inner { kind: ErrorKind::Io, message, context: Vec::new(), source: Some(Arc::new(source)) }))
@@ -72,39 +74,40 @@ impl Error {
         Self::new(ErrorKind::InvalidModel, message)
     }
 
-    /// Something that is not built here.
-    pub fn unsupported(message: impl Into<String>) -> Self {
+    /// A feature that this library lacks.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }
 
-    /// An input that does not fit.
+    /// An input that does not fit the model.
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
-    /// A cap was reached.
-    pub fn limit(message: impl Into<String>) -> Self {
+    /// A limit that was reached.
+    pub(crate) fn limit(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Limit, message)
     }
 
-    /// A broken promise inside the library.
-    pub fn internal(message: impl Into<String>) -> Self {
+    /// A bug in this library.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// Adds the place the error passed (a file, a node); the outermost place is printed first.
+    /// Adds a place that the error passed, such as a file or a node; the outermost place is printed
+    /// first.
     #[must_use]
     pub fn context(mut self, place: impl Into<String>) -> Self {
         self.0.context.push(place.into());
         self
     }
 
-    /// The kind, for branching.
+    /// The category.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The caller's own error, if that is what lies underneath.
+    /// The caller's own error, if it is the cause and of type `E`.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         self.0.source.as_ref().and_then(|source| source.downcast_ref())
     }
@@ -131,9 +134,9 @@ impl StdError for Error {
     }
 }
 
-/// Adds a place to an error on its way out.
+/// Extension of results: adds a place to an error.
 pub(crate) trait Context<T> {
-    /// Names the place, made only when there is an error.
+    /// Adds the place that `place` returns; called only for an error.
     fn context(self, place: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -143,19 +146,19 @@ impl<T> Context<T> for Result<T> {
     }
 }
 
-/// Where on its way an item failed.
+/// The stage of a job in which an item failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The source gave an error instead of an item.
+    /// The source returned an error instead of an item.
     Read,
     /// Preparing the item (tokenizing, decoding).
     Prepare,
-    /// The model itself.
+    /// Running the model.
     Run,
     /// Finishing the output (pooling, labels).
     Finish,
-    /// Handing the result on.
+    /// Delivering the result.
     Write,
 }
 
@@ -171,14 +174,14 @@ impl fmt::Display for Stage {
     }
 }
 
-/// The failure of one item of a job: which one, where, and why.
+/// The failure of one item of a job: its index, the stage and the cause.
 #[derive(Debug)]
 pub struct ItemError {
-    /// The item's position in the whole job, counted from 0.
+    /// Position of the item in the job, from 0.
     pub index: usize,
     /// The stage that failed.
     pub stage: Stage,
-    /// Why.
+    /// The cause.
     pub source: Error,
 }
 

@@ -1,6 +1,7 @@
 //! Readers of model files, which are not trusted.
 //!
-//! Whatever a file contains that is unread, unbounded or inconsistent is an error. [`ImportOptions`] sets the limits.
+//! Whatever a file contains that is unread, unbounded or inconsistent is an error.
+//! [`ImportOptions`] sets the limits.
 
 mod fingerprint;
 #[cfg(feature = "hugging-face")]

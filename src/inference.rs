@@ -25,9 +25,10 @@ use crate::error::Result;
 
 /// A model that turns a chunk of inputs into outputs, one output per input.
 ///
-/// All workers call one value at once, through `&self`. Implemented by [`Session`](crate::Session), by
-/// [`Pipeline`](crate::Pipeline), by the adaptors [`from_fn`](crate::from_fn) and
-/// [`PerWorker`](crate::PerWorker), and by models of your own, which need [`infer`](Self::infer) alone.
+/// All workers call one value at once, through `&self`. Implemented by [`Session`](crate::Session),
+/// by [`Pipeline`](crate::Pipeline), by the adaptors [`from_fn`](crate::from_fn) and
+/// [`PerWorker`](crate::PerWorker), and by models of your own, which need [`infer`](Self::infer)
+/// alone.
 pub trait Inference: Send + Sync {
     /// One input; may be unsized, such as `str`.
     type Input: Send + ?Sized;
@@ -36,9 +37,10 @@ pub trait Inference: Send + Sync {
 
     /// Runs one chunk and puts the result of `chunk[i]` into slot `i` of `out`.
     ///
-    /// [`Slots::fail`] gives a single item an error. A slot left empty is an error of that item. After an `Err` or
-    /// a panic all slots of the chunk are discarded and its two halves run separately, down to the item at fault. A
-    /// model that must not see an item twice therefore reports failures per item.
+    /// [`Slots::fail`] gives a single item an error. A slot left empty is an error of that item.
+    /// After an `Err` or a panic all slots of the chunk are discarded and its two halves run
+    /// separately, down to the item at fault. A model that must not see an item twice therefore
+    /// reports failures per item.
     fn infer(&self, chunk: &[&Self::Input], out: &mut Slots<'_, Self::Output>) -> Result<()>;
 
     /// The work that one input causes, in a unit of the model's choice (tokens, pixels, bytes).
@@ -60,17 +62,19 @@ pub trait Inference: Send + Sync {
 
     /// The model's wishes for scheduling, the same for all its items.
     ///
-    /// Called at the start of a job and again after chunks: the answer may change while a job runs, and computing
-    /// it must be cheap. An adaptor returns its inner model's hints whole and replaces single fields.
+    /// Called at the start of a job and again after chunks: the answer may change while a job runs,
+    /// and computing it must be cheap. An adaptor returns its inner model's hints whole and
+    /// replaces single fields.
     fn hints(&self) -> Hints {
         Hints::default()
     }
 
     /// Whether the calling worker can run chunks.
     ///
-    /// Apart from [`hints`](Self::hints) because the answer depends on the calling thread, and is needed before
-    /// each unit of work. `false` means that the model has no instance for this worker: a chunk that has failed here and
-    /// all further chunks go to the other workers. At least one worker must get `true`.
+    /// Apart from [`hints`](Self::hints) because the answer depends on the calling thread, and is
+    /// needed before each unit of work. `false` means that the model has no instance for this
+    /// worker: a chunk that has failed here and all further chunks go to the other workers. At
+    /// least one worker must get `true`.
     fn ready_here(&self) -> bool {
         true
     }

@@ -1,6 +1,10 @@
 //! Kernels: functions on slices, compiled once for each instruction set and chosen at run time.
 //!
-//! A leaf: nothing here knows graphs, operators or sessions. All `unsafe` arithmetic of the library is below this module.
+//! A leaf: nothing here knows graphs, operators or sessions. All `unsafe` arithmetic of the library
+//! is in this module. A kernel that reads or writes through addresses is made by an
+//! `unsafe fn new`, whose contract names what must be readable and writable; safe functions check
+//! slices before they call it.
+#![allow(unsafe_code, reason = "vector instructions, and reads and writes through addresses")]
 
 mod activation;
 #[cfg(target_arch = "x86_64")]
@@ -20,11 +24,11 @@ pub(crate) mod reduce;
 pub mod segments;
 pub mod simd;
 pub mod softmax;
+pub(crate) mod strided;
 mod transpose;
 
 pub use activation::Activation;
 pub use cache::l2_bytes;
-pub(crate) mod strided;
 pub(crate) use cast::cast;
 pub use kernel_set::KernelSet;
 pub(crate) use transpose::transpose;

@@ -111,8 +111,8 @@
 //!
 //! All computing runs on one rayon pool per worker count (`mill-worker-0`, `mill-worker-1`, ...), shared by all jobs
 //! of the process; its default width respects CPU quotas and affinity. A lone item is split over the pool's threads.
-//! Only four things start further threads, which mostly wait: a device that wants several chunks in flight
-//! (`mill-driver-0`, ...), a queue (`mill-queue`), an open cache (one that writes), and the drivers of a GPU.
+//! Further threads, which mostly wait, belong to a device that wants several chunks in flight (`mill-driver-0`, ...), to
+//! a queue (`mill-queue`), to a cache that writes, and to a GPU's own driver.
 //!
 //! # Determinism
 //!
@@ -130,10 +130,13 @@
 //!
 //! Model files need not be trusted: a file that is truncated, inconsistent or hostile is an error, never a panic, an
 //! unbounded loop or an allocation of a size that the file chose. `ImportOptions` sets the limits. External data of an
-//! ONNX file is read from the model's own folder only. Two duties remain yours: with `Weights::Mapped` nobody may write
-//! into the files while they are in use, and a model from a stranger may still be slow or wrong.
+//! ONNX file is read from the model's own folder only; `ImportOptions::trust_root` permits links. Two duties remain
+//! yours: with `Weights::Mapped` nobody may write into the files while they are in use, and a model from a stranger may
+//! still be slow or wrong.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![deny(unsafe_code)]
+#![warn(missing_debug_implementations, unnameable_types, unreachable_pub)]
 
 mod backend;
 pub mod bulk;
@@ -175,5 +178,5 @@ pub use inference::{
     Description, Fingerprint, FromFn, Hints, Inference, PerWorker, Pipeline, PipelineBuilder, Slots, from_fn,
 };
 pub use kernels::KernelSet;
-pub use shape::{Dim, Shape, Symbol};
+pub use shape::{Dim, Shape};
 pub use tensor::{DType, Element, Tensor, Tensors};

@@ -1,7 +1,8 @@
 //! The list of all operators, one operator a file, in folders by family.
 //!
-//! An operator's file holds its attributes, its decoder, its shape rule, the cases that every backend is
-//! tested on, and its CPU kernel. A family's file lists its operators; [`all`] is the whole list.
+//! An operator's file holds its attributes, its decoder, its shape rule, the cases that every
+//! backend is tested on, and its CPU kernel. A family's file lists its operators; [`all`] is the
+//! whole list.
 
 pub mod conv;
 pub mod generate;
@@ -44,7 +45,7 @@ static READ_AS: &[(&str, Decoder)] = &[
     ("Dropout", moves::identity::decode_dropout),
     ("Flatten", moves::squeeze::decode_flatten),
     ("NonZero", refused::data_dependent),
-    ("Scatter", index::scatter::decode_elements),
+    ("Scatter", index::scatter::elements::decode),
     ("Squeeze", moves::squeeze::decode_squeeze),
     ("Unique", refused::data_dependent),
     ("Unsqueeze", moves::squeeze::decode_unsqueeze),

@@ -1,4 +1,6 @@
-//! Passes that make a graph cheaper and leave its results alone (but for the rounding of sums taken in another order).
+//! Passes that make a graph cheaper with the same results.
+//!
+//! Only the rounding of sums in another order may differ.
 
 mod attention;
 mod conv;
@@ -20,7 +22,7 @@ use crate::{error::Result, graph::Graph};
 use rewriter::Rule;
 pub(crate) use rounded::store_rounded;
 
-/// Moves that can be left out, before and between the others.
+/// Removal of redundant moves, before and between the other rules.
 const SIMPLIFY: &[Rule] = &[
     simplify::no_op,
     simplify::max_with_infinity,
@@ -32,7 +34,7 @@ const SIMPLIFY: &[Rule] = &[
     simplify::no_op,
 ];
 
-/// Operators that exporters write as several.
+/// Composition of operators that exporters decompose.
 const COMPOSE: &[Rule] = &[
     simplify::mean,
     gelu::rule,
@@ -42,10 +44,10 @@ const COMPOSE: &[Rule] = &[
     layer_norm::scale_and_bias,
 ];
 
-/// Look-ups; what is made of constants is folded afterwards.
+/// Look-ups; new nodes on constants are folded afterwards.
 const LOOK_UP: &[Rule] = &[one_hot::rule, gather::rule];
 
-/// Products and what follows them.
+/// Products and their epilogues.
 const PRODUCTS: &[Rule] = &[
     attention::rule,
     simplify::transposed_twice,
@@ -68,10 +70,10 @@ const PRODUCTS: &[Rule] = &[
     simplify::transposed_twice,
 ];
 
-/// Runs every pass, in an order in which each sees what the one before made.
+/// Runs every pass; each works on the results of the ones before.
 ///
 /// # Errors
-/// When a pass leaves a graph that no longer fits together.
+/// When a pass leaves an inconsistent graph.
 pub fn optimize(graph: &mut Graph) -> Result<()> {
     fold::run(graph)?;
     rewriter::apply(graph, SIMPLIFY)?;

@@ -1,10 +1,12 @@
 //! Dimensions: fixed numbers or expressions over symbols that each run binds.
 
+mod bindings;
 mod dim;
 
 use std::fmt;
 
-pub use dim::{Bindings, Dim, Symbol};
+pub use bindings::{Bindings, Symbol};
+pub use dim::Dim;
 
 use crate::error::{Error, Result};
 
@@ -17,21 +19,24 @@ pub struct Shape(Vec<Dim>);
 
 impl Shape {
     /// A shape of these dimensions.
+    #[doc(hidden)]
     pub fn new(dims: impl Into<Vec<Dim>>) -> Self {
         Self(dims.into())
     }
 
     /// A shape of fixed dimensions.
+    #[doc(hidden)]
     pub fn fixed(dims: &[usize]) -> Self {
         Self(dims.iter().map(|&dim| Dim::from(dim)).collect())
     }
 
-    /// The shape without dimensions.
-    pub fn scalar() -> Self {
+    /// The shape of a scalar: no dimensions.
+    pub(crate) fn scalar() -> Self {
         Self::default()
     }
 
     /// The number of dimensions.
+    #[doc(hidden)]
     pub fn rank(&self) -> usize {
         self.0.len()
     }
@@ -51,10 +56,10 @@ impl Shape {
         self.0.iter().fold(Dim::from(1), |product, dim| product * dim)
     }
 
-    /// The number of elements if it is fixed, refused past [`MAX_ELEMENTS`].
+    /// The number of elements, if it is fixed.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past the cap.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past [`MAX_ELEMENTS`].
     pub(crate) fn fixed_elements(&self) -> Result<Option<usize>> {
         let too_large = || Error::limit(format!("a tensor of shape {self} is larger than {MAX_ELEMENTS} elements"));
         if self.0.iter().any(|dim| !dim.is_valid()) {
@@ -68,11 +73,13 @@ impl Shape {
         count.filter(|&count| count <= MAX_ELEMENTS).map(Some).ok_or_else(too_large)
     }
 
-    /// The shape under NumPy's broadcasting of two shapes.
+    /// The result of broadcasting two shapes as NumPy does.
+    ///
+    /// If one of two dimensions is symbolic and the other is a number larger than 1, the number is
+    /// taken and each run checks it.
     ///
     /// # Errors
-    /// When two dimensions can't be matched; symbolic ones must be equal expressions or 1, since no run is at hand to
-    /// ask; where just one side is symbolic the other, larger than 1, is taken, and each run checks it.
+    /// If two dimensions cannot be matched: two symbolic ones must be equal expressions.
     pub(crate) fn broadcast(&self, other: &Self) -> Result<Self> {
         let rank = self.rank().max(other.rank());
         let one = Dim::from(1);
@@ -95,18 +102,18 @@ impl Shape {
             .map(Self)
     }
 
-    /// An axis as ONNX writes it (negative counts from the end) as an index.
+    /// The index of an ONNX axis, whose negative values count from the end.
     ///
     /// # Errors
-    /// When it is out of range.
+    /// As [`normalize_axis`].
     pub(crate) fn axis(&self, axis: i64) -> Result<usize> {
         normalize_axis(axis, self.rank())
     }
 
-    /// Evaluates every dimension into `out`.
+    /// Appends the value of every dimension to `out`.
     ///
     /// # Errors
-    /// When a symbol is unbound or a dimension comes out negative.
+    /// If a symbol is unbound or a dimension is negative.
     pub(crate) fn eval_into(&self, bindings: &Bindings, out: &mut Vec<usize>) -> Result<()> {
         for dim in &self.0 {
             out.push(dim.eval_size(bindings)?);
@@ -115,10 +122,10 @@ impl Shape {
     }
 }
 
-/// An axis as ONNX writes it (negative counts from the end) as an index below `rank`.
+/// The index, below `rank`, of an ONNX axis, whose negative values count from the end.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) when it is out of range.
+/// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if it is out of range.
 pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize> {
     let wide = rank as i64;
     let index = if axis < 0 { axis.saturating_add(wide) } else { axis };
@@ -129,7 +136,7 @@ pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize> {
     }
 }
 
-/// Row-major strides in elements.
+/// Row-major strides of a shape, in elements.
 pub fn strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
     for axis in (1..shape.len()).rev() {

@@ -3,120 +3,28 @@
 pub(crate) mod arena;
 mod buffer;
 mod cosine;
+mod dtype;
 #[cfg(feature = "hugging-face")]
 mod mapping;
+mod named;
 mod view;
 
 use std::{fmt, sync::Arc};
 
-pub use buffer::AlignedBytes;
+pub(crate) use buffer::AlignedBytes;
 use bytemuck::Pod;
 pub(crate) use cosine::cosine;
-use half::{bf16, f16};
+pub use dtype::{DType, Element};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;
+pub use named::Tensors;
 pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};
 
-/// The type of a tensor's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names are the types")]
-#[non_exhaustive]
-pub enum DType {
-    F32,
-    F64,
-    F16,
-    BF16,
-    I8,
-    I16,
-    I32,
-    I64,
-    U8,
-    U16,
-    U32,
-    U64,
-    /// One byte, 0 or 1.
-    Bool,
-}
-
-impl DType {
-    /// The type that ONNX numbers so (`TensorProto.DataType`), if tensors here have it.
-    pub(crate) const fn from_onnx(code: i64) -> Option<Self> {
-        Some(match code {
-            1 => Self::F32,
-            2 => Self::U8,
-            3 => Self::I8,
-            4 => Self::U16,
-            5 => Self::I16,
-            6 => Self::I32,
-            7 => Self::I64,
-            9 => Self::Bool,
-            10 => Self::F16,
-            11 => Self::F64,
-            12 => Self::U32,
-            13 => Self::U64,
-            16 => Self::BF16,
-            _ => return None,
-        })
-    }
-
-    /// Bytes of one element.
-    pub const fn size(self) -> usize {
-        match self {
-            DType::I8 | DType::U8 | DType::Bool => 1,
-            DType::F16 | DType::BF16 | DType::I16 | DType::U16 => 2,
-            DType::F32 | DType::I32 | DType::U32 => 4,
-            DType::F64 | DType::I64 | DType::U64 => 8,
-        }
-    }
-
-    /// Whether the type is a floating-point one.
-    pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F64 | DType::F16 | DType::BF16)
-    }
-
-    /// Whether the type is an integer one (a boolean is not).
-    pub const fn is_integer(self) -> bool {
-        !self.is_float() && !matches!(self, DType::Bool)
-    }
-}
-
-impl fmt::Display for DType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DType::F32 => "f32",
-            DType::F64 => "f64",
-            DType::F16 => "f16",
-            DType::BF16 => "bf16",
-            DType::I8 => "i8",
-            DType::I16 => "i16",
-            DType::I32 => "i32",
-            DType::I64 => "i64",
-            DType::U8 => "u8",
-            DType::U16 => "u16",
-            DType::U32 => "u32",
-            DType::U64 => "u64",
-            DType::Bool => "bool",
-        })
-    }
-}
-
-/// A Rust type that is the element of a tensor.
-pub trait Element: Pod + PartialEq + fmt::Debug + Send + Sync {
-    /// Its type.
-    const DTYPE: DType;
-}
-
-macro_rules! elements {
-    ($($rust:ty => $dtype:ident),*) => {$(
-        impl Element for $rust { const DTYPE: DType = DType::$dtype; }
-    )*};
-}
-elements!(f32 => F32, f64 => F64, f16 => F16, bf16 => BF16, i8 => I8, i16 => I16, i32 => I32, i64 => I64,
-          u8 => U8, u16 => U16, u32 => U32, u64 => U64);
-
-/// A dense, row-major array in host memory. Clones share the bytes; writing to a shared one copies it first.
+/// A dense, row-major array in host memory.
+///
+/// Clones share the bytes; writing to shared bytes copies them first.
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     dtype: DType,
@@ -125,16 +33,17 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Whether its bytes lie in a mapped file.
+    /// Whether the bytes are those of a mapped file.
     #[cfg(feature = "gpu")]
     pub(crate) fn is_mapped(&self) -> bool {
         self.data.is_mapped()
     }
 
-    /// A tensor of `shape` holding `values` in row-major order.
+    /// A tensor of `shape` from `values` in row-major order.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the number of values is not the product of `shape`.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the number of values is not
+    /// the product of `shape`.
     pub fn new<T: Element>(shape: impl Into<Vec<usize>>, values: &[T]) -> Result<Self> {
         Self::from_bytes(T::DTYPE, shape, bytemuck::cast_slice(values))
     }
@@ -151,7 +60,7 @@ impl Tensor {
     /// A tensor from native-endian bytes.
     ///
     /// # Errors
-    /// When the number of bytes does not fit the type and shape, or a boolean is neither 0 nor 1.
+    /// If the number of bytes does not fit the type and shape, or a boolean is neither 0 nor 1.
     pub fn from_bytes(dtype: DType, shape: impl Into<Vec<usize>>, bytes: &[u8]) -> Result<Self> {
         let shape = shape.into();
         if byte_count(dtype, &shape) != Some(bytes.len()) {
@@ -163,7 +72,7 @@ impl Tensor {
         Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::copy_from(bytes)) })
     }
 
-    /// A tensor that takes its bytes over.
+    /// A tensor that owns `data`, without a copy.
     pub(crate) fn from_aligned(dtype: DType, shape: Vec<usize>, data: AlignedBytes) -> Result<Self> {
         if byte_count(dtype, &shape) != Some(data.len()) {
             return Err(Error::invalid_input(format!("{} bytes do not make a tensor {dtype}{shape:?}", data.len())));
@@ -174,7 +83,7 @@ impl Tensor {
     /// A tensor of zeros.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) when its size overflows.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if its size overflows.
     pub fn zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Result<Self> {
         let shape = shape.into();
         let bytes = byte_count(dtype, &shape)
@@ -182,13 +91,13 @@ impl Tensor {
         Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::zeroed(bytes)) })
     }
 
-    /// A tensor without dimensions.
+    /// A scalar: a tensor without dimensions.
     pub fn scalar<T: Element>(value: T) -> Self {
         let data = Arc::new(AlignedBytes::copy_from(bytemuck::bytes_of(&value)));
         Self { dtype: T::DTYPE, shape: Vec::new(), data }
     }
 
-    /// The elements' type.
+    /// The element type.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
@@ -203,7 +112,7 @@ impl Tensor {
         self.data.len() / self.dtype.size()
     }
 
-    /// Whether there is no element.
+    /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
     }
@@ -211,13 +120,14 @@ impl Tensor {
     /// The elements in row-major order.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the tensor is of another type.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the tensor is of another
+    /// type.
     pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
         self.check::<T>()?;
         Ok(bytemuck::cast_slice(&self.data))
     }
 
-    /// The elements, to be written; copied first if another clone shares them.
+    /// The elements for writing; copied first if another clone shares them.
     ///
     /// # Errors
     /// As [`Tensor::as_slice`].
@@ -231,15 +141,15 @@ impl Tensor {
         &self.data
     }
 
-    /// The native-endian bytes, to be written; copied first if another clone shares them.
+    /// The native-endian bytes for writing; copied first if another clone shares them.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         Arc::<AlignedBytes>::make_mut(&mut self.data)
     }
 
-    /// The same elements under another shape.
+    /// The same elements in another shape.
     ///
     /// # Errors
-    /// When the number of elements differs.
+    /// If the number of elements differs.
     pub fn reshape(mut self, shape: impl Into<Vec<usize>>) -> Result<Self> {
         let shape = shape.into();
         if byte_count(self.dtype, &shape) != Some(self.data.len()) {
@@ -249,10 +159,10 @@ impl Tensor {
         Ok(self)
     }
 
-    /// The elements of an integer or boolean tensor as `i64`, of any width.
+    /// The elements of an integer or boolean tensor as `i64`.
     ///
     /// # Errors
-    /// When the tensor is of a floating-point type, or a `u64` is past `i64`.
+    /// If the tensor is of a floating-point type, or a `u64` is past `i64`.
     pub fn to_i64(&self) -> Result<Vec<i64>> {
         fn wide<T: Pod>(bytes: &[u8]) -> Vec<i64>
         where
@@ -290,8 +200,10 @@ impl fmt::Debug for Tensor {
     }
 }
 
-/// Bytes of a tensor, `None` on overflow: also of what a part of the dimensions would take, so that the product of any of
-/// them is a number, whether another one is zero or not.
+/// The size of a tensor in bytes; `None` on overflow.
+///
+/// The product of the nonzero dimensions must not overflow either, so that the product of any
+/// dimensions is a number.
 pub(crate) fn byte_count(dtype: DType, shape: &[usize]) -> Option<usize> {
     let mut others = shape.iter().filter(|&&dim| dim != 0);
     let bytes = others.try_fold(dtype.size(), |product, &dim| product.checked_mul(dim))?;
@@ -299,65 +211,35 @@ pub(crate) fn byte_count(dtype: DType, shape: &[usize]) -> Option<usize> {
     Some(if shape.contains(&0) { 0 } else { bytes })
 }
 
-/// Named tensors: the inputs or outputs of one run of a [`Session`](crate::Session), in order.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tensors(Vec<(Arc<str>, Tensor)>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Tensors {
-    /// No tensors yet.
-    pub fn new() -> Self {
-        Self::default()
+    #[test]
+    fn writing_copies_what_clones_share() {
+        let first = Tensor::new([2, 2], &[1.0_f32, 2.0, 3.0, 4.0]).unwrap();
+        let mut second = first.clone();
+        second.as_mut_slice::<f32>().unwrap()[3] = 9.0;
+        assert_eq!(first.as_slice::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(second.as_slice::<f32>().unwrap(), [1.0, 2.0, 3.0, 9.0]);
     }
 
-    /// Adds a tensor, or replaces the one of that name.
-    #[must_use]
-    pub fn with(mut self, name: impl Into<Arc<str>>, tensor: Tensor) -> Self {
-        self.insert(name, tensor);
-        self
+    #[test]
+    fn elements_are_read_in_their_type_alone() {
+        let tensor = Tensor::from_bools([3], &[true, false, true]).unwrap();
+        assert_eq!(tensor.as_slice::<u8>().unwrap(), [1, 0, 1]);
+        assert!(tensor.as_slice::<i8>().is_err());
+        assert_eq!(tensor.to_i64().unwrap(), [1, 0, 1]);
+        assert!(Tensor::from_bytes(DType::Bool, [1], &[2]).is_err());
+        assert!(Tensor::scalar(0.5_f64).to_i64().is_err());
     }
 
-    /// Adds a tensor, or replaces the one of that name.
-    pub fn insert(&mut self, name: impl Into<Arc<str>>, tensor: Tensor) {
-        let name = name.into();
-        match self.0.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, slot)) => *slot = tensor,
-            None => self.0.push((name, tensor)),
-        }
-    }
-
-    /// Adds a tensor whose name is not there yet.
-    pub(crate) fn push(&mut self, name: Arc<str>, tensor: Tensor) {
-        self.0.push((name, tensor));
-    }
-
-    /// The tensor of that name.
-    pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.iter().find(|(other, _)| &**other == name).map(|(_, tensor)| tensor)
-    }
-
-    /// The names and tensors, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, tensor)| (&**name, tensor))
-    }
-
-    /// How many tensors there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Bytes of all tensors together.
-    pub fn byte_len(&self) -> usize {
-        self.0.iter().map(|(_, tensor)| tensor.bytes().len()).sum()
-    }
-}
-
-impl<const N: usize> From<[(&str, Tensor); N]> for Tensors {
-    fn from(entries: [(&str, Tensor); N]) -> Self {
-        entries.into_iter().fold(Self::new(), |tensors, (name, tensor)| tensors.with(name, tensor))
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        assert_eq!(byte_count(DType::F32, &[2, 3]), Some(24));
+        assert_eq!(byte_count(DType::F32, &[usize::MAX, 2, 0]), None);
+        assert!(Tensor::zeros(DType::F64, [1 << 40, 1 << 40]).is_err());
+        assert!(Tensor::new([3], &[1_u8, 2]).is_err());
+        assert!(Tensor::zeros(DType::U16, [4]).unwrap().reshape([2, 3]).is_err());
     }
 }

@@ -11,8 +11,7 @@ pub mod op {
 }
 
 /// Faults that tests plant in a GPU session.
-#[cfg(feature = "gpu")]
-pub mod gpu {
+pub mod backend {
     pub use crate::backend::TestHooks;
 }
 
@@ -24,6 +23,11 @@ pub mod ops {
 /// Graphs, values and facts.
 pub mod graph {
     pub use crate::graph::*;
+}
+
+/// Borrowed tensors, as kernels take them.
+pub mod tensor {
+    pub use crate::tensor::{View, ViewMut};
 }
 
 /// Dimensions and shapes.

@@ -1,6 +1,6 @@
-//! Threads: the pool, splitting work over it, panics, and what the operating system says.
+//! Threads: the pool, splitting work over it, caught panics, and queries to the operating system.
 
 pub(crate) mod panics;
 pub(crate) mod platform;
 pub(crate) mod pool;
-pub mod split;
+pub(crate) mod split;

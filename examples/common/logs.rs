@@ -1,5 +1,4 @@
-//! What happens when, on stderr, as `RUST_LOG` asks for it; written by a thread of its own, so that a worker never
-//! waits for a terminal.
+//! Log lines on stderr, filtered by `RUST_LOG`, written by a thread of its own so that no worker waits for a terminal.
 
 use std::{
     env,
@@ -10,7 +9,7 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-/// Lines that wait at most; what comes while so many wait is left out.
+/// The most lines that wait; further lines are dropped.
 const MOST: usize = 1 << 14;
 
 enum Message {
@@ -18,7 +17,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// The way to the thread that writes.
+/// The channel to the thread that writes.
 #[derive(Clone, Debug)]
 pub struct Logs(SyncSender<Message>);
 
@@ -29,7 +28,7 @@ pub fn start() -> Option<Logs> {
     let write = move || {
         for message in messages {
             match message {
-                // Nobody is left to tell that stderr is closed.
+                // An error means that stderr is closed, and cannot be reported.
                 Message::Line(line) => drop(io::stderr().write_all(&line)),
                 Message::Flush(done) => drop(done.send(())),
             }
@@ -48,11 +47,11 @@ pub fn start() -> Option<Logs> {
 }
 
 impl Logs {
-    /// Waits until what was logged is written.
+    /// Waits until all logged lines are written.
     pub fn flush(&self) {
         let (done, wait) = mpsc::sync_channel(1);
         if self.0.send(Message::Flush(done)).is_ok() {
-            // An error is the end of the thread, and of what it could have written.
+            // An error means that the thread has ended.
             let _ = wait.recv();
         }
     }
@@ -65,7 +64,7 @@ impl<'w> MakeWriter<'w> for Logs {
     }
 }
 
-/// A line comes in one piece.
+/// Each call writes one whole line.
 impl Write for Logs {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match self.0.try_send(Message::Line(line.to_vec())) {

@@ -1,4 +1,4 @@
-//! What the examples share: the flags that all of them take, a progress bar, Ctrl-C, the summary and the report.
+//! Shared by the examples: common flags, a progress bar, Ctrl-C, the summary and the report.
 //!
 //! ```ignore
 //! let mut paths = Vec::new();
@@ -19,7 +19,7 @@
 //! common.end(&results.report())
 //! ```
 
-#![allow(dead_code, reason = "each example is a crate of its own and uses its part")]
+#![allow(dead_code, reason = "each example is a crate of its own and uses a part")]
 
 pub mod logs;
 pub mod npz;
@@ -33,20 +33,20 @@ use gristmill::{
 use indicatif::{ProgressBar, ProgressStyle};
 use lexopt::{Arg, Parser, ValueExt};
 
-/// What an example's `main` returns.
+/// The result of an example's `main`.
 pub type Outcome = Result<(), Box<dyn Error>>;
 
 const FLAGS: &str = "\
 flags of all examples:
-  --device auto|cpu|gpu               where to compute (auto)
-  --precision f32|f16|bf16|auto       in what precision (f32); auto:COSINE sets how close to f32 auto stays (0.999)
+  --device auto|cpu|gpu               the device (auto)
+  --precision f32|f16|bf16|auto       the precision (f32); auto:COSINE sets how close to f32 auto must stay (0.999)
   --workers N                         threads (as many as the machine allows)
-  --chunk N                           items a chunk (chosen by measuring)
+  --chunk N                           items per chunk (chosen by measurement)
   --report FILE.json                  where to write the report
   --adapter NAME                      the graphics adapter: a part of its name, or its number
-  --devices                           lists the devices and exits
-  --help                              this text
-RUST_LOG=gristmill=debug in the environment shows on stderr what happens when (error, warn, info, debug)";
+  --devices                           list the devices and exit
+  --help                              print this text
+RUST_LOG=gristmill=debug in the environment logs to stderr (error, warn, info, debug)";
 
 /// The flags that all examples take.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ pub struct Common {
     pub gpu: GpuOptions,
 }
 
-/// A flag or a value of the example's own.
+/// A flag or value that belongs to the example itself.
 #[derive(Debug)]
 pub enum Flag<'a> {
     /// `--name` or `-n`, without its dashes.
@@ -70,7 +70,7 @@ pub enum Flag<'a> {
 }
 
 impl Common {
-    /// Parses the command line; `own` takes the example's own flags, and says false to what it does not know.
+    /// Parses the command line; `own` takes the example's own flags, and returns false for unknown ones.
     pub fn parse(
         usage: &str,
         mut own: impl FnMut(Flag<'_>, &mut Parser) -> Result<bool, lexopt::Error>,
@@ -110,12 +110,12 @@ impl Common {
         Ok(common)
     }
 
-    /// How to load a model.
+    /// The options to load a model with.
     pub fn options(&self) -> SessionOptions {
         SessionOptions::on(self.device).precision(self.precision).gpu(self.gpu.clone())
     }
 
-    /// Applies the flags to `bulk`, shows its progress on a terminal, and lets Ctrl-C cancel its jobs.
+    /// Applies the flags to `bulk`, shows progress on a terminal, and lets Ctrl-C cancel its jobs.
     pub fn bulk<S: Staged>(&self, mut bulk: Bulk<S>) -> Bulk<S> {
         if let Some(workers) = self.workers {
             bulk = bulk.workers(workers);
@@ -127,7 +127,7 @@ impl Common {
         bulk.progress(move |progress| show(&bar, progress)).cancel(cancel_on_ctrl_c())
     }
 
-    /// Prints the summary to stderr and writes the report where it was asked for.
+    /// Prints the summary to stderr, and writes the report if `--report` is set.
     pub fn end(&self, report: &Report) -> Outcome {
         self.logs.iter().for_each(logs::Logs::flush);
         eprintln!("{report}");
@@ -149,14 +149,14 @@ pub fn list_devices() {
             println!("gpu {adapter}");
         }
         if adapters.is_empty() {
-            println!("gpu: no adapter is here");
+            println!("gpu: no adapter found");
         }
     }
     #[cfg(not(feature = "gpu"))]
-    println!("gpu: not built in (the feature `gpu`)");
+    println!("gpu: not built in (feature `gpu`)");
 }
 
-/// Whether the item was not reached before Ctrl-C: then nothing more is worth writing.
+/// Whether Ctrl-C stopped the job before this item: no further result is worth writing.
 pub fn cut_off<T>(result: &Result<T, ItemError>) -> bool {
     result.as_ref().is_err_and(|error| error.source.kind() == ErrorKind::Cancelled)
 }
@@ -170,10 +170,10 @@ pub fn cancel_on_ctrl_c() -> CancelToken {
             process::exit(130);
         }
         on_signal.cancel();
-        eprintln!("\nstopping: writing what is done (Ctrl-C again to leave at once)");
+        eprintln!("\nstopping: writing finished results (Ctrl-C again to exit at once)");
     });
     if let Err(error) = handled {
-        eprintln!("Ctrl-C will not be clean: {error}");
+        eprintln!("Ctrl-C will not stop the job cleanly: {error}");
     }
     token
 }
@@ -185,7 +185,7 @@ fn positive(parser: &mut Parser, flag: &str) -> Result<usize, lexopt::Error> {
     }
 }
 
-/// A bar that draws on a terminal only.
+/// A progress bar, drawn on a terminal only.
 fn bar() -> ProgressBar {
     ProgressBar::no_length()
 }
@@ -196,7 +196,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
         return;
     }
     if bar.position() == 0 {
-        // The time to come is told only where the number of items is known.
+        // The remaining time is shown only if the number of items is known.
         let template = match progress.total {
             Some(_) => "{bar:30} {human_pos}/{human_len} items, {per_sec}, {msg}, {eta} left",
             None => "{spinner} {human_pos} items, {per_sec}, {msg}",

@@ -9,7 +9,7 @@ use std::{
 use gristmill::{DType, Tensor, Tensors};
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::FileOptions};
 
-/// NumPy's names of the types, little-endian.
+/// NumPy's names of the element types, little-endian.
 const TYPES: [(&str, DType); 12] = [
     ("f4", DType::F32),
     ("f8", DType::F64),
@@ -28,7 +28,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// Bytes of an array's header at most: NumPy itself reads no longer ones, unless it is asked to.
 const MOST_HEADER: usize = 10_000;
 
-/// An array as its header describes it.
+/// The header of an array.
 pub struct Header {
     pub name: String,
     pub dtype: DType,
@@ -36,7 +36,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The rows along the first axis, and the bytes of one; `None` for a scalar, or where the size overflows.
+    /// The number of rows along the first axis, and the bytes of one row; `None` for a scalar or on overflow.
     pub fn rows(&self) -> Option<(usize, usize)> {
         let (&rows, row) = self.shape.split_first()?;
         let bytes = row.iter().try_fold(self.dtype.size(), |product, &dim| product.checked_mul(dim))?;
@@ -44,7 +44,7 @@ impl Header {
     }
 }
 
-/// An array whose elements are still to be read.
+/// An array whose elements have not been read yet.
 struct Array<R> {
     header: Header,
     reader: R,
@@ -58,27 +58,27 @@ fn open(path: &Path) -> Result<Archive, String> {
     ZipArchive::new(BufReader::new(file)).map_err(|error| fail(&error))
 }
 
-/// The names of its arrays, each there once.
+/// The names of the arrays; a duplicate is an error.
 fn names(archive: &mut Archive, path: &Path) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::new();
     for index in 0..archive.len() {
         let file = archive.by_index_raw(index).map_err(|error| format!("{}: {error}", path.display()))?;
         let Some(name) = file.name().strip_suffix(".npy") else { continue };
         if names.iter().any(|known| known == name) {
-            return Err(format!("{}: array `{name}` is there twice", path.display()));
+            return Err(format!("{}: array `{name}` appears twice", path.display()));
         }
         names.push(name.to_owned());
     }
     Ok(names)
 }
 
-/// What arrays a file has.
+/// The headers of the arrays in a file.
 pub fn headers(path: &Path) -> Result<Vec<Header>, String> {
     let mut archive = open(path)?;
     names(&mut archive, path)?.iter().map(|name| Ok(array(&mut archive, path, name)?.header)).collect()
 }
 
-/// Reads all arrays of a file.
+/// Reads all arrays of a file into memory.
 pub fn read(path: &Path) -> Result<Tensors, String> {
     let fail = |what: String| format!("{}: {what}", path.display());
     let room = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
@@ -151,35 +151,35 @@ fn header_text(reader: &mut impl Read) -> Result<String, String> {
     String::from_utf8(bytes(len)?).map_err(|error| format!("its header: {error}"))
 }
 
-/// The type and the shape that a header tells.
+/// The type and shape in a header.
 fn described(header: &str) -> Result<(DType, Vec<usize>), String> {
     let bad = || format!("its header is {}", header.trim_end());
     let entry = |key| header.split_once(key).map(|(_, value)| value.trim_start()).ok_or_else(bad);
     let descr = entry("'descr':")?;
     let descr = descr.strip_prefix('\'').and_then(|descr| descr.split_once('\'')).map_or(descr, |(descr, _)| descr);
     let known = TYPES.iter().find(|(name, dtype)| {
-        // The byte order: `<`, or `|` where there is but one byte.
+        // The byte order: `<`, or `|` for single bytes.
         descr.strip_prefix('<') == Some(name) || (dtype.size() == 1 && descr.strip_prefix('|') == Some(name))
     });
     let (_, dtype) = known.ok_or_else(|| format!("the type {descr} is not read here; convert the array first"))?;
     let shape = entry("'shape':")?.strip_prefix('(').and_then(|shape| shape.split_once(')'));
     let (shape, _) = shape.ok_or_else(bad)?;
-    // A single number has a comma behind it.
+    // A one-element tuple ends with a comma.
     let dims = shape.strip_suffix(',').unwrap_or(shape).split(',').filter(|_| !shape.is_empty());
     let shape = dims.map(|dim| dim.trim().parse().map_err(|_| bad())).collect::<Result<Vec<_>, _>>()?;
     let order = entry("'fortran_order':")?;
     if !order.starts_with("False") && shape.len() > 1 {
-        return Err("it is stored column by column; save numpy.ascontiguousarray of it".into());
+        return Err("it is stored in column-major order; save numpy.ascontiguousarray of it".into());
     }
     Ok((*dtype, shape))
 }
 
-/// The whole of an array, in a file of `room` bytes.
+/// Reads a whole array from a file of `room` bytes.
 fn tensor(array: Array<impl Read>, room: u64) -> Result<Tensor, String> {
     let Array { header: Header { dtype, shape, .. }, mut reader } = array;
     let bytes = shape.iter().try_fold(dtype.size(), |product, &dim| product.checked_mul(dim));
     let bytes = bytes.ok_or("its size overflows")?;
-    // What is not compressed is read to where it stays; of other sizes the header is not believed before they are there.
+    // Bytes that fit the file are read in place; a larger size is not trusted before as many bytes have been read.
     if bytes as u64 <= room && dtype != DType::Bool {
         let mut tensor = Tensor::zeros(dtype, shape).map_err(|error| error.to_string())?;
         let read = reader.read_exact(tensor.bytes_mut()).and_then(|()| at_end(&mut reader));
@@ -190,15 +190,15 @@ fn tensor(array: Array<impl Read>, room: u64) -> Result<Tensor, String> {
     Tensor::from_bytes(dtype, shape, &data).map_err(|error| error.to_string())
 }
 
-/// Nothing may be behind the last element; the check of what was read is made there, too.
+/// Checks that no bytes follow the last element; reading to the end also verifies the checksum.
 fn at_end(reader: &mut impl Read) -> io::Result<()> {
     match reader.read(&mut [0])? {
         0 => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "there are more bytes than its shape has")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "more bytes than its shape needs")),
     }
 }
 
-/// What NumPy writes before elements of a type, filled up to a multiple of 64 bytes.
+/// The header that NumPy writes before elements, padded to a multiple of 64 bytes.
 fn header_bytes(descr: &str, shape: &[usize]) -> Result<Vec<u8>, String> {
     let dims = format!("{shape:?}");
     let comma = if shape.len() == 1 { "," } else { "" };

@@ -1,4 +1,4 @@
-//! ONNX's backend tests: a folder a case, with `model.onnx` and `test_data_set_*/{input,output}_*.pb`.
+//! Runs ONNX backend tests: one folder per case, with `model.onnx` and `test_data_set_*/{input,output}_*.pb`.
 
 use std::{
     collections::BTreeMap,
@@ -11,15 +11,15 @@ use gristmill::{
     testing::import::onnx::read_tensor,
 };
 
-/// As in ONNX's own runner.
+/// The tolerances of ONNX's own runner.
 const RELATIVE: f64 = 1e-3;
 const ABSOLUTE: f64 = 1e-7;
 
-/// What became of many cases.
+/// The results of many cases.
 #[derive(Debug, Default)]
 pub struct Summary {
     pub passed: usize,
-    /// How many of those that passed got operands when the model was loaded.
+    /// The passed cases whose operands were given when the model was loaded.
     pub at_load: usize,
     pub failed: Vec<String>,
     pub unsupported: Vec<String>,
@@ -66,7 +66,7 @@ fn find(folder: &Path, cases: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 struct Passed {
-    /// Whether operands had to be known at load.
+    /// Whether operands were given when the model was loaded.
     constants: bool,
 }
 
@@ -95,7 +95,7 @@ fn run(case: &Path, options: &SessionOptions) -> Result<Passed> {
     Ok(Passed { constants })
 }
 
-/// Which inputs are given when the model is loaded.
+/// The inputs that are given when the model is loaded.
 #[derive(Clone, Copy, PartialEq)]
 enum Constants {
     None,
@@ -130,9 +130,9 @@ fn run_set(model: &Path, set: &Path, options: &SessionOptions, constants: Consta
     let outputs = session.run(&inputs)?;
     for (index, (name, want)) in tensors(set, "output")? {
         let got = outputs.iter().nth(index).map(|(_, tensor)| tensor);
-        let got = got.ok_or_else(|| Error::internal(format!("output {index} is missing")))?;
+        let got = got.ok_or_else(|| Error::user(format!("output {index} is missing")))?;
         if let Some(what) = difference(got, &want) {
-            return Err(Error::internal(format!("output `{name}`: {what}")));
+            return Err(Error::user(format!("output `{name}`: {what}")));
         }
     }
     Ok(())
@@ -147,15 +147,15 @@ fn tensors(set: &Path, what: &str) -> Result<BTreeMap<usize, (String, Tensor)>> 
             break;
         }
         let bytes = fs::read(&path).map_err(|error| Error::io(error, path.display().to_string()))?;
-        // Sequences and optional values are other messages, which the models' inputs say.
+        // Sequences and optional values are other messages, as the models' inputs declare.
         let tensor = read_tensor(&bytes);
-        let unreadable = |error: Error| Error::unsupported(format!("{}: {error}", path.display()));
+        let unreadable = |error: Error| Error::new(ErrorKind::Unsupported, format!("{}: {error}", path.display()));
         found.insert(index, tensor.map_err(unreadable)?);
     }
     Ok(found)
 }
 
-/// How `got` differs from `want`, if it does.
+/// A description of how `got` differs from `want`, `None` if it does not.
 pub fn difference(got: &Tensor, want: &Tensor) -> Option<String> {
     if got.dtype() != want.dtype() || got.shape() != want.shape() {
         return Some(format!("{got:?} instead of {want:?}"));

@@ -1,21 +1,21 @@
-//! The lines of a stream, one at a time, each a text or an error of its own.
+//! The lines of a stream, one at a time, each a text or an error.
 
 use std::io::BufRead;
 
 use gristmill::{Error, ErrorKind};
 use serde_json::Value;
 
-/// A longer line is an error; it is passed over without being held.
+/// The longest line in bytes; a longer one is an error and is skipped without being held.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
-/// Lines without their ends (`\n` or `\r\n`). An error of the stream ends it.
+/// Lines without their ends (`\n` or `\r\n`). An error of the stream ends the iteration.
 pub struct Lines<R> {
     source: R,
     failed: bool,
 }
 
 impl<R: BufRead> Lines<R> {
-    /// The lines of `source`.
+    /// Iterates over the lines of `source`.
     pub fn new(source: R) -> Self {
         Self { source, failed: false }
     }
@@ -51,7 +51,7 @@ impl<R: BufRead> Iterator for Lines<R> {
             self.source.consume(used);
         }
         if length > MAX_LINE_BYTES {
-            let message = format!("a line of {length} bytes; the limit is {MAX_LINE_BYTES}");
+            let message = format!("the line has {length} bytes; the limit is {MAX_LINE_BYTES}");
             return Some(Err(Error::new(ErrorKind::Limit, message)));
         }
         for end in [b'\n', b'\r'] {
@@ -67,7 +67,7 @@ impl<R: BufRead> Iterator for Lines<R> {
     }
 }
 
-/// A text field of a line of JSON.
+/// The text in field `name` of a line of JSON.
 pub fn field(line: &str, name: &str) -> Result<String, Error> {
     let object: Value =
         serde_json::from_str(line).map_err(|error| Error::invalid_input(format!("not JSON: {error}")))?;
@@ -83,6 +83,6 @@ pub fn field(line: &str, name: &str) -> Result<String, Error> {
             };
             Err(Error::invalid_input(format!("the field `{name}` is {kind}, not a text")))
         }
-        None => Err(Error::invalid_input(format!("there is no field `{name}`"))),
+        None => Err(Error::invalid_input(format!("no field `{name}`"))),
     }
 }

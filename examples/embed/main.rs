@@ -1,4 +1,4 @@
-//! One vector for each line of a text file, in bulk.
+//! Computes one vector for each line of a text file, in bulk.
 //!
 //! ```sh
 //! cargo run --release --example embed -- --model all-MiniLM-L6-v2 texts.txt --out vectors.npy
@@ -28,18 +28,18 @@ use npy::Npy;
 const USAGE: &str = "\
 usage: embed --model DIR TEXTS --out OUT.npy [FLAGS]
 
-Writes one vector for each line of TEXTS (- is the standard input), in order, f32 [lines, dimension]. A line that fails
-is told on stderr with its number; its vector is all NaN.
+Writes one vector for each line of TEXTS (- is standard input), in order, f32 [lines, dimension]. A line that fails is
+reported on stderr with its number; its vector is all NaN.
 
   --model DIR       a Hugging Face folder of the BERT family
-  --out OUT.npy     where the vectors go
-  --field NAME      TEXTS are lines of JSON, the text is this field of each
-  --max-tokens N    cut texts to so many tokens (the model's own limit)
-  --mapped          use the weights where they lie in their file: the quickest start, and the same vectors, but slower
-                    over many texts; the file must not be written into meanwhile";
+  --out OUT.npy     where to write the vectors
+  --field NAME      TEXTS are lines of JSON; the text is this field of each
+  --max-tokens N    truncate texts to N tokens (the model's own limit)
+  --mapped          use the weights in place in their file: the fastest start and the same vectors, but slower for
+                    many texts; the file must not be written to meanwhile";
 
-/// Failed lines that are told one by one.
-const MOST_TOLD: usize = 20;
+/// Failed lines that are reported one by one, at most.
+const MOST_REPORTED: usize = 20;
 
 fn main() -> Outcome {
     let (mut model, mut texts, mut out, mut name, mut max_tokens) = (None, None, None, None, None);
@@ -56,9 +56,9 @@ fn main() -> Outcome {
         }
         Ok(true)
     })?;
-    let model = model.ok_or("--model DIR is missing; --help tells more")?;
-    let texts = texts.ok_or("TEXTS is missing; --help tells more")?;
-    let out = out.ok_or("--out OUT.npy is missing; --help tells more")?;
+    let model = model.ok_or("--model DIR is missing; see --help")?;
+    let texts = texts.ok_or("TEXTS is missing; see --help")?;
+    let out = out.ok_or("--out OUT.npy is missing; see --help")?;
     let source: Box<dyn BufRead> = if texts.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
@@ -87,7 +87,7 @@ fn main() -> Outcome {
             Ok(vector) => npy.row(&vector).map_err(writing)?,
             Err(error) => {
                 failed += 1;
-                if failed <= MOST_TOLD {
+                if failed <= MOST_REPORTED {
                     eprintln!("line {}: {}: {}", error.index + 1, error.stage, error.source);
                 }
                 npy.row(&failed_row).map_err(writing)?;

@@ -1,4 +1,4 @@
-//! A .npy file of f32 rows whose number is known only at the end.
+//! Writes a `.npy` file of f32 rows whose number is known only at the end.
 
 use std::{
     fs::File,
@@ -6,10 +6,10 @@ use std::{
     path::Path,
 };
 
-/// Bytes before the first row; the header is padded to them, so that it can be written again.
+/// Bytes of the padded header, so that it can be overwritten with the final number of rows.
 const HEADER: usize = 128;
 
-/// An open file; [`finish`](Self::finish) states the number of rows.
+/// A file under construction; [`finish`](Self::finish) writes the number of rows.
 pub struct Npy {
     file: BufWriter<File>,
     columns: usize,
@@ -17,23 +17,23 @@ pub struct Npy {
 }
 
 impl Npy {
-    /// A file without rows.
+    /// Creates a file without rows.
     pub fn create(path: &Path, columns: usize) -> io::Result<Self> {
         let mut file = BufWriter::with_capacity(1 << 18, File::create(path)?);
         file.write_all(&header(0, columns))?;
-        // A pipe is refused here, not at the end.
+        // Fails for a pipe here instead of at the end.
         file.seek(SeekFrom::Start(HEADER as u64))?;
         Ok(Self { file, columns, rows: 0 })
     }
 
     /// Adds a row.
     pub fn row(&mut self, row: &[f32]) -> io::Result<()> {
-        assert_eq!(row.len(), self.columns, "all rows are of one length");
+        assert_eq!(row.len(), self.columns, "all rows have the same length");
         self.rows += 1;
         row.iter().try_for_each(|value| self.file.write_all(&value.to_le_bytes()))
     }
 
-    /// Writes what is left and the number of rows, and gives it.
+    /// Writes the number of rows, flushes the file and returns that number.
     pub fn finish(mut self) -> io::Result<usize> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&header(self.rows, self.columns))?;

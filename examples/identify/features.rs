@@ -1,7 +1,7 @@
-//! What the model sees of a file, and what needs no model.
+//! The model's input from a file, or the file's type where no model is needed.
 //!
-//! Follows the feature extraction of the magika package 1.0.3: 1,024 bytes from each end, without the white space at
-//! the very ends, in the middle filled up with a token that is no byte.
+//! Follows the feature extraction of the magika package 1.0.3: 1,024 bytes from each end of the file, without white
+//! space at the very ends; a token that is no byte fills the middle.
 
 use std::{
     fs::File,
@@ -13,40 +13,40 @@ use gristmill::{Error, Result, Tensor, Tensors};
 
 use crate::labels::Config;
 
-/// A file made ready.
+/// A prepared file.
 pub enum Features {
-    /// The label follows without the model.
+    /// The label, which needs no model.
     Known(&'static str),
     /// The model's input, `i32 [1, 2048]`.
     Bytes(Tensors),
 }
 
-/// Looks at the file of that path, following links.
+/// Reads the features of the file at `path`, following links.
 pub fn of_path(path: &Path, config: &Config) -> Result<Features> {
     let failed = |doing: &'static str| move |error| Error::io(error, doing);
-    let kind = std::fs::metadata(path).map_err(failed("cannot be looked at"))?;
+    let kind = std::fs::metadata(path).map_err(failed("reading its metadata"))?;
     if kind.is_dir() {
         return Ok(Features::Known("directory"));
     }
     if !kind.is_file() {
-        // Opening a pipe would wait for its writer, and a device may never end.
+        // Opening a pipe would wait for its writer, and reading a device may never end.
         return Ok(Features::Known("unknown"));
     }
-    let mut file = File::open(path).map_err(failed("cannot be opened"))?;
+    let mut file = File::open(path).map_err(failed("opening it"))?;
     of_file(&mut file, config)
 }
 
 fn of_file(file: &mut File, config: &Config) -> Result<Features> {
     let failed = |doing: &'static str| move |error| Error::io(error, doing);
-    let size = file.seek(SeekFrom::End(0)).map_err(failed("its size cannot be read"))?;
+    let size = file.seek(SeekFrom::End(0)).map_err(failed("reading its size"))?;
     if size == 0 {
         return Ok(Features::Known("empty"));
     }
     let block = config.block_size.min(usize::try_from(size).unwrap_or(usize::MAX));
     let mut read_at = |offset: u64| -> Result<Vec<u8>> {
         let mut bytes = vec![0; block];
-        file.seek(SeekFrom::Start(offset)).map_err(failed("cannot be read"))?;
-        file.read_exact(&mut bytes).map_err(failed("cannot be read"))?;
+        file.seek(SeekFrom::Start(offset)).map_err(failed("reading it"))?;
+        file.read_exact(&mut bytes).map_err(failed("reading it"))?;
         Ok(bytes)
     };
     let first = read_at(0)?;
@@ -76,7 +76,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
-/// A file too short for the model is text or not.
+/// The label of a file that is too short for the model.
 fn few_bytes(bytes: &[u8]) -> &'static str {
     if std::str::from_utf8(bytes).is_ok() { "txt" } else { "unknown" }
 }

@@ -1,18 +1,20 @@
-//! The files below some paths, one after another, without holding them all.
+//! A walk over files and folders that holds one folder's names at a time.
 
 use std::{fs, path::PathBuf};
 
 use gristmill::{Error, Result};
 
-/// Walks paths in the order given, folders in the order of their names. A folder is an item too, ahead of what is in
-/// it; a link to a folder that is met on the way is an item that is not entered, so that no walk is endless.
+/// Walks paths in the given order, and folders in the order of names.
+///
+/// A folder is an item itself, before its contents. A link to a folder found on the way is an item that is not entered,
+/// so every walk ends.
 pub struct Files {
-    /// What comes next is last.
+    /// The paths still to visit, the next one last, each with whether the user named it.
     pending: Vec<(PathBuf, bool)>,
 }
 
 impl Files {
-    /// Below these paths.
+    /// Starts a walk over `paths`.
     pub fn below(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut pending: Vec<_> = paths.into_iter().map(|path| (path, true)).collect();
         pending.reverse();
@@ -21,7 +23,7 @@ impl Files {
 }
 
 impl Iterator for Files {
-    /// A path, or the folder that could not be listed and why.
+    /// A path, or a folder that could not be listed with the reason.
     type Item = Result<PathBuf, (PathBuf, Error)>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -36,7 +38,7 @@ impl Iterator for Files {
                     below.sort_unstable();
                     self.pending.extend(below.into_iter().rev().map(|path| (path, false)));
                 }
-                Err(error) => return Some(Err((path, Error::io(error, "cannot be listed")))),
+                Err(error) => return Some(Err((path, Error::io(error, "listing it")))),
             }
         }
         Some(Ok(path))

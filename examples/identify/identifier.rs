@@ -1,4 +1,4 @@
-//! File in, label out, as a pipeline over the bundled model.
+//! A pipeline from files to labels over the bundled model.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
     labels::{Label, Labels},
 };
 
-/// The model behind a switch: files that need no model pass it by.
+/// The bundled model, which skips files that need no model.
 pub struct Identifier {
     session: Session,
     labels: Arc<Labels>,
@@ -22,7 +22,7 @@ impl Identifier {
         Ok(Self { session: model.session(options)?, labels: Arc::new(Labels::bundled()?) })
     }
 
-    /// The whole way from a path to a label.
+    /// The pipeline from a path to a label.
     pub fn pipeline(self) -> Pipeline<PathBuf, Self, Label> {
         let labels = self.labels.clone();
         Pipeline::new(self)
@@ -53,9 +53,11 @@ impl Inference for Identifier {
         outputs.resize_with(inputs.len(), || None);
         self.session.infer(&inputs, &mut Slots::new(&mut outputs))?;
         for (place, output) in places.into_iter().zip(outputs) {
-            let scores = output.unwrap_or_else(|| Err(Error::internal("a file was passed over")));
+            let scores = output.unwrap_or_else(|| Err(Error::invalid_model("the session gave a file no result")));
             let label = scores.and_then(|outputs| {
-                let scores = outputs.get("target_label").ok_or_else(|| Error::internal("the model lost its output"))?;
+                let scores = outputs
+                    .get("target_label")
+                    .ok_or_else(|| Error::invalid_model("the model has no output `target_label`"))?;
                 self.labels.choose(scores.as_slice()?)
             });
             match label {
@@ -67,7 +69,7 @@ impl Inference for Identifier {
     }
 
     fn cost(&self, features: &Features) -> u64 {
-        // A file that the model must see costs thousands of times one that it need not.
+        // A file that the model reads costs thousands of times as much as one that it skips.
         match features {
             Features::Known(_) => 1,
             Features::Bytes(_) => 4096,

@@ -1,4 +1,4 @@
-//! The bundled model's configuration: sizes, labels, and when a label is trusted.
+//! The bundled model's configuration: sizes, labels and thresholds.
 
 use std::collections::HashMap;
 
@@ -24,23 +24,23 @@ struct ContentType {
     is_text: bool,
 }
 
-/// Labels for scores.
+/// Maps scores to labels.
 pub struct Labels {
     config: Config,
     types: HashMap<String, ContentType>,
 }
 
-/// What a file is.
+/// The type of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
-    /// Its type.
+    /// The name of the type.
     pub label: String,
-    /// How sure the model is, 0 to 1; 1 where no model was needed.
+    /// The model's score, 0 to 1; 1 if no model was needed.
     pub score: f32,
 }
 
 impl Labels {
-    /// The bundled model's.
+    /// Reads the bundled model's configuration.
     pub fn bundled() -> Result<Self> {
         let config = serde_json::from_str(include_str!("../models/magika/config.min.json")).map_err(Error::user)?;
         let types =
@@ -53,10 +53,10 @@ impl Labels {
         &self.config
     }
 
-    /// The label of the highest score; a general one where the score is below the label's threshold.
+    /// The label of the highest score, or a general label if the score is below the threshold.
     pub fn choose(&self, scores: &[f32]) -> Result<Label> {
         let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        let (index, &score) = best.ok_or_else(|| Error::internal("the model gave no scores"))?;
+        let (index, &score) = best.ok_or_else(|| Error::invalid_model("the model returned no scores"))?;
         let config = &self.config;
         let raw = config.target_labels_space.get(index);
         let raw = raw.ok_or_else(|| Error::invalid_model(format!("label {index} is not in the configuration")))?;

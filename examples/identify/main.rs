@@ -1,6 +1,6 @@
-//! File types of files and folders, in bulk, with the bundled model.
+//! Identifies the types of files with the bundled model, in bulk.
 //!
-//! `cargo run --release --example identify -- PATH...` prints a line an item; `--jsonl OUT` writes them as JSON.
+//! `cargo run --release --example identify -- PATH...` prints one line per item; `--jsonl OUT` writes JSON lines instead.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -25,9 +25,9 @@ use labels::Label;
 const USAGE: &str = "\
 identify [FLAGS] PATH...
 
-Tells what each file is; folders are walked. A line an item: its path, its label, how sure the model is.
+Prints the type of each file; folders are walked. One line per item: path, label, and the model's score.
 
-  --jsonl OUT   writes a JSON object a line instead: path, label, score, or path, error; - is standard output";
+  --jsonl OUT   writes one JSON object per line instead: path, label, score, or path, error; - is standard output";
 
 fn main() -> Outcome {
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -46,7 +46,7 @@ fn main() -> Outcome {
     let identifier = Identifier::load(&common.options())?;
     let mut out = Output::open(jsonl.as_deref())?;
 
-    // Results come in the order of the paths, which wait here for theirs.
+    // Results arrive in the order of the paths, which wait here for their results.
     let waiting: Arc<Mutex<VecDeque<PathBuf>>> = Arc::default();
     let lock = |waiting: &Mutex<VecDeque<PathBuf>>, path: PathBuf| {
         waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(path);
@@ -74,7 +74,7 @@ fn main() -> Outcome {
     common.end(&results.report())
 }
 
-/// Where the lines go.
+/// The destination of the lines.
 enum Output {
     Lines(BufWriter<std::io::Stdout>),
     Json(BufWriter<Box<dyn Write>>),

@@ -1,5 +1,5 @@
-        // Keys from `start` to `end`, a tile at a time, for the query of each invocation that is `mine`: the largest score
-        // so far, the sum of the weights against it, and the sum of the weighted values.
+        // Keys from `start` to `end`, tile by tile, for the query of each invocation with `mine`: updates the largest
+        // score, the sum of the weights relative to it, and the weighted sum of the values.
         for (var first = start; first < end; first += KEYS) {
             for (var i = lane; i < KEYS * {{d4}}u; i += 64u) {
                 k_tile[i] = load_k(first + i / {{d4}}u, end, i % {{d4}}u);

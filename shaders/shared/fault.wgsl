@@ -1,4 +1,4 @@
-// Word of an element that makes the run fail. The first step that has one is kept: the host reads it with the results.
+// Report of a bad element, which fails the run. The first step that reports is kept; the host reads it later.
 @group(0) @binding(7) var<storage, read_write> fault: array<atomic<u32>>;
 
 fn report_fault(step: u32) {

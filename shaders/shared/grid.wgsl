@@ -1,4 +1,4 @@
-// An invocation of a grid of workgroups that may be folded: its rows are as long as a dimension allows.
+// Index of an invocation in a grid of workgroups, which may be folded into two dimensions.
 struct Invocation {
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,

@@ -1,4 +1,4 @@
-// As grid, where the adapter has subgroups: an invocation knows its own too.
+// Like grid, for adapters with subgroups: also the index within the subgroup.
 struct Invocation {
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,

@@ -1,6 +1,6 @@
-// Indices that count from the end where they are negative; includes fault.
+// Indices that count from the end if negative; includes fault.
 
-// An index into an axis of that size; 0 where it is outside, which is told.
+// Resolves an index into an axis of this size; reports an index out of range and returns 0.
 fn resolve(index: i32, size: u32, step: u32) -> u32 {
     let own = u32(select(index, index + i32(size), index < 0));
     if own >= size {

@@ -15,7 +15,7 @@ fn is_infinite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
 }
 
-// Drivers may drop NaN in min, max and clamp: it is put back.
+// Drivers may drop NaN in min, max and clamp; it is restored.
 fn keep_nan(x: f32, y: f32) -> f32 {
     return select(y, x, is_nan(x));
 }
@@ -32,15 +32,15 @@ fn relu(x: f32) -> f32 {
     return keep_nan(x, max(x, 0.0));
 }
 
-// Past 15 the nearest f32 is 1; drivers compute it from exponentials that overflow.
+// Above 15 the nearest f32 is 1; drivers compute tanh from exponentials that overflow.
 fn tanh_of(x: f32) -> f32 {
     let a = abs(x);
-    // Below, the quotient of exponentials would lose what the first terms of the series keep.
+    // Near 0 the quotient of exponentials would cancel; the first terms of the series do not.
     let small = x - x * x * x * (1.0 / 3.0 - x * x * (2.0 / 15.0));
     return keep_nan(x, select(tanh(clamp(x, -15.0, 15.0)), small, a < 0.02));
 }
 
-// a P(a^2) / Q(a^2) on 0..4, past which the nearest f32 is 1; within 6 ulp.
+// a P(a^2) / Q(a^2) on 0..4, above which the nearest f32 is 1; within 6 ulp.
 fn erf(x: f32) -> f32 {
     let a = min(abs(x), 4.0);
     let z = a * a;
@@ -58,7 +58,7 @@ fn erf(x: f32) -> f32 {
     return keep_nan(x, select(y, -y, x < 0.0));
 }
 
-// Below -6 the result is under 1e-8: the bound keeps it 0 at minus infinity.
+// Below -6 the result is under 1e-8; the bound makes it 0 at minus infinity.
 fn gelu(x: f32) -> f32 {
     let half = max(x, -6.0) * 0.5;
     return keep_nan(x, fma(half, erf(max(x, -6.0) * 0.70710678), half));
@@ -83,7 +83,7 @@ fn hard_swish(x: f32) -> f32 {
     return keep_nan(x, b * clamp(b / 6.0 + 0.5, 0.0, 1.0));
 }
 
-// e^x - 1, which keeps its digits near 0.
+// e^x - 1, accurate near 0.
 fn exp_m1(x: f32) -> f32 {
     let series = x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0)))));
     return select(exp(x) - 1.0, series, abs(x) < 0.25);
@@ -107,7 +107,7 @@ fn softsign(x: f32) -> f32 {
     return keep_nan(x, x / (1.0 + abs(x)));
 }
 
-// Drivers differ on negative numbers: there is no root, and no logarithm.
+// Drivers differ on negative numbers, whose root and logarithm are NaN.
 fn nan_below_zero(x: f32, y: f32) -> f32 {
     return select(y, bitcast<f32>(bitcast<u32>(x) | 0x7fc00000u), x < 0.0 || is_nan(x));
 }
@@ -117,11 +117,11 @@ fn sqrt_of(x: f32) -> f32 {
 }
 
 fn log_of(x: f32) -> f32 {
-    // Drivers take denormals for the least normal number.
+    // Drivers treat denormals as the least normal number.
     return nan_below_zero(x, select(log(x), log(x * 8388608.0) - 15.942385, x < 1.1754944e-38));
 }
 
-// Fractions are dropped; past the range the nearest end, and 0 for NaN.
+// Truncates; saturates out of range, and is 0 for NaN.
 fn to_i32(x: f32) -> i32 {
     let inside = i32(select(clamp(x, -2147483648.0, 2147483520.0), 0.0, is_nan(x)));
     return select(inside, 2147483647, x >= 2147483648.0);

@@ -1,6 +1,6 @@
-// Elements as numbers that are ordered as the elements are; includes math.
+// Sort keys of elements; includes math.
 
-// NaN is above all numbers, and zeros of both signs are one.
+// NaN is above all numbers; zeros of both signs are equal.
 fn key_of_float(bits: u32) -> u32 {
     if (bits & 0x7fffffffu) > 0x7f800000u {
         return 0xffffffffu;
@@ -17,13 +17,13 @@ fn key_of_integer(bits: u32) -> u32 {
 
 struct Ranked {
     key: u32,
-    // All ones: there is none.
+    // All ones if there is none.
     index: u32,
 }
 
 const NONE = Ranked(0u, 0xffffffffu);
 
-// The one that stands first.
+// Returns the one that comes first.
 fn first_of(a: Ranked, b: Ranked) -> Ranked {
     if b.index == 0xffffffffu || (a.index != 0xffffffffu && stands_before(a, b)) {
         return a;
@@ -37,7 +37,7 @@ fn stands_before(a: Ranked, b: Ranked) -> bool {
 
 var<workgroup> ranked: array<Ranked, 64>;
 
-// The first of all invocations'.
+// Returns the first of all invocations.
 fn first_of_all(lane: u32, own: Ranked) -> Ranked {
     ranked[lane] = own;
     workgroupBarrier();

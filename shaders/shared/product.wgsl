@@ -1,7 +1,7 @@
 // One tile of a product A B: BM x BN results, BK summands at a time, TM x TN results an invocation in registers.
 //
-// The shader that includes it says where the operands are: `load_a(row, k)` gives A[row, k .. k + 4], `load_b(k, column)`
-// gives B[k, column .. column + 4], both with zeros outside; `put(row, column, sum)` takes a result, also from outside.
+// The including shader defines `load_a(row, k)`, which returns A[row, k .. k + 4], `load_b(k, column)`, which returns
+// B[k, column .. column + 4], both with zeros out of range, and `put(row, column, sum)`, which stores if in range.
 const BM = {{bm}}u;
 const BN = {{bn}}u;
 const BK = {{bk}}u;
@@ -9,7 +9,7 @@ const TM = {{tm}}u;
 const TN = {{tn}}u;
 const THREADS = {{threads}}u;
 
-// Summand by summand, so that neighbours in a row of the tile are neighbours in memory.
+// Stored by summand, so that adjacent rows of the tile are adjacent in memory.
 var<workgroup> a_tile: array<f32, BM * BK>;
 var<workgroup> b_tile: array<vec4<f32>, BK * BN / 4u>;
 

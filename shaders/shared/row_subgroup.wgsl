@@ -1,4 +1,4 @@
-// As row: each subgroup makes one of its own, and all add up those of all subgroups in their order. Any size will do.
+// Like row: each subgroup reduces its own, then all combine the subgroups' results in order. Works for any size.
 var<workgroup> row_part: array<f32, 64>;
 
 fn row_sum(lane: u32, own: f32) -> f32 {
@@ -16,7 +16,7 @@ fn row_sum(lane: u32, own: f32) -> f32 {
 }
 
 fn row_max(lane: u32, own: f32) -> f32 {
-    // Drivers may drop NaN: it is put back.
+    // Drivers may drop NaN; it is restored.
     let most = subgroupMax(select(own, -infinity(), is_nan(own)));
     let lost = subgroupAny(is_nan(own));
     if own_place == 0u {

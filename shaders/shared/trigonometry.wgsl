@@ -1,11 +1,11 @@
-// Circular and hyperbolic functions, and powers; includes math. Drivers' own ones lose their digits far from 0.
+// Circular and hyperbolic functions, and powers; includes math. Those of drivers are inaccurate far from 0.
 
-// 1 / (2 pi) in binary, 32 digits a word.
+// 1 / (2 pi) in binary, 32 digits per word.
 const TURNS = array<u32, 7>(
     0x28be60dbu, 0x9391054au, 0x7f09d5f4u, 0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0x7f9458eau,
 );
 
-// The upper half of a product of 64 digits.
+// The upper half of a 64-bit product.
 fn upper(a: u32, b: u32) -> u32 {
     let low = (a & 0xffffu) * (b & 0xffffu);
     let left = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
@@ -14,21 +14,21 @@ fn upper(a: u32, b: u32) -> u32 {
 }
 
 struct Angle {
-    // From minus to plus a quarter of pi.
+    // Between -pi/4 and pi/4.
     rest: f32,
-    // How many right angles were taken off.
+    // Number of right angles subtracted.
     quarter: u32,
 }
 
-// x less a whole number of right angles, exact to a rounding for every finite x: the digits of x / (2 pi) that are
-// worth less than a turn are worked out in integers (the method of Payne and Hanek).
+// x minus a whole number of right angles, exact to one rounding for every finite x: the fractional digits of x / (2 pi)
+// are computed in integers (Payne and Hanek).
 fn angle(x: f32) -> Angle {
     let bits = bitcast<u32>(x);
     if abs(x) < 0.7853981 {
         return Angle(x, 0u);
     }
     let mantissa = (bits << 8u) | 0x80000000u;
-    // At least 0, as |x| is at least a half.
+    // Not negative, as |x| is at least one half.
     let exponent = ((bits >> 23u) & 0xffu) - 126u;
     let word = exponent / 32u;
     let shift = exponent % 32u;
@@ -36,10 +36,10 @@ fn angle(x: f32) -> Angle {
     for (var i = 0u; i < 3u; i++) {
         // The word before the first is 0.
         let here = select(TURNS[max(word + i, 1u) - 1u], 0u, word + i == 0u);
-        // A shift by 32 places is one by 31 and one more.
+        // A shift by 32 is split into 31 and 1.
         digits[i] = (here << shift) | ((TURNS[word + i] >> 1u) >> (31u - shift));
     }
-    // A product of the mantissa with 96 digits: whole turns fall off its top.
+    // Product of the mantissa with 96 digits; whole turns overflow at the top.
     let low = upper(mantissa, digits[2]);
     let middle = mantissa * digits[1];
     let lower = middle + low;
@@ -49,7 +49,7 @@ fn angle(x: f32) -> Angle {
     high &= 0x3fffffffu;
     var sign = 1.0;
     if (high & 0x20000000u) != 0u {
-        // Nearer to the next right angle: what is missing.
+        // Nearer to the next right angle: the distance to it.
         quarter += 1u;
         sign = -1.0;
         high = 0x40000000u - high - select(0u, 1u, rest_low != 0u);
@@ -64,7 +64,7 @@ fn angle(x: f32) -> Angle {
     return Angle(rest, quarter & 3u);
 }
 
-// On the rest of an angle, within 2 ulp.
+// For a reduced angle, within 2 ulp.
 fn near_sin(x: f32) -> f32 {
     let z = x * x;
     return x + x * z * (-0.16666651 + z * (0.008332016 + z * -0.00019501754));
@@ -138,7 +138,7 @@ fn acos_of(x: f32) -> f32 {
     return select(y, nan_like(x), abs(x) > 1.0 || is_nan(x));
 }
 
-// Half of e^a, of which the whole may overflow.
+// Half of e^a, as e^a itself may overflow.
 fn half_exp(a: f32) -> f32 {
     let root = exp(0.5 * a);
     return 0.5 * root * root;
@@ -157,7 +157,7 @@ fn cosh_of(x: f32) -> f32 {
 
 fn asinh_of(x: f32) -> f32 {
     let a = abs(x);
-    // Past 1e4 the square root adds nothing.
+    // Above 1e4 the square root adds nothing.
     let b = min(a, 1e4);
     let y = select(log_1p(b + b * b / (1.0 + sqrt(b * b + 1.0))), log(a) + 0.6931472, a > 1e4);
     return select(with_sign(x, y), x, is_nan(x) || is_infinite(x));
@@ -180,7 +180,7 @@ fn mish(x: f32) -> f32 {
     return keep_nan(x, b * tanh_of(softplus(b)));
 }
 
-// The size of |x|^y; `odd` tells whether y is an odd integer, `whole` whether it is an integer.
+// The magnitude |x|^y; `odd`: y is an odd integer, `whole`: y is an integer.
 fn power_of(x: f32, y: f32, whole: bool, odd: bool) -> f32 {
     if y == 0.0 || x == 1.0 {
         return 1.0;
@@ -200,10 +200,10 @@ fn power_of(x: f32, y: f32, whole: bool, odd: bool) -> f32 {
     } else if a == 0.0 || is_infinite(x) {
         size = select(0.0, infinity(), (a == 0.0) == (y < 0.0));
     } else {
-        // A logarithm in two parts: of the power of two, which is exact, and of what is left.
+        // The logarithm in two parts: of the power of two, which is exact, and of the rest.
         let bits = bitcast<u32>(a);
         let tiny = bits < 0x00800000u;
-        // A denormal is read as an integer, which drivers keep.
+        // A denormal is read as an integer, which drivers do not flush.
         let scaled = select(bits, bitcast<u32>(f32(bits)), tiny);
         let step = i32((scaled >> 23u) & 0xffu) - select(127, 127 + 149, tiny);
         let up = (scaled & 0x7fffffu) > 0x3504f3u;
@@ -215,10 +215,10 @@ fn power_of(x: f32, y: f32, whole: bool, odd: bool) -> f32 {
         if power >= 128.0 {
             size = infinity();
         } else if power > -150.0 {
-            // What the sum has rounded away counts 2^7 times over.
+            // The rounding error of the sum is magnified by 2^7.
             let near = round(power);
             let lost = fma(y, exponent, -near) + y * log_m;
-            // In two steps, as 2^near alone may be out of range.
+            // In two steps, as 2^near may be out of range.
             let half = i32(near) / 2;
             size = exp2(lost) * two_to(half) * two_to(i32(near) - half);
         }
@@ -238,7 +238,7 @@ fn log2_near_1(m: f32) -> f32 {
 }
 
 fn power(x: f32, y: f32) -> f32 {
-    // From 2^24 on all are even integers.
+    // From 2^24 on all numbers are even integers.
     let large = abs(y) >= 16777216.0;
     let whole = large || y == floor(y);
     let odd = !large && whole && (i32(clamp(y, -16777216.0, 16777216.0)) & 1) != 0;
@@ -249,7 +249,7 @@ fn power_of_integer(x: f32, y: i32) -> f32 {
     return power_of(x, f32(y), true, (y & 1) != 0);
 }
 
-// What is left of a / b towards zero, exact: the quotient is worked out digit by digit.
+// The remainder of a / b truncated towards zero, exact: the quotient is computed digit by digit.
 fn remainder(a: f32, b: f32) -> f32 {
     let sign = bitcast<u32>(a) & 0x80000000u;
     let above = bitcast<u32>(a) & 0x7fffffffu;
@@ -279,7 +279,7 @@ fn remainder(a: f32, b: f32) -> f32 {
 }
 
 struct Digits {
-    // With the leading one at place 23.
+    // With the leading one at bit 23.
     digits: u32,
     exponent: i32,
 }

@@ -2,4 +2,4 @@
 
 mod session;
 
-pub use session::CpuSession;
+pub(crate) use session::CpuSession;

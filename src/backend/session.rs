@@ -2,6 +2,7 @@
 
 mod bound;
 mod chunk;
+mod forms;
 mod inference;
 mod load;
 mod run;

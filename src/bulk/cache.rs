@@ -1,4 +1,4 @@
-//! Results kept on disk between jobs.
+//! Results that are kept on disk between jobs.
 
 mod codec;
 mod file;
@@ -28,12 +28,12 @@ impl<S> Bulk<S>
 where
     S: Staged<Item: CacheKey, Output: CacheValue> + 'static,
 {
-    /// Keeps results in `cache`, and takes those that are there from it instead of running the item.
+    /// Keeps results in `cache`, and takes cached results instead of running their items.
     ///
-    /// A result is found again by the item, the model's fingerprint and options, the device, kernel set and precision,
-    /// the version of this library, and `name`. `name` stands for whatever the model does not tell of itself: the
-    /// version of closures, of steps before and after the model, of a model of your own. A model without a
-    /// fingerprint runs uncached unless it is given a name, and the report says so. Errors are not kept.
+    /// A result is looked up by the item, the model's fingerprint and options, the device, kernel set and precision, the
+    /// version of this library, and `name`. `name` identifies what the model's description does not: the version of
+    /// closures, of steps before and after the model, or of a model of your own. A model without a fingerprint runs
+    /// uncached unless `name` is given; a note in the report says so. Errors are not kept.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -57,16 +57,17 @@ where
     }
 }
 
-/// The stages of a job whose results are kept; made by [`Bulk::cached`].
+/// A model or pipeline whose results are kept in a cache; made by [`Bulk::cached`].
 pub struct Cached<S> {
     inner: Arc<S>,
-    /// Without it, the job runs as if there were none.
+    /// If `None`, the job runs uncached.
     cache: Option<Cache>,
+    /// Why the job runs uncached.
     why_not: Option<String>,
-    /// Stands for all that decides a result besides the item.
+    /// The hash of everything but the item that a result depends on.
     context: Key,
     hits: AtomicUsize,
-    /// Results that did not fit into what waits to be written.
+    /// Results that were not kept because too much waited to be written.
     lost: AtomicUsize,
 }
 
@@ -84,7 +85,7 @@ impl<S: Staged> Cached<S> {
             None
         };
         if why_not.is_none() {
-            // What earlier jobs have found out is to be seen by this one.
+            // This job is to see the results of earlier ones.
             cache.sync();
         }
         let Description { device, kernel_set, precision, options, .. } = &model;
@@ -197,7 +198,7 @@ impl<S> fmt::Debug for Cached<S> {
     }
 }
 
-/// The error of a file that is no cache.
+/// The error for a file that is not a cache.
 fn foreign(path: &std::path::Path) -> Error {
     let path = path.display();
     Error::invalid_input(format!(

@@ -21,26 +21,28 @@ use crate::{
 type Load<S> = Box<dyn Fn(&Path) -> Result<S> + Send + Sync>;
 type Signature<S> = Box<dyn Fn(&S) -> String + Send + Sync>;
 
-/// A model with a way to load its successor.
+/// A model that can be replaced by a newer version while jobs run.
 ///
-/// A job of [`Bulk::hot`](super::Bulk::hot) keeps the version that it started with to its end; the next job takes
-/// the current one. A successor is loaded beside the one that serves, and one that cannot be loaded, or that has
-/// another signature, changes nothing. What is [published](super::publish_folder) at its path is not replaced while it
-/// is loaded.
+/// A job of [`Bulk::hot`](super::Bulk::hot) keeps the version that it started with until it ends; the next job takes the
+/// current one. A new version is loaded beside the current one; if it cannot be loaded, or has another signature, nothing
+/// changes. Files that are [published](super::publish_folder) at its path are not replaced while they are loaded.
 pub struct Hot<S> {
     load: Load<S>,
     signature: Signature<S>,
+    /// The current version and its number.
     current: Mutex<(u64, Arc<S>)>,
-    /// Held while a successor is loaded, so that versions follow one another.
+    /// Held while a version is loaded, so that versions are replaced one at a time.
     loading: Mutex<()>,
 }
 
 impl<M: Inference> Hot<Plain<M>> {
-    /// Loads the first version from `path` with `load`, which also loads the others. `signature` says what callers
-    /// rely on (names, types and shapes of inputs and outputs); a successor must have the same.
+    /// Loads the first version from `path` with `load`, which also loads later versions.
+    ///
+    /// `signature` returns what callers rely on (names, types and shapes of inputs and outputs); a later version must have
+    /// the same signature.
     ///
     /// # Errors
-    /// What `load` returns.
+    /// Those of `load`.
     pub fn open(
         path: impl AsRef<Path>,
         load: impl Fn(&Path) -> Result<M> + Send + Sync + 'static,
@@ -58,7 +60,7 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R: Send> Hot<Pipeline<T, M, R>> {
     /// [`open`](Hot::open) for a pipeline.
     ///
     /// # Errors
-    /// What `load` returns.
+    /// Those of `load`.
     pub fn open_pipeline(
         path: impl AsRef<Path>,
         load: impl Fn(&Path) -> Result<Pipeline<T, M, R>> + Send + Sync + 'static,
@@ -74,18 +76,19 @@ impl<S: Staged> Hot<S> {
         Ok(Self { load, signature, current: Mutex::new((1, Arc::new(first))), loading: Mutex::new(()) })
     }
 
-    /// Loads the model at `path` and, if it has the same signature, makes it the one that the next job runs; says
-    /// which version it is. Blocks while it loads; jobs go on meanwhile.
+    /// Loads the model at `path`, makes it the current version and returns the version's number.
+    ///
+    /// Blocks while it loads; jobs continue meanwhile.
     ///
     /// # Errors
-    /// If loading fails or panics, or if the signature is another. The version that serves goes on serving.
+    /// If loading fails or panics, or if the signature differs. The current version then stays.
     pub fn reload(&self, path: impl AsRef<Path>) -> Result<u64> {
         let path = path.as_ref();
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let place = |error: Error| error.context(format!("reloading {}", path.display()));
         let next = read_published(path, &self.load).map_err(place)?;
-        let serving = Arc::clone(&self.lock().1);
-        let (old, new) = panics::catch(|| Ok(((self.signature)(&serving), (self.signature)(&next)))).map_err(place)?;
+        let current = Arc::clone(&self.lock().1);
+        let (old, new) = panics::catch(|| Ok(((self.signature)(&current), (self.signature)(&next)))).map_err(place)?;
         if old != new {
             return Err(place(Error::invalid_model(format!(
                 "the signature is `{new}`, and callers rely on `{old}`; open it as a model of its own"
@@ -104,7 +107,7 @@ impl<S: Staged> Hot<S> {
         self.lock().0
     }
 
-    /// What the current version says of itself, its fingerprint among it.
+    /// The description of the current version, including its fingerprint.
     pub fn describe(&self) -> Description {
         self.current().model().describe()
     }

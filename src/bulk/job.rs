@@ -9,13 +9,15 @@ pub(in crate::bulk) mod crew;
 mod drive;
 pub(in crate::bulk) mod drivers;
 pub(in crate::bulk) mod feed;
+pub(in crate::bulk) mod intake;
 pub(in crate::bulk) mod ledger;
 pub(in crate::bulk) mod pooled;
 mod prepare;
-pub(in crate::bulk) mod pull;
+mod pull;
 mod pumps;
 pub(in crate::bulk) mod results;
 mod run;
+pub(in crate::bulk) mod running;
 #[cfg(all(test, shuttle))]
 mod shuttle_check;
 mod slots;

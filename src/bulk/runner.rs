@@ -13,9 +13,13 @@ use crate::{
     bulk::{
         cancel::CancelToken,
         hot::Hot,
-        job::pooled::Pooled,
+        job::{
+            intake::{FallibleItems, Items},
+            pooled::Pooled,
+            running::Running,
+        },
         queue::Queue,
-        results_iter::{Fallible, Map, Sound, Unordered},
+        results::{Results, UnorderedResults},
         settings::{OnError, Progress, Settings},
         stages::{Plain, Staged, Stages},
     },
@@ -111,7 +115,7 @@ impl<S: Staged> Bulk<S> {
     /// Limits the bytes that a job holds; 512 MiB by default.
     ///
     /// These are items, prepared inputs and results that wait to be taken, as [`Inference::input_bytes`] and
-    /// [`Inference::output_bytes`] count them, and what workers hold to run chunks, by [`Inference::scratch_bytes`], which
+    /// [`Inference::output_bytes`] count them, and what workers hold to run chunks, by [`Hints::scratch_bytes`](crate::Hints::scratch_bytes), which
     /// counts for at most half of the limit. The oldest item always proceeds; one that exceeds the limit runs alone.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {
@@ -165,45 +169,45 @@ impl<S: Staged> Bulk<S> {
         Ok(Arc::clone(self.pool.get_or_init(|| pool)))
     }
 
-    pub(in crate::bulk) fn job<I>(&self, ordered: bool) -> Result<Pooled<S, I>>
+    pub(in crate::bulk) fn job<I, C>(&self, ordered: bool, intake: C) -> Result<Pooled<S, I, C>>
     where
         S: Stages<I>,
     {
-        Ok(Pooled::new(self.stages(), self.pool()?, self.settings.clone(), ordered))
+        Ok(Pooled::new(self.stages(), self.pool()?, self.settings.clone(), ordered, intake))
     }
 
     /// Runs `items` and returns the results lazily, in order.
     ///
     /// Items are pulled on the thread that calls `next`, as far ahead as keeps the workers busy and memory bounded; the
     /// source may be endless. Dropping the iterator stops the work.
-    pub fn map<It>(&self, items: It) -> Map<S, It::Item, Sound<It::IntoIter>>
+    pub fn map<It>(&self, items: It) -> Results<S::Output, It::IntoIter>
     where
         It: IntoIterator<Item: Send + 'static>,
         S: Stages<It::Item> + 'static,
     {
-        Map::new(self.job(true), Sound(items.into_iter()))
+        Results::new(Running::new(self.job(true, Items), items.into_iter()))
     }
 
     /// [`map`](Self::map) for a source that may return an error instead of an item.
     ///
     /// It becomes the error of its index, at [`Stage::Read`](crate::Stage::Read).
-    pub fn map_results<It, I, E>(&self, items: It) -> Map<S, I, Fallible<It::IntoIter>>
+    pub fn map_results<It, I, E>(&self, items: It) -> Results<S::Output, It::IntoIter>
     where
         It: IntoIterator<Item = Result<I, E>>,
         I: Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
         S: Stages<I> + 'static,
     {
-        Map::new(self.job(true), Fallible(items.into_iter()))
+        Results::new(Running::new(self.job(true, FallibleItems), items.into_iter()))
     }
 
     /// [`map`](Self::map) in order of completion, each result with the index of its item.
-    pub fn map_unordered<It>(&self, items: It) -> Unordered<S, It::Item, Sound<It::IntoIter>>
+    pub fn map_unordered<It>(&self, items: It) -> UnorderedResults<S::Output, It::IntoIter>
     where
         It: IntoIterator<Item: Send + 'static>,
         S: Stages<It::Item> + 'static,
     {
-        Unordered::new(self.job(false), Sound(items.into_iter()))
+        UnorderedResults::new(Running::new(self.job(false, Items), items.into_iter()))
     }
 
     /// Opens a queue for items that are submitted one at a time, from any thread.

@@ -10,10 +10,10 @@ use crate::{
             Job,
             crew::{Crew, Launch, lend_a_hand},
             drivers,
-            feed::Feed,
+            feed::{Feed, Side},
+            intake::Items,
         },
         report::Report,
-        results_iter::Sound,
         runner::Bulk,
         settings::OnError,
         stages::{Staged, Stages},
@@ -50,8 +50,10 @@ impl<S: Staged> Bulk<S> {
                 job.start_drivers(|number| {
                     drivers::thread(number).spawn_scoped(threads, move || crew.job.drive(number, &crew)).map(drop)
                 });
-                let mut feed = Feed::new(Sound(items.iter().map(Borrow::borrow)));
-                while let Some((_, result)) = feed.ready().or_else(|| feed.next(&job, &crew)) {
+                let mut feed = Feed::new(items.iter().map(Borrow::borrow));
+                while let Some((_, result)) =
+                    feed.ready().or_else(|| feed.next(Side { job: &job, intake: &Items, crew: &crew }))
+                {
                     results.push(result);
                 }
                 feed.report(&job)

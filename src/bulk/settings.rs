@@ -1,4 +1,4 @@
-//! The caller's choices for a job.
+//! The settings of a job.
 
 use std::{
     sync::Arc,
@@ -11,18 +11,18 @@ use crate::bulk::{cancel::CancelToken, sync};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnError {
-    /// The first error, in the order of the results, ends the job; it is the last thing handed on.
+    /// The first error, in the order of the results, ends the job and is its last result.
     FailFast,
     /// Errors are counted in the report and left out of the results.
     Skip,
-    /// Errors stand in their items' places; one more than `max_errors` ends the job.
+    /// Errors are returned in the places of their items; one more than `max_errors` ends the job.
     Collect {
-        /// Errors that the job survives.
+        /// Errors that do not end the job.
         max_errors: usize,
     },
 }
 
-/// Without another word, every error stands in its item's place and none ends the job.
+/// Every error is returned in the place of its item, and none ends the job.
 impl Default for OnError {
     fn default() -> Self {
         Self::Collect { max_errors: usize::MAX }
@@ -31,14 +31,15 @@ impl Default for OnError {
 
 /// How far a job has come.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Progress {
-    /// Results handed on, errors included.
+    /// Results returned, errors included.
     pub items: usize,
     /// Items that failed.
     pub errors: usize,
-    /// How many items there are, if the source knows.
+    /// Items of the source, if it knows their number.
     pub total: Option<usize>,
-    /// Since the first pull.
+    /// Time since the first pull.
     pub elapsed: Duration,
     /// Whether this is the last call.
     pub last: bool,
@@ -46,7 +47,7 @@ pub struct Progress {
 
 pub(in crate::bulk) type OnProgress = Arc<dyn Fn(&Progress) + Send + Sync>;
 
-/// The caller's choices.
+/// The settings of a job; see the methods of [`Bulk`](crate::bulk::Bulk).
 #[derive(Clone)]
 pub(in crate::bulk) struct Settings {
     pub(in crate::bulk) workers: Option<usize>,
@@ -61,7 +62,7 @@ pub(in crate::bulk) struct Settings {
 }
 
 impl Settings {
-    /// Why the job must end now, if it must.
+    /// Why the job must end now; `None` if it may continue.
     pub(in crate::bulk) fn cut_off(&self, started: Instant) -> Option<String> {
         if self.cancel.is_cancelled() {
             return Some("the job was cancelled".into());

@@ -1,4 +1,4 @@
-//! What a job does to one item: a plain model, or a pipeline whose steps run item by item.
+//! What a job does to an item: a plain model runs it; a pipeline prepares, runs and finishes it.
 
 use std::borrow::Borrow;
 
@@ -7,53 +7,65 @@ use crate::{
     inference::{Inference, Pipeline},
 };
 
-/// A model as a job sees it, whatever the items' owned type. Implemented by [`Plain`] and [`Pipeline`].
+/// A model or pipeline that a [`Bulk`](crate::bulk::Bulk) runs.
+///
+/// Implemented by [`Plain`], [`Pipeline`] and, with the feature `cache`, `Cached`; it cannot be implemented elsewhere.
 pub trait Staged: Send + Sync + sealed::Sealed {
-    /// What an item is, borrowed.
+    /// An item, borrowed.
     type Item: ?Sized;
-    /// The model in the middle.
+    /// The model.
+    #[doc(hidden)]
     type Model: Inference;
-    /// What an item becomes.
+    /// The result of an item.
     type Output: Send;
 
-    /// The model in the middle.
+    /// The model.
+    #[doc(hidden)]
     fn model(&self) -> &Self::Model;
-    /// Makes the result of the model's output for `input`.
+    /// Makes the result from the model's output for `input`.
+    #[doc(hidden)]
     fn finish(
         &self,
         input: &<Self::Model as Inference>::Input,
         output: <Self::Model as Inference>::Output,
     ) -> Result<Self::Output>;
     /// Bytes that an item holds before it is prepared.
+    #[doc(hidden)]
     fn item_bytes(&self, item: &Self::Item) -> usize;
     /// Bytes that a result holds until it is taken.
+    #[doc(hidden)]
     fn output_bytes(&self, output: &Self::Output) -> usize;
-    /// Results that came from a cache so far, and what else the report is to say.
+    /// Results that came from a cache so far, and notes for the report.
+    #[doc(hidden)]
     fn cached(&self) -> (usize, Vec<String>) {
         (0, Vec::new())
     }
 }
 
-/// What preparing makes of an item.
+/// The outcome of preparing an item.
+#[doc(hidden)]
 #[derive(Debug)]
 pub enum Ready<E, O> {
-    /// Something to run.
+    /// An entry to run.
     Run(E),
-    /// The result, which was known without running.
+    /// The result, known without running.
     Done(O),
 }
 
-/// [`Staged`] for items that come as `I`.
+/// [`Staged`] for items of the type `I`: whatever borrows as [`Staged::Item`].
 pub trait Stages<I>: Staged {
-    /// Whether preparing makes something new, which may be larger than the item.
+    /// Whether an entry differs from its item, and may be larger.
+    #[doc(hidden)]
     const PREPARES: bool;
-    /// What waits between preparing and running.
+    /// A prepared item, which waits to be run.
+    #[doc(hidden)]
     type Entry: Send;
 
-    /// Makes the entry of an item, or gives its result if that is known already; the latter only where
-    /// [`PREPARES`](Self::PREPARES) is set.
+    /// Prepares an item. [`Ready::Done`] is returned only if [`PREPARES`](Self::PREPARES).
+    #[doc(hidden)]
     fn prepare(&self, item: I) -> Result<Ready<Self::Entry, Self::Output>>;
-    /// Makes the result of the model's output for an entry.
+    /// Makes the result from the model's output for an entry.
+    #[doc(hidden)]
     fn finish_entry(
         &self,
         entry: &Self::Entry,
@@ -62,12 +74,14 @@ pub trait Stages<I>: Staged {
         self.finish(self.input(entry), output)
     }
     /// The model's input in an entry.
+    #[doc(hidden)]
     fn input<'e>(&self, entry: &'e Self::Entry) -> &'e <Self::Model as Inference>::Input;
-    /// The item behind its owned type.
+    /// Borrows an item.
+    #[doc(hidden)]
     fn item<'i>(&self, item: &'i I) -> &'i Self::Item;
 }
 
-/// A model without steps of its own: an item is the model's input, an output is the result.
+/// A model without steps of its own: an item is its input, an output is the result.
 #[derive(Debug)]
 pub struct Plain<M>(pub(super) M);
 
@@ -144,6 +158,7 @@ pub(super) use sealed::Sealed;
 mod sealed {
     use super::{Inference, Pipeline, Plain};
 
+    #[allow(unnameable_types, reason = "a sealed trait has no name outside")]
     pub trait Sealed {}
     impl<M: Inference> Sealed for Plain<M> {}
     impl<T: ?Sized, M: Inference<Input: Sized>, R> Sealed for Pipeline<T, M, R> {}

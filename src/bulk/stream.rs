@@ -1,5 +1,6 @@
-//! A job as an asynchronous stream, for any runtime: whoever polls pulls the source and takes what is ready; the work is
-//! done by the pool, as ever.
+//! A job as an asynchronous stream, for any runtime.
+//!
+//! The task that polls pulls the source and takes results; the pool does the work.
 
 use std::{
     error::Error as StdError,
@@ -12,9 +13,11 @@ use futures_core::Stream;
 
 use crate::{
     bulk::{
-        job::pull::source_error,
+        job::{
+            intake::{FallibleItems, Intake, Items},
+            running::Running,
+        },
         report::Report,
-        results_iter::Running,
         runner::Bulk,
         stages::{Staged, Stages},
     },
@@ -22,10 +25,10 @@ use crate::{
 };
 
 impl<S: Staged> Bulk<S> {
-    /// [`map`](Self::map) from a stream to a stream: lazy, in order, bounded.
+    /// [`map`](Self::map) from a stream to a stream: lazy, in order, with bounded memory.
     ///
     /// Polling never blocks: it pulls `items` while there is room, and is woken by a worker when the next result is
-    /// there, or by `items`. Cancelling and the deadline are noticed at the next poll. Dropping the stream stops the
+    /// ready, or by `items`. Cancelling and the deadline take effect at the next poll. Dropping the stream stops the
     /// work.
     ///
     /// ```
@@ -53,53 +56,53 @@ impl<S: Staged> Bulk<S> {
     /// # }
     /// # assert_eq!(all, [1, 4, 9]);
     /// ```
-    pub fn stream<St>(&self, items: St) -> ResultStream<S, St::Item, St>
+    pub fn stream<St>(&self, items: St) -> ResultStream<S::Output, St>
     where
         St: Stream<Item: Send + 'static>,
         S: Stages<St::Item> + 'static,
     {
-        self.start_stream(items, Ok)
+        self.start_stream(items, Items)
     }
 
     /// [`map_results`](Self::map_results) from a stream to a stream.
-    pub fn stream_results<St, I, E>(&self, items: St) -> ResultStream<S, I, St>
+    pub fn stream_results<St, I, E>(&self, items: St) -> ResultStream<S::Output, St>
     where
         St: Stream<Item = Result<I, E>>,
         I: Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
         S: Stages<I> + 'static,
     {
-        self.start_stream(items, |item| item.map_err(source_error))
+        self.start_stream(items, FallibleItems)
     }
 
-    fn start_stream<St, I>(&self, items: St, convert: fn(St::Item) -> Result<I>) -> ResultStream<S, I, St>
+    fn start_stream<St, I, C>(&self, items: St, intake: C) -> ResultStream<S::Output, St>
     where
         St: Stream,
+        C: Intake<St::Item, Item = I> + 'static,
         I: Send + 'static,
         S: Stages<I> + 'static,
     {
-        let source = Polled { stream: Box::pin(items), convert, waker: Waker::noop().clone(), waits: false };
-        ResultStream(Running::polled(self.job(true), source, |source| source.waits))
+        let source = Polled { stream: Box::pin(items), waker: Waker::noop().clone(), waits: false };
+        ResultStream(Running::polled(self.job(true, intake), source, |source| source.waits))
     }
 }
 
-/// A stream as a source: one that has nothing yet gives no item, and says that it waits.
-struct Polled<I, St: Stream> {
+/// A stream as a source: if it has no item yet it returns none, and `waits`.
+struct Polled<St: Stream> {
     stream: Pin<Box<St>>,
-    convert: fn(St::Item) -> Result<I>,
-    /// Of the task that polls now.
+    /// The waker of the task that polls now.
     waker: Waker,
     waits: bool,
 }
 
-impl<I, St: Stream> Iterator for Polled<I, St> {
-    type Item = Result<I>;
+impl<St: Stream> Iterator for Polled<St> {
+    type Item = St::Item;
 
-    fn next(&mut self) -> Option<Result<I>> {
+    fn next(&mut self) -> Option<St::Item> {
         let polled = self.stream.as_mut().poll_next(&mut Context::from_waker(&self.waker));
         self.waits = polled.is_pending();
         match polled {
-            Poll::Ready(item) => item.map(self.convert),
+            Poll::Ready(item) => item,
             Poll::Pending => None,
         }
     }
@@ -109,32 +112,24 @@ impl<I, St: Stream> Iterator for Polled<I, St> {
     }
 }
 
-/// The results of a job in the order of its items, as a stream; made by [`Bulk::stream`].
+/// The results of a job in the order of its items, as a stream.
+///
+/// `O` is a result, `St` the stream of items. Made by [`Bulk::stream`].
 #[must_use = "nothing runs before the results are asked for"]
-pub struct ResultStream<S: Stages<I>, I, St: Stream>(Running<S, I, Polled<I, St>>);
+pub struct ResultStream<O, St: Stream>(Running<O, Polled<St>>);
 
-/// Nothing in it is ever pinned: the source has a box of its own.
-impl<S: Stages<I>, I, St: Stream> Unpin for ResultStream<S, I, St> {}
+/// The stream of items is pinned in a box of its own.
+impl<O, St: Stream> Unpin for ResultStream<O, St> {}
 
-impl<S, I, St> ResultStream<S, I, St>
-where
-    S: Stages<I> + 'static,
-    I: Send + 'static,
-    St: Stream,
-{
-    /// What the job did so far; all of it once the stream has ended.
+impl<O, St: Stream> ResultStream<O, St> {
+    /// What the job did so far; complete once the stream has ended.
     pub fn report(&self) -> Report {
         self.0.report()
     }
 }
 
-impl<S, I, St> Stream for ResultStream<S, I, St>
-where
-    S: Stages<I> + 'static,
-    I: Send + 'static,
-    St: Stream,
-{
-    type Item = Result<S::Output, ItemError>;
+impl<O, St: Stream> Stream for ResultStream<O, St> {
+    type Item = Result<O, ItemError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(source) = self.0.source_mut() {
@@ -148,7 +143,7 @@ where
     }
 }
 
-impl<S: Stages<I>, I, St: Stream> fmt::Debug for ResultStream<S, I, St> {
+impl<O, St: Stream> fmt::Debug for ResultStream<O, St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResultStream").finish_non_exhaustive()
     }

@@ -1,8 +1,8 @@
-//! Locks, threads and the clock of a job: the standard ones, or with `--cfg shuttle` the model checker's, under which
-//! a test chooses every interleaving.
+//! Locks and the clock of a job: the standard ones or, with `--cfg shuttle`, those of the model checker.
 //!
-//! The checker's `wait_timeout` never times out, so a wake-up that is lost shows as a deadlock instead of being healed
-//! by the consumer's regular look at the clock; and its clock stands still, so that a schedule can be replayed.
+//! The checker chooses every interleaving. Its `wait_timeout` never times out, so that a lost wake-up shows as a deadlock
+//! instead of being repaired by the consumer's regular look at the clock. Its clock stands still, so that a schedule can be
+//! replayed.
 
 use std::time::Instant;
 
@@ -12,14 +12,14 @@ pub(super) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
 #[cfg(shuttle)]
 pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard, atomic};
 
-/// The time.
+/// The current time.
 #[cfg(not(shuttle))]
 #[inline]
 pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-/// The same time for ever.
+/// Always the same time.
 #[cfg(shuttle)]
 pub(super) fn now() -> Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();

@@ -1,4 +1,4 @@
-//! Whether the items of a chunk can be run together, proven from the graph.
+//! How the items of a chunk are combined, proven from the graph.
 
 use crate::{
     graph::{Graph, ValueId},
@@ -6,38 +6,42 @@ use crate::{
     shape::{Dim, Symbol},
 };
 
-/// How items are put together in one run, and outputs taken apart.
+/// How items are combined in one run, and their outputs separated.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Batching {
-    /// Each item is a run of its own; the reason is for the report.
+    /// Each item is a run of its own.
     Single {
-        /// Why items can't be run together.
+        /// Why items cannot be run together, for the report.
         reason: String,
     },
-    /// Items are laid one behind another along the first axis of every input.
+    /// Items are concatenated along the first axis of every input.
     Rows {
         /// The size of that axis.
+        #[doc(hidden)]
         symbol: Symbol,
     },
-    /// Sequences without padding: inputs are laid one behind another along the first axis, and a further input holds
-    /// where each begins.
+    /// Sequences are concatenated without padding; a further input holds their offsets.
     Packed {
-        /// The rows of all items together.
+        /// The number of rows of all items together.
+        #[doc(hidden)]
         tokens: Symbol,
         /// The number of items.
+        #[doc(hidden)]
         sequences: Symbol,
-        /// The i32 input `[sequences + 1]` of the rows at which the items begin, the end last; made by the session.
+        /// The i32 input `[sequences + 1]` of each item's first row, then the end; the session
+        /// fills it.
         #[doc(hidden)]
         offsets: ValueId,
     },
-    /// Not looked at yet.
+    /// Not inferred yet.
     #[default]
     Unknown,
 }
 
 impl Graph {
-    /// Works out whether rows of the first axis are independent all through the graph, and sets
-    /// [`batching`](Self::batching) accordingly, unless it is stated already.
+    /// Infers whether rows of the first axis are independent throughout the graph.
+    ///
+    /// Sets [`batching`](Self::batching) accordingly, unless it is set already.
     pub fn find_batching(&mut self) {
         if self.batching == Batching::Unknown {
             self.batching = match self.batch_symbol() {

@@ -1,4 +1,4 @@
-//! The checks that make a graph safe to plan: every operand defined before its use, every fact still true.
+//! Checks of a graph: definitions before uses, and facts that hold.
 
 use crate::{
     error::{Error, Result},
@@ -6,11 +6,14 @@ use crate::{
 };
 
 impl Graph {
-    /// Checks that every operand is an input, a constant or made by an earlier node, that nothing is made twice, and
-    /// that inference still gives the types and shapes that the graph holds.
+    /// Checks that the graph is safe to plan.
+    ///
+    /// Every operand is an input, a constant or made by an earlier node; no value is made twice;
+    /// inference gives the types and shapes that the graph holds.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) with the first fault and its node.
+    /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) with the first fault and its
+    /// node.
     pub fn verify(&self) -> Result<()> {
         let mut defined = vec![false; self.values.len()];
         for (index, value) in self.values.iter().enumerate() {
@@ -32,7 +35,7 @@ impl Graph {
         for &id in &self.inputs {
             define(id, "the inputs")?;
         }
-        // Definitions are collected first, uses checked against the position of their node.
+        // Definitions are collected first; then uses are checked against their positions.
         let mut made_at = vec![usize::MAX; self.values.len()];
         for (index, node) in self.nodes.iter().enumerate() {
             for &id in &node.outputs {

@@ -1,6 +1,6 @@
-//! A name for weights: equal bytes, equal name.
+//! A hash that identifies weights.
 
-/// Hashes bytes as they are read (BLAKE3); of one file, the name is what `b3sum` prints.
+/// A BLAKE3 hasher; for one file the result is what `b3sum` prints.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FingerprintHasher(blake3::Hasher);
 
@@ -14,7 +14,7 @@ impl FingerprintHasher {
         self.0.update(bytes);
     }
 
-    /// The name: 64 hexadecimal digits.
+    /// The hash in 64 hexadecimal digits.
     pub(crate) fn name(&self) -> String {
         self.0.finalize().to_hex().to_string()
     }

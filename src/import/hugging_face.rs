@@ -1,9 +1,12 @@
-//! Hugging Face folders of the BERT family: `config.json`, `model.safetensors` (or the shards of
-//! `model.safetensors.index.json`) and the pooling files of sentence-transformers, as one graph over packed tokens.
+//! The reader of Hugging Face folders of the BERT family.
 //!
-//! The graph has the inputs `input_ids`, `token_type_ids` (if the model has them) and `position_ids`, each i32
-//! `[tokens]`, the texts of a run one behind another without padding, and gives `last_hidden_state` f32
-//! `[tokens, hidden]` and `sentence_embedding` f32 `[texts, hidden]`.
+//! A folder contains `config.json`, `model.safetensors` (or the shards of
+//! `model.safetensors.index.json`) and the pooling files of sentence-transformers. They become one
+//! graph over packed tokens, where the texts of a run are concatenated without padding.
+//!
+//! Inputs: `input_ids`, `token_type_ids` (if the model has them) and `position_ids`, each i32
+//! `[tokens]`. Outputs: `last_hidden_state` f32 `[tokens, hidden]` and `sentence_embedding` f32
+//! `[texts, hidden]`.
 
 mod config;
 mod encoder;
@@ -25,63 +28,64 @@ use crate::{
     threads::pool::pool,
 };
 
-/// How a folder is read.
+/// Options for reading a folder, its own settings by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct FolderOptions {
-    /// How the vectors of a text's tokens become one; what the folder says by default, and the mean where it says
-    /// nothing.
+    /// How a text's token vectors are pooled; by default as the folder specifies, or else the mean.
     pub pooling: Option<Pooling>,
-    /// Whether the text's vector is scaled to length 1; what the folder says by default.
+    /// Whether a text's vector is normalized to length 1; by default as the folder specifies.
     pub normalize: Option<bool>,
-    /// The caps on what the files may ask for. Links are followed: hub caches are made of them.
+    /// Limits on what the files may require. Links are followed, as hub caches consist of them.
     pub import: ImportOptions,
 }
 
-/// A folder that has been read: the graph, and what it takes to make its inputs of a text.
+/// A model folder: the graph, and what preparing its inputs from a text requires.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Folder {
-    /// The encoder with pooling.
+    /// The graph of encoder and pooling.
     pub graph: Graph,
-    /// The number of tokens that a text is cut to, the special ones counted.
+    /// The number of tokens to which a text is truncated, special tokens included.
     pub max_tokens: usize,
-    /// The most tokens that the model has positions for.
+    /// The rows of the position table.
     pub positions: Positions,
     /// The length of a vector.
     pub dimension: usize,
-    /// How many different tokens there are.
+    /// The number of different tokens.
     pub vocabulary: usize,
-    /// Whether the graph has the input `token_type_ids`, and how many types there are.
+    /// The number of token types, if the graph has the input `token_type_ids`.
     pub token_types: Option<usize>,
-    /// Whether texts are made lower case before they are tokenized.
+    /// Whether texts are lowercased before they are tokenized.
     pub lowercase: bool,
-    /// How token vectors become one, and whether it is scaled to length 1.
+    /// How token vectors are pooled, and whether the result is normalized to length 1.
     pub pooling: (Pooling, bool),
-    /// The folder in which `tokenizer.json` lies.
+    /// The folder that contains `tokenizer.json`.
     pub tokenizer_folder: PathBuf,
-    /// What is worth telling in a report.
+    /// Remarks for the report.
     pub notes: Vec<String>,
     /// The files of the weights.
     pub(crate) files: Vec<FileStamp>,
 }
 
 impl Folder {
-    /// A name for the bytes of the weights (BLAKE3), read again when asked for. Where a file has changed since, the
-    /// text says that it is unknown.
+    /// A BLAKE3 hash of the files of weights.
+    ///
+    /// Reads the files again. If one has changed since it was opened, the text says that the hash
+    /// is unknown.
     pub fn fingerprint(&self) -> String {
         fingerprint_of(&self.files)
     }
 }
 
-/// Which rows of the position table a text's tokens read.
+/// The assignment of position table rows to a text's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Positions {
     /// The row of the first token.
     pub first: usize,
-    /// How many tokens have a row.
+    /// The number of tokens that have a row.
     pub count: usize,
-    /// A token that reads the row of its own number and does not count (RoBERTa's padding).
+    /// A token that uses the row of its own number and is not counted (padding in RoBERTa).
     pub skipped: Option<u32>,
 }
 
@@ -102,16 +106,17 @@ impl Positions {
 /// Reads a folder.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) when a file is missing or unreadable,
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another family of models, pickled weights or another
-/// way of pooling, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) when the files contradict one another:
-/// all contradictions in one message; [`ErrorKind::Limit`](crate::ErrorKind::Limit) past a cap on sizes.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file is missing or unreadable,
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another model family, pickled
+/// weights or another pooling, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if the
+/// files contradict one another, with all contradictions in one message,
+/// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past a limit.
 pub fn open(folder: impl AsRef<Path>, options: &FolderOptions) -> Result<Folder> {
     let folder = folder.as_ref();
     read(folder, options).context(|| format!("model folder `{}`", folder.display()))
 }
 
-/// The folder in which `tokenizer.json` lies.
+/// The folder that contains `tokenizer.json`.
 pub(crate) fn tokenizer_folder(folder: &Path) -> Result<PathBuf> {
     Ok(sentence::read(folder)?.transformer)
 }

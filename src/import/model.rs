@@ -36,7 +36,8 @@ impl Model {
     /// Opens an ONNX file, or a Hugging Face folder of the BERT family.
     ///
     /// # Errors
-    /// If the file cannot be read, is damaged, or needs operators that are not supported; the error lists all of them.
+    /// If the file cannot be read, is damaged, or needs operators that are not supported; the error
+    /// lists all of them.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &ImportOptions::default())
     }
@@ -106,7 +107,8 @@ impl Model {
 
     /// A BLAKE3 hash of the model's files, external data included.
     ///
-    /// Reads the files again. If one has changed since it was opened, the text says that the hash is unknown.
+    /// Reads the files again. If one has changed since it was opened, the text says that the hash
+    /// is unknown.
     pub fn fingerprint(&self) -> String {
         self.origin.fingerprint()
     }

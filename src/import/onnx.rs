@@ -1,8 +1,8 @@
-//! ONNX files.
+//! The reader of ONNX files.
 //!
-//! `wire` reads protocol buffers in place, `proto` the messages that are needed, `tensor` and `external` the
-//! weights, and `convert` makes the [`Graph`]. Nothing here recurses: subgraphs and functions are never opened, so
-//! that no file can exhaust the stack.
+//! `wire` reads protocol buffers in place, `proto` the messages, `tensor` and `external` the
+//! weights, and `convert` builds the [`Graph`]. Nothing recurses: subgraphs and functions are never
+//! parsed, so no file can exhaust the stack.
 
 mod attribute;
 mod budget;
@@ -30,13 +30,13 @@ use crate::{
     tensor::Tensor,
 };
 
-/// The versions of ONNX's own operator set that are read.
+/// The supported versions of ONNX's default operator set.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;
 
-/// The oldest version of the format in which initializers need not be inputs too, and newer ones.
+/// The oldest supported version of the file format.
 const OLDEST_IR: i64 = 3;
 
-/// Reads a model; `name` is what errors call it where the file does not say.
+/// Reads a model; `name` names the graph if the file does not.
 pub(crate) fn read(
     bytes: &[u8],
     name: &str,
@@ -60,7 +60,7 @@ pub(crate) fn read(
     Ok((graph, notes))
 }
 
-/// The version of ONNX's own operator set. Other sets do not matter until a node uses them.
+/// The version of ONNX's default operator set; other sets matter only to the nodes that use them.
 fn opset(model: &ModelProto<'_>) -> Result<i64> {
     let mut domains: Vec<&str> = model.opsets.iter().map(|(domain, _)| default_domain(domain)).collect();
     domains.sort_unstable();
@@ -79,10 +79,10 @@ fn opset(model: &ModelProto<'_>) -> Result<i64> {
     Ok(*version)
 }
 
-/// Reads one tensor as ONNX's test data hold it (a `TensorProto`), with its name.
+/// Reads a tensor and its name from a serialized `TensorProto`, the format of ONNX's test data.
 ///
 /// # Errors
-/// When the bytes are not such a tensor, or its data are in another file.
+/// If the bytes are not a valid tensor, or its data are in another file.
 pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor)> {
     let options = ImportOptions::default();
     let proto = TensorProto::parse(bytes, &Budget::new(&options))?;

@@ -1,46 +1,53 @@
-//! Limits on what a model file may ask for, and where its weights stay.
+//! Limits on model files, and where their weights stay.
 
 use std::path::PathBuf;
 
 use crate::tensor::Tensor;
 
-/// What a file may ask for. The defaults hold for any model that fits its format; lower them where files come from
-/// strangers.
+/// Limits on what a model file may require, and options for reading it.
+///
+/// The defaults admit any model that fits its format. Lower them for files from unknown sources.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ImportOptions {
-    /// The largest ONNX file that is read, in bytes. The format itself ends at 2 GiB.
+    /// The maximum size of an ONNX file in bytes; the format itself allows 2 GiB.
     pub max_file_bytes: u64,
-    /// The most messages and names that an ONNX file may hold.
+    /// The maximum number of messages and names in an ONNX file.
     pub max_items: usize,
-    /// The most bytes of an ONNX file besides its weights.
+    /// The maximum number of bytes in an ONNX file besides its weights.
     pub max_structure_bytes: usize,
-    /// The largest header of a safetensors file, in bytes.
+    /// The maximum size of a safetensors header in bytes.
     pub max_header_bytes: u64,
-    /// A folder whose files may be reached through symbolic links and may have several names (hard links), as in the
-    /// caches of model hubs. `None`: a model's data lie in its own folder, in files of one name.
+    /// A folder whose files external data may reach through symbolic and hard links.
+    ///
+    /// Caches of model hubs need it. With `None`, external data must be in the model's own folder,
+    /// in files without links.
     pub trusted_root: Option<PathBuf>,
-    /// Inputs of an ONNX model that have the same value in every run, by name: they are constants then, and operators
-    /// that need an operand when the model is loaded (a shape, an axis) can read them.
+    /// Inputs of an ONNX model that become constants, by name.
+    ///
+    /// Operators that need an operand when the model is loaded (a shape, an axis) can then read it.
     pub constants: Vec<(String, Tensor)>,
     /// Where the weights of a Hugging Face folder stay.
     pub weights: Weights,
 }
 
-/// Where weights stay once a model is loaded.
+/// Where the weights of a loaded model stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Weights {
-    /// In the process's own memory, in the order in which kernels read them: the fastest.
+    /// In the memory of the process, in the order in which kernels read them, which is fastest.
     #[default]
     Own,
-    /// In their safetensors file, which is mapped and read in place: all processes that do so share one copy, in the
-    /// system's page cache, and it may be larger than memory. Products order a matrix anew in each run, so chunks should
-    /// be large; the results are the same bits. Weights that are not f32 are copied all the same, and a note says so.
+    /// In their safetensors file, which is mapped into memory and read in place.
     ///
-    /// The files must not change while a model of them is open: one that is cut short then ends the process with `SIGBUS`,
-    /// which no library can catch. Replace a model by a new file under the old name
-    /// ([`publish`](crate::bulk::hot::publish)), never by writing into the old one.
+    /// All processes that map a file share one copy in the page cache, and the file may be larger
+    /// than memory. Matrix products pack the weights anew in each run, so chunks should be large;
+    /// the results have the same bits. Weights that are not f32 are copied nevertheless, and a note
+    /// in the report says so.
+    ///
+    /// The files must not change while the model is open: truncating one ends the process with
+    /// `SIGBUS`, which no library can catch. To replace a model, put a new file under the old name
+    /// ([`publish`](crate::bulk::publish)), and never write into the old file.
     Mapped,
 }
 
@@ -59,49 +66,49 @@ impl Default for ImportOptions {
 }
 
 impl ImportOptions {
-    /// Trusts links that lead into the folder `root`, and files there that have several names.
+    /// Sets [`trusted_root`](Self::trusted_root), a folder into which links may lead.
     #[must_use]
     pub fn trust_root(mut self, root: impl Into<PathBuf>) -> Self {
         self.trusted_root = Some(root.into());
         self
     }
 
-    /// Gives an input of an ONNX model a value for good; it is no input of the model any more.
+    /// Replaces the input `name` of an ONNX model by a constant.
     #[must_use]
     pub fn constant(mut self, name: impl Into<String>, value: Tensor) -> Self {
         self.constants.push((name.into(), value));
         self
     }
 
-    /// Says where the weights of a Hugging Face folder stay.
+    /// Sets where the weights of a Hugging Face folder stay.
     #[must_use]
     pub fn weights(mut self, weights: Weights) -> Self {
         self.weights = weights;
         self
     }
 
-    /// Caps the size of an ONNX file.
+    /// Sets the maximum size of an ONNX file in bytes.
     #[must_use]
     pub fn max_file_bytes(mut self, bytes: u64) -> Self {
         self.max_file_bytes = bytes;
         self
     }
 
-    /// Caps the messages and names of an ONNX file.
+    /// Sets the maximum number of messages and names in an ONNX file.
     #[must_use]
     pub fn max_items(mut self, items: usize) -> Self {
         self.max_items = items;
         self
     }
 
-    /// Caps the header of a safetensors file.
+    /// Sets the maximum size of a safetensors header in bytes.
     #[must_use]
     pub fn max_header_bytes(mut self, bytes: u64) -> Self {
         self.max_header_bytes = bytes;
         self
     }
 
-    /// Caps the bytes of an ONNX file besides its weights.
+    /// Sets the maximum number of bytes in an ONNX file besides its weights.
     #[must_use]
     pub fn max_structure_bytes(mut self, bytes: usize) -> Self {
         self.max_structure_bytes = bytes;

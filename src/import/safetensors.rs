@@ -1,8 +1,9 @@
-//! Tensors from a safetensors file, read one at a time.
+//! The reader of safetensors files, which reads one tensor at a time.
 //!
-//! The format: eight bytes of little-endian header length, a JSON object that gives each tensor's type, shape and
-//! byte range, then the bytes (<https://huggingface.co/docs/safetensors>). Nothing is allocated by a number from the
-//! file before that number is checked against the file's own length.
+//! The format: the length of the header in eight little-endian bytes, a JSON object with the type,
+//! shape and byte range of each tensor, then the bytes (<https://huggingface.co/docs/safetensors>).
+//! A number in the file decides an allocation only after it has been checked against the length of
+//! the file.
 
 mod header;
 
@@ -23,10 +24,10 @@ use crate::{
     threads::platform,
 };
 
-/// Bytes read from the file at a time.
+/// The number of bytes, or of f32 elements, read at a time.
 const PIECE: usize = 1 << 18;
 
-/// An open safetensors file whose header has been checked.
+/// An open safetensors file with a checked header.
 #[derive(Debug)]
 pub struct SafetensorsFile {
     file: File,
@@ -37,18 +38,21 @@ pub struct SafetensorsFile {
 }
 
 impl SafetensorsFile {
-    /// Opens a file and checks its header: at most `max_header_bytes` long, every name once, every tensor as long as
-    /// its shape says, no holes, no overlaps, and nothing behind the last tensor.
+    /// Opens a file and checks its header.
+    ///
+    /// The header has at most `max_header_bytes`, each name is unique, each tensor has the length
+    /// that its shape requires, and tensors cover the rest of the file without holes or overlaps.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be read, [`ErrorKind::Limit`](crate::ErrorKind::Limit)
-    /// past the cap, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) when a check fails,
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an element type that is not known here.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past the limit,
+    /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if a check fails,
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an unknown element type.
     pub fn open(path: &Path, max_header_bytes: u64) -> Result<Self> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let in_file = || format!("safetensors file `{name}`");
         let opening = |error| Error::io(error, format!("opening `{name}`"));
-        // Opening a pipe would wait for its writer.
+        // Opening a pipe would wait for a writer.
         if !std::fs::metadata(path).map_err(opening)?.is_file() {
             return Err(Error::invalid_model("is not a regular file").context(in_file()));
         }
@@ -65,14 +69,14 @@ impl SafetensorsFile {
         &self.tensors
     }
 
-    /// All of the file as memory.
+    /// Maps the whole file into memory.
     pub(crate) fn map(&self) -> Result<Arc<Mapping>> {
         Mapping::of(&self.file, self.stamp.len)
             .map(Arc::new)
             .map_err(|error| Error::io(error, format!("mapping `{}`", self.name)))
     }
 
-    /// What keeps tensors of the file from being used where they lie, if anything does.
+    /// The reason why tensors cannot be used in place, if any.
     pub(crate) fn misfit(&self) -> Option<String> {
         let other = self.tensors.values().find(|info| to_f32(info.dtype).is_some() && info.dtype != DType::F32);
         match other {
@@ -85,8 +89,9 @@ impl SafetensorsFile {
         }
     }
 
-    /// A tensor of f32 where it lies in the file's `mapping`, unless the machine would read its bytes otherwise: numbers of
-    /// another type, byte order or alignment.
+    /// The tensor `name` in place, in the file's `mapping`.
+    ///
+    /// `None` if its numbers are not f32, not in the machine's byte order, or not aligned.
     pub(crate) fn in_place(&self, name: &str, mapping: &Arc<Mapping>) -> Result<Option<Tensor>> {
         let (info, _) = self.floating(name)?;
         if info.dtype != DType::F32 || cfg!(target_endian = "big") {
@@ -98,17 +103,19 @@ impl SafetensorsFile {
         bytes.map(|bytes| Tensor::from_aligned(DType::F32, info.shape.clone(), bytes)).transpose()
     }
 
+    /// The file when it was opened.
     pub(crate) fn into_stamp(self) -> FileStamp {
         self.stamp
     }
 
-    /// The file's name, without its folder.
+    /// The file name without its folder.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Reads a floating-point tensor as f32 in pieces of whole rows of its last axis; `take` gets the position of a
-    /// piece's first element and the piece.
+    /// Reads a floating-point tensor as f32 in pieces of whole rows along its last axis.
+    ///
+    /// `take` gets the index of a piece's first element, and the piece.
     pub(crate) fn read_f32(&self, name: &str, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
         let (info, convert) = self.floating(name)?;
         let mut left = info.bytes.end - info.bytes.start;
@@ -130,8 +137,7 @@ impl SafetensorsFile {
         Ok(())
     }
 
-    /// Reads a floating-point tensor as f32 into `to`, which is as long as the tensor; on several threads where it is
-    /// called on a pool.
+    /// Reads a floating-point tensor as f32 into `to`, which has its length; in parallel on a pool.
     pub(crate) fn read_f32_into(&self, name: &str, to: &mut [f32]) -> Result<()> {
         let (info, _) = self.floating(name)?;
         if info.dtype == DType::F32 && cfg!(target_endian = "little") {
@@ -144,7 +150,7 @@ impl SafetensorsFile {
         self.read_f32(name, |position, piece| to[position..][..piece.len()].copy_from_slice(piece))
     }
 
-    /// A tensor that was found to be floating-point.
+    /// The tensor `name`, known to be floating-point, and its conversion.
     fn floating(&self, name: &str) -> Result<(&TensorInfo, Convert)> {
         let info =
             self.tensors.get(name).ok_or_else(|| Error::internal(format!("`{}` has no tensor `{name}`", self.name)))?;
@@ -153,16 +159,17 @@ impl SafetensorsFile {
         Ok((info, convert))
     }
 
-    /// Reads bytes of the tensor `name` from `start` on, counted from the end of the header.
+    /// Reads bytes of the tensor `name` from `start`, counted from the end of the header.
     fn read_exact(&self, name: &str, to: &mut [u8], start: u64) -> Result<()> {
         platform::read_exact_at(&self.file, to, self.data_start + start)
             .map_err(|error| Error::io(error, format!("reading the tensor `{name}` of `{}`", self.name)))
     }
 }
 
+/// Appends little-endian bytes to a vector as f32.
 type Convert = fn(&[u8], &mut Vec<f32>);
 
-/// How bytes of that type become f32, if they can.
+/// The conversion of bytes of type `dtype` to f32, for floating-point types up to 32 bits.
 pub(crate) fn to_f32(dtype: DType) -> Option<Convert> {
     fn each<const N: usize>(bytes: &[u8], values: &mut Vec<f32>, convert: fn([u8; N]) -> f32) {
         values.extend(bytes.as_chunks().0.iter().map(|&bytes| convert(bytes)));

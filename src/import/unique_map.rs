@@ -11,11 +11,12 @@ use serde::{
     de::{Error, MapAccess, Visitor},
 };
 
-/// An object in which no name comes twice.
+/// A map read from a JSON object; a repeated name is an error.
 #[derive(Debug)]
 pub(crate) struct UniqueMap<T>(pub(crate) BTreeMap<String, T>);
 
 impl<T> UniqueMap<T> {
+    /// Inserts an entry.
     pub(crate) fn insert<E: Error>(&mut self, name: String, value: T) -> Result<(), E> {
         match self.0.entry(name) {
             Entry::Vacant(slot) => slot.insert(value),

@@ -2,7 +2,8 @@
 
 use crate::inference::Fingerprint;
 
-/// Describes a model in reports and to caches, as [`Inference::describe`](crate::Inference::describe) returns it.
+/// Describes a model in reports and to caches, as
+/// [`Inference::describe`](crate::Inference::describe) returns it.
 ///
 /// ```
 /// use gristmill::Description;

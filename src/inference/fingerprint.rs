@@ -7,7 +7,8 @@ use std::{
 
 /// A name for a model's weights: equal weights, equal fingerprint; empty if unknown.
 ///
-/// Computing it may read the model's files again, so it is computed on first use, and once: clones share it.
+/// Computing it may read the model's files again, so it is computed on first use, and once: clones
+/// share it.
 #[derive(Clone)]
 pub struct Fingerprint(Arc<LazyLock<String, Make>>);
 
@@ -15,7 +16,7 @@ type Make = Box<dyn FnOnce() -> String + Send>;
 
 impl Fingerprint {
     /// A fingerprint that `make` computes on first use.
-    pub fn new(make: impl FnOnce() -> String + Send + 'static) -> Self {
+    pub(crate) fn new(make: impl FnOnce() -> String + Send + 'static) -> Self {
         Self(Arc::new(LazyLock::new(Box::new(make))))
     }
 

@@ -10,7 +10,8 @@ use crate::{
 
 /// Makes a model of a closure, which all workers call item by item.
 ///
-/// An error or a panic in the closure fails that item alone. The closure sees each item exactly once.
+/// An error or a panic in the closure fails that item alone. The closure sees each item exactly
+/// once.
 ///
 /// ```
 /// use gristmill::{bulk, from_fn};

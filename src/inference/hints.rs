@@ -14,21 +14,24 @@
 pub struct Hints {
     /// The cost of a chunk that keeps the working set in cache, `None` if unknown.
     ///
-    /// In the unit of [`Inference::cost`](crate::Inference::cost): an adaptor with another unit resets it.
+    /// In the unit of [`Inference::cost`](crate::Inference::cost): an adaptor with another unit
+    /// resets it.
     pub preferred_chunk_cost: Option<u64>,
     /// The number of items in a job's first chunk, for a model that measures on it.
     ///
-    /// Other chunks wait until the first has run. It is smaller where the memory limit, a fixed window or the
-    /// source provides fewer items, and where the caller has fixed the chunk size. 1, the default, means no wish.
+    /// Other chunks wait until the first has run. It is smaller where the memory limit, a fixed
+    /// window or the source provides fewer items, and where the caller has fixed the chunk size. 1,
+    /// the default, means no wish.
     pub first_chunk_items: usize,
-    /// Bytes that a worker, or a driver, holds while it runs a chunk, as far as known; 0 by default.
+    /// Bytes that a worker, or a driver, holds while it runs a chunk, as far as known; 0 by
+    /// default.
     ///
     /// The chunk itself and the shared weights are not counted.
     pub scratch_bytes: usize,
     /// The number of chunks that the device should have in flight at once; 1 by default.
     ///
-    /// A model with more than 1 is called from driver threads outside the pool. If it changes to 1 after a chunk, the
-    /// workers call it from then on.
+    /// A model with more than 1 is called from driver threads outside the pool. If it changes to 1
+    /// after a chunk, the workers call it from then on.
     pub in_flight: usize,
 }
 

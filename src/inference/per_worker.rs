@@ -17,13 +17,13 @@ use crate::{
 
 /// One model per worker, made when the worker first needs it and kept as long as this value.
 ///
-/// For models that are not `Sync`. A call leases its worker's model, so nothing that runs inside the call can enter the
-/// model again. After a panic in a call the model is dropped and made anew.
+/// For models that are not `Sync`. A call leases its worker's model, so nothing that runs inside
+/// the call can enter the model again. After a panic in a call the model is dropped and made anew.
 ///
-/// A worker whose model could not be made does not try again. Its chunks go to the other workers, and a note in the
-/// report says so; if no worker has a model, each item gets the error. If a model cannot be made anew after a panic, the
-/// rest of that chunk gets the error too: on another worker the item that panics would run again and cost that
-/// worker its model as well.
+/// A worker whose model could not be made does not try again. Its chunks go to the other workers,
+/// and a note in the report says so; if no worker has a model, each item gets the error. If a model
+/// cannot be made anew after a panic, the rest of that chunk gets the error too: on another worker
+/// the item that panics would run again and cost that worker its model as well.
 ///
 /// ```
 /// use gristmill::{PerWorker, bulk};
@@ -67,7 +67,8 @@ where
     F: Fn(usize) -> Result<T> + Send + Sync,
     G: Fn(&mut T, &I) -> Result<O> + Send + Sync,
 {
-    /// Makes models with `make`, which gets the worker's number, and calls them item by item with `call`.
+    /// Makes models with `make`, which gets the worker's number, and calls them item by item with
+    /// `call`.
     pub fn new(make: F, call: G) -> Self {
         Self { make, call, models: Mutex::new(Vec::new()), types: PhantomData }
     }
@@ -87,7 +88,8 @@ where
         rayon::current_thread_index().unwrap_or(0)
     }
 
-    /// Runs `work` on this worker's model or, if an outer call on this thread holds that, on a free one.
+    /// Runs `work` on this worker's model or, if an outer call on this thread holds that, on a free
+    /// one.
     fn lease<R>(&self, work: impl FnOnce(usize, &mut WorkerModel<T>) -> R) -> Result<R> {
         let (models, own) = (self.models(), Self::worker());
         let nested = LEASES.get() > 0;

@@ -14,11 +14,12 @@ type Bytes<T> = Option<Box<dyn Fn(&T) -> usize + Send + Sync>>;
 
 /// A model with a step before it, which makes its inputs, and a step after it.
 ///
-/// `prepare` turns an item `&T` into the model's input; `finish` turns the model's output into a result `R`.
+/// `prepare` turns an item `&T` into the model's input; `finish` turns the model's output into a
+/// result `R`.
 ///
-/// Under [`Bulk::pipeline`](crate::bulk::Bulk::pipeline) the workers run both steps item by item, each exactly once per
-/// item, and chunks are cut by the cost of the prepared inputs. As an [`Inference`] of its own it runs all three
-/// steps in one call, a chunk at a time.
+/// Under [`Bulk::pipeline`](crate::bulk::Bulk::pipeline) the workers run both steps item by item,
+/// each exactly once per item, and chunks are cut by the cost of the prepared inputs. As an
+/// [`Inference`] of its own it runs all three steps in one call, a chunk at a time.
 ///
 /// ```
 /// use gristmill::{Pipeline, bulk::Bulk, from_fn};
@@ -69,7 +70,8 @@ impl<M: Inference<Input: Sized>> PipelineBuilder<M> {
 }
 
 impl<T: ?Sized, M: Inference<Input: Sized>, R> Pipeline<T, M, R> {
-    /// Sets the step that turns the model's output into the result; it also gets the prepared input.
+    /// Sets the step that turns the model's output into the result; it also gets the prepared
+    /// input.
     pub fn finish<R2>(
         self,
         finish: impl Fn(&M::Input, M::Output) -> Result<R2> + Send + Sync + 'static,
@@ -95,8 +97,8 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R> Pipeline<T, M, R> {
 
     /// Sets a function for the bytes that a result holds until the consumer takes it.
     ///
-    /// The default is the model's [`output_bytes`](Inference::output_bytes) or, after a `finish`, the result's own
-    /// size, without the memory it points to.
+    /// The default is the model's [`output_bytes`](Inference::output_bytes) or, after a `finish`,
+    /// the result's own size, without the memory it points to.
     #[must_use]
     pub fn result_bytes(mut self, bytes: impl Fn(&R) -> usize + Send + Sync + 'static) -> Self {
         self.result_bytes = Some(Box::new(bytes));
@@ -128,7 +130,8 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R> Pipeline<T, M, R> {
     }
 }
 
-/// The cost of an item is its size in bytes, because the cost of the prepared input is not known yet.
+/// The cost of an item is its size in bytes, because the cost of the prepared input is not known
+/// yet.
 impl<T: Send + ?Sized, M: Inference<Input: Sized>, R: Send> Inference for Pipeline<T, M, R> {
     type Input = T;
     type Output = R;

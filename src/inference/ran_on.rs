@@ -11,7 +11,8 @@ thread_local! {
 
 /// Records that the current call of a model ran on `device`.
 ///
-/// Models that can change their device call this within [`Inference::infer`](crate::Inference::infer), on its thread.
+/// Models that can change their device call this within
+/// [`Inference::infer`](crate::Inference::infer), on its thread.
 pub(crate) fn record(device: &Arc<str>) {
     RECORDED.with_borrow_mut(|devices| {
         if !devices.contains(device) {

@@ -28,7 +28,8 @@ impl<'a, T> Slots<'a, T> {
     /// Sets the output of item `index` of the chunk.
     ///
     /// # Panics
-    /// If `index` is out of range or the slot is filled already, both of which are faults of the model.
+    /// If `index` is out of range or the slot is filled already, both of which are faults of the
+    /// model.
     pub fn set(&mut self, index: usize, output: T) {
         self.fill(index, Ok(output));
     }

@@ -1,8 +1,8 @@
-//! Functions of one number behind products.
+//! Activation functions.
 
 /// A function of one number, applied to every element.
 ///
-/// NaN passes through; infinities give the function's limits.
+/// NaN passes through; at infinities the result is the function's limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {

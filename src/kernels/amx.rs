@@ -1,18 +1,19 @@
-//! AMX: whether the processor has tiles of bf16, and whether the system lets this process use them.
+//! AMX: detection of bf16 tiles, and the system's permission to use them.
 
 use std::sync::OnceLock;
 
-/// Where this process stands with AMX.
+/// Availability of AMX to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Amx {
-    /// The processor or the system has none.
+    /// The processor or the system lacks it.
     Absent,
-    /// It is there, and the system did not permit it.
+    /// The processor has it, and the system denied permission.
     Refused,
+    /// It can be used.
     Ready,
 }
 
-/// Looks, and asks for permission, once for the whole process.
+/// Detects AMX and requests permission, once per process.
 pub(crate) fn amx() -> Amx {
     static AMX: OnceLock<Amx> = OnceLock::new();
     *AMX.get_or_init(|| match (present(), cfg!(target_os = "linux")) {
@@ -22,18 +23,18 @@ pub(crate) fn amx() -> Amx {
     })
 }
 
-/// Whether the processor has tiles of the size that the kernels are written for, and the system saves them.
+/// Whether the processor has tiles of the kernels' size, and the system saves their state.
 fn present() -> bool {
     use std::arch::x86_64::__cpuid_count;
     #[allow(unused_unsafe, reason = "safe to call in later versions of the compiler")]
     // SAFETY: every processor that runs this architecture has the instruction.
     let cpuid = |leaf, sub| unsafe { __cpuid_count(leaf, sub) };
-    // AMX-BF16 and AMX-TILE, and the states of its configuration and its data among those that the system saves.
+    // AMX-BF16 and AMX-TILE, and the configuration and data among the states that the system saves.
     let has = |register: u32, bits: u32| register & bits == bits;
     if cpuid(0, 0).eax < 0x1d || !has(cpuid(7, 0).edx, 1 << 22 | 1 << 24) || !has(cpuid(1, 0).ecx, 1 << 27) {
         return false;
     }
-    // SAFETY: bit 27 of leaf 1 says that the system has enabled the instruction.
+    // SAFETY: bit 27 of leaf 1 means that the system has enabled the instruction.
     let saved = unsafe { saved_states() };
     // The first palette: eight tiles, each of sixteen rows of 64 bytes.
     let palette = cpuid(0x1d, 1);
@@ -43,13 +44,14 @@ fn present() -> bool {
         && palette.ecx & 0xffff >= 16
 }
 
+/// The states that the system saves at a context switch.
 #[target_feature(enable = "xsave")]
 fn saved_states() -> u64 {
-    // SAFETY: register 0 is there wherever the instruction is.
+    // SAFETY: register 0 exists on every processor that has the instruction.
     unsafe { std::arch::x86_64::_xgetbv(0) }
 }
 
-/// Asks the system; processes must before they touch a tile.
+/// Requests permission from the system, which a process needs before it touches a tile.
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
     // ARCH_REQ_XCOMP_PERM, of the state XTILEDATA.
@@ -67,7 +69,8 @@ fn permitted() -> bool {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn asking_does_no_harm() {
+    #[cfg_attr(miri, ignore = "asks the processor and the system")]
+    fn detection_is_repeatable() {
         println!("amx: {:?}", super::amx());
         assert_eq!(super::amx(), super::amx());
     }

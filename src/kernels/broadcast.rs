@@ -1,4 +1,4 @@
-//! The walk over operands that NumPy's rules stretch to one shape.
+//! Iteration over operands that are broadcast to one shape by NumPy's rules.
 
 use smallvec::SmallVec;
 
@@ -7,8 +7,10 @@ use crate::{
     kernels::simd::Side,
 };
 
-/// How dense operands are read while a result is written in order: axes that all operands step through alike are
-/// merged, so that the innermost is as long as can be.
+/// Positions of dense operands while a result is written in order.
+///
+/// Axes that all operands step through alike are merged, so that the innermost is as long as
+/// possible.
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     /// Sizes of the merged axes, innermost first; at least one.
@@ -19,10 +21,10 @@ pub(crate) struct Broadcast {
 }
 
 impl Broadcast {
-    /// The walk of a result of shape `output`.
+    /// The iteration over a result of shape `output`.
     ///
     /// # Errors
-    /// `InvalidInput` when an operand does not broadcast to it.
+    /// `InvalidInput` if an operand does not broadcast to it.
     pub(crate) fn new(output: &[usize], operands: &[&[usize]]) -> Result<Self> {
         let mut this = Self { sizes: SmallVec::new(), steps: SmallVec::new(), operands: operands.len() };
         let mut strides: SmallVec<[usize; 6]> = SmallVec::from_elem(1, operands.len());
@@ -64,17 +66,17 @@ impl Broadcast {
         Ok(this)
     }
 
-    /// Elements of a run: what lies along the innermost axis.
+    /// Elements of a run: the size of the innermost axis.
     pub(crate) fn run_len(&self) -> usize {
         self.sizes[0]
     }
 
-    /// Whether an operand moves along a run, rather than holding one element still.
+    /// Whether an operand moves along a run; if not, it repeats one element.
     pub(crate) fn moves(&self, operand: usize) -> bool {
         self.steps[operand] != 0
     }
 
-    /// An operand's elements of the run that begins at `start`, without the first `skipped` and no more than `count`.
+    /// An operand's elements `skipped..skipped + count` of the run that starts at `start`.
     pub(crate) fn side<'a, T: Copy>(
         &self,
         operand: usize,
@@ -91,7 +93,7 @@ impl Broadcast {
         }
     }
 
-    /// Calls `run` for every run in order, with the position in the result and in each operand at which it begins.
+    /// Calls `run` for every run in order, with its start in the result and in each operand.
     pub(crate) fn for_each_run(&self, mut run: impl FnMut(usize, &[usize])) {
         if self.sizes.contains(&0) {
             return;

@@ -1,8 +1,8 @@
-//! The size of a core's own cache.
+//! The size of a core's second-level cache.
 
 use std::sync::OnceLock;
 
-/// Taken where the machine does not say.
+/// The size assumed if the system does not report one.
 const DEFAULT: usize = 1 << 20;
 
 /// Bytes of one core's second-level cache.

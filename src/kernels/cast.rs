@@ -1,4 +1,4 @@
-//! Conversion of numbers between types.
+//! Conversion between element types.
 
 use half::{bf16, f16};
 
@@ -7,14 +7,16 @@ use crate::{
     tensor::{DType, View, ViewMut},
 };
 
-/// A number in a type that Rust computes with, which holds it exactly.
+/// An element type, and a Rust number type that represents it exactly.
 trait Native: Copy {
     type Number: Copy;
     fn native(self) -> Self::Number;
 }
 
-/// A number made from another: integers wrap; a floating-point number becomes an integer by dropping its fraction, past
-/// the range the nearest end, NaN zero; anything but zero is true.
+/// Conversion from a number of type `N`.
+///
+/// Integers wrap. A floating-point number becomes an integer by truncation, saturating, NaN as 0.
+/// Anything but zero is true.
 trait Made<N> {
     fn made(number: N) -> Self;
 }
@@ -84,10 +86,10 @@ macro_rules! made_half {
 }
 made_half!(f16 bf16);
 
-/// Writes the numbers of `from` in the type of `to`, which is as long.
+/// Converts the numbers of `from` to the type of `to`, which has as many elements.
 ///
 /// # Errors
-/// None for types of the list.
+/// None today.
 pub(crate) fn cast(from: View<'_>, to: &mut ViewMut<'_>) -> Result<()> {
     macro_rules! each {
         ($dtype:expr, $name:ident => $body:expr) => {

@@ -1,4 +1,4 @@
-//! Convolutions whose filters see one channel each.
+//! Depthwise convolutions: each filter reads one channel.
 
 use crate::{
     error::{Error, Result},
@@ -13,19 +13,19 @@ use crate::{
     },
 };
 
-/// Windows over channels-last data, a filter for each channel.
+/// A depthwise convolution over windows of channels-last data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depthwise<'a> {
-    /// One row a window, a segment for each tap; only where the segments begin counts.
-    pub rows: Rows<'a>,
-    /// A number a channel for each tap.
-    pub weights: &'a [f32],
+    /// One row per window, a segment for each tap; the segments' lengths are ignored.
+    pub(crate) rows: Rows<'a>,
+    /// A number per channel for each tap.
+    pub(crate) weights: &'a [f32],
     /// Added to each sum.
-    pub bias: Option<&'a [f32]>,
+    pub(crate) bias: Option<&'a [f32]>,
     /// Applied to each sum.
-    pub activation: Activation,
-    /// Channels.
-    pub channels: usize,
+    pub(crate) activation: Activation,
+    /// Number of channels.
+    pub(crate) channels: usize,
 }
 
 /// Writes a row of `channels` results for each window.
@@ -53,11 +53,15 @@ pub(crate) fn run(set: KernelSet, windows: &Depthwise<'_>, to: &mut [f32]) -> Re
     }
     let (data, stride, segments) = (rows.data.as_ptr(), rows.stride, rows.segments);
     let (weights, bias, to) = (weights.as_ptr(), bias.map(<[f32]>::as_ptr), to.as_mut_ptr());
-    with_pointwise!(activation, f =>
-        set.run(Windows { f, data, stride, segments, weights, bias, to, rows: rows.rows, channels }));
+    with_pointwise!(activation, f => {
+        let windows = Windows { f, data, stride, segments, weights, bias, to, rows: rows.rows, channels };
+        // SAFETY: all windows, weights and results were checked above.
+        set.run(unsafe { CheckedWindows::new(windows) });
+    });
     Ok(())
 }
 
+/// Operands of the kernel, by address.
 struct Windows<'a, F> {
     f: F,
     data: *const f32,
@@ -70,14 +74,27 @@ struct Windows<'a, F> {
     channels: usize,
 }
 
-/// Windows computed side by side, so that weights are loaded once for them.
+/// [`Windows`] within their slices.
+struct CheckedWindows<'a, F>(Windows<'a, F>);
+
+impl<'a, F> CheckedWindows<'a, F> {
+    /// # Safety
+    /// `channels` numbers are readable at every segment of `rows` windows, `stride` apart, at the
+    /// bias, and at the weights of every segment; `rows * channels` numbers are writable at `to`.
+    #[inline(always)]
+    unsafe fn new(windows: Windows<'a, F>) -> Self {
+        Self(windows)
+    }
+}
+
+/// Windows computed side by side, which share each load of the weights.
 const SIDE: usize = 4;
 
-impl<F: Pointwise> Kernel for Windows<'_, F> {
+impl<F: Pointwise> Kernel for CheckedWindows<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { f, data, stride, segments, weights, bias, to, rows, channels } = self;
+        let Windows { f, data, stride, segments, weights, bias, to, rows, channels } = self.0;
         let zero = s.splat(0.0);
         let mut row = 0;
         while row < rows {
@@ -85,9 +102,8 @@ impl<F: Pointwise> Kernel for Windows<'_, F> {
             let mut at = 0;
             while at < channels {
                 let count = (channels - at).min(S::LANES);
-                // SAFETY: `run` has checked that every window is within the data, that there is a weight for each tap
-                // and channel, and that there is a result for each window and channel. Past the last window the last
-                // one stands in.
+                // SAFETY: `new` requires these windows, weights and results;
+                // `at + count <= channels`. The last window stands in for those past it.
                 unsafe {
                     let start = bias.map_or(zero, |bias| load_or(s, bias, at, count, zero));
                     let mut sums = [start; SIDE];

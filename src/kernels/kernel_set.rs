@@ -1,14 +1,18 @@
-//! Which vector instructions the kernels use: chosen once from the CPU's features, or by name.
+//! The instruction set that kernels use, chosen from the CPU's features or by name.
 
+use std::fmt;
+
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::amx::{Amx, amx};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     kernels::simd::{self, Kernel},
 };
 
-/// One compiled form of every CPU kernel.
+/// A compiled variant of every CPU kernel.
 ///
-/// A value exists only on a CPU that can run it, so that holding one is the permission to use it. Results are
-/// bit-identical within one set; between sets they differ by rounding.
+/// A value exists only on a CPU that can run it: holding one is the permission to use it. Results
+/// are bit-identical within one set; between sets they differ by rounding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KernelSet(Set);
 
@@ -26,10 +30,11 @@ enum Set {
 }
 
 impl KernelSet {
-    /// The set that runs everywhere, written so that the compiler can vectorise it.
+    /// The set for any CPU, vectorized by the compiler.
     pub const PORTABLE: Self = Self(Set::Portable);
 
-    /// The fastest set that this CPU can run where products are of f32.
+    /// The fastest set that this CPU can run for products of f32.
+    #[doc(hidden)]
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -43,24 +48,28 @@ impl KernelSet {
         Self::PORTABLE
     }
 
-    /// The fastest set that this CPU can run where products are of bf16.
+    /// The fastest set that this CPU can run for products of bf16.
+    #[doc(hidden)]
     pub fn detect_bf16() -> Self {
         Self::available_bf16().first().copied().unwrap_or(Self::PORTABLE)
     }
 
-    /// Every set that this CPU can run and that differs where products are of f32, the fastest first.
+    /// Every set that this CPU can run for products of f32, the fastest first.
     pub fn available() -> Vec<Self> {
         ["avx512", "avx2", "portable"].into_iter().filter_map(|name| Self::named(name).ok()).collect()
     }
 
     /// Every set that this CPU can run, for products of bf16, the fastest first.
+    #[doc(hidden)]
     pub fn available_bf16() -> Vec<Self> {
         let own = ["avx512-amx", "avx512-bf16"].into_iter().filter_map(|name| Self::named(name).ok());
         own.chain(Self::available()).collect()
     }
 
-    /// Whether the set has instructions for products of bf16; without, they are emulated and no faster than those of
-    /// f32.
+    /// Whether the set has instructions for products of bf16.
+    ///
+    /// Without, they are emulated and no faster than products of f32.
+    #[doc(hidden)]
     pub fn has_bf16(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -69,7 +78,7 @@ impl KernelSet {
         }
     }
 
-    /// Whether the set has tiles of bf16.
+    /// Whether the set has AMX tiles of bf16.
     pub(crate) fn has_amx(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return self.0 == Set::Avx512Amx;
@@ -77,21 +86,22 @@ impl KernelSet {
         false
     }
 
-    /// Pairs of bf16 that are multiplied at once.
+    /// Pairs of bf16 along K in one instruction.
     pub(crate) fn bf16_pairs(self) -> usize {
         if self.has_amx() { 16 } else { 1 }
     }
 
-    /// Why a faster set for products of bf16 is not used although the processor has it.
+    /// The reason why a faster set for bf16 is not used although the processor supports it.
     pub(crate) fn refused_bf16() -> Option<&'static str> {
         #[cfg(target_arch = "x86_64")]
-        if simd::avx512::detected_bf16() && super::amx::amx() == super::amx::Amx::Refused {
+        if simd::avx512::detected_bf16() && amx() == Amx::Refused {
             return Some("the system does not permit this process to use AMX: the next kernel set is used");
         }
         None
     }
 
-    /// The set of tiles on a processor that lacks nothing but them: tests put plain loops in their place.
+    /// The set of AMX tiles on any processor with AVX-512 BF16; without AMX, plain loops emulate
+    /// the tiles.
     #[cfg(all(test, target_arch = "x86_64"))]
     pub(crate) fn amx_for_tests() -> Option<Self> {
         simd::avx512::detected_bf16().then_some(Self(Set::Avx512Amx))
@@ -99,21 +109,19 @@ impl KernelSet {
 
     /// The set called `name`: `avx512-amx`, `avx512-bf16`, `avx512`, `avx2` or `portable`.
     ///
-    /// The first two are `avx512` but for products of bf16.
+    /// The first two differ from `avx512` only for products of bf16.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for an unknown name, `Device` where this CPU lacks the instructions.
+    /// `InvalidInput` for an unknown name, `Device` if this CPU lacks the instructions.
     pub fn named(name: &str) -> Result<Self> {
         let lacking = || {
             let message = format!("this CPU cannot run the kernel set `{name}`; `portable` runs everywhere");
-            Err(Error::new(crate::error::ErrorKind::Device, message))
+            Err(Error::new(ErrorKind::Device, message))
         };
         match name {
             #[cfg(target_arch = "x86_64")]
-            "avx512-amx" if simd::avx512::detected_bf16() && super::amx::amx() == super::amx::Amx::Ready => {
-                Ok(Self(Set::Avx512Amx))
-            }
+            "avx512-amx" if simd::avx512::detected_bf16() && amx() == Amx::Ready => Ok(Self(Set::Avx512Amx)),
             #[cfg(target_arch = "x86_64")]
             "avx512-bf16" if simd::avx512::detected_bf16() => Ok(Self(Set::Avx512Bf16)),
             #[cfg(target_arch = "x86_64")]
@@ -128,7 +136,7 @@ impl KernelSet {
         }
     }
 
-    /// The name that [`named`](Self::named) takes.
+    /// The name that [`named`](Self::named) accepts.
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -156,7 +164,7 @@ impl KernelSet {
         }
     }
 
-    /// As [`run`](Self::run), with the instructions for products of bf16 besides where the set has any.
+    /// As [`run`](Self::run), also with the set's instructions for products of bf16, if any.
     pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             // SAFETY: as in `run`.
@@ -167,14 +175,14 @@ impl KernelSet {
     }
 }
 
-impl std::fmt::Debug for KernelSet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for KernelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl std::fmt::Display for KernelSet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for KernelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }

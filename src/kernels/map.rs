@@ -1,5 +1,7 @@
-//! Loops that apply a function to each element, or to each pair of elements, of any type. They call the function for
-//! every element; what is worth more for `f32` is in [`simd`](crate::kernels::simd).
+//! Loops that apply a function to each element, or pair of elements, of any type.
+//!
+//! They call the function for every element; vectorized functions of `f32` are in
+//! [`simd`](crate::kernels::simd).
 
 use crate::{
     error::{Error, Result},
@@ -34,7 +36,9 @@ pub(crate) fn zip<A: Copy, R>(walk: &Broadcast, a: &[A], b: &[A], output: &mut [
     });
 }
 
-/// Replaces each element of `output` by `f` of it and of the operand's, which broadcasts to it.
+/// Replaces each element of `output` by `f` of it and an element of `operand`.
+///
+/// `operand` broadcasts to `output`.
 pub(crate) fn update<T: Copy>(walk: &Broadcast, output: &mut [T], operand: &[T], f: &dyn Fn(T, T) -> T) {
     let len = walk.run_len();
     let step = usize::from(walk.moves(0));

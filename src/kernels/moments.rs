@@ -1,9 +1,11 @@
 //! Mean and variance of a slice.
 
-/// Sums that run side by side.
+/// Independent accumulators.
 const LANES: usize = 8;
 
-/// The sum of `f` of each element, in double precision, in an order that depends on the length alone.
+/// The sum of `f` of each element, in double precision.
+///
+/// The order of summation depends on the length alone.
 pub(crate) fn sum(data: &[f32], f: impl Fn(f64) -> f64) -> f64 {
     let mut lanes = [0f64; LANES];
     let mut chunks = data.chunks_exact(LANES);

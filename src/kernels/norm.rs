@@ -1,4 +1,8 @@
-//! Layer norm over rows and over a middle axis, and rows brought to length 1.
+//! Layer norm over rows and over a middle axis, and rows scaled to length 1.
+
+mod length;
+
+pub use length::l2_normalize_rows;
 
 use crate::{
     error::{Error, Result},
@@ -11,8 +15,9 @@ use crate::{
     },
 };
 
-/// `(x - mean) / sqrt(variance + epsilon) * scale + bias`, with the mean and the variance (over n, not n - 1) of the
-/// normalised axis.
+/// `(x - mean) / sqrt(variance + epsilon) * scale + bias` over one axis.
+///
+/// The variance is over n, not n - 1.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm<'a> {
     /// A factor for each element of the axis.
@@ -35,7 +40,7 @@ impl LayerNorm<'_> {
     }
 }
 
-/// Layer norm of each row of `norm.scale.len()` numbers, in place.
+/// Normalizes each row of `norm.scale.len()` numbers, in place.
 ///
 /// # Errors
 ///
@@ -47,18 +52,28 @@ pub fn layer_norm_rows(set: KernelSet, data: &mut [f32], norm: &LayerNorm<'_>) -
         return Err(Error::internal(format!("layer norm of {} numbers in rows of {columns}", data.len())));
     }
     if let Some(rows) = data.len().checked_div(columns) {
-        set.run(NormRows { data: data.as_mut_ptr(), rows, stride: columns, norm: *norm });
+        // SAFETY: the rows make up `data`, and `norm` is checked.
+        set.run(unsafe { NormRows::new(data.as_mut_ptr(), rows, columns, *norm) });
     }
     Ok(())
 }
 
-/// Layer norm of `rows` rows in place; a row is `norm.scale.len()` long, `norm` is checked, and whoever makes one
-/// vouches for the rows at `data`, `stride` apart.
+/// Normalizes `rows` rows of `norm.scale.len()` numbers, `stride` apart, in place.
 pub(crate) struct NormRows<'a> {
-    pub(crate) data: *mut f32,
-    pub(crate) rows: usize,
-    pub(crate) stride: usize,
-    pub(crate) norm: LayerNorm<'a>,
+    data: *mut f32,
+    rows: usize,
+    stride: usize,
+    norm: LayerNorm<'a>,
+}
+
+impl<'a> NormRows<'a> {
+    /// # Safety
+    /// `rows` rows of `norm.scale.len()` numbers are readable and writable at `data`, `stride`
+    /// apart, and `norm` has passed [`LayerNorm::check`] for that length.
+    #[inline(always)]
+    pub(crate) unsafe fn new(data: *mut f32, rows: usize, stride: usize, norm: LayerNorm<'a>) -> Self {
+        Self { data, rows, stride, norm }
+    }
 }
 
 impl Kernel for NormRows<'_> {
@@ -71,7 +86,7 @@ impl Kernel for NormRows<'_> {
         let zero = s.splat(0.0);
         let (scale, bias) = (norm.scale.as_ptr(), norm.bias.map_or(std::ptr::null(), <[f32]>::as_ptr));
         for row in 0..rows {
-            // SAFETY: the maker vouches for the rows; scale and bias were checked to have `columns` elements.
+            // SAFETY: `new` requires these rows, and a scale and a bias of `columns` elements.
             unsafe {
                 let data = data.add(row * stride);
                 let sum = fold!(s: S, columns, zero, add, |at, count| load_or(s, data, at, count, zero));
@@ -99,7 +114,8 @@ impl Kernel for NormRows<'_> {
     }
 }
 
-/// Layer norm over the middle axis of `[outer, axis, inner]`, in place; `axis` is `norm.scale.len()`.
+/// Normalizes over the middle axis of `[outer, axis, inner]`, in place; `axis` is
+/// `norm.scale.len()`.
 ///
 /// # Errors
 ///
@@ -115,15 +131,27 @@ pub fn layer_norm_columns(set: KernelSet, data: &mut [f32], inner: usize, norm: 
         return Err(Error::internal(format!("layer norm of {} numbers in blocks of {axis} x {inner}", data.len())));
     };
     for data in data.chunks_exact_mut(block) {
-        set.run(NormColumns { data: data.as_mut_ptr(), inner, norm: *norm });
+        // SAFETY: a block is `axis * inner` numbers, and `norm` is checked.
+        set.run(unsafe { NormColumns::new(data.as_mut_ptr(), inner, *norm) });
     }
     Ok(())
 }
 
+/// Normalizes each column of `[axis, inner]`, in place.
 struct NormColumns<'a> {
     data: *mut f32,
     inner: usize,
     norm: LayerNorm<'a>,
+}
+
+impl<'a> NormColumns<'a> {
+    /// # Safety
+    /// `norm.scale.len() * inner` numbers are readable and writable at `data`, and `norm` has
+    /// passed [`LayerNorm::check`] for its own length.
+    #[inline(always)]
+    unsafe fn new(data: *mut f32, inner: usize, norm: LayerNorm<'a>) -> Self {
+        Self { data, inner, norm }
+    }
 }
 
 impl Kernel for NormColumns<'_> {
@@ -137,7 +165,7 @@ impl Kernel for NormColumns<'_> {
         let mut at = 0;
         while at < inner {
             let count = (inner - at).min(S::LANES);
-            // SAFETY: `layer_norm_columns` gives `axis * inner` numbers; `at + count <= inner`.
+            // SAFETY: `new` requires `axis * inner` numbers; `at + count <= inner`.
             unsafe {
                 let mut sum = zero;
                 for row in 0..axis {
@@ -159,52 +187,6 @@ impl Kernel for NormColumns<'_> {
                 }
             }
             at += count;
-        }
-    }
-}
-
-/// Divides each row of `columns` numbers by its Euclidean length or by `floor`, whichever is larger, in place.
-///
-/// A row whose squares overflow becomes zeros.
-///
-/// # Errors
-///
-/// `Internal` if the length is no multiple of `columns`.
-pub fn l2_normalize_rows(set: KernelSet, data: &mut [f32], columns: usize, floor: f32) -> Result<()> {
-    if !data.len().is_multiple_of(columns.max(1)) {
-        return Err(Error::internal(format!("{} numbers in rows of {columns}", data.len())));
-    }
-    if let Some(rows) = data.len().checked_div(columns) {
-        set.run(Normalize { data: data.as_mut_ptr(), rows, columns, floor });
-    }
-    Ok(())
-}
-
-struct Normalize {
-    data: *mut f32,
-    rows: usize,
-    columns: usize,
-    floor: f32,
-}
-
-impl Kernel for Normalize {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { data, rows, columns, floor } = self;
-        let zero = s.splat(0.0);
-        for row in 0..rows {
-            // SAFETY: `l2_normalize_rows` gives `rows * columns` numbers.
-            unsafe {
-                let data = data.add(row * columns);
-                let squares = fold!(s: S, columns, zero, add, |at, count| {
-                    let x = load_or(s, data, at, count, zero);
-                    s.mul(x, x)
-                });
-                let length = s.sum(squares).sqrt();
-                let length = if length < floor { floor } else { length };
-                crate::kernels::softmax::scale(s, data, data, columns, 1.0 / length);
-            }
         }
     }
 }

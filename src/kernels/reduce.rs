@@ -1,5 +1,10 @@
-//! Reductions over any axes. Each result is combined in an order that depends on the reduced lengths alone.
+//! Reductions over any axes.
+//!
+//! The order in which a result is combined depends on the reduced lengths alone.
 
+mod fold;
+
+pub(crate) use fold::{Fold, Largest, Magnitudes, Product, Smallest, Squares, Sum};
 use smallvec::SmallVec;
 
 use crate::kernels::{
@@ -8,10 +13,10 @@ use crate::kernels::{
     simd::{Kernel, Simd},
 };
 
-/// Neighbouring axes that are all reduced, or all kept, as one: their size, and whether they are reduced.
+/// Runs of axes that are all reduced or all kept: the size of each, and whether it is reduced.
 pub(crate) type Groups = SmallVec<[(usize, bool); 8]>;
 
-/// Groups of the axes of `shape`. Which axes are grouped does not depend on the sizes.
+/// Groups the axes of `shape`; the grouping does not depend on the sizes.
 pub(crate) fn groups(shape: &[usize], is_reduced: impl Fn(usize) -> bool) -> Groups {
     let mut groups = Groups::new();
     for (axis, &size) in shape.iter().enumerate() {
@@ -24,53 +29,15 @@ pub(crate) fn groups(shape: &[usize], is_reduced: impl Fn(usize) -> bool) -> Gro
     groups
 }
 
-/// How many elements go into each result.
+/// Number of elements combined into each result.
 pub(crate) fn reduced_len(groups: &Groups) -> usize {
     groups.iter().filter(|(_, reduced)| *reduced).map(|(size, _)| size).product()
 }
 
-/// What is done to each element, and how two are made one.
-pub(crate) trait Fold<T>: Copy {
-    /// Of each element.
-    fn enter(self, x: T) -> T;
-    /// Of two results.
-    fn combine(self, a: T, b: T) -> T;
-    /// What nothing comes to; combining with it changes nothing.
-    fn start(self) -> T;
-}
-
-macro_rules! folds {
-    ($($(#[$doc:meta])* $name:ident: $start:expr, |$x:ident| $enter:expr, |$a:ident, $b:ident| $combine:expr;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy)]
-        pub(crate) struct $name;
-        impl<T: Number> Fold<T> for $name {
-            #[inline(always)]
-            fn enter(self, $x: T) -> T { $enter }
-            #[inline(always)]
-            fn combine(self, $a: T, $b: T) -> T { $combine }
-            #[inline(always)]
-            fn start(self) -> T { $start }
-        }
-    )*};
-}
-folds! {
-    /// `sum x`
-    Sum: T::ZERO, |x| x, |a, b| a.plus(b);
-    /// `sum |x|`
-    Magnitudes: T::ZERO, |x| if x < T::ZERO { T::ZERO.minus(x) } else { x }, |a, b| a.plus(b);
-    /// `sum x^2`
-    Squares: T::ZERO, |x| x.times(x), |a, b| a.plus(b);
-    /// `product x`
-    Product: T::narrow(1.0), |x| x, |a, b| a.times(b);
-    /// The largest, or NaN where there is one
-    Largest: T::LEAST, |x| x, |a, b| a.larger(b);
-    /// The smallest, or NaN where there is one
-    Smallest: T::GREATEST, |x| x, |a, b| a.smaller(b);
-}
-
-/// Calls `part` for every stretch of the input, in order, with its first element, its length, the first result that it
-/// goes into, and whether each of its elements goes into a result of its own (or else all into that one).
+/// Calls `part` for every contiguous part of the input, in order.
+///
+/// Arguments: the first element, the length, the first result, and whether each element has a
+/// result of its own; if not, all go into that one.
 #[inline(always)]
 fn for_each_part(groups: &[(usize, bool)], part: &mut impl FnMut(usize, usize, usize, bool)) {
     let count = |groups: &[(usize, bool)], kept_only: bool| {
@@ -83,7 +50,7 @@ fn for_each_part(groups: &[(usize, bool)], part: &mut impl FnMut(usize, usize, u
     let runs = count(outer, false);
     let width = if reduced { 1 } else { len };
     for run in 0..runs {
-        // The run's index along the kept groups alone.
+        // The first result of this run: its index along the kept groups.
         let (mut rest, mut result, mut step) = (run, 0, width);
         for &(size, reduced) in outer.iter().rev() {
             if !reduced {
@@ -96,10 +63,10 @@ fn for_each_part(groups: &[(usize, bool)], part: &mut impl FnMut(usize, usize, u
     }
 }
 
-/// Accumulators of a row that run side by side.
+/// Independent accumulators of a row.
 const LANES: usize = 32;
 
-/// Combines `f` of each of the elements of a row: lane by lane, then the lanes by halves.
+/// Folds a row: lane by lane, then the lanes by halves.
 #[inline(always)]
 fn fold_row(row: &[f32], fold: impl Fold<f32>) -> f32 {
     let mut lanes = [fold.start(); LANES];
@@ -122,7 +89,7 @@ fn fold_row(row: &[f32], fold: impl Fold<f32>) -> f32 {
     lanes[0]
 }
 
-/// Writes the reduction of `input`, of the size that `groups` say, to `output`.
+/// Writes the reduction of `input`, whose shape is `groups`, to `output`.
 #[inline(always)]
 fn reduce(groups: &Groups, input: &[f32], output: &mut [f32], fold: impl Fold<f32>) {
     output.fill(fold.start());
@@ -138,9 +105,9 @@ fn reduce(groups: &Groups, input: &[f32], output: &mut [f32], fold: impl Fold<f3
     });
 }
 
-/// A reduction to be done, however elements are combined.
+/// Operands of a reduction, without the function.
 pub(crate) struct Task<'a, T> {
-    /// The sizes of the input, and what is reduced.
+    /// The groups of the input's axes.
     pub(crate) groups: &'a Groups,
     /// The elements.
     pub(crate) input: &'a [T],
@@ -148,9 +115,9 @@ pub(crate) struct Task<'a, T> {
     pub(crate) output: &'a mut [T],
 }
 
-/// How a [`Task`] is done: chosen apart from the way elements are combined, so that one list of those serves all.
+/// Implementation of a [`Task`], generic over the function.
 pub(crate) trait Reducer<T> {
-    /// Reduces.
+    /// Writes the reduction by `fold`.
     fn reduce(self, fold: impl Fold<T>);
 }
 
@@ -162,7 +129,7 @@ impl<T: Number> Reducer<T> for Task<'_, T> {
 }
 
 impl<T: Number> Task<'_, T> {
-    /// Replaces each result by `f` of it and of each element that goes into it, in order.
+    /// Replaces each result by `f` of it and each of its elements, in order.
     fn combine(self, f: &dyn Fn(T, T) -> T) {
         for_each_part(self.groups, &mut |from, len, to, own| {
             for (index, &x) in self.input[from..from + len].iter().enumerate() {
@@ -173,7 +140,7 @@ impl<T: Number> Task<'_, T> {
     }
 }
 
-/// A reduction of `f32`, compiled with a kernel set's instructions.
+/// A reduction of `f32` with a kernel set's instructions.
 pub(crate) struct VectorTask<'a>(pub(crate) KernelSet, pub(crate) Task<'a, f32>);
 
 impl Reducer<f32> for VectorTask<'_> {
@@ -190,7 +157,7 @@ impl Reducer<f32> for VectorTask<'_> {
     }
 }
 
-/// Writes `ln sum e^x`, without overflow where the result has none; `largest` holds as much as the output.
+/// Writes `ln sum e^x`, without intermediate overflow; `largest` is scratch as long as the output.
 pub(crate) fn log_sum_exp<T: Number>(task: Task<'_, T>, largest: &mut [T]) {
     let Task { groups, input, output } = task;
     Task { groups, input, output: &mut *largest }.reduce(Largest);

@@ -1,10 +1,11 @@
-//! One row for each sequence of a packed batch: the mean, the first or the largest of its rows.
+//! Sequences of a packed batch, and their reduction to one row each.
+
+use std::ops::Range;
 
 use crate::{
     error::{Error, Result},
     kernels::{
         KernelSet,
-        attention::segments,
         simd::{
             Kernel, Simd,
             reduce::{load_or, store_some},
@@ -12,23 +13,48 @@ use crate::{
     },
 };
 
-/// What is made of a sequence's rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SegmentReduction {
-    /// Their mean, summed from the first to the last.
-    Mean,
-    /// The first.
-    First,
-    /// The largest of each column, NaN if any is.
-    Max,
-}
-
-/// Reduces `rows`, `[rows, columns]`, to a row for each sequence, `[offsets.len() - 1, columns]`; the sequences begin at
-/// `offsets`, ascending from 0 to the number of rows. A sequence without rows gives zeros.
+/// The row ranges of a packed batch's sequences; `offsets` ascend from 0 to `rows`.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if the offsets are not so, `Internal` if a length does not fit.
+/// `InvalidInput` that names the first wrong offset.
+pub(crate) fn segments(offsets: &[i32], rows: usize) -> Result<impl ExactSizeIterator<Item = Range<usize>> + '_> {
+    let wrong = |index: usize| {
+        let value = offsets.get(index).copied().unwrap_or_default();
+        Error::invalid_input(format!("offset {index} is {value}: offsets begin with 0, ascend and end with {rows}"))
+    };
+    if offsets.first() != Some(&0) {
+        return Err(wrong(0));
+    }
+    if let Some(index) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
+        return Err(wrong(index + 1));
+    }
+    if offsets.last().and_then(|&last| usize::try_from(last).ok()) != Some(rows) {
+        return Err(wrong(offsets.len() - 1));
+    }
+    // Ascending from 0: no offset is negative.
+    Ok(offsets.windows(2).map(|pair| pair[0] as usize..pair[1] as usize))
+}
+
+/// How the rows of a sequence become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentReduction {
+    /// The mean, summed from the first row to the last.
+    Mean,
+    /// The first row.
+    First,
+    /// The largest of each column, NaN if any is NaN.
+    Max,
+}
+
+/// Reduces `[rows, columns]` to a row for each sequence, `[offsets.len() - 1, columns]`.
+///
+/// The sequences start at `offsets`, ascending from 0 to the number of rows. A sequence without
+/// rows gives zeros.
+///
+/// # Errors
+///
+/// `InvalidInput` if the offsets do not ascend so, `Internal` if a length does not fit.
 pub fn reduce_segments(
     set: KernelSet,
     reduction: SegmentReduction,
@@ -54,22 +80,18 @@ pub fn reduce_segments(
             None => out.fill(0.0),
             Some(first) if reduction == SegmentReduction::First => out.copy_from_slice(first),
             Some(_) => {
-                let (rows, count) = (rows.as_ptr(), segment.len());
-                set.run(Reduce {
-                    mean: reduction == SegmentReduction::Mean,
-                    rows,
-                    count,
-                    columns,
-                    out: out.as_mut_ptr(),
-                });
+                let mean = reduction == SegmentReduction::Mean;
+                // SAFETY: all rows of the segment, of which there is one at least, and a row of the
+                // result.
+                set.run(unsafe { ReduceSegment::new(mean, rows.as_ptr(), segment.len(), columns, out.as_mut_ptr()) });
             }
         }
     }
     Ok(())
 }
 
-/// The mean or the largest of `count` rows.
-struct Reduce {
+/// Computes the mean or the largest of `count` rows.
+struct ReduceSegment {
     mean: bool,
     rows: *const f32,
     count: usize,
@@ -77,7 +99,17 @@ struct Reduce {
     out: *mut f32,
 }
 
-impl Kernel for Reduce {
+impl ReduceSegment {
+    /// # Safety
+    /// `count` dense rows of `columns` numbers, one at least, are readable at `rows`, and one is
+    /// writable at `out`.
+    #[inline(always)]
+    unsafe fn new(mean: bool, rows: *const f32, count: usize, columns: usize, out: *mut f32) -> Self {
+        Self { mean, rows, count, columns, out }
+    }
+}
+
+impl Kernel for ReduceSegment {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -87,7 +119,7 @@ impl Kernel for Reduce {
         let mut at = 0;
         while at < columns {
             let lanes = (columns - at).min(S::LANES);
-            // SAFETY: `reduce_segments` gives `count >= 1` rows of `columns` numbers, and one to write.
+            // SAFETY: `new` requires these rows; `at + lanes <= columns`.
             unsafe {
                 let mut sum = load_or(s, rows, at, lanes, zero);
                 for row in 1..count {
@@ -97,6 +129,29 @@ impl Kernel for Reduce {
                 store_some(s, out, at, lanes, if mean { s.div(sum, divisor) } else { sum });
             }
             at += lanes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_offsets_are_refused() {
+        assert_eq!(segments(&[0, 2, 2, 5], 5).unwrap().collect::<Vec<_>>(), [0..2, 2..2, 2..5]);
+        assert_eq!(segments(&[0], 0).unwrap().len(), 0);
+        let wrong: [(&[i32], usize, &str); 6] = [
+            (&[], 0, "offset 0"),
+            (&[1, 5], 5, "offset 0 is 1"),
+            (&[0, 3, 2, 5], 5, "offset 2 is 2"),
+            (&[0, -1, 5], 5, "offset 1 is -1"),
+            (&[0, 4], 5, "offset 1 is 4"),
+            (&[0, 6], 5, "offset 1 is 6"),
+        ];
+        for (offsets, rows, named) in wrong {
+            let message = segments(offsets, rows).err().expect("refused").to_string();
+            assert!(message.contains(named), "{message}");
         }
     }
 }

@@ -11,9 +11,10 @@ use crate::{
     },
 };
 
-/// Softmax of each row of `columns` numbers of `input`, to `output`: `e^(x - max) / sum`.
+/// Writes the softmax of each row of `input`, `e^(x - max) / sum`, to `output`.
 ///
-/// A row with a NaN, with plus infinity, or of minus infinities alone is all NaN.
+/// A row has `columns` numbers. One with a NaN, with plus infinity, or of minus infinities alone
+/// becomes all NaN.
 ///
 /// # Errors
 ///
@@ -24,12 +25,13 @@ pub fn softmax_rows(set: KernelSet, input: &[f32], output: &mut [f32], columns: 
         return Err(Error::internal(format!("softmax of {from} numbers to {to}, in rows of {columns}")));
     }
     if let Some(rows) = input.len().checked_div(columns) {
-        set.run(Rows { from: input.as_ptr(), to: output.as_mut_ptr(), rows, columns });
+        // SAFETY: the rows make up both slices.
+        set.run(unsafe { SoftmaxRows::new(input.as_ptr(), output.as_mut_ptr(), rows, columns) });
     }
     Ok(())
 }
 
-/// Softmax of each row of `columns` numbers, in place; see [`softmax_rows`].
+/// [`softmax_rows`] in place.
 ///
 /// # Errors
 ///
@@ -40,24 +42,35 @@ pub fn softmax_rows_in_place(set: KernelSet, data: &mut [f32], columns: usize) -
     }
     if let Some(rows) = data.len().checked_div(columns) {
         let to = data.as_mut_ptr();
-        set.run(Rows { from: to, to, rows, columns });
+        // SAFETY: the rows make up `data`.
+        set.run(unsafe { SoftmaxRows::new(to, to, rows, columns) });
     }
     Ok(())
 }
 
-struct Rows {
+/// Computes the softmax of dense rows.
+struct SoftmaxRows {
     from: *const f32,
     to: *mut f32,
     rows: usize,
     columns: usize,
 }
 
-impl Kernel for Rows {
+impl SoftmaxRows {
+    /// # Safety
+    /// `rows * columns` numbers are readable at `from` and writable at `to`, which may be the same.
+    #[inline(always)]
+    unsafe fn new(from: *const f32, to: *mut f32, rows: usize, columns: usize) -> Self {
+        Self { from, to, rows, columns }
+    }
+}
+
+impl Kernel for SoftmaxRows {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for row in 0..self.rows {
-            // SAFETY: the callers give `rows * columns` numbers to read and to write.
+            // SAFETY: `new` requires `rows * columns` numbers on both sides.
             unsafe {
                 let (from, to) = (self.from.add(row * self.columns), self.to.add(row * self.columns));
                 let sum = exponentials(s, from, to, self.columns, largest(s, from, self.columns));
@@ -70,22 +83,22 @@ impl Kernel for Rows {
 /// The largest of `len` numbers; if one of them is NaN, any of them.
 ///
 /// # Safety
-/// `len` numbers can be read at `from`.
+/// `len` numbers are readable at `from`.
 #[inline(always)]
 unsafe fn largest<S: Simd>(s: S, from: *const f32, len: usize) -> f32 {
     let lowest = s.splat(f32::NEG_INFINITY);
-    // SAFETY: `fold` stays within `len`, which the caller vouches for.
+    // SAFETY: `fold` stays within `len`, which the caller promises.
     unsafe { s.largest(fold!(s: S, len, lowest, max, |at, count| load_or(s, from, at, count, lowest))) }
 }
 
-/// Writes `e^(x - largest)` of `len` numbers to `to`, which may be `from`, and gives their sum.
+/// Writes `e^(x - largest)` of `len` numbers to `to`, which may be `from`, and returns their sum.
 ///
 /// # Safety
-/// `len` numbers can be read at `from` and written at `to`.
+/// `len` numbers are readable at `from` and writable at `to`.
 #[inline(always)]
 pub(crate) unsafe fn exponentials<S: Simd>(s: S, from: *const f32, to: *mut f32, len: usize, largest: f32) -> f32 {
     let (largest, zero) = (s.splat(largest), s.splat(0.0));
-    // SAFETY: `fold` stays within `len`, which the caller vouches for.
+    // SAFETY: `fold` stays within `len`, which the caller promises.
     unsafe {
         let sum = fold!(s: S, len, zero, add, |at, count| {
             let e = math::exp(s, s.sub(load_or(s, from, at, count, largest), largest));
@@ -99,12 +112,12 @@ pub(crate) unsafe fn exponentials<S: Simd>(s: S, from: *const f32, to: *mut f32,
 /// Writes `len` numbers times `factor` to `to`, which may be `from`.
 ///
 /// # Safety
-/// `len` numbers can be read at `from` and written at `to`.
+/// `len` numbers are readable at `from` and writable at `to`.
 #[inline(always)]
 pub(crate) unsafe fn scale<S: Simd>(s: S, from: *const f32, to: *mut f32, len: usize, factor: f32) {
     let factor = s.splat(factor);
     let mut at = 0;
-    // SAFETY: `at + count <= len`, which the caller vouches for.
+    // SAFETY: `at + count <= len`, which the caller promises.
     unsafe {
         while at < len {
             let count = (len - at).min(S::LANES);
@@ -114,7 +127,7 @@ pub(crate) unsafe fn scale<S: Simd>(s: S, from: *const f32, to: *mut f32, len: u
     }
 }
 
-/// Softmax over the middle axis of `[outer, axis, inner]`, from `input` to `output`; see [`softmax_rows`].
+/// [`softmax_rows`] over the middle axis of `[outer, axis, inner]`.
 ///
 /// # Errors
 ///
@@ -124,7 +137,8 @@ pub fn softmax_columns(set: KernelSet, input: &[f32], output: &mut [f32], axis: 
     match block {
         Some(block) if input.len() == output.len() => {
             for (from, to) in input.chunks_exact(block).zip(output.chunks_exact_mut(block)) {
-                set.run(Columns { from: from.as_ptr(), to: to.as_mut_ptr(), axis, inner });
+                // SAFETY: both blocks are `axis * inner` numbers.
+                set.run(unsafe { SoftmaxColumns::new(from.as_ptr(), to.as_mut_ptr(), axis, inner) });
             }
             Ok(())
         }
@@ -136,14 +150,24 @@ pub fn softmax_columns(set: KernelSet, input: &[f32], output: &mut [f32], axis: 
     }
 }
 
-struct Columns {
+/// Computes the softmax of each column of `[axis, inner]`.
+struct SoftmaxColumns {
     from: *const f32,
     to: *mut f32,
     axis: usize,
     inner: usize,
 }
 
-impl Kernel for Columns {
+impl SoftmaxColumns {
+    /// # Safety
+    /// `axis * inner` numbers are readable at `from` and writable at `to`.
+    #[inline(always)]
+    unsafe fn new(from: *const f32, to: *mut f32, axis: usize, inner: usize) -> Self {
+        Self { from, to, axis, inner }
+    }
+}
+
+impl Kernel for SoftmaxColumns {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -152,7 +176,7 @@ impl Kernel for Columns {
         let mut at = 0;
         while at < inner {
             let count = (inner - at).min(S::LANES);
-            // SAFETY: `softmax_columns` gives `axis * inner` numbers; `at + count <= inner`.
+            // SAFETY: `new` requires `axis * inner` numbers on both sides; `at + count <= inner`.
             unsafe {
                 let mut largest = s.splat(f32::NEG_INFINITY);
                 for row in 0..axis {

@@ -1,22 +1,23 @@
-//! Copies between arrays whose elements lie at regular steps: what slices, joins, repeats and permutations come to.
+//! Strided copies, which slices, concatenations, repeats and permutations reduce to.
 
 use bytemuck::Pod;
 use smallvec::SmallVec;
 
-/// One axis of a copy: how many elements it has, and how far apart they lie on either side, in elements. A step of 0
-/// reads one element again and again.
+/// One axis of a copy: its size, and the step on either side, in elements.
+///
+/// A step of 0 reads one element repeatedly.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Axis {
-    /// How many elements.
-    pub count: usize,
-    /// From one to the next where they are read.
-    pub from: isize,
-    /// From one to the next where they are written.
-    pub to: isize,
+pub(crate) struct Axis {
+    /// Number of elements.
+    pub(crate) count: usize,
+    /// Step in the source.
+    pub(crate) from: isize,
+    /// Step in the destination.
+    pub(crate) to: isize,
 }
 
 /// Row-major steps of a shape, in elements.
-pub fn steps(shape: &[usize]) -> SmallVec<[isize; 8]> {
+pub(crate) fn steps(shape: &[usize]) -> SmallVec<[isize; 8]> {
     let mut steps: SmallVec<[isize; 8]> = SmallVec::from_elem(1, shape.len());
     for axis in (1..shape.len()).rev() {
         steps[axis - 1] = steps[axis].wrapping_mul(shape[axis] as isize);
@@ -24,14 +25,14 @@ pub fn steps(shape: &[usize]) -> SmallVec<[isize; 8]> {
     steps
 }
 
-/// The same walk in as few axes as it takes; `None` where there is nothing to walk through.
-pub fn join(axes: impl IntoIterator<Item = Axis>) -> Option<SmallVec<[Axis; 8]>> {
+/// The same copy in as few axes as possible; `None` if an axis is empty.
+pub(crate) fn join(axes: impl IntoIterator<Item = Axis>) -> Option<SmallVec<[Axis; 8]>> {
     let mut joined: SmallVec<[Axis; 8]> = SmallVec::new();
     for axis in axes {
         match (axis.count, joined.last_mut()) {
             (0, _) => return None,
             (1, _) => {}
-            // Two axes without a gap between them, on either side, are one.
+            // Two axes without a gap between them on either side are merged.
             (count, Some(outer))
                 if outer.from == axis.from * count as isize && outer.to == axis.to * count as isize =>
             {
@@ -43,12 +44,14 @@ pub fn join(axes: impl IntoIterator<Item = Axis>) -> Option<SmallVec<[Axis; 8]>>
     Some(joined)
 }
 
-/// Copies a block of elements of `size` bytes (1, 2, 4 or 8): `axes` outermost first, beginning with element
-/// `from_start` of `from` and element `to_start` of `to`.
+/// Copies a block of elements of `size` bytes (1, 2, 4 or 8).
+///
+/// `axes` are outermost first; the copy starts at element `from_start` of `from` and element
+/// `to_start` of `to`.
 ///
 /// # Panics
-/// When the block leaves either array.
-pub fn copy(
+/// If the block leaves either array.
+pub(crate) fn copy(
     size: usize,
     axes: impl IntoIterator<Item = Axis>,
     from: &[u8],
@@ -91,11 +94,11 @@ fn walk<T: Pod>(axes: &[Axis], from: &[T], mut at: isize, to: &mut [T], mut plac
     }
 }
 
-/// Writes the one element `value` everywhere.
+/// Fills `to` with the element `value`.
 ///
 /// # Panics
-/// When `to` is not a whole number of such elements.
-pub fn fill(value: &[u8], to: &mut [u8]) {
+/// If `to` is not a whole number of elements.
+pub(crate) fn fill(value: &[u8], to: &mut [u8]) {
     let count = to.len() / value.len();
     copy(value.len(), [Axis { count, from: 0, to: 1 }], value, 0, to, 0);
 }

@@ -1,16 +1,17 @@
-//! A matrix turned over.
+//! Transposition of a matrix.
 
 use crate::kernels::{
     KernelSet,
     simd::{Kernel, Simd},
 };
 
-/// Writes `from`, `rows` rows of `columns` numbers that begin `from_stride` apart, as `columns` rows of `rows` numbers
-/// that begin `to_stride` apart. What lies between the rows written is left alone.
+/// Writes the transpose of `rows` rows of `columns` numbers to `columns` rows of `rows` numbers.
+///
+/// Rows start `from_stride` and `to_stride` apart; numbers between the written rows are left alone.
 ///
 /// # Panics
-/// When a row lies outside of its slice.
-pub fn transpose(
+/// If a row is not within its slice.
+pub(crate) fn transpose(
     set: KernelSet,
     from: &[f32],
     from_stride: usize,
@@ -24,10 +25,11 @@ pub fn transpose(
     }
     assert!((rows - 1) * from_stride + columns <= from.len(), "a row to be read ends outside");
     assert!((columns - 1) * to_stride + rows <= to.len(), "a row to be written ends outside");
-    set.run(Transpose { from, from_stride, rows, columns, to, to_stride });
+    // SAFETY: asserted above.
+    set.run(unsafe { Transpose::new(from, from_stride, rows, columns, to, to_stride) });
 }
 
-/// The work; whoever makes one has checked that all rows lie within their slices.
+/// The kernel of [`transpose`].
 struct Transpose<'a> {
     from: &'a [f32],
     from_stride: usize,
@@ -35,6 +37,22 @@ struct Transpose<'a> {
     columns: usize,
     to: &'a mut [f32],
     to_stride: usize,
+}
+
+impl<'a> Transpose<'a> {
+    /// # Safety
+    /// All rows are within their slices.
+    #[inline(always)]
+    unsafe fn new(
+        from: &'a [f32],
+        from_stride: usize,
+        rows: usize,
+        columns: usize,
+        to: &'a mut [f32],
+        to_stride: usize,
+    ) -> Self {
+        Self { from, from_stride, rows, columns, to, to_stride }
+    }
 }
 
 impl Kernel for Transpose<'_> {
@@ -46,11 +64,11 @@ impl Kernel for Transpose<'_> {
         for row in (0..whole_rows).step_by(S::LANES) {
             for column in (0..whole_columns).step_by(S::LANES) {
                 let (from, to) = (&from[row * from_stride + column..], &mut to[column * to_stride + row..]);
-                // SAFETY: the square lies within the rows, which lie within the slices.
+                // SAFETY: the square is within the rows, which `new` requires within the slices.
                 unsafe { s.transpose(from.as_ptr(), from_stride, S::LANES, to.as_mut_ptr(), to_stride) };
             }
         }
-        // What is left: columns behind the squares, then rows below them.
+        // The rest: columns past the squares, then rows below them.
         for (rows, columns) in [(0..whole_rows, whole_columns..columns), (whole_rows..rows, 0..columns)] {
             for column in columns {
                 for row in rows.clone() {
@@ -77,7 +95,7 @@ mod tests {
                         assert_eq!(to[column * (rows + 1) + row], from[row * (columns + 2) + column], "{set}");
                     }
                 }
-                // What lies between the rows is left alone.
+                // Numbers between the rows are left alone.
                 assert!((0..columns).all(|column| to[column * (rows + 1) + rows] == -1.0));
             }
         }

@@ -10,7 +10,7 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
-/// How a case's operand is filled; the same numbers every time.
+/// How a case's operand is filled, deterministically.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fill {
     /// Numbers spread over -2 to 2, none of them zero.
@@ -26,18 +26,18 @@ pub enum Fill {
 /// An operand of a case.
 #[derive(Clone, Debug)]
 pub enum CaseInput {
-    /// Known only when the model runs.
+    /// A tensor known only at run time.
     Value(Tensor),
-    /// A constant of the model.
+    /// A constant of the graph.
     Constant(Tensor),
-    /// An optional operand that is not there.
+    /// An absent optional operand.
     Absent,
 }
 
 /// One operator on given operands.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What is special about it, for messages: `ragged`, `hostile`, `empty`.
+    /// What it tests, for messages: `ragged`, `hostile`, `empty`.
     pub name: String,
     /// The operator with its attributes.
     pub op: Arc<dyn Operator>,
@@ -46,7 +46,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case without operands yet.
+    /// A case without operands.
     pub fn new(name: impl Into<String>, op: impl Operator) -> Self {
         Self { name: name.into(), op: Arc::new(op), inputs: Vec::new() }
     }
@@ -92,7 +92,9 @@ impl Case {
         self
     }
 
-    /// A model of this one node, its run-time operands named `x0`, `x1`, ... and its outputs `y0`, `y1`, ...
+    /// A graph of this one node.
+    ///
+    /// Run-time operands are inputs `x0`, `x1`, ...; outputs are `y0`, `y1`, ...
     ///
     /// # Errors
     /// When the operands do not fit the operator.
@@ -118,7 +120,7 @@ impl Case {
     }
 }
 
-/// An f32 tensor of pseudo-random numbers that depend on `seed` alone.
+/// An f32 tensor of pseudo-random numbers, determined by `seed`.
 pub(crate) fn filled(shape: &[usize], fill: Fill, seed: usize) -> Tensor {
     const HOSTILE: [f32; 12] =
         [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-40, -1e-40, f32::MAX, f32::MIN, 1e-20, 88.8, -104.0];
@@ -142,5 +144,15 @@ pub(crate) fn filled(shape: &[usize], fill: Fill, seed: usize) -> Tensor {
             Fill::Hostile => spread,
         };
     }
+    tensor
+}
+
+/// Spread numbers, with a NaN in block 1 and an infinity in block 2 along `axis`.
+pub(crate) fn with_specials(shape: &[usize], axis: usize) -> Tensor {
+    let mut tensor = filled(shape, Fill::Spread, 0);
+    let block: usize = shape[axis..].iter().skip(1).product();
+    let values = tensor.as_mut_slice::<f32>().expect("made as f32");
+    values[block + block / 2] = f32::NAN;
+    values[2 * block] = f32::INFINITY;
     tensor
 }

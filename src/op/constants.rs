@@ -1,4 +1,4 @@
-//! Constants in the form that kernels read them in, each once however many nodes use it.
+//! Packed constants, shared by all nodes that use them.
 
 use std::{
     collections::HashMap,
@@ -7,43 +7,44 @@ use std::{
 
 use crate::{error::Result, graph::ValueId, kernels::gemm::Packed, tensor::Tensor};
 
-/// What was done to a constant: two nodes that name the same form of the same constant share it.
+/// Identifies how a constant was packed; nodes share equal packings of a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Form {
-    /// What the packing is called.
+pub struct Packing {
+    /// The kind of packing.
     pub name: &'static str,
-    /// Whatever else it depends on.
+    /// Further parameters of the packing, encoded in a number.
     pub parameter: u64,
 }
 
-type ByForm = HashMap<(ValueId, Form), Arc<[Packed]>>;
+type ByPacking = HashMap<(ValueId, Packing), Arc<[Packed]>>;
 
 /// The packed constants of one session while it is loaded.
 #[derive(Default)]
-pub(crate) struct PackedConstants(Mutex<ByForm>);
+pub(crate) struct PackedConstants(Mutex<ByPacking>);
 
 impl PackedConstants {
-    /// The constant `id` in `form`, made by `pack` unless it is here already.
+    /// The constant `id` in `packing`, made by `pack` on first use.
     pub(crate) fn get(
         &self,
         id: ValueId,
-        form: Form,
+        packing: Packing,
         tensor: &Tensor,
         pack: impl FnOnce(&Tensor) -> Result<Vec<Packed>>,
     ) -> Result<Arc<[Packed]>> {
-        if let Some(packed) = self.lock().get(&(id, form)) {
+        if let Some(packed) = self.lock().get(&(id, packing)) {
             return Ok(packed.clone());
         }
-        // Not under the lock: others are packed meanwhile. Where two pack the same, the first one stays.
+        // Packed outside the lock, so that threads pack at the same time; the first of equals is
+        // kept.
         let packed: Arc<[Packed]> = pack(tensor)?.into();
-        Ok(self.lock().entry((id, form)).or_insert(packed).clone())
+        Ok(self.lock().entry((id, packing)).or_insert(packed).clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, ByForm> {
+    fn lock(&self) -> MutexGuard<'_, ByPacking> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of all of them.
+    /// The bytes of all packed constants.
     pub(crate) fn bytes(&self) -> usize {
         self.lock().values().flat_map(|packed| packed.iter()).map(Packed::bytes).sum()
     }

@@ -1,6 +1,6 @@
-//! What a CPU kernel is given and what it must do.
+//! CPU kernels: how they are made and run.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use smallvec::SmallVec;
 
@@ -11,34 +11,36 @@ use crate::{
         KernelSet,
         gemm::{Factors, Packed},
     },
-    op::{Form, Inputs, Operator, PackedConstants},
+    op::{Inputs, Operator, PackedConstants, Packing},
     shape::{Bindings, Dim},
     tensor::{Tensor, View, ViewMut},
 };
 
-/// One node made ready for the CPU: its attributes and packed constants.
+/// The CPU kernel of one node: its attributes and packed constants.
 ///
-/// A kernel runs on any number of workers at once, each with operands, results and scratch of its own.
+/// Any number of workers run a kernel at once, each with its own operands, results and scratch.
 pub trait CpuKernel: Send + Sync {
-    /// Bytes of scratch that a run with these shapes needs.
+    /// The bytes of scratch that a run with these shapes needs.
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
         let _ = shapes;
         0
     }
 
-    /// Computes the outputs. Every element must be written: the memory holds older results.
+    /// Computes the outputs.
+    ///
+    /// Every element must be written: the memory holds older results.
     ///
     /// # Errors
-    /// When a value in an operand is out of its range (an index).
+    /// When an operand holds an invalid value, such as an index out of range.
     fn run(&self, io: &mut Io<'_>) -> Result<()>;
 
-    /// Bytes of constants that the kernel keeps for itself, those of [`KernelRequest::take_packed`] not counted.
+    /// The bytes of the kernel's own constants, without those of [`KernelRequest::take_packed`].
     fn packed_bytes(&self) -> usize {
         0
     }
 }
 
-/// What a kernel is made from.
+/// The node that a kernel is made for.
 pub struct KernelRequest<'a> {
     graph: &'a Graph,
     node: &'a Node,
@@ -46,6 +48,16 @@ pub struct KernelRequest<'a> {
     factors: Factors,
     packed: &'a PackedConstants,
     taken: RefCell<SmallVec<[usize; 4]>>,
+}
+
+impl fmt::Debug for KernelRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KernelRequest")
+            .field("node", &self.node.describe())
+            .field("kernel_set", &self.kernel_set)
+            .field("factors", &self.factors)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> KernelRequest<'a> {
@@ -72,7 +84,7 @@ impl<'a> KernelRequest<'a> {
         Inputs::new(self.graph, &self.node.inputs)
     }
 
-    /// What is known of an operand that must be there.
+    /// What is known of an operand that must be present.
     ///
     /// # Errors
     /// When it is absent.
@@ -83,46 +95,49 @@ impl<'a> KernelRequest<'a> {
     /// What is known of a result.
     ///
     /// # Errors
-    /// When there is no such result.
+    /// When the node has fewer results.
     pub fn output(&self, index: usize) -> Result<&'a Fact> {
         self.graph.result_of(self.node, index)
     }
 
-    /// An operand's tensor, if it is a constant; it stays the operand that the kernel is given when it runs.
+    /// An operand's tensor, if it is a constant; runs still pass it to the kernel.
     pub fn constant(&self, index: usize) -> Option<&'a Arc<Tensor>> {
         self.inputs().constant(index)
     }
 
-    /// An operand's tensor, if it is a constant. The kernel keeps what it needs of it and is not given the operand
-    /// when it runs, so that the original can be dropped.
+    /// Takes an operand's tensor, if it is a constant.
+    ///
+    /// The kernel keeps what it needs and does not get the operand in runs, so that the original
+    /// can be dropped.
     pub fn take_constant(&self, index: usize) -> Option<&'a Arc<Tensor>> {
         let tensor = self.constant(index)?;
         self.taken.borrow_mut().push(index);
         Some(tensor)
     }
 
-    /// A constant operand in the form that `pack` makes of it, `None` where it is not constant. The kernel is not given
-    /// the operand when it runs. Nodes that take the same constant in the same form share one copy, which the session
-    /// counts: it is no part of [`CpuKernel::packed_bytes`].
+    /// Takes a constant operand packed by `pack`, `None` where it is not constant.
+    ///
+    /// The kernel does not get the operand in runs. Nodes that take the same constant in the same
+    /// packing share one copy, which the session counts: [`CpuKernel::packed_bytes`] leaves it out.
     ///
     /// # Errors
     /// As `pack`.
     pub fn take_packed(
         &self,
         index: usize,
-        form: Form,
+        packing: Packing,
         pack: impl FnOnce(&Tensor) -> Result<Vec<Packed>>,
     ) -> Result<Option<Arc<[Packed]>>> {
         let (Some(id), Some(tensor)) = (self.inputs().id(index), self.take_constant(index)) else { return Ok(None) };
-        self.packed.get(id, form, tensor, pack).map(Some)
+        self.packed.get(id, packing, tensor, pack).map(Some)
     }
 
-    /// The kernels to choose from.
+    /// The instruction set of the kernels.
     pub fn kernel_set(&self) -> KernelSet {
         self.kernel_set
     }
 
-    /// What products with constants, and those of attention, are computed with.
+    /// The precision of factors in products with constants and in attention.
     pub fn factors(&self) -> Factors {
         self.factors
     }
@@ -141,47 +156,47 @@ pub struct Shapes<'a> {
     pub outputs: SmallVec<[&'a [usize]; 2]>,
 }
 
-/// Scratch as f32, the bytes that make up no whole number left out.
+/// Scratch as f32, without incomplete trailing bytes.
 pub(crate) fn scratch_numbers(scratch: &mut [u8]) -> &mut [f32] {
     let whole = scratch.len() / size_of::<f32>() * size_of::<f32>();
     bytemuck::cast_slice_mut(&mut scratch[..whole])
 }
 
-/// Everything that one run of a kernel reads and writes.
+/// The memory that one run of a kernel reads and writes.
 #[derive(Debug)]
 pub struct Io<'a> {
     /// Operands; `None` where one is absent or was taken at load.
     pub inputs: SmallVec<[Option<View<'a>>; 6]>,
     /// Results.
     pub outputs: SmallVec<[ViewMut<'a>; 2]>,
-    /// Scratch of at least the size asked for, starting on a 64-byte line; holds anything.
+    /// Scratch of at least the requested size, aligned to 64 bytes, with arbitrary contents.
     pub scratch: &'a mut [u8],
     /// The run's sizes.
     pub bindings: &'a Bindings,
 }
 
 impl<'a> Io<'a> {
-    /// An operand that must be there.
+    /// An operand that must be present.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it is absent.
     pub fn input(&self, index: usize) -> Result<View<'a>> {
         let view = self.inputs.get(index).copied().flatten();
         view.ok_or_else(|| Error::internal(format!("a kernel misses operand {index}")))
     }
 
-    /// A result, with the rest of the run's memory: operands can be read while it is written.
+    /// A result to write; operands can be read at the same time.
     ///
     /// # Errors
-    /// When there is no such result.
+    /// When the node has fewer results.
     pub fn output(&mut self, index: usize) -> Result<&mut ViewMut<'a>> {
         self.outputs.get_mut(index).ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
     }
 
-    /// The value of an attribute that may depend on the run's sizes.
+    /// Evaluates an attribute that may depend on the run's sizes.
     ///
     /// # Errors
-    /// When it does not come out as a number.
+    /// When it has no value in this run.
     pub fn eval(&self, dim: &Dim) -> Result<i64> {
         dim.eval(self.bindings)
     }

@@ -1,4 +1,6 @@
-//! A node as an ONNX file writes it, read attribute by attribute; what nobody reads is an error.
+//! An ONNX node, decoded attribute by attribute; an unread attribute is an error.
+
+mod operands;
 
 use std::sync::Arc;
 
@@ -6,7 +8,6 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
     op::Inputs,
-    shape::Dim,
     tensor::{DType, Tensor},
 };
 
@@ -21,14 +22,14 @@ pub enum Attribute {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Strings(Vec<String>),
-    /// A type that no operator here reads (a graph, a sparse tensor); its ONNX name.
+    /// A type that no operator reads (a graph, a sparse tensor), by its ONNX name.
     Other(&'static str),
 }
 
-/// A node of an ONNX graph on its way to an operator.
+/// A node of an ONNX graph, to be decoded as an operator.
 ///
-/// A decoder takes the attributes it knows and turns operands that only describe shapes into attributes
-/// ([`take_integers`](Self::take_integers)); the operands that are left become the node's.
+/// A decoder takes the attributes that it knows and turns operands that describe shapes into
+/// attributes ([`take_integers`](Self::take_integers)); the remaining operands become the node's.
 #[derive(Debug)]
 pub struct OnnxNode<'a> {
     graph: &'a Graph,
@@ -62,7 +63,7 @@ impl<'a> OnnxNode<'a> {
         &self.op_type
     }
 
-    /// How many outputs the node names.
+    /// The number of outputs that the node declares.
     pub fn output_count(&self) -> usize {
         self.output_count
     }
@@ -89,7 +90,7 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// An integer attribute that says yes or no.
+    /// An integer attribute that is a flag.
     ///
     /// # Errors
     /// When it is of another type, or neither 0 nor 1.
@@ -101,7 +102,7 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// A number attribute.
+    /// A floating-point attribute.
     ///
     /// # Errors
     /// When it is of another type.
@@ -113,7 +114,7 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// A text attribute.
+    /// A string attribute.
     ///
     /// # Errors
     /// When it is of another type.
@@ -139,7 +140,7 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// A list of numbers.
+    /// A list of floating-point numbers.
     ///
     /// # Errors
     /// When it is of another type.
@@ -164,69 +165,22 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
-    /// An attribute that names a type of elements.
+    /// An attribute that is an element type.
     ///
     /// # Errors
-    /// When it is of another type, or names one that tensors here do not have.
+    /// When it is of another type, or tensors do not support the element type.
     pub fn dtype(&mut self, name: &str) -> Result<Option<DType>> {
         let Some(code) = self.int(name)? else { return Ok(None) };
         let dtype = DType::from_onnx(code);
         dtype.map(Some).ok_or_else(|| Error::unsupported(format!("attribute `{name}`: elements of ONNX type {code}")))
     }
 
-    /// Takes operand `index` and all behind it away, unread.
-    pub fn drop_inputs(&mut self, index: usize) {
-        self.inputs.truncate(index);
-    }
-
-    /// Takes operand `index` and all behind it away, giving the elements of operand `index`, which must be known before
-    /// any run: a constant, or made of shapes alone. `None` where it is absent. Take the last operand first.
+    /// The remaining operands, once every attribute has been read.
+    ///
+    /// Trailing absent ones are dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the elements depend on the inputs' data.
-    pub fn take_integers(&mut self, index: usize) -> Result<Option<Vec<Dim>>> {
-        let known = match self.inputs().id(index) {
-            None => None,
-            Some(id) => Some(self.graph.fact(id).elements.clone().ok_or_else(|| {
-                let name = &self.graph.value(id).name;
-                Error::unsupported(format!(
-                    "operand `{name}` must be known when the model is loaded, but depends on data"
-                ))
-            })?),
-        };
-        self.inputs.truncate(index);
-        Ok(known)
-    }
-
-    /// As [`take_integers`](Self::take_integers), for numbers that must be constant.
-    ///
-    /// # Errors
-    /// As there, and when a number depends on an input's shape.
-    pub fn take_numbers(&mut self, index: usize) -> Result<Option<Vec<i64>>> {
-        let Some(dims) = self.take_integers(index)? else { return Ok(None) };
-        let fixed = dims.iter().map(Dim::as_fixed).collect::<Option<Vec<_>>>();
-        fixed.map(Some).ok_or_else(|| Error::unsupported(format!("operand {index} depends on an input's shape")))
-    }
-
-    /// Takes operand `index` and all behind it away, giving its tensor, which must be constant.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when it is not.
-    pub fn take_constant(&mut self, index: usize) -> Result<Option<Arc<Tensor>>> {
-        let known = match self.inputs().id(index) {
-            None => None,
-            Some(id) => Some(self.graph.constant_of(id).cloned().ok_or_else(|| {
-                Error::unsupported(format!("operand `{}` must be constant", self.graph.value(id).name))
-            })?),
-        };
-        self.inputs.truncate(index);
-        Ok(known)
-    }
-
-    /// The operands that are left, once every attribute has been read. Trailing absent ones are dropped.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) naming the attributes that nobody read.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) naming the unread attributes.
     pub fn finish(mut self) -> Result<Vec<Option<ValueId>>> {
         if !self.attributes.is_empty() {
             let names: Vec<_> = self.attributes.iter().map(|(name, _)| name.as_str()).collect();

@@ -1,7 +1,11 @@
 //! `Conv`: convolutions over one to three spatial dimensions, with groups.
 
+mod cases;
+mod filters;
 pub(crate) mod geometry;
+mod products;
 mod run;
+mod windows;
 
 use std::sync::Arc;
 
@@ -9,7 +13,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     kernels::Activation,
-    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    op::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
     ops::pool::window::{Pads, Window, decode_list, decode_pads, positive},
     shape::{Dim, Shape},
     tensor::DType,
@@ -20,45 +24,48 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     std::iter::once(&DEF)
 }
 
-/// Where the channels are.
+/// The position of the channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// `[batch, channels, spatial...]`, as ONNX has it.
+    /// `[batch, channels, spatial...]`, as in ONNX.
     #[default]
     ChannelsFirst,
     /// `[batch, spatial..., channels]`.
     ChannelsLast,
 }
 
-/// Sums of windows of the input times weights, plus bias, through an activation.
+/// A convolution plus bias, through an activation.
 ///
-/// Operands: the input in `layout`; the weights `[M, C / groups, kernel...]` in ONNX's order, whatever the layout; the
-/// bias `[M]`, which may be absent. The result is in `layout` with M channels.
+/// Operands: the input in `layout`; the weights `[M, C / groups, kernel...]` in ONNX's order,
+/// in either layout; the bias `[M]`, which may be absent. The result is in `layout` with M
+/// channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
     /// Taps along each spatial axis.
     pub kernel: Vec<usize>,
-    /// From a window to the next.
+    /// The distance between windows.
     pub strides: Vec<usize>,
-    /// From a tap to the next.
+    /// The distance between taps.
     pub dilations: Vec<usize>,
     /// Zeros around the input.
     pub pads: Pads,
-    /// Channels are cut into so many groups, each convolved on its own.
+    /// The number of groups of channels, each convolved on its own.
     pub groups: usize,
     /// The order of the input's and the result's dimensions.
     pub layout: Layout,
     /// Applied to each sum.
     pub activation: Activation,
-    /// Whether only the largest result of each channel over all positions is kept; the spatial dimensions are then 1.
-    /// NaN if any is, minus infinity where there are no positions.
+    /// Whether each channel is reduced to its maximum over all positions.
+    ///
+    /// The spatial dimensions are then 1. NaN if any is; minus infinity where there are no
+    /// positions.
     pub global_max: bool,
 }
 
 pub(crate) static DEF: OpDef = OpDef {
     name: "Conv",
     onnx: Some(decode),
-    cases,
+    cases: cases::cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(run::kernel),
     gpu: GpuState::Kernel("conv"),
@@ -85,7 +92,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 impl Conv {
-    /// Steps of 1, no pads, one group, channels first, no activation.
+    /// A convolution with strides of 1, no pads, one group, channels first and no activation.
     pub fn new(kernel: Vec<usize>) -> Self {
         let rank = kernel.len();
         Self {
@@ -100,7 +107,7 @@ impl Conv {
         }
     }
 
-    /// The window.
+    /// The sliding window.
     pub fn window(&self) -> Window<'_> {
         let Self { kernel, strides, dilations, pads, .. } = self;
         Window { kernel, strides, dilations, pads, ceil: false }
@@ -114,7 +121,7 @@ impl Conv {
         }
     }
 
-    /// The weights' dimensions, checked.
+    /// The dimensions of the weights, checked.
     fn weights(&self, inputs: &Inputs<'_>) -> Result<Vec<usize>> {
         let shape = &inputs.required(1)?.shape;
         let dims = shape.as_fixed().ok_or_else(|| Error::unsupported(format!("weights of symbolic shape {shape}")))?;
@@ -180,117 +187,4 @@ impl Operator for Conv {
             Some(_) => None,
         }
     }
-}
-
-fn cases() -> Vec<Case> {
-    let conv = |kernel: &[usize]| Conv::new(kernel.to_vec());
-    let explicit = |pads: &[(usize, usize)]| Pads::Explicit(pads.to_vec());
-    let last = |conv: Conv| Conv { layout: Layout::ChannelsLast, ..conv };
-    let spread = Fill::Spread;
-    let mut cases = vec![
-        Case::new("one dimension", conv(&[5])).value(&[2, 7, 40], spread).constant(&[19, 7, 5], spread),
-        Case::new("run-time weights", Conv { pads: explicit(&[(1, 1), (1, 1)]), ..conv(&[3, 3]) })
-            .value(&[1, 3, 5, 5], spread)
-            .value(&[4, 3, 3, 3], spread)
-            .value(&[4], spread),
-        Case::new("run-time depthwise", Conv { groups: 4, ..conv(&[3]) })
-            .value(&[1, 4, 9], spread)
-            .value(&[4, 1, 3], spread),
-        Case::new("one tap", Conv { activation: Activation::Relu, ..conv(&[1, 1]) })
-            .value(&[2, 9, 6, 7], spread)
-            .constant(&[34, 9, 1, 1], spread)
-            .constant(&[34], spread),
-        Case::new("strided tap", Conv { strides: vec![2, 3], ..conv(&[1, 1]) })
-            .value(&[2, 9, 6, 8], spread)
-            .constant(&[5, 9, 1, 1], spread),
-        Case::new(
-            "three dimensions",
-            Conv { strides: vec![1, 2, 1], pads: explicit(&[(1, 0), (1, 1), (0, 2)]), ..conv(&[2, 3, 2]) },
-        )
-        .value(&[2, 3, 4, 5, 6], spread)
-        .constant(&[5, 3, 2, 3, 2], spread)
-        .constant(&[5], spread),
-        Case::new("wide line", Conv { pads: explicit(&[(2, 2)]), strides: vec![2], ..conv(&[5]) })
-            .value(&[1, 2, 9001], spread)
-            .constant(&[3, 2, 5], spread),
-        Case::new("many lines", Conv { pads: explicit(&[(1, 1), (1, 1)]), ..conv(&[3, 3]) })
-            .value(&[1, 33, 70, 9], spread)
-            .constant(&[17, 33, 3, 3], spread),
-        Case::new("empty batch", conv(&[3])).value(&[0, 2, 8], spread).constant(&[3, 2, 3], spread),
-        Case::new("no positions", conv(&[3])).value(&[2, 2, 2], spread).constant(&[3, 2, 3], spread),
-        Case::new("no channels", conv(&[3]))
-            .value(&[2, 0, 5], spread)
-            .constant(&[3, 0, 3], spread)
-            .constant(&[3], spread),
-    ];
-    // Everything at once, in both layouts and with and without the maximum.
-    for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
-        for global_max in [false, true] {
-            let shape = |channels: usize, spatial: &[usize]| {
-                let mut shape = vec![3];
-                shape.extend_from_slice(spatial);
-                shape.insert(if layout == Layout::ChannelsFirst { 1 } else { shape.len() }, channels);
-                shape
-            };
-            let made = |name: &str, conv: Conv| {
-                Case::new(format!("{name}, {layout:?}, global_max {global_max}"), Conv { layout, global_max, ..conv })
-            };
-            cases.extend([
-                made(
-                    "padded",
-                    Conv {
-                        pads: explicit(&[(2, 1), (0, 3)]),
-                        strides: vec![2, 1],
-                        dilations: vec![1, 2],
-                        activation: Activation::Tanh,
-                        ..conv(&[3, 3])
-                    },
-                )
-                .value(&shape(5, &[9, 11]), spread)
-                .constant(&[33, 5, 3, 3], spread)
-                .constant(&[33], spread),
-                made("same", Conv { pads: Pads::SameUpper, strides: vec![2, 2], ..conv(&[3, 2]) })
-                    .value(&shape(4, &[7, 8]), spread)
-                    .constant(&[6, 4, 3, 2], spread),
-                made("same lower", Conv { pads: Pads::SameLower, ..conv(&[4]) })
-                    .value(&shape(4, &[7]), spread)
-                    .constant(&[6, 4, 4], spread),
-                made(
-                    "groups",
-                    Conv {
-                        groups: 3,
-                        pads: explicit(&[(1, 1), (1, 1)]),
-                        activation: Activation::Relu,
-                        ..conv(&[3, 3])
-                    },
-                )
-                .value(&shape(6, &[5, 9]), spread)
-                .constant(&[12, 2, 3, 3], spread)
-                .constant(&[12], spread),
-                made(
-                    "depthwise",
-                    Conv {
-                        groups: 37,
-                        pads: explicit(&[(1, 1), (1, 1)]),
-                        strides: vec![2, 1],
-                        dilations: vec![1, 2],
-                        activation: Activation::Relu,
-                        ..conv(&[3, 3])
-                    },
-                )
-                .value(&shape(37, &[6, 9]), spread)
-                .constant(&[37, 1, 3, 3], spread)
-                .constant(&[37], spread),
-                made("depthwise, two each", Conv { groups: 5, ..conv(&[3]) })
-                    .value(&shape(5, &[9]), spread)
-                    .constant(&[10, 1, 3], spread),
-            ]);
-        }
-    }
-    cases.push(
-        Case::new("infinite position", last(conv(&[3])))
-            .tensor(crate::ops::product::matmul::with_specials(&[3, 10, 4], 1))
-            .constant(&[20, 4, 3], spread),
-    );
-    cases
 }

@@ -1,4 +1,4 @@
-//! Operators that make tensors from attributes, sizes or a few numbers.
+//! Operators that generate tensors from attributes, sizes or a few numbers.
 
 pub mod constant;
 pub mod constant_of_shape;

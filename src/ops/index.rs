@@ -1,4 +1,4 @@
-//! Operands that are indices.
+//! Operators that read or write elements by index.
 
 pub mod gather;
 pub mod gather_elements;
@@ -17,11 +17,19 @@ use crate::{
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&gather::DEF, &gather_elements::DEF, &gather_nd::DEF, &one_hot::DEF, &scatter::ELEMENTS, &scatter::ND, &top_k::DEF]
-        .into_iter()
+    [
+        &gather::DEF,
+        &gather_elements::DEF,
+        &gather_nd::DEF,
+        &one_hot::DEF,
+        &scatter::elements::DEF,
+        &scatter::nd::DEF,
+        &top_k::DEF,
+    ]
+    .into_iter()
 }
 
-/// Integers that name positions.
+/// An operand of indices.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Indices<'a> {
     I32(&'a [i32]),
@@ -51,7 +59,7 @@ impl<'a> Indices<'a> {
         }
     }
 
-    /// Index `position` as one from the front of an axis of that size; negative ones count from the end.
+    /// Index `position`, counted from the front of an axis of that size.
     #[inline]
     pub(crate) fn resolve(&self, position: usize, axis: usize, size: usize) -> Result<usize> {
         let index = self.get(position);
@@ -65,12 +73,12 @@ fn outside(index: i64, axis: usize, size: usize) -> Error {
     Error::invalid_input(format!("index {index} is out of range for axis {axis} of size {size}"))
 }
 
-/// Refuses booleans where numbers are compared or added.
+/// Refuses booleans where numbers are required.
 pub(crate) fn check_number(dtype: DType) -> Result<()> {
     if dtype == DType::Bool { Err(not_numbers()) } else { Ok(()) }
 }
 
-/// The error of a kernel for numbers that is given booleans.
+/// The error of a numeric kernel on booleans.
 pub(crate) fn not_numbers() -> Error {
     Error::invalid_model("expected numbers, found bool")
 }
@@ -83,7 +91,7 @@ pub(crate) fn check_index_type(dtype: DType) -> Result<()> {
     }
 }
 
-/// Checks that indices of that shape lie within data of that shape in all axes but `axis`.
+/// Checks that the indices' shape fits within the data's in all axes but `axis`.
 pub(crate) fn check_within(data: &[usize], indices: &[usize], axis: usize) -> Result<()> {
     let outside = |&own: &usize| own != axis && indices[own] > data[own];
     match (0..data.len()).find(outside) {
@@ -95,8 +103,9 @@ pub(crate) fn check_within(data: &[usize], indices: &[usize], axis: usize) -> Re
     }
 }
 
-/// Calls `visit` for every element of `shape` in order, with its position and where `steps` lead to it, `axis` left
-/// out.
+/// Calls `visit` for each element of `shape` in order, with its position and its offset.
+///
+/// The offset is by the strides `steps`, without that of `axis`.
 pub(crate) fn each(
     shape: &[usize],
     steps: &[isize],
@@ -121,7 +130,7 @@ pub(crate) fn each(
     Ok(())
 }
 
-/// The position in `data` of the row that `tuple` names along its first axes, in elements.
+/// The row of `data` that an index tuple selects along its leading axes.
 pub(crate) fn locate(
     indices: &Indices<'_>,
     tuple: std::ops::Range<usize>,

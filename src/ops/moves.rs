@@ -1,4 +1,4 @@
-//! Operators that move elements or change how they are seen, without computing.
+//! Operators that move elements or change their shape, without arithmetic.
 
 pub mod concat;
 pub mod depth_to_space;

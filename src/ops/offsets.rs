@@ -1,4 +1,4 @@
-//! Sequences laid one behind another without padding, and where each begins.
+//! Offsets of sequences that are packed without padding.
 
 use crate::{
     error::{Error, Result},
@@ -7,7 +7,7 @@ use crate::{
     tensor::DType,
 };
 
-/// The number of sequences, from the `[sequences + 1]` i32 offsets of their first rows, the end last.
+/// The number of sequences, from their i32 offsets `[sequences + 1]`.
 ///
 /// # Errors
 /// When the offsets are of another type or shape.

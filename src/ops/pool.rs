@@ -1,5 +1,6 @@
-//! `MaxPool`, `AveragePool` and their global forms: windows reduced to one number, channel by channel.
+//! `MaxPool`, `AveragePool` and their global forms.
 
+mod cases;
 mod run;
 pub mod segment_pool;
 pub mod window;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    op::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
     ops::pool::window::{Pads, Window, decode_list, decode_pads, positive},
     shape::{Dim, Shape},
     tensor::DType,
@@ -20,39 +21,40 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [&AVERAGE_POOL, &GLOBAL_AVERAGE_POOL, &GLOBAL_MAX_POOL, &MAX_POOL, &segment_pool::DEF].into_iter()
 }
 
-/// What is made of a window.
+/// How a window is reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolFunction {
     /// The largest, NaN if any is.
     Max,
     /// The mean.
     Average {
-        /// Whether padding counts as zeros; else only what lies in the input counts.
+        /// Whether padding counts as zeros, otherwise not at all.
         count_include_pad: bool,
     },
 }
 
-/// Every window of each channel of `[batch, channels, spatial...]` reduced to one number.
+/// Each window of each channel of `[batch, channels, spatial...]` reduced to one number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
-    /// What is made of a window.
+    /// How a window is reduced.
     pub function: PoolFunction,
     /// Taps along each spatial axis.
     pub kernel: Vec<usize>,
-    /// From a window to the next.
+    /// The distance between windows.
     pub strides: Vec<usize>,
-    /// From a tap to the next.
+    /// The distance between taps.
     pub dilations: Vec<usize>,
-    /// Positions around the input.
+    /// The padding around the input.
     pub pads: Pads,
-    /// Whether a last window may reach past the padding, as long as it begins before that.
+    /// Whether a last window may extend beyond the padding, if it begins before the padding's end.
     pub ceil_mode: bool,
 }
 
-/// Each channel of `[batch, channels, spatial...]` reduced to one number; the spatial dimensions become 1.
+/// Each channel of `[batch, channels, spatial...]` reduced to one number; the spatial dimensions
+/// become 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GlobalPool {
-    /// What is made of a channel; `count_include_pad` says nothing here.
+    /// How a channel is reduced; `count_include_pad` has no effect.
     pub function: PoolFunction,
 }
 
@@ -68,14 +70,14 @@ macro_rules! def {
         };
     };
 }
-def!(MAX_POOL, "MaxPool", decode, max_cases, Exact, run::kernel, "pool");
-def!(AVERAGE_POOL, "AveragePool", decode, average_cases, Reduction, run::kernel, "pool");
-def!(GLOBAL_MAX_POOL, "GlobalMaxPool", decode_global, global_max_cases, Exact, run::global_kernel, "reduce");
+def!(MAX_POOL, "MaxPool", decode, cases::max_cases, Exact, run::kernel, "pool");
+def!(AVERAGE_POOL, "AveragePool", decode, cases::average_cases, Reduction, run::kernel, "pool");
+def!(GLOBAL_MAX_POOL, "GlobalMaxPool", decode_global, cases::global_max_cases, Exact, run::global_kernel, "reduce");
 def!(
     GLOBAL_AVERAGE_POOL,
     "GlobalAveragePool",
     decode_global,
-    global_average_cases,
+    cases::global_average_cases,
     Reduction,
     run::global_kernel,
     "reduce"
@@ -115,14 +117,14 @@ fn decode_global(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 impl Pool {
-    /// Steps of 1, no pads.
+    /// A pool with strides of 1 and no pads.
     pub fn new(function: PoolFunction, kernel: Vec<usize>) -> Self {
         let rank = kernel.len();
         let pads = Pads::Explicit(vec![(0, 0); rank]);
         Self { function, kernel, strides: vec![1; rank], dilations: vec![1; rank], pads, ceil_mode: false }
     }
 
-    /// The window.
+    /// The sliding window.
     pub fn window(&self) -> Window<'_> {
         let Self { kernel, strides, dilations, pads, ceil_mode, .. } = self;
         Window { kernel, strides, dilations, pads, ceil: *ceil_mode }
@@ -180,7 +182,7 @@ impl Operator for GlobalPool {
     }
 }
 
-/// The shape of the one operand, which has f32 numbers and a batch, channels and more.
+/// The shape of the f32 operand `[batch, channels, spatial...]`, checked.
 fn spatial_input<'a>(inputs: &Inputs<'a>) -> Result<&'a Shape> {
     inputs.expect(1, 1)?;
     let input = inputs.required(0)?;
@@ -191,57 +193,4 @@ fn spatial_input<'a>(inputs: &Inputs<'a>) -> Result<&'a Shape> {
         return Err(Error::invalid_model(format!("a pool of {input}: expected [batch, channels, spatial...]")));
     }
     Ok(&input.shape)
-}
-
-fn max_cases() -> Vec<Case> {
-    pool_cases(PoolFunction::Max, Fill::Hostile)
-}
-
-fn average_cases() -> Vec<Case> {
-    let mut cases = pool_cases(PoolFunction::Average { count_include_pad: false }, Fill::Spread);
-    cases.extend(pool_cases(PoolFunction::Average { count_include_pad: true }, Fill::Spread));
-    cases
-}
-
-fn pool_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
-    let pool = |kernel: &[usize]| Pool::new(function, kernel.to_vec());
-    let padded = |kernel: &[usize], pads: &[(usize, usize)]| Pool {
-        pads: Pads::Explicit(pads.to_vec()),
-        strides: vec![2; kernel.len()],
-        ..pool(kernel)
-    };
-    vec![
-        Case::new("one dimension", pool(&[3])).value(&[2, 3, 19], fill),
-        Case::new("two by two", padded(&[2, 2], &[(0, 0), (0, 0)])).value(&[2, 3, 9, 40], fill),
-        Case::new("padded", padded(&[3, 3], &[(1, 1), (1, 2)])).value(&[1, 3, 8, 9], fill),
-        Case::new("past the end", Pool { ceil_mode: true, ..padded(&[3, 3], &[(1, 0), (0, 1)]) })
-            .value(&[1, 3, 8, 6], fill),
-        Case::new("dilated", Pool { dilations: vec![2, 3], ..padded(&[2, 3], &[(1, 1), (2, 2)]) })
-            .value(&[1, 2, 8, 11], fill),
-        Case::new("same", Pool { pads: Pads::SameUpper, ..padded(&[3, 2], &[]) }).value(&[1, 2, 7, 8], fill),
-        Case::new("same lower", Pool { pads: Pads::SameLower, ..padded(&[4], &[]) }).value(&[1, 2, 7], fill),
-        Case::new("three dimensions", padded(&[2, 3, 2], &[(0, 1), (1, 1), (0, 0)])).value(&[1, 2, 4, 5, 6], fill),
-        Case::new("empty", pool(&[2, 2])).value(&[0, 3, 4, 4], fill),
-        Case::new("no positions", pool(&[2])).value(&[2, 3, 1], fill),
-    ]
-}
-
-fn global_max_cases() -> Vec<Case> {
-    global_cases(PoolFunction::Max, Fill::Hostile)
-}
-
-fn global_average_cases() -> Vec<Case> {
-    global_cases(PoolFunction::Average { count_include_pad: false }, Fill::Spread)
-}
-
-fn global_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
-    let pool = GlobalPool { function };
-    vec![
-        Case::new("one dimension", pool).value(&[2, 3, 45], fill),
-        Case::new("two dimensions", pool).value(&[2, 5, 7, 7], fill),
-        Case::new("one position", pool).value(&[2, 5, 1], fill),
-        Case::new("no positions", pool).value(&[2, 5, 0], fill),
-        Case::new("none", pool).value(&[2, 5], fill),
-        Case::new("empty", pool).value(&[0, 5, 3], fill),
-    ]
 }

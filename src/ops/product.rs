@@ -9,6 +9,6 @@ use crate::op::OpDef;
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&attention::ATTENTION, &gemm::GEMM, &linear::LINEAR, &linear::LINEAR_IN_PLACE, &matmul::DEF, &attention::PACKED]
+    [&attention::DEF, &gemm::GEMM, &linear::DEF, &linear::in_place::DEF, &matmul::DEF, &attention::packed::DEF]
         .into_iter()
 }

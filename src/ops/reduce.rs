@@ -1,24 +1,18 @@
-//! `ReduceSum` and the other reductions over axes, one row each.
+//! Reductions over axes: `ReduceSum` and the others, one row each; `ArgMax`, `CumSum`.
 
 pub mod arg_reduce;
+mod cases;
 pub mod cum_sum;
+mod kernel;
 
 use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    kernels::{
-        KernelSet,
-        number::{Number, with_integer},
-        reduce::{self, Groups, Reducer, Task, VectorTask},
-    },
-    op::{
-        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
-        Shapes,
-    },
+    op::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
     shape::{Dim, Shape, normalize_axis},
-    tensor::{DType, Element, Tensor},
+    tensor::DType,
 };
 
 /// The operators of this family.
@@ -26,18 +20,18 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [&arg_reduce::ARG_MAX, &arg_reduce::ARG_MIN, &cum_sum::DEF].into_iter().chain(ROWS)
 }
 
-/// All elements along some axes made one.
+/// All elements along some axes reduced to one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reduce {
-    /// How.
+    /// How elements are combined.
     pub function: ReduceFunction,
-    /// Which axes, negative ones from the end; all where this is absent, none where it is empty.
+    /// The axes, negative ones from the end; all where absent, none where empty.
     pub axes: Option<Vec<i64>>,
-    /// Whether the axes stay, of size 1.
+    /// Whether the axes are kept with size 1.
     pub keep_dims: bool,
 }
 
-/// How elements are made one.
+/// How elements are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReduceFunction {
     /// `sum |x|`
@@ -48,11 +42,11 @@ pub enum ReduceFunction {
     LogSum,
     /// `ln(sum e^x)`
     LogSumExp,
-    /// The largest, or NaN where there is one
+    /// The largest, or NaN if any is
     Max,
-    /// `sum x / n`; of integers cut towards zero
+    /// `sum x / n`; of integers rounded towards zero
     Mean,
-    /// The smallest, or NaN where there is one
+    /// The smallest, or NaN if any is
     Min,
     /// `product x`
     Prod,
@@ -69,9 +63,9 @@ macro_rules! rows {
         pub(crate) static ROWS: &[OpDef] = &[$(OpDef {
             name: $name,
             onnx: Some(|node| decode(node, F::$function)),
-            cases: || cases(F::$function),
+            cases: || cases::of(F::$function),
             accuracy: Accuracy::$accuracy,
-            cpu: CpuState::Kernel(kernel),
+            cpu: CpuState::Kernel(kernel::kernel),
             gpu: GpuState::Kernel("reduce"),
         },)*];
 
@@ -128,7 +122,7 @@ impl Reduce {
         Ok(reduced)
     }
 
-    /// The one result of integers that shape inference follows, where all are reduced.
+    /// The result of tracked elements, where all are reduced to one.
     fn elements(&self, input: &Fact, output: &Shape) -> Option<Vec<Dim>> {
         let elements = input.elements.as_ref().filter(|_| matches!(input.dtype, DType::I64 | DType::I32))?;
         if output.elements().as_fixed() != Some(1) {
@@ -186,131 +180,4 @@ impl Operator for Reduce {
         let gone = if self.keep_dims { 0 } else { reduced[..batch].iter().filter(|&&reduced| reduced).count() };
         Some(vec![Some(batch - gone)])
     }
-}
-
-struct Kernel {
-    function: ReduceFunction,
-    reduced: Vec<bool>,
-    set: KernelSet,
-}
-
-fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let op = request.op::<Reduce>()?;
-    let reduced = op.reduced(request.input(0)?.shape.rank())?;
-    Ok(Box::new(Kernel { function: op.function, reduced, set: request.kernel_set() }))
-}
-
-impl CpuKernel for Kernel {
-    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        match self.function {
-            F::LogSumExp => shapes.outputs[0].iter().product::<usize>() * size_of::<f64>(),
-            _ => 0,
-        }
-    }
-
-    fn run(&self, io: &mut Io<'_>) -> Result<()> {
-        let input = io.input(0)?;
-        let groups = &reduce::groups(input.shape, |axis| self.reduced[axis]);
-        match input.dtype {
-            DType::F32 if self.function == F::LogSumExp => self.log_sum_exp::<f32>(groups, io),
-            DType::F64 if self.function == F::LogSumExp => self.log_sum_exp::<f64>(groups, io),
-            DType::F32 => {
-                let output = io.output(0)?.slice::<f32>()?;
-                let task = Task { groups, input: input.slice()?, output: &mut *output };
-                self.reduce(VectorTask(self.set, task))?;
-                self.finish(groups, output)
-            }
-            DType::F64 => self.numbers::<f64>(groups, io),
-            DType::Bool => self.numbers::<u8>(groups, io),
-            dtype => with_integer!(dtype, T => self.numbers::<T>(groups, io),
-                else Err(Error::internal(format!("a reduction was given {dtype}")))),
-        }
-    }
-}
-
-impl Kernel {
-    fn log_sum_exp<T: Number>(&self, groups: &Groups, io: &mut Io<'_>) -> Result<()> {
-        let input = io.input(0)?.slice::<T>()?;
-        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a reduction has no result"))?;
-        let largest = bytemuck::cast_slice_mut(&mut io.scratch[..output.bytes.len()]);
-        reduce::log_sum_exp(Task { groups, input, output: output.slice::<T>()? }, largest);
-        Ok(())
-    }
-
-    fn numbers<T: Number>(&self, groups: &Groups, io: &mut Io<'_>) -> Result<()> {
-        let input = io.input(0)?.slice::<T>()?;
-        let output = io.output(0)?.slice::<T>()?;
-        self.reduce(Task { groups, input, output: &mut *output })?;
-        self.finish(groups, output)
-    }
-
-    fn reduce<T: Number>(&self, task: impl Reducer<T>) -> Result<()> {
-        match self.function {
-            F::Sum | F::Mean | F::LogSum => task.reduce(reduce::Sum),
-            F::L1 => task.reduce(reduce::Magnitudes),
-            F::L2 | F::SumSquare => task.reduce(reduce::Squares),
-            F::Prod => task.reduce(reduce::Product),
-            F::Max => task.reduce(reduce::Largest),
-            F::Min => task.reduce(reduce::Smallest),
-            F::LogSumExp => return Err(Error::internal("ReduceLogSumExp was given integers")),
-        }
-        Ok(())
-    }
-
-    /// Makes of a sum what the function asks for.
-    fn finish<T: Number>(&self, groups: &Groups, output: &mut [T]) -> Result<()> {
-        match self.function {
-            F::Mean => {
-                let count = reduce::reduced_len(groups);
-                if T::INTEGER && count == 0 && !output.is_empty() {
-                    return Err(Error::invalid_input("the mean of no integers is undefined"));
-                }
-                let count = T::narrow(count as f64);
-                output.iter_mut().for_each(|sum| *sum = sum.over(count));
-            }
-            F::L2 => output.iter_mut().for_each(|sum| *sum = T::narrow(sum.wide().sqrt())),
-            F::LogSum => output.iter_mut().for_each(|sum| *sum = T::narrow(sum.wide().ln())),
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-fn cases(function: ReduceFunction) -> Vec<Case> {
-    fn tensor<T: Element>(shape: &[usize], values: &[T]) -> Tensor {
-        Tensor::new(shape, values).expect("a case's values fit its shape")
-    }
-    let case = |name: &str, axes: Option<&[i64]>, keep_dims: bool| {
-        Case::new(name, Reduce { function, axes: axes.map(<[i64]>::to_vec), keep_dims })
-    };
-    // The logarithm of a sum near 0 has no bound on its relative error.
-    let fill = if function == F::LogSum { Fill::Positive } else { Fill::Spread };
-    let mut cases = vec![
-        case("rows", Some(&[-1]), true).value(&[3, 77], fill),
-        case("long rows", Some(&[1]), false).value(&[2, 1000], fill),
-        case("columns", Some(&[0]), false).value(&[13, 21], fill),
-        case("middle", Some(&[1]), true).value(&[2, 7, 19], fill),
-        case("both ends", Some(&[0, 2]), false).value(&[3, 5, 7], fill),
-        case("last two", Some(&[-1, -2]), true).value(&[2, 3, 4, 5], fill),
-        case("all", None, false).value(&[3, 4, 5], fill),
-        case("all kept", None, true).value(&[6, 7], fill),
-        case("no axes", Some(&[]), true).value(&[5], Fill::Positive),
-        case("a scalar", None, true).value(&[], Fill::Positive),
-        case("no results", Some(&[1]), false).value(&[0, 5], fill),
-        case("nothing to reduce", Some(&[1]), false).value(&[3, 0], fill),
-        case("f64", Some(&[0]), false).tensor(tensor(&[2, 2], &[1.5f64, 0.25, 2.0, 8.0])),
-    ];
-    if !matches!(function, F::L2 | F::LogSum | F::LogSumExp) {
-        cases.push(case("i64", Some(&[1]), false).tensor(tensor(&[2, 3], &[1i64, -5, 3, 1 << 40, 7, -9])));
-        cases.push(case("i32", Some(&[0]), true).tensor(tensor(&[3, 2], &[1i32, -5, 3, 100_000, 7, -9])));
-    }
-    // An infinite product on the way is not the same in every order.
-    if function != F::Prod {
-        cases.push(case("hostile", Some(&[1]), false).value(&[41, 9], Fill::Hostile));
-    }
-    if matches!(function, F::Max | F::Min) {
-        let truths = Tensor::from_bools([2, 2], &[true, false, false, false]).expect("four truths");
-        cases.push(case("truths", Some(&[1]), false).tensor(truths));
-    }
-    cases
 }

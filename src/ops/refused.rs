@@ -1,4 +1,4 @@
-//! ONNX operators that are known and refused, with the reason.
+//! ONNX operators that are refused with a reason of their own.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::{
     op::{OnnxNode, Operator},
 };
 
-/// The size of the result is only known once the data is, which no plan of a run can be made for.
+/// Refuses an operator whose result's size depends on data, which no plan supports.
 pub(crate) fn data_dependent(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     Err(Error::unsupported(format!("the size of the result of {} depends on the data", node.op_type())))
 }

@@ -1,4 +1,4 @@
-//! Known integer elements through operators that only move them.
+//! Tracked elements, through operators that move them.
 
 use crate::{
     error::Result,
@@ -7,8 +7,10 @@ use crate::{
     tensor::{DType, View, ViewMut},
 };
 
-/// The known elements of `operands` moved into a result of `shape`: `kernel` is the operator's own, and moves their
-/// numbers in their place. `None` where an element or a size is not known, or the kernel refuses.
+/// The tracked elements of a result of `shape`, moved there by the operator's `kernel`.
+///
+/// The kernel moves the elements' positions instead. `None` where an element or a size is unknown,
+/// or the kernel fails.
 pub(crate) fn moved(
     operands: &[&Fact],
     shape: &Shape,
@@ -33,13 +35,13 @@ pub(crate) fn moved(
     output.into_iter().map(|number| pool.get(number as usize).map(|&dim| dim.clone())).collect()
 }
 
-/// The elements of an operand as numbers, if all are known, and its shape.
+/// The shape of an operand and its elements, if all are known numbers.
 pub(crate) fn numbers(fact: &Fact) -> Option<(Vec<usize>, Vec<i64>)> {
     let elements = fact.elements.as_ref()?.iter().map(Dim::as_fixed).collect::<Option<_>>()?;
     Some((fact.shape.as_fixed()?, elements))
 }
 
-/// Integers as a kernel sees them.
+/// A view of integers for a kernel.
 pub(crate) fn view<'a>(shape: &'a [usize], integers: &'a [i64]) -> View<'a> {
     View { dtype: DType::I64, shape, bytes: bytemuck::cast_slice(integers) }
 }

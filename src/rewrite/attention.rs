@@ -1,4 +1,4 @@
-//! Scaled dot-product attention from two products and a softmax.
+//! Composes scaled dot-product attention from two products and a softmax.
 
 use crate::{
     error::Result,
@@ -12,8 +12,9 @@ use crate::{
     rewrite::rewriter::Rewriter,
 };
 
-/// `softmax(q k^T * scale + mask) v` (Vaswani et al., Attention Is All You Need), the scale at the scores or at either
-/// operand.
+/// `softmax(q k^T * scale + mask) v`, with the scale at the scores or an operand.
+///
+/// Vaswani et al., Attention Is All You Need.
 pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((_, &[Some(weights), Some(v)])) = rewriter.is::<MatMul>(index) else { return Ok(()) };
     let Some(parts) = parts(rewriter, weights) else { return Ok(()) };
@@ -53,7 +54,7 @@ fn parts(rewriter: &Rewriter<'_>, weights: ValueId) -> Option<Parts> {
         if !rewriter.used_once(scores) {
             return None;
         }
-        // A scale that was split between q and k is taken together.
+        // A scale that is split between q and k is multiplied.
         let (left, right) = (rewriter.product(q), rewriter.product(k));
         let (&[q], &[keys_transposed]) = (left.factors.as_slice(), right.factors.as_slice()) else { return None };
         let scale = (outer.scalar * left.scalar * right.scalar) as f32;

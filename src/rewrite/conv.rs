@@ -1,4 +1,4 @@
-//! Convolutions without idle dimensions, with channels last, and with what follows them as their epilogue.
+//! Simplifies convolutions, makes them channels-last, and fuses their epilogues.
 
 use crate::{
     error::Result,
@@ -15,7 +15,7 @@ use crate::{
     tensor::Tensor,
 };
 
-/// A spatial dimension of size 1 that the kernel does not reach beyond is left out.
+/// Drops a spatial dimension of size 1 over which the kernel has one tap.
 pub(super) fn thin(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((conv, inputs)) = rewriter.is::<Conv>(index) else { return Ok(()) };
     let (conv, mut inputs) = (conv.clone(), inputs.to_vec());
@@ -46,7 +46,7 @@ pub(super) fn thin(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     rewriter.replace(index, Reshape::to(&output), vec![Some(value)])
 }
 
-/// A constant for each channel added to it.
+/// Fuses the addition of a constant for each channel.
 pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
     let Some((a, b)) = rewriter.binary(output, BinaryFunction::Add) else { return Ok(()) };
@@ -62,7 +62,7 @@ pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     Ok(())
 }
 
-/// An activation behind it.
+/// Fuses an activation.
 pub(super) fn activation(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((op, &[Some(value)])) = rewriter.is::<Unary>(index) else { return Ok(()) };
     let Some(activation) = activation_of(op.function) else { return Ok(()) };
@@ -73,7 +73,7 @@ pub(super) fn activation(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()
     rewriter.replace(index, Conv { activation, ..conv }, inputs)
 }
 
-/// The largest value over all positions.
+/// Fuses the maximum over all positions.
 pub(super) fn global_max(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((pool, &[Some(value)])) = rewriter.is::<GlobalPool>(index) else { return Ok(()) };
     if pool.function != PoolFunction::Max {
@@ -86,7 +86,7 @@ pub(super) fn global_max(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()
     rewriter.replace(index, Conv { global_max: true, ..conv }, inputs)
 }
 
-/// An input whose channels were moved to the front is taken with its channels last.
+/// Reads a channels-last input directly instead of its transposition.
 pub(super) fn channels_last(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((conv, inputs)) = rewriter.is::<Conv>(index) else { return Ok(()) };
     let (conv, mut inputs) = (conv.clone(), inputs.to_vec());
@@ -108,7 +108,7 @@ pub(super) fn channels_last(rewriter: &mut Rewriter<'_>, index: usize) -> Result
     rewriter.replace(index, Transpose { perm: Some(channels_to_front) }, vec![Some(value)])
 }
 
-/// The convolution that makes a value which nothing else uses.
+/// The convolution that produces a value with a single use.
 fn conv(rewriter: &Rewriter<'_>, value: ValueId) -> Option<(Conv, Vec<Option<ValueId>>)> {
     let (op, inputs) = rewriter.made_by::<Conv>(value)?;
     rewriter.used_once(value).then(|| (op.clone(), inputs.to_vec()))

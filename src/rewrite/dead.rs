@@ -1,4 +1,4 @@
-//! Drops nodes whose results nobody uses, and constants that no node needs.
+//! Removes nodes whose results are unused, and constants that no node needs.
 
 use crate::graph::Graph;
 

@@ -1,4 +1,4 @@
-//! Computes at load what does not depend on the inputs.
+//! Constant folding: evaluates at load what does not depend on the inputs.
 
 use std::sync::Arc;
 
@@ -11,12 +11,14 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
-/// A folded constant may have so many elements more than its operands together: a small file must not make a large
-/// model.
+/// The most elements by which a folded constant may exceed its operands together.
+///
+/// A small file must not become a large model.
 const MAX_GROWTH: usize = 1 << 24;
 
-/// All folded constants together may have so many elements, and so many times those of the file's own constants.
-/// Without it, doubling a tensor again and again would grow without end.
+/// The most elements of all folded constants: a sum, and a factor of the file's own constants.
+///
+/// Without it, repeated doubling of a tensor would grow without bound.
 const MAX_TOTAL: (usize, usize) = (1 << 26, 16);
 
 pub(super) fn run(graph: &mut Graph) -> Result<()> {
@@ -39,9 +41,9 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-/// The node's results, if they can be known now; takes their elements from `left`.
+/// The node's results, if they are constant; subtracts their elements from `left`.
 fn known(graph: &Graph, node: &Node, left: &mut usize) -> Result<Option<Vec<Arc<Tensor>>>> {
-    // Integers that only depend on fixed shapes need no operand.
+    // Integers that depend on fixed shapes alone need no operand.
     if let Some(tensors) = node.outputs.iter().map(|&id| tracked(graph.fact(id))).collect() {
         return Ok(Some(tensors));
     }
@@ -81,7 +83,7 @@ fn known(graph: &Graph, node: &Node, left: &mut usize) -> Result<Option<Vec<Arc<
     evaluate(graph, node).map(Some).context(|| format!("folding {}", node.describe()))
 }
 
-/// The tensor that a value is known to be, if its elements are tracked, fixed, and fit their type.
+/// The tensor of a value whose elements are all tracked, fixed, and fit their type.
 fn tracked(fact: &Fact) -> Option<Arc<Tensor>> {
     let integers = fact.elements.as_ref()?.iter().map(Dim::as_fixed).collect::<Option<Vec<_>>>()?;
     let shape = fact.shape.as_fixed()?;

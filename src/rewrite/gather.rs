@@ -1,4 +1,4 @@
-//! Pointwise operators behind a look-up in a constant table belong in the table.
+//! Moves pointwise operators after a look-up into the constant table.
 
 use crate::{
     error::Result,
@@ -11,7 +11,7 @@ use crate::{
     tensor::Tensor,
 };
 
-/// The largest table that is made beside the one that it came from.
+/// The most elements of a table that is made from another.
 const MAX_TABLE: usize = 1 << 22;
 
 pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
@@ -53,7 +53,7 @@ struct Lookup {
     ids: ValueId,
 }
 
-/// A look-up of rows in a table that is constant, or will be once it is folded.
+/// A look-up of rows in a table that is constant or will be folded.
 fn lookup(rewriter: &Rewriter<'_>, id: ValueId) -> Option<Lookup> {
     let (gather, inputs) = rewriter.made_by::<Gather>(id)?;
     let &[Some(table), Some(ids)] = inputs else { return None };
@@ -63,7 +63,7 @@ fn lookup(rewriter: &Rewriter<'_>, id: ValueId) -> Option<Lookup> {
     fits.then(|| Lookup { gather: gather.clone(), table, ids })
 }
 
-/// A constant, or a node on constants alone that this pass has made.
+/// Whether a value is a constant, or this pass's node on constants alone.
 fn is_constant(rewriter: &Rewriter<'_>, id: ValueId) -> bool {
     let mut pending = vec![id];
     let mut seen = 0;
@@ -82,12 +82,12 @@ fn a_table_each(rewriter: &Rewriter<'_>, a: &Lookup, b: &Lookup) -> bool {
     rewriter.fact(a.table).shape == rewriter.fact(b.table).shape
 }
 
-/// A constant that is the same for every row that is looked up, in a row's dimensions.
+/// A constant that is equal for all rows, in a row's dimensions.
 fn row_constant(rewriter: &Rewriter<'_>, id: ValueId, lookup: &Lookup) -> Option<Tensor> {
     let constant = rewriter.constant(id)?;
     let row = rewriter.fact(lookup.table).shape.rank() - 1;
     let (lead, own) = constant.shape().split_at(constant.shape().len().saturating_sub(row));
-    // More dimensions than the look-up has would show in the result's shape.
+    // More dimensions than the look-up's would change the result's shape.
     let fits = lead.iter().all(|&size| size == 1) && lead.len() <= rewriter.fact(lookup.ids).shape.rank();
     if fits { (**constant).clone().reshape(own.to_vec()).ok() } else { None }
 }

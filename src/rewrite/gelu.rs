@@ -1,4 +1,4 @@
-//! Gelu, in the erf and the tanh form, from the products and sums that exporters write.
+//! Composes gelu, in the erf and the tanh form, from products and sums.
 
 use crate::{
     error::Result,
@@ -7,8 +7,10 @@ use crate::{
     rewrite::{pattern::near, rewriter::Rewriter},
 };
 
-/// `x * 0.5 * (1 + erf(x / sqrt 2))` and `x * 0.5 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, in any order of the
-/// factors (Hendrycks and Gimpel, Gaussian Error Linear Units).
+/// `x * 0.5 * (1 + erf(x / sqrt 2))` and `x * 0.5 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`,
+/// with factors in any order.
+///
+/// Hendrycks and Gimpel, Gaussian Error Linear Units.
 pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
     if rewriter.binary(output, BinaryFunction::Mul).is_none() && rewriter.binary(output, BinaryFunction::Div).is_none()
@@ -28,7 +30,7 @@ pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     Ok(())
 }
 
-/// Which gelu it is if `gate` is one plus the right function of `x`.
+/// The form of gelu, if `gate` is one plus its function of `x`.
 fn gate_of(rewriter: &Rewriter<'_>, gate: ValueId, x: ValueId) -> Option<UnaryFunction> {
     let inner = rewriter.with_scalar(gate, BinaryFunction::Add, |one| one == 1.0)?;
     if let Some(argument) = rewriter.unary(inner, UnaryFunction::Erf) {

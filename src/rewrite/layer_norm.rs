@@ -1,4 +1,4 @@
-//! Layer normalisation from mean, variance, root and quotient; then its scale and bias.
+//! Composes layer normalization from mean, variance, root and quotient; adds scale and bias.
 
 use crate::{
     error::Result,
@@ -12,7 +12,8 @@ use crate::{
     tensor::Tensor,
 };
 
-/// `(x - mean) / sqrt(variance + epsilon)`, with a constant factor among them or not (Ba et al., Layer Normalization).
+/// `(x - mean) / sqrt(variance + epsilon)`, optionally with a constant factor (Ba et al., Layer
+/// Normalization).
 pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
     let Some(parts) = parts(rewriter, output) else { return Ok(()) };
@@ -24,7 +25,7 @@ pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     rewriter.replace(index, LayerNorm { axes: parts.axes, epsilon: parts.epsilon }, inputs)
 }
 
-/// A constant factor or summand behind a layer normalisation that lacks it.
+/// Adds a constant factor or summand to a layer normalization that lacks it.
 pub(super) fn scale_and_bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
     for (function, position) in [(BinaryFunction::Mul, 1), (BinaryFunction::Add, 2)] {
@@ -32,7 +33,7 @@ pub(super) fn scale_and_bias(rewriter: &mut Rewriter<'_>, index: usize) -> Resul
         for (normal, constant) in [(a, b), (b, a)] {
             let Some((norm, inputs)) = rewriter.made_by::<LayerNorm>(normal) else { continue };
             let (norm, mut inputs) = (norm.clone(), inputs.to_vec());
-            // A factor behind a bias would scale the bias too.
+            // A factor after a bias would scale the bias too.
             if !rewriter.used_once(normal) || inputs.len() > position {
                 continue;
             }
@@ -70,7 +71,8 @@ fn parts(rewriter: &Rewriter<'_>, output: ValueId) -> Option<Parts> {
     fits.then_some(Parts { x, axes, epsilon, scale })
 }
 
-/// Difference, root and constant factor of `difference / root` or `difference * ((1 / root) * factor)`.
+/// Difference, root and constant factor of `difference / root` or `difference * ((1 / root) *
+/// factor)`.
 fn quotient(rewriter: &Rewriter<'_>, output: ValueId) -> Option<(ValueId, ValueId, Option<ValueId>)> {
     if let Some((difference, root)) = rewriter.binary(output, BinaryFunction::Div) {
         return Some((difference, root, None));
@@ -93,8 +95,10 @@ fn quotient(rewriter: &Rewriter<'_>, output: ValueId) -> Option<(ValueId, ValueI
     None
 }
 
-/// Whether `variance` is that of `x` over the axes: the mean of squared differences, or the mean of squares less the
-/// squared mean, which exporters keep from going below zero.
+/// Whether `variance` is that of `x` over the axes.
+///
+/// It is the mean of squared differences, or the mean of squares minus the squared mean, which
+/// exporters clamp at zero.
 fn is_variance(rewriter: &Rewriter<'_>, variance: ValueId, x: ValueId, difference: ValueId, axes: &[usize]) -> bool {
     let below = rewriter.below_views(variance);
     let below = rewriter.with_scalar(below, BinaryFunction::Max, |zero| zero == 0.0).unwrap_or(below);
@@ -124,7 +128,7 @@ fn is_variance(rewriter: &Rewriter<'_>, variance: ValueId, x: ValueId, differenc
     squared_mean && mean_of_square(squares, x)
 }
 
-/// A constant that varies over the normalised axes alone, in their shape.
+/// A constant that varies over the normalized axes alone, in their shape.
 fn over_axes(rewriter: &Rewriter<'_>, constant: ValueId, axes: &[usize], x: ValueId) -> Option<Tensor> {
     let tensor = rewriter.constant(constant)?;
     let full = &rewriter.fact(x).shape;

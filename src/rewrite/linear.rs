@@ -1,4 +1,4 @@
-//! Products with constant weights, and what follows them, as one operator.
+//! Fuses products with constant weights and their epilogues into `Linear`.
 
 use crate::{
     error::Result,
@@ -19,7 +19,7 @@ const BIAS: usize = 2;
 const RESIDUAL: usize = 3;
 const NORM_SCALE: usize = 4;
 
-/// A product with a constant matrix.
+/// Turns a product with a constant matrix into `Linear`.
 pub(super) fn product(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((_, &[Some(x), Some(weights)])) = rewriter.is::<MatMul>(index) else { return Ok(()) };
     let matrix = rewriter.constant(weights).is_some_and(|tensor| tensor.shape().len() == 2);
@@ -30,7 +30,7 @@ pub(super) fn product(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     rewriter.replace(index, Linear::default(), vec![Some(x), Some(weights)])
 }
 
-/// A constant row added to it.
+/// Fuses the addition of a constant row.
 pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     for (value, constant) in summands(rewriter, index) {
         let Some((linear, mut inputs)) = linear(rewriter, value) else { continue };
@@ -46,7 +46,7 @@ pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     Ok(())
 }
 
-/// An activation behind it.
+/// Fuses an activation.
 pub(super) fn activation(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((op, &[Some(value)])) = rewriter.is::<Unary>(index) else { return Ok(()) };
     let Some(activation) = activation_of(op.function) else { return Ok(()) };
@@ -57,7 +57,7 @@ pub(super) fn activation(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()
     rewriter.replace(index, Linear { activation, ..linear }, inputs)
 }
 
-/// A value of the same shape added to it.
+/// Fuses the addition of a value of the same shape.
 pub(super) fn residual(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     for (value, other) in summands(rewriter, index) {
         let Some((linear, mut inputs)) = linear(rewriter, value) else { continue };
@@ -72,7 +72,7 @@ pub(super) fn residual(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> 
     Ok(())
 }
 
-/// A layer normalisation of its rows.
+/// Fuses a layer normalization of the rows.
 pub(super) fn layer_norm(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((norm, parameters)) = rewriter.is::<LayerNorm>(index) else { return Ok(()) };
     let (norm, parameters) = (norm.clone(), parameters.to_vec());
@@ -88,7 +88,7 @@ pub(super) fn layer_norm(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()
     rewriter.replace(index, Linear { layer_norm: Some(norm.epsilon), ..linear }, inputs)
 }
 
-/// The kernel's activation for a pointwise function, where it has one.
+/// The kernels' activation for a pointwise function, if any.
 pub(super) fn activation_of(function: UnaryFunction) -> Option<Activation> {
     match function {
         UnaryFunction::Relu => Some(Activation::Relu),
@@ -100,13 +100,13 @@ pub(super) fn activation_of(function: UnaryFunction) -> Option<Activation> {
     }
 }
 
-/// The two orders of a sum's operands, none if the node is no sum.
+/// Both orders of a sum's operands; none if the node is no sum.
 fn summands(rewriter: &Rewriter<'_>, index: usize) -> Vec<(ValueId, ValueId)> {
     let [output] = rewriter.node(index).outputs[..] else { return Vec::new() };
     rewriter.binary(output, BinaryFunction::Add).map_or_else(Vec::new, |(a, b)| vec![(a, b), (b, a)])
 }
 
-/// The `Linear` that makes a value which nothing else uses.
+/// The `Linear` that produces a value with a single use.
 fn linear(rewriter: &Rewriter<'_>, value: ValueId) -> Option<(Linear, Vec<Option<ValueId>>)> {
     let (op, inputs) = rewriter.made_by::<Linear>(value)?;
     rewriter.used_once(value).then(|| (op.clone(), inputs.to_vec()))

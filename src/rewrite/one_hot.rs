@@ -1,4 +1,4 @@
-//! A product of a one-hot matrix is a look-up of rows.
+//! Turns a product with a one-hot matrix into a look-up of rows.
 
 use crate::{
     error::Result,
@@ -14,7 +14,7 @@ use crate::{
     tensor::Tensor,
 };
 
-/// `(ids == 0..depth) x table` reads row `id` of the table, and zeros for an id outside of it.
+/// `(ids == 0..depth) x table` is row `id` of the table, and zeros for an id out of range.
 pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((_, &[Some(hot), Some(table)])) = rewriter.is::<MatMul>(index) else { return Ok(()) };
     let Some((ids, rows)) = parts(rewriter, hot, table) else { return Ok(()) };
@@ -31,7 +31,7 @@ fn parts(rewriter: &Rewriter<'_>, hot: ValueId, table: ValueId) -> Option<(Value
     let table = rewriter.constant(table)?;
     let rows = table.as_slice::<f32>().ok()?;
     let &[depth, _] = table.shape() else { return None };
-    // Zero times what is not finite is not zero.
+    // Zero times a non-finite number is not zero.
     if !rows.iter().all(|value| value.is_finite()) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What rules look for: scalars, products flattened, reductions that keep or drop their dimensions.
+//! Patterns that rules match: scalars, flattened products, reductions.
 
 use crate::{
     graph::ValueId,
@@ -12,7 +12,7 @@ use crate::{
     tensor::DType,
 };
 
-/// The most factors that a product is taken apart into.
+/// The most factors that a product is flattened into.
 const MAX_FACTORS: usize = 8;
 
 /// A product of values times a scalar.
@@ -23,7 +23,7 @@ pub(super) struct Product {
 }
 
 impl Rewriter<'_> {
-    /// The one number of an f32 constant of one element.
+    /// The number of an f32 constant of one element.
     pub(super) fn scalar(&self, id: ValueId) -> Option<f32> {
         match self.constant(id)?.as_slice::<f32>().ok()? {
             [value] => Some(*value),
@@ -31,13 +31,13 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The operand of that function, if it makes the value.
+    /// The operand of that function, if it produces the value.
     pub(super) fn unary(&self, id: ValueId, function: UnaryFunction) -> Option<ValueId> {
         let (op, inputs) = self.made_by::<Unary>(id)?;
         if op.function == function { inputs[0] } else { None }
     }
 
-    /// The operands of that function, if it makes the value.
+    /// The operands of that function, if it produces the value.
     pub(super) fn binary(&self, id: ValueId, function: BinaryFunction) -> Option<(ValueId, ValueId)> {
         let (op, inputs) = self.made_by::<Binary>(id)?;
         match inputs {
@@ -46,7 +46,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The other operand of a commutative function of which one operand is a scalar for which `test` holds.
+    /// The other operand of a commutative function with a scalar that passes `test`.
     pub(super) fn with_scalar(
         &self,
         id: ValueId,
@@ -63,7 +63,9 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The value as scalar x factors: `Mul`, `Div` by a scalar, and powers of 2 and 3 are taken apart.
+    /// The value as a scalar times factors.
+    ///
+    /// `Mul`, `Div` by a scalar, and powers of 2 and 3 are flattened.
     pub(super) fn product(&self, id: ValueId) -> Product {
         let mut product = Product { scalar: 1.0, factors: Vec::new() };
         let mut pending = vec![id];
@@ -91,7 +93,7 @@ impl Rewriter<'_> {
         product
     }
 
-    /// The value below `Expand` and `Reshape`, which change neither elements nor their order (beyond repeating them).
+    /// The value below `Expand` and `Reshape`, which keep or repeat elements in order.
     pub(super) fn below_views(&self, mut id: ValueId) -> ValueId {
         loop {
             let below = match (self.made_by::<Reshape>(id), self.made_by::<Expand>(id)) {
@@ -105,8 +107,10 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The axes over which `id` is `function` of `of`, whether or not it kept its dimensions, if `id` lines up with
-    /// `of` in a broadcast: the reduced dimensions are 1 (or repeated), the others as they were.
+    /// The axes over which `id` is the reduction of `of` by `function`.
+    ///
+    /// `id` must align with `of` in a broadcast: the reduced dimensions are 1 or repeated, the
+    /// others unchanged.
     pub(super) fn reduction(&self, id: ValueId, function: ReduceFunction, of: ValueId) -> Option<Vec<usize>> {
         let axes = self.reduction_below_views(id, function, of)?;
         let (own, full) = (&self.fact(id).shape, &self.fact(of).shape);
@@ -116,7 +120,7 @@ impl Rewriter<'_> {
         lines_up.then_some(axes)
     }
 
-    /// As [`reduction`](Self::reduction), whatever shape the result was given since.
+    /// As [`reduction`](Self::reduction), through any later reshape.
     pub(super) fn reduction_below_views(
         &self,
         id: ValueId,
@@ -145,7 +149,7 @@ impl Rewriter<'_> {
     }
 }
 
-/// Whether two numbers are the same but for the rounding of an exporter.
+/// Whether two numbers are equal up to an exporter's rounding.
 pub(super) fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-5 * b.abs()
 }

@@ -1,5 +1,6 @@
-//! Makes one operator of pointwise `f32` operators that follow one another, so that what lies between them needs no
-//! memory. Runs last: other passes know the operators by themselves.
+//! Fuses consecutive pointwise `f32` operators, so that intermediate results need no memory.
+//!
+//! Runs last: other passes match the single operators.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::{
     tensor::DType,
 };
 
-/// A chain reads no more values than this: each is one more stream through the cache.
+/// The most values that a chain reads: each is one more stream through the cache.
 const MAX_OPERANDS: usize = 8;
 
 #[derive(Clone, Default)]
@@ -37,7 +38,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
     for index in 0..graph.nodes().len() {
         let longest = {
             let node = &graph.nodes()[index];
-            // A result is taken over if nothing else reads it and it is of the final shape already.
+            // A result is fused if nothing else reads it and it has the final shape already.
             let before = |id: ValueId| {
                 let producer = producers[id.index()].filter(|_| uses[id.index()] == 1)?;
                 let same = graph.fact(id).shape == graph.fact(node.outputs[0]).shape;
@@ -79,7 +80,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-/// The operands of a node that a chain can have: as a step, with operand `position` the result so far.
+/// The step of a node that a chain can contain, with operand `position` as the result so far.
 fn step(graph: &Graph, node: &Node, position: usize) -> Option<(ChainStep, Option<ValueId>)> {
     let is_f32 = |id: &Option<ValueId>| id.is_some_and(|id| graph.fact(id).dtype == DType::F32);
     if node.outputs.len() != 1 || !node.inputs.iter().all(is_f32) {
@@ -96,7 +97,7 @@ fn step(graph: &Graph, node: &Node, position: usize) -> Option<(ChainStep, Optio
     step.is_numeric().then_some((step, other))
 }
 
-/// Adds a step, of which operand `other` is still to be named, to a chain.
+/// Appends a step with operand `other` to a chain.
 fn push(chain: &mut Chain, step: ChainStep, other: Option<ValueId>) {
     let step = match (step, other) {
         (ChainStep::Binary { function, swapped, .. }, Some(other)) => {
@@ -107,7 +108,7 @@ fn push(chain: &mut Chain, step: ChainStep, other: Option<ValueId>) {
     chain.steps.push(step);
 }
 
-/// A chain of this node alone; it begins with the operand that has the result's shape, if one has.
+/// A chain of this node alone, starting with an operand of the result's shape if possible.
 fn begin(graph: &Graph, node: &Node) -> Option<Chain> {
     let whole = |id: &Option<ValueId>| id.is_some_and(|id| graph.fact(id).shape == graph.fact(node.outputs[0]).shape);
     let position = node.inputs.iter().position(whole).unwrap_or(0);
@@ -118,7 +119,7 @@ fn begin(graph: &Graph, node: &Node) -> Option<Chain> {
     Some(chain)
 }
 
-/// The chain with this node behind it.
+/// The chain with this node appended.
 fn extend(graph: &Graph, node: &Node, position: usize, producer: usize, mut chain: Chain) -> Option<Chain> {
     let (step, other) = step(graph, node, position)?;
     push(&mut chain, step, other);

@@ -1,4 +1,4 @@
-//! A graph while rules rewrite it: who makes a value and how often it is used stay known after each step.
+//! A graph under rewriting, with up-to-date producers and use counts.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use crate::{
     tensor::Tensor,
 };
 
-/// One rule: looks at node `index` and rewrites it if it fits.
+/// A rule: rewrites node `index` if it matches.
 pub(super) type Rule = fn(&mut Rewriter<'_>, usize) -> Result<()>;
 
 pub(super) struct Rewriter<'a> {
     graph: &'a mut Graph,
     /// The graph's nodes first, then those that rules add.
     nodes: Vec<Node>,
-    /// For each added node the node it comes before.
+    /// For each added node the node that it precedes.
     before: Vec<usize>,
     producers: Vec<Option<usize>>,
     uses: Vec<usize>,
-    /// What a value was replaced by, if it was.
+    /// The replacement of each value; itself if it has none.
     forward: Vec<ValueId>,
 }
 
-/// Runs the rules over every node, each rule seeing what the ones before it made.
+/// Applies the rules in order, each to every node.
 pub(super) fn apply(graph: &mut Graph, rules: &[Rule]) -> Result<()> {
     for rule in rules {
         let producers = graph.producers();
@@ -55,12 +55,12 @@ impl Rewriter<'_> {
         Some((node.op()?, &node.inputs))
     }
 
-    /// The node that makes a value, if it is a `T`.
+    /// The node that produces a value, if it is a `T`.
     pub(super) fn made_by<T: Operator>(&self, id: ValueId) -> Option<(&T, &[Option<ValueId>])> {
         self.is(self.producers[id.index()]?)
     }
 
-    /// Which node makes a value.
+    /// The node that produces a value.
     pub(super) fn producer(&self, id: ValueId) -> Option<usize> {
         self.producers[id.index()]
     }
@@ -75,7 +75,7 @@ impl Rewriter<'_> {
         self.graph.constant_of(id)
     }
 
-    /// Whether just one operand, and no output of the model, uses a value.
+    /// Whether exactly one operand, and no output of the model, uses a value.
     pub(super) fn used_once(&self, id: ValueId) -> bool {
         self.uses[id.index()] == 1 && !self.graph.outputs().contains(&id)
     }
@@ -87,10 +87,10 @@ impl Rewriter<'_> {
         id
     }
 
-    /// Adds a node with one output ahead of node `index`.
+    /// Inserts a node with one output before node `index`.
     pub(super) fn insert(&mut self, index: usize, op: impl Operator, inputs: Vec<Option<ValueId>>) -> Result<ValueId> {
         let name = self.nodes[index].name.clone();
-        // The graph's own list is empty while rules run: the node is taken out of it at once.
+        // The graph's own list is empty while rules run: the node is moved out at once.
         let outputs = self.graph.node(&name, Arc::new(op), inputs)?;
         let node = self.graph.nodes.pop();
         for _ in &outputs {
@@ -106,8 +106,9 @@ impl Rewriter<'_> {
         Ok(outputs[0])
     }
 
-    /// Puts another operator in the place of node `index`, whose results must keep type and shape; otherwise nothing
-    /// changes.
+    /// Replaces the operator of node `index`.
+    ///
+    /// Nothing changes if a result's type or shape would.
     pub(super) fn replace(&mut self, index: usize, op: impl Operator, inputs: Vec<Option<ValueId>>) -> Result<()> {
         let new = Node { op: Arc::new(op), inputs, ..self.nodes[index].clone() };
         let Ok(facts) = self.graph.infer(&new) else { return Ok(()) };
@@ -128,7 +129,9 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// Lets all users of the node's one result use `new` instead. An output of the model keeps its node.
+    /// Redirects all uses of the node's single result to `new`.
+    ///
+    /// An output of the model keeps its node.
     pub(super) fn alias(&mut self, index: usize, new: ValueId) {
         let [old] = self.nodes[index].outputs[..] else { return };
         if self.graph.outputs().contains(&old) {
@@ -142,7 +145,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// One use less; a node that nobody uses any more uses nothing either.
+    /// Removes one use of a value; nodes that become unused release their operands.
     fn release(&mut self, id: ValueId) {
         let mut pending = vec![id];
         while let Some(id) = pending.pop() {
@@ -174,7 +177,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Gives the graph its nodes back, added ones ahead of their node, unused ones left out.
+    /// Returns the nodes to the graph: added ones in position, unused ones dropped.
     fn finish(mut self, count: usize) {
         for index in 0..self.nodes.len() {
             self.resolve_inputs(index);

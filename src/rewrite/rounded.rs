@@ -1,4 +1,4 @@
-//! Results that are stored as bf16 because all that read them would round them: the same bits in half the memory.
+//! Stores results as bf16 where all readers round them: the same bits in half the memory.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     ops::product::{attention::PackedAttention, linear::Linear},
 };
 
-/// Has the results of products and of attention stored as bf16 where only products of bf16 read them.
+/// Stores results of products and attention as bf16 where only bf16 products read them.
 pub(crate) fn store_rounded(graph: &mut Graph) -> Result<()> {
     let mut readable = vec![true; graph.value_count()];
     for id in graph.outputs() {
@@ -33,13 +33,13 @@ pub(crate) fn store_rounded(graph: &mut Graph) -> Result<()> {
     graph.infer_all()
 }
 
-/// Whether the node rounds this operand to bf16 before anything else is done with it.
+/// Whether the node rounds this operand to bf16 before any other use.
 fn rounds(graph: &Graph, node: &Node, position: usize) -> bool {
     let product = node.op::<Linear>().is_some() && node.inputs[1].is_some_and(|id| graph.constant_of(id).is_some());
     position == 0 && (product || node.op::<PackedAttention>().is_some())
 }
 
-/// The node's operator with its result rounded, if it has that form.
+/// The node's operator with a rounded result, if it supports that.
 fn rounded(node: &Node) -> Option<Arc<dyn Operator>> {
     if let Some(linear) = node.op::<Linear>().filter(|linear| linear.layer_norm.is_none()) {
         return Some(Arc::new(Linear { rounded: true, ..linear.clone() }));
@@ -67,7 +67,7 @@ mod tests {
         graph.constant(format!("weights {seed}"), Tensor::new([k, n], &values).unwrap())
     }
 
-    /// Three products and attention in a row; with `all`, every one of them is a result too.
+    /// Three products and attention in sequence; with `all`, each result is also an output.
     fn chain(all: bool) -> Graph {
         let mut graph = Graph::new("chain");
         let rows = graph.symbol("rows");

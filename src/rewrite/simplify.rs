@@ -1,4 +1,4 @@
-//! Nodes that change nothing, or that two of make one.
+//! Removes nodes that change nothing, and merges pairs of nodes.
 
 use crate::{
     error::Result,
@@ -11,7 +11,7 @@ use crate::{
     shape::{Dim, Shape},
 };
 
-/// Drops moves that give back what they were given.
+/// Removes moves whose result equals their operand.
 pub(super) fn no_op(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let node = rewriter.node(index);
     let ([output], Some(Some(input))) = (&node.outputs[..], node.inputs.first()) else { return Ok(()) };
@@ -25,7 +25,7 @@ pub(super) fn no_op(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
         || node.op::<Expand>().is_some()
         || node.op::<Cast>().is_some()
         || node.op::<Identity>().is_some()
-        // As many elements as before, taken in steps of one, are all of them.
+        // The same number of elements in steps of one are all elements.
         || node.op::<Slice>().is_some_and(|op| op.parts.iter().all(|part| part.step == 1))
         || order.is_some_and(|order| order.into_iter().eq(0..before.shape.rank()));
     if idle {
@@ -34,7 +34,7 @@ pub(super) fn no_op(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     Ok(())
 }
 
-/// `max(x, -inf)` is `x`.
+/// Replaces `max(x, -inf)` by `x`.
 pub(super) fn max_with_infinity(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
     if let Some(x) = rewriter.with_scalar(output, BinaryFunction::Max, |value| value == f32::NEG_INFINITY)
@@ -45,7 +45,7 @@ pub(super) fn max_with_infinity(rewriter: &mut Rewriter<'_>, index: usize) -> Re
     Ok(())
 }
 
-/// An operand need not be expanded where broadcasting does the same.
+/// Removes `Expand` from an operand where broadcasting does the same.
 pub(super) fn expanded_operand(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     for position in 0..2 {
         let Some((op, inputs)) = rewriter.is::<Binary>(index) else { return Ok(()) };
@@ -53,14 +53,14 @@ pub(super) fn expanded_operand(rewriter: &mut Rewriter<'_>, index: usize) -> Res
         let below = inputs.get(position).copied().flatten().and_then(|id| rewriter.made_by::<Expand>(id));
         if let Some(below) = below.map(|(_, inputs)| inputs[0]) {
             inputs[position] = below;
-            // Refused by itself where the result would have another shape.
+            // Does nothing where the result would have another shape.
             rewriter.replace(index, op, inputs)?;
         }
     }
     Ok(())
 }
 
-/// A view of a view is one view.
+/// Merges two consecutive views.
 pub(super) fn view_of_view(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((_, &[Some(input)])) = rewriter.is::<Reshape>(index) else { return Ok(()) };
     let Some((_, &[Some(below)])) = rewriter.made_by::<Reshape>(input) else { return Ok(()) };
@@ -72,7 +72,7 @@ pub(super) fn view_of_view(rewriter: &mut Rewriter<'_>, index: usize) -> Result<
     rewriter.replace(index, Reshape::to(&shape), vec![Some(below)])
 }
 
-/// Two transpositions are one.
+/// Merges two consecutive transpositions.
 pub(super) fn transposed_twice(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((outer, &[Some(input)])) = rewriter.is::<Transpose>(index) else { return Ok(()) };
     let Some((inner, &[Some(below)])) = rewriter.made_by::<Transpose>(input) else { return Ok(()) };
@@ -86,7 +86,9 @@ pub(super) fn transposed_twice(rewriter: &mut Rewriter<'_>, index: usize) -> Res
     rewriter.replace(index, Transpose { perm: Some(order) }, vec![Some(below)])
 }
 
-/// Dimensions of size 1 are left out of a transposition; one that only moves them is a view.
+/// Drops dimensions of size 1 from a transposition.
+///
+/// One that moves only those becomes a view.
 pub(super) fn thin_transpose(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((op, &[Some(input)])) = rewriter.is::<Transpose>(index) else { return Ok(()) };
     let shape = rewriter.fact(input).shape.clone();
@@ -107,7 +109,7 @@ pub(super) fn thin_transpose(rewriter: &mut Rewriter<'_>, index: usize) -> Resul
     rewriter.replace(index, Reshape::to(&output), vec![Some(value)])
 }
 
-/// A sum divided by the number of its terms is a mean.
+/// Turns a sum divided by the number of its terms into a mean.
 pub(super) fn mean(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
     let product = rewriter.product(output);

@@ -1,4 +1,4 @@
-//! Softmax from maximum, difference, exponential, sum and quotient.
+//! Composes softmax from maximum, difference, exponential, sum and quotient.
 
 use crate::{
     error::Result,
@@ -17,7 +17,7 @@ pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     rewriter.replace(index, Softmax::over(axis as i64), vec![Some(x)])
 }
 
-/// What the softmax is of, and its axis.
+/// The softmax's operand and its axis.
 fn parts(rewriter: &Rewriter<'_>, output: ValueId) -> Option<(ValueId, usize)> {
     let (exponential, sum) = rewriter.binary(output, BinaryFunction::Div)?;
     let axes = rewriter.reduction(sum, ReduceFunction::Sum, exponential)?;

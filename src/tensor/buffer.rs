@@ -1,6 +1,10 @@
-//! Bytes that start on a cache line, so that they can be seen as any element and read by any vector load.
+//! Bytes that start on a cache line, aligned for every element type and vector load.
+#![allow(unsafe_code, reason = "advice to the system about pages")]
 
-use std::ops::{Deref, DerefMut};
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
 #[cfg(feature = "hugging-face")]
 use std::{ops::Range, sync::Arc};
 
@@ -8,20 +12,22 @@ use crate::error::{Error, Result};
 #[cfg(feature = "hugging-face")]
 use crate::tensor::Mapping;
 
-/// Where the bytes start: on a cache line.
+/// Alignment of the bytes: a cache line.
 const ALIGNMENT: usize = 64;
 
-/// A fixed number of bytes, aligned to 64; those of a mapped file lie as the file has them, and are copied before they
-/// are written.
-pub struct AlignedBytes {
+/// A fixed number of bytes, aligned to 64.
+///
+/// Bytes of a mapped file are aligned as the file has them, and copied before they are written.
+pub(crate) struct AlignedBytes {
     memory: Memory,
     start: usize,
     len: usize,
 }
 
+/// The memory that holds the bytes.
 enum Memory {
-    /// Longer than asked for: an allocation that asks for no alignment gets zero pages from the system as they are,
-    /// where an aligned one would have to be filled with zeros by hand.
+    /// Longer than requested, so that an aligned part fits: an allocation without alignment gets
+    /// zero pages from the system, while an aligned one would be filled with zeros by hand.
     Own(Vec<u8>),
     #[cfg(feature = "hugging-face")]
     Mapped(Arc<Mapping>),
@@ -29,35 +35,39 @@ enum Memory {
 
 impl AlignedBytes {
     /// `len` zero bytes.
-    pub fn zeroed(len: usize) -> Self {
+    pub(crate) fn zeroed(len: usize) -> Self {
         Self::within(bytemuck::allocation::zeroed_vec(len + ALIGNMENT - 1), len)
     }
 
-    /// `len` zero bytes, refused where there is no memory for them.
+    /// `len` zero bytes.
+    ///
+    /// # Errors
+    /// `Limit` if the memory cannot be allocated.
     pub(crate) fn try_zeroed(len: usize) -> Result<Self> {
         let memory = len.checked_add(ALIGNMENT - 1).and_then(|len| bytemuck::allocation::try_zeroed_vec(len).ok());
         let memory = memory.ok_or_else(|| Error::limit(format!("there is no memory for {len} bytes")))?;
         Ok(Self::within(memory, len))
     }
 
+    /// The aligned `len` bytes within `memory`.
     fn within(memory: Vec<u8>, len: usize) -> Self {
         expect_use(&memory);
-        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        let start = padding(memory.as_ptr());
         Self { memory: Memory::Own(memory), start, len }
     }
 
-    /// A copy of `bytes`.
-    pub fn copy_from(bytes: &[u8]) -> Self {
+    /// Copies `bytes`.
+    pub(crate) fn copy_from(bytes: &[u8]) -> Self {
         let mut memory = Vec::with_capacity(bytes.len() + ALIGNMENT - 1);
         expect_use(&memory);
-        let start = memory.as_ptr().align_offset(ALIGNMENT);
-        // Within the capacity, so that the memory stays where it is.
+        let start = padding(memory.as_ptr());
+        // Within the capacity, so that the memory does not move.
         memory.resize(start, 0);
         memory.extend_from_slice(bytes);
         Self { memory: Memory::Own(memory), start, len: bytes.len() }
     }
 
-    /// Bytes of a mapped file, if they are there and elements of `alignment` bytes may start where they do.
+    /// Bytes of a mapped file, if they exist and are aligned to `alignment`.
     #[cfg(feature = "hugging-face")]
     pub(crate) fn mapped(mapping: &Arc<Mapping>, range: Range<usize>, alignment: usize) -> Option<Self> {
         let bytes = mapping.bytes().get(range.clone())?;
@@ -78,33 +88,8 @@ impl Clone for AlignedBytes {
     }
 }
 
-/// Tells the system that all of a large memory is about to be filled: it is then backed by large pages where there are
-/// some, and by all its pages at once instead of one at each first touch. Hints; what comes of them is the system's choice.
-fn expect_use(memory: &Vec<u8>) {
-    #[cfg(target_os = "linux")]
-    {
-        /// Small memory is used again and again, and larger one is mostly large pages, which threads may fill in turn.
-        const POPULATED: std::ops::Range<usize> = 1 << 20..16 << 20;
-        let first = memory.as_ptr() as usize;
-        let whole_pages = |page: usize| (first.next_multiple_of(page), (first + memory.capacity()) / page * page);
-        let advise = |(start, end): (usize, usize), advice| {
-            if start < end {
-                // SAFETY: the range lies within `memory`, and neither advice changes what it holds.
-                unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
-            }
-        };
-        advise(whole_pages(2 << 20), libc::MADV_HUGEPAGE);
-        if POPULATED.contains(&memory.capacity()) {
-            // Refused where pages are larger.
-            advise(whole_pages(4096), libc::MADV_POPULATE_WRITE);
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = memory;
-}
-
 impl AlignedBytes {
-    /// Whether they lie in a mapped file.
+    /// Whether they are bytes of a mapped file.
     #[cfg(feature = "gpu")]
     pub(crate) fn is_mapped(&self) -> bool {
         !matches!(self.memory, Memory::Own(_))
@@ -140,5 +125,79 @@ impl DerefMut for AlignedBytes {
 impl PartialEq for AlignedBytes {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
+    }
+}
+
+impl fmt::Debug for AlignedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AlignedBytes({} bytes)", self.len)
+    }
+}
+
+/// Bytes between `start` and the first aligned address.
+fn padding(start: *const u8) -> usize {
+    start.addr().wrapping_neg() % ALIGNMENT
+}
+
+/// Advises the system that a large memory is about to be filled.
+///
+/// It is then backed by large pages if the system has some, and by all its pages at once instead of
+/// one at each first touch. The content stays the same whatever the system makes of it.
+fn expect_use(memory: &Vec<u8>) {
+    // An interpreter has no pages to advise on.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        /// Smaller memory is mostly reused; larger memory is mostly large pages, which threads may
+        /// fill in parallel.
+        const POPULATED: std::ops::Range<usize> = 1 << 20..16 << 20;
+        let first = memory.as_ptr() as usize;
+        let whole_pages = |page: usize| (first.next_multiple_of(page), (first + memory.capacity()) / page * page);
+        let advise = |(start, end): (usize, usize), advice| {
+            if start < end {
+                // SAFETY: the range is within `memory`, and neither advice changes its content.
+                unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
+            }
+        };
+        advise(whole_pages(2 << 20), libc::MADV_HUGEPAGE);
+        if POPULATED.contains(&memory.capacity()) {
+            // Refused if pages are larger.
+            advise(whole_pages(4096), libc::MADV_POPULATE_WRITE);
+        }
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = memory;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_aligned_and_of_the_requested_length() {
+        for len in [0, 1, 63, 64, 1000] {
+            let source: Vec<u8> = (0..len).map(|index| index as u8).collect();
+            let copy = AlignedBytes::copy_from(&source);
+            for bytes in [&AlignedBytes::zeroed(len), &AlignedBytes::try_zeroed(len).unwrap(), &copy, &copy.clone()] {
+                assert_eq!(bytes.len(), len);
+                assert!(bytes.as_ptr().addr().is_multiple_of(ALIGNMENT));
+            }
+            assert_eq!(*copy, *source);
+            assert!(AlignedBytes::zeroed(len).iter().all(|&byte| byte == 0));
+        }
+    }
+
+    #[test]
+    fn clones_are_apart() {
+        let mut first = AlignedBytes::copy_from(&[1, 2, 3]);
+        let second = first.clone();
+        first[1] = 9;
+        assert_eq!((&*first, &*second), (&[1, 9, 3][..], &[1, 2, 3][..]));
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn memory_that_cannot_be_allocated_is_an_error() {
+        assert!(AlignedBytes::try_zeroed(usize::MAX).is_err());
+        assert!(AlignedBytes::try_zeroed(isize::MAX as usize).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Borrowed tensors: what a kernel reads and what it writes.
+//! Borrowed tensors: operands and results of kernels.
 
 use crate::{
     error::{Error, Result},
@@ -8,7 +8,7 @@ use crate::{
 /// An operand: dense, row-major, starting on a 64-byte line.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// The elements' type.
+    /// The element type.
     pub dtype: DType,
     /// The dimensions.
     pub shape: &'a [usize],
@@ -20,17 +20,17 @@ impl<'a> View<'a> {
     /// The elements.
     ///
     /// # Errors
-    /// When they are of another type.
+    /// `Internal` if they are of another type.
     pub fn slice<T: Element>(&self) -> Result<&'a [T]> {
         check_type::<T>(self.dtype)?;
         Ok(bytemuck::cast_slice(self.bytes))
     }
 }
 
-/// A result to be written: dense, row-major, starting on a 64-byte line.
+/// A writable result: dense, row-major, starting on a 64-byte line.
 #[derive(Debug)]
 pub struct ViewMut<'a> {
-    /// The elements' type.
+    /// The element type.
     pub dtype: DType,
     /// The dimensions.
     pub shape: &'a [usize],
@@ -42,7 +42,7 @@ impl ViewMut<'_> {
     /// The elements.
     ///
     /// # Errors
-    /// When they are of another type.
+    /// `Internal` if they are of another type.
     pub fn slice<T: Element>(&mut self) -> Result<&mut [T]> {
         check_type::<T>(self.dtype)?;
         Ok(bytemuck::cast_slice_mut(self.bytes))

@@ -1,4 +1,4 @@
-//! Texts to vectors, in two lines.
+//! The text embedder.
 
 use std::{
     borrow::Borrow,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     backend::{Session, options::Device},
-    bulk::{Bulk, Map, Sound},
+    bulk::{Bulk, Results},
     error::{Context, Error, ItemError, Result},
     graph::Graph,
     import::{hugging_face, origin::fingerprint_of},
@@ -24,7 +24,7 @@ use crate::{
     threads::pool::pool,
 };
 
-/// A text model: tokenizer, encoder and pooling, opened from a Hugging Face folder.
+/// A text embedding model: tokenizer, encoder and pooling from a Hugging Face folder.
 ///
 /// ```no_run
 /// use gristmill::{Device, text::Embedder};
@@ -42,32 +42,32 @@ use crate::{
 #[derive(Clone)]
 pub struct Embedder {
     pipeline: Arc<EmbedderPipeline>,
-    /// For jobs with no settings of their own: one that lives on keeps its threads.
+    /// For jobs without settings of their own; keeps its threads between jobs.
     bulk: Arc<Bulk<EmbedderPipeline>>,
     dimension: usize,
     max_tokens: usize,
 }
 
-/// What an [`Embedder`] runs: texts in, vectors out.
+/// The pipeline of an [`Embedder`], from texts to vectors.
 pub type EmbedderPipeline = Pipeline<str, EncoderModel, Vec<f32>>;
 
 impl Embedder {
-    /// Opens a folder.
+    /// Opens a model folder.
     ///
     /// # Errors
-    /// As [`hugging_face::open`], when `tokenizer.json` is missing or broken, and when the device is not to be had.
+    /// If a file is missing, damaged or not supported, and if the device is not available.
     pub fn open(folder: impl AsRef<Path>, device: Device) -> Result<Self> {
         Self::open_with(folder, &EmbedderOptions::on(device))
     }
 
-    /// Opens a folder with settings of your own.
+    /// Opens a model folder with options.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and when an option does not fit the model.
+    /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &EmbedderOptions) -> Result<Self> {
         let (started, path) = (Instant::now(), folder.as_ref());
         let in_folder = || format!("model folder `{}`", path.display());
-        // The tokenizer is read beside the weights: either takes about as long.
+        // Both take about as long, so they run in parallel.
         let load = || {
             let mut folder = hugging_face::open(path, &options.folder)?;
             let max_tokens = options.max_tokens.unwrap_or(folder.max_tokens);
@@ -117,34 +117,34 @@ impl Embedder {
         self.dimension
     }
 
-    /// The number of tokens that a text is cut to, the special ones counted.
+    /// The number of tokens to which a text is truncated, special tokens included.
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
-    /// What reports say about the model; `truncated` counts the texts that were cut so far.
+    /// Describes the model; `truncated` is the number of texts truncated so far.
     pub fn describe(&self) -> Description {
         self.pipeline.describe()
     }
 
-    /// The vectors of a few texts, in order, all or the first error.
+    /// Computes the vectors of a slice of texts, in order.
     ///
     /// # Errors
-    /// The first text that failed.
+    /// The error of the first text that failed.
     pub fn embed<T: Borrow<str>>(&self, texts: &[T]) -> Result<Vec<Vec<f32>>, ItemError> {
         let (vectors, _) = self.bulk.run(texts);
         vectors.into_iter().collect()
     }
 
-    /// The vectors of any number of texts: lazy, in order, each a result of its own.
-    pub fn map<It>(&self, texts: It) -> Map<EmbedderPipeline, It::Item, Sound<It::IntoIter>>
+    /// Computes the vectors of any number of texts lazily, in order, with one result per text.
+    pub fn map<It>(&self, texts: It) -> Results<Vec<f32>, It::IntoIter>
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
         self.bulk.map(texts)
     }
 
-    /// A bulk job of this model, to set workers, chunks, progress and the like.
+    /// A [`Bulk`] of this model, for jobs with their own settings.
     pub fn bulk(&self) -> Bulk<EmbedderPipeline> {
         Bulk::pipeline(self.pipeline())
     }

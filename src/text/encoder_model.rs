@@ -1,4 +1,4 @@
-//! An encoder with pooling as a model.
+//! A text encoder with pooling as a model.
 
 use std::sync::{
     Arc,
@@ -12,20 +12,22 @@ use crate::{
     tensor::Tensors,
 };
 
-/// The output of the graph that is a text's vector.
+/// The graph output that contains the vector of each text.
 pub(super) const OUTPUT: &str = "sentence_embedding";
 
-/// The encoder with pooling: one text's `input_ids`, `token_type_ids` and `position_ids` in, its vector out.
+/// An encoder with pooling, which turns the token tensors of a text into its vector.
+///
+/// The inputs are `input_ids`, `token_type_ids` and `position_ids`.
 #[derive(Debug)]
 pub struct EncoderModel {
     pub(super) session: Session,
     pub(super) truncated: Arc<AtomicU64>,
-    /// The choices that decide a vector besides the session's.
+    /// The options on which vectors depend, besides those of the session.
     pub(super) options: String,
 }
 
 impl EncoderModel {
-    /// The session inside.
+    /// The session that runs the encoder.
     pub fn session(&self) -> &Session {
         &self.session
     }

@@ -1,4 +1,4 @@
-//! How a text model is opened.
+//! Options of a text model.
 
 use crate::{
     backend::options::{Device, SessionOptions},
@@ -8,20 +8,20 @@ use crate::{
     },
 };
 
-/// How an [`Embedder`] is opened. The folder's own settings by default.
+/// Options of an [`Embedder`](crate::text::Embedder); by default the settings of its folder.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct EmbedderOptions {
     /// Device, precision, kernel set.
     pub session: SessionOptions,
-    /// The number of tokens that a text is cut to, the special ones counted.
+    /// The number of tokens to which a text is truncated, special tokens included.
     pub max_tokens: Option<usize>,
-    /// How the folder is read, pooling and scaling among it.
+    /// How the folder is read, including pooling and normalization.
     pub folder: FolderOptions,
 }
 
 impl EmbedderOptions {
-    /// The folder's own settings on a device.
+    /// The settings of the folder on `device`.
     pub fn on(device: Device) -> Self {
         Self { session: SessionOptions::on(device), ..Self::default() }
     }
@@ -33,28 +33,28 @@ impl EmbedderOptions {
         self
     }
 
-    /// Sets the number of tokens that a text is cut to.
+    /// Sets the number of tokens to which a text is truncated.
     #[must_use]
     pub fn max_tokens(mut self, tokens: usize) -> Self {
         self.max_tokens = Some(tokens);
         self
     }
 
-    /// Says where the weights stay: [`Weights::Mapped`] shares one copy between processes.
+    /// Sets where the weights stay; [`Weights::Mapped`] shares one copy between processes.
     #[must_use]
     pub fn weights(mut self, weights: Weights) -> Self {
         self.folder.import.weights = weights;
         self
     }
 
-    /// Sets how the vectors of a text's tokens become one.
+    /// Sets how a text's token vectors are pooled.
     #[must_use]
     pub fn pooling(mut self, pooling: Pooling) -> Self {
         self.folder.pooling = Some(pooling);
         self
     }
 
-    /// Sets whether vectors are scaled to length 1.
+    /// Sets whether vectors are normalized to length 1.
     #[must_use]
     pub fn normalize(mut self, normalize: bool) -> Self {
         self.folder.normalize = Some(normalize);

@@ -1,4 +1,4 @@
-//! From a text to an encoder's inputs.
+//! Preparation of a text for the encoder.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use crate::{
     text::tokenizer::{Encoded, TextTokenizer},
 };
 
-/// Makes the encoder's inputs of a text.
+/// Turns a text into the encoder's inputs.
 pub(super) struct Prepare {
     pub(super) tokenizer: TextTokenizer,
     pub(super) positions: Positions,
@@ -23,6 +23,7 @@ pub(super) struct Prepare {
 }
 
 impl Prepare {
+    /// The inputs for one text.
     pub(super) fn tensors(&self, text: &str) -> Result<Tensors> {
         let Encoded { ids, type_ids, truncated } = self.tokenizer.encode(text)?;
         if ids.is_empty() {

@@ -1,4 +1,4 @@
-//! Texts as tokens: `tokenizer.json`, one text at a time, cut to a number of tokens.
+//! Tokenization of single texts with truncation, as `tokenizer.json` describes it.
 
 mod cut;
 
@@ -17,47 +17,48 @@ use crate::{
     text::tokenizer::cut::{last_cut, mentions_regex, splits_at_spaces, works_locally},
 };
 
-/// The largest `tokenizer.json` that is read.
+/// The maximum size of `tokenizer.json` in bytes.
 const MAX_FILE_BYTES: u64 = 128 << 20;
 
-/// Bytes of text in the first try, for each token that is wanted.
+/// Bytes of text per wanted token in the first attempt.
 const BYTES_PER_TOKEN: usize = 12;
 
-/// The longest text, in bytes, that is given to a tokenizer that splits by regular expressions. Their engine gives up
-/// after a million steps back, and the tokenizer then goes on with wrong tokens and no error; texts of this length
-/// stay far below that.
+/// The maximum text length in bytes for a tokenizer that splits by regular expressions.
+///
+/// Their engine gives up after a million backtracking steps, and the tokenizer then returns wrong
+/// tokens without an error. Texts of this length stay far below that number.
 const MAX_REGEX_BYTES: usize = 400_000;
 
-/// A text as tokens.
+/// The tokens of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Encoded {
-    /// The tokens' numbers, special tokens included.
+    /// The token ids, special tokens included.
     pub ids: Vec<u32>,
-    /// Which part of the input each token belongs to.
+    /// The token type ids, which say to which part of the input a token belongs.
     pub type_ids: Vec<u32>,
-    /// Whether tokens past the limit were cut off.
+    /// Whether tokens past the limit were removed.
     pub truncated: bool,
 }
 
-/// A tokenizer as `tokenizer.json` describes it, that cuts texts to a number of tokens.
+/// A tokenizer from `tokenizer.json` that truncates texts to a number of tokens.
 ///
-/// Padding in the file is ignored, so is its limit; no threads are started.
+/// Ignores the padding and the limit in the file. Starts no threads.
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
     max_tokens: usize,
-    /// Tokens that the limit leaves to the text itself.
+    /// The limit less the special tokens.
     text_tokens: usize,
-    /// Whether a text may be cut at a space between two words before it is tokenized.
+    /// Whether a text may be cut at a space between two words before tokenization.
     cuttable: bool,
-    /// Whether regular expressions of the tokenizer see the text.
+    /// Whether the tokenizer applies regular expressions to the text.
     uses_regex: bool,
     lowercase: bool,
-    /// Names the file's bytes.
+    /// The BLAKE3 hash of the file.
     fingerprint: String,
 }
 
-/// A tokenizer that has been read, and a name for its file's bytes.
+/// A parsed tokenizer and the hash of its file.
 pub(super) struct Parsed {
     tokenizer: Tokenizer,
     fingerprint: String,
@@ -68,19 +69,19 @@ fn in_file(path: &Path) -> String {
 }
 
 impl TextTokenizer {
-    /// Reads `tokenizer.json`; texts are cut to `max_tokens`, special tokens included.
+    /// Reads `tokenizer.json`; truncates texts to `max_tokens`, special tokens included.
     ///
     /// # Errors
-    /// When the file is missing, larger than 128 MiB or not a tokenizer; when `max_tokens` leaves no token to a text
-    /// beside the special ones.
+    /// If the file is missing, larger than 128 MiB or not a tokenizer, and if `max_tokens` leaves
+    /// no token for a text besides the special tokens.
     pub fn open(path: &Path, max_tokens: usize) -> Result<Self> {
         Self::new(Self::parse(path)?, max_tokens).context(|| in_file(path))
     }
 
-    /// Reads `tokenizer.json`, the slow half of [`open`](Self::open).
+    /// Parses `tokenizer.json`, which is the slow part of [`open`](Self::open).
     pub(super) fn parse(path: &Path) -> Result<Parsed> {
         let bytes = read_required(path, MAX_FILE_BYTES)?;
-        // The crate checks what it reads, but not everywhere without a panic.
+        // The parser of the crate panics on some invalid files.
         let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
         let problem = match parsed {
             Ok(Ok(tokenizer)) => {
@@ -92,6 +93,7 @@ impl TextTokenizer {
         Err(Error::invalid_model(problem).context(in_file(path)))
     }
 
+    /// Sets up a parsed tokenizer, as [`open`](Self::open) does.
     pub(super) fn new(parsed: impl Into<Parsed>, max_tokens: usize) -> Result<Self> {
         let Parsed { mut tokenizer, fingerprint } = parsed.into();
         let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
@@ -125,31 +127,26 @@ impl TextTokenizer {
         Ok(Self { tokenizer, max_tokens, text_tokens, cuttable, uses_regex, lowercase: false, fingerprint })
     }
 
-    /// A name for the bytes of `tokenizer.json` (BLAKE3).
-    pub fn fingerprint(&self) -> &str {
+    /// The BLAKE3 hash of `tokenizer.json`.
+    pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Makes texts lower case before they are tokenized.
+    /// Sets whether texts are lowercased before they are tokenized.
     #[must_use]
-    pub fn lowercase(mut self, lowercase: bool) -> Self {
+    pub(crate) fn lowercase(mut self, lowercase: bool) -> Self {
         self.lowercase = lowercase;
         self
     }
 
-    /// The number of tokens that a text is cut to.
-    pub fn max_tokens(&self) -> usize {
-        self.max_tokens
-    }
-
-    /// The tokens of a text, cut to the limit.
+    /// Tokenizes a text and truncates the result.
     ///
-    /// Of a long text only a beginning is tokenized, cut at a space between two words where that provably changes
-    /// nothing before it; the tokens are those of the whole text.
+    /// Of a long text only the beginning is tokenized, up to a space between two words where a cut
+    /// provably does not change the tokens before it. The tokens are those of the whole text.
     ///
     /// # Errors
-    /// When the tokenizer refuses the text: a character that it has no token for, or a text of more than 400,000
-    /// bytes that a regular expression would see whole.
+    /// If the tokenizer has no token for a character, and if a regular expression would be applied
+    /// to a text of more than 400,000 bytes.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
         let mut window = self.text_tokens.saturating_mul(BYTES_PER_TOKEN).max(256);
         while self.cuttable && window < text.len() {

@@ -1,4 +1,4 @@
-//! A panic in user code or a kernel becomes an error here.
+//! Panics in user code and kernels, caught and turned into errors.
 
 use std::{
     any::Any,
@@ -14,15 +14,18 @@ use std::{
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Runs `work`; a panic in it becomes an error of kind [`ErrorKind::Panic`] that carries the panic's message, and
-/// its backtrace where `RUST_BACKTRACE` asks for one.
+/// Runs `work`; a panic in it becomes an error of kind [`ErrorKind::Panic`].
+///
+/// The error has the panic's message, and its backtrace if [`keep_backtraces`] keeps them.
 pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // A backtrace from before belongs to a panic that was caught elsewhere, or is on its way through a `drop`.
+    // An earlier backtrace belongs to a panic that was caught elsewhere, or is still unwinding
+    // through a `drop`.
     let before = kept();
-    // Unwind safety: what a panic leaves half done is discarded by every caller (slots, the item at hand).
+    // Unwind safety: every caller discards state that a panic leaves incomplete (slots, the current
+    // item).
     let result = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
         let error = panic_error(&*payload);
-        // What was thrown may itself panic when it is dropped.
+        // Dropping the payload may panic too.
         if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             mem::forget(another);
         }
@@ -34,21 +37,23 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     result
 }
 
-/// Runs user code that gives nothing back; a panic in it ends here.
+/// Runs user code without a result; a panic in it is dropped.
 pub(crate) fn quietly(work: impl FnOnce()) {
-    // Nobody is left to be told of it.
+    // No caller is left that could report it.
     let _ = catch(|| {
         work();
         Ok(())
     });
 }
 
-/// Drops a value of the user's; a panic in its `drop` ends here.
+/// Drops a user's value; a panic in its `drop` is dropped.
 pub(crate) fn drop_quietly<T>(value: T) {
     quietly(|| drop(value));
 }
 
-/// Drops values of the user's one by one; each may panic in its `drop`, where two in one collection would abort.
+/// Drops users' values one by one, each of which may panic.
+///
+/// Dropping them as one collection would abort at the second panic.
 pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     let mut values = values.into_iter();
     let mut rest = || {
@@ -60,7 +65,10 @@ pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     while catch(&mut rest).is_err() {}
 }
 
-/// Locks what stays whole whatever panics: user code runs without the lock, or leaves nothing half done.
+/// Locks a mutex, poisoned or not.
+///
+/// For data that no panic leaves inconsistent: user code runs outside the lock, or changes nothing
+/// in part.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -80,7 +88,7 @@ pub(crate) fn panic_error(payload: &(dyn Any + Send)) -> Error {
     }
 }
 
-/// Whether backtraces are kept.
+/// Whether the panic hook keeps backtraces.
 static KEEPS: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -88,14 +96,15 @@ thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Takes the backtrace that is kept.
+/// Takes the kept backtrace of this thread.
 fn kept() -> Option<String> {
     if KEEPS.load(Relaxed) { LAST.take() } else { None }
 }
 
-/// Has backtraces kept for [`panic_error`], if the environment asks for backtraces at all: only at the moment of
-/// the panic can one be taken, so the process's panic hook is wrapped once. Without `RUST_BACKTRACE` the hook is
-/// left alone.
+/// Keeps backtraces of panics for [`panic_error`], if `RUST_BACKTRACE` enables backtraces.
+///
+/// A backtrace can be captured only during the panic, so the process's panic hook is wrapped, once.
+/// Without `RUST_BACKTRACE` the hook is left alone.
 pub(crate) fn keep_backtraces() {
     static WRAP: Once = Once::new();
     WRAP.call_once(|| {

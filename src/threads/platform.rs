@@ -1,14 +1,15 @@
-//! What is asked of the operating system, with a plain fallback where it is not Linux.
+//! Queries to the operating system, with fallbacks where it is not Linux.
 
 use std::{fs, path::Path, thread, time::Duration};
 
-/// How many threads can run at once: cores, less what affinity and quotas take away; at least 1.
+/// Number of threads that can run at once: cores within affinity and quotas, at least 1.
 pub(crate) fn parallelism() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Fills `to` with a file's bytes from `start` on. Threads may do so at once on unix, where the file's own position is
-/// left alone.
+/// Fills `to` with a file's bytes from `start` on.
+///
+/// On unix threads may read at the same time, since the file's position is not used.
 #[cfg(feature = "hugging-face")]
 pub(crate) fn read_exact_at(file: &fs::File, to: &mut [u8], start: u64) -> std::io::Result<()> {
     #[cfg(unix)]
@@ -16,7 +17,7 @@ pub(crate) fn read_exact_at(file: &fs::File, to: &mut [u8], start: u64) -> std::
     #[cfg(not(unix))]
     {
         use std::io::{Read, Seek, SeekFrom};
-        // A handle of its own would share the position all the same.
+        // A cloned handle would share the position.
         static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut file = file;
@@ -25,15 +26,17 @@ pub(crate) fn read_exact_at(file: &fs::File, to: &mut [u8], start: u64) -> std::
     }
 }
 
-/// The process's largest resident set so far in bytes, where the system tells.
+/// The process's largest resident set so far in bytes, if the system reports it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     status_field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// The processor time used by the threads of pools, and by all others but the calling one, where the system tells.
+/// Processor time of the pools' threads, and of all others, if the system reports it.
+///
+/// The calling thread is not counted.
 pub(crate) fn processor_time() -> Option<(Duration, Duration)> {
     let read = |path: &Path| stat_time(&fs::read_to_string(path).ok()?);
-    // Of the process: what threads have used that are gone is in it.
+    // The process's time includes that of threads that have ended.
     let all = read(Path::new("/proc/self/stat"))?;
     let own = read(Path::new("/proc/thread-self/stat"))?;
     let mut workers = Duration::ZERO;
@@ -46,16 +49,16 @@ pub(crate) fn processor_time() -> Option<(Duration, Duration)> {
     Some((workers, all.saturating_sub(workers).saturating_sub(own)))
 }
 
-/// User and system time in a `stat` line of `/proc`, which counts in hundredths of a second.
+/// User and system time in a `stat` line of `/proc`, in units of 10 ms.
 fn stat_time(stat: &str) -> Option<Duration> {
-    // The second field is a name in brackets, which may itself hold brackets and blanks.
+    // The second field is a name in brackets, which may contain brackets and blanks.
     let after_name = &stat[stat.rfind(')')? + 1..];
     let mut fields = after_name.split_ascii_whitespace().skip(11);
     let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
     Some(Duration::from_millis(user.checked_add(system)?.checked_mul(10)?))
 }
 
-/// A field of `/proc/self/status`, which counts in kB.
+/// A field of `/proc/self/status` in kB, converted to bytes.
 fn status_field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
@@ -83,7 +86,8 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn linux_tells() {
+    #[cfg_attr(miri, ignore = "reads files")]
+    fn linux_reports_memory_and_time() {
         assert!(peak_rss_bytes().is_some_and(|bytes| bytes > 1 << 16));
         assert!(parallelism() >= 1);
         assert!(processor_time().is_some());

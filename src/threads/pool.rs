@@ -1,4 +1,4 @@
-//! The thread budget: one pool a worker count, shared by everything in the process that asks for that count.
+//! The thread budget: one pool per worker count, shared by the whole process.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -9,7 +9,12 @@ use crate::{
     threads::platform,
 };
 
-/// The pool of `workers` threads, or one as wide as the machine allows; made on first need, gone with its last user.
+/// The pool of `workers` threads, or of as many as can run at once.
+///
+/// It is started on first use and stopped with its last user.
+///
+/// # Errors
+/// `Io` if threads cannot be started.
 pub(crate) fn pool(workers: Option<usize>) -> Result<Arc<ThreadPool>> {
     static POOLS: Mutex<Vec<(usize, Weak<ThreadPool>)>> = Mutex::new(Vec::new());
     let workers = workers.unwrap_or_else(platform::parallelism).max(1);
@@ -34,6 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "starts threads")]
     fn one_pool_a_worker_count() {
         let (a, b, c) = (pool(Some(3)).unwrap(), pool(Some(3)).unwrap(), pool(Some(2)).unwrap());
         assert!(Arc::ptr_eq(&a, &b) && !Arc::ptr_eq(&a, &c));

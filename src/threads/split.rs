@@ -1,7 +1,7 @@
-//! Splitting one operator over workers, where there are fewer chunks than workers.
+//! Splitting one operator over workers, for runs of fewer chunks than workers.
 //!
-//! A kernel asks `parts` how many pieces its work is worth and hands them to `each`. What it computes is the same to
-//! the bit, however many there are: products are split over rows or columns, never over K.
+//! A kernel gets the number of parts from `parts` and runs them with `each`. Results have the same
+//! bits for any number of parts: products are split over rows or columns, never over K.
 
 use std::{
     cell::Cell,
@@ -16,24 +16,26 @@ use std::{
 use crate::threads::platform;
 
 thread_local! {
+    /// Workers that kernels on this thread may split their work over.
     static WORKERS: Cell<usize> = const { Cell::new(1) };
-    /// Of a job whose chunks this thread runs from outside the pool; 0: of none.
+    /// Workers of the job whose chunks this thread runs from outside the pool; 0 without a job.
     static JOB_WORKERS: Cell<usize> = const { Cell::new(0) };
-    /// Whether this thread has given parts of its work to others, and may be waiting for them.
+    /// Whether this thread has given parts of its work to other workers, and may wait for them.
     static SHARES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Floating-point operations that are worth waking another worker for.
+/// The fewest floating-point operations of a part.
 const LEAST_FLOP: usize = 2_000_000;
 
-/// How long a worker that stands by waits for work before it goes to sleep.
+/// Time without work after which a worker stops standing by.
 const PATIENCE: Duration = Duration::from_micros(200);
 
-/// Runs `run` so that kernels called in it, on this thread, may split their work over `workers` of the thread's pool.
+/// Runs `run`; kernels that it calls on this thread may split their work over `workers` workers.
 ///
-/// Without effect outside a rayon pool: no other pool is started.
+/// They are workers of this thread's rayon pool. Without effect outside a pool: no other pool is
+/// started.
 pub fn with_workers<R>(workers: usize, run: impl FnOnce() -> R) -> R {
-    /// Restores the number and lets the others go, after a panic too.
+    /// Restores the number and releases the workers that stand by, after a panic too.
     struct Restore(usize, Option<Arc<AtomicBool>>);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -47,8 +49,9 @@ pub fn with_workers<R>(workers: usize, run: impl FnOnce() -> R) -> R {
     if let Some(owner) = rayon::current_thread_index()
         && workers > 1
     {
-        // To wake a worker for each operator would take longer than many an operator does. Nobody waits for those who
-        // stand by: what they take up meanwhile may be somebody else's work, and long.
+        // Waking a worker for each operator would take longer than many operators do, so workers
+        // stand by for the whole run. Nothing waits for them: they may have taken up long work of
+        // another job.
         let flag = done.insert(Arc::new(AtomicBool::new(false)));
         for _ in 1..workers {
             let flag = Arc::clone(flag);
@@ -59,10 +62,10 @@ pub fn with_workers<R>(workers: usize, run: impl FnOnce() -> R) -> R {
     run()
 }
 
-/// Takes parts of what is split until it is done, or until there have been none for a while.
+/// Runs parts of split work until `done`, or until none have come for [`PATIENCE`].
 fn stand_by(owner: usize, done: &AtomicBool) {
     if rayon::current_thread_index() == Some(owner) {
-        // It waits for something else, and would wait here for itself.
+        // The owner, while it waits in its own run, would wait here for itself.
         return;
     }
     let mut last = Instant::now();
@@ -75,12 +78,12 @@ fn stand_by(owner: usize, done: &AtomicBool) {
     }
 }
 
-/// Tells this thread, which is outside the pool, that it runs chunks of a job of so many workers.
+/// Declares that this thread, outside the pool, runs chunks of a job of `workers` workers.
 pub(crate) fn drive_for(workers: usize) {
     JOB_WORKERS.set(workers);
 }
 
-/// How many threads compute at once where this one does: those of its pool, or of the job whose chunks it runs.
+/// Number of threads that compute along with this one: of its pool, or of its job.
 pub(crate) fn threads() -> usize {
     match (rayon::current_thread_index(), JOB_WORKERS.get()) {
         (Some(_), _) => rayon::current_num_threads(),
@@ -89,13 +92,15 @@ pub(crate) fn threads() -> usize {
     }
 }
 
-/// Whether this thread is within [`sharing`]: while it waits there it takes up whatever the pool has, and what it takes up
-/// holds back the work it is in the middle of. Long work is then better put back for others.
+/// Whether this thread is within [`sharing`].
+///
+/// While it waits there, it takes up any work of the pool, which delays the work that it is in the
+/// middle of. Long work should then be left to other workers.
 pub(crate) fn shares() -> bool {
     SHARES.get()
 }
 
-/// Runs `run`, which gives parts of this thread's work to others and waits for them.
+/// Runs `run`, which gives parts of this thread's work to other workers and waits for them.
 pub(crate) fn sharing<R>(run: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
@@ -107,12 +112,12 @@ pub(crate) fn sharing<R>(run: impl FnOnce() -> R) -> R {
     run()
 }
 
-/// Over how many workers this thread may split its work.
+/// Number of workers that this thread may split its work over.
 pub(crate) fn workers() -> usize {
     if rayon::current_thread_index().is_none() { 1 } else { WORKERS.get() }
 }
 
-/// Into how many parts work of so many operations may be cut.
+/// Number of parts to cut work of `flop` operations into.
 pub(crate) fn parts(flop: usize) -> usize {
     let workers = workers();
     if workers < 2 {
@@ -121,7 +126,9 @@ pub(crate) fn parts(flop: usize) -> usize {
     (flop / LEAST_FLOP).clamp(1, workers)
 }
 
-/// Calls `run` for `parts` spans of `range`, on as many workers; the spans' lengths differ by at most one.
+/// Calls `run` for `parts` disjoint spans of `range`, on as many workers.
+///
+/// The spans' lengths differ by at most one.
 pub(crate) fn each(range: Range<usize>, parts: usize, run: &(impl Fn(Range<usize>) + Sync)) {
     let parts = parts.min(range.len());
     if parts < 2 {

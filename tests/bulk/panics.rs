@@ -138,7 +138,7 @@ impl Inference for LoudModel {
         let Self(Loud) = self;
         thread::sleep(Duration::from_millis(1));
         (0..chunk.len()).for_each(|place| out.set(place, Loud));
-        if chunk.len() > 5 { Err(Error::limit("too many")) } else { Ok(()) }
+        if chunk.len() > 5 { Err(Error::new(ErrorKind::Limit, "too many")) } else { Ok(()) }
     }
 }
 

@@ -278,8 +278,8 @@ fn blank_comments(text: &str) -> String {
             end.map_or(rest.len(), |len| len + 2)
         } else if rest.starts_with("'\"'") {
             3
-        } else if rest.starts_with("'\\") {
-            rest[2..].find('\'').map_or(rest.len(), |len| len + 3)
+        } else if let Some(escaped) = rest.strip_prefix("'\\") {
+            escaped.find('\'').map_or(rest.len(), |len| len + 3)
         } else {
             blank.push(first);
             rest = &rest[first.len_utf8()..];

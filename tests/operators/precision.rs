@@ -91,7 +91,7 @@ fn a_sample_of_the_callers_own_settles_it() {
     let settled = session.settle(&sample);
     assert_eq!(session.precision(), Some(settled));
     let note = note(&session);
-    assert!(note.contains(settled.name()), "{note}");
+    assert!(note.contains(&settled.to_string()), "{note}");
     if settled == Precision::Bf16 {
         assert!(note.contains("20 inputs") && note.contains("x the speed of f32"), "{note}");
         assert!(session.weight_bytes() < weights, "the weights are of the form that was chosen");

@@ -15,7 +15,7 @@ use crate::{
     graph::{Graph, ValueId},
     kernels::{self, KernelSet},
     op::{CpuKernel, Io, Shapes},
-    plan::{Place, Plan, Sizes},
+    plan::{Location, Plan, Sizes},
     shape::Bindings,
     tensor::{
         View, ViewMut,
@@ -36,7 +36,7 @@ struct Step {
 /// A model loaded on the CPU.
 ///
 /// One copy of the weights serves any number of threads; each thread that runs concurrently costs one arena.
-pub struct CpuSession {
+pub(crate) struct CpuSession {
     graph: Graph,
     plan: Plan,
     steps: Vec<Step>,
@@ -69,22 +69,22 @@ impl RunOutputs for Outputs<'_> {
 
 impl CpuSession {
     /// Returns the graph, without the constants that kernels packed.
-    pub fn graph(&self) -> &Graph {
+    pub(crate) fn graph(&self) -> &Graph {
         &self.graph
     }
 
     /// Returns the kernel set in use.
-    pub fn kernel_set(&self) -> KernelSet {
+    pub(crate) fn kernel_set(&self) -> KernelSet {
         self.kernel_set
     }
 
     /// Bytes of weights, shared by all workers.
-    pub fn weight_bytes(&self) -> usize {
+    pub(crate) fn weight_bytes(&self) -> usize {
         self.weights
     }
 
     /// Bytes that the largest run so far needed besides the weights.
-    pub fn scratch_bytes(&self) -> usize {
+    pub(crate) fn scratch_bytes(&self) -> usize {
         self.scratch.load(Ordering::Relaxed)
     }
 
@@ -166,7 +166,7 @@ impl CpuSession {
 
     /// Returns the part of the arena that holds a value, `None` for constants.
     fn range(&self, id: ValueId, sizes: &Sizes) -> Option<std::ops::Range<usize>> {
-        let Place::Slot(slot) = self.plan.place_of(id) else { return None };
+        let Location::Slot(slot) = self.plan.location_of(id) else { return None };
         let bytes = byte_count(self.plan.dtype(id), sizes.shape(&self.plan, id))?;
         let start = sizes.start(slot);
         Some(start..start + bytes)

@@ -1,22 +1,22 @@
-//! The adapters of a machine, and the choice among them.
+//! The graphics adapters of this machine, and the selection of one.
 
 use std::{fmt, sync::OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What kind of device an adapter is.
+/// Kind of a graphics adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdapterType {
-    /// A graphics card with memory of its own.
+    /// A graphics card with its own memory.
     Discrete,
-    /// A graphics processor that shares the processor's memory.
+    /// A GPU that shares memory with the CPU.
     Integrated,
-    /// A graphics processor handed to a virtual machine.
+    /// A GPU passed through to a virtual machine.
     Virtual,
-    /// A program that does on the processor what a graphics processor would.
+    /// A software renderer on the CPU.
     Software,
-    /// The driver does not say.
+    /// Unknown to the driver.
     Other,
 }
 
@@ -32,19 +32,19 @@ impl fmt::Display for AdapterType {
     }
 }
 
-/// An adapter that a model could run on.
+/// A graphics adapter that a model can run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Adapter {
-    /// Its position in the list, by which it can be chosen.
+    /// Position in the list, by which it can be selected.
     pub index: usize,
     /// The device's name.
     pub name: String,
     /// The driver and its version.
     pub driver: String,
-    /// The interface it is reached by: `vulkan`, `metal` or `dx12`.
+    /// The graphics API: `vulkan`, `metal` or `dx12`.
     pub interface: String,
-    /// What kind of device it is.
+    /// The kind of adapter.
     pub kind: AdapterType,
 }
 
@@ -58,7 +58,7 @@ fn instance() -> &'static wgpu::Instance {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
         let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-        // Without the flags that the environment of a debug build would set: validation layers are no part of a run.
+        // Without the flags that debug builds would set: validation layers are not part of a run.
         let flags = wgpu::InstanceFlags::empty();
         wgpu::Instance::new(wgpu::InstanceDescriptor {
             backends,
@@ -68,12 +68,13 @@ fn instance() -> &'static wgpu::Instance {
     })
 }
 
-/// All adapters, looked for once: drivers are loaded for it.
+/// All adapters, enumerated once because that loads drivers.
 fn all() -> &'static [(Adapter, wgpu::Adapter)] {
     static ALL: OnceLock<Vec<(Adapter, wgpu::Adapter)>> = OnceLock::new();
     ALL.get_or_init(look)
 }
 
+/// Enumerates the adapters.
 fn look() -> Vec<(Adapter, wgpu::Adapter)> {
     let found = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()));
     let describe = |(index, adapter): (usize, wgpu::Adapter)| {
@@ -92,16 +93,17 @@ fn look() -> Vec<(Adapter, wgpu::Adapter)> {
     found.into_iter().enumerate().map(describe).collect()
 }
 
-/// The adapters of this machine, software ones too.
+/// Lists the adapters of this machine, including software adapters.
 pub fn adapters() -> Vec<Adapter> {
     all().iter().map(|(adapter, _)| adapter.clone()).collect()
 }
 
-/// The adapter that `choice` asks for: its number, a part of its name, `high-performance` or `low-power`. Without a
-/// choice the fastest kind that is no software.
+/// Selects an adapter by number, part of its name, `high-performance` or `low-power`.
+///
+/// Without a choice it is the fastest kind that is not software.
 ///
 /// # Errors
-/// When there is none such; the message lists those that there are.
+/// If no adapter matches; the message lists the adapters.
 pub(super) fn choose(choice: Option<&str>) -> Result<(Adapter, wgpu::Adapter)> {
     let all = all();
     let adapters: Vec<&Adapter> = all.iter().map(|(adapter, _)| adapter).collect();
@@ -122,6 +124,7 @@ pub(super) fn choose(choice: Option<&str>) -> Result<(Adapter, wgpu::Adapter)> {
     }
 }
 
+/// The position of the selected adapter.
 fn pick(adapters: &[&Adapter], choice: Option<&str>) -> Option<usize> {
     let best =
         |order: &[AdapterType]| order.iter().find_map(|kind| adapters.iter().position(|adapter| adapter.kind == *kind));

@@ -1,12 +1,13 @@
-//! Elements as a device holds them: each in 32 bits.
+//! Encoding of elements on a device, in 32 bits each.
 
 use crate::{
     error::{Error, Result},
     tensor::{DType, Tensor},
 };
 
-/// The WGSL type that carries elements of `dtype`, if any does. 64-bit integers are carried in 32 bits, and checked
-/// where they enter; truth values are 0 or 1.
+/// The WGSL type that holds elements of `dtype`, if one does.
+///
+/// 64-bit integers are held in 32 bits and checked when they are encoded; Booleans are 0 or 1.
 pub(crate) fn carrier(dtype: DType) -> Option<&'static str> {
     match dtype {
         DType::F32 => Some("f32"),
@@ -16,20 +17,23 @@ pub(crate) fn carrier(dtype: DType) -> Option<&'static str> {
     }
 }
 
-/// Bytes of `elements` elements on the device, rounded up to what a copy takes.
+/// Bytes of `elements` elements on the device.
+///
+/// # Errors
+/// If they exceed 64 bits.
 pub(crate) fn device_bytes(elements: usize) -> Result<u64> {
     (elements as u64).checked_mul(4).ok_or_else(|| Error::limit("a tensor is larger than can be addressed"))
 }
 
-/// Whether a device holds elements of `dtype` as the host does.
+/// Whether elements of `dtype` have the same bytes on the device and on the host.
 pub(crate) fn is_held_alike(dtype: DType) -> bool {
     matches!(dtype, DType::F32 | DType::I32 | DType::U32)
 }
 
-/// Writes elements as the device holds them.
+/// Encodes elements for the device.
 ///
 /// # Errors
-/// When a 64-bit integer needs more than 32 bits.
+/// If the type cannot be held or a 64-bit integer needs more than 32 bits.
 pub(crate) fn encode(dtype: DType, from: &[u8], to: &mut Vec<u8>) -> Result<()> {
     match dtype {
         _ if is_held_alike(dtype) => to.extend_from_slice(from),
@@ -49,16 +53,16 @@ pub(crate) fn encode(dtype: DType, from: &[u8], to: &mut Vec<u8>) -> Result<()> 
     Ok(())
 }
 
-/// Whether a tensor has integers that [`encode`] refuses.
+/// Whether a tensor holds integers that [`encode`] refuses.
 pub(crate) fn is_wide(tensor: &Tensor) -> bool {
     let integers = tensor.as_slice::<i64>().unwrap_or(&[]);
     integers.iter().any(|&wide| i32::try_from(wide).is_err())
 }
 
-/// The one element of a tensor as the device holds it.
+/// Encodes the only element of a tensor.
 ///
 /// # Errors
-/// As [`encode`], and when there is another number of elements.
+/// As [`encode`], or if the tensor does not have one element.
 pub(crate) fn word_of(tensor: &Tensor) -> Result<u32> {
     let mut bytes = Vec::new();
     encode(tensor.dtype(), tensor.bytes(), &mut bytes)?;
@@ -66,7 +70,10 @@ pub(crate) fn word_of(tensor: &Tensor) -> Result<u32> {
     Ok(u32::from_ne_bytes(word))
 }
 
-/// Reads elements that the device holds.
+/// Decodes elements from the device.
+///
+/// # Errors
+/// If the type cannot be held.
 pub(crate) fn decode(dtype: DType, from: &[u8], to: &mut [u8]) -> Result<()> {
     match dtype {
         _ if is_held_alike(dtype) => to.copy_from_slice(&from[..to.len()]),

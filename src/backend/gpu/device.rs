@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,6 +15,8 @@ use crate::{
         gpu::{
             adapter::{self, Adapter},
             cooperative::{self, Matrices, Settled},
+            faults::Faults,
+            limits::{exceeded, limits, subgroups},
             program::Pipeline,
         },
         options::{GpuOptions, TestHooks},
@@ -51,45 +53,12 @@ pub(crate) struct GpuDevice {
     faults: Arc<Faults>,
 }
 
-/// Errors that the driver reported and no run has taken yet.
-#[derive(Default)]
-struct Faults {
-    lost: AtomicBool,
-    first: Mutex<Option<(ErrorKind, String)>>,
-}
-
-impl Faults {
-    /// Collects what the driver of a device reports from now on.
-    fn of(device: &wgpu::Device) -> Arc<Self> {
-        let faults = Arc::new(Self::default());
-        let uncaptured = faults.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let kind = match &error {
-                wgpu::Error::OutOfMemory { .. } => ErrorKind::Limit,
-                _ => ErrorKind::Device,
-            };
-            uncaptured.note(kind, error.to_string());
-        }));
-        let lost = faults.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            lost.lost.store(true, Ordering::Release);
-            lost.note(ErrorKind::Device, format!("the device was lost ({reason:?}): {message}"));
-        });
-        faults
-    }
-
-    /// Keeps the first fault until a run takes it.
-    fn note(&self, kind: ErrorKind, message: String) {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((kind, message));
-    }
-}
-
 impl GpuDevice {
     /// Opens the adapter that the options select, or returns the device if it is open already.
     ///
     /// # Errors
     /// If there is no such adapter, or it lacks what every shader needs.
-    pub fn open(options: &GpuOptions) -> Result<Arc<Self>> {
+    pub(crate) fn open(options: &GpuOptions) -> Result<Arc<Self>> {
         static OPEN: Mutex<Vec<(GpuOptions, Weak<GpuDevice>)>> = Mutex::new(Vec::new());
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|(_, device)| device.upgrade().is_some_and(|device| !device.is_lost()));
@@ -148,12 +117,12 @@ impl GpuDevice {
     }
 
     /// Returns how this device multiplies cooperative matrices; `test` decides on first use.
-    pub fn matrices(&self, test: impl FnOnce(Matrices) -> Result<()>) -> Settled {
+    pub(crate) fn matrices(&self, test: impl FnOnce(Matrices) -> Result<()>) -> Settled {
         self.settled_matrices.get_or_init(|| cooperative::settle(&self.offered_matrices, test)).clone()
     }
 
     /// Counts a run, and loses the device if a test planted that.
-    pub fn count_run(&self) {
+    pub(crate) fn count_run(&self) {
         let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         if self.hooks.lost_in_run == Some(run) {
             self.device.destroy();
@@ -161,18 +130,18 @@ impl GpuDevice {
     }
 
     /// Whether the device is lost for good.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         // The driver reports a loss during a poll.
         let _status = self.device.poll(wgpu::PollType::Poll);
-        self.faults.lost.load(Ordering::Acquire)
+        self.faults.is_lost()
     }
 
     /// Returns the first error that the driver reported since the last check.
     ///
     /// # Errors
     /// That error, or one that the device is lost.
-    pub fn check(&self) -> Result<()> {
-        let first = self.faults.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+    pub(crate) fn check(&self) -> Result<()> {
+        let first = self.faults.take();
         match first {
             Some((kind, message)) => Err(Error::new(kind, format!("adapter `{}`: {message}", self.adapter))),
             None if self.is_lost() => {
@@ -186,11 +155,11 @@ impl GpuDevice {
     ///
     /// # Errors
     /// If it takes too long or the device is lost.
-    pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+    pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(self.timeout) };
         if let Err(error) = self.device.poll(poll) {
             self.check()?;
-            self.faults.lost.store(true, Ordering::Release);
+            self.faults.lose();
             let what = match error {
                 wgpu::PollError::Timeout => format!("a run was not done after {:?}", self.timeout),
                 other => other.to_string(),
@@ -204,7 +173,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// If it exceeds the limit of a binding, or memory runs out.
-    pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(crate) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.make_buffer(label, bytes, usage, false)
     }
 
@@ -212,7 +181,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// As [`buffer`](Self::buffer).
-    pub fn mapped_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(crate) fn mapped_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.make_buffer(label, bytes, usage, true)
     }
 
@@ -237,43 +206,6 @@ impl GpuDevice {
             Some(error) => Err(Error::limit(format!("{label} of {bytes} bytes: {error}"))),
             None => Ok(buffer),
         }
-    }
-}
-
-/// The limits to open an adapter with: as much as shaders use, if the adapter has it.
-fn limits(handle: &wgpu::Adapter) -> wgpu::Limits {
-    let has = handle.limits();
-    wgpu::Limits {
-        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size.min(1 << 31),
-        max_buffer_size: has.max_buffer_size.min(1 << 31),
-        max_immediate_size: has.max_immediate_size.min(128),
-        max_compute_workgroup_storage_size: has.max_compute_workgroup_storage_size.min(32 << 10),
-        ..wgpu::Limits::default().or_worse_values_from(&has)
-    }
-}
-
-/// The first limit that is below what every shader needs, if one is.
-fn exceeded(limits: &wgpu::Limits, invocation_limit: Option<u32>) -> Option<String> {
-    let invocations = limits.max_compute_invocations_per_workgroup;
-    let invocations = invocation_limit.map_or(invocations, |own| own.min(invocations));
-    let needs = [
-        ("bytes of immediate data", limits.max_immediate_size, 128),
-        ("invocations in a workgroup", invocations, 256),
-        ("bytes of memory in a workgroup", limits.max_compute_workgroup_storage_size, 16 << 10),
-        ("storage buffers in a shader", limits.max_storage_buffers_per_shader_stage, 8),
-    ];
-    let (what, has, needed) = needs.into_iter().find(|(_, has, needed)| has < needed)?;
-    Some(format!(" takes {has} {what}, where shaders need {needed}"))
-}
-
-/// Decides whether to use subgroups: if the adapter has them in sizes that the shaders support, unless `asked` otherwise.
-fn subgroups(handle: &wgpu::Adapter, asked: Option<bool>) -> std::result::Result<bool, &'static str> {
-    let info = handle.get_info();
-    let fits = info.subgroup_min_size >= 4 && info.subgroup_max_size <= 128;
-    let has = handle.features().contains(wgpu::Features::SUBGROUP) && fits;
-    match asked {
-        Some(true) if !has => Err("has no subgroups of 4 to 128 invocations"),
-        asked => Ok(asked.unwrap_or(has)),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) enum Made {
 
 impl Made {
     /// Boxes a kernel.
-    pub fn kernel(kernel: impl GpuKernel + 'static) -> Result<Self> {
+    pub(super) fn kernel(kernel: impl GpuKernel + 'static) -> Result<Self> {
         Ok(Self::Kernel(Box::new(kernel)))
     }
 }

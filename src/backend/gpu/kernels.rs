@@ -3,9 +3,11 @@
 mod arg_reduce;
 mod attention;
 mod batch_norm;
+mod code;
 mod conv;
 mod cooperative;
 mod cum_sum;
+mod expression;
 mod fill;
 mod functions;
 mod gather;
@@ -13,6 +15,7 @@ mod gather_elements;
 mod gather_nd;
 mod gemm;
 mod heads;
+mod held;
 mod linear;
 mod matmul;
 mod matrix_code;
@@ -30,6 +33,7 @@ mod scatter;
 mod segment_pool;
 mod softmax;
 mod top_k;
+mod weights;
 
 use crate::{
     backend::gpu::kernel::KernelDef,

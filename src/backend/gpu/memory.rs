@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     graph::ValueId,
-    plan::{Place, Sizes},
+    plan::{Location, Sizes},
     shape::Bindings,
     tensor::AlignedBytes,
 };
@@ -52,7 +52,7 @@ impl Workspace {
     ///
     /// # Errors
     /// If the device is out of memory.
-    pub fn reserve(&mut self, residence: &Residence, scratch: u64) -> Result<()> {
+    pub(super) fn reserve(&mut self, residence: &Residence, scratch: u64) -> Result<()> {
         let needed = residence.slot_bytes(&self.sizes)?;
         self.slots.resize(needed.len(), None);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
@@ -80,7 +80,7 @@ impl Workspace {
     }
 
     /// Bytes of all buffers.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let all = self.slots.iter().flatten().chain(&self.scratch).chain(&self.readback);
         all.map(wgpu::Buffer::size).sum::<u64>() + self.uploads.bytes()
     }
@@ -89,12 +89,12 @@ impl Workspace {
     ///
     /// # Errors
     /// If the value is not on the device.
-    pub fn buffer_of<'a>(&'a self, residence: &'a Residence, id: ValueId) -> Result<&'a wgpu::Buffer> {
+    pub(super) fn buffer_of<'a>(&'a self, residence: &'a Residence, id: ValueId) -> Result<&'a wgpu::Buffer> {
         let root = residence.plan.root_of(id);
-        let found = match residence.plan.place_of(id) {
-            Place::Slot(slot) => self.slots.get(slot).and_then(Option::as_ref),
-            Place::Constant => residence.constants.get(&root),
-            Place::Nowhere => None,
+        let found = match residence.plan.location_of(id) {
+            Location::Slot(slot) => self.slots.get(slot).and_then(Option::as_ref),
+            Location::Constant => residence.constants.get(&root),
+            Location::None => None,
         };
         found.ok_or_else(|| Error::internal(format!("value {} is not on the device", id.index())))
     }
@@ -103,7 +103,7 @@ impl Workspace {
     ///
     /// # Errors
     /// If no memory was reserved.
-    pub fn fault(&self) -> Result<&wgpu::Buffer> {
+    pub(super) fn fault(&self) -> Result<&wgpu::Buffer> {
         self.fault.as_ref().ok_or_else(|| Error::internal("a run has no fault buffer"))
     }
 
@@ -111,7 +111,7 @@ impl Workspace {
     ///
     /// # Errors
     /// If the device is out of memory.
-    pub fn readback(&mut self, residence: &Residence, bytes: u64) -> Result<wgpu::Buffer> {
+    pub(super) fn readback(&mut self, residence: &Residence, bytes: u64) -> Result<wgpu::Buffer> {
         if let Some(buffer) = self.readback.as_ref().filter(|buffer| buffer.size() >= bytes) {
             return Ok(buffer.clone());
         }
@@ -128,7 +128,7 @@ impl Workspace {
     ///
     /// # Errors
     /// If an operand is not on the device.
-    pub fn bind_group(
+    pub(super) fn bind_group(
         &mut self,
         residence: &Residence,
         step: usize,
@@ -168,7 +168,7 @@ impl Workspace {
     }
 
     /// Returns `bytes` of host memory for a root value.
-    pub fn host_mut(&mut self, root: ValueId, bytes: usize) -> &mut [u8] {
+    pub(super) fn host_mut(&mut self, root: ValueId, bytes: usize) -> &mut [u8] {
         let own = &mut self.host[root.index()];
         if own.len() < bytes {
             *own = AlignedBytes::zeroed(bytes);

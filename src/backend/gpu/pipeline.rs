@@ -15,7 +15,7 @@ impl GpuDevice {
     ///
     /// # Errors
     /// If the driver refuses it.
-    pub fn pipeline(&self, program: &Program) -> Result<Arc<Pipeline>> {
+    pub(crate) fn pipeline(&self, program: &Program) -> Result<Arc<Pipeline>> {
         if let Some(pipeline) = program.compiled.get() {
             return Ok(pipeline.clone());
         }
@@ -31,6 +31,7 @@ impl GpuDevice {
         Ok(program.compiled.get_or_init(|| pipeline).clone())
     }
 
+    #[allow(unsafe_code, reason = "the library's own shaders run without wgpu's bounds checks")]
     fn compile(&self, program: &Program) -> Result<Pipeline> {
         let label = Some(program.stem);
         let module = self.module(program);

@@ -74,7 +74,7 @@ impl Program {
     /// # Errors
     /// If it is not valid WGSL.
     #[cfg(test)]
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         use naga::valid::{Capabilities, ValidationFlags, Validator};
         let module = naga::front::wgsl::parse_str(&self.source)
             .map_err(|error| broken(self.stem, &error.emit_to_string_with_path(&self.source, self.stem)))?;
@@ -108,7 +108,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// No programs yet, for an adapter with or without subgroups.
-    pub fn new(subgroups: bool) -> Self {
+    pub(super) fn new(subgroups: bool) -> Self {
         Self { subgroups, ..Self::default() }
     }
 
@@ -116,7 +116,7 @@ impl Programs {
     ///
     /// # Errors
     /// If it does not expand or parse.
-    pub fn get(&self, shader: &Shader, values: &[(&str, &str)]) -> Result<Arc<Program>> {
+    pub(super) fn get(&self, shader: &Shader, values: &[(&str, &str)]) -> Result<Arc<Program>> {
         let key = format!("{}{values:?}", shader.stem);
         let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(program) = all.get(&key) {
@@ -128,13 +128,13 @@ impl Programs {
     }
 
     /// Whether a program was expanded from the shader `stem`.
-    pub fn has(&self, stem: &str) -> bool {
+    pub(super) fn has(&self, stem: &str) -> bool {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).values().any(|program| program.stem == stem)
     }
 
     /// Returns all programs.
     #[cfg(test)]
-    pub fn all(&self) -> Vec<Arc<Program>> {
+    pub(super) fn all(&self) -> Vec<Arc<Program>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }

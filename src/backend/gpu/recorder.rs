@@ -27,7 +27,7 @@ impl Recorder<'_> {
     ///
     /// # Errors
     /// If it is absent or packed.
-    pub fn input(&self, index: usize) -> Result<&[usize]> {
+    pub(super) fn input(&self, index: usize) -> Result<&[usize]> {
         let shape = self.shapes.inputs.get(index).copied().flatten();
         shape.ok_or_else(|| Error::internal(format!("a kernel misses operand {index}")))
     }
@@ -36,13 +36,13 @@ impl Recorder<'_> {
     ///
     /// # Errors
     /// If the node has no such result.
-    pub fn output(&self, index: usize) -> Result<&[usize]> {
+    pub(super) fn output(&self, index: usize) -> Result<&[usize]> {
         let shape = self.shapes.outputs.get(index).copied();
         shape.ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
     }
 
     /// Returns the length of the longest sequence by an operand of i32 offsets, if the host holds it.
-    pub fn longest(&self, index: usize) -> Option<usize> {
+    pub(super) fn longest(&self, index: usize) -> Option<usize> {
         let root = self.residence.plan.root_of(self.residence.input_of(self.step, index).ok()?);
         if !self.memory.on_host[root.index()] || self.residence.plan.dtype(root) != DType::I32 {
             return None;
@@ -53,12 +53,12 @@ impl Recorder<'_> {
     }
 
     /// Number of operands of the node.
-    pub fn input_count(&self) -> usize {
+    pub(super) fn input_count(&self) -> usize {
         self.shapes.inputs.len()
     }
 
     /// Number of results of the node.
-    pub fn output_count(&self) -> usize {
+    pub(super) fn output_count(&self) -> usize {
         self.shapes.outputs.len()
     }
 
@@ -66,12 +66,12 @@ impl Recorder<'_> {
     ///
     /// # Errors
     /// If a size is unknown or the arithmetic fails.
-    pub fn eval(&self, dim: &Dim) -> Result<i64> {
+    pub(super) fn eval(&self, dim: &Dim) -> Result<i64> {
         dim.eval(&self.memory.bindings)
     }
 
     /// The number of the step, by which a shader identifies itself when it reports a bad element.
-    pub fn step(&self) -> u32 {
+    pub(super) fn step(&self) -> u32 {
         self.step as u32
     }
 
@@ -81,7 +81,7 @@ impl Recorder<'_> {
     ///
     /// # Errors
     /// If `rounds`, summed over all loops of one invocation, exceeds the limit.
-    pub fn loops(&self, rounds: usize) -> Result<()> {
+    pub(super) fn loops(&self, rounds: usize) -> Result<()> {
         let adapter = &self.residence.device.adapter;
         if adapter.kind == AdapterType::Software && rounds > MOST_ROUNDS {
             let what = format!("{rounds} rounds of a shader's loops, where `{adapter}` ends them after {MOST_ROUNDS}");
@@ -96,7 +96,7 @@ impl Recorder<'_> {
     ///
     /// # Errors
     /// If the operands or words do not match the shader, or a grid cannot hold the workgroups.
-    pub fn dispatch(
+    pub(super) fn dispatch(
         &mut self,
         program: &Program,
         operands: &[(&str, Operand)],

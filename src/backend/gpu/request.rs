@@ -18,12 +18,12 @@ use crate::{
     },
     error::{Error, Result},
     graph::{Fact, Graph, Node, ValueId},
-    op::{Form, Inputs, Operator},
+    op::{Inputs, Operator, Packing},
     tensor::Tensor,
 };
 
 /// Packed constants by the original and the form.
-type ByForm = HashMap<(ValueId, Form), Arc<[WeightId]>>;
+type ByForm = HashMap<(ValueId, Packing), Arc<[WeightId]>>;
 
 /// Constants that kernels packed, until they are uploaded.
 #[derive(Default)]
@@ -35,7 +35,7 @@ pub(crate) struct PackedWeights {
 
 impl PackedWeights {
     /// Takes the constants packed since the last call.
-    pub fn take_pending(&self) -> Vec<(WeightId, Vec<u8>)> {
+    pub(super) fn take_pending(&self) -> Vec<(WeightId, Vec<u8>)> {
         self.pending.take()
     }
 }
@@ -57,7 +57,7 @@ pub(crate) struct GpuRequest<'a> {
 
 impl<'a> GpuRequest<'a> {
     /// A request for the kernel of `node`.
-    pub fn new(
+    pub(super) fn new(
         graph: &'a Graph,
         node: &'a Node,
         programs: &'a Programs,
@@ -72,12 +72,12 @@ impl<'a> GpuRequest<'a> {
     ///
     /// # Errors
     /// If it is not a `T`: the list of operators is wrong.
-    pub fn op<T: Operator>(&self) -> Result<&'a T> {
+    pub(super) fn op<T: Operator>(&self) -> Result<&'a T> {
         self.node.expect_op()
     }
 
     /// Returns the operands.
-    pub fn inputs(&self) -> Inputs<'a> {
+    pub(super) fn inputs(&self) -> Inputs<'a> {
         Inputs::new(self.graph, &self.node.inputs)
     }
 
@@ -85,7 +85,7 @@ impl<'a> GpuRequest<'a> {
     ///
     /// # Errors
     /// If it is absent.
-    pub fn input(&self, index: usize) -> Result<&'a Fact> {
+    pub(super) fn input(&self, index: usize) -> Result<&'a Fact> {
         self.inputs().required(index)
     }
 
@@ -93,14 +93,14 @@ impl<'a> GpuRequest<'a> {
     ///
     /// # Errors
     /// If the node has no such result.
-    pub fn output(&self, index: usize) -> Result<&'a Fact> {
+    pub(super) fn output(&self, index: usize) -> Result<&'a Fact> {
         self.graph.result_of(self.node, index)
     }
 
     /// Returns why an operand or result cannot be held on a GPU, if one cannot.
     ///
     /// Elements are held in 32 bits; some types have no such form, and some integer constants do not fit.
-    pub fn uncarried(&self) -> Option<&'static str> {
+    pub(super) fn uncarried(&self) -> Option<&'static str> {
         let operands = (0..self.inputs().len()).filter_map(|index| self.inputs().fact(index));
         let results = self.node.outputs.iter().map(|&id| self.graph.fact(id));
         if operands.chain(results).any(|fact| buffer::carrier(fact.dtype).is_none()) {
@@ -114,12 +114,12 @@ impl<'a> GpuRequest<'a> {
     ///
     /// # Errors
     /// If it does not expand or parse.
-    pub fn program(&self, shader: &Shader, values: &[(&str, &str)]) -> Result<Arc<Program>> {
+    pub(super) fn program(&self, shader: &Shader, values: &[(&str, &str)]) -> Result<Arc<Program>> {
         self.programs.get(shader, values)
     }
 
     /// Returns the tensor of an operand, `None` unless it is constant.
-    pub fn constant(&self, index: usize) -> Option<&'a Arc<Tensor>> {
+    pub(super) fn constant(&self, index: usize) -> Option<&'a Arc<Tensor>> {
         self.inputs().constant(index)
     }
 
@@ -130,10 +130,10 @@ impl<'a> GpuRequest<'a> {
     ///
     /// # Errors
     /// If `pack` fails or a part exceeds the limit of a binding.
-    pub fn take_weight(
+    pub(super) fn take_weight(
         &self,
         index: usize,
-        form: Form,
+        form: Packing,
         pack: impl FnOnce(&Tensor) -> Result<Vec<Vec<u8>>>,
     ) -> Result<Option<Arc<[WeightId]>>> {
         let (Some(id), Some(tensor)) = (self.inputs().id(index), self.constant(index)) else { return Ok(None) };
@@ -160,7 +160,7 @@ impl<'a> GpuRequest<'a> {
     }
 
     /// Returns the positions of the packed operands.
-    pub fn taken(&self) -> SmallVec<[usize; 4]> {
+    pub(super) fn taken(&self) -> SmallVec<[usize; 4]> {
         self.taken.borrow().clone()
     }
 }

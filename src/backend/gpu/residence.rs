@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     graph::ValueId,
     op::Shapes,
-    plan::{Place, Plan, Sizes},
+    plan::{Location, Plan, Sizes},
 };
 
 /// Operands of a step, `None` where one is absent or packed by the kernel.
@@ -41,7 +41,7 @@ pub(crate) struct Residence {
 
 impl Residence {
     /// Number of values in the graph.
-    pub fn value_count(&self) -> usize {
+    pub(super) fn value_count(&self) -> usize {
         self.needs_device.len()
     }
 
@@ -49,7 +49,7 @@ impl Residence {
     ///
     /// # Errors
     /// If it is absent or packed.
-    pub fn input_of(&self, step: usize, index: usize) -> Result<ValueId> {
+    pub(super) fn input_of(&self, step: usize, index: usize) -> Result<ValueId> {
         let id = self.operands[step].0.get(index).copied().flatten();
         id.ok_or_else(|| Error::internal(format!("a kernel misses operand {index}")))
     }
@@ -58,7 +58,7 @@ impl Residence {
     ///
     /// # Errors
     /// If the step has no such result.
-    pub fn output_of(&self, step: usize, index: usize) -> Result<ValueId> {
+    pub(super) fn output_of(&self, step: usize, index: usize) -> Result<ValueId> {
         let id = self.operands[step].1.get(index).copied();
         id.ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
     }
@@ -67,11 +67,11 @@ impl Residence {
     ///
     /// # Errors
     /// If a tensor is too large to address.
-    pub fn slot_bytes(&self, sizes: &Sizes) -> Result<Vec<u64>> {
+    pub(super) fn slot_bytes(&self, sizes: &Sizes) -> Result<Vec<u64>> {
         let mut bytes = vec![0u64; self.plan.slot_count()];
         for index in 0..self.value_count() {
             let id = ValueId(index as u32);
-            if let Place::Slot(slot) = self.plan.place_of(id)
+            if let Location::Slot(slot) = self.plan.location_of(id)
                 && self.needs_device[self.plan.root_of(id).index()]
             {
                 let elements = sizes.shape(&self.plan, id).iter().product::<usize>();
@@ -82,7 +82,7 @@ impl Residence {
     }
 
     /// Shapes of the operands and results of a step in a run with these sizes.
-    pub fn shapes<'a>(&'a self, step: usize, sizes: &'a Sizes) -> Shapes<'a> {
+    pub(super) fn shapes<'a>(&'a self, step: usize, sizes: &'a Sizes) -> Shapes<'a> {
         let (inputs, outputs) = &self.operands[step];
         Shapes {
             inputs: inputs.iter().map(|id| id.map(|id| sizes.shape(&self.plan, id))).collect(),
@@ -91,7 +91,7 @@ impl Residence {
     }
 
     /// Counts a staging buffer that is created.
-    pub fn count_staging(&self) {
+    pub(super) fn count_staging(&self) {
         self.staging.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! A GPU session that outlives its device: opened again once, then on the CPU.
+//! A GPU session that survives the loss of its device: reopened once, then moved to the CPU.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -15,18 +15,20 @@ use crate::{
     shape::Bindings,
 };
 
-/// A graph on a GPU, with what it takes to load it again: the constants of the graph stay on the host for it, in the
-/// memory they were read into or, by [`Weights::Mapped`](crate::Weights), in their file.
+/// A graph on a GPU, with its constants on the host for loading it again.
+///
+/// The constants stay in the memory that they were read into or, with [`Weights::Mapped`](crate::Weights), in their
+/// file.
 #[derive(Debug)]
 pub(crate) struct Resilient {
     graph: Graph,
-    /// Bytes of constants that the session on the GPU holds there only.
+    /// Bytes of constants that are kept on the host only in case the device is lost.
     kept: Kept,
     options: GpuOptions,
     kernel_set: KernelSet,
     format: WeightFormat,
     now: RwLock<Arc<Now>>,
-    /// What happened to the device so far.
+    /// Losses of the device so far, as notes.
     events: Mutex<Vec<String>>,
 }
 
@@ -36,7 +38,7 @@ enum State {
     Cpu(Box<CpuSession>),
 }
 
-/// What runs the graph, and how it is called.
+/// The session that runs the graph, and the name of its device.
 #[derive(Debug)]
 struct Now {
     state: State,
@@ -61,7 +63,7 @@ impl Now {
     }
 }
 
-/// Results with the device that has run them.
+/// Outputs of a run, with the device that ran it.
 struct RanOn<'a> {
     outputs: &'a dyn RunOutputs,
     device: &'a Arc<str>,
@@ -79,14 +81,14 @@ impl RunOutputs for RanOn<'_> {
 /// Bytes of constants that stay on the host in case the device is lost.
 #[derive(Debug, Default)]
 struct Kept {
-    /// In memory.
+    /// Bytes in memory.
     own: usize,
-    /// In their file.
+    /// Bytes in their file.
     mapped: usize,
 }
 
 impl Kept {
-    /// Those of `graph` that `loaded` has let go.
+    /// The constants of `graph` that `loaded` has dropped.
     fn of(graph: &Graph, loaded: &Graph) -> Self {
         let mut kept = Self::default();
         for id in (0..graph.value_count() as u32).map(ValueId) {
@@ -98,7 +100,7 @@ impl Kept {
         kept
     }
 
-    /// What a report says of a model that is not tiny.
+    /// The note for the report, unless the model is tiny.
     fn note(&self) -> Option<String> {
         let in_file = if self.mapped > 0 { format!(", and {} in their file", self.mapped) } else { String::new() };
         (self.own + self.mapped >= 1 << 20).then(|| {
@@ -111,7 +113,16 @@ impl Kept {
 }
 
 impl Resilient {
-    pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
+    /// Loads the graph on a GPU.
+    ///
+    /// # Errors
+    /// As [`GpuSession::load`].
+    pub(crate) fn load(
+        graph: Graph,
+        options: &GpuOptions,
+        kernel_set: KernelSet,
+        format: WeightFormat,
+    ) -> Result<Self> {
         let session = Box::new(GpuSession::load(graph.clone(), options, kernel_set, format)?);
         let kept = Kept::of(&graph, session.graph());
         Ok(Self {
@@ -125,7 +136,7 @@ impl Resilient {
         })
     }
 
-    /// What runs the graph now.
+    /// Returns the current session.
     fn now(&self) -> Arc<Now> {
         self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -134,27 +145,27 @@ impl Resilient {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces what runs the graph, unless another thread has.
+    /// Replaces the lost session, unless another thread already has.
     fn replace(&self, lost: &Arc<Now>, error: &Error) -> Result<()> {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&now, lost) {
             return Ok(());
         }
-        let tell = |what: String| self.events.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        let note = |what: String| self.events.lock().unwrap_or_else(PoisonError::into_inner).push(what);
         if matches!(&lost.state, State::Gpu { opened_again: false, .. }) {
             match GpuSession::load(self.graph.clone(), &self.options, self.kernel_set, self.format) {
                 Ok(session) => {
                     let session = Box::new(session);
-                    tell(format!("the gpu was lost and opened again; its runs were repeated: {error}"));
+                    note(format!("the gpu was lost and opened again; its runs were repeated: {error}"));
                     *now = Now::new(State::Gpu { session, opened_again: true });
                     return Ok(());
                 }
-                Err(refused) => tell(format!("the gpu was lost and could not be opened again: {refused}")),
+                Err(refused) => note(format!("the gpu was lost and could not be opened again: {refused}")),
             }
         }
         let precision = if self.format == WeightFormat::F32 { "" } else { " in f32" };
-        tell(format!("the gpu was lost; the rest ran on the cpu{precision}: {error}"));
-        // Whoever else runs waits for `now`: no other thread is asked for help with it.
+        note(format!("the gpu was lost; the rest ran on the cpu{precision}: {error}"));
+        // Other threads wait for the lock, so the load must not need them.
         let session = CpuSession::load_here(self.graph.clone(), self.kernel_set, Factors::F32)?;
         *now = Now::new(State::Cpu(Box::new(session)));
         Ok(())
@@ -182,7 +193,7 @@ impl DeviceSession for Resilient {
         self.now().session().run_bytes()
     }
 
-    /// One computes while another is sent or fetched. On the CPU chunks are the workers'.
+    /// On a GPU one chunk computes while another is transferred; on the CPU each worker runs its own.
     fn in_flight(&self) -> usize {
         match self.now().state {
             State::Gpu { .. } => 2,
@@ -192,12 +203,12 @@ impl DeviceSession for Resilient {
 
     fn report(&self) -> DeviceReport {
         let now = self.now();
-        let mut told = DeviceReport { device: now.device.to_string(), ..now.session().report() };
+        let mut report = DeviceReport { device: now.device.to_string(), ..now.session().report() };
         if let State::Gpu { .. } = now.state {
-            told.notes.extend(self.kept.note());
+            report.notes.extend(self.kept.note());
         }
-        told.notes.splice(..0, self.events());
-        told
+        report.notes.splice(..0, self.events());
+        report
     }
 
     fn host_operators(&self) -> Vec<HostOperator> {
@@ -208,7 +219,7 @@ impl DeviceSession for Resilient {
         self.now().session().staging_buffers()
     }
 
-    /// Again where the device was lost under it.
+    /// Retries on the next session if the device is lost during the run.
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
         loop {
             let now = self.now();

@@ -64,7 +64,7 @@ impl<'s> Run<'s> {
     ///
     /// # Errors
     /// If the device is out of memory.
-    pub fn begin(loaded: &'s LoadedGraph, mut memory: Workspace) -> Result<Self> {
+    pub(super) fn begin(loaded: &'s LoadedGraph, mut memory: Workspace) -> Result<Self> {
         let residence = &loaded.residence;
         let (mut device_scratch, mut host_scratch) = (0, 0);
         for (index, step) in loaded.steps.iter().enumerate() {
@@ -99,7 +99,7 @@ impl<'s> Run<'s> {
     ///
     /// # Errors
     /// If `write` fails or the input cannot be held on the device.
-    pub fn write_input(&mut self, position: usize, write: &WriteInput<'_>) -> Result<()> {
+    pub(super) fn write_input(&mut self, position: usize, write: &WriteInput<'_>) -> Result<()> {
         let id = self.loaded.graph.inputs()[position];
         let bytes = self.bytes(id)?;
         write(position, self.memory.host_mut(id, bytes))?;
@@ -137,7 +137,7 @@ impl<'s> Run<'s> {
     ///
     /// # Errors
     /// If the shapes of the run do not fit, or a value is out of range on the host.
-    pub fn step(&mut self, index: usize) -> Result<()> {
+    pub(super) fn step(&mut self, index: usize) -> Result<()> {
         let loaded = self.loaded;
         match &loaded.steps[index].kernel {
             StepKernel::Device(kernel) => {
@@ -201,7 +201,7 @@ impl<'s> Run<'s> {
     ///
     /// # Errors
     /// If the run fails on the device, or a shader reported a bad element.
-    pub fn finish(mut self) -> Result<Outputs<'s>> {
+    pub(super) fn finish(mut self) -> Result<Outputs<'s>> {
         let loaded = self.loaded;
         let wanted = self.missing(loaded.graph.outputs());
         if self.open.is_some() || !wanted.is_empty() {

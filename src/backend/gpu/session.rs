@@ -1,6 +1,7 @@
 //! A model loaded on a GPU, and the pool of memory that its runs share.
 
 mod load;
+mod nodes;
 mod report;
 
 use std::{
@@ -50,12 +51,12 @@ struct Refused {
 
 impl GpuSession {
     /// The adapter that the session runs on.
-    pub fn adapter(&self) -> &Adapter {
+    pub(super) fn adapter(&self) -> &Adapter {
         &self.loaded.residence.device.adapter
     }
 
     /// Whether the device is lost.
-    pub fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.loaded.residence.device.is_lost()
     }
 

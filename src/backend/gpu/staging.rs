@@ -44,7 +44,7 @@ impl Uploads {
     ///
     /// # Errors
     /// If memory runs out or a buffer in flight is not returned.
-    pub fn reserve(&mut self, residence: &Residence, bytes: u64) -> Result<()> {
+    pub(super) fn reserve(&mut self, residence: &Residence, bytes: u64) -> Result<()> {
         if bytes == 0 || self.filled.last().is_some_and(|(buffer, used)| buffer.size() - used >= bytes) {
             return Ok(());
         }
@@ -80,7 +80,7 @@ impl Uploads {
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve), or if the memory cannot be mapped.
-    pub fn send(
+    pub(super) fn send(
         &mut self,
         residence: &Residence,
         encoder: &mut wgpu::CommandEncoder,
@@ -104,7 +104,7 @@ impl Uploads {
     }
 
     /// Unmaps the filled buffers before `encoder` is submitted, and maps them again once it is done.
-    pub fn close(&mut self, encoder: &wgpu::CommandEncoder) {
+    pub(super) fn close(&mut self, encoder: &wgpu::CommandEncoder) {
         for (buffer, _) in self.filled.drain(..) {
             buffer.unmap();
             let (own, returns) = (buffer.clone(), self.returns.clone());
@@ -117,7 +117,7 @@ impl Uploads {
     }
 
     /// Bytes of the buffers that are not in flight.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let filled = self.filled.iter().map(|(buffer, _)| buffer);
         self.free.iter().chain(filled).map(wgpu::Buffer::size).sum()
     }

@@ -10,6 +10,7 @@ pub trait CacheKey {
     fn feed(&self, hasher: &mut KeyHasher);
 
     /// Feeds items one after another.
+    #[doc(hidden)]
     fn feed_all(items: &[Self], hasher: &mut KeyHasher)
     where
         Self: Sized,

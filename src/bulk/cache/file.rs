@@ -1,9 +1,9 @@
-//! The file of a cache, and the thread that keeps it.
+//! The file of a cache, and the thread that maintains it.
 //!
-//! redb lets one process write a file or any number read it. So a cache holds its file open for reading, which several
-//! processes can, and opens it for writing only for a moment. Who wants to write holds the *turn*, a lock on a file
-//! beside it; whoever reads sees that the turn is taken and steps aside until it is free again. All of that is done by
-//! a thread of the cache's own, `mill-cache`: workers only look up what is open, and leave what is to be written.
+//! redb lets one process write a file or any number of processes read it. So a cache holds its file open for reading and
+//! opens it for writing only briefly. A writer holds the *turn*, a lock on a file beside it; readers that see the turn
+//! taken close the file until it is free again. All of that is done by the cache's own thread, `mill-cache`: workers only
+//! look up results in the open file, and queue those to be written.
 
 mod keeper;
 mod record;
@@ -30,29 +30,31 @@ use crate::{
 
 pub(crate) type Key = [u8; 32];
 
-/// Results in the order of writing, so that new ones fill page after page and the oldest come first: key, bytes,
-/// checksum.
+/// Results by number, in the order of writing: key, bytes, checksum.
+///
+/// New ones fill page after page, and the oldest come first.
 const RESULTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("gristmill results 1");
-/// The numbers of results by their keys.
+/// The numbers of results by key.
 const INDEX: TableDefinition<'static, &Key, u64> = TableDefinition::new("gristmill index 1");
 
-/// So many bytes are written without waiting longer, and so many wait at most.
+/// Waiting bytes that are written without further delay.
 const MANY: usize = 4 << 20;
+/// The most bytes that may wait.
 const MOST: usize = 32 << 20;
 
-/// A file of results, shared by the jobs, threads and processes that have it open; clones are the same.
+/// A file of results, shared by the jobs, threads and processes that have it open; clones share it too.
 ///
-/// Results are written about once a second, by [`flush`](Self::flush), and when the last clone is dropped; a job has one
-/// too, and may hold it for a moment longer than its results are held. A process that ends in between loses what it had
-/// not written, and nothing else: a file is whole at any time. While one process writes (some hundredths
-/// of a second), the others find nothing and run their items instead.
+/// Results are written about once a second, by [`flush`](Self::flush), and when the last clone is dropped. A job holds a
+/// clone, and may hold it a moment longer than its results exist. A process that is killed loses only what it had not
+/// written: the file is consistent at any time. While one process writes, for some hundredths of a second, the others find
+/// nothing and run their items instead.
 ///
-/// The file stays within the size it was opened with: the results written first make room for new ones. Beside the
-/// file lies another one of the same name and `.lock`.
+/// The file stays within the size it was opened with: the oldest results make room for new ones. A lock file of the same
+/// name with `.lock` appended is kept beside it.
 #[derive(Clone)]
 pub struct Cache(Arc<Keeper>);
 
-/// Ends the thread with the last clone.
+/// Ends the thread when the last clone is dropped.
 struct Keeper {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -60,45 +62,49 @@ struct Keeper {
 
 struct Shared {
     path: PathBuf,
+    /// The lock file that writers lock.
     turn: File,
-    /// What results may take in the file.
+    /// Bytes that results may occupy in the file.
     most_bytes: u64,
-    /// What they may take that are written in one transaction.
+    /// Bytes that the results of one transaction may occupy.
     most_at_once: u64,
-    /// Open unless somebody writes.
+    /// Open unless a process writes.
     reader: RwLock<Option<Reader>>,
     waiting: Mutex<Waiting>,
-    /// Told when something is to be done, and when it has been.
+    /// Notified when the thread has work, and when it has done it.
     changed: Condvar,
-    /// Results that were not what was written.
+    /// Results whose bytes were not those that were written.
     damaged: AtomicUsize,
     notes: Mutex<Vec<String>>,
 }
 
-/// What waits to be written.
+/// Results that wait to be written.
 #[derive(Default)]
 struct Waiting {
     results: Vec<(Key, Vec<u8>)>,
     bytes: usize,
+    /// When the oldest of them was added.
     since: Option<Instant>,
-    /// Requests to write and look again, and how many of them have been met.
+    /// Requests to write and reopen the file.
     wanted: u64,
+    /// Requests that were met.
     met: u64,
     closed: bool,
 }
 
+/// The file, open for reading.
 struct Reader {
     index: ReadOnlyTable<&'static Key, u64>,
     results: ReadOnlyTable<u64, &'static [u8]>,
-    /// Behind the tables, so that it is dropped after them.
+    /// Declared after the tables, to be dropped after them.
     _database: ReadOnlyDatabase,
 }
 
 /// Why the file could not be used.
 enum Trouble {
-    /// Others have it, and go on having it.
+    /// Other processes hold it for too long.
     Busy,
-    /// It must be made anew.
+    /// It is damaged and must be recreated.
     Damaged(String),
     Other(Error),
 }
@@ -114,26 +120,25 @@ impl Reader {
 }
 
 impl Cache {
-    /// Opens a cache, or makes one; its file will hold at most `max_bytes`, of which results take a quarter to a half.
-    /// Below 4 MiB there is no room for anything.
+    /// Opens or creates a cache whose file holds at most `max_bytes`; results occupy a quarter to a half of them.
     ///
-    /// A file that is damaged is made anew, and the reports of the jobs that use it say so.
+    /// Below 4 MiB nothing fits. A damaged file is recreated, which the reports of jobs that use it note.
     ///
     /// # Errors
-    /// If there is a file that is no cache, if it cannot be read or written, or if a thread cannot be started.
+    /// If the file exists and is not a cache, if it cannot be read or written, or if a thread cannot be started.
     pub fn open(path: impl AsRef<Path>, max_bytes: u64) -> Result<Self> {
         let path = path.as_ref();
         let place = || format!("the cache {}", path.display());
         let mut lock_name = path.file_name().unwrap_or_default().to_owned();
         lock_name.push(".lock");
-        // The largest size that a file of redb has below the cap: a power of two, and a little.
+        // The largest size of a redb file below the limit: slightly above a power of two.
         let step = (max_bytes - max_bytes / 64).checked_ilog2().map_or(0, |log| 1_u64 << log);
         let lock_path = path.with_file_name(lock_name);
         let turn = File::options().create(true).truncate(false).read(true).write(true).open(lock_path);
         let shared = Shared {
             path: path.to_owned(),
             turn: turn.map_err(|error| Error::io(error, "opening its lock")).context(place)?,
-            // redb doubles a file that is full; new pages are written while the old ones stand.
+            // redb doubles a full file, and writes new pages before it frees old ones.
             most_bytes: step / 2,
             most_at_once: step / 8,
             reader: RwLock::new(None),
@@ -158,12 +163,12 @@ impl Cache {
         Ok(Self(Arc::new(Keeper { shared, thread: Some(thread) })))
     }
 
-    /// Writes what waits, and waits for it, but not for longer than other processes can be waited for: 5 s or so.
+    /// Writes waiting results and returns when they are written; gives up on busy processes after about 5 s.
     pub fn flush(&self) {
         self.sync();
     }
 
-    /// Writes what waits, and sees what others have written.
+    /// Writes waiting results, and reopens the file to see those of other processes.
     pub(in crate::bulk) fn sync(&self) {
         let shared = &self.0.shared;
         let mut waiting = lock(&shared.waiting);
@@ -175,13 +180,13 @@ impl Cache {
         }
     }
 
-    /// What `decode` makes of the result of `key`, if there is one.
+    /// The decoded result of `key`, if it is cached.
     pub(in crate::bulk) fn get<T>(&self, key: &Key, decode: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         let shared = &self.0.shared;
-        // The thread holds this lock for no longer than it takes to let go of a file.
+        // The thread holds this lock only while it closes or opens the file.
         let reader = shared.reader.read().unwrap_or_else(PoisonError::into_inner);
         let reader = reader.as_ref()?;
-        // The file may be damaged in any way: whatever redb makes of that, here it is no result.
+        // The file may be damaged in any way: panics and errors of redb count as a damaged result.
         let found = panics::catch(|| {
             let Ok(number) = reader.index.get(key) else { return Ok(Err(())) };
             let Some(number) = number else { return Ok(Ok(None)) };
@@ -197,7 +202,7 @@ impl Cache {
         }
     }
 
-    /// Has a result written; false: too much waits already.
+    /// Queues a result to be written; false if too much waits already.
     pub(in crate::bulk) fn put(&self, key: Key, bytes: Vec<u8>) -> bool {
         let mut waiting = lock(&self.0.shared.waiting);
         if waiting.bytes.saturating_add(bytes.len()) > MOST {
@@ -216,7 +221,7 @@ impl Cache {
         true
     }
 
-    /// What happened to the file that is worth telling.
+    /// Notes for reports on what happened to the file.
     pub(in crate::bulk) fn notes(&self) -> Vec<String> {
         let shared = &self.0.shared;
         let mut notes = lock(&shared.notes).clone();
@@ -235,16 +240,17 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         lock(&self.shared.waiting).closed = true;
         self.shared.changed.notify_all();
-        // A job's last worker has better things to do than to wait.
+        // A worker that drops the last clone does not wait.
         if let Some(thread) = self.thread.take()
             && rayon::current_thread_index().is_none()
         {
-            // Whatever happened to it, there is nobody left to tell.
+            // A panic of the thread concerns no one any more.
             let _ = thread.join();
         }
     }
 }
 
+/// Bytes that a waiting result holds in memory.
 fn waiting_bytes(result: &(Key, Vec<u8>)) -> usize {
     size_of_val(result) + result.1.len()
 }

@@ -1,6 +1,6 @@
-//! The stages of the job below.
+//! The stages of the inner job.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc};
 
 use crate::{
     bulk::stages::{Ready, Sealed, Staged, Stages},
@@ -8,17 +8,16 @@ use crate::{
     inference::Inference,
 };
 
-/// An item as the job below gets it.
-#[derive(Debug)]
-pub enum Marked<I> {
-    /// The first of its equals.
+/// An item as the inner job gets it.
+pub(in crate::bulk) enum Marked<I> {
+    /// The first of equal items.
     First(I),
-    /// An equal of one that came before.
+    /// An item that equals an earlier one.
     Again,
 }
 
-/// The stages of a job in which only first items run.
-pub struct Once<S, I>(pub(in crate::bulk) Arc<S>, pub(in crate::bulk) PhantomData<fn(I)>);
+/// The stages of a job in which only the first of equal items runs.
+pub(in crate::bulk) struct Once<S, I>(pub(in crate::bulk) Arc<S>, pub(in crate::bulk) PhantomData<fn(I)>);
 
 impl<S: Stages<I>, I> Sealed for Once<S, I> {}
 
@@ -72,11 +71,5 @@ impl<S: Stages<I>, I> Stages<Marked<I>> for Once<S, I> {
     }
     fn item<'i>(&self, item: &'i Marked<I>) -> &'i Marked<I> {
         item
-    }
-}
-
-impl<S, I> fmt::Debug for Once<S, I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Once").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! What a job without repetition keeps of its items.
+//! The keys and results that a deduplicated job keeps.
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
@@ -8,10 +8,10 @@ use std::{
 
 use crate::error::{ItemError, Result};
 
-/// What a kept result costs beside its own bytes and its key's.
+/// Bytes that a kept result costs besides its own and those of its key.
 const OVERHEAD: usize = 128;
 
-/// The result of one item for another, equal one.
+/// The result of an item, for an equal item with the given index.
 pub(in crate::bulk) fn copy<O: Clone>(index: usize, result: &Result<O, ItemError>) -> Result<O, ItemError> {
     match result {
         Ok(output) => Ok(output.clone()),
@@ -19,30 +19,34 @@ pub(in crate::bulk) fn copy<O: Clone>(index: usize, result: &Result<O, ItemError
     }
 }
 
-/// What is known of the items so far.
+/// The distinct items so far, and those in flight that are equal to them.
 pub(in crate::bulk) struct Store<K, O> {
     /// The index of the first item of each key.
     known: HashMap<Arc<K>, usize>,
+    /// The first items by index.
     firsts: HashMap<usize, First<K, O>>,
-    /// Items under way that are equal to others, and to which.
+    /// The index of the first item, for each item in flight that is equal to one.
     repeats: HashMap<usize, usize>,
-    /// Finished first items that nobody under way is equal to, by the time of their last use.
+    /// Finished first items that no item in flight is equal to, by the time of their last use.
     idle: BTreeMap<u64, usize>,
+    /// Counts uses.
     clock: u64,
-    /// Of finished first items.
+    /// Bytes of finished first items.
     bytes: usize,
     most_bytes: usize,
 }
 
+/// The first of equal items.
 struct First<K, O> {
     key: Arc<K>,
     key_bytes: usize,
     result: Option<Result<O, ItemError>>,
     bytes: usize,
-    /// Equals under way.
+    /// Equal items in flight.
     repeats: usize,
-    /// Equals that came out before it, where the order is that of completion.
+    /// Equal items that were resolved before it, in an unordered job.
     early: Vec<usize>,
+    /// When it was used last.
     used: u64,
 }
 
@@ -59,7 +63,7 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
         }
     }
 
-    /// Takes note of an item; whether it is the first of its equals.
+    /// Records an item; whether it is the first of equal items.
     pub(in crate::bulk) fn see(&mut self, index: usize, key: K, key_bytes: usize) -> bool {
         let key = Arc::new(key);
         match self.known.entry(Arc::clone(&key)) {
@@ -81,7 +85,7 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
         }
     }
 
-    /// Keeps the result of a first item; the equals that came out before it now have theirs.
+    /// Keeps the result of a first item; returns equal items that were resolved before it.
     pub(in crate::bulk) fn finished(
         &mut self,
         index: usize,
@@ -97,7 +101,7 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
         early
     }
 
-    /// The result of an item that is equal to another; `None` if that one has none yet.
+    /// The result of an item that is equal to an earlier one; `None` if that one has none yet.
     pub(in crate::bulk) fn repeat(&mut self, index: usize) -> Option<Result<O, ItemError>> {
         let number = *self.repeats.get(&index)?;
         let first = self.firsts.get_mut(&number)?;
@@ -114,7 +118,7 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
         }
     }
 
-    /// Lets an item go that is equal to another; whether it was one.
+    /// Forgets an item that is equal to an earlier one; false if it is not.
     pub(in crate::bulk) fn forget(&mut self, index: usize) -> bool {
         let Some(number) = self.repeats.remove(&index) else { return false };
         if let Some(first) = self.firsts.get_mut(&number) {
@@ -124,7 +128,7 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
         true
     }
 
-    /// Puts a first item among the idle ones if it is one, and lets the oldest of them go while there are too many.
+    /// Adds a first item to the idle ones if it is idle, and removes the oldest ones past the limit.
     fn rest(&mut self, number: usize) {
         if let Some(first) = self.firsts.get_mut(&number)
             && first.repeats == 0
@@ -150,7 +154,7 @@ mod tests {
     use crate::error::{Error, Stage};
 
     #[test]
-    fn finished_results_stay_within_their_bytes_and_go_by_last_use() {
+    fn finished_results_stay_within_the_limit_and_go_by_last_use() {
         let mut store = Store::<u32, u8>::new(3 * (OVERHEAD + 10));
         for key in 0..3 {
             assert!(store.see(key as usize, key, 9));
@@ -166,17 +170,17 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_somebody_waits_for_stays() {
+    fn a_result_that_an_item_waits_for_stays() {
         let mut store = Store::<u32, u8>::new(0);
         assert!(store.see(0, 7, 1) && !store.see(1, 7, 1));
         store.finished(0, &Ok(5), 1);
         assert!(matches!(store.repeat(1), Some(Ok(5))));
-        // Nobody waits any more, and there is no room.
+        // No item waits any more, and no bytes may be kept.
         assert!(store.see(2, 7, 1) && store.firsts.len() == 1 && store.bytes == 0 && store.repeats.is_empty());
     }
 
     #[test]
-    fn an_error_is_told_with_the_items_own_index() {
+    fn an_error_has_the_index_of_its_own_item() {
         let mut store = Store::<u32, u8>::new(1 << 20);
         store.see(3, 7, 1);
         store.see(9, 7, 1);

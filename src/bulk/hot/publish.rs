@@ -1,8 +1,8 @@
-//! Files and folders that are replaced while others, in this process or another, read them.
+//! Replacing files and folders while this or another process reads them.
 //!
-//! A writer fills a neighbour, `NAME.new`, and then, under the exclusive lock of another one, `NAME.lock`, lets it take
-//! the name; readers hold the shared lock while they open. Writers take turns by the lock of a third, `NAME.writing`, so
-//! that readers wait only for the renaming. The two lock files are empty, and stay.
+//! A writer fills `NAME.new` and then renames it to `NAME` under an exclusive lock on `NAME.lock`; readers hold a shared
+//! lock on it while they open. Writers take turns by a lock on `NAME.writing`, so that readers wait only for the rename.
+//! The two lock files are empty and are not removed.
 
 use std::{
     fs::{self, File},
@@ -15,14 +15,16 @@ use crate::{
     threads::panics,
 };
 
-/// Where something is published.
+/// The paths of something that is published.
 struct Place {
     path: PathBuf,
-    /// What is to take its name.
+    /// The file or folder that will replace it.
     new: PathBuf,
-    /// The folder that had its name before.
+    /// The folder that was replaced.
     old: PathBuf,
+    /// Locked by readers, and by a writer that renames.
     lock: PathBuf,
+    /// Locked by a writer.
     turn: PathBuf,
 }
 
@@ -51,7 +53,7 @@ impl Place {
         Error::io(error, format!("{doing} {}", self.path.display()))
     }
 
-    /// Waits for the exclusive lock of `file`, which is made if need be; it lasts as long as the value.
+    /// Waits for the exclusive lock on `file`, which is created if missing; dropping the result releases it.
     fn exclusive(&self, file: &Path) -> Result<File> {
         let locked = File::options().write(true).create(true).truncate(false).open(file).and_then(|file| {
             file.lock()?;
@@ -60,7 +62,7 @@ impl Place {
         locked.map_err(|error| self.error(error, "locking"))
     }
 
-    /// Waits for the readers' lock; `None` where nobody has published anything.
+    /// Waits for the readers' lock; `None` if nothing has been published.
     fn shared(&self) -> Result<Option<File>> {
         let locked = File::open(&self.lock).and_then(|file| {
             file.lock_shared()?;
@@ -73,21 +75,21 @@ impl Place {
         }
     }
 
-    /// Whether a writer was ended between the two renames of a folder.
+    /// Whether a writer was killed between the two renames of a folder.
     fn is_torn(&self) -> bool {
         !exists(&self.path) && exists(&self.old)
     }
 
-    /// Under the exclusive lock: lets the old folder have its name back if it is torn.
+    /// Renames the old folder back if a writer was killed; to be called under the exclusive lock.
     fn mend(&self) -> io::Result<()> {
         if self.is_torn() { fs::rename(&self.old, &self.path) } else { Ok(()) }
     }
 
-    /// Gives the name to what is new.
+    /// Replaces the old file or folder by the new one.
     fn swap(&self) -> Result<()> {
         let lock = self.exclusive(&self.lock)?;
         let replaced = self.mend().and_then(|()| {
-            // A file takes the name of another in one step, a folder only that of none.
+            // A file can replace another in one step; a folder cannot.
             let aside = self.new.is_dir() && exists(&self.path);
             if aside {
                 remove(&self.old)?;
@@ -100,7 +102,7 @@ impl Place {
         });
         drop(lock);
         replaced.map_err(|error| self.error(error, "replacing"))?;
-        // Best effort: the next writer removes what is left over.
+        // Best effort: the next writer removes leftovers.
         let _ = remove(&self.old);
         Ok(())
     }
@@ -110,7 +112,7 @@ fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Removes a file or a folder, if there is one.
+/// Removes a file or folder if it exists.
 fn remove(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
@@ -120,7 +122,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Has the system write a file, or all files of a folder, to its medium.
+/// Flushes a file, or all files of a folder, to the storage device.
 fn sync(path: &Path) -> io::Result<()> {
     if !path.is_dir() {
         return File::open(path)?.sync_all();
@@ -128,6 +130,7 @@ fn sync(path: &Path) -> io::Result<()> {
     fs::read_dir(path)?.try_for_each(|entry| sync(&entry?.path()))
 }
 
+/// Has `write` fill the new file or folder, and replaces the old one by it.
 fn publish_with(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let place = Place::of(path)?;
     let _turn = place.exclusive(&place.turn)?;
@@ -141,11 +144,12 @@ fn publish_with(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<
     written
 }
 
-/// Writes a file so that readers in any process see the old content or the new, never a half: `write` fills a
-/// neighbour of it, which then takes its name. Several writers take turns.
+/// Writes a file so that readers in any process see the old content or the new, never a part.
+///
+/// `write` fills a file beside it, which is then renamed. Several writers take turns.
 ///
 /// # Errors
-/// What `write` returns, and failures of the file system; the old content then stands.
+/// Those of `write`, and failures of the file system; the old content then stays.
 pub fn publish(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let path = path.as_ref();
     publish_with(path, |new| {
@@ -156,14 +160,13 @@ pub fn publish(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> Result<(
     })
 }
 
-/// [`publish`] for a folder of files that belong together: `write` fills an empty neighbour of it, whose path it is
-/// given, and which then takes the name.
+/// [`publish`] for a folder of files that belong together.
 ///
-/// Unlike a file, a folder cannot be replaced in one step: readers that are to see the old files or the new ones,
-/// never some of each, open them by [`read_published`]. [`Hot`](super::Hot) does so by itself.
+/// `write` gets the path of an empty folder beside it, which is then renamed. Unlike a file, a folder cannot be replaced in
+/// one step: readers must open it by [`read_published`] to see only old files or only new ones. [`Hot`](super::Hot) does.
 ///
 /// # Errors
-/// What `write` returns, and failures of the file system; the old folder then stands.
+/// Those of `write`, and failures of the file system; the old folder then stays.
 pub fn publish_folder(folder: impl AsRef<Path>, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let folder = folder.as_ref();
     publish_with(folder, |new| {
@@ -173,20 +176,21 @@ pub fn publish_folder(folder: impl AsRef<Path>, write: impl FnOnce(&Path) -> Res
     })
 }
 
-/// Opens a file or folder that others publish meanwhile: `open` is given its path, and what has that path is not
-/// replaced before it returns. Where it was published for the first time meanwhile, what `open` gave is dropped and it
-/// is called again. It must not itself publish there.
+/// Opens a file or folder that may be [published](publish_folder) at the same time.
+///
+/// `open` gets its path, which is not replaced before `open` returns. If it is published for the first time meanwhile, the
+/// result of `open` is dropped and `open` is called again. `open` must not publish at this path.
 ///
 /// # Errors
-/// What `open` returns, a panic in it, and failures of the file system.
+/// Those of `open`, a panic in it, and failures of the file system.
 pub fn read_published<T>(path: impl AsRef<Path>, open: impl Fn(&Path) -> Result<T>) -> Result<T> {
     let path = path.as_ref();
-    // What has no name has nobody beside it.
+    // A path without a file name has no lock files.
     let Ok(place) = Place::of(path) else { return panics::catch(|| open(path)) };
     let mut lock = place.shared()?;
     let open = || panics::catch(|| open(path));
     if lock.is_none() {
-        // What this finds may be of two ages; then there is a lock afterwards.
+        // This may find old and new files; then the lock file exists afterwards.
         let opened = open();
         lock = place.shared()?;
         if lock.is_none() {

@@ -10,6 +10,7 @@ use crate::{
         job::{
             Job,
             crew::{Crew, Launch},
+            intake::Intake,
             results::{Batch, Numbered},
             summary,
             tally::Tally,
@@ -19,7 +20,7 @@ use crate::{
         stages::Stages,
         sync,
     },
-    error::{ItemError, Result},
+    error::ItemError,
     threads::platform,
 };
 
@@ -29,13 +30,13 @@ const LOOK: Duration = Duration::from_millis(20);
 const PROGRESS: Duration = Duration::from_millis(100);
 
 /// The source of a job's items, and the consumer's state.
-pub(in crate::bulk) struct Feed<It, I, O> {
+pub(in crate::bulk) struct Feed<It, O> {
     /// `None` once it has ended.
     pub(in crate::bulk) source: Option<It>,
     /// For a polled source: whether it has no item yet, rather than no more.
     pub(in crate::bulk) waits: Option<fn(&It) -> bool>,
-    /// An item that was pulled but does not fit the memory that is left, with its bytes.
-    pub(in crate::bulk) held: Option<(Result<I>, usize)>,
+    /// The bytes of an item that was pulled but does not fit the memory that is left; the job's state holds it.
+    pub(in crate::bulk) held: Option<usize>,
     /// Results taken from the job and not handed on yet.
     batch: Batch<O>,
     /// Bytes of `batch`, in flight until all of it is handed on.
@@ -51,6 +52,22 @@ pub(in crate::bulk) struct Feed<It, I, O> {
     pub(in crate::bulk) tally: Tally,
 }
 
+/// What a consumer works with.
+pub(in crate::bulk) struct Side<'j, S: Stages<I>, I, C> {
+    pub(in crate::bulk) job: &'j Job<S, I>,
+    /// How items are made of what the source returns.
+    pub(in crate::bulk) intake: &'j C,
+    pub(in crate::bulk) crew: &'j dyn Crew,
+}
+
+impl<S: Stages<I>, I, C> Clone for Side<'_, S, I, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Stages<I>, I, C> Copy for Side<'_, S, I, C> {}
+
 /// The outcome of one step of the consumer.
 enum Step<O> {
     /// The next result, or the end.
@@ -61,10 +78,7 @@ enum Step<O> {
     Wait,
 }
 
-impl<It, I, O> Feed<It, I, O>
-where
-    It: Iterator<Item = Result<I>>,
-{
+impl<It: Iterator, O> Feed<It, O> {
     /// A feed from a polled source; `waits` returns whether it has no item yet.
     #[cfg(feature = "stream")]
     pub(in crate::bulk) fn polled(source: It, waits: fn(&It) -> bool) -> Self {
@@ -95,16 +109,16 @@ where
 
     /// The next result; waits for it.
     #[inline(never)]
-    pub(in crate::bulk) fn next<S: Stages<I, Output = O>>(
-        &mut self,
-        job: &Job<S, I>,
-        crew: &dyn Crew,
-    ) -> Option<Numbered<O>> {
+    pub(in crate::bulk) fn next<S, I, C>(&mut self, side: Side<'_, S, I, C>) -> Option<Numbered<O>>
+    where
+        S: Stages<I, Output = O>,
+        C: Intake<It::Item, Item = I>,
+    {
         loop {
-            match self.step(job, crew) {
+            match self.step(side) {
                 Step::Result(result) => return result,
                 Step::Again => {}
-                Step::Wait => job.wait(LOOK, crew),
+                Step::Wait => side.job.wait(LOOK, side.crew),
             }
         }
     }
@@ -113,22 +127,30 @@ where
     ///
     /// A pending caller is woken by the workers, or by the source's own waker.
     #[cfg(feature = "stream")]
-    pub(in crate::bulk) fn poll_next<S: Stages<I, Output = O>>(
+    pub(in crate::bulk) fn poll_next<S, I, C>(
         &mut self,
-        job: &Job<S, I>,
-        crew: &dyn Crew,
+        side: Side<'_, S, I, C>,
         context: &Context<'_>,
-    ) -> Poll<Option<Numbered<O>>> {
+    ) -> Poll<Option<Numbered<O>>>
+    where
+        S: Stages<I, Output = O>,
+        C: Intake<It::Item, Item = I>,
+    {
         loop {
-            match self.step(job, crew) {
+            match self.step(side) {
                 Step::Result(result) => return Poll::Ready(result),
-                Step::Wait if job.watch(context.waker()) => return Poll::Pending,
+                Step::Wait if side.job.watch(context.waker()) => return Poll::Pending,
                 Step::Again | Step::Wait => {}
             }
         }
     }
 
-    fn step<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, crew: &dyn Crew) -> Step<O> {
+    fn step<S, I, C>(&mut self, side: Side<'_, S, I, C>) -> Step<O>
+    where
+        S: Stages<I, Output = O>,
+        C: Intake<It::Item, Item = I>,
+    {
+        let job = side.job;
         while let Some((index, result)) = self.batch.pop() {
             let Err(error) = result else { return Step::Result(Some((index, result))) };
             self.failed(&error);
@@ -142,7 +164,7 @@ where
             }
             return Step::Result(Some((index, Err(error))));
         }
-        if self.over { Step::Result(None) } else { self.refill(job, crew) }
+        if self.over { Step::Result(None) } else { self.refill(side) }
     }
 
     fn failed(&mut self, error: &ItemError) {
@@ -160,18 +182,8 @@ where
         (0, most.and_then(|most| most.checked_add(waiting)))
     }
 
-    /// What the job did so far.
-    pub(in crate::bulk) fn report<S: Stages<I, Output = O>>(&self, job: &Job<S, I>) -> Report {
-        summary::report(job, &self.tally, self.delivered())
-    }
-
-    /// Results handed on so far.
-    fn delivered(&self) -> usize {
-        self.tally.items - self.batch.len()
-    }
-
     /// Ends the job and drops the results to come.
-    pub(in crate::bulk) fn stop<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) {
+    pub(in crate::bulk) fn stop<S: Stages<I, Output = O>, I>(&mut self, job: &Job<S, I>) {
         self.tally.items = self.delivered();
         self.batch = Batch::new();
         if !self.over {
@@ -179,7 +191,7 @@ where
         }
     }
 
-    fn finish<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) {
+    fn finish<S: Stages<I, Output = O>, I>(&mut self, job: &Job<S, I>) {
         job.stop(None);
         self.over = true;
         self.source = None;
@@ -194,7 +206,12 @@ where
     }
 
     /// Takes the results that are ready, and pulls items to keep the workers busy.
-    fn refill<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, crew: &dyn Crew) -> Step<O> {
+    fn refill<S, I, C>(&mut self, side: Side<'_, S, I, C>) -> Step<O>
+    where
+        S: Stages<I, Output = O>,
+        C: Intake<It::Item, Item = I>,
+    {
+        let job = side.job;
         let started = self.tally.started.unwrap_or_else(|| self.start(job));
         if self.tally.processor_time.is_none() && sync::now().duration_since(started) > LOOK {
             self.tally.processor_time = platform::processor_time();
@@ -223,9 +240,9 @@ where
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
-            crew.launch(Launch::Turn);
+            side.crew.launch(Launch::Turn);
         }
-        let waits = room > 0 && !(ready && self.slow) && !self.pull(job, crew, room);
+        let waits = room > 0 && !(ready && self.slow) && !self.pull(side, room);
         if ready {
             self.tally.first.get_or_insert_with(sync::now);
             self.batch_bytes = self.batch.bytes(|output| job.stages.output_bytes(output));
@@ -235,12 +252,12 @@ where
     }
 
     /// Starts the clock, at the first pull.
-    fn start<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>) -> Instant {
+    fn start<S: Stages<I, Output = O>, I>(&mut self, job: &Job<S, I>) -> Instant {
         tracing::info!(workers = job.busy.len(), total = self.tally.total, "job started");
         *self.tally.started.insert(sync::now())
     }
 
-    fn progress<S: Stages<I, Output = O>>(&mut self, job: &Job<S, I>, last: bool) {
+    fn progress<S: Stages<I, Output = O>, I>(&mut self, job: &Job<S, I>, last: bool) {
         let Some(call) = &job.settings.progress else { return };
         let now = sync::now();
         if !last && self.progressed.is_some_and(|before| now - before < PROGRESS) {
@@ -249,5 +266,22 @@ where
         self.progressed = Some(now);
         let elapsed = self.tally.started.map_or(Duration::ZERO, |started| now - started);
         call(&Progress { items: self.delivered(), errors: self.tally.errors, total: self.tally.total, elapsed, last });
+    }
+}
+
+impl<It, O> Feed<It, O> {
+    /// Whether the first pull was made.
+    pub(in crate::bulk) fn has_started(&self) -> bool {
+        self.tally.started.is_some()
+    }
+
+    /// What the job did so far.
+    pub(in crate::bulk) fn report<S: Stages<I, Output = O>, I>(&self, job: &Job<S, I>) -> Report {
+        summary::report(job, &self.tally, self.delivered())
+    }
+
+    /// Results handed on so far.
+    fn delivered(&self) -> usize {
+        self.tally.items - self.batch.len()
     }
 }

@@ -1,6 +1,8 @@
 //! A job together with the pool that works for it.
 
 use std::sync::Arc;
+#[cfg(feature = "stream")]
+use std::task::{Context, Poll};
 
 use rayon::ThreadPool;
 
@@ -10,28 +12,48 @@ use crate::{
             Job,
             crew::{Crew, Launch, lend_a_hand},
             drivers,
+            feed::{Feed, Side},
+            intake::Intake,
+            results::Numbered,
+            running::Serve,
         },
+        report::Report,
         settings::Settings,
         stages::Stages,
     },
     threads::panics,
 };
 
-/// A job and the pool that works for it.
-pub(in crate::bulk) struct Pooled<S: Stages<I>, I> {
-    pub(in crate::bulk) job: Job<S, I>,
+/// A job, the pool that works for it, and how its items are made.
+pub(in crate::bulk) struct Pooled<S: Stages<I>, I, C> {
+    job: Job<S, I>,
     pool: Arc<ThreadPool>,
+    intake: C,
 }
 
-impl<S: Stages<I>, I> Pooled<S, I> {
-    pub(in crate::bulk) fn new(stages: Arc<S>, pool: Arc<ThreadPool>, settings: Settings, ordered: bool) -> Self {
-        Self { job: Job::new(stages, pool.current_num_threads(), settings, ordered), pool }
+impl<S: Stages<I>, I, C> Pooled<S, I, C> {
+    pub(in crate::bulk) fn new(
+        stages: Arc<S>,
+        pool: Arc<ThreadPool>,
+        settings: Settings,
+        ordered: bool,
+        intake: C,
+    ) -> Self {
+        Self { job: Job::new(stages, pool.current_num_threads(), settings, ordered), pool, intake }
     }
 }
 
-impl<S: Stages<I> + 'static, I: Send + 'static> Pooled<S, I> {
-    /// Starts the driver threads that the model wants; to be called before the first pull.
-    pub(in crate::bulk) fn start_drivers(self: &Arc<Self>) {
+impl<S, I, C> Pooled<S, I, C>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+    C: Send + Sync + 'static,
+{
+    /// Before the first pull: starts the driver threads that the model wants.
+    fn prepare_start<It, O>(self: &Arc<Self>, feed: &Feed<It, O>) {
+        if feed.has_started() {
+            return;
+        }
         self.job.start_drivers(|number| {
             let task = Arc::clone(self);
             drivers::thread(number).spawn(move || task.job.drive(number, &task)).map(drop)
@@ -39,7 +61,48 @@ impl<S: Stages<I> + 'static, I: Send + 'static> Pooled<S, I> {
     }
 }
 
-impl<S: Stages<I> + 'static, I: Send + 'static> Crew for Arc<Pooled<S, I>> {
+impl<S, I, C, It, O> Serve<It, O> for Pooled<S, I, C>
+where
+    S: Stages<I, Output = O> + 'static,
+    I: Send + 'static,
+    C: Intake<It::Item, Item = I> + 'static,
+    It: Iterator,
+    O: Send,
+{
+    fn next(self: Arc<Self>, feed: &mut Feed<It, O>) -> Option<Numbered<O>> {
+        self.prepare_start(feed);
+        feed.next(Side { job: &self.job, intake: &self.intake, crew: &self })
+    }
+
+    #[cfg(feature = "stream")]
+    fn poll_next(self: Arc<Self>, feed: &mut Feed<It, O>, context: &Context<'_>) -> Poll<Option<Numbered<O>>> {
+        self.prepare_start(feed);
+        feed.poll_next(Side { job: &self.job, intake: &self.intake, crew: &self }, context)
+    }
+
+    fn stop(&self, feed: &mut Feed<It, O>) {
+        feed.stop(&self.job);
+    }
+
+    fn give_up(&self) {
+        self.job.stop(None);
+    }
+
+    fn pulled(&self) -> usize {
+        self.job.lock().pulled
+    }
+
+    fn report(&self, feed: &Feed<It, O>) -> Report {
+        feed.report(&self.job)
+    }
+}
+
+impl<S, I, C> Crew for Arc<Pooled<S, I, C>>
+where
+    S: Stages<I> + 'static,
+    I: Send + 'static,
+    C: Send + Sync + 'static,
+{
     fn launch(&self, kind: Launch) {
         let task = Arc::clone(self);
         match kind {

@@ -1,18 +1,18 @@
 //! How a job pulls its source: how many items at a time, within memory.
 
-use std::{cell::Cell, error::Error as StdError, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 use crate::{
     bulk::{
         job::{
             Job, StateOf,
-            crew::{Crew, Launch},
-            feed::Feed,
+            crew::Launch,
+            feed::{Feed, Side},
+            intake::Intake,
         },
         stages::Stages,
         sync,
     },
-    error::{Error, Result},
     threads::panics,
 };
 
@@ -20,12 +20,9 @@ use crate::{
 const PULL: Duration = Duration::from_micros(500);
 const LARGEST_BLOCK: usize = 4096;
 
-impl<It, I, O> Feed<It, I, O>
-where
-    It: Iterator<Item = Result<I>>,
-{
+impl<It: Iterator, O> Feed<It, O> {
     /// How many items may be pulled now.
-    pub(in crate::bulk) fn room<S: Stages<I, Output = O>>(&self, job: &Job<S, I>, state: &StateOf<S, I>) -> usize {
+    pub(in crate::bulk) fn room<S: Stages<I, Output = O>, I>(&self, job: &Job<S, I>, state: &StateOf<S, I>) -> usize {
         let in_flight = state.pulled - state.taken;
         let window = self.window(job, state);
         if !state.is_open() && in_flight > window.saturating_mul(2) {
@@ -40,38 +37,38 @@ where
         let entry = if S::PREPARES { state.entry_bytes.get().unwrap_or(0.0) } else { 0.0 };
         let output = state.output_bytes.get().unwrap_or(0.0);
         let expected = state.unprepared() as f64 * entry + state.unfinished() as f64 * output;
-        let held = self.held.as_ref().map_or(0, |(_, bytes)| *bytes);
-        let fits = job.ledger.fitting(expected, held, entry + output);
+        let fits = job.ledger.fitting(expected, self.held.unwrap_or(0), entry + output);
         // With nothing in flight the next item proceeds whatever its size.
         fits.max(usize::from(in_flight == 0)).min(first).min(self.block).min(state.window_room(window))
     }
 
-    fn window<S: Stages<I, Output = O>>(&self, job: &Job<S, I>, state: &StateOf<S, I>) -> usize {
+    fn window<S: Stages<I, Output = O>, I>(&self, job: &Job<S, I>, state: &StateOf<S, I>) -> usize {
         job.settings.window.unwrap_or_else(|| state.tuner.window()).max(1)
     }
 
     /// Pulls up to `room` items for the workers; false if the source has none now and may have some later.
-    pub(in crate::bulk) fn pull<S: Stages<I, Output = O>>(
-        &mut self,
-        job: &Job<S, I>,
-        crew: &dyn Crew,
-        room: usize,
-    ) -> bool {
+    pub(in crate::bulk) fn pull<S, I, C>(&mut self, side: Side<'_, S, I, C>, room: usize) -> bool
+    where
+        S: Stages<I, Output = O>,
+        C: Intake<It::Item, Item = I>,
+    {
+        let job = side.job;
         let started = sync::now();
         let loaded = job.ledger.in_flight();
         let free = job.ledger.limit().saturating_sub(loaded);
         let mut items = Vec::with_capacity(room);
         let (mut bytes, mut waiting) = (0_usize, false);
-        if let Some((item, size)) = self.held.take() {
-            items.push(item);
+        if let Some(size) = self.held.take() {
+            items.extend(job.lock().held.take());
             bytes += size;
         }
+        let mut held = None;
         loop {
             let sizing = Cell::new(false);
             let outcome = panics::catch(|| {
                 let Some(source) = &mut self.source else { return Ok(()) };
                 while items.len() < room {
-                    let Some(item) = source.next() else {
+                    let Some(given) = source.next() else {
                         if self.waits.is_some_and(|waits| waits(source)) {
                             waiting = true;
                         } else {
@@ -79,6 +76,7 @@ where
                         }
                         break;
                     };
+                    let item = side.intake.take(given);
                     let size = match &item {
                         Ok(item) => {
                             sizing.set(true);
@@ -90,7 +88,8 @@ where
                     };
                     // An item of any size may be in flight alone.
                     if size > free.saturating_sub(bytes) && (!items.is_empty() || loaded > 0) {
-                        self.held = Some((item, size));
+                        self.held = Some(size);
+                        held = Some(item);
                         break;
                     }
                     items.push(item);
@@ -119,6 +118,7 @@ where
         }
         job.ledger.add(bytes);
         let mut state = job.lock();
+        state.held = held;
         if count > 0 {
             let last = state.window_room(self.window(job, &state)) <= count;
             state.push(items, last);
@@ -131,20 +131,8 @@ where
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
-            crew.launch(Launch::Turn);
+            side.crew.launch(Launch::Turn);
         }
         count > 0 || !waiting
-    }
-}
-
-/// Converts a source's error; an [`Error`] stays as it is.
-pub(in crate::bulk) fn source_error(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-    let error = match error.into().downcast::<Error>() {
-        Ok(error) => return *error,
-        Err(error) => error,
-    };
-    match error.downcast::<std::io::Error>() {
-        Ok(error) => Error::io(*error, "reading an item"),
-        Err(error) => Error::user(error),
     }
 }

@@ -29,7 +29,8 @@ use crate::{
         job::{
             Job,
             crew::{Crew, Launch},
-            feed::Feed,
+            feed::{Feed, Side},
+            intake::FallibleItems,
         },
         settings::{OnError, Settings},
         stages::{Plain, Stages},
@@ -266,7 +267,7 @@ impl Scenario {
         let most = if let End::Drop(most) = self.end { most } else { usize::MAX };
         let mut results = Vec::new();
         while results.len() < most {
-            let Some(result) = feed.next(&crew.job, &crew) else { break };
+            let Some(result) = feed.next(Side { job: &crew.job, intake: &FallibleItems, crew: &crew }) else { break };
             results.push(result);
         }
         // As the iterators do when they are dropped.

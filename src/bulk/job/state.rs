@@ -24,6 +24,8 @@ pub(in crate::bulk) struct State<I, E, R, O> {
     pub(in crate::bulk) retired: usize,
     /// Results in order of completion, in an unordered job.
     pub(in crate::bulk) done: Option<Done<O>>,
+    /// An item that was pulled but does not fit the memory that is left; not counted in `pulled`.
+    pub(in crate::bulk) held: Option<Result<I>>,
     /// Items pulled from the source.
     pub(in crate::bulk) pulled: usize,
     /// Results that the consumer took.
@@ -63,6 +65,7 @@ impl<I, E, R, O> State<I, E, R, O> {
             windows: VecDeque::new(),
             retired: 0,
             done: (!ordered).then(VecDeque::new),
+            held: None,
             pulled: 0,
             taken: 0,
             pumps: 0,
@@ -96,14 +99,15 @@ impl<I, E, R, O> State<I, E, R, O> {
         if !self.stopped {
             return None;
         }
+        let held = self.held.take();
         let Some(why) = &self.why else {
             self.retired += self.windows.len();
             let (windows, finishing) = (std::mem::take(&mut self.windows), std::mem::take(&mut self.finishing));
             let done = self.done.as_mut().map(std::mem::take);
-            return Some(Abandoned { remains: Vec::new(), windows, finishing, done });
+            return Some(Abandoned { held, remains: Vec::new(), windows, finishing, done });
         };
         let remains = self.windows.iter_mut().map(|window| window.abandon(why, &mut self.done)).collect();
-        Some(Abandoned { remains, windows: VecDeque::new(), finishing: VecDeque::new(), done: None })
+        Some(Abandoned { held, remains, windows: VecDeque::new(), finishing: VecDeque::new(), done: None })
     }
 
     /// Adds pulled items to the open window, which is closed if they are its `last`.

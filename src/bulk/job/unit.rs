@@ -40,6 +40,7 @@ pub(in crate::bulk) struct Ran<E, R> {
 
 /// What a job that is over leaves behind, to be dropped outside its lock.
 pub(in crate::bulk) struct Abandoned<I, E, R, O> {
+    pub(in crate::bulk) held: Option<Result<I>>,
     pub(in crate::bulk) remains: Vec<Remains<I, E>>,
     pub(in crate::bulk) windows: VecDeque<Window<I, E, O>>,
     pub(in crate::bulk) finishing: VecDeque<Ran<E, R>>,
@@ -49,7 +50,8 @@ pub(in crate::bulk) struct Abandoned<I, E, R, O> {
 impl<I, E, R, O> Abandoned<I, E, R, O> {
     /// Drops everything; a panic in a user's `drop` ends here.
     pub(in crate::bulk) fn let_go(abandoned: Option<Self>) {
-        let Some(Self { remains, windows, finishing, done }) = abandoned else { return };
+        let Some(Self { held, remains, windows, finishing, done }) = abandoned else { return };
+        panics::drop_each(held);
         for (blocks, entries) in remains {
             panics::drop_each(blocks.into_iter().flat_map(|block| block.items));
             panics::drop_each(entries);

@@ -18,7 +18,7 @@ pub struct DeviceItems {
 
 impl DeviceItems {
     /// Whether `ranges` contains the item at `index`.
-    pub fn has(&self, index: usize) -> bool {
+    pub(crate) fn has(&self, index: usize) -> bool {
         let place = self.ranges.partition_point(|range| range.end <= index);
         self.ranges.get(place).is_some_and(|range| range.contains(&index))
     }

@@ -1,4 +1,4 @@
-//! config.json: what the encoder is made of.
+//! config.json: the structure of the encoder.
 
 mod reader;
 
@@ -12,7 +12,7 @@ use crate::{
     kernels::Activation,
 };
 
-/// Which names tensors and settings have.
+/// The model family, which decides the names of tensors and settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Bert,
@@ -20,7 +20,7 @@ pub(super) enum Family {
     DistilBert,
 }
 
-/// The settings of an encoder, each within sane bounds.
+/// The settings of an encoder, checked against bounds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Config {
     pub(super) family: Family,
@@ -29,7 +29,7 @@ pub(super) struct Config {
     pub(super) layers: usize,
     pub(super) heads: usize,
     pub(super) intermediate: usize,
-    /// Rows of the position table.
+    /// The number of rows in the position table.
     pub(super) position_rows: usize,
     pub(super) positions: Positions,
     pub(super) token_types: Option<usize>,
@@ -37,7 +37,7 @@ pub(super) struct Config {
     pub(super) activation: Activation,
 }
 
-/// Settings that change training, loading or other heads, not the encoder's results.
+/// Settings that affect training, loading or other heads, but not the encoder's results.
 const UNUSED: &[&str] = &[
     "_name_or_path",
     "architectures",
@@ -77,7 +77,7 @@ const UNUSED: &[&str] = &[
     "use_cache",
 ];
 
-/// Reads config.json; the second result tells of settings that nothing here reads.
+/// Reads config.json; also returns a note on settings that were not read, if any.
 pub(super) fn read(folder: &Path) -> Result<(Config, Vec<String>)> {
     let fields = settings(folder, "config.json")?
         .ok_or_else(|| Error::io(std::io::ErrorKind::NotFound.into(), "`config.json` is missing"))?;

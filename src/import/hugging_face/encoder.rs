@@ -1,4 +1,4 @@
-//! An encoder's graph over packed tokens.
+//! The graph of an encoder over packed tokens.
 
 mod tensors;
 
@@ -31,10 +31,10 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
-/// The least length that a vector is divided by.
+/// The minimum length by which a vector is divided.
 const NORMALIZE_EPSILON: f32 = 1e-12;
 
-/// Reads the weights into a graph, large ones side by side where it is called on a pool.
+/// Reads the weights and builds the graph; reads large weights in parallel on a pool.
 pub(super) fn build(
     name: &str,
     config: &Config,
@@ -95,14 +95,17 @@ pub(super) fn build(
     Ok(graph)
 }
 
+/// A graph under construction.
 struct Builder<'a> {
     graph: Graph,
     weights: &'a Weights,
 }
 
 impl Builder<'_> {
-    /// The next product, with a residual and its layer norm behind it. Without a matrix, each of its parts is one by itself,
-    /// of weights that stay where they are.
+    /// Appends the next of `products` to the graph, with an optional residual and layer norm after
+    /// it.
+    ///
+    /// Without a packed matrix each part becomes a product of its own, whose weights stay in place.
     fn linear<'t>(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! Small files of a folder, read with a cap on their size.
+//! Settings files of a folder, read with a limit on their size.
 
 use std::{
     collections::BTreeMap,
@@ -15,17 +15,17 @@ use crate::{
     import::unique_map::UniqueMap,
 };
 
-/// The largest settings file that is read.
+/// The maximum size of a settings file in bytes.
 const MAX_SETTINGS_BYTES: u64 = 16 << 20;
 
-/// The bytes of a file of at most `limit` bytes, or `None` if there is no such file.
+/// Reads a file of at most `limit` bytes; `None` if it does not exist.
 pub(crate) fn read_optional(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let reading = |error| Error::io(error, format!("reading `{name}`"));
     match std::fs::metadata(path) {
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(reading(error)),
-        // Opening a pipe would wait for its writer.
+        // Opening a pipe would wait for a writer.
         Ok(metadata) if !metadata.is_file() => {
             return Err(Error::invalid_model(format!("`{name}` is not a regular file")));
         }
@@ -39,14 +39,14 @@ pub(crate) fn read_optional(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> 
     Ok(Some(bytes))
 }
 
-/// As [`read_optional`], for a file that must be there.
+/// Reads a file of at most `limit` bytes, which must exist.
 pub(crate) fn read_required(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let missing = || Error::io(IoErrorKind::NotFound.into(), format!("`{name}` is missing"));
     read_optional(path, limit)?.ok_or_else(missing)
 }
 
-/// The fields of a settings file, or `None` if there is no such file.
+/// Reads the fields of a settings file; `None` if it does not exist.
 pub(super) fn settings(folder: &Path, name: &str) -> Result<Option<BTreeMap<String, Value>>> {
     let Some(bytes) = read_optional(&folder.join(name), MAX_SETTINGS_BYTES)? else { return Ok(None) };
     Ok(Some(parse::<UniqueMap<Value>>(&bytes, name)?.0))
@@ -57,13 +57,13 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], name: &str) -> Resu
     serde_json::from_slice(bytes).map_err(|error| Error::invalid_model(format!("`{name}` does not parse: {error}")))
 }
 
-/// Parses a settings file that may be missing.
+/// Reads and parses a settings file; `None` if it does not exist.
 pub(super) fn optional<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Result<Option<T>> {
     let bytes = read_optional(&folder.join(name), MAX_SETTINGS_BYTES)?;
     bytes.map(|bytes| parse(&bytes, name)).transpose()
 }
 
-/// Refuses a name from a file that is more than the name of one entry of a folder.
+/// Refuses a `name` from a file that is not the plain name of a folder entry.
 pub(super) fn plain_name<'a>(name: &'a str, place: &str) -> Result<&'a str> {
     let mut components = Path::new(name).components();
     let plain = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));

@@ -1,11 +1,11 @@
-//! Everything that is wrong, in one error.
+//! Many problems in one error.
 
 use crate::error::{Error, Result};
 
-/// How many problems are spelled out.
+/// The number of problems that an error lists in full.
 const MOST: usize = 20;
 
-/// Collects what is wrong.
+/// Collects problems.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     listed: Vec<String>,
@@ -13,7 +13,7 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    /// Adds one; past the first twenty they are only counted.
+    /// Adds a problem, which is only counted after the first twenty.
     pub(super) fn add(&mut self, problem: impl FnOnce() -> String) {
         if self.listed.len() < MOST {
             self.listed.push(problem());
@@ -22,7 +22,7 @@ impl Problems {
         }
     }
 
-    /// An error that lists them all, if there are any.
+    /// Returns an error that lists the problems, if any.
     pub(super) fn finish(self, what: &str) -> Result<()> {
         if self.listed.is_empty() {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The files that sentence-transformers adds to a folder: which modules follow the encoder, and the longest text.
+//! The settings that sentence-transformers adds to a folder: modules after the encoder, and text
+//! length.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +14,13 @@ use crate::{
     },
 };
 
-/// What the folder says beyond the encoder.
+/// The settings of sentence-transformers.
 #[derive(Debug, Default)]
 pub(super) struct Sentence {
-    /// Where the encoder's files lie.
+    /// The folder of the encoder's files.
     pub(super) transformer: PathBuf,
     pub(super) pooling: Option<Pooling>,
-    /// The length of the vectors that the pooling is for.
+    /// The vector length that the pooling expects.
     pub(super) dimension: Option<usize>,
     pub(super) normalize: bool,
     pub(super) max_tokens: Option<usize>,
@@ -55,6 +56,7 @@ struct PromptSettings {
     default_prompt_name: Option<String>,
 }
 
+/// Reads the settings of a folder; all its files are optional.
 pub(super) fn read(folder: &Path) -> Result<Sentence> {
     let mut sentence = Sentence { transformer: folder.to_owned(), ..Sentence::default() };
     match optional::<Vec<Module>>(folder, "modules.json")? {
@@ -73,7 +75,7 @@ pub(super) fn read(folder: &Path) -> Result<Sentence> {
     if sentence.max_tokens.is_none()
         && let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")?
     {
-        // Absent limits are written as 1e30.
+        // An absent limit is written as 1e30.
         sentence.max_tokens =
             tokenizer.model_max_length.filter(|most| (1.0..1e9).contains(most)).map(|most| most as usize);
     }

@@ -1,4 +1,4 @@
-//! The weights of a folder: one safetensors file, or the shards that an index names.
+//! The weights of a folder, in one safetensors file or in the shards of an index.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,9 +27,9 @@ use crate::{
 
 const FILE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// The most shards that an index may name.
+/// The maximum number of shards in an index.
 const MAX_SHARDS: usize = 1000;
-/// Files of weights that could run code when they are read.
+/// Weight files in the pickle format, which can run code when read.
 const PICKLES: &[&str] = &["pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "pytorch_model.pt"];
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ struct Index {
     _metadata: Value,
 }
 
-/// A tensor that is there, of the right shape and of a floating-point type.
+/// A floating-point tensor of the expected shape in one of the files.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     file: usize,
@@ -48,18 +48,18 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Its name in the file.
+    /// The name in the file.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// The files, and in which of them each tensor lies.
+/// The weight files and the file of each tensor.
 #[derive(Debug)]
 pub(super) struct Weights {
     files: Vec<SafetensorsFile>,
     places: BTreeMap<String, usize>,
-    /// One a file, where tensors are used where they lie.
+    /// One mapping per file if tensors are used in place, else empty.
     mappings: Vec<Arc<Mapping>>,
 }
 
@@ -72,12 +72,12 @@ impl Weights {
         Ok(weights)
     }
 
-    /// Whether tensors are used where they lie.
+    /// Whether tensors are used in place.
     pub(super) fn are_mapped(&self) -> bool {
         !self.mappings.is_empty()
     }
 
-    /// What is worth telling in a report.
+    /// A remark for the report.
     pub(super) fn notes(&self) -> Option<String> {
         let told =
             |file: &SafetensorsFile| Some(format!("weights of `{}` are copied: {}", file.name(), file.misfit()?));
@@ -120,7 +120,7 @@ impl Weights {
             self.files.push(file);
         }
         for (name, shard) in &map {
-            // The files are in the order of the set that they were opened from.
+            // `files` has the order of `shards`.
             let file = shards.iter().position(|other| other == shard).unwrap_or_default();
             if !self.files[file].tensors().contains_key(name) {
                 problems.add(|| format!("`{name}` is not in `{shard}`"));
@@ -135,7 +135,7 @@ impl Weights {
         self.places.keys().map(String::as_str)
     }
 
-    /// The tensor of the first of these names that is there, or a problem.
+    /// The tensor with the first of `names` that exists; a problem if none does or it does not fit.
     pub(super) fn find(&self, names: &[String], shape: &[usize], problems: &mut Problems) -> Found {
         let place = names.iter().find_map(|name| self.places.get_key_value(name));
         let missing = || (0, names.first().cloned().unwrap_or_default());
@@ -153,7 +153,7 @@ impl Weights {
         Found { file, name, shape: shape.to_vec() }
     }
 
-    /// A tensor as it is: where it lies, or read.
+    /// Returns a tensor unchanged, in place or as a copy.
     pub(super) fn plain(&self, found: &Found) -> Result<Tensor> {
         if let Some(mapping) = self.mappings.get(found.file)
             && let Some(tensor) = self.file(found).in_place(&found.name, mapping)?
@@ -165,7 +165,7 @@ impl Weights {
         Ok(tensor)
     }
 
-    /// Reads vectors as one, one behind another.
+    /// Reads vectors and concatenates them.
     pub(super) fn joined(&self, parts: &[&Found]) -> Result<Tensor> {
         let mut tensor = zeros(vec![parts.iter().map(|part| part.shape[0]).sum()])?;
         let mut values = tensor.as_mut_slice::<f32>()?;
@@ -177,7 +177,7 @@ impl Weights {
         Ok(tensor)
     }
 
-    /// Reads matrices `[N, K]` as one matrix `[K, N + N + ...]`.
+    /// Reads matrices `[N, K]`, transposed and side by side, as one matrix `[K, N + N + ...]`.
     pub(super) fn transposed(&self, parts: &[&Found]) -> Result<Tensor> {
         let columns: usize = parts.iter().map(|part| part.shape[0]).sum();
         let rows = parts.first().map_or(0, |part| part.shape[1]);
@@ -199,13 +199,13 @@ impl Weights {
         &self.files[found.file]
     }
 
-    /// The files, as they were when they were opened.
+    /// The stamps of the files when they were opened.
     pub(super) fn into_files(self) -> Vec<FileStamp> {
         self.files.into_iter().map(SafetensorsFile::into_stamp).collect()
     }
 }
 
-/// Zeros of f32, or an error where there is no memory for them.
+/// Allocates an f32 tensor of zeros; an error if memory is lacking.
 fn zeros(shape: Vec<usize>) -> Result<Tensor> {
     let bytes = byte_count(DType::F32, &shape)
         .ok_or_else(|| Error::limit(format!("weights {shape:?} are larger than the address space")))?;

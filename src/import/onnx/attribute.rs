@@ -12,7 +12,7 @@ use crate::{
     op::Attribute,
 };
 
-/// ONNX's numbers for the types of attributes that are read.
+/// ONNX's numbers of the attribute types.
 const FLOAT: u32 = 1;
 const INT: u32 = 2;
 const STRING: u32 = 3;
@@ -22,7 +22,7 @@ const FLOATS: u32 = 6;
 const INTS: u32 = 7;
 const STRINGS: u32 = 8;
 
-/// Reads the attributes of a node, each with its name.
+/// Reads the attributes of a node with their names.
 pub(super) fn read(
     node: &NodeProto<'_>,
     budget: &Budget,
@@ -42,7 +42,7 @@ pub(super) fn read(
 fn read_one(bytes: &[u8], budget: &Budget, external: &mut External<'_>) -> Result<(String, Attribute)> {
     let (mut name, mut kind, mut float, mut int, mut string, mut tensor) = (None, None, None, None, None, None);
     let (mut floats, mut ints, mut strings) = (Vec::new(), Vec::new(), Vec::new());
-    // The types of the fields that the message holds, as a set of bits.
+    // A bit set of the types for which the message has a field.
     let mut present = 0u32;
     let mut message = Message::open("AttributeProto", bytes, budget)?;
     while let Some(field) = message.next()? {
@@ -108,7 +108,7 @@ fn read_one(bytes: &[u8], budget: &Budget, external: &mut External<'_>) -> Resul
         return Err(Error::invalid_model("an attribute has no name"));
     }
     let fault = |what: &str| Error::invalid_model(format!("attribute `{name}` {what}"));
-    // Old files do not say the type; new ones may leave a value out that is zero or empty.
+    // Old files omit the type; new ones may omit a value that is zero or empty.
     let kind = match kind.filter(|&kind| kind != 0) {
         Some(kind) => u32::try_from(kind).ok().filter(|kind| (1..=14).contains(kind)),
         None if present.is_power_of_two() => Some(present.trailing_zeros()),

@@ -1,4 +1,4 @@
-//! Limits on what a file may make the reader keep.
+//! Limits on what a file makes the reader keep.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use crate::{
     import::options::ImportOptions,
 };
 
-/// What a file may still make the reader keep.
+/// The numbers of messages, names and bytes that a file may still use.
 #[derive(Debug)]
 pub(crate) struct Budget {
     items: Cell<usize>,
@@ -21,7 +21,7 @@ impl Budget {
         Self::of(options.max_items, options.max_structure_bytes)
     }
 
-    /// For what has been charged before.
+    /// A budget without limits, for messages that have been charged before.
     pub(crate) fn unlimited() -> Self {
         Self::of(usize::MAX, usize::MAX)
     }
@@ -30,7 +30,7 @@ impl Budget {
         Self { items: Cell::new(max_items), bytes: Cell::new(max_bytes), max_items, max_bytes }
     }
 
-    /// Charges one message or one name of a list.
+    /// Charges one message, or one name of a list.
     pub(crate) fn item(&self) -> Result<()> {
         let left = self.items.get().checked_sub(1).ok_or_else(|| {
             let most = self.max_items;
@@ -42,6 +42,7 @@ impl Budget {
         Ok(())
     }
 
+    /// Charges `count` bytes.
     pub(crate) fn bytes(&self, count: usize) -> Result<()> {
         let left = self.bytes.get().checked_sub(count).ok_or_else(|| {
             let most = self.max_bytes;

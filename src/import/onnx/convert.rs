@@ -21,10 +21,10 @@ use crate::{
     tensor::Tensor,
 };
 
-/// The maximum number of inputs, and of outputs.
+/// The maximum number of inputs and of outputs.
 const MAX_PORTS: usize = 4096;
 
-/// Makes the graph of a `GraphProto`.
+/// Converts a serialized `GraphProto`.
 pub(super) fn graph(
     bytes: &[u8],
     name: &str,
@@ -62,6 +62,7 @@ pub(super) fn graph(
     Ok(converter.graph)
 }
 
+/// A graph under construction and the values it has by name.
 struct Converter<'a, 'b, 'c> {
     graph: Graph,
     values: HashMap<&'a str, ValueId>,
@@ -131,7 +132,7 @@ impl<'a> Converter<'a, '_, '_> {
             self.values.insert(name, id);
             return Ok(());
         }
-        // The graph names the node itself where an operand does not fit.
+        // Errors of `Graph::node` name the node already.
         let outputs = self.graph.node(node.name(), op, inputs)?;
         if node.outputs.len() > outputs.len() {
             let (asked, made) = (node.outputs.len(), outputs.len());

@@ -1,8 +1,9 @@
-//! Tensor data in files beside the model: which files may be opened, and how much may be read.
+//! Tensor data in files beside the model.
 //!
-//! The location must be a plain file name in the model's own folder. The file is opened without following a link and
-//! must have one name only, since a link or a second name lets a model read what lies elsewhere. Caches that are made
-//! of links are read by naming a folder to trust, [`ImportOptions::trust_root`].
+//! The location must be a plain file name in the model's own folder. The file is opened without
+//! following symbolic links and must have no second hard link, since either would let a model read
+//! files elsewhere. [`ImportOptions::trust_root`] admits links into a folder, as caches of model
+//! hubs need.
 
 use std::{
     collections::HashMap,
@@ -17,39 +18,39 @@ use crate::{
     tensor::{AlignedBytes, DType, Tensor},
 };
 
-/// The files beside one model.
+/// The files of external data of one model.
 #[derive(Debug)]
 pub(crate) struct External<'a> {
     folder: Option<&'a Path>,
     options: &'a ImportOptions,
     seen: HashMap<String, Seen>,
-    /// The file read last, kept open.
+    /// The file read last, which stays open.
     open: Option<(String, File)>,
-    /// What has been read, so that tensors that share bytes in the file share them here.
+    /// The tensors read so far, so that tensors that share bytes in the file share memory.
     parts: HashMap<(String, u64, usize, DType), Tensor>,
 }
 
 #[derive(Debug)]
 struct Seen {
     stamp: FileStamp,
-    /// Bytes that no tensor has taken yet: tensors that overlap cannot take more memory than the file has.
+    /// Bytes not read yet; limits overlapping tensors to the size of the file in total.
     left: u64,
 }
 
 impl<'a> External<'a> {
-    /// Files in `folder`; none at all for a model that is no file.
+    /// The files in `folder`; `None` for a model in memory, which may have none.
     pub(crate) fn new(folder: Option<&'a Path>, options: &'a ImportOptions) -> Self {
         Self { folder, options, seen: HashMap::new(), open: None, parts: HashMap::new() }
     }
 
-    /// The files that were read, sorted by name.
+    /// The files that were read, sorted by path.
     pub(crate) fn into_files(self) -> Vec<FileStamp> {
         let mut files: Vec<_> = self.seen.into_values().map(|seen| seen.stamp).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files
     }
 
-    /// Reads the tensor of `bytes` bytes that `entries` place.
+    /// Reads the tensor of `bytes` bytes at the location that `entries` give.
     pub(super) fn read(
         &mut self,
         dtype: DType,
@@ -135,7 +136,7 @@ impl<'a> External<'a> {
         if names_of(&meta) > 1 && !trusted(&path) {
             return Err(refused("a file of several names (hard links)"));
         }
-        // A path that does not lead back to where it was found has been changed meanwhile.
+        // Detects a path that was changed in the meantime.
         if fs::canonicalize(&path).ok().as_ref() != Some(&path) {
             return Err(Error::invalid_model("it is not in the model's folder"));
         }
@@ -150,7 +151,7 @@ fn refused(what: &str) -> Error {
     ))
 }
 
-/// Refuses all but the plain name of a file, on any system.
+/// Refuses anything but a plain file name, on any system.
 fn check_name(name: &str) -> Result<()> {
     let mut parts = Path::new(name).components();
     let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
@@ -160,7 +161,7 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A decimal number without sign or spaces.
+/// Parses a decimal number without sign or spaces.
 fn number(key: &str, value: &str) -> Result<u64> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     value
@@ -173,7 +174,7 @@ fn number(key: &str, value: &str) -> Result<u64> {
 #[cfg(unix)]
 fn open_without_links(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    // Without O_NONBLOCK the opening of a pipe would wait for someone to write to it.
+    // Without O_NONBLOCK, opening a pipe would wait for a writer.
     File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
@@ -187,7 +188,7 @@ fn names_of(meta: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::nlink(meta)
 }
 
-/// The standard library cannot count a file's names elsewhere.
+/// The standard library cannot count hard links on this system.
 #[cfg(not(unix))]
 fn names_of(_: &fs::Metadata) -> u64 {
     1

@@ -1,9 +1,10 @@
-//! Nodes in an order in which each can run.
+//! Topological order of nodes.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// An order in which every node comes behind the nodes it depends on: `needs[i]` are those of node `i`. Nodes that are
-/// in order already stay so. `Err` names a node on a cycle or behind one.
+/// Sorts nodes topologically, where node `i` depends on the nodes `needs[i]`.
+///
+/// Nodes that are in order already keep it. `Err` is the index of a node on a cycle or behind one.
 pub(super) fn sort(needs: &[Vec<u32>]) -> Result<Vec<u32>, usize> {
     let mut missing: Vec<u32> = needs.iter().map(|own| own.len() as u32).collect();
     let mut users: Vec<Vec<u32>> = vec![Vec::new(); needs.len()];

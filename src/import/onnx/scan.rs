@@ -1,4 +1,4 @@
-//! The first pass over the nodes: who makes which value, and which operators are missing.
+//! The first pass over the nodes, which finds producers of values and unsupported operators.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,15 +11,18 @@ use crate::{
     ops,
 };
 
-/// The maximum number of missing operators that an error lists.
+/// The maximum number of unsupported operators that an error lists.
 const MAX_LISTED: usize = 64;
 
-/// A node that [`scan`] has read and charged for.
+/// Parses a node that [`scan`] has charged to the budget already.
 pub(super) fn parse<'a>(proto: &GraphProto<'a>, index: u32) -> Result<NodeProto<'a>> {
     NodeProto::parse(proto.nodes[index as usize], &Budget::unlimited())
 }
 
-/// Reads every node once: finds who makes which value, and all operators that are not built here.
+/// Maps the name of each value to the index of the node that produces it.
+///
+/// # Errors
+/// Lists all operators that are not supported.
 pub(super) fn scan<'a>(
     proto: &GraphProto<'a>,
     functions: &[&'a [u8]],

@@ -1,4 +1,4 @@
-//! A `TensorProto` as a tensor: its type, its size, and the one place where its numbers are.
+//! Conversion of a `TensorProto` to a tensor.
 
 use crate::{
     error::{Error, Result},
@@ -9,11 +9,11 @@ use crate::{
 
 /// An element type of ONNX.
 enum ElementType {
-    /// No type at all.
+    /// The number 0, which means that no type is given.
     Undefined,
-    /// A type that is read; its typed data are in the field `field` of a `TensorProto`.
+    /// A supported type; `TensorProto` stores its typed data in the field `field`.
     Read { dtype: DType, field: u32, scalar: Scalar },
-    /// A type that is not read, with its name.
+    /// An unsupported type with its name.
     Unsupported(&'static str),
 }
 
@@ -21,7 +21,7 @@ const fn read_as(dtype: DType, field: u32, scalar: Scalar) -> ElementType {
     ElementType::Read { dtype, field, scalar }
 }
 
-/// ONNX's element types; the index is the number that files use.
+/// ONNX's element types, indexed by their number in files.
 const ELEMENT_TYPES: [ElementType; 27] = [
     ElementType::Undefined,
     read_as(DType::F32, 4, Scalar::Fixed32),
@@ -64,12 +64,12 @@ pub(super) fn dtype(code: i32) -> Result<DType> {
     }
 }
 
-/// A dimension from the file as a size.
+/// Converts a dimension from the file to a size.
 pub(super) fn size(dim: i64) -> Result<usize> {
     usize::try_from(dim).map_err(|_| Error::invalid_model(format!("a dimension is {dim}")))
 }
 
-/// Reads the tensor, from the file itself or from the file that it names.
+/// Reads a tensor from the model file or from its file of external data.
 pub(super) fn read(proto: &TensorProto<'_>, external: &mut External<'_>) -> Result<Tensor> {
     let dtype = dtype(proto.data_type)?;
     let shape = proto.dims.iter().map(|&dim| size(dim)).collect::<Result<Vec<_>>>()?;
@@ -105,7 +105,7 @@ fn from_raw(dtype: DType, shape: Vec<usize>, bytes: usize, raw: &[u8]) -> Result
     checked(tensor)
 }
 
-/// Numbers in the file's byte order (little-endian) as the machine's, booleans checked.
+/// Converts little-endian numbers to the byte order of the machine, and checks booleans.
 pub(super) fn checked(mut tensor: Tensor) -> Result<Tensor> {
     if cfg!(target_endian = "big") {
         let size = tensor.dtype().size();
@@ -127,7 +127,7 @@ fn from_typed(dtype: DType, shape: Vec<usize>, bytes: usize, field: u32, proto: 
         return Err(Error::invalid_model(format!("a tensor of {dtype} has its data in a field of another type")));
     }
     let size = dtype.size();
-    // Counted before anything is allocated by what the shape claims.
+    // Counts the numbers before it allocates the size that the shape claims.
     let mut count = 0usize;
     proto.numbers(field, scalar, |_| {
         count += 1;
@@ -152,7 +152,9 @@ fn from_typed(dtype: DType, shape: Vec<usize>, bytes: usize, field: u32, proto: 
     checked(tensor)
 }
 
-/// Whether a number, given as the bits of an `i64` for all but unsigned 64-bit ones, is one of the type.
+/// Whether `dtype` can represent a number.
+///
+/// `bits` is an `i64`, or a `u64` for unsigned 64-bit types.
 fn fits(dtype: DType, bits: u64) -> bool {
     let value = bits.cast_signed();
     match dtype {

@@ -1,11 +1,13 @@
-//! The wire format of protocol buffers, read in place: no copy, no recursion, nothing allocated by a number of the file.
+//! The wire format of protocol buffers, read in place.
+//!
+//! Nothing is copied, nothing recurses, and no number in the file decides an allocation.
 
 use crate::{
     error::{Error, Result},
     import::onnx::budget::Budget,
 };
 
-/// The longest name or text that is taken from a file.
+/// The maximum length of a name or text in bytes.
 const MAX_TEXT: usize = 1 << 16;
 
 /// The value of a field, by wire type.
@@ -37,14 +39,14 @@ impl<'a> Field<'a> {
         Error::invalid_model(format!("field {} of {} is {found}, expected {expected}", self.number, self.of))
     }
 
-    /// The field is not one of its message's.
+    /// The error for a field that the reader does not know in its message.
     pub(super) fn unknown(&self) -> Error {
         Error::unsupported(format!("{} has a field {}, which is not known here", self.of, self.number))
     }
 
     pub(super) fn int(&self) -> Result<i64> {
         match self.wire {
-            // Negative numbers are written as the 64-bit pattern.
+            // Negative numbers are encoded as their 64-bit pattern.
             Wire::Varint(value) => Ok(value.cast_signed()),
             _ => Err(self.wrong("an integer")),
         }
@@ -61,7 +63,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The block of bytes, which the budget is not charged for.
+    /// The value as a block of bytes, not charged to the budget.
     pub(super) fn block(&self) -> Result<&'a [u8]> {
         match self.wire {
             Wire::Bytes(bytes) => Ok(bytes),
@@ -69,7 +71,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Text, charged to the budget.
+    /// The value as text, charged to the budget.
     pub(super) fn text(&self, budget: &Budget) -> Result<&'a str> {
         let bytes = self.block()?;
         budget.bytes(bytes.len())?;
@@ -80,7 +82,7 @@ impl<'a> Field<'a> {
             .map_err(|_| Error::invalid_model(format!("field {} of {} is not UTF-8", self.number, self.of)))
     }
 
-    /// Each number of a repeated field, packed or not, as its bits.
+    /// Calls `each` with the bits of each number in a repeated field, packed or not.
     pub(super) fn scalars(&self, scalar: Scalar, mut each: impl FnMut(u64) -> Result<()>) -> Result<()> {
         match (self.wire, scalar) {
             (Wire::Varint(value), Scalar::Varint) | (Wire::Fixed64(value), Scalar::Fixed64) => each(value),
@@ -100,7 +102,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// How the numbers of a repeated field are written.
+/// The encoding of the numbers in a repeated field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
     Varint,
@@ -117,13 +119,13 @@ pub(super) struct Message<'a, 'b> {
 }
 
 impl<'a, 'b> Message<'a, 'b> {
-    /// A message of the type `of`, charged to the budget.
+    /// Starts reading a message of the type `of`, charged to the budget.
     pub(super) fn open(of: &'static str, bytes: &'a [u8], budget: &'b Budget) -> Result<Self> {
         budget.item()?;
         Ok(Self { rest: bytes, of, budget })
     }
 
-    /// The next field, `None` at the end.
+    /// Reads the next field; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Field<'a>>> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -155,7 +157,7 @@ impl<'a, 'b> Message<'a, 'b> {
     }
 }
 
-/// Fills a field that a message may hold once.
+/// Sets `slot` to the value of a field that may occur once.
 pub(super) fn once<T>(slot: &mut Option<T>, field: &Field<'_>, value: T) -> Result<()> {
     if slot.replace(value).is_some() {
         return Err(Error::invalid_model(format!("{} holds its field {} twice", field.of, field.number)));
@@ -176,7 +178,7 @@ fn array<const N: usize>(rest: &mut &[u8], of: &str) -> Result<[u8; N]> {
 fn varint(rest: &mut &[u8], of: &str) -> Result<u64> {
     let mut value = 0u64;
     for (index, &byte) in rest.iter().enumerate() {
-        // The tenth byte holds the last bit.
+        // The tenth byte has one bit left.
         if index == 9 && byte > 1 {
             return Err(Error::invalid_model(format!("{of} holds an integer of more than 64 bits")));
         }

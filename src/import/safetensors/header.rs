@@ -13,14 +13,14 @@ use crate::{
     tensor::{DType, byte_count},
 };
 
-/// Type, shape and place of one tensor.
+/// The type, shape and byte range of one tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
-    /// The elements' type.
+    /// The element type.
     pub dtype: DType,
     /// The dimensions, outermost first.
     pub shape: Vec<usize>,
-    /// Where its bytes lie, counted from the end of the header.
+    /// Its byte range, counted from the end of the header.
     pub(super) bytes: Range<u64>,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn read_header(file: &mut File, file_len: u64, max_header_bytes: u64)
     Ok(header)
 }
 
-/// Parses and checks a header in front of `data_len` bytes.
+/// Parses and checks a header that is followed by `data_len` bytes.
 pub(super) fn parse_header(header: &[u8], data_len: u64) -> Result<BTreeMap<String, TensorInfo>> {
     let header: Header<'_> = serde_json::from_slice(header)
         .map_err(|error| Error::invalid_model(format!("has a header that does not parse: {error}")))?;

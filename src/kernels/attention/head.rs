@@ -1,39 +1,22 @@
-//! One head of one sequence: scores, their exponentials, and the values weighed by them.
+//! One head of one sequence: scores, their exponentials, and the weighted values.
 
 use crate::{
     error::{Error, Result},
     kernels::{
         KernelSet,
         attention::{
-            attention_len_as, left_len,
-            operand::{Operand, OperandOf},
+            operand::{OperandOf, Strided},
+            scratch::{attention_len_as, left_len},
+            weights::{DivideRows, Exponentials, MaskRows},
         },
         gemm::{
             Factors, Matrix, PackedRef, Segment, Spans, Steps, Stored, pack_len_as,
-            tile::{self, MAX_ROWS, Start, Tile, TileBuffer},
+            tile::{self, MAX_ROWS, Start, Tile, TileA, TileB, TileBuffer, TileC},
         },
-        simd::{
-            Kernel, Simd, math,
-            reduce::{fold, load_or},
-        },
-        softmax::scale,
     },
 };
 
-/// Rows of a slice whose columns lie together.
-#[derive(Clone, Copy)]
-pub(super) struct Strided<'a, X> {
-    pub data: &'a [X],
-    pub row_stride: usize,
-}
-
-impl<X> Strided<'_, X> {
-    fn row(&self, row: usize) -> *const X {
-        self.data.as_ptr().wrapping_add(row * self.row_stride)
-    }
-}
-
-/// Fails if `rows x columns` at `stride` do not lie within `len` numbers.
+/// Fails unless `rows` rows of `columns` numbers, `stride` apart, are within `len` numbers.
 fn check(what: &str, len: usize, rows: usize, columns: usize, stride: usize) -> Result<()> {
     let end = rows.saturating_sub(1).checked_mul(stride).and_then(|start| start.checked_add(columns));
     if rows > 0 && columns > 0 && end.is_none_or(|end| end > len) {
@@ -46,52 +29,53 @@ fn check(what: &str, len: usize, rows: usize, columns: usize, stride: usize) -> 
 
 /// One head of one sequence.
 pub(super) struct Head<'a, X> {
-    pub q: Strided<'a, X>,
-    pub k: Strided<'a, X>,
-    pub v: Strided<'a, X>,
-    /// With the stride of its columns, 0 or 1.
-    pub mask: Option<(Strided<'a, f32>, usize)>,
-    pub rows: usize,
-    pub keys: usize,
-    pub head_dim: usize,
-    pub value_dim: usize,
-    pub scale: f32,
+    pub(super) q: Strided<'a, X>,
+    pub(super) k: Strided<'a, X>,
+    pub(super) v: Strided<'a, X>,
+    /// The mask and the stride of its columns, 0 or 1.
+    pub(super) mask: Option<(Strided<'a, f32>, usize)>,
+    pub(super) rows: usize,
+    pub(super) keys: usize,
+    pub(super) head_dim: usize,
+    pub(super) value_dim: usize,
+    pub(super) scale: f32,
 }
 
-impl<X: Operand> Head<'_, X> {
-    pub fn run<O: Stored>(
+impl<X> Head<'_, X> {
+    /// Fails unless all operands, a result of `out_len` numbers and the scratch fit.
+    pub(super) fn check(
         &self,
         set: KernelSet,
         factors: Factors,
-        out: &mut [O],
+        out_len: usize,
         out_stride: usize,
-        scratch: &mut [f32],
+        scratch_len: usize,
     ) -> Result<()> {
-        let &Self { q, k, v, mask, rows, keys, head_dim, value_dim, .. } = self;
-        check("the result", out.len(), rows, value_dim, out_stride)?;
+        let &Self { ref q, ref k, ref v, ref mask, rows, keys, head_dim, value_dim, .. } = self;
+        check("the result", out_len, rows, value_dim, out_stride)?;
         check("q", q.data.len(), rows, head_dim, q.row_stride)?;
         check("k", k.data.len(), keys, head_dim, k.row_stride)?;
         check("v", v.data.len(), keys, value_dim, v.row_stride)?;
-        if let Some((mask, column_stride)) = mask {
+        if let &Some((mask, column_stride)) = mask {
             let columns = if column_stride == 0 { keys.min(1) } else { keys };
             check("the mask", mask.data.len(), rows, columns, mask.row_stride)?;
         }
         if mask.is_some_and(|(_, column_stride)| column_stride > 1)
-            || scratch.len() < attention_len_as(set, factors, keys, head_dim, value_dim)?
+            || scratch_len < attention_len_as(set, factors, keys, head_dim, value_dim)?
         {
             return Err(Error::internal("attention: the mask's columns lie apart, or scratch is short"));
         }
-        if keys == 0 || value_dim == 0 {
-            for row in 0..rows {
-                out[row * out_stride..][..value_dim].fill(O::zeroed());
-            }
-            return Ok(());
-        }
-        X::compute(self, set, factors, out, out_stride, scratch)
+        Ok(())
     }
+}
 
-    /// The head's result, of checked operands.
-    pub fn compute<T: Steps, O: Stored>(
+impl<X> Head<'_, X> {
+    /// Computes the head's result.
+    ///
+    /// # Safety
+    /// [`check`](Self::check) has passed with the precision of `T`, for `out`, `out_stride` and
+    /// `scratch`, and neither `keys` nor `value_dim` is 0.
+    pub(super) unsafe fn compute<T: Steps, O: Stored>(
         &self,
         set: KernelSet,
         out: &mut [O],
@@ -120,32 +104,26 @@ impl<X: Operand> Head<'_, X> {
         let mut sums = [0.0; MAX_ROWS];
         let mut edge = TileBuffer::new();
         for span in Spans::even(0..rows, tile::rows::<T>(set)) {
-            // SAFETY: `run` has checked that all rows of Q lie within its data.
+            // SAFETY: all rows of Q are within its data.
             let (a, a_stride) = unsafe { X::left(set, q.row(span.start), q.row_stride, span.len(), head_dim, rounded) };
             for panel in 0..k.panels() {
-                let tile = Tile {
-                    a,
-                    a_stride,
-                    segments: &[Segment { offset: 0, len: head_dim }],
-                    skip: 0,
-                    k: k.depth(),
-                    b: k.panel(panel),
-                    b_stride: width,
-                    columns: keys - panel * width,
-                    c: scores[panel * width..].as_mut_ptr(),
-                    c_stride: scores_stride,
-                    start: Start::Zero,
-                };
-                tile::run(set, span.len(), tile);
+                let segments = &[Segment { offset: 0, len: head_dim }];
+                let a = TileA { data: a, stride: a_stride, segments, skip: 0 };
+                let b = TileB { data: k.panel(panel), stride: width, columns: keys - panel * width };
+                let data = scores[panel * width..].as_mut_ptr();
+                let c = TileC { data, stride: scores_stride, start: Start::Zero };
+                // SAFETY: rows of Q, a panel of `depth` rows, and scores with room for whole
+                // panels.
+                unsafe { Tile::new(span.len(), k.depth(), a, b, c) }.run(set);
             }
-            set.run(Softmax {
-                scores: scores.as_mut_ptr(),
-                stride: scores_stride,
-                keys,
-                scale,
-                mask: mask.map(|(mask, column_stride)| (mask.row(span.start), mask.row_stride, column_stride)),
-                sums: &mut sums[..span.len()],
+            let mask = mask.map(|(mask, column_stride)| {
+                let (data, row_stride) = (mask.row(span.start), mask.row_stride);
+                MaskRows { data, row_stride, column_stride }
             });
+            let (first, sums) = (scores.as_mut_ptr(), &mut sums[..span.len()]);
+            // SAFETY: as many rows of scores, with room for whole panels; all rows of the mask are
+            // within its data.
+            set.run(unsafe { Exponentials::new(first, scores_stride, keys, scale, mask, sums) });
             // SAFETY: as many rows of scores, with room for all keys.
             let (a, a_stride) = unsafe { T::left(set, scores.as_ptr(), scores_stride, span.len(), keys, rounded) };
             for column in (0..value_dim).step_by(width) {
@@ -158,25 +136,19 @@ impl<X: Operand> Head<'_, X> {
                 let sums_place = O::sums(to);
                 let (c, c_stride) = match sums_place {
                     Some(to) if columns == width => (to, out_stride),
-                    _ => (edge.0.as_mut_ptr(), width),
+                    _ => (edge.as_mut_ptr(), width),
                 };
-                let tile = Tile {
-                    a,
-                    a_stride,
-                    segments: &[Segment { offset: 0, len: keys }],
-                    skip: 0,
-                    k: keys.div_ceil(T::STEP),
-                    b,
-                    b_stride,
-                    columns,
-                    c,
-                    c_stride,
-                    start: Start::Zero,
-                };
-                tile::run(set, span.len(), tile);
+                let segments = &[Segment { offset: 0, len: keys }];
+                let a = TileA { data: a, stride: a_stride, segments, skip: 0 };
+                let b = TileB { data: b, stride: b_stride, columns };
+                let to_tile = TileC { data: c, stride: c_stride, start: Start::Zero };
+                // SAFETY: rows of exponentials, `keys` rows of V or a panel of it, and a whole tile
+                // of the result or the tile buffer.
+                unsafe { Tile::new(span.len(), keys.div_ceil(T::STEP), a, b, to_tile) }.run(set);
                 let (divided, stride) = sums_place.map_or((c, c_stride), |to| (to, out_stride));
-                let sums = &sums[..span.len()];
-                set.run(Divide { from: c, from_stride: c_stride, to: divided, stride, columns, sums });
+                // SAFETY: the tile that was computed, and the part of the result that it stands
+                // for, or the tile again.
+                set.run(unsafe { DivideRows::new((c, c_stride), (divided, stride), columns, sums) });
                 if sums_place.is_none() {
                     // SAFETY: from the tile buffer to the part of the result that it stands for.
                     unsafe { O::store(set, c, c_stride, to, out_stride, span.len(), columns) };
@@ -187,83 +159,10 @@ impl<X: Operand> Head<'_, X> {
     }
 }
 
-/// V as the second product reads it.
+/// V as the right operand of the second product.
 enum Values<'a> {
-    /// Rows of whole panels: as they lie.
+    /// Rows of whole panels, read in place.
     InPlace(Strided<'a, f32>),
+    /// Panels in scratch.
     Packed(PackedRef<'a>),
-}
-
-/// Makes rows of scores exponentials, and their sums.
-struct Softmax<'a> {
-    scores: *mut f32,
-    stride: usize,
-    keys: usize,
-    scale: f32,
-    /// The first row's summands, and the strides of rows and columns.
-    mask: Option<(*const f32, usize, usize)>,
-    sums: &'a mut [f32],
-}
-
-impl Kernel for Softmax<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { scores, stride, keys, scale, mask, sums } = self;
-        let (factor, zero, lowest) = (s.splat(scale), s.splat(0.0), s.splat(f32::NEG_INFINITY));
-        for (row, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: `Head::run` gives rows of `keys` scores with room for whole vectors, and of as many summands, or
-            // one that repeats.
-            unsafe {
-                let scores = scores.add(row * stride);
-                let largest = match mask {
-                    None => fold!(s: S, keys, lowest, max, |at, count| {
-                        s.head(s.mul(s.load(scores.add(at)), factor), count, lowest)
-                    }),
-                    Some((mask, row_stride, column_stride)) => {
-                        let mask = mask.add(row * row_stride);
-                        fold!(s: S, keys, lowest, max, |at, count| {
-                            let summand = if column_stride == 0 { s.splat(*mask) } else { load_or(s, mask, at, count, zero) };
-                            let x = s.head(s.fma(s.load(scores.add(at)), factor, summand), count, lowest);
-                            s.store(scores.add(at), x);
-                            x
-                        })
-                    }
-                };
-                // What was stored has the factor already.
-                let factor = if mask.is_some() { s.splat(1.0) } else { factor };
-                let offset = s.splat(-s.largest(largest));
-                let total = fold!(s: S, keys, zero, add, |at, count| {
-                    let e = s.head(math::exp(s, s.fma(s.load(scores.add(at)), factor, offset)), count, zero);
-                    s.store(scores.add(at), e);
-                    e
-                });
-                *sum = s.sum(total);
-            }
-        }
-    }
-}
-
-/// Divides rows by their sums.
-struct Divide<'a> {
-    from: *const f32,
-    from_stride: usize,
-    to: *mut f32,
-    stride: usize,
-    columns: usize,
-    sums: &'a [f32],
-}
-
-impl Kernel for Divide<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { from, from_stride, to, stride, columns, sums } = self;
-        for (row, sum) in sums.iter().enumerate() {
-            // SAFETY: `Head::run` gives as many rows of `columns` numbers as there are sums.
-            unsafe {
-                scale(s, from.add(row * from_stride), to.add(row * stride), columns, 1.0 / sum);
-            }
-        }
-    }
 }

@@ -1,74 +1,35 @@
-//! What queries, keys and values are given as, and how products take it.
+//! Rows of queries, keys and values, and their conversion to operands of products.
 
 use half::bf16;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     kernels::{
         KernelSet,
-        attention::head::{Head, Strided},
-        gemm::{Factors, Matrix, PackedRef, Steps, Stored, pack_into_as, pack_rounded_into},
+        gemm::{Factors, Matrix, PackedRef, Steps, pack_into_as, pack_rounded_into},
     },
 };
 
-/// What Q, K and V are given as: `f32` or `bf16`.
-#[expect(private_bounds, reason = "sealed: how kernels take a number is their own")]
-pub trait Given: Operand {}
-
-impl Given for f32 {}
-impl Given for bf16 {}
-
-/// How heads take a number.
-pub(super) trait Operand: bytemuck::Pod {
-    /// [`Head::compute`] with products of `factors`.
-    fn compute<O: Stored>(
-        head: &Head<'_, Self>,
-        set: KernelSet,
-        factors: Factors,
-        out: &mut [O],
-        out_stride: usize,
-        scratch: &mut [f32],
-    ) -> Result<()>;
+/// Rows of a slice, each contiguous.
+#[derive(Clone, Copy)]
+pub(super) struct Strided<'a, X> {
+    pub(super) data: &'a [X],
+    pub(super) row_stride: usize,
 }
 
-impl Operand for f32 {
-    fn compute<O: Stored>(
-        head: &Head<'_, f32>,
-        set: KernelSet,
-        factors: Factors,
-        out: &mut [O],
-        out_stride: usize,
-        scratch: &mut [f32],
-    ) -> Result<()> {
-        match factors {
-            Factors::F32 => head.compute::<f32, O>(set, out, out_stride, scratch),
-            Factors::Bf16 => head.compute::<bf16, O>(set, out, out_stride, scratch),
-        }
+impl<X> Strided<'_, X> {
+    /// The address of row `row`.
+    pub(super) fn row(&self, row: usize) -> *const X {
+        self.data.as_ptr().wrapping_add(row * self.row_stride)
     }
 }
 
-impl Operand for bf16 {
-    fn compute<O: Stored>(
-        head: &Head<'_, bf16>,
-        set: KernelSet,
-        factors: Factors,
-        out: &mut [O],
-        out_stride: usize,
-        scratch: &mut [f32],
-    ) -> Result<()> {
-        match factors {
-            Factors::F32 => Err(Error::internal("attention of bf16 with products of f32")),
-            Factors::Bf16 => head.compute::<bf16, O>(set, out, out_stride, scratch),
-        }
-    }
-}
-
-/// A number as products of `T` take it.
+/// An element type that can be an operand of products of `T`.
 pub(super) trait OperandOf<T: Steps>: bytemuck::Pod {
-    /// As [`Steps::left`].
+    /// Converts rows to a left operand, as [`Steps::left`].
     ///
     /// # Safety
-    /// The rows can be read.
+    /// As [`Steps::left`].
     unsafe fn left(
         set: KernelSet,
         from: *const Self,
@@ -77,9 +38,9 @@ pub(super) trait OperandOf<T: Steps>: bytemuck::Pod {
         columns: usize,
         scratch: &mut [f32],
     ) -> (*const T, usize);
-    /// The right operand of a product, packed into `scratch`.
+    /// Packs the right operand of a product into `scratch`.
     fn pack<'s>(set: KernelSet, b: &Matrix<'_, Self>, scratch: &'s mut [f32]) -> Result<PackedRef<'s>>;
-    /// Rows of whole panels as the right operand of a product, if they can be one where they lie.
+    /// Rows of whole panels as a right operand that is read in place, if possible.
     fn in_place(rows: Strided<'_, Self>) -> Option<Strided<'_, f32>>;
 }
 
@@ -92,7 +53,7 @@ impl<T: Steps> OperandOf<T> for f32 {
         columns: usize,
         scratch: &mut [f32],
     ) -> (*const T, usize) {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the contract is the same.
         unsafe { T::left(set, from, stride, rows, columns, scratch) }
     }
     fn pack<'s>(set: KernelSet, b: &Matrix<'_, f32>, scratch: &'s mut [f32]) -> Result<PackedRef<'s>> {

@@ -1,4 +1,4 @@
-//! What follows a product while its tile is in cache.
+//! Bias, activation and residual, applied to a product while its tile is in cache.
 
 use crate::{
     error::{Error, Result},
@@ -13,21 +13,21 @@ use crate::{
     },
 };
 
-/// What is done to a product of M x N, in this order: bias, activation, residual, layer norm.
+/// Operations on a product of M x N, in this order: bias, activation, residual, layer norm.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
     /// Added to each row: N numbers.
     pub bias: Option<&'a [f32]>,
     /// Applied to each element.
     pub activation: Activation,
-    /// Added to the whole: M x N numbers, rows one after another.
+    /// Added to the product: M x N numbers, row-major.
     pub residual: Option<&'a [f32]>,
-    /// Normalises each row.
+    /// Normalizes each row.
     pub layer_norm: Option<LayerNorm<'a>>,
 }
 
 impl Epilogue<'_> {
-    /// Fails unless everything fits a product of `rows x n`.
+    /// Fails unless all operands fit a product of `rows x n`.
     pub(super) fn check(&self, rows: usize, n: usize) -> Result<()> {
         if let Some(bias) = self.bias
             && bias.len() != n
@@ -43,40 +43,57 @@ impl Epilogue<'_> {
     }
 }
 
-/// The epilogue of one tile, all but the layer norm.
-pub(super) struct Finish<'a> {
-    pub(super) epilogue: &'a Epilogue<'a>,
-    /// The tile's first row and its rows.
+/// The part of C that a tile computes.
+#[derive(Clone, Copy)]
+pub(super) struct Region {
+    /// First row.
     pub(super) row: usize,
+    /// Number of rows.
     pub(super) rows: usize,
-    /// The tile's first column and its columns, which are within N.
+    /// First column.
     pub(super) column: usize,
+    /// Number of columns.
     pub(super) columns: usize,
+    /// Columns of C.
     pub(super) n: usize,
-    /// Where the largest of each column so far is kept: `columns` numbers.
-    pub(super) max: Option<*mut f32>,
 }
 
-impl Finish<'_> {
-    /// Applies it to the tile at `c`, for a checked epilogue.
-    pub(super) fn run(self, set: KernelSet, c: *mut f32, c_stride: usize) {
-        let Self { epilogue, row, rows, column, columns, n, max } = self;
-        let Epilogue { bias, activation, residual, .. } = *epilogue;
-        if bias.is_none() && activation == Activation::None && residual.is_none() && max.is_none() {
-            return;
-        }
-        let bias = bias.map(|bias| bias[column..].as_ptr());
-        let residual = residual.map(|residual| residual[row * n + column..].as_ptr());
-        with_pointwise!(activation, f =>
-            set.run(Apply { f, bias, residual, n, max, c, c_stride, rows, columns }));
+/// Applies all of `epilogue` but the layer norm to the tile at `c`.
+///
+/// With `max`, the tile is left as it is and the largest result of each column is folded into
+/// `max`.
+///
+/// # Safety
+/// `epilogue` has passed [`Epilogue::check`] for a product that `region` is a part of. The rows and
+/// columns of `region` are readable and writable at `c`, `c_stride` apart, and `max` has a number
+/// for each column.
+pub(super) unsafe fn finish(
+    set: KernelSet,
+    epilogue: &Epilogue<'_>,
+    region: Region,
+    c: *mut f32,
+    c_stride: usize,
+    max: Option<*mut f32>,
+) {
+    let Region { row, rows, column, columns, n } = region;
+    let Epilogue { bias, activation, residual, .. } = *epilogue;
+    if bias.is_none() && activation == Activation::None && residual.is_none() && max.is_none() {
+        return;
     }
+    let bias = bias.map(|bias| bias[column..].as_ptr());
+    let residual = residual.map(|residual| residual[row * n + column..].as_ptr());
+    with_pointwise!(activation, f => {
+        // SAFETY: the caller promises the tile and `max`; the check, the operands.
+        set.run(unsafe { Apply::new(f, (bias, residual, n), max, (c, c_stride), rows, columns) });
+    });
 }
 
+/// The kernel of [`finish`].
 struct Apply<F> {
     f: F,
     bias: Option<*const f32>,
     residual: Option<*const f32>,
-    n: usize,
+    residual_stride: usize,
     max: Option<*mut f32>,
     c: *mut f32,
     c_stride: usize,
@@ -84,16 +101,34 @@ struct Apply<F> {
     columns: usize,
 }
 
+impl<F> Apply<F> {
+    /// # Safety
+    /// `rows` rows of `columns` numbers are readable and writable at `c` and readable at the
+    /// residual, each with its stride; `columns` numbers are readable at the bias, and readable and
+    /// writable at `max`.
+    #[inline(always)]
+    unsafe fn new(
+        f: F,
+        (bias, residual, residual_stride): (Option<*const f32>, Option<*const f32>, usize),
+        max: Option<*mut f32>,
+        (c, c_stride): (*mut f32, usize),
+        rows: usize,
+        columns: usize,
+    ) -> Self {
+        Self { f, bias, residual, residual_stride, max, c, c_stride, rows, columns }
+    }
+}
+
 impl<F: Pointwise> Kernel for Apply<F> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { f, bias, residual, n, max, c, c_stride, rows, columns } = self;
+        let Self { f, bias, residual, residual_stride, max, c, c_stride, rows, columns } = self;
         let zero = s.splat(0.0);
         let mut at = 0;
         while at < columns {
             let count = (columns - at).min(S::LANES);
-            // SAFETY: `Finish` stands for a tile of `rows` x `columns` within C, the bias and the residual.
+            // SAFETY: `new` requires `rows` x `columns` numbers of each; `at + count <= columns`.
             unsafe {
                 let bias = match bias {
                     Some(bias) => load_or(s, bias, at, count, zero),
@@ -104,7 +139,7 @@ impl<F: Pointwise> Kernel for Apply<F> {
                     let c = c.add(row * c_stride);
                     let mut x = f.apply(s, s.add(load_or(s, c, at, count, zero), bias));
                     if let Some(residual) = residual {
-                        x = s.add(x, load_or(s, residual.add(row * n), at, count, zero));
+                        x = s.add(x, load_or(s, residual.add(row * residual_stride), at, count, zero));
                     }
                     if max.is_some() {
                         largest = s.max_or_nan(largest, x);

@@ -1,18 +1,18 @@
-//! The numbers that products multiply.
+//! Element types that products multiply.
 
 use half::bf16;
 
 use crate::kernels::{
     KernelSet,
-    gemm::pairs::round_to_bf16,
+    gemm::round::round_to_bf16,
     simd::{Kernel, Simd},
 };
 
-/// What the factors of a product are; sums are always f32.
+/// Precision of a product's factors; sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Factors {
-    /// As they are.
+    /// f32, unrounded.
     #[default]
     F32,
     /// Rounded to bf16, ties to even.
@@ -20,7 +20,7 @@ pub enum Factors {
 }
 
 impl Factors {
-    /// How many rows of B lie in one row of a panel: those that one 32-bit lane holds.
+    /// Rows of B in one row of a panel: as many as one 32-bit lane holds.
     pub(super) fn step(self) -> usize {
         match self {
             Factors::F32 => f32::STEP,
@@ -29,19 +29,22 @@ impl Factors {
     }
 }
 
-/// A number that products multiply: `f32` and `bf16` are.
+/// An element type of factors: `f32` or `bf16`.
 ///
-/// A segment of bf16 of odd length is taken as if a zero followed; nothing past it is read.
-#[expect(private_bounds, reason = "sealed: how kernels take a number is their own")]
+/// A segment of bf16 of odd length is padded with a zero; nothing past it is read.
+#[expect(private_bounds, reason = "sealed: how kernels read an element is internal")]
 pub trait Factor: Steps {}
 
 impl Factor for f32 {}
 impl Factor for bf16 {}
 
-/// How products take a number: K goes by steps, each of as many numbers as fill 32 bits.
+/// How products read an element type: in steps of K that fill 32 bits.
+///
+/// A step is one f32 or two bf16.
 pub(crate) trait Steps: bytemuck::Pod + Send + Sync {
+    /// The precision of this element type.
     const FACTORS: Factors;
-    /// Numbers of a step.
+    /// Elements of a step.
     const STEP: usize;
     /// A step of one row of A.
     type Left: Copy;
@@ -49,24 +52,26 @@ pub(crate) trait Steps: bytemuck::Pod + Send + Sync {
     fn tile_rows<S: Simd>() -> usize;
     /// Runs a kernel with the instructions that these products need.
     fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output;
-    /// The step at `from`, which needs no alignment.
+    /// Reads the step at `from`, which needs no alignment.
     ///
     /// # Safety
-    /// `STEP` numbers can be read there.
+    /// `STEP` elements are readable at `from`.
     unsafe fn read(from: *const Self) -> Self::Left;
-    /// A step of which there is only the first number.
+    /// Reads a step of one element, padded with zeros.
     ///
     /// # Safety
-    /// One number can be read there.
+    /// One element is readable at `from`.
     unsafe fn read_one(from: *const Self) -> Self::Left;
-    /// Rows of `columns` numbers, `stride` apart, as the left operand of a product: where they are, and how far apart.
-    /// What has to be rounded for it goes to `scratch`.
+    /// Converts rows of `columns` f32 numbers, `stride` apart, to a left operand: its address and
+    /// stride.
+    ///
+    /// Rows that need rounding are written to `scratch`, which the result then borrows.
     ///
     /// # Safety
-    /// The rows can be read.
+    /// `rows` rows of `columns` numbers are readable at `from`, `stride` apart.
     ///
     /// # Panics
-    /// If `scratch` is short of rows of whole steps: the caller has cut it.
+    /// If `scratch` is shorter than `rows` rows of whole steps.
     unsafe fn left(
         set: KernelSet,
         from: *const f32,
@@ -75,7 +80,7 @@ pub(crate) trait Steps: bytemuck::Pod + Send + Sync {
         columns: usize,
         scratch: &mut [f32],
     ) -> (*const Self, usize);
-    /// `sum` plus the products of the step's numbers with those of each lane of `b`.
+    /// Adds the products of the step's elements and each lane of `b` to `sum`.
     fn multiply<S: Simd>(s: S, a: Self::Left, b: S::F, sum: S::F) -> S::F;
 }
 
@@ -91,12 +96,12 @@ impl Steps for f32 {
     }
     #[inline(always)]
     unsafe fn read(from: *const f32) -> f32 {
-        // SAFETY: the caller vouches for a number.
+        // SAFETY: the caller promises one element.
         unsafe { *from }
     }
     #[inline(always)]
     unsafe fn read_one(from: *const f32) -> f32 {
-        // SAFETY: as above.
+        // SAFETY: the caller promises one element.
         unsafe { *from }
     }
     unsafe fn left(
@@ -127,13 +132,13 @@ impl Steps for bf16 {
     }
     #[inline(always)]
     unsafe fn read(from: *const bf16) -> u32 {
-        // SAFETY: the caller vouches for two numbers.
+        // SAFETY: the caller promises two elements.
         let pair = unsafe { from.cast::<[u16; 2]>().read_unaligned() };
         u32::from(pair[0]) | u32::from(pair[1]) << 16
     }
     #[inline(always)]
     unsafe fn read_one(from: *const bf16) -> u32 {
-        // SAFETY: the caller vouches for a number.
+        // SAFETY: the caller promises one element.
         u32::from(unsafe { *from }.to_bits())
     }
     unsafe fn left(
@@ -146,7 +151,7 @@ impl Steps for bf16 {
     ) -> (*const bf16, usize) {
         let (to, to_stride) = (bytemuck::cast_slice_mut::<f32, bf16>(scratch), columns.next_multiple_of(2));
         for row in 0..rows {
-            // SAFETY: the caller vouches for the rows.
+            // SAFETY: the caller promises the rows.
             let from = unsafe { std::slice::from_raw_parts(from.add(row * stride), columns) };
             round_to_bf16(set, from, &mut to[row * to_stride..][..columns]);
         }

@@ -5,26 +5,27 @@ use crate::error::{Error, Result};
 /// A run of consecutive numbers of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Where it starts, counted from the start of the row.
+    /// Distance from the start of the row.
     pub offset: usize,
-    /// How many numbers it has.
+    /// Number of elements.
     pub len: usize,
 }
 
-/// The left operand of a product: `rows` rows, row `r` being the segments at `data[r * stride + offset..][..len]` one
-/// after another. K is the sum of the lengths.
+/// The left operand of a product: `rows` rows, each a concatenation of segments.
 ///
-/// The numbers are f32, or bf16 where B is packed so. Rows may overlap. A convolution over channel-last data is a product whose rows overlap, with a segment for each
-/// line of the window, so no window is ever copied.
+/// Row `r` is `data[r * stride + offset..][..len]` of every segment in turn; K is the sum of the
+/// lengths. The numbers are f32, or bf16 where B is packed for bf16. Rows may overlap: a
+/// convolution over channels-last data is a product whose rows overlap, with a segment for each
+/// line of the window, so windows are never copied.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, T = f32> {
-    /// What the rows lie in.
+    /// The slice that holds the rows.
     pub data: &'a [T],
-    /// How many rows.
+    /// Number of rows.
     pub rows: usize,
-    /// From the start of one row to the start of the next.
+    /// Distance between the starts of two rows.
     pub stride: usize,
-    /// The parts of a row.
+    /// The segments of a row.
     pub segments: &'a [Segment],
 }
 
@@ -47,7 +48,7 @@ impl<T> Rows<'_, T> {
         Ok(k)
     }
 
-    /// The start of row `row`, for a `check`ed operand.
+    /// The address of row `row`; within the data if [`check`](Self::check) passed.
     pub(super) fn row(&self, row: usize) -> *const T {
         self.data.as_ptr().wrapping_add(row * self.stride)
     }

@@ -1,31 +1,29 @@
-//! The numbers that products are stored as.
+//! Element types that products are stored as.
 
 use half::bf16;
 
-use crate::kernels::{
-    KernelSet,
-    gemm::{copy, pairs::store_rounded},
-};
+use crate::kernels::{KernelSet, gemm::round::store_rounded};
 
-/// A number that results are stored as: `f32` and `bf16` are.
+/// An element type of results: `f32` or `bf16`.
 ///
-/// Sums are of f32 throughout; those of a C of bf16 are rounded, ties to even, after the epilogue.
-#[expect(private_bounds, reason = "sealed: how kernels store a number is their own")]
+/// Sums are f32 throughout; results stored as bf16 are rounded after the epilogue, ties to even.
+#[expect(private_bounds, reason = "sealed: how kernels store an element is internal")]
 pub trait Stored: Store {}
 
 impl Stored for f32 {}
 impl Stored for bf16 {}
 
-/// How results are stored.
+/// How kernels store results of an element type.
 pub(crate) trait Store: bytemuck::Pod + Send + Sync {
     /// Whether sums can be kept where the results go.
     const HOLDS_SUMS: bool;
-    /// `c` as the place of sums, if it can hold them.
+    /// `c` as an address of sums, if it can hold them.
     fn sums(c: *mut Self) -> Option<*mut f32>;
     /// Stores `rows` x `columns` results.
     ///
     /// # Safety
-    /// They can be read at `from` and written at `to`, in rows that far apart.
+    /// `rows` rows of `columns` numbers are readable at `from` and writable at `to`, at these
+    /// strides, and the two do not overlap.
     unsafe fn store(
         set: KernelSet,
         from: *const f32,
@@ -52,7 +50,8 @@ impl Store for f32 {
         rows: usize,
         columns: usize,
     ) {
-        copy(from, from_stride, to, to_stride, rows, columns);
+        // SAFETY: the contract is the same.
+        unsafe { copy_rows(from, from_stride, to, to_stride, rows, columns) }
     }
 }
 
@@ -71,7 +70,25 @@ impl Store for bf16 {
         rows: usize,
         columns: usize,
     ) {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the contract is the same.
         unsafe { store_rounded(set, from, from_stride, to, to_stride, rows, columns) }
+    }
+}
+
+/// Copies rows from one stride to another.
+///
+/// # Safety
+/// As [`Store::store`].
+pub(super) unsafe fn copy_rows(
+    from: *const f32,
+    from_stride: usize,
+    to: *mut f32,
+    to_stride: usize,
+    rows: usize,
+    columns: usize,
+) {
+    for row in 0..rows {
+        // SAFETY: the caller promises `rows` rows of `columns` numbers on both sides.
+        unsafe { to.add(row * to_stride).copy_from_nonoverlapping(from.add(row * from_stride), columns) }
     }
 }

@@ -1,4 +1,6 @@
-//! The microkernel: a tile of C, at most `TILE_ROWS` rows by two vectors, held in registers.
+//! The microkernel: a tile of C, at most `MAX_ROWS` rows by two vectors, accumulated in registers.
+
+use std::marker::PhantomData;
 
 use crate::kernels::{
     KernelSet,
@@ -13,54 +15,108 @@ pub(crate) const MAX_ROWS: usize = 14;
 
 /// Room for the largest tile of any kernel set.
 #[repr(align(64))]
-pub(crate) struct TileBuffer(pub(crate) [f32; MAX_ROWS * VECTORS * 16]);
+pub(crate) struct TileBuffer([f32; MAX_ROWS * VECTORS * 16]);
 
 impl TileBuffer {
+    /// A buffer of zeros.
     pub(crate) fn new() -> Self {
         Self([0.0; MAX_ROWS * VECTORS * 16])
     }
+
+    /// The address of the first element.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr()
+    }
 }
 
-/// What a tile's accumulators start from.
+/// Initial value of a tile's accumulators.
 #[derive(Clone, Copy)]
 pub(crate) enum Start {
     /// Zero.
     Zero,
-    /// What C holds: the chain goes on.
+    /// The content of C: the chain of sums continues.
     Stored,
 }
 
-/// One tile: rows of A times one panel of B into C.
-///
-/// Where `columns` are no more than a vector has, only the first of the panel's vectors is computed and stored. Whoever
-/// makes one vouches that `k` steps can be read of each row of A from the `skip`th of the first segment on, `k` rows
-/// of those vectors at `b`, and that they can be read and written in C.
-pub(crate) struct Tile<'a, T = f32> {
-    pub(crate) a: *const T,
-    pub(crate) a_stride: usize,
+/// Rows of A, from step `skip` of the first segment on.
+pub(crate) struct TileA<'a, T> {
+    pub(crate) data: *const T,
+    pub(crate) stride: usize,
     pub(crate) segments: &'a [Segment],
     pub(crate) skip: usize,
-    pub(crate) k: usize,
-    pub(crate) b: *const f32,
-    pub(crate) b_stride: usize,
+}
+
+/// Rows of B: those of a panel, or of a matrix read in place.
+pub(crate) struct TileB {
+    pub(crate) data: *const f32,
+    pub(crate) stride: usize,
+    /// Columns that are wanted. If they fit one vector, the panel's second vector is not read.
     pub(crate) columns: usize,
-    pub(crate) c: *mut f32,
-    pub(crate) c_stride: usize,
+}
+
+/// Rows of C, as many vectors wide as are read of B.
+pub(crate) struct TileC {
+    pub(crate) data: *mut f32,
+    pub(crate) stride: usize,
     pub(crate) start: Start,
 }
 
-struct Sized<'a, T, const M: usize>(Tile<'a, T>);
+/// One tile of a product: rows of A times one panel of B into C.
+pub(crate) struct Tile<'a, T = f32> {
+    rows: usize,
+    k: usize,
+    a: TileA<'a, T>,
+    b: TileB,
+    c: TileC,
+}
 
-impl<T: Steps, const M: usize> Kernel for Sized<'_, T, M> {
+impl<'a, T: Steps> Tile<'a, T> {
+    /// A tile of `rows` rows, `1..=rows::<T>(set)` for the set that runs it, and `k` steps.
+    ///
+    /// # Safety
+    /// While the tile lives, `k` steps are readable in each of the rows of A from step `skip` on,
+    /// `k` rows of the vectors of `columns` at B, and `rows` rows of those vectors are readable and
+    /// writable at C by this tile alone.
+    #[inline(always)]
+    pub(crate) unsafe fn new(rows: usize, k: usize, a: TileA<'a, T>, b: TileB, c: TileC) -> Self {
+        Self { rows, k, a, b, c }
+    }
+
+    /// Computes the tile.
+    pub(crate) fn run(self, set: KernelSet) {
+        match self.rows {
+            1 => T::run(set, TileOf::<T, 1>(self)),
+            2 => T::run(set, TileOf::<T, 2>(self)),
+            3 => T::run(set, TileOf::<T, 3>(self)),
+            4 => T::run(set, TileOf::<T, 4>(self)),
+            5 => T::run(set, TileOf::<T, 5>(self)),
+            6 => T::run(set, TileOf::<T, 6>(self)),
+            7 => T::run(set, TileOf::<T, 7>(self)),
+            8 => T::run(set, TileOf::<T, 8>(self)),
+            9 => T::run(set, TileOf::<T, 9>(self)),
+            10 => T::run(set, TileOf::<T, 10>(self)),
+            11 => T::run(set, TileOf::<T, 11>(self)),
+            12 => T::run(set, TileOf::<T, 12>(self)),
+            13 => T::run(set, TileOf::<T, 13>(self)),
+            14 => T::run(set, TileOf::<T, 14>(self)),
+            rows => unreachable!("a tile of {rows} rows"),
+        }
+    }
+}
+
+/// A tile of `M` rows.
+struct TileOf<'a, T, const M: usize>(Tile<'a, T>);
+
+impl<T: Steps, const M: usize> Kernel for TileOf<'_, T, M> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         if M > T::tile_rows::<S>() {
             return;
         }
-        // SAFETY: the maker of the tile vouches for all that is read and written.
+        // SAFETY: `Tile::new` requires all that is read and written.
         unsafe {
-            if self.0.columns > S::LANES {
+            if self.0.b.columns > S::LANES {
                 multiply::<S, T, M, VECTORS>(s, self.0);
             } else {
                 multiply::<S, T, M, 1>(s, self.0);
@@ -69,15 +125,17 @@ impl<T: Steps, const M: usize> Kernel for Sized<'_, T, M> {
     }
 }
 
-/// `M` rows by `V` vectors.
+/// Computes `M` rows by `V` vectors.
 ///
 /// # Safety
-/// As [`Tile`] says.
+/// As [`Tile::new`], for these rows and vectors.
 #[inline(always)]
 unsafe fn multiply<S: Simd, T: Steps, const M: usize, const V: usize>(s: S, tile: Tile<'_, T>) {
-    let Tile { a, a_stride, segments, mut skip, mut k, mut b, b_stride, c, c_stride, start, .. } = tile;
+    let Tile { mut k, a, b, c, .. } = tile;
+    let (TileA { data: a, stride: a_stride, segments, mut skip }, TileC { data: c, stride: c_stride, start }) = (a, c);
+    let TileB { data: mut b, stride: b_stride, .. } = b;
     let mut sums = [[s.splat(0.0); V]; M];
-    // SAFETY: the caller vouches for all that is read and written here.
+    // SAFETY: the caller promises all that is read and written here.
     unsafe {
         if let Start::Stored = start {
             for (row, sums) in sums.iter_mut().enumerate() {
@@ -113,10 +171,10 @@ unsafe fn multiply<S: Simd, T: Steps, const M: usize, const V: usize>(s: S, tile
     }
 }
 
-/// One row of a panel at `b` times one step of each row of A.
+/// Multiplies one row of B at `b` by one step of each row of A.
 ///
 /// # Safety
-/// `V` vectors can be read at `b`.
+/// `V` vectors are readable at `b`.
 #[inline(always)]
 unsafe fn step<S: Simd, T: Steps, const M: usize, const V: usize>(
     s: S,
@@ -126,7 +184,7 @@ unsafe fn step<S: Simd, T: Steps, const M: usize, const V: usize>(
 ) {
     let mut panel = [s.splat(0.0); V];
     for (v, panel) in panel.iter_mut().enumerate() {
-        // SAFETY: the caller vouches for `V` vectors.
+        // SAFETY: the caller promises `V` vectors.
         *panel = unsafe { s.load(b.add(v * S::LANES)) };
     }
     for (row, sums) in sums.iter_mut().enumerate() {
@@ -137,9 +195,9 @@ unsafe fn step<S: Simd, T: Steps, const M: usize, const V: usize>(
     }
 }
 
-/// The most rows of a tile.
+/// The most rows of a tile in `set`.
 pub(crate) fn rows<T: Steps>(set: KernelSet) -> usize {
-    struct TileRows<T>(std::marker::PhantomData<T>);
+    struct TileRows<T>(PhantomData<T>);
     impl<T: Steps> Kernel for TileRows<T> {
         type Output = usize;
         #[inline(always)]
@@ -147,10 +205,10 @@ pub(crate) fn rows<T: Steps>(set: KernelSet) -> usize {
             T::tile_rows::<S>()
         }
     }
-    T::run(set, TileRows::<T>(std::marker::PhantomData))
+    T::run(set, TileRows::<T>(PhantomData))
 }
 
-/// The columns of a tile, which are a panel's.
+/// The columns of a tile and of a panel in `set`.
 pub(crate) fn width(set: KernelSet) -> usize {
     struct Width;
     impl Kernel for Width {
@@ -161,25 +219,4 @@ pub(crate) fn width(set: KernelSet) -> usize {
         }
     }
     set.run(Width)
-}
-
-/// Computes a tile of `rows` rows, `1..=rows(set)`.
-pub(crate) fn run<T: Steps>(set: KernelSet, rows: usize, tile: Tile<'_, T>) {
-    match rows {
-        1 => T::run(set, Sized::<T, 1>(tile)),
-        2 => T::run(set, Sized::<T, 2>(tile)),
-        3 => T::run(set, Sized::<T, 3>(tile)),
-        4 => T::run(set, Sized::<T, 4>(tile)),
-        5 => T::run(set, Sized::<T, 5>(tile)),
-        6 => T::run(set, Sized::<T, 6>(tile)),
-        7 => T::run(set, Sized::<T, 7>(tile)),
-        8 => T::run(set, Sized::<T, 8>(tile)),
-        9 => T::run(set, Sized::<T, 9>(tile)),
-        10 => T::run(set, Sized::<T, 10>(tile)),
-        11 => T::run(set, Sized::<T, 11>(tile)),
-        12 => T::run(set, Sized::<T, 12>(tile)),
-        13 => T::run(set, Sized::<T, 13>(tile)),
-        14 => T::run(set, Sized::<T, 14>(tile)),
-        _ => unreachable!("a tile of {rows} rows"),
-    }
 }

@@ -1,14 +1,16 @@
 //! Eight lanes: AVX2 and FMA.
 
-use crate::kernels::simd::{Kernel, Simd};
-use half::bf16;
 use std::arch::x86_64::*;
 
-/// Made only by [`run`], whose caller vouches for the CPU's features.
+use half::bf16;
+
+use crate::kernels::simd::{Kernel, Simd};
+
+/// The token of the set; made only by [`run`], whose caller promises the CPU's features.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
-/// Whether this CPU and its operating system have what the set needs.
+/// Whether this CPU and its operating system support the set.
 pub(crate) fn detected() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
@@ -77,22 +79,22 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {
-        // SAFETY: the caller vouches for 8 numbers.
+        // SAFETY: the caller promises 8 numbers.
         unsafe { _mm256_loadu_ps(from) }
     }
     #[inline(always)]
     unsafe fn load_head(self, from: *const f32, count: usize) -> __m256 {
-        // SAFETY: masked lanes are not read; the caller vouches for the others.
+        // SAFETY: masked lanes are not read; the caller promises the others.
         unsafe { _mm256_maskload_ps(from, first(count)) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, x: __m256) {
-        // SAFETY: the caller vouches for 8 numbers.
+        // SAFETY: the caller promises 8 numbers.
         unsafe { _mm256_storeu_ps(to, x) }
     }
     #[inline(always)]
     unsafe fn store_head(self, to: *mut f32, count: usize, x: __m256) {
-        // SAFETY: masked lanes are not written; the caller vouches for the others.
+        // SAFETY: masked lanes are not written; the caller promises the others.
         unsafe { _mm256_maskstore_ps(to, first(count), x) }
     }
     #[inline(always)]
@@ -216,7 +218,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
-        // SAFETY: the caller vouches for `rows` rows to read and 8 to write, each of 8 numbers.
+        // SAFETY: the caller promises `rows` rows to read and 8 to write, each of 8 numbers.
         unsafe {
             let mut r = [_mm256_setzero_ps(); 8];
             for (row, r) in r.iter_mut().enumerate().take(rows) {

@@ -1,15 +1,19 @@
-//! Sixteen lanes: AVX-512 F, BW, DQ and VL, and BF16 where there is one.
+//! Sixteen lanes: AVX-512 F, BW, DQ and VL, optionally BF16.
 
-use crate::kernels::simd::{Kernel, Simd};
-use half::bf16;
 use std::arch::x86_64::*;
 
-/// Made only by [`run`] and [`run_bf16`], whose callers vouch for the CPU's features; `BF16` says whether those of
-/// [`detected_bf16`] are among them.
+use half::bf16;
+
+use crate::kernels::simd::{Kernel, Simd, avx2};
+
+/// The token of the set; made only by [`run`] and [`run_bf16`], whose callers promise the CPU's
+/// features.
+///
+/// `BF16`: with the features of [`detected_bf16`].
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<const BF16: bool>(());
 
-/// Whether this CPU and its operating system have what the set needs.
+/// Whether this CPU and its operating system support the set.
 pub(crate) fn detected() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -24,7 +28,7 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512::<false>(()))
 }
 
-/// Whether this CPU has an instruction for products of bf16 besides.
+/// Whether this CPU also has an instruction for products of bf16.
 pub(crate) fn detected_bf16() -> bool {
     detected() && is_x86_feature_detected!("avx512bf16")
 }
@@ -37,11 +41,13 @@ pub(crate) fn run_bf16<K: Kernel>(kernel: K) -> K::Output {
 
 macro_rules! call {
     ($intrinsic:expr) => {
-        // SAFETY: an `Avx512` exists only inside `run` or `run_bf16`, on a CPU that has the instruction.
+        // SAFETY: an `Avx512` exists only inside `run` or `run_bf16`, on a CPU that has the
+        // instruction.
         unsafe { $intrinsic }
     };
 }
 
+/// A mask of the first `count` lanes.
 #[inline(always)]
 fn first(count: usize) -> __mmask16 {
     (0xffff_u32 >> (16 - count as u32)) as __mmask16
@@ -51,7 +57,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     type F = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 14;
-    // Without the instruction both halves of two vectors of B, and of a pair of A, take six registers.
+    // Without the instruction both halves of two vectors of B, and of a pair of A, take six
+    // registers.
     const BF16_TILE_ROWS: usize = if BF16 { 14 } else { 12 };
 
     #[inline(always)]
@@ -60,22 +67,22 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
-        // SAFETY: the caller vouches for 16 numbers.
+        // SAFETY: the caller promises 16 numbers.
         unsafe { _mm512_loadu_ps(from) }
     }
     #[inline(always)]
     unsafe fn load_head(self, from: *const f32, count: usize) -> __m512 {
-        // SAFETY: masked lanes are not read; the caller vouches for the others.
+        // SAFETY: masked lanes are not read; the caller promises the others.
         unsafe { _mm512_maskz_loadu_ps(first(count), from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, x: __m512) {
-        // SAFETY: the caller vouches for 16 numbers.
+        // SAFETY: the caller promises 16 numbers.
         unsafe { _mm512_storeu_ps(to, x) }
     }
     #[inline(always)]
     unsafe fn store_head(self, to: *mut f32, count: usize, x: __m512) {
-        // SAFETY: masked lanes are not written; the caller vouches for the others.
+        // SAFETY: masked lanes are not written; the caller promises the others.
         unsafe { _mm512_mask_storeu_ps(to, first(count), x) }
     }
     #[inline(always)]
@@ -146,14 +153,14 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     fn sum(self, a: __m512) -> f32 {
         call!({
             let a = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
-            super::avx2::sum(a)
+            avx2::sum(a)
         })
     }
     #[inline(always)]
     fn largest(self, a: __m512) -> f32 {
         call!({
             let a = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
-            super::avx2::largest(a)
+            avx2::largest(a)
         })
     }
     #[inline(always)]
@@ -204,8 +211,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     fn dot(self, a: u32, b: __m512, sum: __m512) -> __m512 {
         if BF16 {
-            // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the instruction; the vectors
-            // are of the same bits under another name.
+            // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the
+            // instruction; the vector types are of the same size, and any bits are valid.
             return unsafe {
                 let a = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(a as i32));
                 _mm512_dpbf16_ps(sum, a, std::mem::transmute::<__m512, __m512bh>(b))
@@ -216,7 +223,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
-        // SAFETY: the caller vouches for `rows` rows to read and 16 to write, each of 16 numbers.
+        // SAFETY: the caller promises `rows` rows to read and 16 to write, each of 16 numbers.
         unsafe {
             let mut r = [_mm512_setzero_ps(); 16];
             for (row, r) in r.iter_mut().enumerate().take(rows) {

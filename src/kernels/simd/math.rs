@@ -1,12 +1,12 @@
 //! Elementary functions on vectors.
 //!
-//! Polynomials are minimax fits of their own to the functions in double precision. Each function passes NaN on and
-//! gives the limit at an infinity. The errors stated are against double precision, over every kernel set; the tests
-//! hold them.
+//! The polynomials are minimax fits to the functions in double precision, made for this library.
+//! Each function passes NaN on and returns the limit at an infinity. The stated errors are against
+//! double precision, for every kernel set; tests check them.
 
 use crate::kernels::simd::Simd;
 
-/// ln 2 in two parts; the first has so few bits that its products with an exponent are exact.
+/// ln 2 in two parts; products of the first with an exponent are exact, since it has few bits.
 const LN_2_HIGH: f32 = 0.693_145_75;
 const LN_2_LOW: f32 = 1.428_606_8e-6;
 
@@ -61,7 +61,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
 /// The error function, within 6 ulp.
 #[inline(always)]
 pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
-    // a P(a^2) / Q(a^2) on 0..4, past which the nearest f32 is 1.
+    // a P(a^2) / Q(a^2) on 0..4; past 4 the nearest f32 is 1.
     let a = s.min(s.splat(4.0), s.abs(x));
     let z = s.mul(a, a);
     let p = polynomial(
@@ -77,14 +77,16 @@ pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
 /// `x (1 + erf(x / sqrt 2)) / 2`, within `3e-7 max(1, |x|)`; 0 at minus infinity.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
-    // Below -6 the result is under 1e-8 and the factor exactly 0: the bound keeps it so at minus infinity.
+    // Below -6 the result is under 1e-8 and the factor exactly 0; the bound keeps it 0 at minus
+    // infinity.
     let x = s.max(s.splat(-6.0), x);
     let phi = erf(s, s.mul(x, s.splat(std::f32::consts::FRAC_1_SQRT_2)));
     let half = s.mul(x, s.splat(0.5));
     s.fma(half, phi, half)
 }
 
-/// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`, within `3e-7 max(1, |x|)`; 0 at minus infinity.
+/// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`, within `3e-7 max(1, |x|)`; 0 at minus
+/// infinity.
 #[inline(always)]
 pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     // (1 + tanh u) / 2 = 1 / (1 + e^-2u). At the bound e^-2u is infinite already.

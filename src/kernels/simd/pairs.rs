@@ -20,15 +20,15 @@ pub enum PairFunction {
     Mul,
     /// `a / b`
     Div,
-    /// The larger, or NaN where either is
+    /// The larger, or NaN where either is NaN
     Max,
-    /// The smaller, or NaN where either is
+    /// The smaller, or NaN where either is NaN
     Min,
     /// `a < 0 ? a * b : a`
     Slope,
 }
 
-/// One argument of a function of two.
+/// One operand of a function of two numbers.
 #[derive(Clone, Copy, Debug)]
 pub enum Side<'a, T> {
     /// An element for each result.
@@ -37,7 +37,7 @@ pub enum Side<'a, T> {
     One(T),
 }
 
-/// One side as a kernel sees it: an address that moves with the results, or the address of one element.
+/// One operand by address: of an element for each result, or of one element for all.
 #[derive(Clone, Copy)]
 struct Source {
     from: *const f32,
@@ -45,7 +45,7 @@ struct Source {
 }
 
 impl Source {
-    /// `len` elements or the one of `side`, which stays borrowed.
+    /// The address of `side`, which must stay borrowed; fails unless it has `len` elements or one.
     fn new(side: &Side<'_, f32>, len: usize) -> Result<Self> {
         match side {
             Side::Each(each) if each.len() == len => Ok(Self { from: each.as_ptr(), moves: true }),
@@ -54,13 +54,13 @@ impl Source {
         }
     }
 
-    /// The vector of the `count` elements from `at` on.
+    /// Loads the vector of the `count` elements from `at` on.
     ///
     /// # Safety
-    /// The element, or those at `at..at + count`, can be read.
+    /// The one element, or those at `at..at + count`, are readable.
     #[inline(always)]
     unsafe fn load<S: Simd>(self, s: S, at: usize, count: usize) -> S::F {
-        // SAFETY: the caller vouches for the elements.
+        // SAFETY: the caller promises the elements.
         unsafe {
             match (self.moves, count == S::LANES) {
                 (false, _) => s.splat(*self.from),
@@ -71,13 +71,23 @@ impl Source {
     }
 }
 
-/// Whoever makes one vouches for `len` elements, or one, of each side, and for `len` at `to`, which may be a side.
+/// Applies a function to `len` pairs of elements.
 struct Combine {
     function: PairFunction,
     a: Source,
     b: Source,
     to: *mut f32,
     len: usize,
+}
+
+impl Combine {
+    /// # Safety
+    /// `len` elements, or one if it does not move, are readable at each side, and `len` writable at
+    /// `to`, which may be a side.
+    #[inline(always)]
+    unsafe fn new(function: PairFunction, a: Source, b: Source, to: *mut f32, len: usize) -> Self {
+        Self { function, a, b, to, len }
+    }
 }
 
 impl Kernel for Combine {
@@ -90,7 +100,7 @@ impl Kernel for Combine {
                 let mut at = 0;
                 while at < len {
                     let count = (len - at).min(S::LANES);
-                    // SAFETY: the maker vouches for `len` elements of each; `at + count <= len`.
+                    // SAFETY: `new` requires `len` elements of each; `at + count <= len`.
                     unsafe {
                         let ($a, $b) = (a.load(s, at, count), b.load(s, at, count));
                         store_some(s, to, at, count, $result);
@@ -124,11 +134,15 @@ pub fn combine(
     output: &mut [f32],
 ) -> Result<()> {
     let len = output.len();
-    set.run(Combine { function, a: Source::new(&a, len)?, b: Source::new(&b, len)?, to: output.as_mut_ptr(), len });
+    let (to, from_a, from_b) = (output.as_mut_ptr(), Source::new(&a, len)?, Source::new(&b, len)?);
+    // SAFETY: both sides and the output are borrowed, and fit `len`.
+    set.run(unsafe { Combine::new(function, from_a, from_b, to, len) });
     Ok(())
 }
 
-/// Replaces each element of `data` by `function` of it and the other's, or of the other's and it if `swapped`.
+/// Replaces each element of `data` by `function` of it and the other's element.
+///
+/// With `swapped`, the other's element is the first argument.
 ///
 /// # Errors
 ///
@@ -143,6 +157,7 @@ pub fn combine_in_place(
     let (to, len) = (data.as_mut_ptr(), data.len());
     let (own, other) = (Source { from: to, moves: true }, Source::new(&other, len)?);
     let (a, b) = if swapped { (other, own) } else { (own, other) };
-    set.run(Combine { function, a, b, to, len });
+    // SAFETY: the other side is borrowed, and fits `len`.
+    set.run(unsafe { Combine::new(function, a, b, to, len) });
     Ok(())
 }

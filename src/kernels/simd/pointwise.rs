@@ -1,4 +1,4 @@
-//! Functions of one number, over slices and behind products.
+//! Functions of one number, over slices and in epilogues.
 
 use crate::{
     error::{Error, Result},
@@ -70,11 +70,21 @@ functions! {
 }
 pub(crate) use with_pointwise;
 
+/// Applies a function to `len` numbers.
 struct Map<F> {
     f: F,
     from: *const f32,
     to: *mut f32,
     len: usize,
+}
+
+impl<F> Map<F> {
+    /// # Safety
+    /// `len` numbers are readable at `from` and writable at `to`, which may be the same.
+    #[inline(always)]
+    unsafe fn new(f: F, from: *const f32, to: *mut f32, len: usize) -> Self {
+        Self { f, from, to, len }
+    }
 }
 
 impl<F: Pointwise> Kernel for Map<F> {
@@ -83,7 +93,7 @@ impl<F: Pointwise> Kernel for Map<F> {
     fn run<S: Simd>(self, s: S) {
         let Self { f, from, to, len } = self;
         let mut at = 0;
-        // SAFETY: `map` and `map_in_place` give `len` numbers to read and to write; `at` stays below.
+        // SAFETY: `new` requires `len` numbers on both sides; `at` stays below.
         unsafe {
             while at + S::LANES <= len {
                 s.store(to.add(at), f.apply(s, s.load(from.add(at))));
@@ -106,12 +116,18 @@ pub fn map(set: KernelSet, activation: Activation, input: &[f32], output: &mut [
         return Err(Error::internal(format!("{} numbers mapped to {}", input.len(), output.len())));
     }
     let (from, to, len) = (input.as_ptr(), output.as_mut_ptr(), input.len());
-    with_pointwise!(activation, f => set.run(Map { f, from, to, len }));
+    with_pointwise!(activation, f => {
+        // SAFETY: both slices have `len` numbers.
+        set.run(unsafe { Map::new(f, from, to, len) });
+    });
     Ok(())
 }
 
-/// Replaces each element by `activation` of it.
+/// Applies `activation` to each element in place.
 pub fn map_in_place(set: KernelSet, activation: Activation, data: &mut [f32]) {
     let (to, len) = (data.as_mut_ptr(), data.len());
-    with_pointwise!(activation, f => set.run(Map { f, from: to, to, len }));
+    with_pointwise!(activation, f => {
+        // SAFETY: the slice has `len` numbers.
+        set.run(unsafe { Map::new(f, to, to, len) });
+    });
 }

@@ -1,9 +1,10 @@
-//! Four lanes as a plain array, for the compiler to vectorise on any architecture.
+//! Four lanes as an array, which the compiler vectorizes on any architecture.
 
-use crate::kernels::simd::{Kernel, Simd};
 use half::bf16;
 
-/// The token that needs no permission.
+use crate::kernels::simd::{Kernel, Simd};
+
+/// The token of a set that every CPU can run.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -19,7 +20,7 @@ const LANES: usize = 4;
 #[repr(C, align(16))]
 pub(crate) struct Lanes([f32; LANES]);
 
-/// Adding and subtracting this rounds to an integer, and leaves that integer in the low bits of the sum.
+/// `x + ROUNDER - ROUNDER` is `x` rounded to an integer; the low bits of the sum hold that integer.
 const ROUNDER: f32 = 12_582_912.0;
 
 macro_rules! each {
@@ -50,23 +51,23 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Lanes {
-        // SAFETY: the caller vouches for 4 numbers; an array of them needs no more alignment than one.
+        // SAFETY: the caller promises 4 numbers; an array of them needs no more alignment than one.
         Lanes(unsafe { from.cast::<[f32; LANES]>().read() })
     }
     #[inline(always)]
     unsafe fn load_head(self, from: *const f32, count: usize) -> Lanes {
-        // SAFETY: the caller vouches for `count` numbers.
+        // SAFETY: the caller promises `count` numbers.
         each!(i => if i < count { unsafe { *from.add(i) } } else { 0.0 })
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, x: Lanes) {
-        // SAFETY: the caller vouches for 4 numbers.
+        // SAFETY: the caller promises 4 numbers.
         unsafe { to.cast::<[f32; LANES]>().write(x.0) }
     }
     #[inline(always)]
     unsafe fn store_head(self, to: *mut f32, count: usize, x: Lanes) {
         for (i, &lane) in x.0.iter().enumerate().take(count) {
-            // SAFETY: the caller vouches for `count` numbers.
+            // SAFETY: the caller promises `count` numbers.
             unsafe { *to.add(i) = lane }
         }
     }
@@ -88,7 +89,8 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn fma(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
-        // A fused instruction only where every CPU of the architecture has one: elsewhere it is a library call.
+        // A fused instruction only where every CPU of the architecture has one: elsewhere it is a
+        // library call.
         if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
             each!(i => a.0[i].mul_add(b.0[i], c.0[i]))
         } else {
@@ -125,7 +127,8 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn scale(self, a: Lanes, n: Lanes) -> Lanes {
-        // Two factors, each with an exponent that a normal number can have; a NaN in `n` comes with one in `a`.
+        // Two factors, each with an exponent that a normal number can have; a NaN in `n` comes with
+        // one in `a`.
         each!(i => {
             let n = ((n.0[i] + ROUNDER).to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32).clamp(-160, 160);
             let half = n >> 1;
@@ -178,7 +181,7 @@ impl Simd for Portable {
     unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: Lanes) {
         let x = self.round_bf16(x);
         for (i, lane) in x.0.iter().enumerate().take(count) {
-            // SAFETY: the caller vouches for `count` numbers.
+            // SAFETY: the caller promises `count` numbers.
             unsafe { *to.add(i) = bf16::from_bits((lane.to_bits() >> 16) as u16) }
         }
     }
@@ -186,7 +189,8 @@ impl Simd for Portable {
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
         for column in 0..LANES {
             for row in 0..LANES {
-                // SAFETY: the caller vouches for `rows` rows to read and `LANES` to write, each of `LANES` numbers.
+                // SAFETY: the caller promises `rows` rows to read and `LANES` to write, each of
+                // `LANES` numbers.
                 unsafe {
                     let x = if row < rows { *from.add(row * from_stride + column) } else { 0.0 };
                     *to.add(column * to_stride + row) = x;

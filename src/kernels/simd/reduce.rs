@@ -1,15 +1,18 @@
-//! Sums and maxima of a slice, by a tree that depends on the length alone.
+//! Sums and maxima of a slice, by a reduction tree that depends on the length alone.
 
 use crate::kernels::simd::Simd;
 
-/// Accumulators that run side by side.
+/// Independent accumulators.
 pub(crate) const WIDE: usize = 4;
 
-/// Combines the vectors of `$len` numbers with the method `$combine` of `$s`: [`WIDE`] accumulators in turn, then what
-/// is left one vector at a time, the last of them partial.
+/// Combines the vectors of `$len` numbers with the method `$combine` of `$s`.
 ///
-/// `$vector` is evaluated with `$at`, an offset, and `$count`, the lanes that exist there; it fills missing lanes with
-/// `$identity`. A macro because a closure would not be compiled with the kernel set's instructions.
+/// [`WIDE`] accumulators take turns; the rest follows one vector at a time, the last of them
+/// partial.
+///
+/// `$vector` is evaluated with `$at`, an offset, and `$count`, the number of lanes within the
+/// length; it fills further lanes with `$identity`. A macro, because a closure would not be
+/// compiled with the kernel set's instructions.
 macro_rules! fold {
     ($s:ident : $S:ty, $len:expr, $identity:expr, $combine:ident, |$at:ident, $count:ident| $vector:expr) => {{
         const WIDE: usize = $crate::kernels::simd::reduce::WIDE;
@@ -34,24 +37,24 @@ macro_rules! fold {
 }
 pub(crate) use fold;
 
-/// The vector at `from + at`; lanes from `count` on are `fill`.
+/// Loads the vector at `from + at`; lanes from `count` on are `fill`.
 ///
 /// # Safety
-/// `count` numbers can be read at `from + at`.
+/// `count` numbers are readable at `from + at`.
 #[inline(always)]
 pub(crate) unsafe fn load_or<S: Simd>(s: S, from: *const f32, at: usize, count: usize, fill: S::F) -> S::F {
-    // SAFETY: the caller vouches for `count` numbers.
+    // SAFETY: the caller promises `count` numbers.
     unsafe {
         if count == S::LANES { s.load(from.add(at)) } else { s.head(s.load_head(from.add(at), count), count, fill) }
     }
 }
 
-/// Writes `x`'s first `count` lanes to `to + at`.
+/// Stores the first `count` lanes of `x` at `to + at`.
 ///
 /// # Safety
-/// `count` numbers can be written at `to + at`.
+/// `count` numbers are writable at `to + at`.
 #[inline(always)]
 pub(crate) unsafe fn store_some<S: Simd>(s: S, to: *mut f32, at: usize, count: usize, x: S::F) {
-    // SAFETY: the caller vouches for `count` numbers.
+    // SAFETY: the caller promises `count` numbers.
     unsafe { if count == S::LANES { s.store(to.add(at), x) } else { s.store_head(to.add(at), count, x) } }
 }

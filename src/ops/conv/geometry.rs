@@ -5,14 +5,14 @@ use crate::{
     ops::conv::{Conv, Layout},
 };
 
-/// Depth, height and width; those that a convolution lacks are 1.
+/// Depth, height and width; 1 for those that a convolution lacks.
 pub(crate) type Space = [usize; 3];
 
-/// Numbers that a block's input, columns and output may take: they stay in the second-level cache.
+/// The most numbers of a block's input, columns and output: they stay in the L2 cache.
 const BLOCK_NUMBERS: usize = 96 << 10;
-/// Lines of fewer positions are gathered where the weights are large, so that the weights are read for many at once.
+/// Lines of fewer positions are gathered where the weights are large, to reuse the weights.
 const SHORT_LINE: usize = 32;
-/// Weights of fewer numbers are in the first-level cache anyway.
+/// Weights of fewer numbers stay in the L1 cache anyway.
 const LARGE_WEIGHTS: usize = 8 << 10;
 
 /// The sizes of one run.
@@ -31,7 +31,7 @@ pub(crate) struct Geometry {
     /// Zeros before the input.
     pub pads: Space,
     pub layout: Layout,
-    /// Whether windows are read from the input as it lies.
+    /// Whether windows are read from the input in place.
     pub direct: bool,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub fn positions(&self) -> usize {
+    pub(crate) fn positions(&self) -> usize {
         self.lines * self.columns
     }
 }
@@ -56,7 +56,7 @@ impl Geometry {
     ///
     /// # Errors
     /// When the channels do not fit.
-    pub fn new(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
+    pub(crate) fn new(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
         let mut geometry = Self::unflattened(conv, x, w)?;
         if geometry.kernel == [1; 3] && geometry.strides == [1; 3] && geometry.out == geometry.size {
             geometry.flatten(conv.global_max);
@@ -64,11 +64,11 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// The same with the spatial dimensions as they are, even where no window has neighbours.
+    /// The same without merging spatial dimensions where windows have a single tap.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn unflattened(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
+    pub(crate) fn unflattened(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
         let rank = conv.kernel.len();
         let (channel_axis, spatial) = conv.axes();
         let window = conv.window();
@@ -110,8 +110,9 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// A window of one tap sees no neighbours: all positions are one line, and those of all items too where they lie
-    /// one behind another and none is compared with others.
+    /// Merges all positions into one line, for windows of one tap.
+    ///
+    /// Those of all items too where they are contiguous and no maximum is taken.
     fn flatten(&mut self, global_max: bool) {
         let mut positions = self.size.iter().product();
         if self.layout == Layout::ChannelsLast && !global_max {
@@ -123,36 +124,36 @@ impl Geometry {
     }
 
     /// Input channels of a group.
-    pub fn group_channels(&self) -> usize {
+    pub(crate) fn group_channels(&self) -> usize {
         self.channels / self.groups
     }
 
     /// Filters of a group.
-    pub fn group_filters(&self) -> usize {
+    pub(crate) fn group_filters(&self) -> usize {
         self.filters / self.groups
     }
 
     /// Numbers of one window of one group.
-    pub fn k(&self) -> usize {
+    pub(crate) fn k(&self) -> usize {
         self.kernel.iter().product::<usize>() * self.group_channels()
     }
 
     /// Positions of an item's input, and of its result.
-    pub fn positions(&self) -> usize {
+    pub(crate) fn positions(&self) -> usize {
         self.size.iter().product()
     }
 
-    pub fn out_positions(&self) -> usize {
+    pub(crate) fn out_positions(&self) -> usize {
         self.out.iter().product()
     }
 
-    /// From the first line of input that some lines of results need to behind the last.
-    pub fn reach(&self, axis: usize, count: usize) -> usize {
+    /// The number of input lines that some lines of results need.
+    pub(crate) fn reach(&self, axis: usize, count: usize) -> usize {
         count.saturating_sub(1) * self.strides[axis] + (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
-    /// How many lines and positions of each a block has at most.
-    pub fn block(&self) -> (usize, usize) {
+    /// The most lines of a block, and the most positions of each.
+    pub(crate) fn block(&self) -> (usize, usize) {
         let [_, height, width] = self.out;
         let step = self.strides[1].saturating_mul(self.strides[2]);
         let input = if self.direct { 0 } else { self.kernel[0].saturating_mul(self.channels).saturating_mul(step) };
@@ -165,8 +166,8 @@ impl Geometry {
         if width >= most { (1, most) } else { ((most / width.max(1)).min(height).max(1), width) }
     }
 
-    /// Whether a block's windows are copied one behind another, so that the product has more rows than a line.
-    pub fn gathers(&self) -> bool {
+    /// Whether a block's windows are copied one after another, so that the product has more rows.
+    pub(crate) fn gathers(&self) -> bool {
         self.groups == 1
             && self.out[1] > 1
             && self.out[2] < SHORT_LINE
@@ -174,7 +175,7 @@ impl Geometry {
     }
 
     /// All blocks of an item.
-    pub fn blocks(&self) -> impl Iterator<Item = Block> + use<> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> + use<> {
         let (lines, columns) = self.block();
         let [depths, height, width] = self.out;
         let (lines, columns) = (lines.max(1), columns.max(1));
@@ -191,8 +192,8 @@ impl Geometry {
         })
     }
 
-    /// Numbers of scratch for a block's input, its windows one behind another, and its results.
-    pub fn scratch(&self, keeps_results: bool) -> Option<[usize; 3]> {
+    /// The f32 scratch for a block's input, its gathered windows, and its results.
+    pub(crate) fn scratch(&self, keeps_results: bool) -> Option<[usize; 3]> {
         if self.out_positions() == 0 {
             return Some([0; 3]);
         }

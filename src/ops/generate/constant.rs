@@ -1,4 +1,4 @@
-//! `Constant`: a tensor that stands in a node.
+//! `Constant`: a tensor held by a node.
 
 use std::sync::Arc;
 
@@ -10,8 +10,10 @@ use crate::{
     tensor::Tensor,
 };
 
-/// A tensor without operands. Importers make it a constant of the graph, so that what follows can read it; one that is
-/// a node still is made so by folding.
+/// A tensor without operands.
+///
+/// Importers turn it into a constant of the graph, so that later decoders can read it; folding does
+/// so with nodes that remain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constant {
     /// The tensor.
@@ -55,7 +57,7 @@ impl Operator for Constant {
     }
 }
 
-/// What is known of a tensor of `shape` whose elements all are `value`'s one.
+/// The fact of a tensor of `shape` filled with the single element of `value`.
 pub(crate) fn filled(value: &Tensor, shape: Shape) -> Fact {
     let count = shape.as_fixed().map(|dims| dims.iter().fold(1usize, |product, &dim| product.saturating_mul(dim)));
     let element = Fact::of(value).elements.and_then(|elements| elements.into_iter().next());

@@ -1,4 +1,4 @@
-//! `ConstantOfShape`: one value everywhere.
+//! `ConstantOfShape`: a tensor filled with one value.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `Range`: numbers at equal distances.
+//! `Range`: equally spaced numbers.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
-/// The most numbers that are written out at load.
+/// The most numbers that are computed at load.
 const MAX_NUMBERS: f64 = (1 << 24) as f64;
 
-/// Integers from `start` up to `limit`, which is not in it.
+/// Integers from `start` up to `limit`, exclusive.
 ///
-/// ONNX's `Range` of floating-point numbers is read as a [`Constant`].
+/// ONNX's `Range` of floating-point numbers is decoded as a [`Constant`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Range {
     /// The first.
     pub start: Dim,
-    /// Where they end.
+    /// The end, exclusive.
     pub limit: Dim,
-    /// From one to the next; not 0.
+    /// The step; not 0.
     pub step: i64,
     /// The result's type: i64, i32 or i16.
     pub dtype: DType,

@@ -15,7 +15,7 @@ use crate::{
 pub struct ShapeOf {
     /// The first axis; negative counts from the end.
     pub start: i64,
-    /// The axis behind the last; all where it is absent.
+    /// The axis after the last; all axes where absent.
     pub end: Option<i64>,
 }
 
@@ -61,7 +61,7 @@ impl Operator for ShapeOf {
     }
 }
 
-/// One result that is the same however many items there are, if no size depends on their number.
+/// One result without a batch axis, if no size depends on the number of items.
 fn no_items(dims: &[Dim], size: &Dim) -> Option<Vec<Option<usize>>> {
     let symbol = size.as_symbol()?;
     dims.iter().all(|dim| !dim.mentions(symbol)).then(|| vec![None])

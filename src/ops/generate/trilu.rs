@@ -1,4 +1,4 @@
-//! `Trilu` and `EyeLike`: triangles of matrices, and the diagonal.
+//! `Trilu` and `EyeLike`: triangles of matrices, and diagonals.
 
 use std::sync::Arc;
 
@@ -14,9 +14,10 @@ use crate::{
 /// The upper or lower triangle of each matrix of the last two axes; zero elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trilu {
-    /// Whether the upper triangle is kept, else the lower one.
+    /// Whether the upper triangle is kept, otherwise the lower one.
     pub upper: bool,
-    /// The diagonal at which the triangle ends, itself in it: 0 is the main one, positive ones are above it.
+    /// The diagonal that bounds the triangle, inclusive: 0 is the main one, positive ones are above
+    /// it.
     pub diagonal: i64,
 }
 
@@ -73,7 +74,7 @@ impl CpuKernel for TriluKernel {
         }
         for (row, output) in output.bytes.chunks_exact_mut(columns * size).enumerate() {
             let row = (row % rows) as i64;
-            // The first column of the upper triangle, the one behind the last of the lower one.
+            // The first column of the upper triangle, or the one after the last of the lower one.
             let edge = row.saturating_add(self.0.diagonal).saturating_add(i64::from(!self.0.upper));
             let edge = edge.clamp(0, columns as i64) as usize * size;
             if self.0.upper {
@@ -102,7 +103,7 @@ fn cases() -> Vec<Case> {
 /// A matrix of the operand's shape with ones on a diagonal; zero elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EyeLike {
-    /// The result's type; the operand's where it is absent.
+    /// The result's type; the operand's where absent.
     pub dtype: Option<DType>,
     /// The diagonal: 0 is the main one, positive ones are above it.
     pub diagonal: i64,

@@ -1,4 +1,4 @@
-//! `Gather`: rows picked by index.
+//! `Gather`: rows selected by index.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use crate::{
     tensor::{View, ViewMut},
 };
 
-/// What an index outside of the axis reads.
+/// What an index out of range reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutOfRange {
-    /// Nothing: the run fails. Negative indices count from the end, as ONNX has it.
+    /// Nothing: the run fails. Negative indices count from the end, as in ONNX.
     Error,
-    /// That row; negative indices are outside too.
+    /// That row; negative indices are out of range too.
     Row(usize),
 }
 
-/// Operand 0 with `axis` replaced by the axes of operand 1, whose integers pick from it.
+/// Operand 0 with `axis` replaced by the axes of operand 1, the indices into it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gather {
-    /// The axis that is picked from; negative counts from the end.
+    /// The indexed axis; negative counts from the end.
     pub axis: i64,
-    /// What happens to an index outside of it.
+    /// What an index out of range reads.
     pub outside: OutOfRange,
 }
 

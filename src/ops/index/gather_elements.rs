@@ -1,4 +1,4 @@
-//! `GatherElements`: elements picked by an index each.
+//! `GatherElements`: elements selected by one index each.
 
 use std::sync::Arc;
 
@@ -14,11 +14,12 @@ use crate::{
     tensor::View,
 };
 
-/// A result of operand 1's shape: each element is operand 0's at the same place, but for `axis`, where operand 1 says
-/// which.
+/// Elements of operand 0, at the indices of operand 1 along `axis`.
+///
+/// The result has operand 1's shape; along the other axes, positions are equal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatherElements {
-    /// The axis that is picked from; negative counts from the end.
+    /// The indexed axis; negative counts from the end.
     pub axis: i64,
 }
 

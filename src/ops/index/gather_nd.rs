@@ -1,4 +1,4 @@
-//! `GatherND`: parts picked by tuples of indices.
+//! `GatherND`: slices selected by tuples of indices.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::{
     shape::{Dim, Shape},
 };
 
-/// For each tuple along operand 1's last axis, what operand 0 holds there.
+/// For each index tuple along operand 1's last axis, the slice of operand 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatherNd {
-    /// So many first axes are the same in both operands, and picked from one by one.
+    /// The number of leading axes that both operands share, indexed item by item.
     pub batch_dims: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `OneHot`: a row for each index, on at one place.
+//! `OneHot`: a row for each index, with one element on.
 
 use std::sync::Arc;
 
@@ -15,11 +15,13 @@ use crate::{
     tensor::{DType, Tensor, View},
 };
 
-/// Operand 0 with a further axis as long as operand 1 says, along which operand 2's second value stands at the index
-/// and its first value elsewhere. An index outside is on nowhere; negative ones count from the end.
+/// Operand 0 with a further axis, along which the element at the index is on.
+///
+/// Operand 1 is the axis' length; operand 2 holds the off and the on value. An index out of range
+/// turns no element on; negative ones count from the end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OneHot {
-    /// Where the new axis stands in the result; negative counts from the end.
+    /// The position of the new axis in the result; negative counts from the end.
     pub axis: i64,
 }
 
@@ -36,7 +38,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     Ok(Arc::new(OneHot { axis: node.int("axis")?.unwrap_or(-1) }))
 }
 
-/// The length of the new axis, which must be known before any run.
+/// The length of the new axis, which must be known at load.
 fn depth(inputs: &Inputs<'_>) -> Result<Dim> {
     let number = inputs.constant(1).and_then(|tensor| match tensor.dtype() {
         DType::F32 => tensor.as_slice::<f32>().ok()?.first().map(|&depth| depth as i64),
@@ -103,7 +105,7 @@ impl CpuKernel for Kernel {
     }
 }
 
-/// Indices of any type of number; a fraction is dropped.
+/// Indices of any numeric type, truncated.
 fn each_index(indices: View<'_>, mut visit: impl FnMut(usize, i64)) -> Result<()> {
     with_number!(indices.dtype, T => {
         for (position, &index) in indices.slice::<T>()?.iter().enumerate() {

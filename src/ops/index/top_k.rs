@@ -15,15 +15,16 @@ use crate::{
     tensor::DType,
 };
 
-/// The `count` first elements along an axis, best first, and their indices as i64. Of equal elements the one with the
-/// lower index stands first; a NaN is larger than every number.
+/// The `count` extreme elements along an axis, in order, and their indices as i64.
+///
+/// Of equal elements the one with the lower index comes first; NaN is larger than every number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopK {
     /// The axis; negative counts from the end.
     pub axis: i64,
-    /// How many elements.
+    /// The number of elements.
     pub count: Dim,
-    /// Whether the largest are looked for, else the smallest.
+    /// Whether the largest are selected, otherwise the smallest.
     pub largest: bool,
 }
 
@@ -38,7 +39,7 @@ pub(crate) static DEF: OpDef = OpDef {
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let (axis, largest) = (node.int("axis")?.unwrap_or(-1), node.flag("largest", true)?);
-    // Unsorted results may stand in any order, so also in the sorted one.
+    // Unsorted results may be in any order, so also sorted.
     node.flag("sorted", true)?;
     let count = match node.int("k")? {
         Some(count) => Some(Dim::number(count)),
@@ -122,7 +123,7 @@ impl CpuKernel for Kernel {
 }
 
 impl Kernel {
-    /// Puts the `count` best indices first, in order.
+    /// Moves the `count` extreme indices to the front, in order.
     fn sort<T: Number>(&self, order: &mut [u64], count: usize, at: impl Fn(u64) -> T) {
         order.iter_mut().enumerate().for_each(|(index, slot)| *slot = index as u64);
         let compare = |a: &u64, b: &u64| -> Ordering {

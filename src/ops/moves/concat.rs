@@ -1,4 +1,4 @@
-//! `Concat`: operands one behind another along an axis.
+//! `Concat`: operands concatenated along an axis.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::{
     tensor::{DType, Tensor, View, ViewMut},
 };
 
-/// The operands, which agree in type and all other sizes, one behind another.
+/// The operands, of equal type and other sizes, concatenated along an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concat {
-    /// Along which axis; negative counts from the end.
+    /// The axis; negative counts from the end.
     pub axis: i64,
 }
 
@@ -55,7 +55,7 @@ impl Operator for Concat {
                 if own == axis {
                     *dim = &*dim + other;
                 } else if other.as_fixed().is_some() {
-                    // Sizes that are written differently may still be equal: each run checks.
+                    // Different expressions may still be equal: each run checks.
                     dim.clone_from(other);
                 }
             }

@@ -1,4 +1,4 @@
-//! `DepthToSpace` and `SpaceToDepth`: blocks of channels laid out as blocks of pixels, and back.
+//! `DepthToSpace` and `SpaceToDepth`: channels rearranged into blocks of pixels, and back.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     shape::{Dim, Shape},
 };
 
-/// How the channels of one pixel block stand in the operand.
+/// The order of the channels of one pixel block in the operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockOrder {
     /// Block row, block column, channel (ONNX: `DCR`).
@@ -24,7 +24,7 @@ pub enum BlockOrder {
 pub struct DepthToSpace {
     /// The side of a block, b.
     pub block: usize,
-    /// How the channels stand.
+    /// The order of the channels.
     pub order: BlockOrder,
 }
 
@@ -84,7 +84,7 @@ fn decode_space_to_depth(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     Ok(Arc::new(SpaceToDepth { block: block(node)? }))
 }
 
-/// An image operand's four sizes.
+/// The four sizes of an image operand.
 fn image<'a>(inputs: &Inputs<'a>) -> Result<(&'a Fact, [Dim; 4])> {
     inputs.expect(1, 1)?;
     let input = inputs.required(0)?;
@@ -134,7 +134,7 @@ impl Operator for SpaceToDepth {
     }
 }
 
-/// Either operator, as the walk that it is.
+/// The kernel of either operator.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Blocks {
     block: usize,
@@ -165,10 +165,10 @@ impl CpuKernel for Blocks {
 }
 
 impl Blocks {
-    /// The walk from an operand of shape `input` to a result of shape `output`.
+    /// The strided reads that turn an operand of shape `input` into a result of shape `output`.
     ///
     /// # Errors
-    /// When they are no images.
+    /// When they do not have four dimensions.
     pub(crate) fn walk(&self, input: &[usize], output: &[usize]) -> Result<[Axis; 6]> {
         let (deep, wide) = if self.to_space { (input, output) } else { (output, input) };
         let &[images, channels, height, width] = wide else {
@@ -177,7 +177,8 @@ impl Blocks {
         let (rows, columns) = (height / self.block, width / self.block);
         let (deep, wide) = (strided::steps(deep), strided::steps(wide));
         let block = self.block as isize;
-        // Steps of (block row, block column, channel) where the channels hold the blocks.
+        // Strides of (block row, block column, channel) in the operand whose channels hold the
+        // blocks.
         let [row, column, channel] = match self.order {
             BlockOrder::BlockFirst => [block * channels as isize, channels as isize, 1],
             BlockOrder::ChannelFirst => [block, 1, block * block],

@@ -1,4 +1,4 @@
-//! `Expand`: repetition to a given shape, as broadcasting does it.
+//! `Expand`: the operand broadcast to a given shape.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
 /// The operand broadcast with a tensor of that shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expand {
-    /// The shape; where it is 1 or has no axis, the operand's own size stays.
+    /// The shape; where it is 1 or lacks the axis, the operand's size stays.
     pub shape: Vec<Dim>,
 }
 
@@ -55,7 +55,7 @@ impl Operator for Expand {
         let symbol = size.as_symbol()?;
         let repeated = |axis: usize| axis < added || input[axis - added].as_fixed() == Some(1);
         match axes[0] {
-            // The items' axis stays; another one may not be as long as there are items.
+            // The items' axis stays; no other axis may have the number of items as its size.
             Some(own) => {
                 let others = (0..output.rank()).filter(|&axis| axis != own + added);
                 (others.map(|axis| &output[axis]).all(|dim| !dim.mentions(symbol)) && output[own + added] == *size)

@@ -1,4 +1,4 @@
-//! `Identity`, as which `Dropout` is read too: at inference it drops nothing.
+//! `Identity`; `Dropout` is decoded as it, since inference drops nothing.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     shape::Dim,
 };
 
-/// The operand as it is.
+/// The operand, unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity;
 
@@ -23,7 +23,7 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 pub(crate) fn decode_dropout(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    // The share that is dropped, and how it is drawn, count in training alone.
+    // The ratio and the seed matter in training only.
     let _ = (node.float("ratio")?, node.int("seed")?);
     let training = node.take_constant(2)?;
     if training.is_some_and(|training| training.bytes() != [0]) || (node.opset() < 7 && !node.flag("is_test", false)?) {

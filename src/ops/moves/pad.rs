@@ -14,29 +14,30 @@ use crate::{
     tensor::{DType, Tensor, View, ViewMut},
 };
 
-/// What stands in the places that are added.
+/// The values of the added elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PadMode {
     /// A given value.
     Constant,
-    /// The elements mirrored at the first and last one, which are not repeated.
+    /// The elements mirrored at the first and last one, without repeating those.
     Reflect,
     /// The first or last element.
     Edge,
-    /// The elements of the other end.
+    /// The elements of the other end, wrapped around.
     Wrap,
 }
 
-/// The operand with elements added, or taken away where a number is negative, at the ends of its axes.
+/// The operand with elements added or, where a count is negative, removed at the ends of axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pad {
-    /// What stands in the new places.
+    /// The values of the added elements.
     pub mode: PadMode,
-    /// How many are added in front of each axis.
+    /// The number of elements added before each axis.
     pub before: Vec<Dim>,
-    /// How many are added behind each axis.
+    /// The number of elements added after each axis.
     pub behind: Vec<Dim>,
-    /// The value of [`PadMode::Constant`], one element of the operand's type; zero where it is absent.
+    /// The value of [`PadMode::Constant`], one element of the operand's type; zero where it is
+    /// absent.
     pub value: Option<Arc<Tensor>>,
 }
 
@@ -58,7 +59,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
         Some(other) => return Err(Error::unsupported(format!("the padding mode `{other}`"))),
     };
     let axes = node.take_numbers(3)?;
-    // Up to opset 10 the value is an attribute, a number whatever the operand's type; then only floats are padded.
+    // Up to opset 10 the value is a float attribute, and only floats are padded.
     let mut value = node.float("value")?.map(|value| Arc::new(Tensor::scalar(value)));
     value = value.or(node.take_constant(2)?).filter(|value| !value.is_empty());
     let pads = match node.ints("pads")? {
@@ -103,7 +104,7 @@ impl Pad {
     }
 }
 
-/// Copies what of the operand lies in the result.
+/// Copies the part of the operand that the result keeps.
 fn inside(input: View<'_>, before: &[i64], output: &mut ViewMut<'_>) {
     let (from, to) = (strided::steps(input.shape), strided::steps(output.shape));
     let (mut start, mut place) = (0, 0);
@@ -117,7 +118,7 @@ fn inside(input: View<'_>, before: &[i64], output: &mut ViewMut<'_>) {
     strided::copy(input.dtype.size(), axes, input.bytes, start, output.bytes, place);
 }
 
-/// The elements of an axis that lie in the result.
+/// The elements of an axis that the result keeps.
 fn kept(size: usize, result: usize, before: i64) -> Range<usize> {
     let start = (-before).clamp(0, size as i64) as usize;
     let end = (result as i64 - before).clamp(start as i64, size as i64) as usize;
@@ -134,7 +135,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The element that stands at `place` of an axis of that size, which is not empty.
+    /// The element at `place` of a non-empty axis of that size.
     fn source(&self, place: i64, size: usize) -> usize {
         let size = size as i64;
         let at = match self.mode {

@@ -1,4 +1,4 @@
-//! `Reshape` and the other operators that only give the same elements another shape.
+//! `Reshape`: the same elements under another shape.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::{
     shape::{Dim, Shape},
 };
 
-/// The same elements, in the same order, under another shape.
+/// The same elements in the same order under another shape.
 ///
-/// ONNX's `Squeeze`, `Unsqueeze` and `Flatten` are read as this operator too.
+/// ONNX's `Squeeze`, `Unsqueeze` and `Flatten` are decoded as this operator.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reshape {
-    /// The new dimensions. One may be -1: whatever is left.
+    /// The new dimensions. One may be -1: inferred from the others.
     pub shape: Vec<Dim>,
-    /// Whether 0 means "as in the input at that place", as ONNX has it by default.
+    /// Whether 0 copies the input's dimension at that position, ONNX's default.
     pub zero_copies: bool,
 }
 
@@ -40,7 +40,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 impl Reshape {
-    /// To these dimensions exactly.
+    /// A reshape to exactly these dimensions.
     pub fn to(shape: &Shape) -> Self {
         Self { shape: shape.dims().to_vec(), zero_copies: false }
     }
@@ -92,7 +92,7 @@ impl Operator for Reshape {
         let Some(axis) = axes[0] else { return Some(vec![None]) };
         let input = &inputs.fact(0)?.shape;
         let output = self.resolve(input).ok()?;
-        // The items stay apart where as many elements lie before and behind their axis as did.
+        // Items stay independent if as many elements precede and follow their axis as before.
         let before = |shape: &Shape, axis: usize| Shape::new(&shape.dims()[..axis]).elements();
         let kept = (0..output.rank()).find(|&own| output[own] == *size && before(&output, own) == before(input, axis));
         kept.map(|own| vec![Some(own)])

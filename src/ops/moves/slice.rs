@@ -1,4 +1,4 @@
-//! `Slice`: regular parts of axes.
+//! `Slice`: ranges of axes, with steps.
 
 use std::sync::Arc;
 
@@ -14,26 +14,27 @@ use crate::{
     tensor::{View, ViewMut},
 };
 
-/// Of each axis named, every so many elements from a start up to an end; of the other axes all.
+/// A strided range of each listed axis, and the other axes whole.
 ///
-/// A start or end that depends on an input's size is taken to lie within its axis, and a part of one element to exist,
-/// since sizes would else be expressions that no later operator could match; a run in which that is not so fails.
+/// A start or end that depends on an input's size is assumed to be within its axis, and a part of
+/// one element to exist: otherwise sizes would be expressions that no later operator could match. A
+/// run that violates this fails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
-    /// The parts, of one axis each.
+    /// The ranges, of one axis each.
     pub parts: Vec<Part>,
 }
 
-/// The part of one axis.
+/// The range of one axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// The axis.
     pub axis: usize,
-    /// The first element; negative counts from the end; one past either end is moved to it.
+    /// The first element; negative counts from the end; clamped to the axis.
     pub start: Dim,
-    /// Where the part ends, itself not in it; as `start`.
+    /// The end, exclusive; negative and clamped as `start`.
     pub end: Dim,
-    /// From one element to the next; not 0. Negative walks backwards.
+    /// The step between elements; not 0. Negative reads backwards.
     pub step: i64,
 }
 
@@ -66,11 +67,11 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     Ok(Arc::new(Slice { parts: parts.collect::<Result<_>>()? }))
 }
 
-/// Past every symbolic size: exporters write such numbers, the least of them 10^9, for "to the end".
+/// Beyond every symbolic size: exporters write such numbers, at least 10^9, for "to the end".
 const BEYOND: i64 = 1_000_000_000;
 
 impl Part {
-    /// The first element and the number of elements, of an axis of that size; ONNX's clamping.
+    /// The first element and the number of elements, of an axis of that size, clamped as in ONNX.
     fn resolve(&self, start: i64, end: i64, size: usize) -> (usize, usize) {
         let size = size as i64;
         let front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
@@ -121,7 +122,7 @@ impl Part {
     }
 }
 
-/// The position `at` of an axis of that size as one from the front and at most `most`, where one of them is symbolic.
+/// The position `at` counted from the front and at most `most`, where one of them is symbolic.
 fn at(at: &Dim, size: &Dim, most: &Dim) -> Dim {
     match at.as_fixed() {
         Some(number) if number >= BEYOND => most.clone(),
@@ -158,10 +159,10 @@ impl Slice {
         Ok(Shape::new(dims))
     }
 
-    /// Where the parts begin in an operand of shape `input`, and the walk through it and a result of shape `output`.
+    /// The first element in an operand of shape `input`, and the strided reads for `output`.
     ///
     /// # Errors
-    /// When a part does not come out as long as the result is.
+    /// When a range and the result differ in length.
     pub(crate) fn walk(
         &self,
         eval: impl Fn(&Dim) -> Result<i64>,
@@ -181,7 +182,7 @@ impl Slice {
                 )));
             }
             start += first * from[part.axis] as usize;
-            // A step past every size is taken at most once, so its length does not count.
+            // A step beyond every size is taken at most once, so its length does not matter.
             from[part.axis] = from[part.axis].wrapping_mul(part.step as isize);
         }
         let to = strided::steps(output);

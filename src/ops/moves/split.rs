@@ -1,4 +1,4 @@
-//! `Split`: an axis cut into parts.
+//! `Split`: an axis split into parts.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use crate::{
     tensor::{View, ViewMut},
 };
 
-/// The operand cut along an axis, a result for each part.
+/// The operand split along an axis, with one result per part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     /// The axis; negative counts from the end.
     pub axis: i64,
-    /// How the axis is cut.
+    /// The sizes of the parts.
     pub parts: Parts,
 }
 
 /// The sizes of the parts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Parts {
-    /// These.
+    /// The sizes as given.
     Sizes(Vec<Dim>),
-    /// So many of the same size, the last one smaller if it does not come out even.
+    /// That many parts of equal size; the last one may be smaller.
     Equal(usize),
 }
 

@@ -1,4 +1,4 @@
-//! How ONNX's `Squeeze`, `Unsqueeze` and `Flatten` are read: each is a [`Reshape`].
+//! Decoders of ONNX's `Squeeze`, `Unsqueeze` and `Flatten`: each is a [`Reshape`].
 
 use std::sync::Arc;
 
@@ -43,14 +43,14 @@ pub(crate) fn decode_unsqueeze(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operat
 pub(crate) fn decode_flatten(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let axis = node.int("axis")?.unwrap_or(1);
     let input = node.inputs().required(0)?.shape.clone();
-    // The end counts as an axis here: all dimensions become the first one.
+    // The rank itself is a valid axis here: all dimensions become the first one.
     let axis = if axis == input.rank() as i64 { input.rank() } else { input.axis(axis)? };
     let part = |dims: &[Dim]| Shape::new(dims).elements();
     let (before, behind) = input.dims().split_at(axis);
     reshape(&input, vec![part(before), part(behind)])
 }
 
-/// The axes, which are an attribute up to opset 12 and an operand from then on.
+/// The axes: an attribute up to opset 12, an operand from then on.
 fn axes(node: &mut OnnxNode<'_>) -> Result<Option<Vec<i64>>> {
     match node.ints("axes")? {
         Some(axes) => Ok(Some(axes)),
@@ -58,13 +58,14 @@ fn axes(node: &mut OnnxNode<'_>) -> Result<Option<Vec<i64>>> {
     }
 }
 
-/// A reshape to `dims` that says as little as it can of the input's own sizes, so that it holds when they are changed:
-/// leading dimensions are copied, and one further is whatever is left.
+/// A reshape to `dims` that depends as little as possible on the input's sizes.
+///
+/// It stays valid when they change: leading dimensions are copied, and one further is inferred.
 fn reshape(input: &Shape, mut dims: Vec<Dim>) -> Result<Arc<dyn Operator>> {
     if dims.iter().any(|dim| dim.as_fixed() == Some(0)) {
         return Ok(Arc::new(Reshape { shape: dims, zero_copies: false }));
     }
-    // A dropped symbolic size is 1 or makes another dimension larger; which one, each run tells.
+    // A dropped symbolic size is 1 or multiplies another dimension, as each run shows.
     if Shape::new(dims.clone()).elements() != input.elements() {
         let last =
             dims.last_mut().ok_or_else(|| Error::unsupported(format!("{input} may have more than one element")))?;

@@ -14,10 +14,10 @@ use crate::{
     tensor::{View, ViewMut},
 };
 
-/// Copies of the operand side by side.
+/// The operand repeated along each axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tile {
-    /// How many along each axis.
+    /// The number of copies along each axis.
     pub repeats: Vec<Dim>,
 }
 
@@ -90,7 +90,7 @@ fn tile(input: View<'_>, output: &mut ViewMut<'_>) {
     strided::copy(input.dtype.size(), walk(input.shape, output.shape), input.bytes, 0, output.bytes, 0);
 }
 
-/// The walk from an operand that is not empty through all its copies.
+/// The strided reads of all copies of a non-empty operand.
 pub(crate) fn walk(input: &[usize], output: &[usize]) -> SmallVec<[Axis; 8]> {
     let (from, to) = (strided::steps(input), strided::steps(output));
     let mut axes = SmallVec::new();

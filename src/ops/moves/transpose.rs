@@ -1,4 +1,4 @@
-//! `Transpose`: the dimensions in another order.
+//! `Transpose`: dimensions permuted.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
 /// Output axis `i` is input axis `perm[i]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transpose {
-    /// The order; the reverse of the input's where it is absent.
+    /// The permutation; the reverse order where absent.
     pub perm: Option<Vec<usize>>,
 }
 
@@ -33,10 +33,10 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 impl Transpose {
-    /// The order for an input of that rank.
+    /// The permutation for an input of that rank.
     ///
     /// # Errors
-    /// When the given order is not one of `rank` axes.
+    /// When it is not a permutation of `rank` axes.
     pub fn order(&self, rank: usize) -> Result<Vec<usize>> {
         let Some(perm) = &self.perm else { return Ok((0..rank).rev().collect()) };
         let mut sorted = perm.clone();
@@ -112,7 +112,7 @@ impl CpuKernel for Kernel {
     }
 }
 
-/// Writes `output` in order, reading each element where its axes' steps lead.
+/// Writes `output` in order; `steps` are the strides of its axes in the input.
 fn walk<T: Copy>(input: &[T], shape: &[usize], steps: &[usize], output: &mut [T]) {
     match (shape, steps) {
         ([], _) => output.copy_from_slice(&input[..1]),

@@ -1,4 +1,4 @@
-//! Norms of images: each channel (axis 1) has a factor and a summand of its own.
+//! Normalizations with a scale and a bias for each channel (axis 1).
 
 use std::sync::Arc;
 
@@ -17,27 +17,28 @@ use crate::{
 
 /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` for each channel.
 ///
-/// Operands: `x` of `[N, C, ...]`, `scale`, `bias`; for [`Statistics::Given`] also `mean` and `variance`.
+/// Operands: `x` of `[N, C, ...]`, `scale`, `bias`; for [`Statistics::Given`] also `mean` and
+/// `variance`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChannelNorm {
-    /// Where mean and variance come from.
+    /// The source of mean and variance.
     pub statistics: Statistics,
     /// Added to the variance.
     pub epsilon: f32,
 }
 
-/// Where a [`ChannelNorm`] takes mean and variance from.
+/// The source of a [`ChannelNorm`]'s mean and variance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistics {
-    /// They are operands: ONNX's `BatchNormalization`.
+    /// Operands: ONNX's `BatchNormalization`.
     Given,
-    /// Those of each channel of each item: ONNX's `InstanceNormalization`.
+    /// Each channel of each item: ONNX's `InstanceNormalization`.
     Channel,
-    /// Those of neighbouring channels of each item together: ONNX's `GroupNormalization`.
+    /// Groups of adjacent channels of each item: ONNX's `GroupNormalization`.
     Group {
-        /// How many groups the channels are cut into.
+        /// The number of groups.
         groups: usize,
-        /// Whether `scale` and `bias` are given for each group, as ONNX had it before opset 21.
+        /// Whether `scale` and `bias` are per group, as in ONNX before opset 21.
         grouped_weights: bool,
     },
 }
@@ -61,7 +62,7 @@ pub(crate) static GROUP: OpDef =
 
 fn decode_batch(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let epsilon = node.float("epsilon")?.unwrap_or(1e-5);
-    // Only training uses the momentum.
+    // The momentum matters in training only.
     node.float("momentum")?;
     if node.flag("training_mode", false)? || node.output_count() > 1 {
         return Err(Error::unsupported("BatchNormalization in training"));
@@ -169,7 +170,7 @@ impl CpuKernel for Kernel {
             for (index, (from, to)) in planes.enumerate() {
                 let weight = if grouped_weights { group } else { group * in_group + index };
                 let factor = (factor * f64::from(scale[weight])) as f32;
-                // The mean is taken off first: it may be much larger than what is left.
+                // The mean is subtracted first: it may be much larger than the difference.
                 simd::combine(self.set, PairFunction::Sub, Side::Each(from), Side::One(mean as f32), to)?;
                 simd::combine_in_place(self.set, PairFunction::Mul, to, Side::One(factor), false)?;
                 simd::combine_in_place(self.set, PairFunction::Add, to, Side::One(bias[weight]), false)?;

@@ -9,10 +9,11 @@ use crate::{
     tensor::DType,
 };
 
-/// `x / max(|x|, epsilon)` with the Euclidean length `|x|` over the last axis. Made by importers and rewrites only.
+/// `x / max(|x|, epsilon)` with the Euclidean length `|x|` over the last axis. Made by importers
+/// and rewrites only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct L2Normalize {
-    /// The least length that is divided by.
+    /// The smallest divisor.
     pub epsilon: f32,
 }
 

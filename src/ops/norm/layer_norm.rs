@@ -1,4 +1,4 @@
-//! Layer normalisation over neighbouring axes, the last ones or others.
+//! Layer normalization over adjacent axes, the last ones or others.
 
 use std::sync::Arc;
 
@@ -14,14 +14,15 @@ use crate::{
     tensor::{DType, View},
 };
 
-/// `(x - mean) / sqrt(variance + epsilon) * scale + bias`, with the mean and the variance (over n, not n - 1) over some
-/// axes together.
+/// `(x - mean) / sqrt(variance + epsilon) * scale + bias` over some axes together.
 ///
-/// Operands: `x`, `scale`, `bias`; `scale` and `bias` may be absent and broadcast to the shape of the normalised axes.
-/// ONNX's `LayerNormalization` is the case of the last axes.
+/// The variance divides by n, not n - 1.
+///
+/// Operands: `x`, `scale`, `bias`; `scale` and `bias` may be absent and broadcast to the shape of
+/// the normalized axes. ONNX's `LayerNormalization` normalizes the last axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerNorm {
-    /// The normalised axes, each the one before and 1.
+    /// The normalized axes, adjacent and ascending.
     pub axes: Vec<usize>,
     /// Added to the variance.
     pub epsilon: f32,
@@ -52,7 +53,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 impl LayerNorm {
-    /// The shape of the normalised axes.
+    /// The shape of the normalized axes.
     fn normalized(&self, shape: &Shape) -> Result<Shape> {
         let neighbours = self.axes.windows(2).all(|pair| pair[0] + 1 == pair[1]);
         match self.axes.last() {
@@ -90,14 +91,14 @@ impl Operator for LayerNorm {
     }
 }
 
-/// Elements of rows that are normalised together.
+/// Elements of rows that are normalized together.
 const PART: usize = 4096;
 
 struct Kernel {
-    /// The normalised axes are `from..to`.
+    /// The normalized axes are `from..to`.
     from: usize,
     to: usize,
-    /// Whether axes that are not normalised lie behind them.
+    /// Whether further axes follow them.
     middle: bool,
     epsilon: f32,
     set: KernelSet,
@@ -112,7 +113,7 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     Ok(Box::new(Kernel { from, to: last + 1, middle, epsilon: op.epsilon, set: request.kernel_set() }))
 }
 
-/// A weight of the normalised axes' size, in `whole` where it has to be stretched.
+/// A weight of the normalized axes' size, broadcast into `whole` where needed.
 fn weight<'a>(view: Option<View<'a>>, axes: &[usize], whole: &'a mut [f32], absent: f32) -> Result<&'a [f32]> {
     match view {
         Some(view) if view.bytes.len() == size_of_val(whole) => view.slice(),
@@ -146,7 +147,7 @@ impl CpuKernel for Kernel {
         let Some(output) = io.outputs.first_mut() else { return Ok(()) };
         let (from, to) = (input.slice::<f32>()?, output.slice::<f32>()?);
         let norm = norm::LayerNorm { scale, bias: Some(bias), epsilon: self.epsilon };
-        // A part is copied and normalised while it is in the cache.
+        // A part is copied and normalized while it is in the cache.
         let part = if self.middle { len * inner } else { len * (PART / len.max(1)).max(1) };
         if part == 0 {
             return Ok(());

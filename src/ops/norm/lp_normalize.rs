@@ -1,4 +1,4 @@
-//! `LpNormalization` and `RMSNormalization`: elements over a mean or a sum of magnitudes.
+//! `LpNormalization` and `RMSNormalization`: division by a norm or a root mean square.
 
 use std::sync::Arc;
 
@@ -17,18 +17,19 @@ use crate::{
 /// `x / (sum |x|^p)^(1/p)` over one axis; zeros stay zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LpNormalize {
-    /// The axis; negative ones count from the end.
+    /// The axis; negative counts from the end.
     pub axis: i64,
-    /// Whether p is 2, or else 1.
+    /// Whether p is 2, otherwise 1.
     pub euclidean: bool,
 }
 
-/// `x / sqrt(mean x^2 + epsilon) * scale` over the last axes (Zhang and Sennrich, Root Mean Square Layer Normalization).
+/// `x / sqrt(mean x^2 + epsilon) * scale` over the last axes (Zhang and Sennrich, Root Mean Square
+/// Layer Normalization).
 ///
 /// Operands: `x`; `scale` of the shape of those axes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsNorm {
-    /// The first of the axes; negative ones count from the end.
+    /// The first of the axes; negative counts from the end.
     pub axis: i64,
     /// Added to the mean square.
     pub epsilon: f32,
@@ -72,7 +73,7 @@ fn decode_rms(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     Ok(Arc::new(RmsNorm { axis, epsilon }))
 }
 
-/// An f32 operand, whose shape the result has.
+/// The f32 operand, whose shape is also the result's.
 fn same(inputs: &Inputs<'_>) -> Result<Fact> {
     let input = inputs.required(0)?;
     if input.dtype != DType::F32 {

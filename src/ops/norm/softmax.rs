@@ -11,15 +11,16 @@ use crate::{
     tensor::DType,
 };
 
-/// `e^x / sum e^x`, the sum taken over one axis, or over all axes from it on.
+/// `e^x / sum e^x`, summed over one axis, or over all axes from it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Softmax {
-    /// The axis; negative ones count from the end.
+    /// The axis; negative counts from the end.
     pub axis: i64,
     /// Whether the result is the logarithm: `x - ln(sum e^x)`.
     pub log: bool,
-    /// Whether the sum runs over the axes behind [`axis`](Self::axis) as well, as ONNX had it before opset 13. Never set
-    /// for the last axis.
+    /// Whether the sum includes the axes after [`axis`](Self::axis), as in ONNX before opset 13.
+    ///
+    /// Never set for the last axis.
     pub to_end: bool,
 }
 
@@ -42,7 +43,7 @@ fn decode(node: &mut OnnxNode<'_>, log: bool) -> Result<Arc<dyn Operator>> {
     let rank = node.inputs().required(0)?.shape.rank();
     let old = node.opset() < 13;
     let axis = node.int("axis")?.unwrap_or(if old { 1 } else { -1 });
-    // An axis behind the last made a matrix of one column, whose softmax is over nothing but each element.
+    // The rank as axis made a matrix of one column: a softmax over single elements.
     if old && axis == rank as i64 && rank > 0 {
         return Err(Error::unsupported(format!("softmax over axis {axis} of {rank} dimensions")));
     }
@@ -51,7 +52,7 @@ fn decode(node: &mut OnnxNode<'_>, log: bool) -> Result<Arc<dyn Operator>> {
 }
 
 impl Softmax {
-    /// Over one axis.
+    /// The softmax over one axis.
     pub fn over(axis: i64) -> Self {
         Self { axis, log: false, to_end: false }
     }
@@ -81,8 +82,9 @@ impl Operator for Softmax {
 
 struct Kernel {
     axis: usize,
-    /// Whether no axis stays behind those that are summed. Told by the axes, not by their sizes, which differ from run
-    /// to run while a result must not.
+    /// Whether the summed axes are the last ones.
+    ///
+    /// Decided by the axes, not by their sizes, which differ from run to run.
     rows: bool,
     log: bool,
     to_end: bool,

@@ -15,8 +15,11 @@ pub(crate) fn broadcast_shape(inputs: &Inputs<'_>) -> Result<Shape> {
     Ok(shape)
 }
 
-/// [`Operator::batch_axes`](crate::op::Operator::batch_axes) of an operator whose operands broadcast to its one
-/// output: the items' axis must be the same for all that have one, and the others must not vary along it.
+/// [`Operator::batch_axes`](crate::op::Operator::batch_axes) for operands that broadcast to one
+/// output.
+///
+/// The items' axis must be the same for all operands that have one; the others must not vary along
+/// it.
 pub(crate) fn broadcast_batch_axes(
     inputs: &Inputs<'_>,
     axes: &[Option<usize>],

@@ -1,4 +1,4 @@
-//! `Cast`: numbers in another type; `CastLike` is read as it.
+//! `Cast`: numbers in another type; `CastLike` is decoded as it.
 
 use std::sync::Arc;
 
@@ -11,11 +11,13 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
-/// The operand's numbers in another type. Integers wrap; a floating-point number becomes an integer by dropping its
-/// fraction, past the range the nearest end, NaN zero; anything but zero is true.
+/// The operand's numbers in another type.
+///
+/// Integers wrap. A floating-point number is truncated to an integer and clamped to its range; NaN
+/// becomes 0. Every number but zero is true.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cast {
-    /// The type.
+    /// The result's type.
     pub to: DType,
 }
 
@@ -29,7 +31,7 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    // Whether numbers past the range are moved to its end; ONNX means float8 alone, which is not built here.
+    // Saturation concerns float8 alone, which tensors do not support.
     node.flag("saturate", true)?;
     let to = node.dtype("to")?.ok_or_else(|| Error::invalid_model("`to` is missing"))?;
     Ok(Arc::new(Cast { to }))
@@ -44,7 +46,7 @@ pub(crate) fn decode_like(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> 
 
 impl Cast {
     fn element(&self, dim: &Dim) -> Option<Dim> {
-        // A size is taken to fit every integer type that a model counts sizes in.
+        // A size is assumed to fit the integer types that models use for sizes.
         let Some(number) = dim.as_fixed() else {
             return matches!(self.to, DType::I32 | DType::I64 | DType::U32 | DType::U64).then(|| dim.clone());
         };

@@ -1,4 +1,4 @@
-//! Several pointwise functions in one walk over memory.
+//! Several pointwise functions in one pass over memory.
 
 use crate::{
     error::{Error, Result},
@@ -15,8 +15,10 @@ use crate::{
 };
 use smallvec::SmallVec;
 
-/// Functions of `f32` applied one behind another, without a place in memory for what lies between: the first to
-/// operand 0, each further one to the result before it. Operands broadcast to one shape.
+/// Functions of `f32` applied one after another, without storing intermediate results.
+///
+/// The first takes operand 0, each further one the result before it. Operands broadcast to one
+/// shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PointwiseChain {
     /// The functions in order; at least one.
@@ -30,7 +32,7 @@ pub enum ChainStep {
     Unary(UnaryFunction),
     /// Of the result so far and an operand.
     Binary {
-        /// Which; it gives a number.
+        /// The function; it maps numbers to numbers.
         function: BinaryFunction,
         /// The operand's position.
         operand: usize,
@@ -49,7 +51,7 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 impl ChainStep {
-    /// Whether a chain can have the step: it takes `f32` and gives `f32`.
+    /// Whether a chain can contain the step: it maps `f32` to `f32`.
     pub fn is_numeric(&self) -> bool {
         match self {
             Self::Unary(function) => function.keeps_floats(),
@@ -84,7 +86,7 @@ impl Operator for PointwiseChain {
     }
 }
 
-/// Elements that are taken through all steps before the next: with their operands they stay in the first cache.
+/// Elements that go through all steps at a time; with their operands they stay in the L1 cache.
 const BLOCK: usize = 1024;
 
 struct Kernel {
@@ -125,7 +127,7 @@ impl CpuKernel for Kernel {
 }
 
 impl Kernel {
-    /// Computes one block; `side` gives an operand's elements there.
+    /// Computes one block; `side` returns an operand's elements there.
     fn block<'a>(&self, block: &mut [f32], side: impl Fn(usize) -> Side<'a, f32>) -> Result<()> {
         match side(0) {
             Side::One(x) => block.fill(x),

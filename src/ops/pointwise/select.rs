@@ -17,7 +17,9 @@ use crate::{
     tensor::{DType, Tensor, View, ViewMut},
 };
 
-/// Where operand 0 is true the element of operand 1, elsewhere that of operand 2; all three are broadcast.
+/// The elements of operand 1 where operand 0 is true, elsewhere those of operand 2.
+///
+/// All three broadcast.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Where;
 

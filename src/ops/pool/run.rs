@@ -1,4 +1,4 @@
-//! Pools on the CPU: channel by channel, a line of results at a time.
+//! The CPU kernels of pools: channel by channel, a line of results at a time.
 
 use std::ops::Range;
 
@@ -32,18 +32,18 @@ impl Axis {
         first.min(self.kernel)..end.min(self.kernel).max(first.min(self.kernel))
     }
 
-    /// How many taps of window `at` are in the input or its padding.
+    /// The number of taps of window `at` in the input or its padding.
     fn padded_taps(&self, at: usize) -> usize {
         let room = (self.size + self.before + self.behind).saturating_sub(at * self.stride);
         room.div_ceil(self.dilation).min(self.kernel)
     }
 
-    /// The input's position under a tap that is in it.
+    /// The input position of a tap that is in the input.
     fn position(&self, at: usize, tap: usize) -> usize {
         at * self.stride + tap * self.dilation - self.before
     }
 
-    /// The windows of which tap `tap` is in the input.
+    /// The windows whose tap `tap` is in the input.
     fn windows(&self, tap: usize) -> Range<usize> {
         let offset = tap * self.dilation;
         let first = self.before.saturating_sub(offset).div_ceil(self.stride);
@@ -111,7 +111,7 @@ fn larger(a: f32, b: f32) -> f32 {
     if b > a || b.is_nan() { b } else { a }
 }
 
-/// What an empty window gives.
+/// The result of an empty window.
 fn empty(function: PoolFunction) -> f32 {
     match function {
         PoolFunction::Max => f32::NEG_INFINITY,
@@ -119,7 +119,7 @@ fn empty(function: PoolFunction) -> f32 {
     }
 }
 
-/// Combines every tap of a line's windows with what is there, tap by tap.
+/// Accumulates the windows of a line, tap by tap.
 fn taps(x: &[f32], axes: &[Axis; 3], at: [usize; 2], line: &mut [f32], combine: impl Fn(f32, f32) -> f32 + Copy) {
     let [depth, height, width] = axes;
     for plane in depth.taps(at[0]) {
@@ -140,7 +140,7 @@ fn taps(x: &[f32], axes: &[Axis; 3], at: [usize; 2], line: &mut [f32], combine: 
     }
 }
 
-/// Divides a line's sums by how many taps count.
+/// Divides a line's sums by the number of taps that count.
 fn divide(axes: &[Axis; 3], at: [usize; 2], count_include_pad: bool, line: &mut [f32]) {
     let count = |axis: &Axis, at: usize| if count_include_pad { axis.padded_taps(at) } else { axis.taps(at).len() };
     let outer = count(&axes[0], at[0]) * count(&axes[1], at[1]);
@@ -172,7 +172,9 @@ impl CpuKernel for GlobalPool {
     }
 }
 
-/// A sum in an order that depends on the length alone: side by side, so that it is vectorised and errors stay small.
+/// A sum in an order that depends on the length alone.
+///
+/// Several partial sums allow vectorization and keep errors small.
 fn sum(x: &[f32]) -> f32 {
     const SIDE: usize = 16;
     let mut sums = [0.0; SIDE];

@@ -7,28 +7,33 @@ use crate::{
         KernelSet,
         segments::{SegmentReduction, reduce_segments},
     },
-    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator,
+        case::with_specials,
+    },
     ops::offsets,
     shape::Shape,
     tensor::{DType, Tensor},
 };
 
-/// What is made of a sequence's rows.
+/// How a sequence's rows are reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentPoolMode {
     /// Their mean.
     Mean,
     /// The first.
     Cls,
-    /// The largest of each column, NaN if any is.
+    /// The maximum of each column, NaN if any is.
     Max,
 }
 
-/// Rows `x [rows, H]` of sequences that begin at `offsets [sequences + 1]` (i32), reduced to `[sequences, H]`. A
-/// sequence without rows gives zeros. Made by importers and rewrites only.
+/// The rows of each packed sequence reduced to one row.
+///
+/// Operands: `x [rows, H]` and `offsets [sequences + 1]` (i32). Result: `[sequences, H]`; zeros for
+/// an empty sequence. Made by importers and rewrites only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentPool {
-    /// What is made of a sequence's rows.
+    /// How a sequence's rows are reduced.
     pub mode: SegmentPoolMode,
 }
 
@@ -89,9 +94,7 @@ fn cases() -> Vec<Case> {
         [
             case("ragged").value(&[23, 37], Fill::Spread).tensor(offsets(&[0, 1, 8, 8, 20, 23])),
             case("one row").value(&[1, 5], Fill::Hostile).tensor(offsets(&[0, 1])),
-            case("special")
-                .tensor(crate::ops::product::matmul::with_specials(&[9, 16], 0))
-                .tensor(offsets(&[0, 2, 5, 9])),
+            case("special").tensor(with_specials(&[9, 16], 0)).tensor(offsets(&[0, 2, 5, 9])),
             case("no sequence").value(&[0, 5], Fill::Spread).tensor(offsets(&[0])),
         ]
     };

@@ -1,4 +1,4 @@
-//! Windows that slide over the spatial dimensions: what convolutions and pools share.
+//! Sliding windows over the spatial dimensions, for convolutions and pools.
 
 use crate::{
     error::{Error, Result},
@@ -6,42 +6,42 @@ use crate::{
     shape::Dim,
 };
 
-/// Positions added around the spatial dimensions.
+/// The padding of the spatial dimensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pads {
-    /// As many before and behind each spatial axis.
+    /// The numbers before and after each spatial axis.
     Explicit(Vec<(usize, usize)>),
-    /// So many that an axis has `ceil(size / stride)` results, an odd one behind.
+    /// Padding for `ceil(size / stride)` results; an odd position goes after the axis.
     SameUpper,
-    /// So many that an axis has `ceil(size / stride)` results, an odd one before.
+    /// Padding for `ceil(size / stride)` results; an odd position goes before the axis.
     SameLower,
 }
 
-/// A window of an operator, a number of each list per spatial axis.
+/// The window of an operator, with one number per spatial axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Window<'a> {
     /// Taps.
     pub kernel: &'a [usize],
-    /// From a window to the next.
+    /// The distance between windows.
     pub strides: &'a [usize],
-    /// From a tap to the next.
+    /// The distance between taps.
     pub dilations: &'a [usize],
-    /// Positions around the input.
+    /// The padding around the input.
     pub pads: &'a Pads,
-    /// Whether a last window may reach past the padding, as long as it begins before that.
+    /// Whether a last window may extend beyond the padding, if it begins before the padding's end.
     pub ceil: bool,
 }
 
 impl Window<'_> {
-    /// From the first tap along `axis` to behind the last.
+    /// The extent of a window along `axis`, dilation included.
     pub fn extent(&self, axis: usize) -> usize {
         (self.kernel[axis].saturating_sub(1)).saturating_mul(self.dilations[axis]).saturating_add(1)
     }
 
-    /// Refuses windows that cannot be: lists of other lengths than `rank`, a zero, a number past 2^31.
+    /// Checks the lists: `rank` numbers each, none zero, none over 2^31.
     ///
     /// # Errors
-    /// When there is one.
+    /// When a list is invalid.
     pub fn check(&self, rank: usize) -> Result<()> {
         const MOST: usize = 1 << 31;
         let pads = match self.pads {
@@ -58,7 +58,7 @@ impl Window<'_> {
         Ok(())
     }
 
-    /// How many windows an axis of that size has.
+    /// The number of windows along an axis of that size.
     pub fn outputs(&self, axis: usize, size: &Dim) -> Dim {
         let (one, stride) = (Dim::from(1), Dim::from(self.strides[axis]));
         let Pads::Explicit(pads) = self.pads else { return size.ceil_div(&stride) };
@@ -72,7 +72,7 @@ impl Window<'_> {
         }
     }
 
-    /// The positions added before and behind an axis of that size.
+    /// The padding before and after an axis of that size.
     pub fn pads_at(&self, axis: usize, size: usize) -> (usize, usize) {
         let total = || {
             let outputs = size.div_ceil(self.strides[axis]);
@@ -86,7 +86,7 @@ impl Window<'_> {
     }
 }
 
-/// A list of one number per spatial axis, 1 each where it is absent.
+/// Decodes a list of one number per spatial axis; all 1 where absent.
 ///
 /// # Errors
 /// When it has another length, or a number is not positive.
@@ -98,20 +98,20 @@ pub(crate) fn decode_list(node: &mut OnnxNode<'_>, name: &str, rank: usize) -> R
     Err(Error::invalid_model(format!("`{name}` {list:?} for {rank} spatial dimensions")))
 }
 
-/// The numbers of an attribute that must be positive.
+/// Converts the numbers of an attribute, which must be positive.
 ///
 /// # Errors
-/// When one is not.
+/// When one is not positive.
 pub(crate) fn positive(name: &str, list: &[i64]) -> Result<Vec<usize>> {
     let size = |&value: &i64| usize::try_from(value).ok().filter(|&value| value > 0);
     let sizes = list.iter().map(size).collect::<Option<Vec<_>>>();
     sizes.ok_or_else(|| Error::invalid_model(format!("`{name}` {list:?}: expected positive numbers")))
 }
 
-/// ONNX's `auto_pad` and `pads`.
+/// Decodes ONNX's `auto_pad` and `pads`.
 ///
 /// # Errors
-/// When they are of another form, or a number is negative.
+/// When they have another form, or a number is negative.
 pub(crate) fn decode_pads(node: &mut OnnxNode<'_>, rank: usize) -> Result<Pads> {
     let pads = node.ints("pads")?.unwrap_or_else(|| vec![0; 2 * rank]);
     match node.string("auto_pad")?.as_deref() {

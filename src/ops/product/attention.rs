@@ -1,48 +1,37 @@
-//! Scaled dot-product attention: over padded batches, and over sequences laid one behind another.
+//! Scaled dot-product attention: over padded batches here, over packed sequences in `packed`.
 
-use half::bf16;
+pub(crate) mod packed;
+
+pub use packed::PackedAttention;
 
 use crate::{
     error::{Error, Result},
     graph::Fact,
     kernels::{
         KernelSet,
-        attention::{self as kernels, Given, HeadsView, MaskView},
-        gemm::{Factors, Stored},
+        attention::{self as kernels, HeadsView, MaskView},
+        gemm::Factors,
     },
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator, Shapes,
         scratch_numbers,
     },
-    ops::{offsets, product::linear::stored_as},
     shape::{Dim, Shape},
-    tensor::{DType, Element, Tensor},
+    tensor::{DType, Tensor},
 };
 
 /// `softmax(scale q k^T + mask) v`, head by head.
 ///
-/// Operands: `q [B, heads, S, D]`, `k [B, heads, T, D]`, `v [B, heads, T, E]`, and a summand `mask` of the scores that
-/// broadcasts to `[B, heads, S, T]`, which may be absent. Result: `[B, heads, S, E]`. Made by rewrites only.
+/// Operands: `q [B, heads, S, D]`, `k [B, heads, T, D]`, `v [B, heads, T, E]`, and optionally a
+/// `mask` that is added to the scores and broadcasts to `[B, heads, S, T]`.
+/// Result: `[B, heads, S, E]`. Made by rewrites only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// The factor of the scores, most often `1 / sqrt(D)`.
     pub scale: f32,
 }
 
-/// Attention inside each sequence of a packed batch: `qkv [rows, 3 H]` holds each row's query, key and value, each of
-/// `heads` heads of `H / heads` columns; sequences begin at `offsets [sequences + 1]` (i32). Result: `[rows, H]`.
-/// Made by importers and rewrites only.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PackedAttention {
-    /// The number of heads.
-    pub heads: usize,
-    /// The factor of the scores, most often `1 / sqrt(H / heads)`.
-    pub scale: f32,
-    /// Whether the result is stored as bf16, for products that would round it anyway. Set at load, on the CPU only.
-    pub rounded: bool,
-}
-
-pub(crate) static ATTENTION: OpDef = OpDef {
+pub(crate) static DEF: OpDef = OpDef {
     name: "Attention",
     onnx: None,
     cases,
@@ -51,18 +40,9 @@ pub(crate) static ATTENTION: OpDef = OpDef {
     gpu: GpuState::Kernel("attention"),
 };
 
-pub(crate) static PACKED: OpDef = OpDef {
-    name: "PackedAttention",
-    onnx: None,
-    cases: packed_cases,
-    accuracy: Accuracy::Reduction,
-    cpu: CpuState::Kernel(packed_kernel),
-    gpu: GpuState::Kernel("packed_attention"),
-};
-
 impl Operator for Attention {
     fn def(&self) -> &'static OpDef {
-        &ATTENTION
+        &DEF
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
@@ -97,7 +77,8 @@ impl Operator for Attention {
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
-        // Items stay apart along the batch, the heads, and (of q and the mask alone) the rows of q.
+        // Items stay independent along the batch, the heads, and (of q and the mask alone) the rows
+        // of q.
         let Some(axis) = axes[0] else { return axes.iter().all(Option::is_none).then(|| vec![None]) };
         let mask = inputs.fact(3).map(|fact| &fact.shape);
         let with_keys = match axis {
@@ -114,31 +95,6 @@ impl Operator for Attention {
             (Some(found), own) => Some(found) == own,
         });
         mask_is_apart.then(|| vec![Some(axis)])
-    }
-}
-
-impl Operator for PackedAttention {
-    fn def(&self) -> &'static OpDef {
-        &PACKED
-    }
-
-    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(2, 2)?;
-        let qkv = inputs.required(0)?;
-        offsets::sequences(inputs.required(1)?)?;
-        let [rows, columns] = qkv.shape.dims() else {
-            return Err(Error::invalid_model(format!("packed attention of {qkv}: expected [rows, 3 H]")));
-        };
-        let width = columns.as_fixed().and_then(|columns| usize::try_from(columns).ok());
-        let hidden = width.filter(|width| width.is_multiple_of(3)).map(|width| width / 3);
-        let hidden = hidden.filter(|&hidden| self.heads > 0 && hidden.is_multiple_of(self.heads));
-        match hidden {
-            Some(hidden) if matches!(qkv.dtype, DType::F32 | DType::BF16) => {
-                let shape = Shape::new(vec![rows.clone(), Dim::from(hidden)]);
-                Ok(vec![Fact::new(stored_as(self.rounded), shape)])
-            }
-            _ => Err(Error::invalid_model(format!("packed attention of {qkv} with {} heads", self.heads))),
-        }
     }
 }
 
@@ -200,12 +156,12 @@ impl CpuKernel for Kernel {
     }
 }
 
-/// A dense `[batch, heads, rows, columns]`.
+/// The view of a dense `[batch, heads, rows, columns]`.
 fn dense(data: &[f32], heads: usize, rows: usize, columns: usize) -> HeadsView<'_> {
     HeadsView { data, batch_stride: heads * rows * columns, head_stride: rows * columns, row_stride: columns }
 }
 
-/// From element to element along each axis of `whole`, to which `own` is broadcast; 0 where it repeats.
+/// The strides along the axes of `whole` to which `own` is broadcast; 0 where it repeats.
 fn broadcast_strides(own: &[usize], whole: [usize; 4]) -> Result<[usize; 4]> {
     let misfit = || Error::invalid_input(format!("a mask of shape {own:?} for scores of shape {whole:?}"));
     let skipped = 4usize.checked_sub(own.len()).ok_or_else(misfit)?;
@@ -223,51 +179,7 @@ fn broadcast_strides(own: &[usize], whole: [usize; 4]) -> Result<[usize; 4]> {
     Ok(strides)
 }
 
-struct PackedKernel {
-    op: PackedAttention,
-    set: KernelSet,
-    factors: Factors,
-}
-
-fn packed_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    Ok(Box::new(PackedKernel { op: *request.op()?, set: request.kernel_set(), factors: request.factors() }))
-}
-
-impl CpuKernel for PackedKernel {
-    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        // The longest sequence is not known here; it may be the only one.
-        let Some(&[rows, columns]) = shapes.inputs[0] else { return 0 };
-        let head_dim = columns / 3 / self.op.heads;
-        let len = kernels::attention_len_as(self.set, self.factors, rows, head_dim, head_dim);
-        len.map_or(usize::MAX, |len| len.saturating_mul(size_of::<f32>()))
-    }
-
-    fn run(&self, io: &mut Io<'_>) -> Result<()> {
-        let qkv = io.input(0)?;
-        match (qkv.dtype, self.op.rounded) {
-            (DType::BF16, true) => self.attend::<bf16, bf16>(io),
-            (DType::BF16, false) => self.attend::<bf16, f32>(io),
-            (_, true) => self.attend::<f32, bf16>(io),
-            (_, false) => self.attend::<f32, f32>(io),
-        }
-    }
-}
-
-impl PackedKernel {
-    fn attend<X: Given + Element, O: Stored + Element>(&self, io: &mut Io<'_>) -> Result<()> {
-        let PackedAttention { heads, scale, .. } = self.op;
-        let (qkv, offsets) = (io.input(0)?, io.input(1)?);
-        let &[_, columns] = qkv.shape else { return Err(Error::internal("rows that are no matrix")) };
-        let head_dim = columns / 3 / heads;
-        let (qkv, offsets) = (qkv.slice::<X>()?, offsets.slice()?);
-        let attention = kernels::PackedAttention { qkv, offsets, heads, head_dim, scale };
-        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
-        let (output, scratch) = (output.slice::<O>()?, scratch_numbers(io.scratch));
-        kernels::packed_attention_as(self.set, self.factors, &attention, output, scratch)
-    }
-}
-
-/// A mask as exporters write it: 0 where a key counts, the least f32 where it does not.
+/// A mask as exporters write it: 0 for keys that count, the least f32 for others.
 fn padding_mask(shape: &[usize]) -> Tensor {
     let mut mask = Tensor::zeros(DType::F32, shape).expect("a small mask");
     let keys = shape[shape.len() - 1];
@@ -302,18 +214,5 @@ fn cases() -> Vec<Case> {
             .tensor(padding_mask(&[5, 7])),
         case("large").value(&[1, 1, 9, 4], Fill::Large).value(&[1, 1, 9, 4], spread).value(&[1, 1, 9, 4], spread),
         case("empty").value(&[0, 3, 7, 8], spread).value(&[0, 3, 7, 8], spread).value(&[0, 3, 7, 8], spread),
-    ]
-}
-
-fn packed_cases() -> Vec<Case> {
-    let offsets = |offsets: &[i32]| Tensor::new([offsets.len()], offsets).expect("as many as there are");
-    let case = |name: &str, heads: usize| Case::new(name, PackedAttention { heads, scale: 0.25, rounded: false });
-    vec![
-        case("ragged", 3).value(&[40, 3 * 24], Fill::Spread).tensor(offsets(&[0, 1, 8, 8, 20, 40])),
-        case("one head", 1).value(&[9, 3 * 5], Fill::Spread).tensor(offsets(&[0, 4, 9])),
-        case("wide", 2).value(&[150, 3 * 64], Fill::Spread).tensor(offsets(&[0, 3, 150])),
-        case("large", 2).value(&[20, 3 * 16], Fill::Large).tensor(offsets(&[0, 20])),
-        case("special", 2).tensor(super::matmul::with_specials(&[9, 24], 0)).tensor(offsets(&[0, 2, 5, 9])),
-        case("no sequence", 2).value(&[0, 3 * 16], Fill::Spread).tensor(offsets(&[0])),
     ]
 }

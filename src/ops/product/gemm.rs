@@ -11,15 +11,15 @@ use crate::{
         transpose,
     },
     op::{
-        Accuracy, Case, CpuKernel, CpuState, Fill, Form, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef,
-        Operator, Shapes, scratch_numbers,
+        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        Packing, Shapes, case::with_specials, scratch_numbers,
     },
-    ops::product::{linear::all_f32, matmul::with_specials},
+    ops::product::linear::all_f32,
     shape::{Dim, Shape},
     tensor::DType,
 };
 
-/// ONNX's product of two matrices: `alpha a b + beta c`, `c` broadcast to `[M, N]`, or absent.
+/// ONNX's `Gemm`: `alpha a b + beta c`, `c` broadcast to `[M, N]`, or absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
     /// The factor of the product.
@@ -108,7 +108,7 @@ struct GemmKernel {
 fn gemm_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let (op, set, factors) = (request.op::<Gemm>()?.clone(), request.kernel_set(), request.factors());
     let parameter = u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
-    let packed = request.take_packed(1, Form { name: "scaled product", parameter }, |tensor| {
+    let packed = request.take_packed(1, Packing { name: "scaled product", parameter }, |tensor| {
         let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.alpha * value).collect();
         let (k, n, layout) = op.right(tensor.shape())?;
         Ok(vec![Packed::with_factors(set, factors, &Matrix::new(&scaled, k, n, layout), k)?])
@@ -166,7 +166,7 @@ impl CpuKernel for GemmKernel {
         }
         let n = right.n();
         let alpha = if self.packed.is_some() { 1.0 } else { alpha };
-        // A row that is added as it is rides along with the product.
+        // An unscaled row is added in the product's epilogue.
         let is_row = |shape: &[usize]| matches!(shape, &[own] | &[1, own] if own == n);
         let bias = c.filter(|c| is_row(c.shape) && alpha == 1.0 && beta == 1.0);
         let epilogue = Epilogue { bias: bias.map(|bias| bias.slice()).transpose()?, ..Epilogue::default() };

@@ -1,23 +1,22 @@
 //! `MatMul`: matrix products with NumPy's broadcasting of leading dimensions.
 
+mod kernel;
+
 use std::sync::Arc;
+
+pub(crate) use kernel::pack_all;
 
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    kernels::{
-        KernelSet,
-        gemm::{Epilogue, Factors, Layout, Matrix, Packed, PackedRef, gemm_dense, pack_into, pack_len, rounded_len},
-    },
-    op::{
-        Accuracy, Case, CpuKernel, CpuState, Fill, Form, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef,
-        Operator, Shapes, case::filled, scratch_numbers,
-    },
+    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator, case::with_specials},
     shape::{Dim, Shape},
-    tensor::{DType, Tensor},
+    tensor::DType,
 };
 
-/// `[..., M, K]` times `[..., K, N]`; an operand of one dimension is a row on the left and a column on the right.
+/// `[..., M, K]` times `[..., K, N]`.
+///
+/// An operand of one dimension is a row on the left and a column on the right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatMul {}
 
@@ -26,7 +25,7 @@ pub(crate) static DEF: OpDef = OpDef {
     onnx: Some(decode),
     cases,
     accuracy: Accuracy::Reduction,
-    cpu: CpuState::Kernel(kernel),
+    cpu: CpuState::Kernel(kernel::kernel),
     gpu: GpuState::Kernel("matmul"),
 };
 
@@ -65,36 +64,36 @@ impl Operator for MatMul {
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
         let (a, b) = (&inputs.fact(0)?.shape, &inputs.fact(1)?.shape);
-        // Axes counted among the leading dimensions from the right, M and N apart.
+        // The items' axis; leading dimensions are counted from the right.
         #[derive(PartialEq, Clone, Copy)]
-        enum Place {
+        enum ItemAxis {
             Leading(usize),
             Row,
             Column,
         }
-        let place = |axis: usize, rank: usize, left: bool| match rank - 1 - axis {
+        let item_axis = |axis: usize, rank: usize, left: bool| match rank - 1 - axis {
             0 if left || rank == 1 => None,
-            0 => Some(Place::Column),
-            1 if left => Some(Place::Row),
+            0 => Some(ItemAxis::Column),
+            1 if left => Some(ItemAxis::Row),
             1 => None,
-            leading => Some(Place::Leading(leading)),
+            leading => Some(ItemAxis::Leading(leading)),
         };
         let own = match (axes[0], axes[1]) {
             (None, None) => return Some(vec![None]),
-            (Some(own), None) => place(own, a.rank(), true)?,
-            (None, Some(own)) => place(own, b.rank(), false)?,
+            (Some(own), None) => item_axis(own, a.rank(), true)?,
+            (None, Some(own)) => item_axis(own, b.rank(), false)?,
             (Some(left), Some(right)) => {
-                let left = place(left, a.rank(), true)?;
-                (Some(left) == place(right, b.rank(), false)).then_some(left)?
+                let left = item_axis(left, a.rank(), true)?;
+                (Some(left) == item_axis(right, b.rank(), false)).then_some(left)?
             }
         };
         let removed = usize::from(a.rank() == 1) + usize::from(b.rank() == 1);
         let rank = a.rank().max(2).max(b.rank()) - removed;
         match own {
-            Place::Row => Some(vec![Some(rank - 2 + usize::from(b.rank() == 1))]),
-            Place::Column => Some(vec![Some(rank - 1)]),
-            Place::Leading(from_end) => {
-                // The other operand must not hold something of its own for each item.
+            ItemAxis::Row => Some(vec![Some(rank - 2 + usize::from(b.rank() == 1))]),
+            ItemAxis::Column => Some(vec![Some(rank - 1)]),
+            ItemAxis::Leading(from_end) => {
+                // The other operand must not vary along that axis.
                 let alike = |shape: &Shape, axis: Option<usize>| {
                     axis.is_some()
                         || shape.rank() <= from_end
@@ -120,7 +119,7 @@ pub(crate) struct Sizes<'a> {
 impl<'a> Sizes<'a> {
     /// # Errors
     /// When the operands do not fit.
-    pub fn of(a: &'a [usize], b: &'a [usize]) -> Result<Self> {
+    pub(crate) fn of(a: &'a [usize], b: &'a [usize]) -> Result<Self> {
         let misfit = || Error::invalid_input(format!("{a:?} times {b:?}: the shapes do not fit"));
         let (leading_a, m, k) = match a {
             [leading @ .., m, k] => (leading, *m, *k),
@@ -141,8 +140,8 @@ impl<'a> Sizes<'a> {
     /// The leading dimensions of a result of shape `y`.
     ///
     /// # Errors
-    /// When those of an operand are not broadcast to them.
-    pub fn leading<'y>(&self, a: &[usize], b: &[usize], y: &'y [usize]) -> Result<&'y [usize]> {
+    /// When those of an operand do not broadcast to them.
+    pub(crate) fn leading<'y>(&self, a: &[usize], b: &[usize], y: &'y [usize]) -> Result<&'y [usize]> {
         let trailing = usize::from(a.len() > 1) + usize::from(b.len() > 1);
         let whole = &y[..y.len() - trailing];
         for own in [self.a, self.b] {
@@ -153,115 +152,6 @@ impl<'a> Sizes<'a> {
         }
         Ok(whole)
     }
-}
-
-/// Which matrix of an operand with the leading dimensions `own` the product number `flat` of those of `whole` takes.
-fn broadcast_index(mut flat: usize, whole: &[usize], own: &[usize]) -> usize {
-    let (mut index, mut step) = (0, 1);
-    for (axis, &dim) in whole.iter().enumerate().rev() {
-        if let Some(own) = (axis + own.len()).checked_sub(whole.len()).map(|axis| own[axis]) {
-            index += if own == 1 { 0 } else { flat % dim * step };
-            step *= own;
-        }
-        flat /= dim;
-    }
-    index
-}
-
-struct Kernel {
-    set: KernelSet,
-    factors: Factors,
-    /// The matrices of a constant right operand, and its shape.
-    constant: Option<(Arc<[Packed]>, Vec<usize>)>,
-}
-
-fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let (set, factors) = (request.kernel_set(), request.factors());
-    let shape = request.constant(1).map(|tensor| tensor.shape().to_vec());
-    let packed = request.take_packed(1, Form { name: "product", parameter: 0 }, |tensor| {
-        let (k, n) = match *tensor.shape() {
-            [.., k, n] => (k, n),
-            [k] => (k, 1),
-            [] => return Err(Error::internal("a product with a scalar was not refused")),
-        };
-        pack_all(set, factors, tensor.as_slice()?, k, n)
-    })?;
-    Ok(Box::new(Kernel { set, factors, constant: packed.zip(shape) }))
-}
-
-/// Packs `K x N` matrices that lie one behind another.
-pub(crate) fn pack_all(set: KernelSet, factors: Factors, data: &[f32], k: usize, n: usize) -> Result<Vec<Packed>> {
-    let pack = |data: &[f32]| Packed::with_factors(set, factors, &Matrix::new(data, k, n, Layout::RowMajor), k);
-    if k * n == 0 {
-        // As many as are asked for are alike; one stands for all.
-        return Ok(vec![pack(&[])?]);
-    }
-    data.chunks_exact(k * n).map(pack).collect()
-}
-
-impl CpuKernel for Kernel {
-    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        let numbers = match (shapes.inputs[1], shapes.inputs[0]) {
-            (Some(&[.., k, n]), _) => pack_len(self.set, k, n).unwrap_or(usize::MAX),
-            (Some(&[k]), _) => pack_len(self.set, k, 1).unwrap_or(usize::MAX),
-            (_, Some(a)) => rounded_len(self.factors, a.iter().product()),
-            _ => 0,
-        };
-        numbers.saturating_mul(4)
-    }
-
-    fn run(&self, io: &mut Io<'_>) -> Result<()> {
-        let set = self.set;
-        let a = io.input(0)?;
-        let (packed, b_shape, b) = match &self.constant {
-            Some((packed, shape)) => (Some(packed), shape.as_slice(), &[][..]),
-            None => {
-                let b = io.input(1)?;
-                (None, b.shape, b.slice::<f32>()?)
-            }
-        };
-        let sizes = Sizes::of(a.shape, b_shape)?;
-        let Sizes { m, k, n, .. } = sizes;
-        let a_shape = a.shape;
-        let a: &[f32] = a.slice()?;
-        let scratch = scratch_numbers(io.scratch);
-        let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
-        let whole_shape = sizes.leading(a_shape, b_shape, output.shape)?;
-        let c: &mut [f32] = output.slice()?;
-        let epilogue = Epilogue::default();
-        // One matrix on the right: all rows of the left at once.
-        let single = sizes.b.iter().all(|&dim| dim == 1);
-        let (batches, m) =
-            if single { (1, m * sizes.a.iter().product::<usize>()) } else { (whole_shape.iter().product(), m) };
-        let (packing, rounding) = if packed.is_some() { (&mut [][..], scratch) } else { (scratch, &mut [][..]) };
-        let mut batch = 0;
-        while batch < batches && m * n > 0 {
-            let of = |batch: usize, own: &[usize]| if single { 0 } else { broadcast_index(batch, whole_shape, own) };
-            let index = of(batch, sizes.b);
-            let right: PackedRef<'_> = match packed {
-                Some(packed) => (&packed[index.min(packed.len() - 1)]).into(),
-                None => {
-                    pack_into(set, &Matrix::new(&b[index * k * n..][..k * n], k, n, Layout::RowMajor), &mut *packing)?
-                }
-            };
-            while batch < batches && of(batch, sizes.b) == index {
-                let rows = &a[of(batch, sizes.a) * m * k..][..m * k];
-                gemm_dense(set, rows, m, right, &epilogue, &mut c[batch * m * n..][..m * n], rounding)?;
-                batch += 1;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Ordinary numbers, but for a NaN in the second and an infinity in the third block along `axis`.
-pub(crate) fn with_specials(shape: &[usize], axis: usize) -> Tensor {
-    let mut tensor = filled(shape, Fill::Spread, 0);
-    let block: usize = shape[axis..].iter().skip(1).product();
-    let values = tensor.as_mut_slice::<f32>().expect("made as f32");
-    values[block + block / 2] = f32::NAN;
-    values[2 * block] = f32::INFINITY;
-    tensor
 }
 
 fn cases() -> Vec<Case> {

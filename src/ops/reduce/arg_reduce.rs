@@ -1,4 +1,4 @@
-//! `ArgMax` and `ArgMin`: where along an axis the largest or smallest element stands.
+//! `ArgMax` and `ArgMin`: the index of the largest or smallest element along an axis.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -12,16 +12,18 @@ use crate::{
     tensor::DType,
 };
 
-/// The index, as i64, of the extreme element along an axis. A NaN stands before every number.
+/// The index, as i64, of the extreme element along an axis.
+///
+/// NaN counts as more extreme than every number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArgReduce {
-    /// Whether the largest is looked for, else the smallest.
+    /// Whether the largest is selected, otherwise the smallest.
     pub largest: bool,
     /// The axis; negative counts from the end.
     pub axis: i64,
-    /// Whether the axis stays, with size 1.
+    /// Whether the axis is kept with size 1.
     pub keep_dims: bool,
-    /// Whether of equal elements the last one counts, else the first.
+    /// Whether the last of equal elements is selected, otherwise the first.
     pub select_last: bool,
 }
 

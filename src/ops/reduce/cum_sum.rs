@@ -11,14 +11,14 @@ use crate::{
     shape::Dim,
 };
 
-/// Each element is the sum of those up to it along an axis, added one by one; integers wrap.
+/// The running sums along an axis, added one by one; integers wrap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CumSum {
     /// The axis; negative counts from the end.
     pub axis: i64,
-    /// Whether an element's own value is left out of its sum.
+    /// Whether an element is excluded from its own sum.
     pub exclusive: bool,
-    /// Whether the sums begin at the axis' end.
+    /// Whether the sums start at the end of the axis.
     pub reverse: bool,
 }
 

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-/// The last place within `window` bytes where a text may be cut: in front of a space between two ASCII letters or
-/// digits. There no character changes with what follows it, and no token begins before and ends behind.
+/// The last position within `window` bytes at which a text may be cut.
+///
+/// That is before a space between two ASCII letters or digits: normalization does not combine
+/// characters across it, and no token spans it.
 pub(super) fn last_cut(text: &str, window: usize) -> Option<usize> {
     let bytes = &text.as_bytes()[..window.min(text.len())];
     let is_cut =
@@ -11,7 +13,7 @@ pub(super) fn last_cut(text: &str, window: usize) -> Option<usize> {
     bytes.windows(3).rposition(is_cut).map(|position| position + 1)
 }
 
-/// The steps of a normalizer or pre-tokenizer, sequences opened.
+/// The steps of a normalizer or pre-tokenizer, with sequences flattened.
 fn steps(settings: &Value) -> Vec<&Value> {
     let inner = ["normalizers", "pretokenizers"].iter().find_map(|name| settings.get(name)).and_then(Value::as_array);
     match inner {
@@ -25,20 +27,21 @@ fn kind(step: &Value) -> &str {
     step.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Whether every step is known to treat what lies before a space between two ASCII words without regard to what
-/// follows.
+/// Whether no step lets the text after a space between two ASCII words affect the text before it.
+///
+/// Unknown steps count as if they did.
 pub(super) fn works_locally(settings: &Value) -> bool {
     steps(settings).into_iter().all(|step| match kind(step) {
         "BertNormalizer" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "StripAccents" | "Precompiled" => true,
         "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit" | "Punctuation" | "Digits" | "Metaspace" => true,
         "ByteLevel" => step.get("use_regex") != Some(&Value::Bool(false)),
-        // XLM-RoBERTa folds runs of spaces.
+        // XLM-RoBERTa collapses runs of spaces.
         "Replace" => step.pointer("/pattern/Regex") == Some(&Value::from(" {2,}")),
         _ => false,
     })
 }
 
-/// Whether some step cuts the text at every space between words.
+/// Whether some step splits the text at every space between words.
 pub(super) fn splits_at_spaces(pre_tokenizer: &Value) -> bool {
     steps(pre_tokenizer).into_iter().any(|step| match kind(step) {
         "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit" => true,
@@ -48,6 +51,7 @@ pub(super) fn splits_at_spaces(pre_tokenizer: &Value) -> bool {
     })
 }
 
+/// Whether some step applies a regular expression.
 pub(super) fn mentions_regex(settings: &Value) -> bool {
     steps(settings).into_iter().any(|step| matches!(kind(step), "ByteLevel" | "Split" | "Replace"))
 }

@@ -1,4 +1,4 @@
-//! The tokens of a cut text are those of the whole.
+//! A truncated text has the first tokens of the whole text.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -47,7 +47,7 @@ fn bert() -> Value {
     tokenizer(normalizer, json!({"type": "BertPreTokenizer"}), word_piece(), &[])
 }
 
-/// RoBERTa's way: bytes, a regular expression, merges.
+/// A tokenizer as in RoBERTa: bytes, a regular expression, merges.
 fn byte_level() -> Value {
     let alphabet = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
     let mut pieces: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"].map(str::to_owned).into();
@@ -64,7 +64,7 @@ fn byte_level() -> Value {
     tokenizer(Value::Null, bytes, model, &[])
 }
 
-/// XLM-RoBERTa's way: words marked by a leading bar, pieces with scores.
+/// A tokenizer as in XLM-RoBERTa: words marked by a leading bar, pieces with scores.
 fn unigram() -> Value {
     let letters = ('a'..='z').chain("0123456789éü中文.,- ▁".chars());
     let pieces = [("[PAD]", -1.0), ("[UNK]", -9.0), ("[CLS]", -1.0), ("[SEP]", -1.0), ("▁the", -2.0), ("ing", -3.0)];
@@ -88,7 +88,7 @@ fn open(settings: &Value, max_tokens: usize) -> TextTokenizer {
     TextTokenizer::new(Tokenizer::from_bytes(settings.to_string()).unwrap(), max_tokens).unwrap()
 }
 
-/// The first tokens of the whole text, cut by hand.
+/// The first tokens of the whole text, truncated after tokenization.
 fn whole(settings: &Value, max_tokens: usize, text: &str) -> (Vec<u32>, bool) {
     let mut tokenizer = Tokenizer::from_bytes(settings.to_string()).unwrap();
     tokenizer.with_truncation(None).unwrap().with_padding(None);
@@ -104,7 +104,7 @@ fn check(settings: &Value, text: &str) {
     }
 }
 
-/// Texts of a few hundred to a few thousand bytes of everything that could tie two sides of a cut together.
+/// Texts of up to a few thousand bytes with characters that could connect the two sides of a cut.
 fn texts() -> impl Strategy<Value = String> {
     let atom = prop_oneof![
         8 => "[a-z]{1,7}",
@@ -171,7 +171,7 @@ fn whatever_could_tie_two_sides_together_forbids_the_cut() {
     ] {
         assert!(!open(&settings, 5).cuttable, "{settings}");
     }
-    // The file's own direction is kept: the end of the text stays.
+    // The direction in the file is kept, so the end of the text remains.
     let encoded = open(&left, 4).encode("a b c d").unwrap();
     let last = open(&bert(), 4).encode("c d").unwrap();
     assert_eq!((encoded.ids, encoded.truncated), (last.ids, true));
@@ -182,7 +182,7 @@ fn a_regular_expression_never_sees_more_than_it_can_take() {
     let tokenizer = open(&byte_level(), 5);
     let error = tokenizer.encode(&" ".repeat(MAX_REGEX_BYTES + 1)).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Limit, "{error}");
-    // Just below, the engine still sees every piece, in the shapes that make it step back: tokens grow evenly.
+    // Just below the limit, token counts grow evenly even for texts that make the engine backtrack.
     let mut parsed = Tokenizer::from_bytes(byte_level().to_string()).unwrap();
     parsed.with_truncation(None).unwrap().with_padding(None);
     for unit in ["  a", "\u{3000}\u{3000}b", "' ", "中  "] {
@@ -217,7 +217,7 @@ fn a_limit_without_room_and_a_broken_file_are_errors() {
         let error = TextTokenizer::open(&path, 5).expect_err(broken).to_string();
         assert!(error.contains("tokenizer.json"), "{error}");
     }
-    // A template that names a token which is not there must not panic, whenever that shows.
+    // A template that names a missing token must not panic, neither on opening nor on encoding.
     let mut settings = bert();
     settings["post_processor"]["special_tokens"]["[SEP]"]["ids"] = json!([]);
     std::fs::write(&path, settings.to_string()).unwrap();

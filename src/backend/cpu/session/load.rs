@@ -26,7 +26,7 @@ impl CpuSession {
     ///
     /// # Errors
     /// If a node cannot run on the CPU.
-    pub fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
+    pub(crate) fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
         // Outside a pool rayon would start its global one.
         let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
         Self::load_by(graph, kernel_set, factors, threads)
@@ -69,7 +69,7 @@ impl CpuSession {
             }
         }
         // A dropped constant has no place in the plan, and needs none.
-        let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand))?;
+        let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand));
         let left: usize =
             graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len()).sum();
         let weights = left + constants.bytes() + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();

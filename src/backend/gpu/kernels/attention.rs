@@ -1,4 +1,4 @@
-//! `Attention`: softmax as it goes, so that no scores are stored.
+//! `Attention`: an online softmax, so that no scores are stored.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::{
+            code::{bindings, borrowed},
             heads::{load, values},
-            product::{bindings, borrowed},
         },
         operand::Operand,
         program::Program,

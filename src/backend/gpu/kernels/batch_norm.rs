@@ -1,4 +1,4 @@
-//! `BatchNormalization`: statistics that are given.
+//! `BatchNormalization`: with given statistics.
 
 use std::sync::Arc;
 

@@ -1,11 +1,16 @@
-//! `Conv`: an implicit product, for every layout, group count and padding.
+//! `Conv`: an implicit matrix product, for every layout, group count and padding.
 
 use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
-        kernels::product::{Held, Tile, activation, bindings, borrowed, space},
+        kernels::{
+            code::{bindings, borrowed, space},
+            functions::activation,
+            held::Held,
+            product::Tile,
+        },
         operand::{Operand, WeightId},
         program::Program,
         recorder::{Recorder, word},
@@ -13,7 +18,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::{Error, Result},
-    op::{Form, Shapes},
+    op::{Packing, Shapes},
     ops::conv::{Conv, Layout, geometry::Geometry},
 };
 
@@ -50,11 +55,11 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         Some(tensor) => Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied()),
         None => Held::AS_THEY_ARE,
     };
-    let weights = request.take_weight(1, Form { name: "windows", parameter }, |tensor| {
+    let weights = request.take_weight(1, Packing { name: "windows", parameter }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         let mut packed = Vec::new();
         for group in 0..op.groups {
-            // Row: tap and channel; column: filter.
+            // A row is a tap and a channel, a column a filter.
             packed.extend(tile.pack(held, taps * channels, filters, |row, column| {
                 let (tap, channel) = (row / channels, row % channels);
                 values[((group * filters + column) * channels + channel) * taps + tap]
@@ -70,7 +75,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     if bias {
         bound.push(("bias", "f32", false));
     }
-    // Four neighbouring summands are of one tap where a group's channels are a multiple of four.
+    // Four adjacent summands share a tap if the channels of a group are a multiple of four.
     let load_a = if channels.is_multiple_of(4) && channels > 0 {
         "    let at = summand(own, k);\n    if at == 0xffffffffu {\n        return vec4<f32>();\n    }\n    let c = p.x_step[1];\n    \
          return vec4<f32>(x[at], x[at + c], x[at + 2u * c], x[at + 3u * c]);"
@@ -125,7 +130,7 @@ impl GpuKernel for Kernel {
         let first = |channels: usize, positions: usize| [channels * positions, positions, 1];
         let is_last = self.op.layout == Layout::ChannelsLast;
         let x_step = if is_last { last(own.channels, volume) } else { first(own.channels, volume) };
-        // What is reduced afterwards lies with its channels last.
+        // An output that is reduced afterwards has its channels last.
         let y_last = is_last || self.op.global_max;
         let y_step = if y_last { last(own.filters, positions) } else { first(own.filters, positions) };
         let mut words = Vec::with_capacity(25);
@@ -147,7 +152,7 @@ impl GpuKernel for Kernel {
         run.dispatch(&self.program, &operands, &words, groups)?;
         if let Some(program) = &self.column_max {
             let words = [word(own.items)?, word(positions)?, word(own.filters)?];
-            // Where there are no positions nothing is read, and any operand stands for the scratch that is not there.
+            // Without positions there is no scratch; the shader reads nothing, so any operand will do.
             let from = if positions == 0 { Operand::Input(0) } else { Operand::Scratch };
             let groups = (own.items * own.filters).div_ceil(64);
             run.dispatch(program, &[("x", from), ("y", Operand::Output(0))], &words, groups)?;

@@ -6,8 +6,8 @@ use crate::{
     backend::gpu::{
         cooperative::Matrices,
         kernels::{
+            code::{bindings, borrowed},
             matrix_code::{EACH, SIDE, TILE, values_of},
-            product::{bindings, borrowed},
         },
         operand::{Operand, WeightFormat},
         program::Program,
@@ -18,12 +18,14 @@ use crate::{
     error::Result,
 };
 
-/// The shaders of products by cooperative matrices: rounding, sums, and what follows.
+/// Rounds rows to f16.
 const HALVES: Shader = wgsl!("halves");
+/// Sums products.
 const MATRICES: Shader = wgsl!("cooperative");
+/// Applies the epilogue.
 const FOLLOW: Shader = wgsl!("follow");
 
-/// Fewer columns are not worth a tile of so many.
+/// Least columns that are worth a tile.
 const LEAST_COLUMNS: usize = 33;
 
 /// The shaders of one product.
@@ -36,14 +38,14 @@ pub(super) struct Cooperative {
     n: usize,
 }
 
-/// What follows a product, as WGSL.
-pub(super) struct Follow<'a> {
+/// The epilogue of a product, as WGSL.
+pub(super) struct EpilogueCode<'a> {
     pub activation: &'a str,
     pub bias: bool,
     pub residual: bool,
 }
 
-/// One part of the weights: its operand, its first column, its columns, and those of a row as it is packed.
+/// One part of the packed weights; `width` counts the columns with padding.
 pub(super) struct Part {
     pub weights: Operand,
     pub first: usize,
@@ -52,8 +54,12 @@ pub(super) struct Part {
 }
 
 impl Cooperative {
-    /// For a product with packed weights `k x n`, where the session multiplies so and the sizes are of whole matrices.
-    pub fn new(request: &GpuRequest<'_>, (k, n): (usize, usize), follow: &Follow<'_>) -> Result<Option<Self>> {
+    /// The shaders of a product with packed weights `k x n`, `None` if it does not use cooperative matrices.
+    pub(super) fn new(
+        request: &GpuRequest<'_>,
+        (k, n): (usize, usize),
+        follow: &EpilogueCode<'_>,
+    ) -> Result<Option<Self>> {
         let Some(way) = request.matrices.filter(|_| request.format == WeightFormat::F16) else { return Ok(None) };
         if !n.is_multiple_of(SIDE) || n < LEAST_COLUMNS || k < SIDE {
             return Ok(None);
@@ -78,30 +84,30 @@ impl Cooperative {
         }))
     }
 
-    /// Numbers of a row of f16: whole matrices.
-    pub fn width(&self) -> usize {
+    /// Elements of a row of f16, padded to whole matrices.
+    pub(super) fn width(&self) -> usize {
         self.k.next_multiple_of(SIDE)
     }
 
-    /// Bytes of so many rows of f16.
-    pub fn scratch_bytes(&self, rows: usize) -> u64 {
+    /// Bytes of `rows` rows of f16.
+    pub(super) fn scratch_bytes(&self, rows: usize) -> u64 {
         (rows * self.width() * 2) as u64
     }
 
-    /// Whether so many rows fill a matrix.
-    pub fn takes(&self, rows: usize) -> bool {
+    /// Whether `rows` fill at least one matrix.
+    pub(super) fn takes(&self, rows: usize) -> bool {
         rows >= SIDE
     }
 
-    /// Makes the rows f16, which go to the scratch.
-    pub fn round(&self, run: &mut Recorder<'_>, rows: usize) -> Result<()> {
+    /// Records the rounding of the rows to f16, into the scratch.
+    pub(super) fn round(&self, run: &mut Recorder<'_>, rows: usize) -> Result<()> {
         let words = [word(rows)?, word(self.k)?, word(self.width() / 2)?];
         let groups = (rows * self.width() / 2).div_ceil(256);
         run.dispatch(&self.halves, &[("x", Operand::Input(0)), ("y", Operand::Scratch)], &words, groups)
     }
 
-    /// The sums of a part of the columns, from rows that were rounded.
-    pub fn multiply(&self, run: &mut Recorder<'_>, rows: usize, part: &Part) -> Result<()> {
+    /// Records the sums of one part of the columns, from rounded rows.
+    pub(super) fn multiply(&self, run: &mut Recorder<'_>, rows: usize, part: &Part) -> Result<()> {
         let k = self.width();
         let steps = k / SIDE;
         run.loops(match self.way {
@@ -118,8 +124,14 @@ impl Cooperative {
         run.dispatch(&self.matrices, &operands, &words, groups)
     }
 
-    /// What follows, on the sums of all columns.
-    pub fn finish(&self, run: &mut Recorder<'_>, rows: usize, factor: u32, others: &[(&str, Operand)]) -> Result<()> {
+    /// Records the epilogue on the sums of all columns.
+    pub(super) fn finish(
+        &self,
+        run: &mut Recorder<'_>,
+        rows: usize,
+        factor: u32,
+        others: &[(&str, Operand)],
+    ) -> Result<()> {
         let count = rows * self.n;
         let words = [word(count)?, word(self.n)?, factor];
         let mut operands = vec![("y", Operand::Output(0))];

@@ -1,4 +1,4 @@
-//! `CumSum`: one row after another, so that a sum does not depend on how it is cut.
+//! `CumSum`: an invocation sums a whole row, so the order of summation is fixed.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "cum_sum", make };
 
 const SHADER: Shader = wgsl!("cum_sum");
 
-/// The most elements of a row in one dispatch: software adapters end long loops.
+/// Maximum elements of a row in one dispatch: software adapters end long loops.
 const PART: usize = 32_768;
 
 struct Kernel {

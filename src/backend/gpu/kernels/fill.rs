@@ -1,4 +1,4 @@
-//! `ConstantOfShape`, `Range`, `EyeLike`, `Trilu` and `OneHot`: each element follows from its place.
+//! `ConstantOfShape`, `Range`, `EyeLike`, `Trilu` and `OneHot`: each element is computed from its position.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::{
     backend::gpu::{
         buffer::{self, carrier},
         kernel::{GpuKernel, KernelDef, Made},
-        kernels::product::bindings,
+        kernels::code::bindings,
         operand::Operand,
         program::Program,
         recorder::{Recorder, word},
@@ -31,7 +31,7 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "fill", make };
 
 const SHADER: Shader = wgsl!("fill");
 
-/// What follows from a place.
+/// How an element is computed from its position.
 enum Rule {
     Constant(u32),
     Range(Range),
@@ -70,7 +70,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         let indices = request.input(0)?;
         let kind = carrier(indices.dtype).ok_or_else(|| Error::internal("indices of a type that is not carried"))?;
         bound.extend([("indices", kind, false), ("values", "u32", false)]);
-        // The place of the index is that of the row with the axis taken out.
+        // The position of the index is that of the element without the axis.
         let index = "indices[(i / (p.inner * p.outer)) * p.inner + column]";
         let signed = |index: &str| format!("{index} == i32(row) || {index} == i32(row) - i32(p.outer)");
         let is_on = match indices.dtype {
@@ -99,7 +99,7 @@ fn kernel(
     Made::kernel(Kernel { program, rule, operands })
 }
 
-/// A diagonal, no further out than past every element.
+/// A diagonal's offset, clamped to a range that still lies past every element.
 fn near(diagonal: i64) -> u32 {
     diagonal.clamp(-(1 << 30), 1 << 30) as u32
 }

@@ -1,16 +1,17 @@
-//! Functions of elements as WGSL writes them.
+//! Functions of elements as WGSL expressions.
 
 use crate::{
+    kernels::Activation,
     ops::pointwise::{BinaryFunction, UnaryFunction},
     tensor::DType,
 };
 
-/// A number as WGSL writes it; `None` where WGSL has no such constant.
+/// A number as a WGSL literal, `None` unless it is finite.
 fn literal(number: f32) -> Option<String> {
     number.is_finite().then(|| format!("f32({number:?})"))
 }
 
-/// A function of the f32 `x` (of a truth value: `Not`).
+/// A function of the f32 `x`, or of a Boolean for `Not`.
 pub(super) fn unary(function: UnaryFunction, x: &str) -> Option<String> {
     use UnaryFunction as U;
     Some(match function {
@@ -86,8 +87,33 @@ pub(super) fn unary(function: UnaryFunction, x: &str) -> Option<String> {
     })
 }
 
-/// A function of the integer `x`, of 32 bits that hold all that it may be: those of 64 bits are computed with only
-/// where the result needs no more bits than the operand.
+/// WGSL for an activation of the f32 `x`, `None` if WGSL cannot express it.
+pub(super) fn activation(activation: Activation, x: &str) -> Option<String> {
+    let function = match activation {
+        Activation::None => return Some(x.to_owned()),
+        Activation::Relu => UnaryFunction::Relu,
+        Activation::LeakyRelu { slope } => UnaryFunction::LeakyRelu { alpha: slope },
+        Activation::Clip { low, high } => UnaryFunction::Clip { low, high },
+        Activation::Gelu => UnaryFunction::Gelu,
+        Activation::GeluTanh => UnaryFunction::GeluTanh,
+        Activation::Tanh => UnaryFunction::Tanh,
+        Activation::Sigmoid => UnaryFunction::Sigmoid,
+        Activation::Silu => UnaryFunction::Silu,
+        Activation::HardSigmoid { alpha, beta } => UnaryFunction::HardSigmoid { alpha, beta },
+        Activation::HardSwish => UnaryFunction::HardSwish,
+        Activation::Exp => UnaryFunction::Exp,
+        Activation::Erf => UnaryFunction::Erf,
+        Activation::Abs => UnaryFunction::Abs,
+        Activation::Neg => UnaryFunction::Neg,
+        Activation::Sqrt => UnaryFunction::Sqrt,
+        Activation::Reciprocal => UnaryFunction::Reciprocal,
+    };
+    unary(function, x)
+}
+
+/// A function of the integer `x`, held in 32 bits.
+///
+/// 64-bit integers are supported only if the result needs no more bits than the operand.
 pub(super) fn unary_of_integer(function: UnaryFunction, dtype: DType, x: &str) -> Option<String> {
     use UnaryFunction as U;
     let signed = matches!(dtype, DType::I32 | DType::I64);
@@ -103,13 +129,14 @@ pub(super) fn unary_of_integer(function: UnaryFunction, dtype: DType, x: &str) -
     })
 }
 
-/// A power whose exponent is of another type than the f32 `x`.
+/// A power of the f32 `x` whose exponent has another type.
 pub(super) fn mixed_power(dtype: DType, x: &str, power: &str) -> Option<String> {
     matches!(dtype, DType::I32 | DType::I64).then(|| format!("power_of_integer({x}, {power})"))
 }
 
-/// A function of two elements of type `dtype`. 64-bit integers are compared, never computed with: their results could
-/// need more bits than a GPU carries.
+/// A function of two elements of type `dtype`.
+///
+/// 64-bit integers are only compared: results of arithmetic could need more than 32 bits.
 pub(super) fn binary(function: BinaryFunction, dtype: DType, a: &str, b: &str) -> Option<String> {
     use BinaryFunction as B;
     let float = dtype == DType::F32;
@@ -145,6 +172,7 @@ pub(super) fn binary(function: BinaryFunction, dtype: DType, a: &str, b: &str) -
     })
 }
 
+/// A cast of the element `x0`.
 pub(super) fn cast(of: DType, to: DType) -> Option<&'static str> {
     use DType::{Bool, F32, I32, I64, U32};
     Some(match (of, to) {

@@ -1,4 +1,4 @@
-//! `Gather`: rows picked by index, from tables that may be cut into several bindings.
+//! `Gather`: rows selected by index, from tables that may span several bindings.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::Result,
-    op::Form,
+    op::Packing,
     ops::index::gather::{Gather, OutOfRange},
 };
 
@@ -29,7 +29,7 @@ struct Kernel {
     table: Option<Table>,
 }
 
-/// A constant table in parts of `rows_of_part` rows, the last maybe fewer.
+/// A constant table in parts of `rows_of_part` rows; the last part may have fewer.
 struct Table {
     parts: Arc<[WeightId]>,
     shape: Vec<usize>,
@@ -46,11 +46,12 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
             let shape = tensor.shape().to_vec();
             let row = 4 * shape[1..].iter().product::<usize>();
             let rows_of_part = (request.binding_limit as usize / row.max(1)).clamp(1, shape[0]);
-            let parts = request.take_weight(0, Form { name: "table", parameter: rows_of_part as u64 }, |tensor| {
-                let mut bytes = Vec::new();
-                buffer::encode(tensor.dtype(), tensor.bytes(), &mut bytes)?;
-                Ok(bytes.chunks((rows_of_part * row).max(4)).map(<[u8]>::to_vec).collect())
-            })?;
+            let parts =
+                request.take_weight(0, Packing { name: "table", parameter: rows_of_part as u64 }, |tensor| {
+                    let mut bytes = Vec::new();
+                    buffer::encode(tensor.dtype(), tensor.bytes(), &mut bytes)?;
+                    Ok(bytes.chunks((rows_of_part * row).max(4)).map(<[u8]>::to_vec).collect())
+                })?;
             parts.map(|parts| Table { parts, shape, rows_of_part })
         }
         _ => None,
@@ -72,7 +73,7 @@ impl GpuKernel for Kernel {
             OutOfRange::Error => u32::MAX,
             OutOfRange::Row(row) => word(row)?,
         };
-        // Where a result has no elements its indices are still looked at, each as a row of one element.
+        // The indices of an empty result are still checked, as if each selected a row of one element.
         let (inner, count) = if count == 0 { (1, indices) } else { (inner, count) };
         let parts: Vec<(Operand, usize, usize)> = match &self.table {
             None => vec![(Operand::Input(0), 0, rows)],

@@ -1,4 +1,4 @@
-//! `GatherElements`: elements picked along one axis.
+//! `GatherElements`: elements selected along one axis.
 
 use std::sync::Arc;
 

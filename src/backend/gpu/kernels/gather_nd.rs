@@ -1,4 +1,4 @@
-//! `GatherND`: rows picked by tuples of indices.
+//! `GatherND`: rows selected by tuples of indices.
 
 use std::sync::Arc;
 

@@ -1,25 +1,27 @@
-//! `Gemm`: a packed product where the right side is constant, else a product of operands as they lie.
+//! `Gemm`: with packed weights if the right side is constant, else with unpacked operands.
 
 use crate::{
     backend::gpu::{
         kernel::{KernelDef, Made},
         kernels::{
-            linear::{self, Follow, Packed},
+            held::Held,
+            linear::{self, Epilogue},
             matmul,
-            product::{Held, Tile},
+            product::Tile,
+            weights::{PackedProduct, pack},
         },
         operand::Operand,
         request::GpuRequest,
     },
     error::{Error, Result},
-    op::Form,
+    op::Packing,
     ops::product::gemm::Gemm,
 };
 
 /// The entry in the list of kernels.
 pub(super) const KERNEL: KernelDef = KernelDef { name: "gemm", make };
 
-/// ONNX's product, where its right side and its summand are constant and the summand is a row.
+/// The kernel is packed if the right side is constant, and the summand is absent or a constant row.
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Gemm = request.op()?;
     let (Some(b), false) = (request.constant(1), op.trans_a) else {
@@ -39,19 +41,19 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let held = Held::of(request.format, b.as_slice::<f32>()?.iter().map(|value| op.alpha * value));
     let columns = tile.columns_of_part(request, held, k)?;
     let parameter = (columns as u64) << 33 | u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
-    let parts = request.take_weight(1, Form { name: "scaled product", parameter }, |tensor| {
+    let parts = request.take_weight(1, Packing { name: "scaled product", parameter }, |tensor| {
         let values = tensor.as_slice::<f32>()?;
         let at = |row: usize, column: usize| {
             op.alpha * if op.trans_b { values[column * k + row] } else { values[row * n + column] }
         };
-        Ok(linear::pack(tile, held, (k, n), columns, at))
+        Ok(pack(tile, held, (k, n), columns, at))
     })?;
-    let scale = Form { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
+    let scale = Packing { name: "scaled row", parameter: u64::from(op.beta.to_bits()) };
     let summand = request.take_weight(2, scale, |tensor| {
         let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.beta * value).collect();
         Ok(vec![bytemuck::cast_slice(&scaled).to_vec()])
     })?;
     let bias = summand.and_then(|parts| parts.first().map(|&id| Operand::Weight(id)));
-    let follow = Follow { activation: "v", bias, residual: false };
-    linear::kernel(request, tile, (k, n), parts.map(|parts| Packed { held, parts, columns }), &follow, None)
+    let follow = Epilogue { activation: "v", bias, residual: false };
+    linear::kernel(request, tile, (k, n), parts.map(|parts| PackedProduct { held, parts, columns }), &follow, None)
 }

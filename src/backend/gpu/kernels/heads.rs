@@ -1,9 +1,9 @@
 //! Generated parts of the attention shaders, for heads of a fixed size.
 
-/// Bytes of keys and values that a workgroup keeps: the memory that every device has.
+/// Bytes of keys and values in workgroup memory, which every device has.
 const TILE_BYTES: usize = 16 << 10;
 
-/// The generated parts: keys of `d` columns, values of `e`.
+/// Generates the parts for keys of `d` columns and values of `e`, `None` if a tile would be too small.
 pub(super) fn values(d: usize, e: usize, load_q: &str) -> Option<Vec<(&'static str, String)>> {
     let (d4, e4) = (d.div_ceil(4).max(1), e.div_ceil(4).max(1));
     let keys = (TILE_BYTES / 16 / (d4 + e4)).min(32);
@@ -33,12 +33,12 @@ pub(super) fn values(d: usize, e: usize, load_q: &str) -> Option<Vec<(&'static s
     ])
 }
 
-/// Four elements at `at` of a buffer with rows of `columns`.
+/// The WGSL element type of a buffer with rows of `columns`, and the lines that load four elements at `at`.
 pub(super) fn load(name: &str, columns: usize) -> (&'static str, String) {
     if columns.is_multiple_of(4) {
         return ("vec4<f32>", format!("    return {name}[at / 4u];"));
     }
-    // The last part of a row is cut; its index then stays where it is.
+    // The last part of a row is incomplete; indices past its end are not advanced.
     let one = |place: usize| {
         format!(
             "select(0.0, {name}[select(at, at + {place}u, part * 4u + {place}u < {columns}u)], part * 4u + {place}u < {columns}u)"

@@ -1,14 +1,16 @@
-//! `Linear`: tiled products with constant weights, and what follows them.
-
-use std::sync::Arc;
+//! `Linear`: tiled products with constant weights and an epilogue.
 
 use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::{
-            cooperative::{Cooperative, Follow as After, Part},
+            code::{bindings, borrowed},
+            cooperative::{Cooperative, EpilogueCode, Part},
+            functions::activation,
+            held::{HALVES, Held, unpack},
             norm::{Norm, Rows},
-            product::{HALVES, Held, Tile, Tiled, activation, bindings, borrowed, unpack},
+            product::{Tile, Tiled},
+            weights::{PackedProduct, take},
         },
         operand::{Operand, WeightId},
         recorder::{Recorder, word},
@@ -16,7 +18,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::{Error, Result},
-    op::{Form, Shapes},
+    op::Shapes,
     ops::product::linear::Linear,
 };
 
@@ -29,16 +31,16 @@ struct Kernel {
     shaders: Tiled,
     k: usize,
     n: usize,
-    /// None where the weights are an operand.
-    weights: Option<Packed>,
+    /// `None` if the weights are an operand.
+    weights: Option<PackedProduct>,
     bias: Option<Operand>,
     residual: bool,
     norm: Option<Norm>,
     matrices: Option<Cooperative>,
 }
 
-/// What is made of the shader: the operand's shapes as far as they are known, and what follows the product.
-pub(super) struct Follow<'a> {
+/// The epilogue of a product; the activation is a WGSL expression of `v`.
+pub(super) struct Epilogue<'a> {
     pub activation: &'a str,
     pub bias: Option<Operand>,
     pub residual: bool,
@@ -57,7 +59,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let tile = Tile::of(n);
     let weights = take(request, tile, (k, n))?;
     let bias = inputs.fact(2).map(|_| Operand::Input(2));
-    let follow = Follow { activation: &activation, bias, residual: inputs.fact(3).is_some() };
+    let follow = Epilogue { activation: &activation, bias, residual: inputs.fact(3).is_some() };
     let norm = match op.layer_norm {
         Some(epsilon) => Some(Norm::behind(request, epsilon, [Some(4), inputs.id(5).map(|_| 5)])?),
         None => None,
@@ -65,55 +67,24 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     kernel(request, tile, (k, n), weights, &follow, norm)
 }
 
-/// The product with a constant `k x n` matrix and nothing that follows.
+/// The kernel of a product with a constant `k x n` matrix, without an epilogue.
 pub(super) fn packed(request: &GpuRequest<'_>, k: usize, n: usize) -> Result<Made> {
     let tile = Tile::of(n);
     let weights = take(request, tile, (k, n))?;
-    let follow = Follow { activation: "v", bias: None, residual: false };
+    let follow = Epilogue { activation: "v", bias: None, residual: false };
     kernel(request, tile, (k, n), weights, &follow, None)
 }
 
-/// Packed weights.
-pub(super) struct Packed {
-    pub held: Held,
-    pub parts: Arc<[WeightId]>,
-    /// Columns of each part but the last.
-    pub columns: usize,
-}
-
-/// A constant right side `k x n`, packed.
-fn take(request: &GpuRequest<'_>, tile: Tile, (k, n): (usize, usize)) -> Result<Option<Packed>> {
-    let Some(tensor) = request.constant(1) else { return Ok(None) };
-    let held = Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied());
-    let columns = tile.columns_of_part(request, held, k)?;
-    let parts = request.take_weight(1, Form { name: "product", parameter: columns as u64 }, |tensor| {
-        let values = tensor.as_slice::<f32>()?;
-        Ok(pack(tile, held, (k, n), columns, |row, column| values[row * n + column]))
-    })?;
-    Ok(parts.map(|parts| Packed { held, parts, columns }))
-}
-
-/// Weights in parts of `columns` columns.
-pub(super) fn pack(
-    tile: Tile,
-    held: Held,
-    (k, n): (usize, usize),
-    columns: usize,
-    at: impl Fn(usize, usize) -> f32,
-) -> Vec<Vec<u8>> {
-    let part = |first: usize| tile.pack(held, k, columns.min(n - first), |row, column| at(row, first + column));
-    (0..n).step_by(columns).map(part).collect()
-}
-
+/// The kernel of a product with `k x n` weights, an epilogue and a norm.
 pub(super) fn kernel(
     request: &GpuRequest<'_>,
     tile: Tile,
     (k, n): (usize, usize),
-    weights: Option<Packed>,
-    follow: &Follow<'_>,
+    weights: Option<PackedProduct>,
+    follow: &Epilogue<'_>,
     norm: Option<Norm>,
 ) -> Result<Made> {
-    let after = After { activation: follow.activation, bias: follow.bias.is_some(), residual: follow.residual };
+    let after = EpilogueCode { activation: follow.activation, bias: follow.bias.is_some(), residual: follow.residual };
     let matrices = weights.as_ref().map(|_| Cooperative::new(request, (k, n), &after)).transpose()?.flatten();
     let by_four = k.is_multiple_of(4);
     let x = match matrices {
@@ -139,7 +110,7 @@ pub(super) fn kernel(
     } else if by_four {
         "    if k >= p.k {\n        return vec4<f32>();\n    }\n    return x[at / 4u];".to_owned()
     } else {
-        // An index past the row is moved into the buffer, and what is there is not used.
+        // Indices past the row are clamped into the buffer, and the loaded value is replaced by 0.
         each("select(0.0, x[select(0u, at + #u, k + #u < p.k)], k + #u < p.k)")
     };
     let load_b = match &weights {
@@ -183,7 +154,7 @@ impl GpuKernel for Kernel {
         let whole = [(Operand::Input(1), 0, n)];
         let (held, parts): (Held, Vec<(Operand, usize, usize)>) = match &self.weights {
             None => (Held::AS_THEY_ARE, whole.to_vec()),
-            Some(Packed { held, parts, columns }) => {
+            Some(PackedProduct { held, parts, columns }) => {
                 let part = |(index, &id): (usize, &WeightId)| {
                     let first = index * columns;
                     (Operand::Weight(id), first, (*columns).min(n - first))
@@ -230,6 +201,7 @@ impl GpuKernel for Kernel {
 }
 
 impl Kernel {
+    /// Records the norm that follows, if any.
     fn normalise(&self, run: &mut Recorder<'_>, rows: usize) -> Result<()> {
         match &self.norm {
             Some(norm) => norm.record(run, &Rows { rows, axis: self.n, inner: 1 }),

@@ -1,4 +1,4 @@
-//! `MatMul`, and `Gemm` where its operands are not packed: products of matrices as they lie.
+//! `MatMul`, and `Gemm` without packed weights: products of unpacked operands.
 
 use std::fmt::Write;
 
@@ -6,8 +6,9 @@ use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::{
+            code::{bindings, borrowed},
             linear,
-            product::{Tile, Tiled, bindings, borrowed},
+            product::{Tile, Tiled},
         },
         operand::Operand,
         recorder::{Recorder, word},
@@ -27,15 +28,15 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "matmul", make };
 
 const SHADER: Shader = wgsl!("matmul");
 
-/// The most leading axes that its shader has words for.
+/// Maximum number of leading axes, by the immediate data of the shader.
 const MAX_LEADING: usize = 4;
 
-/// The tile of products whose columns are counted only when they run.
+/// Columns assumed for the tile of a product whose columns are known only at run time.
 const COLUMNS: usize = 64;
 
 struct Kernel {
     shaders: Tiled,
-    /// `None`: NumPy's product.
+    /// `None` for NumPy's product.
     gemm: Option<Gemm>,
     summand: bool,
 }
@@ -44,7 +45,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     request.op::<MatMul>()?;
     let (a, b) = (&request.input(0)?.shape, &request.input(1)?.shape);
     if request.constant(1).is_some() {
-        // A matrix on the right for all rows of the left is packed.
+        // A single constant matrix on the right is packed.
         match b.as_fixed().as_deref() {
             Some(&[k]) => return linear::packed(request, k, 1),
             Some([leading @ .., k, n]) if leading.iter().all(|&size| size == 1) => {
@@ -61,7 +62,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     kernel(request, columns, None, false)
 }
 
-/// A product of which no operand is packed.
+/// The kernel of a `Gemm` without packed operands.
 pub(super) fn of_gemm(request: &GpuRequest<'_>, op: &Gemm) -> Result<Made> {
     let columns = request.output(0)?.shape[1].as_fixed();
     kernel(request, columns, Some(op.clone()), request.inputs().fact(2).is_some())
@@ -91,20 +92,20 @@ fn kernel(request: &GpuRequest<'_>, columns: Option<i64>, gemm: Option<Gemm>, su
     Made::kernel(Kernel { shaders, gemm, summand })
 }
 
-/// One run's sizes and steps.
-struct Walk {
+/// Sizes and strides of one run.
+struct Strides {
     m: usize,
     k: usize,
     n: usize,
     matrices: usize,
-    /// Along rows and columns of `a`, `b` and the summand.
+    /// Strides along rows and columns of `a`, `b` and the summand.
     steps: [usize; 6],
-    /// Size, and steps in `a` and `b`, of each leading axis.
+    /// Size, and strides in `a` and `b`, of each leading axis.
     leading: Vec<[usize; 3]>,
 }
 
 impl Kernel {
-    fn walk(&self, run: &Recorder<'_>) -> Result<Walk> {
+    fn walk(&self, run: &Recorder<'_>) -> Result<Strides> {
         let (a, b, y) = (run.input(0)?, run.input(1)?, run.output(0)?);
         match &self.gemm {
             Some(op) => gemm(op, a, b, if self.summand { Some(run.input(2)?) } else { None }),
@@ -113,7 +114,7 @@ impl Kernel {
     }
 }
 
-fn gemm(op: &Gemm, a: &[usize], b: &[usize], c: Option<&[usize]>) -> Result<Walk> {
+fn gemm(op: &Gemm, a: &[usize], b: &[usize], c: Option<&[usize]>) -> Result<Strides> {
     let (&[a_rows, a_columns], &[b_rows, b_columns]) = (a, b) else {
         return Err(Error::internal("an operand that is no matrix was not refused"));
     };
@@ -134,14 +135,14 @@ fn gemm(op: &Gemm, a: &[usize], b: &[usize], c: Option<&[usize]>) -> Result<Walk
     let [a_row, a_k] = if op.trans_a { [1, a_columns] } else { [a_columns, 1] };
     let [b_k, b_column] = if op.trans_b { [1, b_columns] } else { [b_columns, 1] };
     let (c_row, c_column) = (if height == 1 { 0 } else { width }, usize::from(width != 1));
-    Ok(Walk { m, k, n, matrices: 1, steps: [a_row, a_k, b_k, b_column, c_row, c_column], leading: Vec::new() })
+    Ok(Strides { m, k, n, matrices: 1, steps: [a_row, a_k, b_k, b_column, c_row, c_column], leading: Vec::new() })
 }
 
-fn numpy(a: &[usize], b: &[usize], y: &[usize]) -> Result<Walk> {
+fn numpy(a: &[usize], b: &[usize], y: &[usize]) -> Result<Strides> {
     let sizes = Sizes::of(a, b)?;
     let whole = sizes.leading(a, b, y)?;
     let Sizes { m, k, n, .. } = sizes;
-    // One matrix on the right: all rows of the left at once.
+    // With one matrix on the right, all rows on the left are one matrix.
     let single = sizes.b.iter().all(|&size| size == 1);
     let (m, whole) = if single { (m * sizes.a.iter().product::<usize>(), &[][..]) } else { (m, whole) };
     let mut leading: Vec<[usize; 3]> = whole.iter().map(|&size| [size, 0, 0]).collect();
@@ -156,12 +157,12 @@ fn numpy(a: &[usize], b: &[usize], y: &[usize]) -> Result<Walk> {
             }
         }
     }
-    Ok(Walk { m, k, n, matrices: whole.iter().product(), steps: [k, 1, n, 1, 0, 0], leading })
+    Ok(Strides { m, k, n, matrices: whole.iter().product(), steps: [k, 1, n, 1, 0, 0], leading })
 }
 
 impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
-        let Walk { m, k, n, matrices, steps, leading } = self.walk(run)?;
+        let Strides { m, k, n, matrices, steps, leading } = self.walk(run)?;
         let (tile, program) = self.shaders.of_rows(m);
         let tiles = n.div_ceil(tile.bn);
         let tiles_of_matrix = m.div_ceil(tile.bm) * tiles;

@@ -2,16 +2,16 @@
 
 use std::fmt::Write;
 
-use crate::backend::gpu::{cooperative::Matrices, kernels::product::bindings};
+use crate::backend::gpu::{cooperative::Matrices, kernels::code::bindings};
 
 /// Rows and columns of a matrix, and summands of one step.
 pub(super) const SIDE: usize = 16;
-/// Rows and columns that a workgroup makes.
+/// Rows and columns of results of a workgroup.
 pub(super) const TILE: usize = 64;
-/// Results of an invocation where loops stand for a matrix's instructions.
+/// Results of an invocation if loops emulate the instructions.
 pub(super) const EACH: usize = SIDE * SIDE / 32;
 
-/// The values that `shaders/cooperative.wgsl` takes.
+/// Generates the values of `shaders/cooperative.wgsl`.
 pub(super) fn values_of(way: Matrices) -> Vec<(&'static str, String)> {
     let side = TILE / SIDE;
     let (mut zeros, mut multiply, mut store) = (String::new(), String::new(), String::new());
@@ -73,7 +73,7 @@ pub(super) fn values_of(way: Matrices) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What stands for the instructions: the same sums by loops, so that all around them runs on adapters without them.
+/// Generates loops that emulate the instructions, to test the rest on adapters without them.
 fn loops() -> String {
     let mut text = String::new();
     for (name, buffer) in [("left", "x"), ("right", "w")] {

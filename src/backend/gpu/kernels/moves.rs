@@ -1,4 +1,4 @@
-//! Operators that only put elements elsewhere: each is a walk, or one for each operand or result.
+//! Operators that only move elements: one strided copy, or one for each operand or result.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -29,12 +29,12 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "move", make };
 
 const SHADER: Shader = wgsl!("move");
 
-/// The most axes of one walk.
+/// Maximum number of axes of one strided copy.
 const MAX_AXES: usize = 8;
 
-/// A walk over two tensors.
+/// A strided copy from one tensor to another: first elements, and axes.
 #[derive(Default)]
-struct Walk {
+struct StridedCopy {
     from: usize,
     to: usize,
     axes: Vec<Axis>,
@@ -86,7 +86,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     Made::kernel(Kernel { program: program(request, axes)?, what })
 }
 
-/// The shader of walks of at most so many axes.
+/// The shader of strided copies with at most `axes` axes.
 pub(super) fn program(request: &GpuRequest<'_>, axes: usize) -> Result<Arc<Program>> {
     let mut text = String::new();
     for axis in 0..axes {
@@ -98,9 +98,10 @@ pub(super) fn program(request: &GpuRequest<'_>, axes: usize) -> Result<Arc<Progr
 }
 
 impl Kernel {
-    /// The walk from operand `input` to result `output`, of which so many elements along the axis of a join or a cut came
-    /// before.
-    fn walk(&self, run: &Recorder<'_>, input: usize, output: usize, before: usize) -> Result<Walk> {
+    /// The copy from operand `input` to result `output`.
+    ///
+    /// `before` is the size of earlier operands or results along the axis of a concatenation or split.
+    fn walk(&self, run: &Recorder<'_>, input: usize, output: usize, before: usize) -> Result<StridedCopy> {
         let (x, y) = (run.input(input)?, run.output(output)?);
         let (x_steps, y_steps) = (steps(x), steps(y));
         let both = |shape: &[usize]| {
@@ -120,7 +121,7 @@ impl Kernel {
             Move::Transpose(order) => {
                 let axes = order.iter().zip(&y_steps);
                 let axes = axes.map(|(&axis, &to)| Axis { count: x[axis], from: x_steps[axis], to });
-                Walk { axes: axes.collect(), ..Walk::default() }
+                StridedCopy { axes: axes.collect(), ..StridedCopy::default() }
             }
             Move::Expand => {
                 let added = y.len().checked_sub(x.len());
@@ -133,23 +134,23 @@ impl Kernel {
                     _ => 0,
                 };
                 let axes = (0..y.len()).map(|axis| Axis { count: y[axis], from: from(axis), to: y_steps[axis] });
-                Walk { axes: axes.collect(), ..Walk::default() }
+                StridedCopy { axes: axes.collect(), ..StridedCopy::default() }
             }
             Move::Concat(axis) => {
                 along(*axis)?;
-                Walk { from: 0, to: before * y_steps[*axis] as usize, axes: both(x) }
+                StridedCopy { from: 0, to: before * y_steps[*axis] as usize, axes: both(x) }
             }
             Move::Split(axis) => {
                 along(*axis)?;
-                Walk { from: before * x_steps[*axis] as usize, to: 0, axes: both(y) }
+                StridedCopy { from: before * x_steps[*axis] as usize, to: 0, axes: both(y) }
             }
             Move::Slice(op) => {
                 let (from, axes) = op.walk(|dim| run.eval(dim), x, y)?;
-                Walk { from, to: 0, axes: axes.to_vec() }
+                StridedCopy { from, to: 0, axes: axes.to_vec() }
             }
-            Move::Tile if y.contains(&0) => Walk { axes: both(y), ..Walk::default() },
-            Move::Tile => Walk { axes: tile::walk(x, y).to_vec(), ..Walk::default() },
-            Move::Blocks(blocks) => Walk { axes: blocks.walk(x, y)?.to_vec(), ..Walk::default() },
+            Move::Tile if y.contains(&0) => StridedCopy { axes: both(y), ..StridedCopy::default() },
+            Move::Tile => StridedCopy { axes: tile::walk(x, y).to_vec(), ..StridedCopy::default() },
+            Move::Blocks(blocks) => StridedCopy { axes: blocks.walk(x, y)?.to_vec(), ..StridedCopy::default() },
         })
     }
 }
@@ -179,7 +180,7 @@ impl GpuKernel for Kernel {
     }
 }
 
-impl Walk {
+impl StridedCopy {
     fn record(&self, program: &Program, run: &mut Recorder<'_>, input: usize, output: usize) -> Result<()> {
         let Some(axes) = strided::join(self.axes.iter().copied()) else { return Ok(()) };
         let count: usize = axes.iter().map(|axis| axis.count).product();
@@ -189,7 +190,7 @@ impl Walk {
         for axis in padded() {
             words.push(word(axis.count)?);
         }
-        // Steps wrap: what they are added up to is in range.
+        // Steps are wrapping; the indices that they add up to are in range.
         words.extend(padded().map(|axis| axis.from as u32));
         words.extend(padded().map(|axis| axis.to as u32));
         let operands = [("x", Operand::Input(input)), ("y", Operand::Output(output))];
@@ -197,9 +198,9 @@ impl Walk {
     }
 }
 
-/// Records a copy of an operand into a result of as many elements.
+/// Records a copy of an operand into a result with the same number of elements.
 pub(super) fn copy(program: &Program, run: &mut Recorder<'_>, input: usize, output: usize) -> Result<()> {
     let count = run.output(output)?.iter().product();
-    let walk = Walk { axes: vec![Axis { count, from: 1, to: 1 }], ..Walk::default() };
+    let walk = StridedCopy { axes: vec![Axis { count, from: 1, to: 1 }], ..StridedCopy::default() };
     walk.record(program, run, input, output)
 }

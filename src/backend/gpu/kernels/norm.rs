@@ -1,11 +1,11 @@
-//! The norms: each is a row's mean, a measure of what is left without it, and weights.
+//! Norms: rows are centred, divided by a measure of the rest, and weighted.
 
 use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
-        kernels::product::bindings,
+        kernels::code::bindings,
         operand::Operand,
         program::Program,
         recorder::{Recorder, word},
@@ -28,14 +28,14 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "norm", make };
 
 const SHADER: Shader = wgsl!("norm");
 
-/// Takes the mean off.
+/// WGSL for the mean of a row.
 const CENTRED: &str = "    var sum = 0.0;
     for (var i = lane; i < p.axis; i += 64u) {
         sum += {x}[start + i * p.inner];
     }
     let mean = row_sum(lane, sum) / f32(p.axis);";
 
-/// How a row is normalised, as WGSL.
+/// How a row is normalised, as WGSL expressions.
 struct Formula {
     is_centred: bool,
     each: &'static str,
@@ -52,18 +52,18 @@ const VARIANCE: Formula = Formula {
 const ROOT_MEAN_SQUARE: Formula = Formula { is_centred: false, ..VARIANCE };
 const LENGTH: Formula =
     Formula { is_centred: false, each: "own * own", length: "larger(sqrt(total), p.epsilon)", result: "own / length" };
-// A row of zeros stays as it is.
+// A row of zeros stays unchanged.
 const EUCLIDEAN: Formula = Formula { length: "select(sqrt(total), 1.0, total == 0.0)", ..LENGTH };
 const MAGNITUDE: Formula = Formula { each: "abs(own)", length: "select(total, 1.0, total == 0.0)", ..LENGTH };
 
-/// Where the weight of an element stands.
+/// How the weight of an element is indexed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Weights {
-    /// Weights of `scales` and `biases` elements are repeated along a row.
+enum WeightIndex {
+    /// `scales` and `biases` elements repeat along a row.
     Repeated,
     /// Rows are groups of channels, `channels` in each of `groups`, of `plane` elements.
     Channels,
-    /// As `Channels`, with one weight for a group.
+    /// Like `Channels`, with one weight per group.
     Groups,
 }
 
@@ -72,12 +72,12 @@ pub(super) struct Norm {
     program: Arc<Program>,
     epsilon: f32,
     in_place: bool,
-    /// Operands of the node, or `None` where there is none.
+    /// Position of the operand, if present.
     scale: Option<usize>,
     bias: Option<usize>,
 }
 
-/// `[rows / inner, axis, inner]`, of which the middle axis is normalised.
+/// A tensor as `[rows / inner, axis, inner]`, whose middle axis is normalised.
 pub(super) struct Rows {
     pub rows: usize,
     pub axis: usize,
@@ -89,7 +89,7 @@ impl Norm {
         request: &GpuRequest<'_>,
         formula: &Formula,
         epsilon: f32,
-        weights: Weights,
+        weights: WeightIndex,
         [scale, bias]: [Option<usize>; 2],
         in_place: bool,
     ) -> Result<Self> {
@@ -99,12 +99,12 @@ impl Norm {
             bound.push(("x", "f32", false));
         }
         let (fields, scale_at, bias_at) = match weights {
-            Weights::Repeated => ("    scales: u32,\n    biases: u32,", "i % p.scales", "i % p.biases"),
-            Weights::Channels => {
+            WeightIndex::Repeated => ("    scales: u32,\n    biases: u32,", "i % p.scales", "i % p.biases"),
+            WeightIndex::Channels => {
                 let at = "(row % p.groups) * p.channels + i / p.plane";
                 ("    groups: u32,\n    channels: u32,\n    plane: u32,", at, at)
             }
-            Weights::Groups => ("    groups: u32,", "row % p.groups", "row % p.groups"),
+            WeightIndex::Groups => ("    groups: u32,", "row % p.groups", "row % p.groups"),
         };
         let mut result = formula.result.to_owned();
         for (name, operand, at) in [("scale", scale, scale_at), ("bias", bias, bias_at)] {
@@ -127,13 +127,13 @@ impl Norm {
         Ok(Self { program: request.program(&SHADER, &values)?, epsilon, in_place, scale, bias })
     }
 
-    /// The norm of the last axis of a result, in its place.
-    pub fn behind(request: &GpuRequest<'_>, epsilon: f32, weights: [Option<usize>; 2]) -> Result<Self> {
-        Self::new(request, &VARIANCE, epsilon, Weights::Repeated, weights, true)
+    /// The norm over the last axis of a result, in place.
+    pub(super) fn behind(request: &GpuRequest<'_>, epsilon: f32, weights: [Option<usize>; 2]) -> Result<Self> {
+        Self::new(request, &VARIANCE, epsilon, WeightIndex::Repeated, weights, true)
     }
 
     fn record_with(&self, run: &mut Recorder<'_>, rows: &Rows, weights: &[usize]) -> Result<()> {
-        // A row of nothing has nothing to be written.
+        // Empty rows have no elements to write.
         let count = if rows.axis == 0 { 0 } else { rows.rows };
         let mut words = vec![word(count)?, word(rows.axis)?, word(rows.inner.max(1))?, self.epsilon.to_bits()];
         for &number in weights {
@@ -149,8 +149,8 @@ impl Norm {
         run.dispatch(&self.program, &operands, &words, count)
     }
 
-    /// Records the norm with weights that are repeated along the rows.
-    pub fn record(&self, run: &mut Recorder<'_>, rows: &Rows) -> Result<()> {
+    /// Records the norm with weights that repeat along the rows.
+    pub(super) fn record(&self, run: &mut Recorder<'_>, rows: &Rows) -> Result<()> {
         let len = |index: Option<usize>| match index {
             Some(index) => run.input(index).map(|shape| shape.iter().product()),
             None => Ok(1),
@@ -160,11 +160,11 @@ impl Norm {
     }
 }
 
-/// Which axes are a row.
+/// The axes that form a row.
 enum Axes {
-    /// From the first to behind the last.
+    /// From the first axis up to, but not including, the last.
     Between(usize, usize),
-    /// Groups of channels with all that is behind them.
+    /// Groups of channels with all axes after them.
     Groups { groups: Option<usize>, is_grouped: bool },
 }
 
@@ -177,14 +177,14 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let inputs = request.inputs();
     let shape = &request.input(0)?.shape;
     let rank = shape.rank();
-    let repeated = Weights::Repeated;
+    let repeated = WeightIndex::Repeated;
     let present = |index: usize| inputs.id(index).map(|_| index);
     let (norm, axes) = if let Ok(op) = request.op::<LayerNorm>() {
         let (Some(&from), Some(&last)) = (op.axes.first(), op.axes.last()) else {
             return Err(Error::internal("layer norm over no axes"));
         };
         let whole: Shape = shape.dims()[from..=last].iter().cloned().collect();
-        // A weight is repeated along the axes: all of them, or the last ones.
+        // Weights cover all of the axes, or the last ones and repeat.
         let repeats = |fact: &Fact| {
             let skipped = whole.rank().checked_sub(fact.shape.rank());
             skipped.is_some_and(|skipped| whole.dims()[skipped..] == *fact.shape.dims())
@@ -211,7 +211,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
             Statistics::Channel => (None, false),
             Statistics::Group { groups, grouped_weights } => (Some(groups), grouped_weights),
         };
-        let weights = if is_grouped { Weights::Groups } else { Weights::Channels };
+        let weights = if is_grouped { WeightIndex::Groups } else { WeightIndex::Channels };
         let norm = Norm::new(request, &VARIANCE, op.epsilon, weights, [Some(1), Some(2)], false)?;
         (norm, Axes::Groups { groups, is_grouped })
     };

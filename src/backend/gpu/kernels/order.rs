@@ -2,7 +2,9 @@
 
 use crate::tensor::DType;
 
-/// The key of the element `bits`, larger for what stands nearer to the front. `nan_first`: also where the smallest do.
+/// WGSL for the sort key of the element `bits`: the first element of the order has the largest key.
+///
+/// With `nan_first`, NaN comes first in ascending order too. `None` for types without an order.
 pub(super) fn key(dtype: DType, largest: bool, nan_first: bool) -> Option<&'static str> {
     Some(match (dtype, largest) {
         (DType::F32, true) => "key_of_float(bits)",

@@ -1,4 +1,4 @@
-//! `PackedAttention`: softmax as it goes, so that no scores are stored.
+//! `PackedAttention`: attention within each sequence, with an online softmax.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::{
+            code::borrowed,
             heads::{load, values},
-            product::borrowed,
         },
         operand::Operand,
         program::Program,
@@ -51,7 +51,7 @@ impl GpuKernel for Kernel {
         let rows = run.output(0)?[0];
         let sequences = run.input(1)?[0].saturating_sub(1);
         let groups = rows.div_ceil(64) * self.heads;
-        // The keys of the sequences that reach into 64 rows, which may be all rows, and the keys' part of the tiles.
+        // Keys of all sequences that overlap 64 rows: up to all rows, plus the rest of a tile.
         let keys = run.longest(1).map_or(rows, |longest| rows.min(2 * longest + 64));
         run.loops(2 * keys + sequences)?;
         let words = [word(rows)?, word(sequences)?, word(self.heads)?, word(groups)?, run.step(), self.scale.to_bits()];

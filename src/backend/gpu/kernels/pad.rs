@@ -21,7 +21,7 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "pad", make };
 
 const SHADER: Shader = wgsl!("pad");
 
-/// The most axes that its shader has words for.
+/// Maximum number of axes, by the immediate data of the shader.
 const MAX_AXES: usize = 8;
 
 struct Kernel {

@@ -1,4 +1,4 @@
-//! What the kernels share whose indices name places: lines of shaders and columns of words.
+//! Parts shared by the kernels that index by tensors: lines of shaders and columns of words.
 
 use std::fmt::Write;
 
@@ -7,12 +7,13 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The most axes that the shaders have words for.
+/// Maximum number of axes, by the immediate data of the shaders.
 pub(super) const MAX_AXES: usize = 8;
 
+/// Reason for running on the host.
 pub(super) const TOO_MANY_AXES: &str = "more axes than its shader walks";
 
-/// Lines of a shader, one for each axis.
+/// Generates the lines of a shader, one for each axis.
 pub(super) fn lines(axes: usize, line: impl Fn(usize) -> String) -> Result<String> {
     let mut text = String::new();
     for axis in 0..axes {
@@ -21,7 +22,7 @@ pub(super) fn lines(axes: usize, line: impl Fn(usize) -> String) -> Result<Strin
     Ok(text)
 }
 
-/// Numbers as a column of words, from the last to the first where `turned`.
+/// Appends numbers as a column of [`MAX_AXES`] words, in reverse order if `turned`.
 pub(super) fn column(
     numbers: impl DoubleEndedIterator<Item = usize>,
     turned: bool,
@@ -36,7 +37,10 @@ pub(super) fn column(
     Ok(())
 }
 
-/// Data that is empty has no element for an index to pick.
+/// Refuses to select elements of empty data.
+///
+/// # Errors
+/// If elements are selected and the data is empty.
 pub(super) fn refuse_empty(data: &[usize], picked: usize) -> Result<()> {
     if picked > 0 && data.contains(&0) {
         return Err(Error::invalid_input(format!("{picked} elements are picked from data of shape {data:?}")));

@@ -1,12 +1,12 @@
-//! Pointwise functions, chains of them, `Cast` and `Where`: one generated expression an element.
+//! Pointwise functions, chains of them, `Cast` and `Where`: one generated expression per element.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     backend::gpu::{
         buffer::carrier,
         kernel::{GpuKernel, KernelDef, Made},
-        kernels::functions::{binary, cast, mixed_power, unary, unary_of_integer},
+        kernels::expression::{Expression, expression},
         operand::Operand,
         program::Program,
         recorder::{Recorder, word},
@@ -14,9 +14,6 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::{Error, Result},
-    ops::pointwise::{
-        Binary, BinaryFunction, ChainStep, PointwiseChain, Unary, UnaryFunction, cast::Cast, select::Where,
-    },
     shape::strides,
     tensor::DType,
 };
@@ -26,27 +23,28 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "pointwise", make };
 
 const SHADER: Shader = wgsl!("pointwise");
 
-/// The most operands, which are bindings, and the most words of immediate data.
+/// Maximum number of operands, by the limit on bindings.
 const MAX_OPERANDS: usize = 7;
+/// Maximum number of words of immediate data.
 const MAX_WORDS: usize = 32;
 
 struct Kernel {
     program: Arc<Program>,
-    /// Of each operand that is there, with its number.
-    walks: Vec<(usize, Walk)>,
+    /// Positions of the operands that are present, with how each is indexed.
+    walks: Vec<(usize, Indexing)>,
     rank: usize,
 }
 
-/// How an operand's element is found from the result's.
+/// How the element of an operand is found from that of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walk {
-    /// It stands at the same place.
+enum Indexing {
+    /// At the same index.
     Same,
-    /// There is only one.
+    /// The operand has one element.
     One,
-    /// The operand is repeated: a suffix of the result's shape.
+    /// The shape of the operand is a suffix of the result's: the operand repeats.
     Repeated,
-    /// Steps along each axis.
+    /// By a stride along each axis.
     Steps,
 }
 
@@ -64,19 +62,20 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         let suffix =
             rank.checked_sub(shape.rank()).is_some_and(|skipped| output.shape.dims()[skipped..] == *shape.dims());
         let walk = match () {
-            () if shape == &output.shape => Walk::Same,
-            () if shape.elements().as_fixed() == Some(1) => Walk::One,
-            () if suffix => Walk::Repeated,
-            () => Walk::Steps,
+            () if shape == &output.shape => Indexing::Same,
+            () if shape.elements().as_fixed() == Some(1) => Indexing::One,
+            () if suffix => Indexing::Repeated,
+            () => Indexing::Steps,
         };
         words += match walk {
-            Walk::Same | Walk::One => 0,
-            Walk::Repeated => 1,
-            Walk::Steps => rank,
+            Indexing::Same | Indexing::One => 0,
+            Indexing::Repeated => 1,
+            Indexing::Steps => rank,
         };
         walks.push((index, walk));
     }
-    let steps: Vec<usize> = walks.iter().filter(|(_, walk)| *walk == Walk::Steps).map(|(index, _)| *index).collect();
+    let steps: Vec<usize> =
+        walks.iter().filter(|(_, walk)| *walk == Indexing::Steps).map(|(index, _)| *index).collect();
     if !steps.is_empty() {
         words += rank;
     }
@@ -86,50 +85,47 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let (mut fields, mut bindings, mut operands) = (String::new(), String::new(), String::new());
     if !steps.is_empty() {
         for axis in 0..rank {
-            push(&mut fields, &format!("    d{axis}: u32,\n"));
+            fields.push_str(&format!("    d{axis}: u32,\n"));
         }
-        push(&mut operands, "    var rest = i;\n");
+        operands.push_str("    var rest = i;\n");
         for index in &steps {
-            push(&mut operands, &format!("    var at{index} = 0u;\n"));
+            operands.push_str(&format!("    var at{index} = 0u;\n"));
         }
         for axis in (0..rank).rev() {
-            push(&mut operands, &format!("    let i{axis} = rest % p.d{axis};\n    rest = rest / p.d{axis};\n"));
+            operands.push_str(&format!("    let i{axis} = rest % p.d{axis};\n    rest = rest / p.d{axis};\n"));
             for index in &steps {
-                push(&mut operands, &format!("    at{index} += i{axis} * p.s{index}_{axis};\n"));
+                operands.push_str(&format!("    at{index} += i{axis} * p.s{index}_{axis};\n"));
             }
         }
     }
     for (number, (index, walk)) in walks.iter().enumerate() {
         let at = match walk {
-            Walk::Same => "i".to_owned(),
-            Walk::One => "0u".to_owned(),
-            Walk::Repeated => {
-                push(&mut fields, &format!("    n{index}: u32,\n"));
+            Indexing::Same => "i".to_owned(),
+            Indexing::One => "0u".to_owned(),
+            Indexing::Repeated => {
+                fields.push_str(&format!("    n{index}: u32,\n"));
                 format!("i % p.n{index}")
             }
-            Walk::Steps => {
+            Indexing::Steps => {
                 for axis in 0..rank {
-                    push(&mut fields, &format!("    s{index}_{axis}: u32,\n"));
+                    fields.push_str(&format!("    s{index}_{axis}: u32,\n"));
                 }
                 format!("at{index}")
             }
         };
         let kind = type_of(request.input(*index)?.dtype)?;
-        push(&mut bindings, &format!("@group(0) @binding({number}) var<storage, read> a{index}: array<{kind}>;\n"));
-        push(&mut operands, &format!("    let x{index} = a{index}[{at}];\n"));
+        bindings.push_str(&format!("@group(0) @binding({number}) var<storage, read> a{index}: array<{kind}>;\n"));
+        operands.push_str(&format!("    let x{index} = a{index}[{at}];\n"));
     }
     let kind = type_of(output.dtype)?;
     let count = walks.len();
-    push(&mut bindings, &format!("@group(0) @binding({count}) var<storage, read_write> y: array<{kind}>;\n"));
+    bindings.push_str(&format!("@group(0) @binding({count}) var<storage, read_write> y: array<{kind}>;\n"));
     let values =
         [("fields", &*fields), ("bindings", &bindings), ("operands", &operands), ("body", &body), ("result", &result)];
     Made::kernel(Kernel { program: request.program(&SHADER, &values)?, walks, rank })
 }
 
-fn push(text: &mut String, more: &str) {
-    text.push_str(more);
-}
-
+/// The WGSL type of elements of `dtype`.
 fn type_of(dtype: DType) -> Result<&'static str> {
     carrier(dtype).ok_or_else(|| Error::internal(format!("a shader of elements of type {dtype}")))
 }
@@ -139,7 +135,7 @@ impl GpuKernel for Kernel {
         let output = run.output(0)?;
         let count: usize = output.iter().product();
         let mut words = vec![word(count)?];
-        if self.walks.iter().any(|(_, walk)| *walk == Walk::Steps) {
+        if self.walks.iter().any(|(_, walk)| *walk == Indexing::Steps) {
             for &size in output {
                 words.push(word(size)?);
             }
@@ -153,10 +149,10 @@ impl GpuKernel for Kernel {
                 return Err(misfit());
             }
             match walk {
-                Walk::Same if shape != output => return Err(misfit()),
-                Walk::Same | Walk::One => {}
-                Walk::Repeated => words.push(word(shape.iter().product::<usize>().max(1))?),
-                Walk::Steps => {
+                Indexing::Same if shape != output => return Err(misfit()),
+                Indexing::Same | Indexing::One => {}
+                Indexing::Repeated => words.push(word(shape.iter().product::<usize>().max(1))?),
+                Indexing::Steps => {
                     let own = strides(shape);
                     for axis in 0..self.rank {
                         let step = match axis.checked_sub(skipped) {
@@ -174,97 +170,4 @@ impl GpuKernel for Kernel {
         operands.push(("y", Operand::Output(0)));
         run.dispatch(&self.program, &operands, &words, count.div_ceil(256))
     }
-}
-
-/// The statements that go before a result, and the result.
-struct Expression {
-    body: String,
-    result: String,
-}
-
-impl Expression {
-    fn just(result: impl Into<String>) -> Option<Self> {
-        Some(Self { body: String::new(), result: result.into() })
-    }
-}
-
-fn expression(request: &GpuRequest<'_>) -> Result<Option<Expression>> {
-    let dtype = request.input(0)?.dtype;
-    if let Ok(op) = request.op::<Unary>() {
-        if let UnaryFunction::Clip { low, high } = op.function {
-            return Ok(clip(request, dtype, [low, high]));
-        }
-        let integer = matches!(dtype, DType::I32 | DType::I64 | DType::U32);
-        let made = if integer { unary_of_integer(op.function, dtype, "x0") } else { unary(op.function, "x0") };
-        return Ok(made.and_then(Expression::just));
-    }
-    if let Ok(op) = request.op::<Binary>() {
-        let count = request.inputs().len();
-        if op.function == BinaryFunction::Pow && dtype == DType::F32 && request.input(1)?.dtype != dtype {
-            return Ok(mixed_power(request.input(1)?.dtype, "x0", "x1").and_then(Expression::just));
-        }
-        if !(0..count).all(|index| request.input(index).is_ok_and(|fact| fact.dtype == dtype)) {
-            return Ok(None);
-        }
-        let Some(first) = binary(op.function, dtype, "r", "x1") else { return Ok(None) };
-        if count == 2 && op.function != BinaryFunction::Mean {
-            return Ok(binary(op.function, dtype, "x0", "x1").and_then(Expression::just));
-        }
-        let mut body = "    var r = x0;\n".to_owned();
-        for index in 1..count {
-            let step =
-                if index == 1 { Some(first.clone()) } else { binary(op.function, dtype, "r", &format!("x{index}")) };
-            let Some(step) = step else { return Ok(None) };
-            push(&mut body, &format!("    r = {step};\n"));
-        }
-        let mean = op.function == BinaryFunction::Mean;
-        let result = if mean { format!("r / {count}.0") } else { "r".to_owned() };
-        return Ok(Some(Expression { body, result }));
-    }
-    if let Ok(op) = request.op::<PointwiseChain>() {
-        return Ok(chain(op));
-    }
-    if let Ok(op) = request.op::<Cast>() {
-        return Ok(cast(dtype, op.to).and_then(Expression::just));
-    }
-    if request.op::<Where>().is_ok() {
-        return Ok(Expression::just("select(x2, x1, x0 != 0u)"));
-    }
-    Err(Error::internal("an operator that is not pointwise"))
-}
-
-/// The greater of the least result and the lesser of the greatest one and the operand; bounds that are no attributes are
-/// operands.
-fn clip(request: &GpuRequest<'_>, dtype: DType, attributes: [f32; 2]) -> Option<Expression> {
-    let inputs = request.inputs();
-    if inputs.len() == 1 && dtype == DType::F32 {
-        return Expression::just(unary(UnaryFunction::Clip { low: attributes[0], high: attributes[1] }, "x0")?);
-    }
-    // Attributes are numbers, which integers are not compared with here.
-    if attributes.iter().any(|bound| bound.is_finite()) {
-        return None;
-    }
-    let mut result = "x0".to_owned();
-    for (index, function) in [(1, BinaryFunction::Max), (2, BinaryFunction::Min)] {
-        if inputs.id(index).is_some() {
-            result = binary(function, dtype, &result, &format!("x{index}"))?;
-        }
-    }
-    Expression::just(result)
-}
-
-fn chain(op: &PointwiseChain) -> Option<Expression> {
-    let mut body = "    var r = x0;\n".to_owned();
-    for step in &op.steps {
-        let next = match *step {
-            ChainStep::Unary(function) => unary(function, "r")?,
-            ChainStep::Binary { function, operand, swapped } => {
-                let other = format!("x{operand}");
-                let (a, b) = if swapped { (other.as_str(), "r") } else { ("r", other.as_str()) };
-                binary(function, DType::F32, a, b)?
-            }
-        };
-        writeln!(body, "    r = {next};").ok()?;
-    }
-    Some(Expression { body, result: "r".to_owned() })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
-        kernels::product::{borrowed, space},
+        kernels::code::{borrowed, space},
         operand::Operand,
         program::Program,
         recorder::{Recorder, word},

@@ -1,4 +1,4 @@
-//! The reductions over axes, and the pools over all of them but two.
+//! Reductions over axes, and the global pools.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -25,7 +25,7 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "reduce", make };
 
 const SHADER: Shader = wgsl!("reduce");
 
-/// The most groups of neighbouring axes that stay, and that go.
+/// Maximum number of groups of adjacent kept axes, and of adjacent reduced axes.
 const MAX_GROUPS: usize = 4;
 
 struct Kernel {
@@ -51,7 +51,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         F::L1 => Formula { each: "abs(v)", ..SUM },
         F::L2 => Formula { each: "v * v", last: "sqrt(total)", ..SUM },
         F::LogSum => Formula { last: "log_of(total)", ..SUM },
-        // Numbers are taken relative to the largest, so that none overflows.
+        // Relative to the largest element, so that no exponential overflows.
         F::LogSumExp => Formula { each: "exp(v - largest)", last: "log_of(total) + largest", before: LARGEST, ..SUM },
         F::Max => MAX,
         F::Mean => MEAN,
@@ -63,7 +63,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     kernel(request, formula, reduced)
 }
 
-/// The largest element, or 0 where it is not finite.
+/// WGSL for the largest element, or 0 if it is not finite.
 const LARGEST: &str = "    var own_largest = -infinity();
     for (var i = lane; i < p.count; i += 64u) {
         own_largest = larger(own_largest, x[position(start, i)]);
@@ -71,7 +71,7 @@ const LARGEST: &str = "    var own_largest = -infinity();
     let most = row_max(lane, own_largest);
     let largest = select(most, 0.0, is_nan(most) || is_infinite(most));";
 
-/// `GlobalMaxPool` and `GlobalAveragePool`: all that is behind the channels made one.
+/// `GlobalMaxPool` and `GlobalAveragePool`: reductions over all axes after the channels.
 fn global(request: &GpuRequest<'_>, pool: &GlobalPool) -> Result<Made> {
     let formula = match pool.function {
         PoolFunction::Max => MAX,
@@ -84,15 +84,19 @@ fn global(request: &GpuRequest<'_>, pool: &GlobalPool) -> Result<Made> {
     kernel(request, formula, (0..rank).map(|axis| axis > 1).collect())
 }
 
-/// A reduction as WGSL: how two are joined, what none is, what an element counts, what is made of the whole, and what is
-/// worked out before.
+/// A reduction as WGSL expressions.
 struct Formula {
+    /// Combines the partial results `a` and `b`.
     combine: &'static str,
-    /// What joins those of all invocations: `whole`, or a function that may do so by subgroups.
+    /// Function that combines the partial results of all invocations; may use subgroups.
     whole: &'static str,
+    /// The result of no elements.
     first: &'static str,
+    /// The contribution of an element `v`.
     each: &'static str,
+    /// The result, from the `total`.
     last: &'static str,
+    /// Statements before the reduction.
     before: &'static str,
 }
 
@@ -129,7 +133,7 @@ impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let shape = run.input(0)?;
         let steps = strides(shape);
-        // Neighbouring axes of one kind are one group, from the last to the first.
+        // Adjacent axes of one kind form a group, from the last to the first.
         let mut groups: [Vec<(usize, usize)>; 2] = [Vec::new(), Vec::new()];
         let mut before = None;
         for axis in (0..shape.len()).rev().filter(|&axis| shape[axis] != 1) {

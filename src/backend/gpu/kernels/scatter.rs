@@ -1,4 +1,4 @@
-//! `ScatterElements` and `ScatterND`: updates written to places that indices name.
+//! `ScatterElements` and `ScatterND`: updates written to indexed positions.
 
 use std::sync::Arc;
 
@@ -35,15 +35,15 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "scatter", make };
 
 const SHADER: Shader = wgsl!("scatter");
 
-/// The most updates of a lane in one dispatch: software adapters end long loops.
+/// Maximum updates of a lane in one dispatch: software adapters end long loops.
 const UPDATES: usize = 8192;
 
-/// How updates find their places.
+/// How the positions of updates are indexed.
 #[derive(Clone, Copy)]
 enum Places {
-    /// A lane goes along an axis.
+    /// A lane runs along this axis.
     Axis(usize),
-    /// A lane is an element of the rows that tuples of so many indices name.
+    /// A lane is one element of the rows selected by tuples of this many indices.
     Tuples(usize),
 }
 
@@ -134,7 +134,7 @@ impl GpuKernel for Kernel {
                 (y[len..].iter().product(), outer.iter().product())
             }
         };
-        // Where the data is empty no index is inside, and none is looked at.
+        // No index into empty data is valid, and none is checked.
         let lanes = if y.contains(&0) { 0 } else { lanes };
         moves::copy(&self.copy, run, 0, 0)?;
         let operands = [

@@ -44,7 +44,7 @@ impl GpuKernel for Kernel {
         let rows = shape[..self.axis].iter().product::<usize>() * inner;
         let rounds = size.div_ceil(64) + 8;
         run.loops(rounds)?;
-        // As many results as a driver's loops allow in one dispatch.
+        // As many results in one dispatch as the limit on loops allows.
         let part = (MOST_ROUNDS / rounds).max(1);
         let operands = [("x", Operand::Input(0)), ("values", Operand::Output(0)), ("indices", Operand::Output(1))];
         for first in (0..count).step_by(part) {

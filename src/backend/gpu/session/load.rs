@@ -8,32 +8,29 @@ use std::{
     },
 };
 
-use smallvec::SmallVec;
-
 use crate::{
     backend::{
-        device::{Engine, HostOperator},
+        device::Engine,
         gpu::{
             adapter::AdapterType,
             buffer,
-            cooperative::{Matrices, Settled},
+            cooperative::Settled,
             device::GpuDevice,
-            kernel::Made,
-            kernels,
             loaded::{LoadedGraph, Step, StepKernel, Transfers},
             operand::{WeightFormat, WeightId},
             program::Programs,
-            request::{GpuRequest, PackedWeights},
             residence::{Inputs, Residence, Results},
             self_test,
-            session::{GpuSession, Refused},
+            session::{
+                GpuSession, Refused,
+                nodes::{Maker, Nodes, upload},
+            },
         },
         options::GpuOptions,
     },
     error::{Context, Error, ErrorKind, Result},
-    graph::{Graph, Node, ValueId},
-    kernels::{KernelSet, gemm::Factors},
-    op::{CpuState, GpuState, KernelRequest, PackedConstants},
+    graph::{Graph, ValueId},
+    kernels::KernelSet,
     plan::Plan,
 };
 
@@ -42,7 +39,12 @@ impl GpuSession {
     ///
     /// # Errors
     /// If there is no such adapter, or a constant does not fit the device.
-    pub fn load(graph: Graph, options: &GpuOptions, kernel_set: KernelSet, format: WeightFormat) -> Result<Self> {
+    pub(crate) fn load(
+        graph: Graph,
+        options: &GpuOptions,
+        kernel_set: KernelSet,
+        format: WeightFormat,
+    ) -> Result<Self> {
         let device = GpuDevice::open(options)?;
         let load_product = |graph: Graph, matrices: Option<Settled>| -> Result<Engine> {
             let format = WeightFormat::F16;
@@ -77,7 +79,7 @@ impl GpuSession {
             nodes.add(&maker, node)?;
         }
         let Nodes { steps, operands, packed, buffers, host, host_packed, .. } = nodes;
-        let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand))?;
+        let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand));
         let needs = Needs::of(&graph, &plan, &steps, &operands);
         let constants = move_constants(&mut graph, &device, &needs)?;
         device.check()?;
@@ -103,87 +105,6 @@ impl GpuSession {
             host,
             by_matrices,
         })
-    }
-}
-
-/// Positions of the operands that a kernel packed.
-type Packed = SmallVec<[usize; 4]>;
-
-/// What the kernels of all nodes are made from.
-struct Maker<'a> {
-    graph: &'a Graph,
-    device: &'a GpuDevice,
-    programs: &'a Programs,
-    kernel_set: KernelSet,
-    /// The format of weights, and how cooperative matrices are multiplied.
-    forms: (WeightFormat, Option<Matrices>),
-}
-
-/// The nodes whose kernels are made so far.
-#[derive(Default)]
-struct Nodes {
-    steps: Vec<Step>,
-    /// Operands and results of each step.
-    operands: Vec<(Inputs, Results)>,
-    /// The operands that the kernel of each node packed.
-    packed: Vec<Packed>,
-    weights: PackedWeights,
-    buffers: Vec<(WeightId, wgpu::Buffer)>,
-    host: Vec<HostOperator>,
-    /// Constants that kernels on the host packed.
-    host_packed: PackedConstants,
-}
-
-impl Nodes {
-    /// Makes the kernel of a node, unless it moves no data, and uploads what it packed.
-    fn add(&mut self, maker: &Maker<'_>, node: &Node) -> Result<()> {
-        if let CpuState::View = node.op.def().cpu {
-            self.packed.push(Packed::new());
-            return Ok(());
-        }
-        let (kernel, packed) = self.kernel(maker, node)?;
-        for (id, bytes) in self.weights.take_pending() {
-            self.buffers.push((id, upload(maker.device, "weights", &bytes).context(|| node.describe())?));
-        }
-        let keep = |(position, id): (usize, &Option<ValueId>)| id.filter(|_| !packed.contains(&position));
-        let inputs: Inputs = node.inputs.iter().enumerate().map(keep).collect();
-        self.operands.push((inputs, node.outputs.iter().copied().collect()));
-        self.packed.push(packed);
-        self.steps.push(Step { name: node.describe(), kernel });
-        Ok(())
-    }
-
-    /// Makes the kernel of a node on the device, or else on the host.
-    fn kernel(&mut self, maker: &Maker<'_>, node: &Node) -> Result<(StepKernel, Packed)> {
-        let &Maker { graph, device, programs, forms, .. } = maker;
-        let request = GpuRequest::new(graph, node, programs, &self.weights, device.binding_limit, forms);
-        let made = match node.op.def().gpu {
-            GpuState::Kernel(name) => match request.uncarried() {
-                Some(reason) => Made::Host(reason),
-                None => (kernels::find(name)?.make)(&request).context(|| node.describe())?,
-            },
-            GpuState::Host(reason) => Made::Host(reason),
-            GpuState::View | GpuState::Folded => Made::Host("no shader yet"),
-        };
-        match made {
-            Made::Kernel(kernel) => Ok((StepKernel::Device(kernel), request.taken())),
-            Made::Host(reason) => self.host_kernel(maker, node, reason),
-        }
-    }
-
-    /// Makes the kernel of a node on the host, and notes the operator.
-    fn host_kernel(&mut self, maker: &Maker<'_>, node: &Node, reason: &'static str) -> Result<(StepKernel, Packed)> {
-        let def = node.op.def();
-        let CpuState::Kernel(make) = def.cpu else {
-            return Err(Error::unsupported(format!("{} has no kernel", node.describe())));
-        };
-        let operator = HostOperator { operator: def.name, reason };
-        if !self.host.contains(&operator) {
-            self.host.push(operator);
-        }
-        let request = KernelRequest::new(maker.graph, node, maker.kernel_set, Factors::F32, &self.host_packed);
-        let kernel = make(&request).context(|| node.describe())?;
-        Ok((StepKernel::Host(kernel), request.taken()))
     }
 }
 
@@ -257,14 +178,4 @@ fn most_run_bytes(device: &GpuDevice) -> usize {
         _ => 512 << 20,
     };
     most.min(device.binding_limit as usize)
-}
-
-/// Creates a read-only buffer with these contents.
-fn upload(device: &GpuDevice, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
-    let buffer =
-        device.buffer(label, bytes.len() as u64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST)?;
-    if !bytes.is_empty() {
-        device.queue.write_buffer(&buffer, 0, bytes);
-    }
-    Ok(buffer)
 }

@@ -1,4 +1,4 @@
-//! What the thread of a cache does with its file: writes, steps aside for others, reads again, mends.
+//! What the thread of a cache does: writes its file, closes it for other writers, reopens and repairs it.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -27,17 +27,17 @@ use crate::{
 };
 
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
-/// What redb may hold of the file in memory.
+/// Bytes of the file that redb may cache in memory.
 const PAGES: usize = 8 << 20;
-/// How often the thread looks whether somebody else wants to write.
+/// How often the thread checks whether another process wants to write.
 const LOOK: Duration = Duration::from_millis(50);
-/// The longest that a result waits to be written.
+/// The longest time that a result waits to be written.
 const OLDEST: Duration = Duration::from_secs(1);
-/// Notes for reports, at most.
+/// The most notes for reports.
 const MOST_NOTES: usize = 20;
 /// How long to wait for other processes.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// One number: the bytes that all results take in the file.
+/// One number: the bytes that all results occupy in the file.
 const TOTAL: TableDefinition<'static, (), u64> = TableDefinition::new("gristmill total 1");
 
 impl Shared {
@@ -57,12 +57,12 @@ impl Shared {
             }
             drop(waiting);
             if !results.is_empty() {
-                self.write_or_tell(results, closed);
+                self.write_or_note(results, closed);
             } else if asked || self.turn_is_taken() {
-                self.step_aside();
+                self.close();
             }
             let is_open = self.reader.read().unwrap_or_else(PoisonError::into_inner).is_some();
-            // What a process that was killed has left behind is mended by whoever writes next.
+            // A file that a killed process left damaged is repaired by the next writer.
             if !is_open && !closed && !self.read_again() && self.write(&[]).is_ok() {
                 self.read_again();
             }
@@ -76,11 +76,11 @@ impl Shared {
         }
     }
 
-    fn write_or_tell(&self, mut results: Vec<(Key, Vec<u8>)>, closed: bool) {
+    fn write_or_note(&self, mut results: Vec<(Key, Vec<u8>)>, closed: bool) {
         let why = match self.write(&results) {
             Ok(()) => return,
             Err(Trouble::Busy) if !closed => {
-                // They wait on, in front of those that came meanwhile.
+                // They go on waiting, in front of those added meanwhile.
                 let mut waiting = lock(&self.waiting);
                 waiting.bytes += results.iter().map(waiting_bytes).sum::<usize>();
                 results.append(&mut waiting.results);
@@ -93,10 +93,10 @@ impl Shared {
             Err(Trouble::Other(error)) => error.to_string(),
         };
         let note = format!("{} results were not kept in the cache {}: {why}", results.len(), self.path.display());
-        self.tell(note);
+        self.note(note);
     }
 
-    fn step_aside(&self) {
+    fn close(&self) {
         let reader = self.reader.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(reader);
     }
@@ -104,7 +104,7 @@ impl Shared {
     fn turn_is_taken(&self) -> bool {
         match self.turn.try_lock_shared() {
             Ok(()) => {
-                // Unlocking what is locked fails at most where the file is gone.
+                // Unlocking fails at most if the file is gone.
                 let _ = self.turn.unlock();
                 false
             }
@@ -112,7 +112,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the turn.
+    /// Waits for the turn, exclusive if `alone`; `None` if other processes hold it for too long.
     fn turn(&self, alone: bool) -> Option<Turn<'_>> {
         let started = Instant::now();
         loop {
@@ -125,7 +125,7 @@ impl Shared {
         }
     }
 
-    /// Opens the file for reading; false: others write for too long, or it must be mended first.
+    /// Opens the file for reading; false if others write for too long or it must be repaired first.
     pub(in crate::bulk) fn read_again(&self) -> bool {
         let Some(_turn) = self.turn(false) else { return false };
         let started = Instant::now();
@@ -133,7 +133,7 @@ impl Shared {
             let opened = panics::catch(|| Ok(Builder::new().set_cache_size(PAGES).open_read_only(&self.path)));
             match opened {
                 Ok(Ok(database)) => break panics::catch(|| Reader::new(database)).ok(),
-                // A process that is just being started may hold a lock of this one for a moment.
+                // A child process that is being started may hold this process's locks for a moment.
                 Ok(Err(DatabaseError::DatabaseAlreadyOpen)) if started.elapsed() < PATIENCE => {
                     thread::sleep(LOOK / 10);
                 }
@@ -145,8 +145,8 @@ impl Shared {
         open
     }
 
-    /// Notes what happened to the file; the first few times.
-    fn tell(&self, note: String) {
+    /// Adds a note on what happened to the file, up to a limit.
+    fn note(&self, note: String) {
         tracing::warn!("{note}");
         let mut notes = lock(&self.notes);
         if notes.len() < MOST_NOTES {
@@ -154,16 +154,16 @@ impl Shared {
         }
     }
 
-    /// Adds results, and lets go of the oldest for which there is no room. A damaged file is made anew.
+    /// Writes results and removes the oldest past the limit; recreates a damaged file.
     pub(in crate::bulk) fn write(&self, results: &[(Key, Vec<u8>)]) -> Result<(), Trouble> {
-        // Whoever has the turn waits for this reader.
-        self.step_aside();
+        // A process that has the turn waits for this reader.
+        self.close();
         let Some(_turn) = self.turn(true) else { return Err(Trouble::Busy) };
         let outcome = self.write_alone(results);
         let Err(Trouble::Damaged(why)) = outcome else { return outcome };
         self.check_foreign().map_err(Trouble::Other)?;
         let note = format!("the cache {} was damaged ({why}) and is begun anew", self.path.display());
-        self.tell(note);
+        self.note(note);
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Trouble::Other(Error::io(error, "removing the damaged file")))
@@ -196,7 +196,7 @@ impl Shared {
         });
         match caught {
             Ok(()) => outcome,
-            // What redb takes for impossible is what damage looks like.
+            // redb may panic on a damaged file.
             Err(error) => Err(Trouble::Damaged(error.to_string())),
         }
     }
@@ -204,7 +204,7 @@ impl Shared {
     fn open_alone(&self) -> Result<Database, Trouble> {
         let io = |error| Trouble::Other(Error::io(error, "making it"));
         if fs::metadata(&self.path).map_or(true, |meta| meta.len() == 0) {
-            // Whoever is killed while he makes it leaves no half of a cache under its name.
+            // A process that is killed while creating it leaves no partial cache under its name.
             let mut name = self.path.file_name().unwrap_or_default().to_owned();
             name.push(".new");
             let new = self.path.with_file_name(name);
@@ -216,7 +216,7 @@ impl Shared {
         loop {
             match Builder::new().set_cache_size(PAGES).open(&self.path) {
                 Ok(database) => return Ok(database),
-                // Those that read have not seen yet that the turn is taken.
+                // Readers have not seen yet that the turn is taken.
                 Err(DatabaseError::DatabaseAlreadyOpen) if started.elapsed() < PATIENCE => {
                     thread::sleep(LOOK / 10);
                 }
@@ -261,7 +261,7 @@ impl Shared {
         write.commit().map_err(storage)
     }
 
-    /// Whether a file that is there is one of ours, as far as it can be told.
+    /// An error if the file exists and is recognizably not a cache.
     pub(in crate::bulk) fn check_foreign(&self) -> Result<()> {
         let place = || format!("the cache {}", self.path.display());
         let mut start = Vec::new();
@@ -273,7 +273,7 @@ impl Shared {
             Ok(_) if start != MAGIC => return Err(foreign(&self.path)),
             Ok(_) => {}
         }
-        // Somebody else's tables; a file that cannot be read so far says nothing.
+        // Tables of another program. A file that cannot be read this far may be a damaged cache.
         let names = panics::catch(|| {
             let database = Builder::new().set_cache_size(PAGES).open_read_only(&self.path).map_err(Error::user)?;
             let read = database.begin_read().map_err(Error::user)?;
@@ -289,12 +289,12 @@ impl Shared {
     }
 }
 
-/// Gives the turn back.
+/// Releases the turn when dropped.
 struct Turn<'f>(&'f File);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        // Unlocking what is locked fails at most where the file is gone.
+        // Unlocking fails at most if the file is gone.
         let _ = self.0.unlock();
     }
 }
@@ -309,7 +309,7 @@ fn storage(error: impl Into<redb::Error>) -> StorageError {
 fn trouble(error: DatabaseError) -> Trouble {
     match error {
         DatabaseError::DatabaseAlreadyOpen => Trouble::Busy,
-        // An end of file where there should be more is damage too.
+        // An unexpected end of file is damage too.
         DatabaseError::Storage(StorageError::Io(error))
             if !matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData) =>
         {

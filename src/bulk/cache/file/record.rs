@@ -1,10 +1,10 @@
-//! A result as the file holds it.
+//! The stored form of a result.
 
 use crate::bulk::cache::file::Key;
 
 const CHECKSUM: usize = 8;
 
-/// A result as it stands in the file.
+/// Encodes a result for the file.
 pub(in crate::bulk) fn wrap(key: &Key, bytes: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(key.len() + bytes.len() + CHECKSUM);
     stored.extend_from_slice(key);
@@ -13,7 +13,7 @@ pub(in crate::bulk) fn wrap(key: &Key, bytes: &[u8]) -> Vec<u8> {
     stored
 }
 
-/// The bytes of a result, if they are what was written for that key.
+/// The bytes of a stored result; `None` if they are not those written for `key`.
 pub(in crate::bulk) fn unwrap<'s>(key: &Key, stored: &'s [u8]) -> Option<&'s [u8]> {
     let (bytes, sum) = stored.strip_prefix(key)?.split_last_chunk::<CHECKSUM>()?;
     (*sum == checksum(key, bytes)).then_some(bytes)
@@ -25,8 +25,10 @@ fn checksum(key: &Key, bytes: &[u8]) -> [u8; CHECKSUM] {
     *hash.as_bytes().first_chunk().unwrap_or(&[0; CHECKSUM])
 }
 
-/// What a result of so many bytes takes of the file at most: its part of pages of 4 KiB, or pages of its own, and its
-/// place in the index, whose pages are half full at times, and stand twice while they are written.
+/// An upper bound on the bytes that a result of `len` bytes occupies in the file.
+///
+/// That is its share of 4 KiB pages, or pages of its own, and its entry in the index, whose pages may be half full and exist
+/// twice while they are written.
 pub(in crate::bulk) fn stored_bytes(len: usize) -> u64 {
     let len = len as u64 + 80;
     let own =

@@ -1,4 +1,4 @@
-//! Settings taken from a JSON object one by one.
+//! Settings, read from a JSON object one by one.
 
 use std::{cell::RefCell, collections::BTreeMap, ops::RangeInclusive};
 
@@ -9,7 +9,7 @@ use crate::{
     import::hugging_face::problems::Problems,
 };
 
-/// Takes settings out one by one; what is left was not read.
+/// Takes settings out of a JSON object; what remains was not read.
 pub(super) struct Reader {
     pub(super) fields: RefCell<BTreeMap<String, Value>>,
     pub(super) problems: RefCell<Problems>,
@@ -24,7 +24,7 @@ impl Reader {
         self.fields.borrow_mut().remove(name).filter(|value| !value.is_null())
     }
 
-    /// A size within bounds; a lower bound stands in for one that is not.
+    /// A size within `bounds`; otherwise a problem and the lower bound.
     pub(super) fn size(&self, name: &str, bounds: RangeInclusive<usize>, default: Option<usize>) -> usize {
         let least = *bounds.start();
         let Some(value) = self.take(name) else {
@@ -59,7 +59,7 @@ impl Reader {
         }
     }
 
-    /// Refuses a setting that is there and has none of the values that are built.
+    /// Refuses a setting that is present with a value other than `allowed`.
     pub(super) fn refuse_unless(&self, name: &str, allowed: &[Value]) -> Result<()> {
         match self.take(name) {
             Some(value) if !allowed.contains(&value) => {
@@ -70,7 +70,7 @@ impl Reader {
     }
 }
 
-/// A value for a message.
+/// A value, shortened for a message.
 fn shortened(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() > 60 { format!("{}...", text.chars().take(60).collect::<String>()) } else { text }

@@ -8,7 +8,7 @@ use crate::import::hugging_face::{
     weights::{Found, Weights},
 };
 
-/// Every tensor of an encoder.
+/// The tensors of an encoder.
 #[derive(Debug)]
 pub(crate) struct Tensors {
     pub(super) words: Found,
@@ -18,6 +18,7 @@ pub(crate) struct Tensors {
     pub(super) layers: Vec<Layer>,
 }
 
+/// The tensors of one transformer layer.
 #[derive(Debug)]
 pub(super) struct Layer {
     pub(super) query: Affine,
@@ -30,31 +31,32 @@ pub(super) struct Layer {
     pub(super) norm: Norm,
 }
 
-/// The linear layers that one product computes, their weights side by side.
+/// The linear layers that one product computes, with their weights side by side.
 pub(super) type Product<'a> = SmallVec<[&'a Affine; 3]>;
 
 impl Layer {
-    /// The products in the order of the graph.
+    /// The products of the layer in the order of the graph.
     pub(super) fn products(&self) -> [Product<'_>; 4] {
         let joined = smallvec![&self.query, &self.key, &self.value];
         [joined, smallvec![&self.attention], smallvec![&self.up], smallvec![&self.down]]
     }
 }
 
-/// A linear layer: weights `[out, in]` and `[out]`.
+/// A linear layer: a weight `[out, in]` and a bias `[out]`.
 #[derive(Debug)]
 pub(super) struct Affine {
     pub(super) weight: Found,
     pub(super) bias: Found,
 }
 
+/// A layer norm: scale and bias.
 #[derive(Debug)]
 pub(super) struct Norm {
     pub(super) scale: Found,
     pub(super) bias: Found,
 }
 
-/// Names within a layer.
+/// The names of the parts of a layer in a file.
 struct Names {
     layer: &'static str,
     query: &'static str,
@@ -91,7 +93,7 @@ const DISTILBERT: Names = Names {
     norm: "output_layer_norm",
 };
 
-/// What other heads and older versions leave in a file beside the encoder.
+/// Prefixes of tensors that belong to other heads or older versions.
 const UNUSED: &[&str] = &[
     "cls.",
     "classifier.",
@@ -106,7 +108,7 @@ const UNUSED: &[&str] = &[
     "vocab_transform.",
 ];
 
-/// Finds every tensor of the encoder; whatever is missing, misshapen or left over becomes a problem.
+/// Finds the tensors of the encoder; a missing, misshapen or unused tensor is a problem.
 pub(crate) fn resolve(config: &Config, weights: &Weights, problems: &mut Problems) -> Tensors {
     let prefix = match config.family {
         Family::Bert => "bert.",
@@ -146,6 +148,7 @@ pub(crate) fn resolve(config: &Config, weights: &Weights, problems: &mut Problem
     tensors
 }
 
+/// Finds tensors by name and records the names it has used.
 struct Finder<'a> {
     prefix: &'a str,
     weights: &'a Weights,
@@ -168,7 +171,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Files converted from TensorFlow call scale and bias gamma and beta.
+    /// Finds a layer norm; files converted from TensorFlow name scale and bias gamma and beta.
     fn norm(&mut self, name: &str, size: usize) -> Norm {
         Norm {
             scale: self.tensor(&[format!("{name}.weight"), format!("{name}.gamma")], &[size]),

@@ -18,6 +18,7 @@ use crate::{
 const MAX_SYMBOLS: usize = 1024;
 
 impl<'a> Converter<'a, '_, '_> {
+    /// Adds the inputs, except those in `constants`, which become constants.
     pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, constants: &[(String, Tensor)]) -> Result<()> {
         let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
         let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
@@ -27,7 +28,8 @@ impl<'a> Converter<'a, '_, '_> {
             let id = self.graph.constant(name, tensor.clone());
             self.values.insert(input.name(), id);
         }
-        // Named dimensions first, so that the names made for unnamed ones are new.
+        // Named dimensions come first, so that names made for unnamed ones cannot collide with
+        // them.
         for name in inputs.iter().flat_map(|input| input.dims.iter().flatten()) {
             if let DimProto::Named(name) = name {
                 self.graph.symbol(name);
@@ -44,7 +46,8 @@ impl<'a> Converter<'a, '_, '_> {
                 return Err(Error::invalid_model(format!("input `{name}` is declared twice")));
             }
             match self.values.get(name) {
-                // An input that has a value in the file is a constant; old files list all of them.
+                // An input with an initializer is a constant; old files list every initializer as
+                // an input.
                 Some(&id) => self.check_declared(input, id),
                 None => self.input(input),
             }
@@ -96,6 +99,7 @@ impl<'a> Converter<'a, '_, '_> {
         Ok(())
     }
 
+    /// Marks the outputs.
     pub(super) fn outputs(&mut self, proto: &GraphProto<'a>) -> Result<()> {
         if proto.outputs.is_empty() {
             return Err(Error::invalid_model("the graph has no outputs"));
@@ -115,7 +119,7 @@ impl<'a> Converter<'a, '_, '_> {
         Ok(())
     }
 
-    /// Holds what the file declares of a value against what is known of it.
+    /// Checks the declared type and shape of a value against the inferred ones.
     fn check_declared(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Result<()> {
         let fact = self.graph.fact(id);
         if let Some(kind) = declared.other {

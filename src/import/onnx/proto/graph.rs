@@ -1,4 +1,4 @@
-//! `GraphProto`.
+//! `GraphProto`: a graph.
 
 use crate::{
     error::Result,
@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// `GraphProto`.
+/// A graph (`GraphProto`); its messages are not parsed.
 #[derive(Debug, Default)]
 pub(crate) struct GraphProto<'a> {
     pub(crate) name: Option<&'a str>,
@@ -37,7 +37,8 @@ impl<'a> GraphProto<'a> {
                     this.has_sparse = true;
                     continue;
                 }
-                // Documentation, types of inner values (inferred here), quantization notes, metadata.
+                // Documentation, types of inner values (inferred instead), quantization notes,
+                // metadata.
                 10 | 13 | 14 | 16 => continue,
                 _ => return Err(field.unknown()),
             };

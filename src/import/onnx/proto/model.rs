@@ -1,4 +1,4 @@
-//! `ModelProto` and `FunctionProto`.
+//! `ModelProto` and the names of functions.
 
 use crate::{
     error::{Error, Result},
@@ -11,15 +11,16 @@ use crate::{
 /// The maximum number of operator sets that a file may name.
 const MAX_OPSETS: usize = 256;
 
-/// `ModelProto`.
+/// A model (`ModelProto`).
 #[derive(Debug, Default)]
 pub(crate) struct ModelProto<'a> {
     pub(crate) ir_version: Option<i64>,
     pub(crate) graph: Option<&'a [u8]>,
-    /// Domain and version of the operator sets.
+    /// The domain and version of each operator set.
     pub(crate) opsets: Vec<(&'a str, i64)>,
-    /// `FunctionProto`s.
+    /// The functions, each a serialized `FunctionProto`.
     pub(crate) functions: Vec<&'a [u8]>,
+    /// Whether the file has a training part.
     pub(crate) trains: bool,
 }
 
@@ -42,7 +43,7 @@ impl<'a> ModelProto<'a> {
                     budget.item()?;
                     this.functions.push(field.block()?);
                 }
-                // Producer, versions, documentation, metadata, hints for devices.
+                // Producer, versions, documentation, metadata, device hints.
                 2..=6 | 14 | 26 => {}
                 _ => return Err(field.unknown()),
             }
@@ -64,7 +65,7 @@ fn opset<'a>(bytes: &'a [u8], budget: &Budget) -> Result<(&'a str, i64)> {
     Ok((domain.unwrap_or_default(), version.unwrap_or_default()))
 }
 
-/// Domain and name of a `FunctionProto`.
+/// The domain and name of a `FunctionProto`.
 pub(crate) fn function<'a>(bytes: &'a [u8], budget: &Budget) -> Result<(&'a str, &'a str)> {
     let (mut name, mut domain) = (None, None);
     let mut message = Message::open("FunctionProto", bytes, budget)?;
@@ -79,7 +80,7 @@ pub(crate) fn function<'a>(bytes: &'a [u8], budget: &Budget) -> Result<(&'a str,
     Ok((domain.unwrap_or_default(), name.unwrap_or_default()))
 }
 
-/// ONNX's own domain has two names.
+/// The domain with `ai.onnx`, the second name of the default domain, as the empty name.
 pub(crate) fn default_domain(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }

@@ -1,4 +1,4 @@
-//! `NodeProto`.
+//! `NodeProto`: one node.
 
 use smallvec::SmallVec;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// `NodeProto`; the attributes are not opened yet.
+/// A node (`NodeProto`); its attributes are not parsed.
 #[derive(Debug, Default)]
 pub(crate) struct NodeProto<'a> {
     name: Option<&'a str>,
@@ -45,7 +45,7 @@ impl<'a> NodeProto<'a> {
                 }
                 7 => once(&mut this.domain, &field, field.text(budget)?)?,
                 8 => once(&mut this.overload, &field, field.text(budget)?)?,
-                // Documentation, metadata, hints for devices.
+                // Documentation, metadata, device hints.
                 6 | 9 | 10 => {}
                 _ => return Err(field.unknown()),
             }
@@ -53,14 +53,14 @@ impl<'a> NodeProto<'a> {
         if this.op_type().is_empty() {
             return Err(Error::invalid_model(format!("node `{}` names no operator", this.name())));
         }
-        // Trailing outputs that nobody asks for.
+        // Trailing outputs without a name are unused.
         while this.outputs.last().is_some_and(|name| name.is_empty()) {
             this.outputs.pop();
         }
         Ok(this)
     }
 
-    /// The node's name, or that of the first value it makes.
+    /// The name of the node, or else of its first named output.
     pub(crate) fn name(&self) -> &'a str {
         self.name
             .filter(|name| !name.is_empty())
@@ -72,12 +72,12 @@ impl<'a> NodeProto<'a> {
         self.op_type.unwrap_or_default()
     }
 
-    /// The domain, empty for ONNX's own.
+    /// The domain; empty for the default domain.
     pub(crate) fn domain(&self) -> &'a str {
         default_domain(self.domain.unwrap_or_default())
     }
 
-    /// How errors name the node.
+    /// The node in error messages.
     pub(crate) fn describe(&self) -> String {
         format!("node `{}` ({})", self.name(), self.op_type())
     }

@@ -1,4 +1,4 @@
-//! `TensorProto`.
+//! `TensorProto`: a tensor.
 
 use smallvec::SmallVec;
 
@@ -11,17 +11,17 @@ use crate::{
     },
 };
 
-/// `TensorProto`; its data are read later, by their type.
+/// A tensor (`TensorProto`); its typed data are not parsed.
 #[derive(Debug, Default)]
 pub(crate) struct TensorProto<'a> {
     name: Option<&'a str>,
     pub(crate) dims: SmallVec<[i64; 6]>,
     pub(crate) data_type: i32,
     pub(crate) raw: Option<&'a [u8]>,
-    /// The field that holds typed data, if one does.
+    /// The number of the field with typed data, if any.
     pub(crate) typed: Option<u32>,
     pub(crate) location: Option<i64>,
-    /// Keys and values that say where data outside the file are.
+    /// Keys and values that locate external data.
     pub(crate) external: SmallVec<[(&'a str, &'a str); 3]>,
     message: &'a [u8],
 }
@@ -71,7 +71,7 @@ impl<'a> TensorProto<'a> {
         self.name.unwrap_or_default()
     }
 
-    /// Each number of the typed field `number`, as its bits.
+    /// Calls `each` with the bits of each number in the field `number`.
     pub(crate) fn numbers(&self, number: u32, scalar: Scalar, mut each: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let unlimited = Budget::unlimited();
         let mut message = Message::open("TensorProto", self.message, &unlimited)?;
@@ -84,7 +84,7 @@ impl<'a> TensorProto<'a> {
     }
 }
 
-/// `StringStringEntryProto`.
+/// Parses a key and its value (`StringStringEntryProto`).
 fn entry<'a>(bytes: &'a [u8], budget: &Budget) -> Result<(&'a str, &'a str)> {
     let (mut key, mut value) = (None, None);
     let mut message = Message::open("StringStringEntryProto", bytes, budget)?;

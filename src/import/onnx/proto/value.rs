@@ -1,4 +1,4 @@
-//! `ValueInfoProto`.
+//! `ValueInfoProto`: the declared type and shape of a value.
 
 use smallvec::SmallVec;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// A dimension as a file declares it.
+/// A declared dimension.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum DimProto<'a> {
     Fixed(i64),
@@ -19,15 +19,15 @@ pub(crate) enum DimProto<'a> {
     Unknown,
 }
 
-/// `ValueInfoProto`.
+/// The declared type and shape of a value (`ValueInfoProto`).
 #[derive(Debug, Default)]
 pub(crate) struct ValueInfoProto<'a> {
     name: Option<&'a str>,
-    /// The element type, if the value is declared to be a tensor.
+    /// The element type of a tensor.
     pub(crate) elem_type: Option<i32>,
-    /// The dimensions, if they are declared.
+    /// The dimensions of a tensor, if declared.
     pub(crate) dims: Option<SmallVec<[DimProto<'a>; 6]>>,
-    /// What the value is, where it is no tensor.
+    /// The kind of a value that is not a tensor.
     pub(crate) other: Option<&'static str>,
 }
 

@@ -1,4 +1,4 @@
-//! Arithmetic on the integers that shape inference follows.
+//! Arithmetic on the elements that shape inference tracks.
 
 use crate::{
     graph::MAX_TRACKED,
@@ -8,7 +8,7 @@ use crate::{
     tensor::DType,
 };
 
-/// The elements of a function of integers that are all known, where each result can be known too.
+/// The tracked elements of a function of integers, if every result can be known.
 pub(super) fn elements(function: F, inputs: &Inputs<'_>, output: &Shape) -> Option<Vec<Dim>> {
     let shape = output.as_fixed()?;
     let count = output.fixed_elements().ok()??;
@@ -49,7 +49,7 @@ pub(super) fn elements(function: F, inputs: &Inputs<'_>, output: &Shape) -> Opti
         .collect()
 }
 
-/// One function of two integers or truth values, if the result can be known.
+/// One function of two integers or booleans, if the result can be known.
 fn apply(function: F, a: &Dim, b: &Dim) -> Option<Dim> {
     let truth = |known: Option<bool>| known.map(|truth| Dim::from(usize::from(truth)));
     let both = a.as_fixed().zip(b.as_fixed());
@@ -61,7 +61,7 @@ fn apply(function: F, a: &Dim, b: &Dim) -> Option<Dim> {
         F::Min => Some(a.min(b)),
         F::Div => match both {
             Some((a, b)) => a.checked_div(b).map(Dim::number),
-            // Rounding down is cutting off where neither is negative.
+            // Rounding down equals truncation where neither is negative.
             None if a.least()? >= 0 && b.least()? > 0 => Some(a.floor_div(b)),
             None => None,
         },

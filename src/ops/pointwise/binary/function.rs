@@ -37,7 +37,7 @@ macro_rules! functions {
             $($($(#[$doc])* $name $({ $($(#[$field_doc])* $field: $type),* })?,)*)*
         }
 
-        /// What a function is made of.
+        /// The class of a function: what it takes and gives.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Class {
             $($class,)*

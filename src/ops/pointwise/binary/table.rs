@@ -6,8 +6,8 @@
 /// formulas up, the elements that they take, and what they give.
 ///
 /// A row holds the documentation, the name, the attributes with the values of the test cases, how
-/// many operands it takes (`Two`, or `Any` number but none), the decoding (`plain`, or the name of a
-/// decoder), the accuracy, and the formula.
+/// many operands it takes (`Two`, or `Any` number but none), the decoding (`plain`, or the name of
+/// a decoder), the accuracy, and the formula.
 macro_rules! binary_functions {
     ($read:ident) => {
         $read! {
@@ -24,8 +24,9 @@ macro_rules! binary_functions {
                 Min Any plain Pointwise, &T::smaller;
                 /// The remainder of `a / b`; an error where `b` is an integer 0
                 Mod {
-                    /// Whether the quotient is rounded towards zero, so that the remainder has the sign
-                    /// of `a`; otherwise it is rounded down and the remainder has the sign of `b`.
+                    /// Whether the quotient is rounded towards zero, so that the remainder has the
+                    /// sign of `a`; otherwise it is rounded down and the remainder has the sign of
+                    /// `b`.
                     truncated: bool = false
                 } Two decode_mod Exact, if truncated { &T::remainder } else { &T::modulo };
                 /// `a * b`

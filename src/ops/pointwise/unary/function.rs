@@ -13,8 +13,8 @@ use crate::{
 
 /// One function applied to every element.
 ///
-/// Operands: the tensor; for [`UnaryFunction::Clip`] also the least and the greatest result, scalars,
-/// where they are not attributes.
+/// Operands: the tensor; for [`UnaryFunction::Clip`] also the least and the greatest result,
+/// scalars, where they are not attributes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unary {
     /// The function to apply.

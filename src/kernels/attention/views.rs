@@ -1,0 +1,117 @@
+//! Attention over strided views.
+
+use crate::{
+    error::Result,
+    kernels::{
+        KernelSet,
+        attention::{head::Head, operand::Strided},
+        gemm::Factors,
+    },
+};
+
+/// A `[batch, heads, rows, columns]` tensor over a slice; the columns are contiguous.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadsView<'a> {
+    /// The slice that holds the elements.
+    pub data: &'a [f32],
+    /// Distance between batch items.
+    pub batch_stride: usize,
+    /// Distance between heads.
+    pub head_stride: usize,
+    /// Distance between rows.
+    pub row_stride: usize,
+}
+
+/// A summand of the scores over a slice.
+///
+/// Batch, head, query and key have a stride each; a stride of 0 repeats.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskView<'a> {
+    /// The slice that holds the elements.
+    pub data: &'a [f32],
+    /// Distances between batch items, heads, queries and keys; that of the keys is 0 or 1.
+    pub strides: [usize; 4],
+}
+
+/// Attention over strided views.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// Number of batch items.
+    pub batch: usize,
+    /// Number of heads.
+    pub heads: usize,
+    /// Rows of Q, and of the result.
+    pub queries: usize,
+    /// Rows of K and V.
+    pub keys: usize,
+    /// Columns of Q and K.
+    pub head_dim: usize,
+    /// Columns of V, and of the result.
+    pub value_dim: usize,
+    /// Factor of the scores.
+    pub scale: f32,
+    /// `[batch, heads, queries, head_dim]`
+    pub q: HeadsView<'a>,
+    /// `[batch, heads, keys, head_dim]`
+    pub k: HeadsView<'a>,
+    /// `[batch, heads, keys, value_dim]`
+    pub v: HeadsView<'a>,
+    /// Added to the scores after the factor.
+    pub mask: Option<MaskView<'a>>,
+}
+
+/// Writes the result of every item, head and query to `out`.
+///
+/// Row `i` of head `h` of item `b` goes to
+/// `out[b * strides[0] + h * strides[1] + i * strides[2]..][..value_dim]`. Without keys it is
+/// zeros.
+///
+/// # Errors
+///
+/// `Internal` if a view leaves its data, or `scratch` is shorter than
+/// [`attention_len`](crate::kernels::attention::attention_len).
+pub fn attention(
+    set: KernelSet,
+    attention: &Attention<'_>,
+    out: &mut [f32],
+    strides: [usize; 3],
+    scratch: &mut [f32],
+) -> Result<()> {
+    attention_as(set, Factors::F32, attention, out, strides, scratch)
+}
+
+/// [`attention`] with products of `factors`.
+///
+/// # Errors
+///
+/// `Internal` if a view leaves its data, or `scratch` is shorter than
+/// [`attention_len_as`](crate::kernels::attention::attention_len_as).
+pub fn attention_as<'a>(
+    set: KernelSet,
+    factors: Factors,
+    attention: &Attention<'a>,
+    out: &mut [f32],
+    strides: [usize; 3],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let &Attention { batch, heads, queries, keys, head_dim, value_dim, scale, q, k, v, mask } = attention;
+    for item in 0..batch {
+        for head in 0..heads {
+            let start = |batch_stride: usize, head_stride: usize| {
+                batch_stride.saturating_mul(item).saturating_add(head_stride.saturating_mul(head))
+            };
+            let part = |view: HeadsView<'a>| Strided {
+                data: view.data.get(start(view.batch_stride, view.head_stride)..).unwrap_or_default(),
+                row_stride: view.row_stride,
+            };
+            let mask = mask.map(|MaskView { data, strides: [batch, head, row_stride, column_stride] }| {
+                let data = data.get(start(batch, head)..).unwrap_or_default();
+                (Strided { data, row_stride }, column_stride)
+            });
+            let out = out.get_mut(start(strides[0], strides[1])..).unwrap_or_default();
+            Head { q: part(q), k: part(k), v: part(v), mask, rows: queries, keys, head_dim, value_dim, scale }
+                .run(set, factors, out, strides[2], scratch)?;
+        }
+    }
+    Ok(())
+}

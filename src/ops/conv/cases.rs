@@ -1,0 +1,123 @@
+//! Cases of `Conv`.
+
+use crate::{
+    kernels::Activation,
+    op::{Case, Fill, case::with_specials},
+    ops::{
+        conv::{Conv, Layout},
+        pool::window::Pads,
+    },
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    let conv = |kernel: &[usize]| Conv::new(kernel.to_vec());
+    let explicit = |pads: &[(usize, usize)]| Pads::Explicit(pads.to_vec());
+    let last = |conv: Conv| Conv { layout: Layout::ChannelsLast, ..conv };
+    let spread = Fill::Spread;
+    let mut cases = vec![
+        Case::new("one dimension", conv(&[5])).value(&[2, 7, 40], spread).constant(&[19, 7, 5], spread),
+        Case::new("run-time weights", Conv { pads: explicit(&[(1, 1), (1, 1)]), ..conv(&[3, 3]) })
+            .value(&[1, 3, 5, 5], spread)
+            .value(&[4, 3, 3, 3], spread)
+            .value(&[4], spread),
+        Case::new("run-time depthwise", Conv { groups: 4, ..conv(&[3]) })
+            .value(&[1, 4, 9], spread)
+            .value(&[4, 1, 3], spread),
+        Case::new("one tap", Conv { activation: Activation::Relu, ..conv(&[1, 1]) })
+            .value(&[2, 9, 6, 7], spread)
+            .constant(&[34, 9, 1, 1], spread)
+            .constant(&[34], spread),
+        Case::new("strided tap", Conv { strides: vec![2, 3], ..conv(&[1, 1]) })
+            .value(&[2, 9, 6, 8], spread)
+            .constant(&[5, 9, 1, 1], spread),
+        Case::new(
+            "three dimensions",
+            Conv { strides: vec![1, 2, 1], pads: explicit(&[(1, 0), (1, 1), (0, 2)]), ..conv(&[2, 3, 2]) },
+        )
+        .value(&[2, 3, 4, 5, 6], spread)
+        .constant(&[5, 3, 2, 3, 2], spread)
+        .constant(&[5], spread),
+        Case::new("wide line", Conv { pads: explicit(&[(2, 2)]), strides: vec![2], ..conv(&[5]) })
+            .value(&[1, 2, 9001], spread)
+            .constant(&[3, 2, 5], spread),
+        Case::new("many lines", Conv { pads: explicit(&[(1, 1), (1, 1)]), ..conv(&[3, 3]) })
+            .value(&[1, 33, 70, 9], spread)
+            .constant(&[17, 33, 3, 3], spread),
+        Case::new("empty batch", conv(&[3])).value(&[0, 2, 8], spread).constant(&[3, 2, 3], spread),
+        Case::new("no positions", conv(&[3])).value(&[2, 2, 2], spread).constant(&[3, 2, 3], spread),
+        Case::new("no channels", conv(&[3]))
+            .value(&[2, 0, 5], spread)
+            .constant(&[3, 0, 3], spread)
+            .constant(&[3], spread),
+    ];
+    // All attributes at once, in both layouts, with and without the maximum.
+    for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+        for global_max in [false, true] {
+            let shape = |channels: usize, spatial: &[usize]| {
+                let mut shape = vec![3];
+                shape.extend_from_slice(spatial);
+                shape.insert(if layout == Layout::ChannelsFirst { 1 } else { shape.len() }, channels);
+                shape
+            };
+            let made = |name: &str, conv: Conv| {
+                Case::new(format!("{name}, {layout:?}, global_max {global_max}"), Conv { layout, global_max, ..conv })
+            };
+            cases.extend([
+                made(
+                    "padded",
+                    Conv {
+                        pads: explicit(&[(2, 1), (0, 3)]),
+                        strides: vec![2, 1],
+                        dilations: vec![1, 2],
+                        activation: Activation::Tanh,
+                        ..conv(&[3, 3])
+                    },
+                )
+                .value(&shape(5, &[9, 11]), spread)
+                .constant(&[33, 5, 3, 3], spread)
+                .constant(&[33], spread),
+                made("same", Conv { pads: Pads::SameUpper, strides: vec![2, 2], ..conv(&[3, 2]) })
+                    .value(&shape(4, &[7, 8]), spread)
+                    .constant(&[6, 4, 3, 2], spread),
+                made("same lower", Conv { pads: Pads::SameLower, ..conv(&[4]) })
+                    .value(&shape(4, &[7]), spread)
+                    .constant(&[6, 4, 4], spread),
+                made(
+                    "groups",
+                    Conv {
+                        groups: 3,
+                        pads: explicit(&[(1, 1), (1, 1)]),
+                        activation: Activation::Relu,
+                        ..conv(&[3, 3])
+                    },
+                )
+                .value(&shape(6, &[5, 9]), spread)
+                .constant(&[12, 2, 3, 3], spread)
+                .constant(&[12], spread),
+                made(
+                    "depthwise",
+                    Conv {
+                        groups: 37,
+                        pads: explicit(&[(1, 1), (1, 1)]),
+                        strides: vec![2, 1],
+                        dilations: vec![1, 2],
+                        activation: Activation::Relu,
+                        ..conv(&[3, 3])
+                    },
+                )
+                .value(&shape(37, &[6, 9]), spread)
+                .constant(&[37, 1, 3, 3], spread)
+                .constant(&[37], spread),
+                made("depthwise, two each", Conv { groups: 5, ..conv(&[3]) })
+                    .value(&shape(5, &[9]), spread)
+                    .constant(&[10, 1, 3], spread),
+            ]);
+        }
+    }
+    cases.push(
+        Case::new("infinite position", last(conv(&[3])))
+            .tensor(with_specials(&[3, 10, 4], 1))
+            .constant(&[20, 4, 3], spread),
+    );
+    cases
+}

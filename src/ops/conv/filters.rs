@@ -1,0 +1,127 @@
+//! Weights of convolutions, packed at load or in a run.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::{
+    error::Result,
+    kernels::{
+        KernelSet,
+        gemm::{self, Factors, Matrix, Packed, PackedRef, pack_into, pack_len},
+        transpose,
+    },
+    op::{KernelRequest, Packing},
+    ops::conv::{Conv, geometry::Geometry},
+};
+
+/// The weights as products read them.
+pub(super) enum Filters {
+    /// A packed matrix for each group.
+    Packed(Arc<[Packed]>),
+    /// Of filters that see one channel each: `[taps, channels]`.
+    Depthwise(Vec<f32>),
+    /// Known only in a run, in which they are packed.
+    Unpacked,
+}
+
+impl Filters {
+    /// Packs the weights, of dimensions `shape`, if they are constant.
+    pub(super) fn new(request: &KernelRequest<'_>, op: &Conv, shape: &[usize]) -> Result<Self> {
+        let (set, factors) = (request.kernel_set(), request.factors());
+        let depthwise = op.groups > 1 && shape[1] == 1 && shape[0] == op.groups;
+        if let Some(tensor) = request.constant(1).filter(|_| depthwise) {
+            request.take_constant(1);
+            let taps = op.kernel.iter().product();
+            let mut turned = vec![0.0; taps * op.groups];
+            transpose(set, tensor.as_slice()?, taps, op.groups, taps, &mut turned, op.groups);
+            Ok(Filters::Depthwise(turned))
+        } else {
+            let packing = Packing { name: "convolution", parameter: op.groups as u64 };
+            let packed = request.take_packed(1, packing, |tensor| {
+                let weights = tensor.as_slice::<f32>()?;
+                let (k, n) = (shape[1..].iter().product(), shape[0] / op.groups);
+                let mut turned = vec![0.0; k * n];
+                (0..op.groups)
+                    .map(|group| {
+                        turn_filters(set, &weights[group * n * k..][..n * k], shape[1], n, &mut turned);
+                        let matrix = Matrix::new(&turned, k, n, gemm::Layout::Transposed);
+                        Packed::with_factors(set, factors, &matrix, op.segment(shape[1]))
+                    })
+                    .collect()
+            })?;
+            Ok(packed.map_or(Filters::Unpacked, Filters::Packed))
+        }
+    }
+
+    /// The precision of the products' factors.
+    pub(super) fn factors(&self) -> Factors {
+        match self {
+            Self::Packed(packed) => packed.first().map_or(Factors::F32, Packed::factors),
+            Self::Depthwise(_) | Self::Unpacked => Factors::F32,
+        }
+    }
+}
+
+impl Conv {
+    /// The numbers of a window that are contiguous in channels-last data, for groups of `channels`.
+    fn segment(&self, channels: usize) -> usize {
+        match (self.kernel.last(), self.dilations.last()) {
+            (Some(&width), Some(&dilation)) if self.groups == 1 && (dilation == 1 || width == 1) => width * channels,
+            _ => channels,
+        }
+    }
+}
+
+/// Transposes each filter from `[channels, taps]` to `[taps, channels]`, as windows are ordered.
+fn turn_filters(set: KernelSet, filters: &[f32], channels: usize, count: usize, to: &mut [f32]) {
+    let k = filters.len() / count.max(1);
+    let taps = k / channels.max(1);
+    for filter in 0..count {
+        let (from, to) = (&filters[filter * k..][..k], &mut to[filter * k..][..k]);
+        transpose(set, from, taps, channels, taps, to, channels);
+    }
+}
+
+/// The packed matrices of all groups.
+pub(super) enum Groups<'a> {
+    Packed(&'a [Packed]),
+    Scratch(SmallVec<[PackedRef<'a>; 2]>),
+}
+
+impl Groups<'_> {
+    /// The matrix of one group.
+    pub(super) fn get(&self, group: usize) -> PackedRef<'_> {
+        match self {
+            Self::Packed(packed) => (&packed[group]).into(),
+            Self::Scratch(packed) => packed[group],
+        }
+    }
+}
+
+/// The f32 scratch of [`pack_all`]: a group's reordered filters, and all groups' packed ones.
+pub(super) fn pack_scratch(set: KernelSet, geometry: &Geometry) -> Option<usize> {
+    let (k, n) = (geometry.k(), geometry.group_filters());
+    let packed = pack_len(set, k, n).ok()?.checked_mul(geometry.groups)?;
+    k.checked_mul(n)?.checked_add(packed)
+}
+
+/// Packs the filters of all groups into scratch.
+pub(super) fn pack_all<'s>(
+    set: KernelSet,
+    geometry: &Geometry,
+    weights: &[f32],
+    scratch: &'s mut [f32],
+) -> Result<SmallVec<[PackedRef<'s>; 2]>> {
+    let (k, n) = (geometry.k(), geometry.group_filters());
+    let (turned, mut scratch) = scratch.split_at_mut(k * n);
+    let len = pack_len(set, k, n)?;
+    let mut packed = SmallVec::new();
+    for group in 0..geometry.groups {
+        let (own, rest) = scratch.split_at_mut(len);
+        scratch = rest;
+        turn_filters(set, &weights[group * k * n..][..k * n], geometry.group_channels(), n, turned);
+        packed.push(pack_into(set, &Matrix::new(turned, k, n, gemm::Layout::Transposed), own)?);
+    }
+    Ok(packed)
+}

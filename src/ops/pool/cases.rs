@@ -1,0 +1,63 @@
+//! Cases of the pools.
+
+use crate::{
+    op::{Case, Fill},
+    ops::pool::{GlobalPool, Pool, PoolFunction, window::Pads},
+};
+
+/// Cases of `MaxPool`.
+pub(super) fn max_cases() -> Vec<Case> {
+    pool_cases(PoolFunction::Max, Fill::Hostile)
+}
+
+/// Cases of `AveragePool`.
+pub(super) fn average_cases() -> Vec<Case> {
+    let mut cases = pool_cases(PoolFunction::Average { count_include_pad: false }, Fill::Spread);
+    cases.extend(pool_cases(PoolFunction::Average { count_include_pad: true }, Fill::Spread));
+    cases
+}
+
+fn pool_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
+    let pool = |kernel: &[usize]| Pool::new(function, kernel.to_vec());
+    let padded = |kernel: &[usize], pads: &[(usize, usize)]| Pool {
+        pads: Pads::Explicit(pads.to_vec()),
+        strides: vec![2; kernel.len()],
+        ..pool(kernel)
+    };
+    vec![
+        Case::new("one dimension", pool(&[3])).value(&[2, 3, 19], fill),
+        Case::new("two by two", padded(&[2, 2], &[(0, 0), (0, 0)])).value(&[2, 3, 9, 40], fill),
+        Case::new("padded", padded(&[3, 3], &[(1, 1), (1, 2)])).value(&[1, 3, 8, 9], fill),
+        Case::new("past the end", Pool { ceil_mode: true, ..padded(&[3, 3], &[(1, 0), (0, 1)]) })
+            .value(&[1, 3, 8, 6], fill),
+        Case::new("dilated", Pool { dilations: vec![2, 3], ..padded(&[2, 3], &[(1, 1), (2, 2)]) })
+            .value(&[1, 2, 8, 11], fill),
+        Case::new("same", Pool { pads: Pads::SameUpper, ..padded(&[3, 2], &[]) }).value(&[1, 2, 7, 8], fill),
+        Case::new("same lower", Pool { pads: Pads::SameLower, ..padded(&[4], &[]) }).value(&[1, 2, 7], fill),
+        Case::new("three dimensions", padded(&[2, 3, 2], &[(0, 1), (1, 1), (0, 0)])).value(&[1, 2, 4, 5, 6], fill),
+        Case::new("empty", pool(&[2, 2])).value(&[0, 3, 4, 4], fill),
+        Case::new("no positions", pool(&[2])).value(&[2, 3, 1], fill),
+    ]
+}
+
+/// Cases of `GlobalMaxPool`.
+pub(super) fn global_max_cases() -> Vec<Case> {
+    global_cases(PoolFunction::Max, Fill::Hostile)
+}
+
+/// Cases of `GlobalAveragePool`.
+pub(super) fn global_average_cases() -> Vec<Case> {
+    global_cases(PoolFunction::Average { count_include_pad: false }, Fill::Spread)
+}
+
+fn global_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
+    let pool = GlobalPool { function };
+    vec![
+        Case::new("one dimension", pool).value(&[2, 3, 45], fill),
+        Case::new("two dimensions", pool).value(&[2, 5, 7, 7], fill),
+        Case::new("one position", pool).value(&[2, 5, 1], fill),
+        Case::new("no positions", pool).value(&[2, 5, 0], fill),
+        Case::new("none", pool).value(&[2, 5], fill),
+        Case::new("empty", pool).value(&[0, 5, 3], fill),
+    ]
+}

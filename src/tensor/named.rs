@@ -1,0 +1,82 @@
+//! Named tensors.
+
+use std::sync::Arc;
+
+use crate::tensor::Tensor;
+
+/// The inputs or outputs of one run of a [`Session`](crate::Session): named tensors, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tensors(Vec<(Arc<str>, Tensor)>);
+
+impl Tensors {
+    /// No tensors.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tensor, or replaces the one of the same name.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<Arc<str>>, tensor: Tensor) -> Self {
+        self.insert(name, tensor);
+        self
+    }
+
+    /// Adds a tensor, or replaces the one of the same name.
+    pub fn insert(&mut self, name: impl Into<Arc<str>>, tensor: Tensor) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, slot)) => *slot = tensor,
+            None => self.0.push((name, tensor)),
+        }
+    }
+
+    /// Adds a tensor whose name is new.
+    pub(crate) fn push(&mut self, name: Arc<str>, tensor: Tensor) {
+        self.0.push((name, tensor));
+    }
+
+    /// The tensor of that name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.iter().find(|(other, _)| &**other == name).map(|(_, tensor)| tensor)
+    }
+
+    /// The names and tensors, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, tensor)| (&**name, tensor))
+    }
+
+    /// The number of tensors.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it has no tensors.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The size of all tensors in bytes.
+    pub fn byte_len(&self) -> usize {
+        self.0.iter().map(|(_, tensor)| tensor.bytes().len()).sum()
+    }
+}
+
+impl<const N: usize> From<[(&str, Tensor); N]> for Tensors {
+    fn from(entries: [(&str, Tensor); N]) -> Self {
+        entries.into_iter().fold(Self::new(), |tensors, (name, tensor)| tensors.with(name, tensor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_tensor() {
+        let mut tensors = Tensors::from([("a", Tensor::scalar(1_i64)), ("b", Tensor::scalar(2_i64))]);
+        tensors.insert("a", Tensor::scalar(3_i32));
+        assert_eq!(tensors.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((tensors.get("a"), tensors.get("c")), (Some(&Tensor::scalar(3_i32)), None));
+        assert_eq!((tensors.len(), tensors.byte_len()), (2, 12));
+    }
+}
