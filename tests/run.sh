@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All tests, from nothing: sets up the data, then formatting, lints, dependencies, spelling, tests with all features,
-# documentation, the same tests as far as they go without default features, a model check and a count of instructions.
-# GRISTMILL_FULL=1 adds the long tier.
+# documentation, public items, the same tests as far as they go without default features, a model check and a count of
+# instructions. GRISTMILL_FULL=1 adds the long tier.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,6 +25,7 @@ fi
 if typos --version >/dev/null 2>&1; then step typos; else echo "SKIPPED: typos is not installed" >&2; fi
 step cargo test --locked --all-features
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+step tests/scripts/public_items.py --check
 step cargo test --locked --no-default-features
 # The core of a bulk job under a model checker; its dependencies are built for it alone, so with little optimizing.
 step env RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
