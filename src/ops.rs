@@ -21,10 +21,10 @@ use std::sync::LazyLock;
 
 use crate::op::{Decoder, OpDef};
 
-/// The list of all operators, family by family.
+/// The list of all operators, by name.
 pub fn all() -> &'static [&'static OpDef] {
     static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
-        conv::operators()
+        let mut all: Vec<&OpDef> = conv::operators()
             .chain(generate::operators())
             .chain(index::operators())
             .chain(moves::operators())
@@ -33,7 +33,9 @@ pub fn all() -> &'static [&'static OpDef] {
             .chain(pool::operators())
             .chain(product::operators())
             .chain(reduce::operators())
-            .collect()
+            .collect();
+        all.sort_by_key(|def| def.name);
+        all
     });
     &ALL
 }

@@ -23,8 +23,12 @@ pub(crate) fn transpose(
     if rows == 0 || columns == 0 {
         return;
     }
-    assert!((rows - 1) * from_stride + columns <= from.len(), "a row to be read ends outside");
-    assert!((columns - 1) * to_stride + rows <= to.len(), "a row to be written ends outside");
+    let end = |rows: usize, stride: usize, len: usize| {
+        (rows - 1).checked_mul(stride).and_then(|start| start.checked_add(len))
+    };
+    let (read, written) = (end(rows, from_stride, columns), end(columns, to_stride, rows));
+    assert!(read.is_some_and(|end| end <= from.len()), "a row to be read ends outside");
+    assert!(written.is_some_and(|end| end <= to.len()), "a row to be written ends outside");
     // SAFETY: asserted above.
     set.run(unsafe { Transpose::new(from, from_stride, rows, columns, to, to_stride) });
 }

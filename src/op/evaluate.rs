@@ -124,7 +124,7 @@ mod tests {
             }
         }
         assert!(
-            count > 500 && absent > 5 && taken > 20,
+            count > 500 && absent > 0 && taken > 20,
             "{count} cases, {absent} with absent operands, {taken} with taken ones"
         );
     }

@@ -119,7 +119,7 @@ fn candle_starts_no_threads_beside_the_workers_if_told_so_and_the_report_says_wh
     let (threads, notes) = child_says("1");
     // The main thread and the harness's own have the names of the binary and the test.
     let others: Vec<&str> = threads.split(' ').filter(|name| !name.starts_with("mill-worker-")).collect();
-    assert!(others.iter().all(|name| name.starts_with("candle_bulk") || *name == "child"), "{threads}");
+    assert!(others.iter().all(|name| name.starts_with("models") || *name == "candle::child"), "{threads}");
     assert_eq!(threads.split(' ').count() - others.len(), 2, "{threads}");
     assert!(!notes.contains("candle may start"), "{notes}");
 

@@ -23,6 +23,9 @@ pub(in crate::bulk) trait Equals<O>: Send + Sync {
         result: Result<Option<O>, ItemError>,
         ready: &mut VecDeque<Numbered<O>>,
     ) -> Option<Result<O, ItemError>>;
+
+    /// Drops the stored results: workers may hold the job for some time after its consumer is gone.
+    fn clear(&self);
 }
 
 /// A job in which equal items run once.
@@ -62,6 +65,12 @@ impl<O, It> Distinct<O, It> {
         report.recount(self.items, self.errors, first, first);
         report.duplicates = self.duplicates;
         report
+    }
+}
+
+impl<O, It> Drop for Distinct<O, It> {
+    fn drop(&mut self) {
+        self.equals.clear();
     }
 }
 
