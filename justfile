@@ -10,14 +10,15 @@ default:
 quick:
     cargo fmt --check
     cargo clippy --locked --lib -- -D warnings
-    cargo test --locked --lib --test floors --test import --test operators --test bulk
+    cargo test --locked --lib --test floors --test import --test operators
 
-# Before a commit: format, lints of all targets and features, documentation, the build without default features
+# Before a commit: format, lints of all targets and features, documentation, public items, lints without default features
 check:
     cargo fmt --check
     cargo clippy --locked --all-targets --all-features -- -D warnings
     cargo clippy --locked --no-default-features -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+    tests/scripts/public_items.py --check
 
 # All tests
 test:
@@ -39,4 +40,4 @@ fuzz TARGET:
 # Unit tests of the arena, tensors and their buffers, shapes and moves under Miri; needs a nightly toolchain with Miri
 miri:
     @cargo +nightly miri --version >/dev/null 2>&1 || { echo "Miri is missing: rustup toolchain install nightly --component miri" >&2; exit 1; }
-    cargo +nightly miri test --locked --no-default-features --lib -- backend::cpu::arena tensor:: shape:: kernels::strided kernels::transpose kernels::broadcast
+    cargo +nightly miri test --locked --no-default-features --lib -- tensor:: shape:: kernels::strided kernels::transpose kernels::broadcast

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All tests, from nothing: sets up the data, then formatting, lints, dependencies, spelling, tests with all features,
-# documentation, public items, the same tests as far as they go without default features, a model check and a count of instructions.
-# GRISTMILL_FULL=1 adds the long tier.
+# documentation, public items, the same tests as far as they go without default features, a model check and a count of
+# instructions. GRISTMILL_FULL=1 adds the long tier.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
