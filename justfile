@@ -8,13 +8,13 @@ default:
 
 # After an edit: format, lints of the library, unit tests, the floors, and the quickest tests of each part
 quick:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo clippy --locked --lib -- -D warnings
     cargo test --locked --lib --test floors --test import --test operators
 
 # Before a commit: format, lints of all targets and features, documentation, public items, lints without default features
 check:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo clippy --locked --all-targets --all-features -- -D warnings
     cargo clippy --locked --no-default-features -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features

@@ -9,7 +9,7 @@ step() { printf '\n== %s\n' "$*" >&2; "$@"; }
 
 command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.89 or later" >&2; exit 1; }
 step tests/setup.sh
-if cargo fmt --version >/dev/null 2>&1; then step cargo fmt --check; else echo "SKIPPED: cargo fmt is not installed" >&2; fi
+if cargo fmt --version >/dev/null 2>&1; then step cargo fmt --all --check; else echo "SKIPPED: cargo fmt is not installed" >&2; fi
 if cargo clippy --version >/dev/null 2>&1; then
     step cargo clippy --locked --all-targets --all-features -- -D warnings
     step cargo clippy --locked --no-default-features -- -D warnings
