@@ -49,7 +49,8 @@ pub use stream::ResultStream;
 
 use crate::inference::Inference;
 
-/// Runs `items` through `model` with automatic settings, and returns the results in order; see [`Bulk::map`].
+/// Runs `items` through `model` with automatic settings, and returns the results in order; see
+/// [`Bulk::map`].
 pub fn map<M, It>(model: M, items: It) -> Results<M::Output, It::IntoIter>
 where
     M: Inference + 'static,

@@ -1,7 +1,8 @@
 //! Results that are kept on disk between jobs.
 
-mod codec;
 mod file;
+mod key;
+mod value;
 
 use std::{
     fmt,
@@ -11,9 +12,10 @@ use std::{
     },
 };
 
-pub use codec::{CacheKey, CacheValue, KeyHasher};
 pub use file::Cache;
 use file::Key;
+pub use key::{CacheKey, KeyHasher};
+pub use value::CacheValue;
 
 use crate::{
     bulk::{
@@ -30,10 +32,11 @@ where
 {
     /// Keeps results in `cache`, and takes cached results instead of running their items.
     ///
-    /// A result is looked up by the item, the model's fingerprint and options, the device, kernel set and precision, the
-    /// version of this library, and `name`. `name` identifies what the model's description does not: the version of
-    /// closures, of steps before and after the model, or of a model of your own. A model without a fingerprint runs
-    /// uncached unless `name` is given; a note in the report says so. Errors are not kept.
+    /// A result is looked up by the item, the model's fingerprint and options, the device, kernel
+    /// set and precision, the version of this library, and `name`. `name` identifies what the
+    /// model's description does not: the version of closures, of steps before and after the model,
+    /// or of a model of your own. A model without a fingerprint runs uncached unless `name` is
+    /// given; a note in the report says so. Errors are not kept.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

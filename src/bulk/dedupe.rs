@@ -1,8 +1,8 @@
 //! Jobs that run equal items once.
 //!
-//! An inner job gets every item, so order, windows and memory work as in any job. Of equal items it gets the first one as
-//! it is and the others as marks, which have no result of their own. They get the result of the first one on the consumer's
-//! side.
+//! An inner job gets every item, so order, windows and memory work as in any job. Of equal items it
+//! gets the first one as it is and the others as marks, which have no result of their own. They get
+//! the result of the first one on the consumer's side.
 
 pub(in crate::bulk) mod distinct;
 mod marker;
@@ -38,10 +38,12 @@ use crate::{
 };
 
 impl<S: Staged> Bulk<S> {
-    /// Runs equal items of a job once: each gets the result or error of the first, in its own place.
+    /// Runs equal items of a job once: each gets the result or error of the first, in its own
+    /// place.
     ///
-    /// Memory stays within [`memory_limit`](Self::memory_limit): a quarter of it holds finished results, those used last.
-    /// An item whose equal was long ago may therefore run again. Results are cloned. Queues and streams run every item.
+    /// Memory stays within [`memory_limit`](Self::memory_limit): a quarter of it holds finished
+    /// results, those used last. An item whose equal was long ago may therefore run again. Results
+    /// are cloned. Queues and streams run every item.
     ///
     /// ```
     /// use gristmill::{bulk::Bulk, from_fn};
@@ -138,7 +140,8 @@ where
         let (own, mut report) = self.bulk.run(&distinct);
         let mut results = Vec::with_capacity(items.len());
         let (mut seen, mut errors) = (0, 0);
-        // Errors of equal items count, so this job may end before the inner one did, which counted one of them.
+        // Errors of equal items count, so this job may end before the inner one did, which counted
+        // one of them.
         for (index, &place) in places.iter().enumerate().take_while(|(_, place)| **place < report.items) {
             let result = copy(index, &own[place]);
             errors += usize::from(result.is_err());

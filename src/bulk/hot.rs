@@ -23,9 +23,10 @@ type Signature<S> = Box<dyn Fn(&S) -> String + Send + Sync>;
 
 /// A model that can be replaced by a newer version while jobs run.
 ///
-/// A job of [`Bulk::hot`](super::Bulk::hot) keeps the version that it started with until it ends; the next job takes the
-/// current one. A new version is loaded beside the current one; if it cannot be loaded, or has another signature, nothing
-/// changes. Files that are [published](super::publish_folder) at its path are not replaced while they are loaded.
+/// A job of [`Bulk::hot`](super::Bulk::hot) keeps the version that it started with until it ends;
+/// the next job takes the current one. A new version is loaded beside the current one; if it cannot
+/// be loaded, or has another signature, nothing changes. Files that are
+/// [published](super::publish_folder) at its path are not replaced while they are loaded.
 pub struct Hot<S> {
     load: Load<S>,
     signature: Signature<S>,
@@ -38,8 +39,8 @@ pub struct Hot<S> {
 impl<M: Inference> Hot<Plain<M>> {
     /// Loads the first version from `path` with `load`, which also loads later versions.
     ///
-    /// `signature` returns what callers rely on (names, types and shapes of inputs and outputs); a later version must have
-    /// the same signature.
+    /// `signature` returns what callers rely on (names, types and shapes of inputs and outputs); a
+    /// later version must have the same signature.
     ///
     /// # Errors
     /// Those of `load`.

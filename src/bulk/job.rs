@@ -1,8 +1,10 @@
-//! One job: what its consumer, workers and drivers share, and the units of work that they take from it.
+//! One job: what its consumer, workers and drivers share, and the units of work that they take from
+//! it.
 //!
-//! A worker never waits for input. A *pump* is a rayon task that takes one unit of work (prepare some items, sort a
-//! window, run a chunk), does it and launches itself again. With nothing to take it ends, and the thread that adds work
-//! next launches a new one. Pumps never outnumber workers. See README.md in the folder of this module.
+//! A worker never waits for input. A *pump* is a rayon task that takes one unit of work (prepare
+//! some items, sort a window, run a chunk), does it and launches itself again. With nothing to take
+//! it ends, and the thread that adds work next launches a new one. Pumps never outnumber workers.
+//! See README.md in the folder of this module.
 
 pub(in crate::bulk) mod chunk;
 pub(in crate::bulk) mod crew;
@@ -100,7 +102,8 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// Locks the state.
     pub(super) fn lock(&self) -> MutexGuard<'_, StateOf<S, I>> {
-        // Panics of user code are caught inside units, which run without the lock: a poisoned state is still whole.
+        // Panics of user code are caught inside units, which run without the lock: a poisoned state
+        // is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,7 +117,8 @@ impl<S: Stages<I>, I> Job<S, I> {
             return;
         }
         let mut state = self.lock();
-        // A token that is cancelled already is acted on at once; one cancelled later, after the wait.
+        // A token that is cancelled already is acted on at once; one cancelled later, after the
+        // wait.
         let look_first = self.settings.cancel.is_cancelled() && !state.stopped;
         if !state.is_ready() && !look_first {
             state.waiting = true;

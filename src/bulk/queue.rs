@@ -21,10 +21,12 @@ use crate::{
     threads::panics::{self, lock},
 };
 
-/// Submits single items to a model and batches those that arrive within a short time of one another.
+/// Submits single items to a model and batches those that arrive within a short time of one
+/// another.
 ///
-/// `I` is an item, `O` a result. Made by [`Bulk::queue`](super::Bulk::queue). An item waits at most the longest wait for
-/// others, then for a free worker. Dropping the queue lets submitted items run to their end.
+/// `I` is an item, `O` a result. Made by [`Bulk::queue`](super::Bulk::queue). An item waits at most
+/// the longest wait for others, then for a free worker. Dropping the queue lets submitted items run
+/// to their end.
 pub struct Queue<I, O> {
     core: Arc<dyn Submit<I, O>>,
     longest_wait: Duration,
@@ -56,8 +58,8 @@ impl<I: Send + 'static, O: Send> Queue<I, O> {
 
     /// Submits an item.
     ///
-    /// Returns at once, unless the items in flight hold as many bytes as the memory limit allows: then it blocks until there
-    /// is room. A worker of the pool does some of its work meanwhile.
+    /// Returns at once, unless the items in flight hold as many bytes as the memory limit allows:
+    /// then it blocks until there is room. A worker of the pool does some of its work meanwhile.
     pub fn submit(&self, item: I) -> Handle<O> {
         Arc::clone(&self.core).submit(item)
     }

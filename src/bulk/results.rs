@@ -47,13 +47,14 @@ impl<O, It> Consumer<O, It> {
 
 /// The results of a job in the order of its items, each a [`Result`] of its own.
 ///
-/// `O` is a result, `It` the iterator over the items. Made by [`Bulk::map`](super::Bulk::map) and its like. Nothing is
-/// pulled before the first `next`. Dropping it stops the work: waiting items are dropped, running chunks are run to their
-/// end and discarded.
+/// `O` is a result, `It` the iterator over the items. Made by [`Bulk::map`](super::Bulk::map) and
+/// its like. Nothing is pulled before the first `next`. Dropping it stops the work: waiting items
+/// are dropped, running chunks are run to their end and discarded.
 #[must_use = "nothing runs before the results are asked for"]
 pub struct Results<O, It>(Consumer<O, It>);
 
-/// The results of a job in order of completion, each with the index of its item; otherwise like [`Results`].
+/// The results of a job in order of completion, each with the index of its item; otherwise like
+/// [`Results`].
 ///
 /// Made by [`Bulk::map_unordered`](super::Bulk::map_unordered) and its like.
 #[must_use = "nothing runs before the results are asked for"]

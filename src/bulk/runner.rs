@@ -30,8 +30,9 @@ use crate::{
 
 /// A model with the settings to run it in bulk: any number of jobs, also at the same time.
 ///
-/// Chunk sizes are chosen from the durations of a job's first chunks, unless you fix them. All `Bulk`s of one worker count
-/// share one pool, whose threads are named `mill-worker-0`, `mill-worker-1`, ...
+/// Chunk sizes are chosen from the durations of a job's first chunks, unless you fix them. All
+/// `Bulk`s of one worker count share one pool, whose threads are named `mill-worker-0`,
+/// `mill-worker-1`, ...
 pub struct Bulk<S> {
     pub(in crate::bulk) model: Choice<S>,
     pub(in crate::bulk) settings: Settings,
@@ -68,7 +69,8 @@ impl<M: Inference> Bulk<Plain<M>> {
 }
 
 impl<T: ?Sized, M: Inference<Input: Sized>, R: Send> Bulk<Pipeline<T, M, R>> {
-    /// Runs `pipeline`, its steps item by item on the workers: each item is prepared and finished once.
+    /// Runs `pipeline`, its steps item by item on the workers: each item is prepared and finished
+    /// once.
     pub fn pipeline(pipeline: impl Into<Arc<Pipeline<T, M, R>>>) -> Self {
         Self::of(Choice::Fixed(pipeline.into()))
     }
@@ -96,7 +98,8 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
-    /// Limits the cost of a chunk, in the unit of [`Inference::cost`]; an item that costs more runs alone.
+    /// Limits the cost of a chunk, in the unit of [`Inference::cost`]; an item that costs more runs
+    /// alone.
     #[must_use]
     pub fn max_chunk_cost(mut self, cost: u64) -> Self {
         self.settings.max_chunk_cost = Some(cost);
@@ -114,9 +117,11 @@ impl<S: Staged> Bulk<S> {
 
     /// Limits the bytes that a job holds; 512 MiB by default.
     ///
-    /// These are items, prepared inputs and results that wait to be taken, as [`Inference::input_bytes`] and
-    /// [`Inference::output_bytes`] count them, and what workers hold to run chunks, by [`Hints::scratch_bytes`](crate::Hints::scratch_bytes), which
-    /// counts for at most half of the limit. The oldest item always proceeds; one that exceeds the limit runs alone.
+    /// These are items, prepared inputs and results that wait to be taken, as
+    /// [`Inference::input_bytes`] and [`Inference::output_bytes`] count them, and what workers hold
+    /// to run chunks, by [`Hints::scratch_bytes`](crate::Hints::scratch_bytes), which counts for at
+    /// most half of the limit. The oldest item always proceeds; one that exceeds the limit runs
+    /// alone.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.settings.memory_limit = bytes;
@@ -144,7 +149,8 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
-    /// Calls `call` with a job's progress about ten times a second and at its end, on the consumer's thread.
+    /// Calls `call` with a job's progress about ten times a second and at its end, on the
+    /// consumer's thread.
     #[must_use]
     pub fn progress(mut self, call: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
         self.settings.progress = Some(Arc::new(call));
@@ -178,8 +184,8 @@ impl<S: Staged> Bulk<S> {
 
     /// Runs `items` and returns the results lazily, in order.
     ///
-    /// Items are pulled on the thread that calls `next`, as far ahead as keeps the workers busy and memory bounded; the
-    /// source may be endless. Dropping the iterator stops the work.
+    /// Items are pulled on the thread that calls `next`, as far ahead as keeps the workers busy and
+    /// memory bounded; the source may be endless. Dropping the iterator stops the work.
     pub fn map<It>(&self, items: It) -> Results<S::Output, It::IntoIter>
     where
         It: IntoIterator<Item: Send + 'static>,
@@ -212,14 +218,15 @@ impl<S: Staged> Bulk<S> {
 
     /// Opens a queue for items that are submitted one at a time, from any thread.
     ///
-    /// Items that are submitted within `longest_wait` of one another share a chunk. The queue has a thread of its own,
-    /// `mill-queue`, which only waits.
+    /// Items that are submitted within `longest_wait` of one another share a chunk. The queue has a
+    /// thread of its own, `mill-queue`, which only waits.
     ///
     /// A queue uses [`workers`](Self::workers), [`chunk_size`](Self::chunk_size),
-    /// [`max_chunk_cost`](Self::max_chunk_cost), [`memory_limit`](Self::memory_limit) and [`cancel`](Self::cancel). It has
-    /// no order, end or report, so [`window`](Self::window), [`on_error`](Self::on_error), [`deadline`](Self::deadline) and
-    /// [`progress`](Self::progress) have no effect: an item's error is returned by its [`Handle`](super::Handle), which can
-    /// also cancel the item.
+    /// [`max_chunk_cost`](Self::max_chunk_cost), [`memory_limit`](Self::memory_limit) and
+    /// [`cancel`](Self::cancel). It has no order, end or report, so [`window`](Self::window),
+    /// [`on_error`](Self::on_error), [`deadline`](Self::deadline) and [`progress`](Self::progress)
+    /// have no effect: an item's error is returned by its [`Handle`](super::Handle), which can also
+    /// cancel the item.
     ///
     /// # Errors
     /// If a thread cannot be started.

@@ -24,8 +24,8 @@ use crate::{
 impl<S: Staged> Bulk<S> {
     /// Runs borrowed items without copying them, and returns one result for each item, in order.
     ///
-    /// Errors are returned in the places of their items, also under [`OnError::Skip`]. Items that an early end left out
-    /// have an error of kind [`ErrorKind::Cancelled`].
+    /// Errors are returned in the places of their items, also under [`OnError::Skip`]. Items that
+    /// an early end left out have an error of kind [`ErrorKind::Cancelled`].
     pub fn run<'i, I>(&self, items: &'i [I]) -> (Vec<Result<S::Output, ItemError>>, Report)
     where
         I: Borrow<<S as Staged>::Item>,

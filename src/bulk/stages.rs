@@ -9,7 +9,8 @@ use crate::{
 
 /// A model or pipeline that a [`Bulk`](crate::bulk::Bulk) runs.
 ///
-/// Implemented by [`Plain`], [`Pipeline`] and, with the feature `cache`, `Cached`; it cannot be implemented elsewhere.
+/// Implemented by [`Plain`], [`Pipeline`] and, with the feature `cache`, `Cached`; it cannot be
+/// implemented elsewhere.
 pub trait Staged: Send + Sync + sealed::Sealed {
     /// An item, borrowed.
     type Item: ?Sized;

@@ -27,9 +27,9 @@ use crate::{
 impl<S: Staged> Bulk<S> {
     /// [`map`](Self::map) from a stream to a stream: lazy, in order, with bounded memory.
     ///
-    /// Polling never blocks: it pulls `items` while there is room, and is woken by a worker when the next result is
-    /// ready, or by `items`. Cancelling and the deadline take effect at the next poll. Dropping the stream stops the
-    /// work.
+    /// Polling never blocks: it pulls `items` while there is room, and is woken by a worker when
+    /// the next result is ready, or by `items`. Cancelling and the deadline take effect at the next
+    /// poll. Dropping the stream stops the work.
     ///
     /// ```
     /// # use std::{pin::Pin, task::{Context, Poll, Waker}};

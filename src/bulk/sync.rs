@@ -1,8 +1,9 @@
-//! Locks and the clock of a job: the standard ones or, with `--cfg shuttle`, those of the model checker.
+//! Locks and the clock of a job: the standard ones or, with `--cfg shuttle`, those of the model
+//! checker.
 //!
-//! The checker chooses every interleaving. Its `wait_timeout` never times out, so that a lost wake-up shows as a deadlock
-//! instead of being repaired by the consumer's regular look at the clock. Its clock stands still, so that a schedule can be
-//! replayed.
+//! The checker chooses every interleaving. Its `wait_timeout` never times out, so that a lost
+//! wake-up shows as a deadlock instead of being repaired by the consumer's regular look at the
+//! clock. Its clock stands still, so that a schedule can be replayed.
 
 use std::time::Instant;
 

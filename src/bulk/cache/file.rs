@@ -1,12 +1,14 @@
 //! The file of a cache, and the thread that maintains it.
 //!
-//! redb lets one process write a file or any number of processes read it. So a cache holds its file open for reading and
-//! opens it for writing only briefly. A writer holds the *turn*, a lock on a file beside it; readers that see the turn
-//! taken close the file until it is free again. All of that is done by the cache's own thread, `mill-cache`: workers only
-//! look up results in the open file, and queue those to be written.
+//! redb lets one process write a file or any number of processes read it. So a cache holds its file
+//! open for reading and opens it for writing only briefly. A writer holds the *turn*, a lock on a
+//! file beside it; readers that see the turn taken close the file until it is free again. All of
+//! that is done by the cache's own thread, `mill-cache`: workers only look up results in the open
+//! file, and queue those to be written.
 
 mod keeper;
 mod record;
+mod write;
 
 use std::{
     fmt,
@@ -42,15 +44,17 @@ const MANY: usize = 4 << 20;
 /// The most bytes that may wait.
 const MOST: usize = 32 << 20;
 
-/// A file of results, shared by the jobs, threads and processes that have it open; clones share it too.
+/// A file of results, shared by the jobs, threads and processes that have it open; clones share it
+/// too.
 ///
-/// Results are written about once a second, by [`flush`](Self::flush), and when the last clone is dropped. A job holds a
-/// clone, and may hold it a moment longer than its results exist. A process that is killed loses only what it had not
-/// written: the file is consistent at any time. While one process writes, for some hundredths of a second, the others find
-/// nothing and run their items instead.
+/// Results are written about once a second, by [`flush`](Self::flush), and when the last clone is
+/// dropped. A job holds a clone, and may hold it a moment longer than its results exist. A process
+/// that is killed loses only what it had not written: the file is consistent at any time. While one
+/// process writes, for some hundredths of a second, the others find nothing and run their items
+/// instead.
 ///
-/// The file stays within the size it was opened with: the oldest results make room for new ones. A lock file of the same
-/// name with `.lock` appended is kept beside it.
+/// The file stays within the size it was opened with: the oldest results make room for new ones. A
+/// lock file of the same name with `.lock` appended is kept beside it.
 #[derive(Clone)]
 pub struct Cache(Arc<Keeper>);
 
@@ -120,9 +124,11 @@ impl Reader {
 }
 
 impl Cache {
-    /// Opens or creates a cache whose file holds at most `max_bytes`; results occupy a quarter to a half of them.
+    /// Opens or creates a cache whose file holds at most `max_bytes`; results occupy a quarter to a
+    /// half of them.
     ///
-    /// Below 4 MiB nothing fits. A damaged file is recreated, which the reports of jobs that use it note.
+    /// Below 4 MiB nothing fits. A damaged file is recreated, which the reports of jobs that use it
+    /// note.
     ///
     /// # Errors
     /// If the file exists and is not a cache, if it cannot be read or written, or if a thread cannot be started.
@@ -163,7 +169,8 @@ impl Cache {
         Ok(Self(Arc::new(Keeper { shared, thread: Some(thread) })))
     }
 
-    /// Writes waiting results and returns when they are written; gives up on busy processes after about 5 s.
+    /// Writes waiting results and returns when they are written; gives up on busy processes after
+    /// about 5 s.
     pub fn flush(&self) {
         self.sync();
     }

@@ -15,8 +15,8 @@ use crate::{
 pub(in crate::bulk) trait Equals<O>: Send + Sync {
     /// The result of an item: its own, or that of its equal; `None` if that one has none yet.
     ///
-    /// `result` is that of the inner job, `Ok(None)` for an item that equals an earlier one. Results of equal items that
-    /// were resolved before their first one are added to `ready`.
+    /// `result` is that of the inner job, `Ok(None)` for an item that equals an earlier one.
+    /// Results of equal items that were resolved before their first one are added to `ready`.
     fn resolve(
         &self,
         index: usize,

@@ -128,7 +128,8 @@ impl<K: Hash + Eq, O: Clone> Store<K, O> {
         true
     }
 
-    /// Adds a first item to the idle ones if it is idle, and removes the oldest ones past the limit.
+    /// Adds a first item to the idle ones if it is idle, and removes the oldest ones past the
+    /// limit.
     fn rest(&mut self, number: usize) {
         if let Some(first) = self.firsts.get_mut(&number)
             && first.repeats == 0

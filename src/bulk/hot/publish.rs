@@ -1,8 +1,9 @@
 //! Replacing files and folders while this or another process reads them.
 //!
-//! A writer fills `NAME.new` and then renames it to `NAME` under an exclusive lock on `NAME.lock`; readers hold a shared
-//! lock on it while they open. Writers take turns by a lock on `NAME.writing`, so that readers wait only for the rename.
-//! The two lock files are empty and are not removed.
+//! A writer fills `NAME.new` and then renames it to `NAME` under an exclusive lock on `NAME.lock`;
+//! readers hold a shared lock on it while they open. Writers take turns by a lock on
+//! `NAME.writing`, so that readers wait only for the rename. The two lock files are empty and are
+//! not removed.
 
 use std::{
     fs::{self, File},
@@ -53,7 +54,8 @@ impl Place {
         Error::io(error, format!("{doing} {}", self.path.display()))
     }
 
-    /// Waits for the exclusive lock on `file`, which is created if missing; dropping the result releases it.
+    /// Waits for the exclusive lock on `file`, which is created if missing; dropping the result
+    /// releases it.
     fn exclusive(&self, file: &Path) -> Result<File> {
         let locked = File::options().write(true).create(true).truncate(false).open(file).and_then(|file| {
             file.lock()?;
@@ -162,8 +164,9 @@ pub fn publish(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> Result<(
 
 /// [`publish`] for a folder of files that belong together.
 ///
-/// `write` gets the path of an empty folder beside it, which is then renamed. Unlike a file, a folder cannot be replaced in
-/// one step: readers must open it by [`read_published`] to see only old files or only new ones. [`Hot`](super::Hot) does.
+/// `write` gets the path of an empty folder beside it, which is then renamed. Unlike a file, a
+/// folder cannot be replaced in one step: readers must open it by [`read_published`] to see only
+/// old files or only new ones. [`Hot`](super::Hot) does.
 ///
 /// # Errors
 /// Those of `write`, and failures of the file system; the old folder then stays.
@@ -178,8 +181,9 @@ pub fn publish_folder(folder: impl AsRef<Path>, write: impl FnOnce(&Path) -> Res
 
 /// Opens a file or folder that may be [published](publish_folder) at the same time.
 ///
-/// `open` gets its path, which is not replaced before `open` returns. If it is published for the first time meanwhile, the
-/// result of `open` is dropped and `open` is called again. `open` must not publish at this path.
+/// `open` gets its path, which is not replaced before `open` returns. If it is published for the
+/// first time meanwhile, the result of `open` is dropped and `open` is called again. `open` must
+/// not publish at this path.
 ///
 /// # Errors
 /// Those of `open`, a panic in it, and failures of the file system.

@@ -32,8 +32,8 @@ pub(in crate::bulk) type Raw<S> = <<S as Staged>::Model as Inference>::Output;
 
 /// Prepares the item at `place` of its window, at the time `prepared`.
 ///
-/// If stages do not prepare (the item itself is run), `at_hand` is set to the item's bytes as soon as they are known: they
-/// are to be released if its cost panics.
+/// If stages do not prepare (the item itself is run), `at_hand` is set to the item's bytes as soon
+/// as they are known: they are to be released if its cost panics.
 #[inline]
 pub(in crate::bulk) fn prepare_item<S: Stages<I>, I>(
     stages: &S,
@@ -124,7 +124,8 @@ fn empty_slot() -> Error {
     Error::new(ErrorKind::User, "the model left the slot of this input empty")
 }
 
-/// Runs inputs, which begin at `start` in their chunk, together and, after a failure, each half by itself.
+/// Runs inputs, which begin at `start` in their chunk, together and, after a failure, each half by
+/// itself.
 fn bisect<M: Inference>(
     model: &M,
     inputs: &[&M::Input],

@@ -13,13 +13,16 @@ pub(in crate::bulk) enum Launch {
 
 /// The workers of a job.
 pub(in crate::bulk) trait Crew {
-    /// Has one worker call [`Job::turn`](super::Job::turn), or all of them [`Job::probe`](super::Job::probe).
+    /// Has one worker call [`Job::turn`](super::Job::turn), or all of them
+    /// [`Job::probe`](super::Job::probe).
     fn launch(&self, kind: Launch);
-    /// If the calling thread is itself a worker, runs some of the work that waits; whether it is one.
+    /// If the calling thread is itself a worker, runs some of the work that waits; whether it is
+    /// one.
     fn lend_a_hand(&self) -> bool;
 }
 
-/// Has a consumer that is itself a worker of `pool` run some of its work instead of sleeping; whether it is one.
+/// Has a consumer that is itself a worker of `pool` run some of its work instead of sleeping;
+/// whether it is one.
 pub(in crate::bulk) fn lend_a_hand(pool: &ThreadPool) -> bool {
     let is_worker = pool.current_thread_index().is_some();
     if is_worker && pool.yield_now() != Some(Yield::Executed) {

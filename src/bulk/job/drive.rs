@@ -30,7 +30,8 @@ impl<S: Stages<I>, I> Job<S, I> {
         }
     }
 
-    /// The body of a driver: runs chunks until the job is over or the model wants no drivers any more.
+    /// The body of a driver: runs chunks until the job is over or the model wants no drivers any
+    /// more.
     pub(in crate::bulk) fn drive(&self, number: usize, crew: &dyn Crew) {
         split::drive_for(self.busy.len());
         let mut state = self.lock();
@@ -92,7 +93,8 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// The window from which a driver takes its next chunk.
     ///
-    /// That is one whose items are all prepared or, once the pumps have nothing left to do, one with any prepared item.
+    /// That is one whose items are all prepared or, once the pumps have nothing left to do, one
+    /// with any prepared item.
     fn next_chunk(&self, state: &StateOf<S, I>) -> Option<usize> {
         if state.stopped || state.tuner.holds_back() || self.settings.cancel.is_cancelled() {
             return None;

@@ -1,4 +1,5 @@
-//! Drivers: threads outside the pool that call a model which wants several chunks in flight, and wait for its device.
+//! Drivers: threads outside the pool that call a model which wants several chunks in flight, and
+//! wait for its device.
 //!
 //! A job and a queue start them alike. Preparing, sorting and finishing remain with the workers.
 

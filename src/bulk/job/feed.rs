@@ -35,7 +35,8 @@ pub(in crate::bulk) struct Feed<It, O> {
     pub(in crate::bulk) source: Option<It>,
     /// For a polled source: whether it has no item yet, rather than no more.
     pub(in crate::bulk) waits: Option<fn(&It) -> bool>,
-    /// The bytes of an item that was pulled but does not fit the memory that is left; the job's state holds it.
+    /// The bytes of an item that was pulled but does not fit the memory that is left; the job's
+    /// state holds it.
     pub(in crate::bulk) held: Option<usize>,
     /// Results taken from the job and not handed on yet.
     batch: Batch<O>,

@@ -4,7 +4,8 @@ use crate::bulk::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Counts the bytes in flight (items, entries, results not yet taken) against a limit.
 ///
-/// Counters are relaxed atomics: a reader may see a count that is a moment old, which at worst delays or admits one item.
+/// Counters are relaxed atomics: a reader may see a count that is a moment old, which at worst
+/// delays or admits one item.
 #[derive(Debug)]
 pub(in crate::bulk) struct Ledger {
     limit: usize,
@@ -24,8 +25,8 @@ impl Ledger {
 
     /// Bytes that may be in flight.
     ///
-    /// That is what scratch leaves of the limit, but at least half of the limit: scratch is held already, and starving the
-    /// workers would not free it.
+    /// That is what scratch leaves of the limit, but at least half of the limit: scratch is held
+    /// already, and starving the workers would not free it.
     pub(in crate::bulk) fn limit(&self) -> usize {
         self.limit - self.scratch.load(Relaxed).min(self.limit / 2)
     }
@@ -42,14 +43,16 @@ impl Ledger {
         self.in_flight.fetch_sub(bytes, Relaxed);
     }
 
-    /// Replaces `old` bytes by the `new` ones of what was made of them; whether that exceeds the limit.
+    /// Replaces `old` bytes by the `new` ones of what was made of them; whether that exceeds the
+    /// limit.
     pub(in crate::bulk) fn replace(&self, old: usize, new: usize) -> bool {
         let before = self.in_flight.fetch_add(new, Relaxed);
         self.in_flight.fetch_sub(old, Relaxed);
         before.saturating_add(new) > self.limit()
     }
 
-    /// How many items of `each` bytes fit, if what is in flight grows by `expected` bytes; 0 if `held` bytes do not.
+    /// How many items of `each` bytes fit, if what is in flight grows by `expected` bytes; 0 if
+    /// `held` bytes do not.
     pub(in crate::bulk) fn fitting(&self, expected: f64, held: usize, each: f64) -> usize {
         let free = self.limit() as f64 - expected - self.in_flight() as f64;
         if free < held as f64 { 0 } else { (free / each.max(1.0)) as usize }

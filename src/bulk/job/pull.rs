@@ -46,7 +46,8 @@ impl<It: Iterator, O> Feed<It, O> {
         job.settings.window.unwrap_or_else(|| state.tuner.window()).max(1)
     }
 
-    /// Pulls up to `room` items for the workers; false if the source has none now and may have some later.
+    /// Pulls up to `room` items for the workers; false if the source has none now and may have some
+    /// later.
     pub(in crate::bulk) fn pull<S, I, C>(&mut self, side: Side<'_, S, I, C>, room: usize) -> bool
     where
         S: Stages<I, Output = O>,

@@ -41,7 +41,8 @@ impl<S: Stages<I>, I> Job<S, I> {
         }
     }
 
-    /// One turn of a pump: takes a unit of work, does it and launches the next turn; or ends the pump.
+    /// One turn of a pump: takes a unit of work, does it and launches the next turn; or ends the
+    /// pump.
     pub(in crate::bulk) fn turn(&self, crew: &dyn Crew) {
         if split::shares() {
             // This worker waits inside a chunk that it has split: the turn would delay that chunk.
@@ -109,8 +110,8 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// The next unit of work.
     ///
-    /// That is, in this order: a chunk to finish; a chunk of a window whose items are all prepared; items to prepare; a
-    /// chunk of a window of which more items may come.
+    /// That is, in this order: a chunk to finish; a chunk of a window whose items are all prepared;
+    /// items to prepare; a chunk of a window of which more items may come.
     fn pick(&self, state: &mut StateOf<S, I>, can_run: bool) -> Option<Unit<I, S::Entry, Raw<S>>> {
         // What has been run is finished even after a job is cut off.
         if let Some(ran) = state.finishing.pop_front() {
@@ -137,7 +138,8 @@ impl<S: Stages<I>, I> Job<S, I> {
         let aim = state.prepare_ns.get().map_or(1, |ns| (PREPARE_NS / ns.max(0.1)) as usize);
         let mut count = aim.clamp(1, state.prepare_most);
         if S::PREPARES {
-            // Room is kept for the results of prepared items, and for the entries of items being prepared now.
+            // Room is kept for the results of prepared items, and for the entries of items being
+            // prepared now.
             let (entry, output) = (state.entry_bytes.get().unwrap_or(0.0), state.output_bytes.get().unwrap_or(0.0));
             let preparing: usize = state.windows.iter().map(|window| window.preparing).sum();
             let prepared = state.unfinished() - state.unprepared();

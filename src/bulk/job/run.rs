@@ -24,11 +24,13 @@ use crate::{
     threads::panics,
 };
 
-/// The tick of the job's clock for waits, in nanoseconds; the clock wraps around after twelve hours.
+/// The tick of the job's clock for waits, in nanoseconds; the clock wraps around after twelve
+/// hours.
 const TICK_NS: u128 = 10_000;
 
 impl<S: Stages<I>, I> Job<S, I> {
-    /// Runs a chunk on the calling thread; `None` if this thread cannot: the chunk then waits for another.
+    /// Runs a chunk on the calling thread; `None` if this thread cannot: the chunk then waits for
+    /// another.
     pub(in crate::bulk) fn run(&self, chunk: Chunk<S::Entry>, started: Instant) -> Option<Ran<S::Entry, Raw<S>>> {
         tracing::debug!(worker = thread::current().name(), items = chunk.entries.len(), "chunk started");
         let waited = self.waited(&chunk.entries, started);
@@ -105,8 +107,8 @@ impl<S: Stages<I>, I> Job<S, I> {
 
     /// Ends a unit that `started` then.
     ///
-    /// Records busy time, wakes the consumer if a result is ready and, if the job is stopped, resolves the items that came
-    /// back with the unit.
+    /// Records busy time, wakes the consumer if a result is ready and, if the job is stopped,
+    /// resolves the items that came back with the unit.
     pub(in crate::bulk) fn settle(&self, mut state: MutexGuard<'_, StateOf<S, I>>, started: Instant) {
         // Before the consumer can take the last result and make a report.
         if let Some(busy) = rayon::current_thread_index().and_then(|worker| self.busy.get(worker)) {

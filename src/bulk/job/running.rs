@@ -1,4 +1,5 @@
-//! A job under way, without the types of its stages and items: what iterators and streams of results hold.
+//! A running job, without the types of its stages and items: what iterators and streams of results
+//! hold.
 
 use std::sync::Arc;
 #[cfg(feature = "stream")]
@@ -29,7 +30,7 @@ pub(in crate::bulk) trait Serve<It, O>: Send + Sync {
     fn report(&self, feed: &Feed<It, O>) -> Report;
 }
 
-/// A job under way, from a source `It` to results `O`.
+/// A running job, from a source `It` to results `O`.
 pub(in crate::bulk) struct Running<O, It> {
     /// The error that kept the job from starting is returned once.
     job: Result<Arc<dyn Serve<It, O>>, Option<Error>>,

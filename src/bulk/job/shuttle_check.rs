@@ -1,8 +1,9 @@
-//! The core of a job under a model checker: every wait, wake-up and lock of the consumer, of two workers
-//! and of two drivers, in thousands of interleavings, for jobs of up to six items with all that can happen to them.
+//! The core of a job under a model checker: every wait, wake-up and lock of the consumer, of two
+//! workers and of two drivers, in thousands of interleavings, for jobs of up to six items with all
+//! that can happen to them.
 //!
-//! A wait never times out here (see [`sync`](super::sync)): a job that would be saved by the consumer's next look at
-//! the clock fails as a deadlock.
+//! A wait never times out here (see [`sync`](super::sync)): a job that would be saved by the
+//! consumer's next look at the clock fails as a deadlock.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg shuttle" cargo test --release --no-default-features --lib shuttle
@@ -95,7 +96,7 @@ struct Item {
 enum End {
     /// All is taken.
     Drain,
-    /// The results are dropped after so many.
+    /// The results are dropped after that many.
     Drop(usize),
     /// Another thread cancels, at any moment.
     Cancel,
@@ -117,13 +118,13 @@ struct Scenario {
     end: End,
     /// Whether the first worker, or the first driver, cannot run the model.
     crippled: bool,
-    /// How many chunks the model wants under way; more than one: run by drivers.
+    /// How many chunks the model wants in flight; more than one are run by drivers.
     in_flight: usize,
     /// Chunks after which it wants one only.
     settles: usize,
     /// Drivers of which the thread can be started.
     startable: usize,
-    /// Items that the model wishes for in the first chunk.
+    /// Items that the model asks for in the first chunk.
     first: usize,
 }
 
@@ -175,8 +176,8 @@ impl Scenario {
         }
     }
 
-    /// Items whose sizes are far from what is expected, and little room: several workers stop before the end of their
-    /// blocks and put back the rest.
+    /// Items whose sizes are far from what is expected, and little room: several workers stop
+    /// before the end of their blocks and put back the rest.
     fn short_of_memory() -> Self {
         let mut random = thread_rng();
         let any = Self::any();
@@ -437,13 +438,14 @@ impl<S: Stages<I>, I: Send> Crew for Arc<Threads<S, I>> {
 }
 
 std::thread_local! {
-    /// The scenario under way, to be told when it fails.
+    /// The current scenario, printed when it fails.
     static UNDER_WAY: RefCell<Option<Scenario>> = const { RefCell::new(None) };
 }
 
 fn check(scheduler: impl Scheduler + 'static, scenario: impl Fn() -> Scenario + Send + Sync + 'static) {
     let mut config = Config::default();
-    // It warns of weak orderings: the core's atomics are counters, and what must be seen together is behind the lock.
+    // It warns of weak orderings: the core's atomics are counters, and what must be seen together
+    // is behind the lock.
     config.silence_warnings = true;
     let runner = Runner::new(scheduler, config);
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| {

@@ -15,7 +15,8 @@ use crate::{
 pub(in crate::bulk) struct ResultSlots<O> {
     /// The job index of the window's first item.
     first: usize,
-    /// Results of consecutive items that came together, with their bytes, by the place of the first.
+    /// Results of consecutive items that came together, with their bytes, by the place of the
+    /// first.
     runs: BTreeMap<usize, (Vec<Slot<O>>, usize)>,
     /// Other results, each in its place; allocated with the first of them.
     slots: Vec<Slot<O>>,
@@ -89,7 +90,8 @@ impl<O> ResultSlots<O> {
 
     fn put(&mut self, place: usize, result: Slot<O>, len: usize) {
         if self.slots.len() < len {
-            // On a worker, not where items are pulled: the consumer is the bottleneck of small items.
+            // On a worker, not where items are pulled: the consumer is the bottleneck of small
+            // items.
             self.slots.resize_with(len, || None);
         }
         let twice = place < self.taken || self.slots[place].is_some() || self.has_run(place, place + 1);

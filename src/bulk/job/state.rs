@@ -92,7 +92,8 @@ impl<I, E, R, O> State<I, E, R, O> {
         Some((self.windows.get_mut(number.checked_sub(self.retired)?)?, &mut self.done))
     }
 
-    /// If the job is stopped: resolves items that no worker holds with an error, or gives everything up.
+    /// If the job is stopped: resolves items that no worker holds with an error, or gives
+    /// everything up.
     ///
     /// What is left over is returned, to be dropped outside the lock.
     pub(in crate::bulk) fn abandon(&mut self) -> Option<Abandoned<I, E, R, O>> {
@@ -177,8 +178,8 @@ impl<I, E, R, O> State<I, E, R, O> {
         prepares: bool,
         wanted: impl Fn(&Window<I, E, O>) -> bool,
     ) -> Option<usize> {
-        // A fixed chunk size, or that of a first chunk, is worth waiting for as long as more items can come: from the
-        // source, or from a worker that prepares them now and will look again.
+        // A fixed chunk size, or that of a first chunk, is worth waiting for as long as more items
+        // can come: from the source, or from a worker that prepares them now and will look again.
         let more = !self.stalled || self.windows.iter().any(|window| window.preparing > 0);
         let least = if !more || prepares && self.unprepared() > 0 { 1 } else { self.tuner.least() };
         self.windows

@@ -54,8 +54,8 @@ pub(in crate::bulk) fn report<S: Stages<I>, I>(job: &Job<S, I>, tally: &Tally, i
     Report {
         items,
         errors: tally.errors,
-        // The model counts over its whole life. The difference is this job's part, together with that of other jobs that
-        // run the same model at the same time.
+        // The model counts over its whole life. The difference is this job's part, together with
+        // that of other jobs that run the same model at the same time.
         truncated: model.truncated.saturating_sub(job.before.truncated),
         seconds,
         items_per_second: share(items as f64),

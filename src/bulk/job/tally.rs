@@ -21,7 +21,8 @@ pub(in crate::bulk) struct Tally {
     pub(in crate::bulk) ended: Option<Instant>,
     /// Time spent in the source.
     pub(in crate::bulk) pulling: Duration,
-    /// Processor time of workers and of other threads, read once the job has turned out not to be short.
+    /// Processor time of workers and of other threads, read once the job has turned out not to be
+    /// short.
     pub(in crate::bulk) processor_time: Option<(Duration, Duration)>,
     /// Why the job ended early.
     pub(in crate::bulk) cut_off: Option<String>,
@@ -52,7 +53,8 @@ impl Tally {
         }
     }
 
-    /// Processor time since the first reading: of workers, and of threads that are neither workers nor the consumer.
+    /// Processor time since the first reading: of workers, and of threads that are neither workers
+    /// nor the consumer.
     pub(in crate::bulk) fn processor_time(&self) -> Option<(Duration, Duration)> {
         let (workers_before, others_before) = self.processor_time?;
         let (workers, others) = platform::processor_time()?;

@@ -26,7 +26,8 @@ const LEAST_NS: f64 = 1e6;
 const MOST_WINDOW: usize = 1 << 17;
 /// The most items of a chunk that takes less than [`SHORT_NS`].
 ///
-/// A larger one would leave the cache for memory fresh from the system, and its handling is cheap already.
+/// A larger one would leave the cache for memory fresh from the system, and its handling is cheap
+/// already.
 const SHORT_ITEMS: usize = 4096;
 /// A chunk of [`SHORT_ITEMS`] that takes less than this many nanoseconds is not made any longer.
 const SHORT_NS: f64 = 0.25e6;
@@ -54,7 +55,8 @@ pub(in crate::bulk) struct Tuner {
 enum First {
     /// To be cut: that many items, up to a cost that the caller may have set.
     Due { items: usize, cost: u64 },
-    /// Cut and not yet measured; the fields are those of `Due`, should it come back. No other chunk is cut meanwhile.
+    /// Cut and not yet measured; the fields are those of `Due`, should it come back. No other chunk
+    /// is cut meanwhile.
     UnderWay { items: usize, cost: u64 },
     /// Measured, or not asked for.
     Past,
@@ -74,7 +76,8 @@ impl Tuner {
         }
     }
 
-    /// A tuner for `model` under the caller's `settings`; chunks run on `workers`, or on the model's drivers.
+    /// A tuner for `model` under the caller's `settings`; chunks run on `workers`, or on the
+    /// model's drivers.
     pub(in crate::bulk) fn of(model: &impl Inference, settings: &Settings, workers: usize) -> Self {
         let items = model.hints().first_chunk_items;
         let wished = items > 1 && settings.chunk_size.is_none();
@@ -94,7 +97,8 @@ impl Tuner {
         let (drivers, preferred) = wishes.unwrap_or((0, None));
         self.workers = if drivers > 0 { drivers } else { workers };
         self.driven = drivers > 0;
-        // The time of a chunk on a device includes waiting for the chunks that are in flight with it.
+        // The time of a chunk on a device includes waiting for the chunks that are in flight with
+        // it.
         self.growth.most_ns = MOST_NS * drivers.max(1) as f64;
         self.ceiling = settings.max_chunk_cost.or(preferred).map(|cost| cost.max(1));
     }
@@ -117,7 +121,8 @@ impl Tuner {
         }
     }
 
-    /// Whether chunks are single items, however many wait: fixed by the caller, or found to be best.
+    /// Whether chunks are single items, however many wait: fixed by the caller, or found to be
+    /// best.
     pub(in crate::bulk) fn is_single(&self) -> bool {
         let pair = self.item_cost() * 2.0;
         let known = self.cost_per_item.get().is_some();
@@ -170,7 +175,8 @@ impl Tuner {
         self.growth.measured(cost as f64, ns);
     }
 
-    /// Records a finished chunk and, if it was the first, reads the hints of `model` again; whether it was the first.
+    /// Records a finished chunk and, if it was the first, reads the hints of `model` again; whether
+    /// it was the first.
     pub(in crate::bulk) fn finished(
         &mut self,
         model: &impl Inference,
@@ -218,12 +224,14 @@ impl Tuner {
                 let items = budget / cost.max(1.0) * chunks as f64;
                 (items as usize).clamp(4 * chunks, most)
             }
-            // Few while nothing is measured: the first result in order is that of the window's first item, whenever it runs.
+            // Few while nothing is measured: the first result in order is that of the window's
+            // first item, whenever it runs.
             _ => chunks.max(self.least()),
         }
     }
 
-    /// The expected duration of a chunk of `items`, in nanoseconds; `None` before the first measurement.
+    /// The expected duration of a chunk of `items`, in nanoseconds; `None` before the first
+    /// measurement.
     pub(in crate::bulk) fn expected_ns(&self, items: usize) -> Option<f64> {
         Some(self.ns_per_cost.get()? * self.cost_per_item.get()? * items as f64)
     }
@@ -295,7 +303,8 @@ mod tests {
         let model = Driven(from_fn(|item: &u64| Ok(*item)));
         let tuner = || Tuner::of(&model, &Settings::default(), 16);
         assert_eq!((tuner().lanes(), tuner().window()), (2, 16));
-        // Each call has a price: 4 ms, and 200 ns for a unit. Two are under way, so each takes twice as long.
+        // Each call has a price: 4 ms, and 200 ns for a unit. Two are in flight, so each takes
+        // twice as long.
         let chunk = settle(tuner(), |cost| 2.0 * (4e6 + cost as f64 * 200.0));
         let submit = 4e6 + chunk as f64 * 200.0;
         assert!((MOST_NS / 4.0..=MOST_NS * 1.1).contains(&submit), "{submit} ns for {chunk}");

@@ -110,8 +110,8 @@ impl<I, E, O> Window<I, E, O> {
 
     /// Takes back items that were not prepared.
     ///
-    /// Other workers may have put back later items before. The oldest item stays in front, since it alone may proceed
-    /// when memory is short.
+    /// Other workers may have put back later items before. The oldest item stays in front, since it
+    /// alone may proceed when memory is short.
     pub(in crate::bulk) fn put_back(&mut self, rest: Block<I>) {
         self.unprepared += rest.items.len();
         let place = self.blocks.partition_point(|block| block.start < rest.start);
@@ -141,7 +141,8 @@ impl<I, E, O> Window<I, E, O> {
         std::mem::take(&mut self.entries)
     }
 
-    /// Cuts a chunk from the costly end: items up to a cost of `target`, at most `most`, at least one.
+    /// Cuts a chunk from the costly end: items up to a cost of `target`, at most `most`, at least
+    /// one.
     pub(in crate::bulk) fn cut(&mut self, target: u64, most: usize) -> Vec<Entry<E>> {
         debug_assert!(self.sorted);
         let (mut count, mut cost) = (0, 0_u64);

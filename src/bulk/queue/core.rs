@@ -24,7 +24,8 @@ pub(in crate::bulk) struct Core<S: Stages<I>, I> {
     pub(in crate::bulk) pool: Arc<ThreadPool>,
     pub(in crate::bulk) settings: Settings,
     pub(in crate::bulk) longest_wait: Duration,
-    /// Bytes of items from their submission to the end of their chunk; changed under the lock of `state`.
+    /// Bytes of items from their submission to the end of their chunk; changed under the lock of
+    /// `state`.
     pub(in crate::bulk) ledger: Ledger,
     pub(in crate::bulk) state: Mutex<State<S, I>>,
     /// Notified when an item is submitted, a chunk moves on or ends, or the queue closes.
@@ -123,7 +124,8 @@ where
     I: Send + 'static,
 {
     fn submit(self: Arc<Self>, item: I) -> Handle<S::Output> {
-        // A hook that panics here counts as no bytes; it will panic again on a worker, where that is the item's error.
+        // A hook that panics here counts as no bytes; it will panic again on a worker, where that
+        // is the item's error.
         let bytes = panics::catch(|| Ok(self.stages.item_bytes(self.stages.item(&item)))).unwrap_or(0);
         let ticket = Ticket::new();
         let admitted = || self.admit(&lock(&self.state), bytes);

@@ -18,7 +18,8 @@ where
     S: Stages<I> + 'static,
     I: Send + 'static,
 {
-    /// The body of the queue's own thread, which only waits: gathers chunks and hands them to the pool.
+    /// The body of the queue's own thread, which only waits: gathers chunks and hands them to the
+    /// pool.
     pub(in crate::bulk) fn gather(self: Arc<Self>) {
         let mut state = lock(&self.state);
         loop {
@@ -38,11 +39,13 @@ where
                 continue;
             };
             let waited = first.since.elapsed();
-            // Costs are known only once items are prepared: a chunk is gathered by the mean cost so far.
+            // Costs are known only once items are prepared: a chunk is gathered by the mean cost so
+            // far.
             let cost = state.tuner.item_cost().max(1.0);
             let (target, most) = state.tuner.bounds((state.waiting.len() as f64 * cost) as u64);
             let chunk = ((target as f64 / cost) as usize).clamp(1, most);
-            // A chunk whose worker waits for this queue does not occupy a lane: it continues only with what it waits for.
+            // A chunk whose worker waits for this queue does not occupy a lane: it continues only
+            // with what it waits for.
             if state.running > state.tuner.lanes() + state.helpers || state.tuner.holds_back() && state.helpers == 0 {
                 // Every lane is occupied and one more chunk waits: the next one may as well grow.
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -26,9 +26,11 @@ pub struct Handle<O> {
     queue: Weak<dyn Help>,
 }
 
-/// The work that a worker of the pool does while it waits for a queue: its own work may be queued behind it.
+/// The work that a worker of the pool does while it waits for a queue: its own work may be queued
+/// behind it.
 pub(in crate::bulk) trait Help: Send + Sync {
-    /// Runs some of the pool's work until `done`; false if the calling thread is not one of its workers.
+    /// Runs some of the pool's work until `done`; false if the calling thread is not one of its
+    /// workers.
     fn help_until(&self, done: &dyn Fn() -> bool) -> bool;
 }
 

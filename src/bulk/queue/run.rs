@@ -96,7 +96,8 @@ where
         }
     }
 
-    /// The body of a driver: runs chunks until the queue is closed and empty, or the model wants no drivers any more.
+    /// The body of a driver: runs chunks until the queue is closed and empty, or the model wants no
+    /// drivers any more.
     pub(in crate::bulk) fn drive(self: Arc<Self>) {
         split::drive_for(self.pool.current_num_threads());
         let mut state = lock(&self.state);

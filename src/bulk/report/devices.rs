@@ -28,7 +28,8 @@ impl DeviceItems {
 const MOST_LISTED: usize = 4096;
 /// Ranges that are kept for a device while a job runs.
 ///
-/// Far more than are listed: the items of a window run in order of cost, and form one range only once all have run.
+/// Far more than are listed: the items of a window run in order of cost, and form one range only
+/// once all have run.
 const MOST_KEPT: usize = 1 << 17;
 
 /// The items that each device ran, collected while a job runs.

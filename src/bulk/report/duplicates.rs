@@ -1,4 +1,5 @@
-//! The report of a deduplicated job, made from that of the inner job, which ran each distinct item once.
+//! The report of a deduplicated job, made from that of the inner job, which ran each distinct item
+//! once.
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ impl Report {
 
     /// Renumbers the items that the report names.
     ///
-    /// Item `i` of the deduplicated job was item `places[i]` of the inner job. Of several items with the same place, the
-    /// first one is named.
+    /// Item `i` of the deduplicated job was item `places[i]` of the inner job. Of several items
+    /// with the same place, the first one is named.
     pub(in crate::bulk) fn renumber(&mut self, places: &[usize]) {
         if !self.devices.is_empty() {
             let mut tally = DeviceTally::default();

@@ -26,7 +26,8 @@ pub(in crate::bulk) struct Facts {
     pub(in crate::bulk) chunk_size: Option<usize>,
     /// The chunk cost that the caller fixed.
     pub(in crate::bulk) max_chunk_cost: Option<u64>,
-    /// Processor time of the workers, and of threads that are neither workers nor the consumer, if known.
+    /// Processor time of the workers, and of threads that are neither workers nor the consumer, if
+    /// known.
     pub(in crate::bulk) processor_time: Option<(Duration, Duration)>,
 }
 

@@ -24,7 +24,8 @@ pub(in crate::bulk) struct Slowest(Vec<SlowItem>);
 impl Slowest {
     /// Records a chunk of total cost `cost` that took `took`.
     ///
-    /// `items` holds index and cost of its costliest items, costliest first: [`SLOWEST`] of them, or all.
+    /// `items` holds index and cost of its costliest items, costliest first: [`SLOWEST`] of them,
+    /// or all.
     pub(in crate::bulk) fn add(&mut self, items: &[(usize, u64)], cost: u64, took: Duration) {
         let alone = items.len() == 1;
         for &(index, share) in items.iter().take(SLOWEST) {

@@ -27,8 +27,8 @@ fn checksum(key: &Key, bytes: &[u8]) -> [u8; CHECKSUM] {
 
 /// An upper bound on the bytes that a result of `len` bytes occupies in the file.
 ///
-/// That is its share of 4 KiB pages, or pages of its own, and its entry in the index, whose pages may be half full and exist
-/// twice while they are written.
+/// That is its share of 4 KiB pages, or pages of its own, and its entry in the index, whose pages
+/// may be half full and exist twice while they are written.
 pub(in crate::bulk) fn stored_bytes(len: usize) -> u64 {
     let len = len as u64 + 80;
     let own =

@@ -2,7 +2,8 @@
 
 /// The duration of a chunk to aim at first, in nanoseconds.
 const AIM_NS: f64 = 2e6;
-/// The longest duration that growth may lead to, in nanoseconds; longer chunks delay cancelling and the job's end.
+/// The longest duration that growth may lead to, in nanoseconds; longer chunks delay cancelling and
+/// the job's end.
 pub(in crate::bulk) const MOST_NS: f64 = 100e6;
 /// The factor of one step of growth.
 const STEP: f64 = 4.0;
@@ -13,8 +14,8 @@ const PAYS: f64 = 0.95;
 
 /// Searches for the cost of a chunk if neither caller nor model knows it.
 ///
-/// Grows it first to the duration aimed at, then in steps while the price of a cost unit falls, as it does if each call has
-/// a fixed overhead.
+/// Grows it first to the duration aimed at, then in steps while the price of a cost unit falls, as
+/// it does if each call has a fixed overhead.
 #[derive(Debug)]
 pub(in crate::bulk) struct Growth {
     /// The longest duration that growth may lead to, in nanoseconds.
