@@ -31,7 +31,6 @@ impl GpuDevice {
         Ok(program.compiled.get_or_init(|| pipeline).clone())
     }
 
-    #[allow(unsafe_code, reason = "the library's own shaders run without wgpu's bounds checks")]
     fn compile(&self, program: &Program) -> Result<Pipeline> {
         let label = Some(program.stem);
         let module = self.module(program);
