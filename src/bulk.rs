@@ -10,7 +10,7 @@
 //! ```
 
 #[cfg(feature = "cache")]
-mod cache;
+pub(crate) mod cache;
 mod cancel;
 mod dedupe;
 mod hot;

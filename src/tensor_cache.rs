@@ -1,7 +1,7 @@
 //! Tensors as keys and values of a cache.
 
 use crate::{
-    bulk::{CacheKey, CacheValue, KeyHasher},
+    bulk::{CacheKey, CacheValue, KeyHasher, cache::value::take},
     tensor::{DType, Tensor, Tensors},
 };
 
@@ -36,9 +36,7 @@ impl CacheValue for Tensor {
         let dtype = *DTYPES.get(usize::from(u8::decode(bytes)?))?;
         let shape = Vec::<usize>::decode(bytes)?;
         let len = usize::decode(bytes)?;
-        let (data, rest) = bytes.split_at_checked(len)?;
-        *bytes = rest;
-        Tensor::from_bytes(dtype, shape, data).ok()
+        Tensor::from_bytes(dtype, shape, take(bytes, len)?).ok()
     }
 }
 
@@ -86,17 +84,7 @@ fn number(dtype: DType) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn round<T: CacheValue + PartialEq + std::fmt::Debug>(value: T) {
-        let mut bytes = Vec::new();
-        value.encode(&mut bytes);
-        let mut rest = bytes.as_slice();
-        assert_eq!(T::decode(&mut rest).as_ref(), Some(&value));
-        assert!(rest.is_empty());
-        for cut in 0..bytes.len() {
-            assert_eq!(T::decode(&mut &bytes[..cut]), None, "{value:?} cut to {cut} bytes");
-        }
-    }
+    use crate::bulk::cache::value::tests::round;
 
     #[test]
     fn tensors_are_read_back_and_truncated_ones_are_not() {

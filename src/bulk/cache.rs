@@ -2,7 +2,7 @@
 
 mod file;
 mod key;
-mod value;
+pub(crate) mod value;
 
 use std::{
     fmt,

@@ -125,17 +125,18 @@ impl<A: CacheValue, B: CacheValue> CacheValue for (A, B) {
 }
 
 /// Splits `len` bytes from the front of `bytes`.
-fn take<'b>(bytes: &mut &'b [u8], len: usize) -> Option<&'b [u8]> {
+pub(crate) fn take<'b>(bytes: &mut &'b [u8], len: usize) -> Option<&'b [u8]> {
     let (taken, rest) = bytes.split_at_checked(len)?;
     *bytes = rest;
     Some(taken)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn round<T: CacheValue + PartialEq + std::fmt::Debug>(value: T) {
+    /// Asserts that `value` is read back whole, and that no part of its bytes is a value.
+    pub(crate) fn round<T: CacheValue + PartialEq + std::fmt::Debug>(value: T) {
         let mut bytes = Vec::new();
         value.encode(&mut bytes);
         let mut rest = bytes.as_slice();
