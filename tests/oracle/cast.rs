@@ -6,7 +6,10 @@ use gristmill::{
 };
 use half::{bf16, f16};
 
-use super::{input, op};
+use super::{Oracle, input, op};
+
+/// The operators that this file speaks for.
+pub const ORACLES: &[(&str, Oracle)] = &[("Cast", cast)];
 
 enum Wide {
     Whole(i128),
@@ -24,7 +27,7 @@ fn wide(from: &Tensor) -> Vec<Wide> {
     }
 }
 
-pub fn cast(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn cast(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (from, to) = (input(inputs, 0), op::<Cast>(operator).to);
     let signed = matches!(to, DType::I8 | DType::I16 | DType::I32 | DType::I64);
     let bits = 8 * to.size() as u32;

@@ -19,13 +19,30 @@ use gristmill::{
     },
 };
 
-use super::{flat, indices, input, op, pick};
+use super::{Oracle, flat, indices, input, op, pick};
+
+/// The operators that this file speaks for.
+pub const ORACLES: &[(&str, Oracle)] = &[
+    ("ArgMax", arg_reduce),
+    ("ArgMin", arg_reduce),
+    ("CumSum", cum_sum),
+    ("DepthToSpace", depth_to_space),
+    ("EyeLike", eye_like),
+    ("GatherElements", gather_elements),
+    ("GatherND", gather_nd),
+    ("OneHot", one_hot),
+    ("ScatterElements", scatter_elements),
+    ("ScatterND", scatter_nd),
+    ("SpaceToDepth", space_to_depth),
+    ("TopK", top_k),
+    ("Trilu", trilu),
+];
 
 fn front(index: i64, size: usize) -> usize {
     (if index < 0 { index + size as i64 } else { index }) as usize
 }
 
-pub fn gather_elements(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn gather_elements(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (data, places) = (input(inputs, 0), input(inputs, 1));
     let axis = front(op::<GatherElements>(operator).axis, data.shape().len());
     let numbers = places.to_i64().unwrap();
@@ -49,7 +66,7 @@ fn tuple(places: &Tensor, outer: &[usize], data: &[usize], first: usize) -> Vec<
         .collect()
 }
 
-pub fn gather_nd(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn gather_nd(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (data, places) = (input(inputs, 0), input(inputs, 1));
     let batch = op::<GatherNd>(operator).batch_dims;
     let outer = places.shape().len() - 1;
@@ -88,7 +105,7 @@ fn put(output: &mut Tensor, to: usize, updates: &Tensor, from: usize, join: Join
     };
 }
 
-pub fn scatter_elements(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn scatter_elements(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (data, places, updates) = (input(inputs, 0), input(inputs, 1), input(inputs, 2));
     let op = op::<ScatterElements>(operator);
     let axis = front(op.axis, data.shape().len());
@@ -102,7 +119,7 @@ pub fn scatter_elements(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> V
     vec![output]
 }
 
-pub fn scatter_nd(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn scatter_nd(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (data, places, updates) = (input(inputs, 0), input(inputs, 1), input(inputs, 2));
     let outer = places.shape().len() - 1;
     let mut output = data.clone();
@@ -114,7 +131,7 @@ pub fn scatter_nd(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
     vec![output]
 }
 
-pub fn one_hot(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn one_hot(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (places, depth, values) = (input(inputs, 0), input(inputs, 1), input(inputs, 2));
     let depth = depth.to_i64().unwrap()[0];
     let axis = front(op::<OneHot>(operator).axis, places.shape().len() + 1);
@@ -133,7 +150,7 @@ pub fn one_hot(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor
     vec![output]
 }
 
-pub fn depth_to_space(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn depth_to_space(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, from) = (op::<DepthToSpace>(operator), input(inputs, 0));
     let (block, shape) = (op.block, from.shape());
     let channels = shape[1] / (block * block);
@@ -148,7 +165,7 @@ pub fn depth_to_space(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec
     vec![output]
 }
 
-pub fn space_to_depth(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn space_to_depth(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (block, from) = (op::<SpaceToDepth>(operator).block, input(inputs, 0));
     let shape = from.shape();
     let deep = [shape[0], shape[1] * block * block, shape[2] / block, shape[3] / block];
@@ -160,7 +177,7 @@ pub fn space_to_depth(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec
     vec![output]
 }
 
-pub fn trilu(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn trilu(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, from) = (op::<Trilu>(operator), input(inputs, 0));
     let size = from.dtype().size();
     let mut bytes = from.bytes().to_vec();
@@ -174,7 +191,7 @@ pub fn trilu(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> 
     vec![Tensor::from_bytes(from.dtype(), from.shape(), &bytes).unwrap()]
 }
 
-pub fn eye_like(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn eye_like(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, shape) = (op::<EyeLike>(operator), input(inputs, 0).shape());
     let dtype = op.dtype.unwrap_or(DType::F32);
     let values = match dtype {
@@ -205,7 +222,7 @@ fn reals(from: &Tensor) -> Vec<f64> {
     }
 }
 
-pub fn cum_sum(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn cum_sum(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, from) = (op::<CumSum>(operator), input(inputs, 0));
     let axis = front(op.axis, from.shape().len());
     let mut output = from.clone();
@@ -231,7 +248,7 @@ pub fn cum_sum(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor
     vec![output]
 }
 
-pub fn arg_reduce(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn arg_reduce(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, from) = (op::<ArgReduce>(operator), input(inputs, 0));
     let axis = front(op.axis, from.shape().len());
     let values = reals(from);
@@ -253,7 +270,7 @@ pub fn arg_reduce(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
     vec![Tensor::new(shape, &found).unwrap()]
 }
 
-pub fn top_k(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn top_k(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, from) = (op::<TopK>(operator), input(inputs, 0));
     let axis = front(op.axis, from.shape().len());
     let values = reals(from);

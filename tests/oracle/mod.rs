@@ -18,59 +18,9 @@ pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;
 
 /// The oracle of the operator called `name`.
 pub fn find(name: &str) -> Option<Oracle> {
-    let all: &[(&str, Oracle)] = &[
-        ("ArgMax", indexed::arg_reduce),
-        ("ArgMin", indexed::arg_reduce),
-        ("Attention", products::attention),
-        ("AveragePool", products::pool),
-        ("BatchNormalization", norms::channel_norm),
-        ("Cast", cast::cast),
-        ("Concat", moves::concat),
-        ("ConstantOfShape", shapes::constant_of_shape),
-        ("Conv", products::conv),
-        ("CumSum", indexed::cum_sum),
-        ("DepthToSpace", indexed::depth_to_space),
-        ("Expand", moves::expand),
-        ("EyeLike", indexed::eye_like),
-        ("Gather", moves::gather),
-        ("GatherElements", indexed::gather_elements),
-        ("GatherND", indexed::gather_nd),
-        ("Gemm", products::gemm),
-        ("GlobalAveragePool", products::global_pool),
-        ("GlobalMaxPool", products::global_pool),
-        ("GroupNormalization", norms::channel_norm),
-        ("Identity", moves::identity),
-        ("L2Normalize", norms::l2_normalize),
-        ("InstanceNormalization", norms::channel_norm),
-        ("LayerNormalization", norms::layer_norm),
-        ("Linear", products::linear),
-        ("LinearInPlace", products::linear_in_place),
-        ("LogSoftmax", norms::softmax),
-        ("LpNormalization", norms::lp_normalize),
-        ("MatMul", products::matmul),
-        ("MaxPool", products::pool),
-        ("OneHot", indexed::one_hot),
-        ("PackedAttention", products::packed_attention),
-        ("Pad", moves::pad),
-        ("RMSNormalization", norms::rms_norm),
-        ("Range", shapes::range),
-        ("Reshape", moves::reshape),
-        ("ScatterElements", indexed::scatter_elements),
-        ("ScatterND", indexed::scatter_nd),
-        ("SegmentPool", products::segment_pool),
-        ("Shape", shapes::shape_of),
-        ("Size", shapes::size),
-        ("Slice", moves::slice),
-        ("Softmax", norms::softmax),
-        ("SpaceToDepth", indexed::space_to_depth),
-        ("Split", moves::split),
-        ("Tile", moves::tile),
-        ("TopK", indexed::top_k),
-        ("Transpose", moves::transpose),
-        ("Trilu", indexed::trilu),
-        ("Where", moves::choose),
-    ];
-    let named = all.iter().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
+    let families =
+        [cast::ORACLES, indexed::ORACLES, moves::ORACLES, norms::ORACLES, products::ORACLES, shapes::ORACLES];
+    let named = families.into_iter().flatten().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
     named.or_else(|| name.starts_with("Reduce").then_some(norms::reduce as Oracle)).or_else(|| pointwise::find(name))
 }
 

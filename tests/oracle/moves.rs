@@ -21,9 +21,24 @@ use gristmill::{
     },
 };
 
-use super::{flat, indices, input, op, pick};
+use super::{Oracle, flat, indices, input, op, pick};
 
-pub fn transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+/// The operators that this file speaks for.
+pub const ORACLES: &[(&str, Oracle)] = &[
+    ("Concat", concat),
+    ("Expand", expand),
+    ("Gather", gather),
+    ("Identity", identity),
+    ("Pad", pad),
+    ("Reshape", reshape),
+    ("Slice", slice),
+    ("Split", split),
+    ("Tile", tile),
+    ("Transpose", transpose),
+    ("Where", choose),
+];
+
+fn transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let from = input(inputs, 0);
     let order = op::<Transpose>(operator).order(from.shape().len()).unwrap();
     let shape: Vec<usize> = order.iter().map(|&axis| from.shape()[axis]).collect();
@@ -37,7 +52,7 @@ pub fn transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tens
     vec![output]
 }
 
-pub fn reshape(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn reshape(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let from = input(inputs, 0);
     let asked = &op::<Reshape>(operator).shape;
     let mut shape: Vec<usize> = Vec::new();
@@ -55,7 +70,7 @@ pub fn reshape(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor
     vec![from.clone().reshape(shape).unwrap()]
 }
 
-pub fn identity(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn identity(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     vec![input(inputs, 0).clone()]
 }
 
@@ -66,7 +81,7 @@ fn front(index: i64, size: usize) -> usize {
     front as usize
 }
 
-pub fn gather(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn gather(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let op = op::<Gather>(operator);
     let (data, indices) = (input(inputs, 0), input(inputs, 1));
     let axis = front(op.axis, data.shape().len());
@@ -104,7 +119,7 @@ fn positions(start: i64, end: i64, step: i64, size: usize) -> Vec<usize> {
     positions
 }
 
-pub fn slice(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn slice(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let from = input(inputs, 0);
     let mut taken: Vec<Vec<usize>> = from.shape().iter().map(|&size| (0..size).collect()).collect();
     for part in &op::<Slice>(operator).parts {
@@ -119,7 +134,7 @@ pub fn slice(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> 
     vec![output]
 }
 
-pub fn concat(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn concat(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let first = input(inputs, 0);
     let axis = front(op::<Concat>(operator).axis, first.shape().len());
     let mut shape = first.shape().to_vec();
@@ -140,7 +155,7 @@ pub fn concat(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor>
     vec![Tensor::from_bytes(first.dtype(), shape, &bytes).unwrap()]
 }
 
-pub fn split(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn split(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, from) = (op::<Split>(operator), input(inputs, 0));
     let axis = front(op.axis, from.shape().len());
     let size = from.shape()[axis];
@@ -167,14 +182,14 @@ pub fn split(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> 
 }
 
 /// The position in `from` of an index of a tensor that it is broadcast to.
-pub fn broadcast(from: &[usize], index: &[usize]) -> usize {
+fn broadcast(from: &[usize], index: &[usize]) -> usize {
     let own = &index[index.len() - from.len()..];
     let own: Vec<usize> = own.iter().zip(from).map(|(&index, &size)| if size == 1 { 0 } else { index }).collect();
     flat(from, &own)
 }
 
 /// The shape that tensors of these shapes are broadcast to.
-pub fn common(shapes: &[&[usize]]) -> Vec<usize> {
+fn common(shapes: &[&[usize]]) -> Vec<usize> {
     let rank = shapes.iter().map(|shape| shape.len()).max().unwrap();
     let size = |axis: usize| {
         let own = shapes.iter().filter_map(|shape| (axis + shape.len()).checked_sub(rank).map(|own| shape[own]));
@@ -183,13 +198,13 @@ pub fn common(shapes: &[&[usize]]) -> Vec<usize> {
     (0..rank).map(size).collect()
 }
 
-pub fn expand(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn expand(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let from = input(inputs, 0);
     let asked: Vec<usize> = op::<Expand>(operator).shape.iter().map(|dim| dim.as_fixed().unwrap() as usize).collect();
     vec![pick(from, &common(&[from.shape(), &asked]), |index| broadcast(from.shape(), index))]
 }
 
-pub fn tile(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn tile(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let from = input(inputs, 0);
     let repeats = op::<Tile>(operator).repeats.iter().map(|dim| dim.as_fixed().unwrap() as usize);
     let shape: Vec<usize> = from.shape().iter().zip(repeats).map(|(size, repeats)| size * repeats).collect();
@@ -200,7 +215,7 @@ pub fn tile(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     vec![output]
 }
 
-pub fn pad(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn pad(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, from) = (op::<Pad>(operator), input(inputs, 0));
     let number = |dim: &Dim| dim.as_fixed().unwrap();
     let size = from.dtype().size();
@@ -239,7 +254,7 @@ pub fn pad(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     vec![Tensor::from_bytes(from.dtype(), shape, &bytes).unwrap()]
 }
 
-pub fn choose(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn choose(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (condition, yes, no) = (input(inputs, 0), input(inputs, 1), input(inputs, 2));
     let shape = common(&[condition.shape(), yes.shape(), no.shape()]);
     let size = yes.dtype().size();

@@ -18,9 +18,22 @@ use gristmill::{
 };
 
 use super::{
-    flat, indices, input, op,
+    Oracle, flat, indices, input, op,
     pointwise::{floats, integers, of_floats, of_integers, position},
 };
+
+/// The operators that this file speaks for.
+pub const ORACLES: &[(&str, Oracle)] = &[
+    ("BatchNormalization", channel_norm),
+    ("GroupNormalization", channel_norm),
+    ("InstanceNormalization", channel_norm),
+    ("L2Normalize", l2_normalize),
+    ("LayerNormalization", layer_norm),
+    ("LogSoftmax", softmax),
+    ("LpNormalization", lp_normalize),
+    ("RMSNormalization", rms_norm),
+    ("Softmax", softmax),
+];
 
 /// For each result, in order, the positions of the elements that go into it.
 fn members(shape: &[usize], reduced: &[bool]) -> Vec<Vec<usize>> {

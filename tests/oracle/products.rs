@@ -21,7 +21,23 @@ use gristmill::{
     },
 };
 
-use super::{flat, indices, input, op};
+use super::{Oracle, flat, indices, input, op};
+
+/// The operators that this file speaks for.
+pub const ORACLES: &[(&str, Oracle)] = &[
+    ("Attention", attention),
+    ("AveragePool", pool),
+    ("Conv", conv),
+    ("Gemm", gemm),
+    ("GlobalAveragePool", global_pool),
+    ("GlobalMaxPool", global_pool),
+    ("Linear", linear),
+    ("LinearInPlace", linear_in_place),
+    ("MatMul", matmul),
+    ("MaxPool", pool),
+    ("PackedAttention", packed_attention),
+    ("SegmentPool", segment_pool),
+];
 
 fn numbers(tensor: &Tensor) -> &[f32] {
     tensor.as_slice().expect("f32")
@@ -71,7 +87,7 @@ fn activate(activation: Activation, x: f64) -> f64 {
     }
 }
 
-pub fn matmul(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn matmul(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (a, b) = (input(inputs, 0), input(inputs, 1));
     let (row, column) = (a.shape().len() > 1, b.shape().len() > 1);
     let a = if row { a.clone() } else { a.clone().reshape([1, a.len()]).unwrap() };
@@ -101,7 +117,7 @@ pub fn matmul(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     vec![product.reshape(shape).unwrap()]
 }
 
-pub fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let Linear { activation, layer_norm, .. } = op::<Linear>(operator);
     let (x, w) = (input(inputs, 0), input(inputs, 1));
     let (k, n) = (w.shape()[0], w.shape()[1]);
@@ -132,7 +148,7 @@ pub fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor>
     vec![Tensor::new(shape, &result).unwrap()]
 }
 
-pub fn linear_in_place(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn linear_in_place(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let LinearInPlace(op) = op::<LinearInPlace>(operator);
     let w = input(inputs, 1);
     let (n, k) = (w.shape()[0], w.shape()[1]);
@@ -141,7 +157,7 @@ pub fn linear_in_place(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Ve
     linear(op, &inputs)
 }
 
-pub fn gemm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn gemm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let Gemm { alpha, beta, trans_a, trans_b } = *op::<Gemm>(operator);
     let (a, b) = (input(inputs, 0), input(inputs, 1));
     let order = |transposed: bool, pair: [usize; 2]| if transposed { [pair[1], pair[0]] } else { pair };
@@ -187,7 +203,7 @@ fn tap(window: &Window<'_>, pads: &[usize], sizes: &[usize], at: &[usize], tap: 
         .collect()
 }
 
-pub fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let conv = op::<Conv>(operator);
     let (x, w) = (input(inputs, 0), input(inputs, 1));
     let rank = conv.kernel.len();
@@ -247,7 +263,7 @@ fn reduce(function: PoolFunction, values: &[f64], padding: usize) -> f64 {
     }
 }
 
-pub fn pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let pool = op::<Pool>(operator);
     let x = input(inputs, 0);
     let (window, sizes) = (pool.window(), &x.shape()[2..]);
@@ -273,7 +289,7 @@ pub fn pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     })]
 }
 
-pub fn global_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn global_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let x = input(inputs, 0);
     let mut shape = x.shape()[..2].to_vec();
     shape.resize(x.shape().len(), 1);
@@ -291,7 +307,7 @@ fn attend(scores: &[f64], value: impl Fn(usize) -> f64) -> f64 {
     weights.iter().enumerate().map(|(key, weight)| weight / sum * value(key)).sum()
 }
 
-pub fn attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (q, k, v) = (input(inputs, 0), input(inputs, 1), input(inputs, 2));
     let scale = f64::from(op::<Attention>(operator).scale);
     let shape = [q.shape()[0], q.shape()[1], q.shape()[2], v.shape()[3]];
@@ -315,7 +331,7 @@ fn sequence(offsets: &Tensor, row: usize) -> std::ops::Range<usize> {
     offsets.windows(2).map(|pair| pair[0]..pair[1]).find(|rows| rows.contains(&row)).expect("every row is in one")
 }
 
-pub fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let PackedAttention { heads, scale, .. } = *op::<PackedAttention>(operator);
     let (qkv, offsets) = (input(inputs, 0), input(inputs, 1));
     let hidden = qkv.shape()[1] / 3;
@@ -336,7 +352,7 @@ pub fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> V
     })]
 }
 
-pub fn segment_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn segment_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (x, offsets) = (input(inputs, 0), input(inputs, 1));
     let offsets: Vec<usize> = offsets.to_i64().unwrap().into_iter().map(|offset| offset as usize).collect();
     vec![made(&[offsets.len() - 1, x.shape()[1]], |index| {

@@ -8,9 +8,13 @@ use gristmill::{
     },
 };
 
-use super::{input, op};
+use super::{Oracle, input, op};
 
-pub fn shape_of(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+/// The operators that this file speaks for.
+pub const ORACLES: &[(&str, Oracle)] =
+    &[("ConstantOfShape", constant_of_shape), ("Range", range), ("Shape", shape_of), ("Size", size)];
+
+fn shape_of(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, shape) = (op::<ShapeOf>(operator), input(inputs, 0).shape());
     let rank = shape.len() as i64;
     let front = |axis: i64| if axis < 0 { axis + rank } else { axis };
@@ -20,18 +24,18 @@ pub fn shape_of(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tenso
     vec![Tensor::new([sizes.len()], &sizes).unwrap()]
 }
 
-pub fn size(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn size(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     vec![Tensor::scalar(input(inputs, 0).len() as i64)]
 }
 
-pub fn constant_of_shape(operator: &dyn Operator, _: &[Option<Tensor>]) -> Vec<Tensor> {
+fn constant_of_shape(operator: &dyn Operator, _: &[Option<Tensor>]) -> Vec<Tensor> {
     let op = op::<ConstantOfShape>(operator);
     let shape: Vec<usize> = op.shape.iter().map(|dim| dim.as_fixed().unwrap() as usize).collect();
     let bytes = op.value.bytes().repeat(shape.iter().product());
     vec![Tensor::from_bytes(op.value.dtype(), shape, &bytes).unwrap()]
 }
 
-pub fn range(operator: &dyn Operator, _: &[Option<Tensor>]) -> Vec<Tensor> {
+fn range(operator: &dyn Operator, _: &[Option<Tensor>]) -> Vec<Tensor> {
     let op = op::<Range>(operator);
     let (mut at, limit) = (op.start.as_fixed().unwrap(), op.limit.as_fixed().unwrap());
     let mut numbers = Vec::new();
