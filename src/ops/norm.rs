@@ -1,6 +1,7 @@
 //! Normalizations and softmax.
 
 pub mod channel_norm;
+pub mod hardmax;
 pub mod l2_normalize;
 pub mod layer_norm;
 pub mod lp_normalize;
@@ -14,6 +15,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &channel_norm::BATCH,
         &channel_norm::GROUP,
         &channel_norm::INSTANCE,
+        &hardmax::DEF,
         &layer_norm::DEF,
         &lp_normalize::LP,
         &lp_normalize::RMS,

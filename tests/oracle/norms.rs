@@ -7,6 +7,7 @@ use gristmill::{
         ops::{
             norm::{
                 channel_norm::{ChannelNorm, Statistics},
+                hardmax::Hardmax,
                 l2_normalize::L2Normalize,
                 layer_norm::LayerNorm,
                 lp_normalize::{LpNormalize, RmsNorm},
@@ -26,6 +27,7 @@ use super::{
 pub const ORACLES: &[(&str, Oracle)] = &[
     ("BatchNormalization", channel_norm),
     ("GroupNormalization", channel_norm),
+    ("Hardmax", hardmax),
     ("InstanceNormalization", channel_norm),
     ("L2Normalize", l2_normalize),
     ("LayerNormalization", layer_norm),
@@ -117,6 +119,21 @@ pub fn softmax(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor
             let x = values[at] - most;
             results[at] = if softmax.log { x - sum.ln() } else { x.exp() / sum };
         }
+    }
+    vec![of_floats(from.dtype(), from.shape(), &results)]
+}
+
+fn hardmax(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (from, hardmax) = (input(inputs, 0), op::<Hardmax>(operator));
+    let rank = from.shape().len();
+    let axis = (hardmax.axis + if hardmax.axis < 0 { rank as i64 } else { 0 }) as usize;
+    let row: Vec<bool> = (0..rank).map(|own| own == axis || (hardmax.to_end && own > axis)).collect();
+    let (values, mut results) = (floats(from), vec![0.0; from.len()]);
+    for members in members(from.shape(), &row).into_iter().filter(|members| !members.is_empty()) {
+        let nan = members.iter().find(|&&at| values[at].is_nan());
+        let most = members.iter().map(|&at| values[at]).fold(f64::NEG_INFINITY, f64::max);
+        let first = nan.or_else(|| members.iter().find(|&&at| values[at] == most)).expect("one is the largest");
+        results[*first] = 1.0;
     }
     vec![of_floats(from.dtype(), from.shape(), &results)]
 }

@@ -14,6 +14,7 @@ mod gather;
 mod gather_elements;
 mod gather_nd;
 mod gemm;
+mod hardmax;
 mod heads;
 mod held;
 mod linear;
@@ -52,6 +53,7 @@ static ALL: &[KernelDef] = &[
     gather_elements::KERNEL,
     gather_nd::KERNEL,
     gemm::KERNEL,
+    hardmax::KERNEL,
     linear::KERNEL,
     matmul::KERNEL,
     moves::KERNEL,
