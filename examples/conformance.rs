@@ -15,6 +15,7 @@ mod onnx_cases;
 use std::path::PathBuf;
 
 use common::{Common, Flag, Outcome};
+use onnx_cases::State;
 
 const USAGE: &str = "\
 usage: conformance [FLAGS] DIR...
@@ -34,15 +35,16 @@ fn main() -> Outcome {
     if folders.is_empty() {
         return Err(USAGE.into());
     }
-    let summary = onnx_cases::run_all(&folders, &common.options())?;
-    for case in summary.unsupported.iter().filter(|_| why) {
-        println!("unsupported {case}");
+    let cases = onnx_cases::run_all(&folders, &common.options())?;
+    let count = |name: &str| cases.iter().filter(|(_, state)| state.name() == name).count();
+    let [passed, at_load, failed, unsupported] = ["passed", "passed-at-load", "FAILED", "unsupported"].map(count);
+    for (case, state) in &cases {
+        let told = why || matches!(state, State::Failed(_));
+        if let Some(reason) = state.reason().filter(|_| told) {
+            println!("{} {}: {reason}", state.name(), case.display());
+        }
     }
-    for case in &summary.failed {
-        println!("FAILED {case}");
-    }
-    println!("{} of the passed cases got operands when the model was loaded", summary.at_load);
-    let (failed, unsupported) = (summary.failed.len(), summary.unsupported.len());
-    println!("{} passed, {failed} failed, {unsupported} unsupported", summary.passed);
+    println!("{at_load} of the passed cases got operands when the model was loaded");
+    println!("{} passed, {failed} failed, {unsupported} unsupported", passed + at_load);
     std::process::exit(i32::from(failed > 0));
 }

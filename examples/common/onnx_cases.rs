@@ -15,40 +15,55 @@ use gristmill::{
 const RELATIVE: f64 = 1e-3;
 const ABSOLUTE: f64 = 1e-7;
 
-/// The results of many cases.
-#[derive(Debug, Default)]
-pub struct Summary {
-    pub passed: usize,
-    /// The passed cases whose operands were given when the model was loaded.
-    pub at_load: usize,
-    pub failed: Vec<String>,
-    pub unsupported: Vec<String>,
+/// What became of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Passed,
+    /// Passed with operands that were given when the model was loaded.
+    PassedAtLoad,
+    /// Refused, and why.
+    Unsupported(String),
+    /// Wrong or broken, and how.
+    Failed(String),
 }
 
-/// Runs every case under the folders.
-pub fn run_all(folders: &[PathBuf], options: &SessionOptions) -> std::io::Result<Summary> {
+impl State {
+    /// The state in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::PassedAtLoad => "passed-at-load",
+            Self::Unsupported(_) => "unsupported",
+            Self::Failed(_) => "FAILED",
+        }
+    }
+
+    /// Why the case did not pass.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Unsupported(reason) | Self::Failed(reason) => Some(reason),
+            Self::Passed | Self::PassedAtLoad => None,
+        }
+    }
+}
+
+/// Runs every case under the folders, in the order of their paths.
+pub fn run_all(folders: &[PathBuf], options: &SessionOptions) -> std::io::Result<Vec<(PathBuf, State)>> {
     let mut cases = Vec::new();
     for folder in folders {
         find(folder, &mut cases)?;
     }
     cases.sort();
-    let mut summary = Summary::default();
-    for case in &cases {
-        match run(case, options) {
-            Ok(Passed { constants }) => {
-                summary.passed += 1;
-                summary.at_load += usize::from(constants);
-            }
-            Err(error) => {
-                let list = match error.kind() {
-                    ErrorKind::Unsupported => &mut summary.unsupported,
-                    _ => &mut summary.failed,
-                };
-                list.push(format!("{}: {error}", case.display()));
-            }
-        }
-    }
-    Ok(summary)
+    let run = |case: PathBuf| {
+        let state = match run(&case, options) {
+            Ok(Passed { constants: false }) => State::Passed,
+            Ok(Passed { constants: true }) => State::PassedAtLoad,
+            Err(error) if error.kind() == ErrorKind::Unsupported => State::Unsupported(error.to_string()),
+            Err(error) => State::Failed(error.to_string()),
+        };
+        (case, state)
+    };
+    Ok(cases.into_iter().map(run).collect())
 }
 
 fn find(folder: &Path, cases: &mut Vec<PathBuf>) -> std::io::Result<()> {
