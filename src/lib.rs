@@ -147,6 +147,8 @@ mod graph;
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 mod import;
 mod inference;
+#[cfg(any(feature = "onnx", feature = "hugging-face"))]
+pub mod inspect;
 mod kernels;
 mod op;
 mod ops;

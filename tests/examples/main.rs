@@ -1,6 +1,8 @@
 //! Examples, run as commands.
 
 mod first_steps;
+#[cfg(feature = "onnx")]
+mod inspect;
 #[cfg(all(unix, feature = "hugging-face"))]
 mod interrupted;
 mod process_pool;

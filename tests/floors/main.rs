@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["ops", "plan", "rewrite"],
     &["backend", "bulk"],
     &["import"],
-    &["text", "vision", "files", "candle", "verify", "tensor_cache"],
+    &["text", "vision", "files", "candle", "verify", "inspect", "tensor_cache"],
     &["testing", "python", ""],
 ];
 
