@@ -58,7 +58,14 @@ fn prepare(job: &str) -> Box<dyn FnMut()> {
             let (qkv, mut out) = (numbers(66 * 3 * 384, 1), vec![0.0; 66 * 384]);
             let mut scratch = vec![0.0; packed_attention_len(set, 33, head_dim).unwrap()];
             Box::new(move || {
-                let attention = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale: 0.177 };
+                let attention = PackedAttention {
+                    qkv: &qkv,
+                    offsets: &offsets,
+                    heads,
+                    head_dim,
+                    scale: 0.177,
+                    ..PackedAttention::default()
+                };
                 packed_attention(set, &attention, &mut out, &mut scratch).unwrap();
             })
         }

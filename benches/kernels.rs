@@ -150,7 +150,14 @@ fn sequences(set: KernelSet, factors: Factors, count: usize, len: usize) -> Case
     let mut out = vec![0.0; count * len * width];
     let mut scratch = vec![0.0; attention_len_as(set, factors, len, head_dim, head_dim).expect("a small number")];
     let call = move || {
-        let packed = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale: 0.17 };
+        let packed = PackedAttention {
+            qkv: &qkv,
+            offsets: &offsets,
+            heads,
+            head_dim,
+            scale: 0.17,
+            ..PackedAttention::default()
+        };
         packed_attention_as(set, factors, &packed, &mut out, &mut scratch).expect("shapes that fit");
     };
     Case {

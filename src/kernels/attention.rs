@@ -9,11 +9,13 @@ mod given;
 mod head;
 mod operand;
 mod packed;
+mod reach;
 mod scratch;
 mod views;
 mod weights;
 
 pub use given::Given;
 pub use packed::{PackedAttention, packed_attention, packed_attention_as};
+pub use reach::{DistanceBias, Reach};
 pub use scratch::{attention_len, attention_len_as, packed_attention_len};
 pub use views::{Attention, HeadsView, MaskView, attention, attention_as};

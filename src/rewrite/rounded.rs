@@ -76,7 +76,7 @@ mod tests {
         let ws = [(12, 3 * 16), (16, 40), (40, 5)];
         let ws: Vec<_> = ws.iter().enumerate().map(|(seed, &(k, n))| weights(&mut graph, k, n, seed)).collect();
         let qkv = graph.apply("qkv", Linear::default(), &[x, ws[0]]).unwrap();
-        let attention = PackedAttention { heads: 2, scale: 0.3, rounded: false };
+        let attention = PackedAttention::new(2, 0.3);
         let attended = graph.apply("attention", attention, &[qkv, offsets]).unwrap();
         let gelu = Linear { activation: Activation::Gelu, ..Linear::default() };
         let up = graph.apply("up", gelu, &[attended, ws[1]]).unwrap();

@@ -394,7 +394,7 @@ fn short_sequences() -> Outcome {
     let (rows, ends) = (symbol(&mut graph, "rows"), symbol(&mut graph, "ends"));
     let qkv = graph.input("qkv", DType::F32, Shape::new(vec![rows, Dim::from(12)]));
     let offsets = graph.input("offsets", DType::I32, Shape::new(vec![ends]));
-    let attention = PackedAttention { heads: 1, scale: 0.5, rounded: false };
+    let attention = PackedAttention::new(1, 0.5);
     let attended = graph.apply("attention", attention, &[qkv, offsets]).unwrap();
     let pool = SegmentPool { mode: SegmentPoolMode::Mean };
     let y = graph.apply("pool", pool, &[attended, offsets]).unwrap();

@@ -30,7 +30,8 @@ fn packed_attention_agrees_with_the_oracle() {
             let (rows, width) = (offsets[offsets.len() - 1] as usize, heads * head_dim);
             let qkv: Vec<f32> = numbers(rows * 3 * width, 1).iter().map(|x| x * 3.0).collect();
             let scale = 1.0 / (head_dim as f32).sqrt();
-            let packed = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale };
+            let packed =
+                PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale, ..PackedAttention::default() };
             let mut scratch = vec![f32::NAN; packed_attention_len(set, 257, head_dim).unwrap()];
             let mut out = vec![f32::NAN; rows * width];
             packed_attention(set, &packed, &mut out, &mut scratch).unwrap();
@@ -143,7 +144,14 @@ fn attention_spreads_nan_no_further_than_it_must() {
         let mut qkv = numbers(12 * 3 * 32, 1);
         // The key of row 3, first head: all rows of the first sequence see it, in that head alone.
         qkv[3 * 96 + 32 + 4] = f32::NAN;
-        let packed = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale: 0.25 };
+        let packed = PackedAttention {
+            qkv: &qkv,
+            offsets: &offsets,
+            heads,
+            head_dim,
+            scale: 0.25,
+            ..PackedAttention::default()
+        };
         let mut scratch = vec![0.0; packed_attention_len(set, 7, head_dim).unwrap()];
         let mut out = vec![0.0; 12 * 32];
         packed_attention(set, &packed, &mut out, &mut scratch).unwrap();
@@ -181,7 +189,14 @@ fn attention_refuses_what_does_not_fit() {
     each_set(|set| {
         let qkv = numbers(4 * 3 * 8, 1);
         let mut scratch = vec![0.0; packed_attention_len(set, 4, 4).unwrap()];
-        let packed = PackedAttention { qkv: &qkv, offsets: &[0, 4], heads: 2, head_dim: 4, scale: 1.0 };
+        let packed = PackedAttention {
+            qkv: &qkv,
+            offsets: &[0, 4],
+            heads: 2,
+            head_dim: 4,
+            scale: 1.0,
+            ..PackedAttention::default()
+        };
         let mut out = vec![0.0; 32];
         packed_attention(set, &packed, &mut out, &mut scratch).unwrap();
         for offsets in [&[0, 3][..], &[0, 5], &[1, 4], &[0, 3, 2, 4], &[0, -1, 4], &[], &[-4, 0, 4]] {

@@ -323,7 +323,8 @@ fn packed_attention_agrees_with_the_oracle() {
             let (rows, width) = (LENGTHS.iter().sum::<usize>(), heads * head_dim);
             let qkv: Vec<f32> = numbers(rows * 3 * width, 1).iter().map(|x| x * 3.0).collect();
             let scale = 1.0 / (head_dim as f32).sqrt();
-            let packed = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale };
+            let packed =
+                PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale, ..PackedAttention::default() };
             let len = attention_len_as(set, Factors::Bf16, 257, head_dim, head_dim).unwrap();
             let mut scratch = vec![f32::NAN; len];
             let mut out = vec![f32::NAN; rows * width];

@@ -193,7 +193,14 @@ fn attention_stays_within_its_operands() {
                     let mut out = Guarded::zeros(len * width, side);
                     let mut scratch = Guarded::zeros(packed_attention_len(set, len, head_dim).unwrap(), side);
                     let offsets = [0, len as i32];
-                    let packed = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale: 0.5 };
+                    let packed = PackedAttention {
+                        qkv: &qkv,
+                        offsets: &offsets,
+                        heads,
+                        head_dim,
+                        scale: 0.5,
+                        ..PackedAttention::default()
+                    };
                     packed_attention(set, &packed, &mut out, &mut scratch).unwrap();
                     let scratch = attention_len_as(set, Factors::Bf16, len, head_dim, head_dim).unwrap();
                     let mut scratch = Guarded::zeros(scratch, side);
@@ -201,7 +208,14 @@ fn attention_stays_within_its_operands() {
                     let mut given = Guarded::zeros(qkv.len().div_ceil(2), side);
                     let mut stored = Guarded::zeros((len * width).div_ceil(2), side);
                     let qkv = &*halves(&mut given, len * 3 * width, side);
-                    let packed = PackedAttention { qkv, offsets: &offsets, heads, head_dim, scale: 0.5 };
+                    let packed = PackedAttention {
+                        qkv,
+                        offsets: &offsets,
+                        heads,
+                        head_dim,
+                        scale: 0.5,
+                        ..PackedAttention::default()
+                    };
                     let stored = halves(&mut stored, len * width, side);
                     packed_attention_as(set, Factors::Bf16, &packed, stored, &mut scratch).unwrap();
                 }

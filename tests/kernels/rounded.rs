@@ -122,8 +122,16 @@ fn attention_of_rounded_operands_has_the_bits_of_rounding_them() {
             let len = attention_len_as(set, Factors::Bf16, 150, head_dim, head_dim).unwrap();
             let mut scratch = vec![f32::NAN; len];
             let scale = 1.0 / (head_dim as f32).sqrt();
-            let plain = PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale };
-            let of_rounded = PackedAttention { qkv: &given, offsets: &offsets, heads, head_dim, scale };
+            let plain =
+                PackedAttention { qkv: &qkv, offsets: &offsets, heads, head_dim, scale, ..PackedAttention::default() };
+            let of_rounded = PackedAttention {
+                qkv: &given,
+                offsets: &offsets,
+                heads,
+                head_dim,
+                scale,
+                ..PackedAttention::default()
+            };
             let mut wanted = vec![f32::NAN; rows * width];
             packed_attention_as(set, Factors::Bf16, &plain, &mut wanted, &mut scratch).unwrap();
             let what = format!("{set} {heads}x{head_dim}");

@@ -186,8 +186,7 @@ fn sequences_of_packed_batches_stand_alone() {
         let starts: Vec<i32> = offsets.iter().map(|&offset| (offset - first) as i32).collect();
         Tensor::new([starts.len()], &starts).unwrap()
     };
-    let attention: (&str, Arc<dyn Operator>, usize) =
-        ("attention", Arc::new(PackedAttention { heads: 3, scale: 0.25, rounded: false }), 3 * 96);
+    let attention: (&str, Arc<dyn Operator>, usize) = ("attention", Arc::new(PackedAttention::new(3, 0.25)), 3 * 96);
     let pools = [SegmentPoolMode::Mean, SegmentPoolMode::Cls, SegmentPoolMode::Max];
     let pools = pools.map(|mode| ("pool", Arc::new(SegmentPool { mode }) as Arc<dyn Operator>, 37));
     for (name, op, width) in std::iter::once(attention).chain(pools) {

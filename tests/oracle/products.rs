@@ -332,23 +332,31 @@ fn sequence(offsets: &Tensor, row: usize) -> std::ops::Range<usize> {
 }
 
 fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
-    let PackedAttention { heads, scale, .. } = *op::<PackedAttention>(operator);
+    let PackedAttention { heads, key_heads, reach, scale, .. } = *op::<PackedAttention>(operator);
     let (qkv, offsets) = (input(inputs, 0), input(inputs, 1));
-    let hidden = qkv.shape()[1] / 3;
-    let width = hidden / heads;
-    vec![made(&[qkv.shape()[0], hidden], |index| {
+    let bias = optional(inputs, 2);
+    let width = qkv.shape()[1] / (heads + 2 * key_heads);
+    vec![made(&[qkv.shape()[0], heads * width], |index| {
         let (row, column) = (index[0], index[1]);
         let rows = sequence(offsets, row);
-        let head = column / width * width;
-        let scores: Vec<f64> = rows
-            .clone()
-            .map(|key| {
-                let terms =
-                    (head..head + width).map(|at| broadcast(qkv, &[row, at]) * broadcast(qkv, &[key, hidden + at]));
-                terms.sum::<f64>() * f64::from(scale)
-            })
-            .collect();
-        attend(&scores, |key| broadcast(qkv, &[rows.start + key, 2 * hidden + column]))
+        let head = column / width;
+        let (keys, values) = (heads * width, (heads + key_heads) * width);
+        let shared = head / (heads / key_heads) * width;
+        let score = |key: usize| {
+            let hidden = if key < row { row - key > reach.before } else { key - row > reach.after };
+            if hidden {
+                return f64::NEG_INFINITY;
+            }
+            let product = |at| broadcast(qkv, &[row, head * width + at]) * broadcast(qkv, &[key, keys + shared + at]);
+            let bias = bias.map_or(0.0, |bias| {
+                let most = bias.shape()[1] as i64 / 2;
+                let distance = (key as i64 - row as i64).clamp(-most, most);
+                broadcast(bias, &[head, (distance + most) as usize])
+            });
+            (0..width).map(product).sum::<f64>() * f64::from(scale) + bias
+        };
+        let scores: Vec<f64> = rows.clone().map(score).collect();
+        attend(&scores, |key| broadcast(qkv, &[rows.start + key, values + shared + column % width]))
     })]
 }
 

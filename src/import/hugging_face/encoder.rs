@@ -72,7 +72,7 @@ pub(super) fn build(
     let norm = LayerNorm { axes: vec![1], epsilon: config.epsilon };
     x = builder.graph.apply("embeddings.LayerNorm", norm, &[x, scale, bias])?;
     let scale = ((config.hidden / config.heads) as f32).sqrt().recip();
-    let attention = PackedAttention { heads: config.heads, scale, rounded: false };
+    let attention = PackedAttention::new(config.heads, scale);
     for (index, layer) in tensors.layers.iter().enumerate() {
         let name = |part: &str| format!("layer.{index}.{part}");
         let product = |activation| Linear { activation, ..Linear::default() };

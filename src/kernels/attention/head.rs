@@ -6,6 +6,7 @@ use crate::{
         KernelSet,
         attention::{
             operand::{OperandOf, Strided},
+            reach::Reach,
             scratch::{attention_len_as, left_len},
             weights::{DivideRows, Exponentials, MaskRows},
         },
@@ -27,13 +28,39 @@ fn check(what: &str, len: usize, rows: usize, columns: usize, stride: usize) -> 
     Ok(())
 }
 
+/// A summand of the scores.
+#[derive(Clone, Copy)]
+pub(super) enum Mask<'a> {
+    /// A row for each query, and the stride of its columns, 0 or 1.
+    Rows(Strided<'a, f32>, usize),
+    /// A number for each distance from query to key, `1 - rows` to `keys - 1`.
+    Distances(&'a [f32]),
+}
+
+impl Mask<'_> {
+    /// The summands of the queries from `query` on, of `rows` in all, beginning with the key `key`.
+    fn from(self, query: usize, rows: usize, key: usize) -> MaskRows {
+        match self {
+            Mask::Rows(rows, column_stride) => MaskRows {
+                data: rows.row(query).wrapping_add(key * column_stride),
+                row_stride: rows.row_stride as isize,
+                column_stride,
+            },
+            Mask::Distances(all) => {
+                let data = all.as_ptr().wrapping_add(rows - 1 - query + key);
+                MaskRows { data, row_stride: -1, column_stride: 1 }
+            }
+        }
+    }
+}
+
 /// One head of one sequence.
 pub(super) struct Head<'a, X> {
     pub(super) q: Strided<'a, X>,
     pub(super) k: Strided<'a, X>,
     pub(super) v: Strided<'a, X>,
-    /// The mask and the stride of its columns, 0 or 1.
-    pub(super) mask: Option<(Strided<'a, f32>, usize)>,
+    pub(super) mask: Option<Mask<'a>>,
+    pub(super) reach: Reach,
     pub(super) rows: usize,
     pub(super) keys: usize,
     pub(super) head_dim: usize,
@@ -56,14 +83,17 @@ impl<X> Head<'_, X> {
         check("q", q.data.len(), rows, head_dim, q.row_stride)?;
         check("k", k.data.len(), keys, head_dim, k.row_stride)?;
         check("v", v.data.len(), keys, value_dim, v.row_stride)?;
-        if let &Some((mask, column_stride)) = mask {
-            let columns = if column_stride == 0 { keys.min(1) } else { keys };
-            check("the mask", mask.data.len(), rows, columns, mask.row_stride)?;
-        }
-        if mask.is_some_and(|(_, column_stride)| column_stride > 1)
-            || scratch_len < attention_len_as(set, factors, keys, head_dim, value_dim)?
-        {
-            return Err(Error::internal("attention: the mask's columns lie apart, or scratch is short"));
+        let fits = match *mask {
+            Some(Mask::Rows(mask, column_stride)) => {
+                let columns = if column_stride == 0 { keys.min(1) } else { keys };
+                check("the mask", mask.data.len(), rows, columns, mask.row_stride)?;
+                column_stride <= 1
+            }
+            Some(Mask::Distances(all)) => all.len() + 1 == rows + keys,
+            None => true,
+        };
+        if !fits || scratch_len < attention_len_as(set, factors, keys, head_dim, value_dim)? {
+            return Err(Error::internal("attention: the mask does not fit, or scratch is short"));
         }
         Ok(())
     }
@@ -85,7 +115,7 @@ impl<X> Head<'_, X> {
     where
         X: OperandOf<T>,
     {
-        let &Self { q, k, v, mask, rows, keys, head_dim, value_dim, scale } = self;
+        let &Self { q, k, v, mask, reach, rows, keys, head_dim, value_dim, scale } = self;
         let factors = T::FACTORS;
         let width = tile::width(set);
         let scores_stride = keys.next_multiple_of(width);
@@ -106,7 +136,9 @@ impl<X> Head<'_, X> {
         for span in Spans::even(0..rows, tile::rows::<T>(set)) {
             // SAFETY: all rows of Q are within its data.
             let (a, a_stride) = unsafe { X::left(set, q.row(span.start), q.row_stride, span.len(), head_dim, rounded) };
-            for panel in 0..k.panels() {
+            // Whole blocks of keys that no query of the span sees are left out.
+            let seen = reach.keys(span.clone(), keys);
+            for panel in seen.start / width..seen.end.div_ceil(width) {
                 let segments = &[Segment { offset: 0, len: head_dim }];
                 let a = TileA { data: a, stride: a_stride, segments, skip: 0 };
                 let b = TileB { data: k.panel(panel), stride: width, columns: keys - panel * width };
@@ -116,21 +148,18 @@ impl<X> Head<'_, X> {
                 // panels.
                 unsafe { Tile::new(span.len(), k.depth(), a, b, c) }.run(set);
             }
-            let mask = mask.map(|(mask, column_stride)| {
-                let (data, row_stride) = (mask.row(span.start), mask.row_stride);
-                MaskRows { data, row_stride, column_stride }
-            });
-            let (first, sums) = (scores.as_mut_ptr(), &mut sums[..span.len()]);
+            let mask = mask.map(|mask| mask.from(span.start, rows, seen.start));
+            let (first, sums) = (scores[seen.start..].as_mut_ptr(), &mut sums[..span.len()]);
             // SAFETY: as many rows of scores, with room for whole panels; all rows of the mask are
             // within its data.
-            set.run(unsafe { Exponentials::new(first, scores_stride, keys, scale, mask, sums) });
+            set.run(unsafe { Exponentials::new(first, scores_stride, seen.len(), scale, mask, sums) });
             // SAFETY: as many rows of scores, with room for all keys.
-            let (a, a_stride) = unsafe { T::left(set, scores.as_ptr(), scores_stride, span.len(), keys, rounded) };
+            let (a, a_stride) = unsafe { T::left(set, first, scores_stride, span.len(), seen.len(), rounded) };
             for column in (0..value_dim).step_by(width) {
                 let columns = width.min(value_dim - column);
                 let (b, b_stride) = match &values {
-                    Values::InPlace(v) => (v.row(0).wrapping_add(column), v.row_stride),
-                    Values::Packed(v) => (v.panel(column / width), width),
+                    Values::InPlace(v) => (v.row(seen.start).wrapping_add(column), v.row_stride),
+                    Values::Packed(v) => (v.panel(column / width).wrapping_add(seen.start / T::STEP * width), width),
                 };
                 let to = out[span.start * out_stride + column..].as_mut_ptr();
                 let sums_place = O::sums(to);
@@ -138,13 +167,13 @@ impl<X> Head<'_, X> {
                     Some(to) if columns == width => (to, out_stride),
                     _ => (edge.as_mut_ptr(), width),
                 };
-                let segments = &[Segment { offset: 0, len: keys }];
+                let segments = &[Segment { offset: 0, len: seen.len() }];
                 let a = TileA { data: a, stride: a_stride, segments, skip: 0 };
                 let b = TileB { data: b, stride: b_stride, columns };
                 let to_tile = TileC { data: c, stride: c_stride, start: Start::Zero };
-                // SAFETY: rows of exponentials, `keys` rows of V or a panel of it, and a whole tile
+                // SAFETY: rows of exponentials, the seen rows of V or of a panel of it, and a whole tile
                 // of the result or the tile buffer.
-                unsafe { Tile::new(span.len(), keys.div_ceil(T::STEP), a, b, to_tile) }.run(set);
+                unsafe { Tile::new(span.len(), seen.len().div_ceil(T::STEP), a, b, to_tile) }.run(set);
                 let (divided, stride) = sums_place.map_or((c, c_stride), |to| (to, out_stride));
                 // SAFETY: the tile that was computed, and the part of the result that it stands
                 // for, or the tile again.

@@ -4,25 +4,37 @@ use crate::{
     error::{Error, Result},
     kernels::{
         KernelSet,
-        attention::{given::Given, head::Head, operand::Strided},
+        attention::{
+            given::Given,
+            head::{Head, Mask},
+            operand::Strided,
+            reach::{DistanceBias, Reach, distances},
+        },
         gemm::{Factors, Stored},
         segments::segments,
     },
 };
 
 /// Self-attention within each sequence of a packed batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct PackedAttention<'a, X = f32> {
-    /// A row for each token: its query, key and value, each of `heads * head_dim` numbers.
+    /// A row for each token: its queries, `heads * head_dim` numbers, then its keys and its values, each
+    /// `key_heads * head_dim`.
     pub qkv: &'a [X],
     /// Row at which each sequence starts, ascending from 0, and last the number of rows.
     pub offsets: &'a [i32],
     /// Number of heads.
     pub heads: usize,
+    /// Number of heads of keys and values, each shared by as many heads in a row; 0 for one of its own for every head.
+    pub key_heads: usize,
     /// Numbers of a head.
     pub head_dim: usize,
     /// Factor of the scores.
     pub scale: f32,
+    /// Added to the scores after the factor.
+    pub bias: Option<DistanceBias<'a>>,
+    /// The keys that a query sees.
+    pub reach: Reach,
 }
 
 /// Writes the heads' results, `[rows, heads * head_dim]`, to `out`.
@@ -42,7 +54,7 @@ pub fn packed_attention(
 /// [`packed_attention`] from f32 or bf16 to either, with products of `factors`.
 ///
 /// Scratch is [`attention_len_as`](crate::kernels::attention::attention_len_as) for the longest
-/// sequence.
+/// sequence, and with a bias or a limited reach twice the rows of that sequence more.
 ///
 /// # Errors
 ///
@@ -55,30 +67,48 @@ pub fn packed_attention_as<X: Given, O: Stored>(
     out: &mut [O],
     scratch: &mut [f32],
 ) -> Result<()> {
-    let &PackedAttention { qkv, offsets, heads, head_dim, scale } = attention;
+    let &PackedAttention { qkv, offsets, heads, head_dim, scale, bias, reach, .. } = attention;
+    let key_heads = if attention.key_heads == 0 { heads } else { attention.key_heads };
     let misfit = || Error::internal(format!("attention of {} numbers in {heads} heads of {head_dim}", qkv.len()));
+    if key_heads > heads || (heads > 0 && !heads.is_multiple_of(key_heads)) {
+        return Err(misfit());
+    }
     let width = heads.checked_mul(head_dim).filter(|&width| width <= usize::MAX / 3).ok_or_else(misfit)?;
     if width == 0 {
         return if qkv.is_empty() && out.is_empty() { Ok(()) } else { Err(misfit()) };
     }
-    let rows = out.len() / width;
-    if rows * width != out.len() || rows.checked_mul(3 * width) != Some(qkv.len()) {
+    let (rows, key_width) = (out.len() / width, key_heads * head_dim);
+    let row_len = width + 2 * key_width;
+    if rows * width != out.len() || rows.checked_mul(row_len) != Some(qkv.len()) {
         return Err(misfit());
     }
+    let bias_row = bias.map_or(0, |bias| bias.most.saturating_mul(2).saturating_add(1));
+    if bias.is_some_and(|bias| bias_row.checked_mul(heads) != Some(bias.table.len())) {
+        return Err(misfit());
+    }
+    let by_distance = bias.is_some() || reach != Reach::ALL;
     for sequence in segments(offsets, rows)? {
-        let len = sequence.len();
-        let first = sequence.start;
-        let part = |part: usize, head: usize| Strided {
-            data: qkv.get((first * 3 + part) * width + head * head_dim..).unwrap_or_default(),
-            row_stride: 3 * width,
+        let (first, len) = (sequence.start, sequence.len());
+        let part = |start: usize| Strided {
+            data: qkv.get(first * row_len + start..).unwrap_or_default(),
+            row_stride: row_len,
         };
+        let table_len = if by_distance { (2 * len).saturating_sub(1) } else { 0 };
+        let at = scratch.len().checked_sub(table_len).ok_or_else(misfit)?;
+        let (scratch, table) = scratch.split_at_mut(at);
         for head in 0..heads {
+            let key_head = head / (heads / key_heads);
+            let mask = by_distance.then(|| {
+                distances(table, len, bias.map(|bias| &bias.table[head * bias_row..][..bias_row]), reach);
+                Mask::Distances(&*table)
+            });
             let out_start = first * width + head * head_dim;
             Head {
-                q: part(0, head),
-                k: part(1, head),
-                v: part(2, head),
-                mask: None,
+                q: part(head * head_dim),
+                k: part(width + key_head * head_dim),
+                v: part(width + key_width + key_head * head_dim),
+                mask: mask.filter(|_| len > 0),
+                reach,
                 rows: len,
                 keys: len,
                 head_dim,

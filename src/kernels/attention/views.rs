@@ -4,7 +4,11 @@ use crate::{
     error::Result,
     kernels::{
         KernelSet,
-        attention::{head::Head, operand::Strided},
+        attention::{
+            head::{Head, Mask},
+            operand::Strided,
+            reach::Reach,
+        },
         gemm::Factors,
     },
 };
@@ -106,11 +110,22 @@ pub fn attention_as<'a>(
             };
             let mask = mask.map(|MaskView { data, strides: [batch, head, row_stride, column_stride] }| {
                 let data = data.get(start(batch, head)..).unwrap_or_default();
-                (Strided { data, row_stride }, column_stride)
+                Mask::Rows(Strided { data, row_stride }, column_stride)
             });
             let out = out.get_mut(start(strides[0], strides[1])..).unwrap_or_default();
-            Head { q: part(q), k: part(k), v: part(v), mask, rows: queries, keys, head_dim, value_dim, scale }
-                .run(set, factors, out, strides[2], scratch)?;
+            Head {
+                q: part(q),
+                k: part(k),
+                v: part(v),
+                mask,
+                reach: Reach::ALL,
+                rows: queries,
+                keys,
+                head_dim,
+                value_dim,
+                scale,
+            }
+            .run(set, factors, out, strides[2], scratch)?;
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::kernels::{
 #[derive(Clone, Copy)]
 pub(super) struct MaskRows {
     pub(super) data: *const f32,
-    pub(super) row_stride: usize,
+    pub(super) row_stride: isize,
     /// 0 or 1.
     pub(super) column_stride: usize,
 }
@@ -63,7 +63,7 @@ impl Kernel for Exponentials<'_> {
                         s.head(s.mul(s.load(scores.add(at)), factor), count, lowest)
                     }),
                     Some(MaskRows { data, row_stride, column_stride }) => {
-                        let mask = data.add(row * row_stride);
+                        let mask = data.offset(row as isize * row_stride);
                         fold!(s: S, keys, lowest, max, |at, count| {
                             let summand = if column_stride == 0 { s.splat(*mask) } else { load_or(s, mask, at, count, zero) };
                             let x = s.head(s.fma(s.load(scores.add(at)), factor, summand), count, lowest);

@@ -16,6 +16,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::Result,
+    kernels::attention::Reach,
     ops::product::attention::PackedAttention,
 };
 
@@ -32,6 +33,9 @@ struct Kernel {
 
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &PackedAttention = request.op()?;
+    if op.key_heads != op.heads || op.reach != Reach::ALL || request.inputs().fact(2).is_some() {
+        return Ok(Made::Host("attention with shared keys, a window or a bias"));
+    }
     let columns = request.output(0)?.shape.dims().last().and_then(|dim| dim.as_fixed());
     let columns = columns.and_then(|columns| usize::try_from(columns).ok());
     let Some(d) = columns.map(|columns| columns / op.heads) else {
