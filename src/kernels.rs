@@ -21,6 +21,7 @@ pub(crate) mod moments;
 pub mod norm;
 pub(crate) mod number;
 pub(crate) mod reduce;
+pub mod rotary;
 pub mod segments;
 pub mod simd;
 pub mod softmax;

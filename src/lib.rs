@@ -5,7 +5,8 @@
 //!
 //! # A text model
 //!
-//! A Hugging Face folder (`config.json`, `*.safetensors`, `tokenizer.json`) of the BERT family:
+//! A Hugging Face folder (`config.json`, `*.safetensors`, `tokenizer.json`) of a text encoder, from BERT to ModernBERT,
+//! Qwen3 and T5 (docs/ENCODERS.md lists the families):
 //!
 //! ```no_run
 //! # #[cfg(feature = "hugging-face")]
@@ -94,7 +95,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `onnx` | yes | ONNX files |
-//! | `hugging-face` | yes | Hugging Face folders of the BERT family, and the module `text` |
+//! | `hugging-face` | yes | Hugging Face folders of text encoders, and the module `text` |
 //! | `gpu` | no | the GPU backend over wgpu (Vulkan, Metal, Direct3D 12), and the module `gpu` |
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |

@@ -31,7 +31,7 @@ usage: embed --model DIR TEXTS --out OUT.npy [FLAGS]
 Writes one vector for each line of TEXTS (- is standard input), in order, f32 [lines, dimension]. A line that fails is
 reported on stderr with its number; its vector is all NaN.
 
-  --model DIR       a Hugging Face folder of the BERT family
+  --model DIR       a Hugging Face folder of a text encoder
   --out OUT.npy     where to write the vectors
   --field NAME      TEXTS are lines of JSON; the text is this field of each
   --max-tokens N    truncate texts to N tokens (the model's own limit)

@@ -1,10 +1,10 @@
-//! The reader of Hugging Face folders of the BERT family.
+//! The reader of Hugging Face folders with an encoder.
 //!
 //! A folder contains `config.json`, `model.safetensors` (or the shards of
 //! `model.safetensors.index.json`) and the pooling files of sentence-transformers. They become one
 //! graph over packed tokens, where the texts of a run are concatenated without padding.
 //!
-//! Inputs: `input_ids`, `token_type_ids` (if the model has them) and `position_ids`, each i32
+//! Inputs: `input_ids`, and if the model has them `token_type_ids` and `position_ids`, each i32
 //! `[tokens]`. Outputs: `last_hidden_state` f32 `[tokens, hidden]` and `sentence_embedding` f32
 //! `[texts, hidden]`.
 
@@ -52,6 +52,8 @@ pub struct Folder {
     pub positions: Positions,
     /// The length of a vector.
     pub dimension: usize,
+    /// Whether the graph has the input `position_ids`.
+    pub position_ids: bool,
     /// The number of different tokens.
     pub vocabulary: usize,
     /// The number of token types, if the graph has the input `token_type_ids`.
@@ -152,6 +154,7 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         graph,
         max_tokens: max_tokens.min(positions.count),
         positions,
+        position_ids: config.has_position_ids(),
         dimension: config.hidden,
         vocabulary: config.vocabulary,
         token_types: config.token_types,

@@ -33,7 +33,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens an ONNX file, or a Hugging Face folder of the BERT family.
+    /// Opens an ONNX file, or a Hugging Face folder of a text encoder.
     ///
     /// # Errors
     /// If the file cannot be read, is damaged, or needs operators that are not supported; the error

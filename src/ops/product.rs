@@ -9,6 +9,14 @@ use crate::op::OpDef;
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&attention::DEF, &gemm::GEMM, &linear::DEF, &linear::in_place::DEF, &matmul::DEF, &attention::packed::DEF]
-        .into_iter()
+    [
+        &attention::DEF,
+        &gemm::GEMM,
+        &linear::DEF,
+        &linear::in_place::DEF,
+        &matmul::DEF,
+        &attention::packed::DEF,
+        &attention::rotary::DEF,
+    ]
+    .into_iter()
 }

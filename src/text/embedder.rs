@@ -97,7 +97,7 @@ impl Embedder {
         let truncated = Arc::new(AtomicU64::new(0));
         let prepare = Prepare {
             tokenizer,
-            positions: folder.positions,
+            positions: folder.position_ids.then_some(folder.positions),
             vocabulary: folder.vocabulary,
             token_types: folder.token_types,
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),

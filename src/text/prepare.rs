@@ -15,7 +15,8 @@ use crate::{
 /// Turns a text into the encoder's inputs.
 pub(super) struct Prepare {
     pub(super) tokenizer: TextTokenizer,
-    pub(super) positions: Positions,
+    /// The rows of the position table, if the graph takes them.
+    pub(super) positions: Option<Positions>,
     pub(super) vocabulary: usize,
     pub(super) token_types: Option<usize>,
     pub(super) names: [Arc<str>; 3],
@@ -42,8 +43,10 @@ impl Prepare {
         if let Some(count) = self.token_types {
             tensors.insert(token_type.clone(), numbers(&type_ids, count, "the token type")?);
         }
-        let positions: Vec<i32> = self.positions.of(ids).collect();
-        tensors.insert(position.clone(), Tensor::new([positions.len()], &positions)?);
+        if let Some(positions) = self.positions {
+            let positions: Vec<i32> = positions.of(ids).collect();
+            tensors.insert(position.clone(), Tensor::new([positions.len()], &positions)?);
+        }
         self.truncated.fetch_add(u64::from(truncated), Relaxed);
         Ok(tensors)
     }

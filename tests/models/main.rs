@@ -4,6 +4,8 @@
 mod candle;
 #[cfg(feature = "hugging-face")]
 mod embed;
+#[cfg(feature = "hugging-face")]
+mod encoders;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/identify/features.rs"]
 mod features;

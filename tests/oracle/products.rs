@@ -13,7 +13,7 @@ use gristmill::{
                 window::{Pads, Window},
             },
             product::{
-                attention::{Attention, PackedAttention},
+                attention::{Attention, PackedAttention, RotaryHeads},
                 gemm::Gemm,
                 linear::{Linear, LinearInPlace},
             },
@@ -36,6 +36,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("MatMul", matmul),
     ("MaxPool", pool),
     ("PackedAttention", packed_attention),
+    ("RotaryHeads", rotary_heads),
     ("SegmentPool", segment_pool),
 ];
 
@@ -357,6 +358,37 @@ fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<T
         };
         let scores: Vec<f64> = rows.clone().map(score).collect();
         attend(&scores, |key| broadcast(qkv, &[rows.start + key, values + shared + column % width]))
+    })]
+}
+
+fn rotary_heads(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let RotaryHeads { heads, key_heads, turned, epsilon } = *op::<RotaryHeads>(operator);
+    let qkv = input(inputs, 0);
+    let width = qkv.shape()[1] / (heads + 2 * key_heads);
+    vec![made(qkv.shape(), |index| {
+        let (row, column) = (index[0], index[1]);
+        let (head, own) = (column / width, column % width);
+        if head >= heads + key_heads {
+            return broadcast(qkv, &index);
+        }
+        let normed = |own: usize| {
+            let at = |own: usize| broadcast(qkv, &[row, head * width + own]);
+            match optional(inputs, if head < heads { 4 } else { 5 }) {
+                Some(scale) => {
+                    let mean = (0..width).map(|own| at(own) * at(own)).sum::<f64>() / width as f64;
+                    at(own) / (mean + f64::from(epsilon)).sqrt() * broadcast(scale, &[own])
+                }
+                None => at(own),
+            }
+        };
+        let half = turned / 2;
+        if own >= turned {
+            return normed(own);
+        }
+        let position = input(inputs, 1).to_i64().unwrap()[row] as usize;
+        let angle = |table: usize| broadcast(input(inputs, table), &[position, own % half]);
+        let other = if own < half { -normed(own + half) } else { normed(own - half) };
+        normed(own) * angle(2) + other * angle(3)
     })]
 }
 

@@ -1,5 +1,6 @@
-//! config.json: the structure of the encoder.
+//! config.json: the structure of the encoder, described by its parts.
 
+mod family;
 mod reader;
 
 use std::{cell::RefCell, collections::BTreeMap, path::Path};
@@ -9,15 +10,67 @@ use serde_json::Value;
 use crate::{
     error::{Context, Error, Result},
     import::hugging_face::{Positions, config::reader::Reader, files::settings},
-    kernels::Activation,
+    kernels::{Activation, attention::Reach},
 };
 
 /// The model family, which decides the names of tensors and settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
+    Albert,
     Bert,
-    Roberta,
     DistilBert,
+    Electra,
+    EuroBert,
+    Gemma3,
+    ModernBert,
+    Mpnet,
+    NomicBert,
+    Qwen3,
+    Roberta,
+    T5,
+    XlmRobertaXl,
+}
+
+/// Where a layer is normalized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// The sum of each half and its input.
+    After,
+    /// The input of each half; the last sum has a norm of its own.
+    Before,
+    /// As `Before`, and the result of each half before it is added.
+    Around,
+}
+
+/// How vectors are normalized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NormKind {
+    /// By mean and variance, with scale and bias.
+    Layer,
+    /// By mean and variance, with a scale alone.
+    LayerWithoutBias,
+    /// By the root mean square, with a scale.
+    Rms,
+    /// By the root mean square; the scale is stored less one.
+    RmsFromOne,
+}
+
+/// How a score depends on the distance from query to key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RelativeBuckets {
+    /// The rows of the table.
+    pub(super) buckets: usize,
+    /// The distance from which on all share a row.
+    pub(super) most: usize,
+}
+
+/// What layers differ in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct LayerKind {
+    /// The keys that a query sees.
+    pub(super) reach: Reach,
+    /// The base of the angles by which queries and keys are turned, if they are.
+    pub(super) rotary_base: Option<f64>,
 }
 
 /// The settings of an encoder, checked against bounds.
@@ -26,15 +79,40 @@ pub(super) struct Config {
     pub(super) family: Family,
     pub(super) vocabulary: usize,
     pub(super) hidden: usize,
-    pub(super) layers: usize,
+    /// The columns of the embedding tables, if a product widens them to `hidden`.
+    pub(super) embedding: Option<usize>,
+    /// The factor of the words' vectors.
+    pub(super) embedding_scale: f32,
+    /// The layers in order.
+    pub(super) layers: Vec<LayerKind>,
+    /// The number of layers with weights of their own, each shared by as many layers in a row.
+    pub(super) groups: usize,
     pub(super) heads: usize,
+    pub(super) key_heads: usize,
+    pub(super) head_dim: usize,
+    /// The factor of the scores.
+    pub(super) scale: f32,
     pub(super) intermediate: usize,
-    /// The number of rows in the position table.
-    pub(super) position_rows: usize,
+    /// The number of rows in the position table, if there is one.
+    pub(super) position_rows: Option<usize>,
     pub(super) positions: Positions,
     pub(super) token_types: Option<usize>,
+    pub(super) relative: Option<RelativeBuckets>,
+    pub(super) placement: Placement,
+    pub(super) norm: NormKind,
     pub(super) epsilon: f32,
     pub(super) activation: Activation,
+    /// Whether the activated product is multiplied by a second one.
+    pub(super) gated: bool,
+    /// Whether queries and keys are normalized head by head.
+    pub(super) normed_heads: bool,
+}
+
+impl Config {
+    /// Whether tokens are told apart by positions that a run is given.
+    pub(super) fn has_position_ids(&self) -> bool {
+        self.position_rows.is_some() || self.layers.iter().any(|layer| layer.rotary_base.is_some())
+    }
 }
 
 /// Settings that affect training, loading or other heads, but not the encoder's results.
@@ -44,31 +122,63 @@ const UNUSED: &[&str] = &[
     "attention_dropout",
     "attention_probs_dropout_prob",
     "bos_token_id",
+    "chunk_size_feed_forward",
+    "classifier_activation",
+    "classifier_bias",
     "classifier_dropout",
+    "classifier_dropout_prob",
+    "classifier_num_labels",
+    "classifier_pooling",
     "cls_token_id",
+    "decoder_bias",
+    "decoder_start_token_id",
+    "deterministic_flash_attn",
     "directionality",
     "dropout",
+    "dropout_rate",
     "dtype",
+    "embd_pdrop",
+    "embedding_dropout",
     "eos_token_id",
+    "final_logit_softcapping",
     "finetuning_task",
     "gradient_checkpointing",
     "hidden_dropout_prob",
     "id2label",
+    "initializer_cutoff_factor",
+    "initializer_factor",
     "initializer_range",
     "label2id",
     "mask_token_id",
+    "max_window_layers",
+    "mlp_dropout",
+    "num_decoder_layers",
     "num_labels",
+    "output_attentions",
     "output_past",
     "pooler_fc_size",
     "pooler_num_attention_heads",
     "pooler_num_fc_layers",
+    "pooler_size",
     "pooler_size_per_head",
     "pooler_type",
+    "pretraining_tp",
     "problem_type",
     "qa_dropout",
+    "reference_compile",
+    "repad_logits_with_grad",
+    "resid_pdrop",
+    "return_dict",
     "sep_token_id",
     "seq_classif_dropout",
     "sinusoidal_pos_embds",
+    "sparse_pred_ignore_index",
+    "sparse_prediction",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_last_dropout",
+    "summary_type",
+    "summary_use_proj",
     "task_specific_params",
     "tie_weights_",
     "tie_word_embeddings",
@@ -86,67 +196,10 @@ pub(super) fn read(folder: &Path) -> Result<(Config, Vec<String>)> {
 
 fn parse(fields: BTreeMap<String, Value>) -> Result<(Config, Vec<String>)> {
     let reader = Reader { fields: RefCell::new(fields), problems: RefCell::default() };
-    let family = match reader.text("model_type", None).as_str() {
-        "bert" => Family::Bert,
-        "roberta" | "xlm-roberta" | "camembert" => Family::Roberta,
-        "distilbert" => Family::DistilBert,
-        "" => return Err(Error::invalid_model("model_type is missing")),
-        other => {
-            return Err(Error::unsupported(format!(
-                "model_type `{other}`; supported are bert, roberta, xlm-roberta, camembert and distilbert"
-            )));
-        }
-    };
-    let distil = family == Family::DistilBert;
-    let name = |bert: &'static str, distilbert: &'static str| if distil { distilbert } else { bert };
-    let roberta = family == Family::Roberta;
-    reader.refuse_unless("position_embedding_type", &[Value::from("absolute")])?;
-    for flag in ["is_decoder", "add_cross_attention", "is_encoder_decoder", "output_hidden_states"] {
-        reader.refuse_unless(flag, &[Value::from(false)])?;
+    let config = family::read(&reader)?;
+    if config.hidden == 0 || !config.heads.is_multiple_of(config.key_heads) {
+        reader.problem(format!("{} heads cannot share {} heads of keys", config.heads, config.key_heads));
     }
-    reader.refuse_unless("pruned_heads", &[Value::Object(serde_json::Map::new())])?;
-    reader.refuse_unless("quantization_config", &[])?;
-    let activation = reader.text(name("hidden_act", "activation"), Some("gelu"));
-    let activation = match activation.as_str() {
-        "gelu" | "gelu_python" => Activation::Gelu,
-        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
-        "relu" => Activation::Relu,
-        "silu" | "swish" => Activation::Silu,
-        "tanh" => Activation::Tanh,
-        other => return Err(Error::unsupported(format!("the activation `{other}`"))),
-    };
-    let epsilon = if distil { 1e-12 } else { reader.number("layer_norm_eps", 1e-12) };
-    if !(epsilon > 0.0 && epsilon < 1.0) {
-        reader.problem(format!("layer_norm_eps is {epsilon}"));
-    }
-    let hidden = reader.size(name("hidden_size", "dim"), 1..=1 << 16, None);
-    let heads = reader.size(name("num_attention_heads", "n_heads"), 1..=1 << 12, None);
-    if !hidden.is_multiple_of(heads) {
-        reader.problem(format!("hidden size {hidden} is not a multiple of {heads} heads"));
-    }
-    let pad = reader.size("pad_token_id", 0..=1 << 24, Some(usize::from(roberta)));
-    let position_rows = reader.size("max_position_embeddings", 1..=1 << 24, None);
-    let first = if roberta { pad + 1 } else { 0 };
-    if position_rows <= first {
-        reader.problem(format!("max_position_embeddings {position_rows} leaves no position behind the first {first}"));
-    }
-    let config = Config {
-        family,
-        vocabulary: reader.size("vocab_size", 1..=1 << 26, None),
-        hidden,
-        layers: reader.size(name("num_hidden_layers", "n_layers"), 1..=1000, None),
-        heads,
-        intermediate: reader.size(name("intermediate_size", "hidden_dim"), 1..=1 << 18, None),
-        position_rows,
-        positions: Positions {
-            first,
-            count: position_rows.saturating_sub(first),
-            skipped: roberta.then_some(pad as u32),
-        },
-        token_types: (!distil).then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
-        epsilon: epsilon as f32,
-        activation,
-    };
     let (mut unread, problems) = (reader.fields.into_inner(), reader.problems.into_inner());
     problems.finish("the settings are not an encoder's")?;
     unread.retain(|name, value| !UNUSED.contains(&name.as_str()) && !value.is_null());
@@ -202,7 +255,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused() {
         for (name, value) in [
-            ("model_type", Value::from("mpnet")),
+            ("model_type", Value::from("deberta")),
             ("position_embedding_type", "relative_key".into()),
             ("is_decoder", true.into()),
             ("quantization_config", serde_json::json!({"bits": 4})),

@@ -1,31 +1,31 @@
-//! The graph of an encoder over packed tokens.
+//! The graph of an encoder over packed tokens, composed of the parts that its configuration names.
 
+mod builder;
+mod names;
+mod positions;
 mod tensors;
-
-use rayon::prelude::*;
-use smallvec::SmallVec;
 
 pub(super) use tensors::{Tensors, resolve};
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::{Batching, Graph, ValueId},
     import::hugging_face::{
         Pooling,
-        config::Config,
-        encoder::tensors::{Affine, Layer, Norm, Product},
+        config::{Config, LayerKind, Placement},
+        encoder::{
+            builder::{Builder, LayerWeights},
+            tensors::Norm,
+        },
         weights::{Found, Weights},
     },
+    kernels::Activation,
     ops::{
         index::gather::{Gather, OutOfRange},
-        moves::concat::Concat,
-        norm::{l2_normalize::L2Normalize, layer_norm::LayerNorm},
+        norm::l2_normalize::L2Normalize,
         pointwise::{Binary, BinaryFunction},
         pool::segment_pool::SegmentPool,
-        product::{
-            attention::PackedAttention,
-            linear::{Linear, LinearInPlace},
-        },
+        product::attention::PackedAttention,
     },
     shape::{Dim, Shape},
     tensor::{DType, Tensor},
@@ -44,47 +44,33 @@ pub(super) fn build(
 ) -> Result<Graph> {
     let mut graph = Graph::new(name);
     let (tokens, sequences) = (graph.symbol("tokens"), graph.symbol("sequences"));
-    let per_token = || Shape::new(vec![Dim::symbol(tokens)]);
-    let products = tensors.layers.iter().flat_map(Layer::products).collect::<Vec<_>>();
-    let matrices = products.par_iter().map(|parts| {
-        let weights_of: SmallVec<[&Found; 3]> = parts.iter().map(|part| &part.weight).collect();
-        if weights.are_mapped() { Ok(None) } else { weights.transposed(&weights_of).map(Some) }
-    });
-    let matrices = matrices.collect::<Result<Vec<_>>>()?;
-    let mut products = products.into_iter().zip(matrices);
-    let embed = |graph: &mut Graph, input: &str, table: &Found| {
-        let ids = graph.input(input, DType::I32, per_token());
-        let table = graph.constant(table.name(), weights.plain(table)?);
-        graph.apply(&format!("embeddings.{input}"), Gather { axis: 0, outside: OutOfRange::Error }, &[table, ids])
+    let mut encoder =
+        Encoder { builder: Builder::new(graph, config, weights), config, position_ids: None, offsets: None };
+    let mut x = encoder.embeddings(&tensors, tokens)?;
+    let offsets = Shape::new(vec![&Dim::symbol(sequences) + &Dim::from(1)]);
+    let offsets = encoder.builder.graph.input("offsets", DType::I32, offsets);
+    encoder.offsets = Some(offsets);
+    x = encoder.embedding_norm(&tensors, x)?;
+    let products = encoder.builder.products(&tensors)?;
+    if let Some(projection) = &products.projection {
+        x = encoder.builder.linear("embeddings.projection", projection, Activation::None, x, None)?;
+    }
+    let relative = match (&tensors.relative, config.relative) {
+        (Some(table), Some(relative)) => {
+            let table = positions::relative(&weights.plain(table)?, relative)?;
+            Some(encoder.builder.graph.constant("relative_positions", table))
+        }
+        _ => None,
     };
-    let add =
-        |graph: &mut Graph, name: &str, a, b| graph.apply(name, Binary { function: BinaryFunction::Add }, &[a, b]);
-    let mut x = embed(&mut graph, "input_ids", &tensors.words)?;
-    if let Some(table) = &tensors.token_types {
-        let types = embed(&mut graph, "token_type_ids", table)?;
-        x = add(&mut graph, "embeddings.add_token_type", x, types)?;
+    for (index, kind) in config.layers.iter().enumerate() {
+        let group = index * config.groups / config.layers.len();
+        let layer = (&tensors.layers[group], &products.layers[group]);
+        x = encoder.layer(index, *kind, layer, relative, x)?;
     }
-    let positions = embed(&mut graph, "position_ids", &tensors.positions)?;
-    x = add(&mut graph, "embeddings.add_position", x, positions)?;
-    let offsets = graph.input("offsets", DType::I32, Shape::new(vec![&Dim::symbol(sequences) + &Dim::from(1)]));
-    let mut builder = Builder { graph, weights };
-    let [scale, bias] = builder.norm(&tensors.norm)?;
-    let norm = LayerNorm { axes: vec![1], epsilon: config.epsilon };
-    x = builder.graph.apply("embeddings.LayerNorm", norm, &[x, scale, bias])?;
-    let scale = ((config.hidden / config.heads) as f32).sqrt().recip();
-    let attention = PackedAttention::new(config.heads, scale);
-    for (index, layer) in tensors.layers.iter().enumerate() {
-        let name = |part: &str| format!("layer.{index}.{part}");
-        let product = |activation| Linear { activation, ..Linear::default() };
-        let normed = || Linear { layer_norm: Some(config.epsilon), ..Linear::default() };
-        let qkv = builder.linear(&name("query_key_value"), Linear::default(), x, &mut products, None)?;
-        let mixed = builder.graph.apply(&name("attention"), attention, &[qkv, offsets])?;
-        let residual = Some((x, &layer.attention_norm));
-        x = builder.linear(&name("attention.output"), normed(), mixed, &mut products, residual)?;
-        let up = builder.linear(&name("intermediate"), product(config.activation), x, &mut products, None)?;
-        x = builder.linear(&name("output"), normed(), up, &mut products, Some((x, &layer.norm)))?;
+    if let Some(norm) = &tensors.final_norm {
+        x = encoder.builder.norm("final_norm", norm, x)?;
     }
-    let mut graph = builder.graph;
+    let mut graph = encoder.builder.graph;
     let mut pooled = graph.apply("pooling", SegmentPool { mode: pooling }, &[x, offsets])?;
     if normalize {
         pooled = graph.apply("normalize", L2Normalize { epsilon: NORMALIZE_EPSILON }, &[pooled])?;
@@ -95,71 +81,112 @@ pub(super) fn build(
     Ok(graph)
 }
 
-/// A graph under construction.
-struct Builder<'a> {
-    graph: Graph,
-    weights: &'a Weights,
+/// An encoder under construction.
+struct Encoder<'a> {
+    builder: Builder<'a>,
+    config: &'a Config,
+    position_ids: Option<ValueId>,
+    offsets: Option<ValueId>,
 }
 
-impl Builder<'_> {
-    /// Appends the next of `products` to the graph, with an optional residual and layer norm after
-    /// it.
-    ///
-    /// Without a packed matrix each part becomes a product of its own, whose weights stay in place.
-    fn linear<'t>(
-        &mut self,
-        name: &str,
-        linear: Linear,
-        x: ValueId,
-        products: &mut impl Iterator<Item = (Product<'t>, Option<Tensor>)>,
-        residual: Option<(ValueId, &Norm)>,
-    ) -> Result<ValueId> {
-        let (parts, matrix) = products.next().ok_or_else(|| Error::internal("a product without weights"))?;
-        let Some(matrix) = matrix else { return self.linear_in_place(name, linear, x, &parts, residual) };
-        let biases: SmallVec<[&Found; 3]> = parts.iter().map(|part| &part.bias).collect();
-        let vector = self.weights.joined(&biases)?;
-        let matrix = self.graph.constant(format!("{name}.weight"), matrix);
-        let vector = self.graph.constant(format!("{name}.bias"), vector);
-        let mut inputs = vec![x, matrix, vector];
-        if let Some((residual, norm)) = residual {
-            inputs.push(residual);
-            inputs.extend(self.norm(norm)?);
+impl Encoder<'_> {
+    /// The sum of the vectors of words, token types and positions.
+    fn embeddings(&mut self, tensors: &Tensors, tokens: crate::shape::Symbol) -> Result<ValueId> {
+        let per_token = || Shape::new(vec![Dim::symbol(tokens)]);
+        let graph = &mut self.builder.graph;
+        let ids = graph.input("input_ids", DType::I32, per_token());
+        let mut x = self.look_up("input_ids", &tensors.words, ids)?;
+        if self.config.embedding_scale != 1.0 {
+            let graph = &mut self.builder.graph;
+            let scale = graph.constant("embeddings.scale", Tensor::new([1], &[self.config.embedding_scale])?);
+            x = graph.apply("embeddings.scaled", Binary { function: BinaryFunction::Mul }, &[x, scale])?;
         }
-        self.graph.apply(name, linear, &inputs)
+        if let Some(table) = &tensors.token_types {
+            let ids = self.builder.graph.input("token_type_ids", DType::I32, per_token());
+            let types = self.look_up("token_type_ids", table, ids)?;
+            x = self.builder.add("embeddings.add_token_type", x, types)?;
+        }
+        if self.config.has_position_ids() {
+            let ids = self.builder.graph.input("position_ids", DType::I32, per_token());
+            self.position_ids = Some(ids);
+            if let Some(table) = &tensors.positions {
+                let positions = self.look_up("position_ids", table, ids)?;
+                x = self.builder.add("embeddings.add_position", x, positions)?;
+            }
+        }
+        Ok(x)
     }
 
-    fn linear_in_place(
-        &mut self,
-        name: &str,
-        linear: Linear,
-        x: ValueId,
-        parts: &[&Affine],
-        residual: Option<(ValueId, &Norm)>,
-    ) -> Result<ValueId> {
-        let mut results = Vec::new();
-        for part in parts {
-            let mut inputs = vec![x];
-            for found in [&part.weight, &part.bias] {
-                inputs.push(self.graph.constant(found.name(), self.weights.plain(found)?));
-            }
-            if let Some((residual, norm)) = residual {
-                inputs.push(residual);
-                inputs.extend(self.norm(norm)?);
-            }
-            let name = if parts.len() == 1 { name } else { part.weight.name() };
-            results.push(self.graph.apply(name, LinearInPlace(linear.clone()), &inputs)?);
-        }
-        match results[..] {
-            [result] => Ok(result),
-            _ => self.graph.apply(name, Concat { axis: -1 }, &results),
+    fn look_up(&mut self, input: &str, table: &Found, ids: ValueId) -> Result<ValueId> {
+        let table = self.builder.plain(table)?;
+        let gather = Gather { axis: 0, outside: OutOfRange::Error };
+        self.builder.graph.apply(&format!("embeddings.{input}"), gather, &[table, ids])
+    }
+
+    fn embedding_norm(&mut self, tensors: &Tensors, x: ValueId) -> Result<ValueId> {
+        match &tensors.norm {
+            Some(norm) => self.builder.norm("embeddings.LayerNorm", norm, x),
+            None => Ok(x),
         }
     }
 
-    fn norm(&mut self, norm: &Norm) -> Result<[ValueId; 2]> {
-        let mut vector = |found: &Found| {
-            let tensor = self.weights.plain(found)?;
-            Ok(self.graph.constant(found.name(), tensor))
+    /// One layer: attention, then the two products of the second half.
+    fn layer(
+        &mut self,
+        index: usize,
+        kind: LayerKind,
+        (tensors, products): (&tensors::Layer, &LayerWeights),
+        relative: Option<ValueId>,
+        x: ValueId,
+    ) -> Result<ValueId> {
+        let name = |part: &str| format!("layer.{index}.{part}");
+        let before = self.config.placement != Placement::After;
+        let input = match &tensors.attention_norm {
+            Some(norm) if before => self.builder.norm(&name("attention.norm"), norm, x)?,
+            _ => x,
         };
-        Ok([vector(&norm.scale)?, vector(&norm.bias)?])
+        let mut qkv = self.builder.linear(&name("query_key_value"), &products.qkv, Activation::None, input, None)?;
+        if kind.rotary_base.is_some() || tensors.head_norms.is_some() {
+            qkv = self.builder.rotary(&name("rotary"), kind, tensors, self.position_ids, qkv)?;
+        }
+        let mixed = self.attention(&name("attention"), kind, qkv, relative)?;
+        let norm = tensors.attention_norm.as_ref();
+        let output = (&products.attention, tensors.attention_result_norm.as_ref());
+        let x = self.half(&name("attention.output"), output, norm, mixed, x)?;
+        let input = if before { self.builder.norm(&name("norm"), &tensors.norm, x)? } else { x };
+        let mut up = self.builder.linear(&name("intermediate"), &products.up, self.config.activation, input, None)?;
+        if let Some(gate) = &products.gate {
+            let gate = self.builder.linear(&name("gate"), gate, Activation::None, input, None)?;
+            up = self.builder.graph.apply(&name("gated"), Binary { function: BinaryFunction::Mul }, &[up, gate])?;
+        }
+        let output = (&products.down, tensors.result_norm.as_ref());
+        self.half(&name("output"), output, Some(&tensors.norm), up, x)
+    }
+
+    fn attention(&mut self, name: &str, kind: LayerKind, qkv: ValueId, relative: Option<ValueId>) -> Result<ValueId> {
+        let Config { heads, key_heads, scale, .. } = *self.config;
+        let attention = PackedAttention { key_heads, reach: kind.reach, ..PackedAttention::new(heads, scale) };
+        let operands: Vec<ValueId> = [Some(qkv), self.offsets, relative].into_iter().flatten().collect();
+        self.builder.graph.apply(name, attention, &operands)
+    }
+
+    /// The product that ends a half, added to the half's input, with the norms that stand there.
+    fn half(
+        &mut self,
+        name: &str,
+        (product, result_norm): (&builder::Weighted, Option<&Norm>),
+        norm: Option<&Norm>,
+        value: ValueId,
+        input: ValueId,
+    ) -> Result<ValueId> {
+        match (self.config.placement, result_norm) {
+            (Placement::After, _) => self.builder.linear(name, product, Activation::None, value, Some((input, norm))),
+            (_, Some(result_norm)) => {
+                let value = self.builder.linear(name, product, Activation::None, value, None)?;
+                let value = self.builder.norm(&format!("{name}.norm"), result_norm, value)?;
+                self.builder.add(&format!("{name}.add"), input, value)
+            }
+            (_, None) => self.builder.linear(name, product, Activation::None, value, Some((input, None))),
+        }
     }
 }

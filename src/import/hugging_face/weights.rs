@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     path::Path,
     sync::Arc,
 };
@@ -51,6 +52,11 @@ impl Found {
     /// The name in the file.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The dimensions.
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
     }
 }
 
@@ -177,20 +183,26 @@ impl Weights {
         Ok(tensor)
     }
 
-    /// Reads matrices `[N, K]`, transposed and side by side, as one matrix `[K, N + N + ...]`.
-    pub(super) fn transposed(&self, parts: &[&Found]) -> Result<Tensor> {
-        let columns: usize = parts.iter().map(|part| part.shape[0]).sum();
-        let rows = parts.first().map_or(0, |part| part.shape[1]);
-        let mut tensor = zeros(vec![rows, columns])?;
+    /// Reads rows of matrices `[N, K]`, transposed and side by side, as one matrix `[K, N + N + ...]`.
+    pub(super) fn transposed(&self, parts: &[(&Found, Range<usize>)]) -> Result<Tensor> {
+        let columns: usize = parts.iter().map(|(_, rows)| rows.len()).sum();
+        let depth = parts.first().map_or(0, |(part, _)| part.shape[1]);
+        let mut tensor = zeros(vec![depth, columns])?;
         let values = tensor.as_mut_slice::<f32>()?;
         let set = KernelSet::detect();
         let mut start = 0;
-        for part in parts {
+        for (part, rows) in parts {
             self.file(part).read_f32(&part.name, |position, piece| {
-                let (first, count) = (start + position / rows, piece.len() / rows);
-                transpose(set, piece, rows, count, rows, &mut values[first..], columns);
+                // A piece holds whole rows.
+                let first = position / depth;
+                let wanted = first.max(rows.start)..(first + piece.len() / depth).min(rows.end);
+                if !wanted.is_empty() {
+                    let piece = &piece[(wanted.start - first) * depth..(wanted.end - first) * depth];
+                    let at = start + wanted.start - rows.start;
+                    transpose(set, piece, depth, wanted.len(), depth, &mut values[at..], columns);
+                }
             })?;
-            start += part.shape[0];
+            start += rows.len();
         }
         Ok(tensor)
     }

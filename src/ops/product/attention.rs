@@ -1,8 +1,10 @@
 //! Scaled dot-product attention: over padded batches here, over packed sequences in `packed`.
 
 pub(crate) mod packed;
+pub(crate) mod rotary;
 
 pub use packed::PackedAttention;
+pub use rotary::RotaryHeads;
 
 use crate::{
     error::{Error, Result},

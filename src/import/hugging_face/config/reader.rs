@@ -59,6 +59,51 @@ impl Reader {
         }
     }
 
+    /// Gives a setting another name, unless a setting has it already.
+    pub(super) fn rename(&self, older: &str, name: &str) {
+        if let Some(value) = self.take(older) {
+            self.fields.borrow_mut().entry(name.to_owned()).or_insert(value);
+        }
+    }
+
+    /// Takes a setting that does not matter.
+    pub(super) fn ignore(&self, name: &str) {
+        self.take(name);
+    }
+
+    /// Whether a switch is on.
+    pub(super) fn flag(&self, name: &str, default: bool) -> bool {
+        match self.take(name) {
+            None => default,
+            Some(Value::Bool(on)) => on,
+            Some(value) => {
+                self.problem(format!("{name} is {}", shortened(&value)));
+                default
+            }
+        }
+    }
+
+    /// A list of words, if there is one.
+    pub(super) fn words(&self, name: &str) -> Option<Vec<String>> {
+        let value = self.take(name)?;
+        let words = value.as_array().and_then(|all| all.iter().map(|word| word.as_str().map(str::to_owned)).collect());
+        if words.is_none() {
+            self.problem(format!("{name} is {}", shortened(&value)));
+        }
+        words
+    }
+
+    /// An object of settings, if there is one.
+    pub(super) fn object(&self, name: &str) -> Option<serde_json::Map<String, Value>> {
+        match self.take(name)? {
+            Value::Object(fields) => Some(fields),
+            value => {
+                self.problem(format!("{name} is {}", shortened(&value)));
+                None
+            }
+        }
+    }
+
     /// Refuses a setting that is present with a value other than `allowed`.
     pub(super) fn refuse_unless(&self, name: &str, allowed: &[Value]) -> Result<()> {
         match self.take(name) {

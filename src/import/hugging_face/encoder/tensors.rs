@@ -1,9 +1,10 @@
-//! The tensors of an encoder and their names in each family.
+//! The tensors of an encoder, found by their names.
 
-use smallvec::{SmallVec, smallvec};
+use std::ops::Range;
 
 use crate::import::hugging_face::{
-    config::{Config, Family},
+    config::{Config, NormKind, Placement},
+    encoder::names::{self, Names, UNUSED},
     problems::Problems,
     weights::{Found, Weights},
 };
@@ -12,137 +13,74 @@ use crate::import::hugging_face::{
 #[derive(Debug)]
 pub(crate) struct Tensors {
     pub(super) words: Found,
-    pub(super) positions: Found,
+    pub(super) positions: Option<Found>,
     pub(super) token_types: Option<Found>,
-    pub(super) norm: Norm,
+    pub(super) norm: Option<Norm>,
+    pub(super) projection: Option<Affine>,
+    /// `[buckets, heads]`
+    pub(super) relative: Option<Found>,
+    /// The layers that have weights of their own.
     pub(super) layers: Vec<Layer>,
+    pub(super) final_norm: Option<Norm>,
 }
 
 /// The tensors of one transformer layer.
 #[derive(Debug)]
 pub(super) struct Layer {
-    pub(super) query: Affine,
-    pub(super) key: Affine,
-    pub(super) value: Affine,
+    /// Queries, keys and values.
+    pub(super) qkv: Vec<Affine>,
     pub(super) attention: Affine,
-    pub(super) attention_norm: Norm,
+    /// Absent where the embeddings' norm serves the first layer too.
+    pub(super) attention_norm: Option<Norm>,
+    pub(super) attention_result_norm: Option<Norm>,
+    pub(super) head_norms: Option<[Found; 2]>,
+    /// The activated product, and the one it is multiplied by.
     pub(super) up: Affine,
+    pub(super) gate: Option<Affine>,
     pub(super) down: Affine,
     pub(super) norm: Norm,
+    pub(super) result_norm: Option<Norm>,
 }
 
-/// The linear layers that one product computes, with their weights side by side.
-pub(super) type Product<'a> = SmallVec<[&'a Affine; 3]>;
-
-impl Layer {
-    /// The products of the layer in the order of the graph.
-    pub(super) fn products(&self) -> [Product<'_>; 4] {
-        let joined = smallvec![&self.query, &self.key, &self.value];
-        [joined, smallvec![&self.attention], smallvec![&self.up], smallvec![&self.down]]
-    }
-}
-
-/// A linear layer: a weight `[out, in]` and a bias `[out]`.
+/// A linear layer: rows of a weight `[out, in]`, and a bias `[out]`.
 #[derive(Debug)]
 pub(super) struct Affine {
     pub(super) weight: Found,
-    pub(super) bias: Found,
+    /// The rows of the weight that are the layer's.
+    pub(super) rows: Range<usize>,
+    pub(super) bias: Option<Found>,
 }
 
-/// A layer norm: scale and bias.
+impl Affine {
+    /// Whether the layer is all of its weight.
+    pub(super) fn is_whole(&self) -> bool {
+        self.rows == (0..self.weight.shape()[0])
+    }
+}
+
+/// A norm: scale and bias.
 #[derive(Debug)]
 pub(super) struct Norm {
     pub(super) scale: Found,
-    pub(super) bias: Found,
+    pub(super) bias: Option<Found>,
 }
-
-/// The names of the parts of a layer in a file.
-struct Names {
-    layer: &'static str,
-    query: &'static str,
-    key: &'static str,
-    value: &'static str,
-    attention: &'static str,
-    attention_norm: &'static str,
-    up: &'static str,
-    down: &'static str,
-    norm: &'static str,
-}
-
-const BERT: Names = Names {
-    layer: "encoder.layer",
-    query: "attention.self.query",
-    key: "attention.self.key",
-    value: "attention.self.value",
-    attention: "attention.output.dense",
-    attention_norm: "attention.output.LayerNorm",
-    up: "intermediate.dense",
-    down: "output.dense",
-    norm: "output.LayerNorm",
-};
-
-const DISTILBERT: Names = Names {
-    layer: "transformer.layer",
-    query: "attention.q_lin",
-    key: "attention.k_lin",
-    value: "attention.v_lin",
-    attention: "attention.out_lin",
-    attention_norm: "sa_layer_norm",
-    up: "ffn.lin1",
-    down: "ffn.lin2",
-    norm: "output_layer_norm",
-};
-
-/// Prefixes of tensors that belong to other heads or older versions.
-const UNUSED: &[&str] = &[
-    "cls.",
-    "classifier.",
-    "embeddings.position_ids",
-    "embeddings.token_type_ids",
-    "lm_head.",
-    "pooler.",
-    "pre_classifier.",
-    "qa_outputs.",
-    "vocab_layer_norm.",
-    "vocab_projector.",
-    "vocab_transform.",
-];
 
 /// Finds the tensors of the encoder; a missing, misshapen or unused tensor is a problem.
 pub(crate) fn resolve(config: &Config, weights: &Weights, problems: &mut Problems) -> Tensors {
-    let prefix = match config.family {
-        Family::Bert => "bert.",
-        Family::Roberta => "roberta.",
-        Family::DistilBert => "distilbert.",
-    };
-    let prefixed =
-        weights.names().any(|name| name.strip_prefix(prefix).is_some_and(|name| name.starts_with("embeddings.")));
-    let prefix = if prefixed { prefix } else { "" };
-    let Config { hidden, intermediate, .. } = *config;
-    let mut finder = Finder { prefix, weights, problems, used: Vec::new() };
-    let names = if config.family == Family::DistilBert { &DISTILBERT } else { &BERT };
-    let mut table =
-        |name: &str, rows: usize| finder.tensor(&[format!("embeddings.{name}_embeddings.weight")], &[rows, hidden]);
+    let names = names::of(config.family, config.gated);
+    let prefixed = weights.names().any(|name| name.strip_prefix(names.prefix) == Some(names.words));
+    let prefix = if prefixed { names.prefix } else { "" };
+    let mut finder = Finder { prefix, names, config, weights, problems, used: Vec::new() };
+    let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
     let tensors = Tensors {
-        words: table("word", config.vocabulary),
-        positions: table("position", config.position_rows),
-        token_types: config.token_types.map(|rows| table("token_type", rows)),
-        norm: finder.norm("embeddings.LayerNorm", hidden),
-        layers: (0..config.layers)
-            .map(|index| {
-                let name = |part: &str| format!("{}.{index}.{part}", names.layer);
-                Layer {
-                    query: finder.affine(&name(names.query), hidden, hidden),
-                    key: finder.affine(&name(names.key), hidden, hidden),
-                    value: finder.affine(&name(names.value), hidden, hidden),
-                    attention: finder.affine(&name(names.attention), hidden, hidden),
-                    attention_norm: finder.norm(&name(names.attention_norm), hidden),
-                    up: finder.affine(&name(names.up), hidden, intermediate),
-                    down: finder.affine(&name(names.down), intermediate, hidden),
-                    norm: finder.norm(&name(names.norm), hidden),
-                }
-            })
-            .collect(),
+        words: finder.tensor(&[names.words], &[config.vocabulary, width]),
+        positions: config.position_rows.map(|rows| finder.tensor(&[names.positions], &[rows, width])),
+        token_types: config.token_types.map(|rows| finder.tensor(&[names.token_types], &[rows, width])),
+        norm: names.embedding_norm.map(|name| finder.norm(name, width)),
+        projection: config.embedding.map(|width| finder.affine(names.projection, width, hidden, true)),
+        relative: config.relative.map(|relative| finder.tensor(&[names.relative], &[relative.buckets, config.heads])),
+        layers: (0..config.groups).map(|index| finder.layer(index)).collect(),
+        final_norm: (config.placement != Placement::After).then(|| finder.norm(names.final_norm, hidden)),
     };
     finder.refuse_others();
     tensors
@@ -151,31 +89,81 @@ pub(crate) fn resolve(config: &Config, weights: &Weights, problems: &mut Problem
 /// Finds tensors by name and records the names it has used.
 struct Finder<'a> {
     prefix: &'a str,
+    names: &'static Names,
+    config: &'a Config,
     weights: &'a Weights,
     problems: &'a mut Problems,
     used: Vec<String>,
 }
 
 impl Finder<'_> {
-    fn tensor(&mut self, names: &[String], shape: &[usize]) -> Found {
+    fn layer(&mut self, index: usize) -> Layer {
+        let names = self.names;
+        let Config { hidden, heads, key_heads, head_dim, intermediate, placement, gated, .. } = *self.config;
+        let layer = names.layer.replace("{}", &index.to_string());
+        let name = |part: &str| format!("{layer}{part}");
+        let widths = [heads * head_dim, key_heads * head_dim, key_heads * head_dim];
+        let qkv = match names.qkv {
+            [joined] => vec![self.affine(&name(joined), hidden, widths.iter().sum(), names.biases)],
+            parts => parts
+                .iter()
+                .zip(widths)
+                .map(|(part, width)| self.affine(&name(part), hidden, width, names.biases))
+                .collect(),
+        };
+        let (up, gate) = match (names.up, gated) {
+            ([up, gate], true) => {
+                let up = self.affine(&name(up), hidden, intermediate, names.biases);
+                (up, Some(self.affine(&name(gate), hidden, intermediate, names.biases)))
+            }
+            ([joined], true) => {
+                let whole = self.affine(&name(joined), hidden, 2 * intermediate, names.biases);
+                let part = |rows: Range<usize>| Affine { weight: whole.weight.clone(), rows, bias: whole.bias.clone() };
+                (part(0..intermediate), Some(part(intermediate..2 * intermediate)))
+            }
+            (parts, _) => (self.affine(&name(parts[0]), hidden, intermediate, names.biases), None),
+        };
+        let around = placement == Placement::Around;
+        // ModernBERT normalizes the embeddings once, for the first layer too.
+        let first = index == 0 && placement == Placement::Before && names.embedding_norm.is_some();
+        Layer {
+            qkv,
+            attention: self.affine(&name(names.attention), heads * head_dim, hidden, names.biases),
+            attention_norm: (!first).then(|| self.norm(&name(names.attention_norm), hidden)),
+            attention_result_norm: around.then(|| self.norm(&name(names.attention_result_norm), hidden)),
+            head_norms: self
+                .config
+                .normed_heads
+                .then(|| names.head_norms.map(|part| self.tensor(&[&name(&format!("{part}.weight"))], &[head_dim]))),
+            up,
+            gate,
+            down: self.affine(&name(names.down), intermediate, hidden, names.biases),
+            norm: self.norm(&name(names.norm), hidden),
+            result_norm: around.then(|| self.norm(&name(names.result_norm), hidden)),
+        }
+    }
+
+    fn tensor(&mut self, names: &[&str], shape: &[usize]) -> Found {
         let names: Vec<_> = names.iter().map(|name| format!("{}{name}", self.prefix)).collect();
         let found = self.weights.find(&names, shape, self.problems);
         self.used.push(found.name().to_owned());
         found
     }
 
-    fn affine(&mut self, name: &str, inputs: usize, outputs: usize) -> Affine {
+    fn affine(&mut self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Affine {
         Affine {
-            weight: self.tensor(&[format!("{name}.weight")], &[outputs, inputs]),
-            bias: self.tensor(&[format!("{name}.bias")], &[outputs]),
+            weight: self.tensor(&[&format!("{name}.weight")], &[outputs, inputs]),
+            rows: 0..outputs,
+            bias: bias.then(|| self.tensor(&[&format!("{name}.bias")], &[outputs])),
         }
     }
 
-    /// Finds a layer norm; files converted from TensorFlow name scale and bias gamma and beta.
+    /// Finds a norm; files converted from TensorFlow name scale and bias gamma and beta.
     fn norm(&mut self, name: &str, size: usize) -> Norm {
+        let has_bias = self.config.norm == NormKind::Layer;
         Norm {
-            scale: self.tensor(&[format!("{name}.weight"), format!("{name}.gamma")], &[size]),
-            bias: self.tensor(&[format!("{name}.bias"), format!("{name}.beta")], &[size]),
+            scale: self.tensor(&[&format!("{name}.weight"), &format!("{name}.gamma")], &[size]),
+            bias: has_bias.then(|| self.tensor(&[&format!("{name}.bias"), &format!("{name}.beta")], &[size])),
         }
     }
 

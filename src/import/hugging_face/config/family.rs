@@ -1,0 +1,231 @@
+//! The settings of each family.
+
+mod decoders;
+mod modern;
+
+use serde_json::Value;
+
+use crate::{
+    error::{Error, Result},
+    import::hugging_face::{
+        Positions,
+        config::{Config, Family, LayerKind, NormKind, Placement, RelativeBuckets, reader::Reader},
+    },
+    kernels::{Activation, attention::Reach},
+};
+
+/// What model types this build reads, for messages.
+const KNOWN: &str = "albert, bert, camembert, distilbert, electra, eurobert, gemma3_text, modernbert, mpnet, nomic_bert, \
+                     qwen3, roberta, t5, xlm-roberta and xlm-roberta-xl";
+
+/// Most positions with rotary angles, of which each has a row in a table; texts are cut there at the latest.
+const MAX_TURNED: usize = 1 << 16;
+
+/// Most layers.
+const MAX_LAYERS: usize = 1000;
+
+/// Reads the settings that decide the encoder's results.
+pub(super) fn read(reader: &Reader) -> Result<Config> {
+    let family = match reader.text("model_type", None).as_str() {
+        "albert" => Family::Albert,
+        "bert" => Family::Bert,
+        "distilbert" => Family::DistilBert,
+        "electra" => Family::Electra,
+        "eurobert" => Family::EuroBert,
+        "gemma3_text" => Family::Gemma3,
+        "modernbert" => Family::ModernBert,
+        "mpnet" => Family::Mpnet,
+        "nomic_bert" => Family::NomicBert,
+        "qwen3" => Family::Qwen3,
+        "roberta" | "xlm-roberta" | "camembert" => Family::Roberta,
+        "t5" => Family::T5,
+        "xlm-roberta-xl" => Family::XlmRobertaXl,
+        "" => return Err(Error::invalid_model("model_type is missing")),
+        other => return Err(Error::unsupported(format!("model_type `{other}`; supported are {KNOWN}"))),
+    };
+    for flag in ["is_decoder", "add_cross_attention", "output_hidden_states"] {
+        reader.refuse_unless(flag, &[Value::from(false)])?;
+    }
+    let both = if family == Family::T5 { [false, true].as_slice() } else { &[false] };
+    reader.refuse_unless("is_encoder_decoder", &both.iter().copied().map(Value::from).collect::<Vec<_>>())?;
+    reader.refuse_unless("pruned_heads", &[Value::Object(serde_json::Map::new())])?;
+    reader.refuse_unless("quantization_config", &[])?;
+    match family {
+        Family::ModernBert | Family::NomicBert => modern::read(reader, family),
+        Family::EuroBert | Family::Gemma3 | Family::Qwen3 => decoders::read(reader, family),
+        Family::T5 => t5(reader),
+        _ => bert(reader, family),
+    }
+}
+
+/// BERT and what differs from it in names and few settings.
+fn bert(reader: &Reader, family: Family) -> Result<Config> {
+    let distil = family == Family::DistilBert;
+    let name = |bert: &'static str, distilbert: &'static str| if distil { distilbert } else { bert };
+    let roberta = matches!(family, Family::Roberta | Family::Mpnet | Family::XlmRobertaXl);
+    reader.refuse_unless("position_embedding_type", &[Value::from("absolute")])?;
+    let activation = activation(
+        reader,
+        name("hidden_act", "activation"),
+        if family == Family::Albert { "gelu_new" } else { "gelu" },
+    )?;
+    let epsilon = if distil { 1e-12 } else { epsilon(reader, "layer_norm_eps", 1e-12) };
+    let hidden = reader.size(name("hidden_size", "dim"), 1..=1 << 16, None);
+    let heads = reader.size(name("num_attention_heads", "n_heads"), 1..=1 << 12, None);
+    if !hidden.is_multiple_of(heads) {
+        reader.problem(format!("hidden size {hidden} is not a multiple of {heads} heads"));
+    }
+    let pad = reader.size("pad_token_id", 0..=1 << 24, Some(usize::from(roberta)));
+    // MPNet counts positions from 2 whatever the padding is.
+    let pad = if family == Family::Mpnet { 1 } else { pad };
+    let position_rows = reader.size("max_position_embeddings", 1..=1 << 24, None);
+    let first = if roberta { pad + 1 } else { 0 };
+    if position_rows <= first {
+        reader.problem(format!("max_position_embeddings {position_rows} leaves no position behind the first {first}"));
+    }
+    let embedding = match family {
+        Family::Albert => Some(reader.size("embedding_size", 1..=1 << 16, Some(128))),
+        // ELECTRA has a product between the two only where they differ.
+        Family::Electra => Some(reader.size("embedding_size", 1..=1 << 16, Some(128))).filter(|own| *own != hidden),
+        _ => None,
+    };
+    let layers = reader.size(name("num_hidden_layers", "n_layers"), 1..=MAX_LAYERS, None);
+    let groups = match family {
+        Family::Albert => {
+            reader.refuse_unless("inner_group_num", &[Value::from(1)])?;
+            reader.size("num_hidden_groups", 1..=layers, Some(1))
+        }
+        _ => layers,
+    };
+    if !layers.is_multiple_of(groups) {
+        reader.problem(format!("{layers} layers in {groups} groups"));
+    }
+    let relative = (family == Family::Mpnet).then(|| RelativeBuckets {
+        buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
+        most: 128,
+    });
+    let head_dim = hidden / heads;
+    let has_types = !matches!(family, Family::DistilBert | Family::Mpnet);
+    Ok(Config {
+        family,
+        vocabulary: vocabulary(reader),
+        hidden,
+        embedding,
+        embedding_scale: 1.0,
+        layers: vec![LayerKind { reach: Reach::ALL, rotary_base: None }; layers],
+        groups,
+        heads,
+        key_heads: heads,
+        head_dim,
+        scale: (head_dim as f32).sqrt().recip(),
+        intermediate: reader.size(name("intermediate_size", "hidden_dim"), 1..=1 << 18, None),
+        position_rows: Some(position_rows),
+        positions: Positions {
+            first,
+            count: position_rows.saturating_sub(first),
+            skipped: roberta.then_some(pad as u32),
+        },
+        token_types: has_types.then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
+        relative,
+        placement: if family == Family::XlmRobertaXl { Placement::Before } else { Placement::After },
+        norm: NormKind::Layer,
+        epsilon,
+        activation,
+        gated: false,
+        normed_heads: false,
+    })
+}
+
+/// The encoder of T5.
+fn t5(reader: &Reader) -> Result<Config> {
+    let (activation, gated) = match reader.text("feed_forward_proj", Some("relu")).as_str() {
+        "relu" => (Activation::Relu, false),
+        "gated-gelu" => (Activation::GeluTanh, true),
+        "gated-silu" => (Activation::Silu, true),
+        other => return Err(Error::unsupported(format!("feed_forward_proj `{other}`"))),
+    };
+    // Follows from feed_forward_proj.
+    for derived in ["dense_act_fn", "is_gated_act"] {
+        reader.ignore(derived);
+    }
+    let heads = reader.size("num_heads", 1..=1 << 12, Some(8));
+    let head_dim = reader.size("d_kv", 1..=1 << 12, Some(64));
+    let layers = reader.size("num_layers", 1..=MAX_LAYERS, Some(6));
+    let most = reader.size("n_positions", 1..=1 << 24, Some(512));
+    Ok(Config {
+        family: Family::T5,
+        vocabulary: vocabulary(reader),
+        hidden: reader.size("d_model", 1..=1 << 16, Some(512)),
+        embedding: None,
+        embedding_scale: 1.0,
+        layers: vec![LayerKind { reach: Reach::ALL, rotary_base: None }; layers],
+        groups: layers,
+        heads,
+        key_heads: heads,
+        head_dim,
+        scale: 1.0,
+        intermediate: reader.size("d_ff", 1..=1 << 18, Some(2048)),
+        position_rows: None,
+        positions: Positions { first: 0, count: most, skipped: None },
+        token_types: None,
+        relative: Some(RelativeBuckets {
+            buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
+            most: reader.size("relative_attention_max_distance", 2..=1 << 16, Some(128)),
+        }),
+        placement: Placement::Before,
+        norm: NormKind::Rms,
+        epsilon: epsilon(reader, "layer_norm_epsilon", 1e-6),
+        activation,
+        gated,
+        normed_heads: false,
+    })
+}
+
+fn vocabulary(reader: &Reader) -> usize {
+    reader.size("vocab_size", 1..=1 << 26, None)
+}
+
+fn epsilon(reader: &Reader, name: &str, default: f64) -> f32 {
+    let epsilon = reader.number(name, default);
+    if !(epsilon > 0.0 && epsilon < 1.0) {
+        reader.problem(format!("{name} is {epsilon}"));
+    }
+    epsilon as f32
+}
+
+fn activation(reader: &Reader, name: &str, default: &str) -> Result<Activation> {
+    Ok(match reader.text(name, Some(default)).as_str() {
+        "gelu" | "gelu_python" => Activation::Gelu,
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
+        "relu" => Activation::Relu,
+        "silu" | "swish" => Activation::Silu,
+        "tanh" => Activation::Tanh,
+        other => return Err(Error::unsupported(format!("the activation `{other}`"))),
+    })
+}
+
+/// The base of the rotary angles in `rope_parameters`, its part `part`, or in the older settings `older`.
+fn rotary_base(
+    reader: &Reader,
+    parameters: Option<&serde_json::Map<String, Value>>,
+    older: &[&str],
+    default: f64,
+) -> Result<f64> {
+    let mut base =
+        older.iter().map(|name| reader.number(name, f64::NAN)).find(|base| !base.is_nan()).unwrap_or(default);
+    if let Some(parameters) = parameters {
+        for (name, value) in parameters {
+            match (name.as_str(), value) {
+                ("rope_theta", value) if value.is_number() => base = value.as_f64().unwrap_or(f64::NAN),
+                ("rope_type" | "type", Value::String(kind)) if kind == "default" => {}
+                (_, Value::Null) => {}
+                ("partial_rotary_factor", value) if value.as_f64() == Some(1.0) => {}
+                _ => return Err(Error::unsupported(format!("rotary positions with {name} {value}"))),
+            }
+        }
+    }
+    if !(base.is_finite() && base > 1.0) {
+        reader.problem(format!("the base of the rotary angles is {base}"));
+    }
+    Ok(base)
+}

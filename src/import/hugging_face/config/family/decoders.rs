@@ -1,0 +1,119 @@
+//! EuroBERT, Qwen3 and Gemma 3: encoders with the layers of language models.
+
+use serde_json::Value;
+
+use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary};
+use crate::{
+    error::{Error, Result},
+    import::hugging_face::{
+        Positions,
+        config::{Config, Family, LayerKind, NormKind, Placement, reader::Reader},
+    },
+    kernels::attention::Reach,
+};
+
+pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
+    let gemma = family == Family::Gemma3;
+    let hidden = reader.size("hidden_size", 1..=1 << 16, None);
+    let heads = reader.size("num_attention_heads", 1..=1 << 12, None);
+    let key_heads = reader.size("num_key_value_heads", 1..=1 << 12, Some(heads));
+    let default = match family {
+        Family::Gemma3 => 256,
+        Family::Qwen3 => 128,
+        _ => hidden / heads,
+    };
+    let head_dim = reader.size("head_dim", 1..=1 << 12, Some(default));
+    let count = reader.size("num_hidden_layers", 1..=MAX_LAYERS, None);
+    let most = reader.size("max_position_embeddings", 1..=1 << 24, None).min(MAX_TURNED);
+    for off in ["attention_bias", "mlp_bias"] {
+        reader.refuse_unless(off, &[Value::from(false)])?;
+    }
+    reader.refuse_unless("attn_logit_softcapping", &[])?;
+    reader.refuse_unless("rope_scaling", &[])?;
+    let layers = if gemma { gemma_layers(reader, count)? } else { plain_layers(reader, family, count)? };
+    let scale = match gemma {
+        true => (reader.number("query_pre_attn_scalar", 256.0) as f32).sqrt().recip(),
+        false => (head_dim as f32).sqrt().recip(),
+    };
+    if !scale.is_finite() {
+        reader.problem("query_pre_attn_scalar is not above 0".to_owned());
+    }
+    Ok(Config {
+        family,
+        vocabulary: vocabulary(reader),
+        hidden,
+        embedding: None,
+        embedding_scale: if gemma { (hidden as f32).sqrt() } else { 1.0 },
+        layers,
+        groups: count,
+        heads,
+        key_heads,
+        head_dim,
+        scale,
+        intermediate: reader.size("intermediate_size", 1..=1 << 18, None),
+        position_rows: None,
+        positions: Positions { first: 0, count: most, skipped: None },
+        token_types: None,
+        relative: None,
+        placement: if gemma { Placement::Around } else { Placement::Before },
+        norm: if gemma { NormKind::RmsFromOne } else { NormKind::Rms },
+        epsilon: epsilon(reader, "rms_norm_eps", if family == Family::EuroBert { 1e-5 } else { 1e-6 }),
+        activation: match gemma {
+            true => activation(reader, "hidden_activation", "gelu_pytorch_tanh")?,
+            false => activation(reader, "hidden_act", "silu")?,
+        },
+        gated: true,
+        normed_heads: family != Family::EuroBert,
+    })
+}
+
+/// Layers that are all alike: EuroBERT sees all tokens, Qwen3 those in front.
+fn plain_layers(reader: &Reader, family: Family, count: usize) -> Result<Vec<LayerKind>> {
+    let qwen = family == Family::Qwen3;
+    reader.refuse_unless("use_sliding_window", &[Value::from(false)])?;
+    reader.refuse_unless("is_causal", &[Value::from(qwen)])?;
+    reader.refuse_unless("use_bidirectional_attention", &[Value::from(!qwen)])?;
+    reader.ignore("sliding_window");
+    if let Some(kinds) = reader.words("layer_types")
+        && kinds.iter().any(|kind| kind != "full_attention")
+    {
+        return Err(Error::unsupported("layers that see a window"));
+    }
+    let default = if qwen { 10_000.0 } else { 250_000.0 };
+    let base = rotary_base(reader, reader.object("rope_parameters").as_ref(), &["rope_theta"], default)?;
+    let reach = if qwen { Reach::CAUSAL } else { Reach::ALL };
+    Ok(vec![LayerKind { reach, rotary_base: Some(base) }; count])
+}
+
+/// Layers that see a window, but for one in every few.
+fn gemma_layers(reader: &Reader, count: usize) -> Result<Vec<LayerKind>> {
+    let both = reader.flag("use_bidirectional_attention", false);
+    let window = reader.size("sliding_window", 2..=1 << 24, Some(4096));
+    // A window over both sides is given by its whole width.
+    let (before, after) = if both { (window / 2, window / 2) } else { (window - 1, 0) };
+    let every = reader.size("sliding_window_pattern", 1..=MAX_LAYERS, None.or(Some(6)));
+    reader.ignore("_sliding_window_pattern");
+    let kinds = reader.words("layer_types");
+    if let Some(kinds) = kinds.as_ref().filter(|kinds| kinds.len() != count) {
+        reader.problem(format!("layer_types names {} layers of {count}", kinds.len()));
+    }
+    let parameters = reader.object("rope_parameters").unwrap_or_default();
+    let part = |name: &str| parameters.get(name).and_then(Value::as_object);
+    let far = rotary_base(reader, part("full_attention"), &["rope_theta"], 1_000_000.0)?;
+    let near = rotary_base(reader, part("sliding_attention"), &["rope_local_base_freq"], 10_000.0)?;
+    (0..count)
+        .map(|index| {
+            let windowed = match kinds.as_ref().and_then(|kinds| kinds.get(index)).map(String::as_str) {
+                Some("full_attention") => false,
+                Some("sliding_attention") => true,
+                None => (index + 1) % every != 0,
+                Some(other) => return Err(Error::unsupported(format!("a layer of the type `{other}`"))),
+            };
+            let all = if both { Reach::ALL } else { Reach::CAUSAL };
+            Ok(match windowed {
+                true => LayerKind { reach: Reach { before, after }, rotary_base: Some(near) },
+                false => LayerKind { reach: all, rotary_base: Some(far) },
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,239 @@
+//! The pieces that an encoder's graph is put together of: products, norms, rotary heads.
+
+use rayon::prelude::*;
+
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, ValueId},
+    import::hugging_face::{
+        config::{Config, LayerKind, NormKind},
+        encoder::{
+            positions,
+            tensors::{Affine, Layer, Norm, Tensors},
+        },
+        weights::{Found, Weights},
+    },
+    kernels::Activation,
+    ops::{
+        moves::concat::Concat,
+        norm::{layer_norm::LayerNorm, lp_normalize::RmsNorm},
+        pointwise::{Binary, BinaryFunction},
+        product::{
+            attention::RotaryHeads,
+            linear::{Linear, LinearInPlace},
+        },
+    },
+    tensor::Tensor,
+};
+
+/// A graph under construction, and the weights that go into it.
+pub(super) struct Builder<'a> {
+    pub(super) graph: Graph,
+    config: &'a Config,
+    weights: &'a Weights,
+    /// The tables of rotary angles, by their base.
+    rotary: Vec<(f64, [ValueId; 2])>,
+}
+
+/// The constants of a product.
+pub(super) struct Weighted {
+    /// Matrices with their biases and names; several for weights that stay in their file.
+    parts: Vec<(ValueId, Option<ValueId>, String)>,
+    in_place: bool,
+}
+
+/// The products of a layer.
+pub(super) struct LayerWeights {
+    pub(super) qkv: Weighted,
+    pub(super) attention: Weighted,
+    pub(super) up: Weighted,
+    pub(super) gate: Option<Weighted>,
+    pub(super) down: Weighted,
+}
+
+/// The products of an encoder.
+pub(super) struct EncoderWeights {
+    pub(super) projection: Option<Weighted>,
+    pub(super) layers: Vec<LayerWeights>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(graph: Graph, config: &'a Config, weights: &'a Weights) -> Self {
+        Self { graph, config, weights, rotary: Vec::new() }
+    }
+
+    /// Reads the weights of all products, in parallel on a pool, and makes constants of them.
+    pub(super) fn products(&mut self, tensors: &Tensors) -> Result<EncoderWeights> {
+        let mut all: Vec<(String, Vec<&Affine>)> = Vec::new();
+        all.extend(tensors.projection.iter().map(|part| ("embeddings.projection".to_owned(), vec![part])));
+        for (index, layer) in tensors.layers.iter().enumerate() {
+            let name = |part: &str| format!("layer.{index}.{part}");
+            all.push((name("query_key_value"), layer.qkv.iter().collect()));
+            all.push((name("attention.output"), vec![&layer.attention]));
+            all.push((name("intermediate"), vec![&layer.up]));
+            all.extend(layer.gate.iter().map(|gate| (name("gate"), vec![gate])));
+            all.push((name("output"), vec![&layer.down]));
+        }
+        let matrices = all.par_iter().map(|(_, parts)| {
+            if self.weights.are_mapped() && parts.iter().all(|part| part.is_whole()) {
+                return Ok(None);
+            }
+            let parts: Vec<_> = parts.iter().map(|part| (&part.weight, part.rows.clone())).collect();
+            self.weights.transposed(&parts).map(Some)
+        });
+        let matrices = matrices.collect::<Result<Vec<_>>>()?;
+        let mut weighted = Vec::with_capacity(all.len());
+        for ((name, parts), matrix) in all.into_iter().zip(matrices) {
+            weighted.push(self.weighted(name, &parts, matrix)?);
+        }
+        let mut next = weighted.into_iter();
+        let mut take = || next.next().ok_or_else(|| Error::internal("a product without weights"));
+        let projection = tensors.projection.is_some().then(&mut take).transpose()?;
+        let layer = |layer: &Layer| {
+            Ok(LayerWeights {
+                qkv: take()?,
+                attention: take()?,
+                up: take()?,
+                gate: layer.gate.is_some().then(&mut take).transpose()?,
+                down: take()?,
+            })
+        };
+        Ok(EncoderWeights { projection, layers: tensors.layers.iter().map(layer).collect::<Result<_>>()? })
+    }
+
+    /// Constants of a product: one matrix of all parts, or the parts as they are in their file.
+    fn weighted(&mut self, name: String, parts: &[&Affine], matrix: Option<Tensor>) -> Result<Weighted> {
+        let Some(matrix) = matrix else {
+            let mut own = Vec::new();
+            for part in parts {
+                let weight = self.plain(&part.weight)?;
+                let bias = part.bias.as_ref().map(|bias| self.plain(bias)).transpose()?;
+                let name = if parts.len() == 1 { name.clone() } else { part.weight.name().to_owned() };
+                own.push((weight, bias, name));
+            }
+            return Ok(Weighted { parts: own, in_place: true });
+        };
+        let biases: Option<Vec<&Found>> = parts.iter().map(|part| part.bias.as_ref()).collect();
+        let bias = biases.map(|biases| self.weights.joined(&biases)).transpose()?;
+        let matrix = self.graph.constant(format!("{name}.weight"), matrix);
+        let bias = bias.map(|bias| self.graph.constant(format!("{name}.bias"), bias));
+        Ok(Weighted { parts: vec![(matrix, bias, name)], in_place: false })
+    }
+
+    /// A product, with an optional summand after it and a norm of the sum.
+    pub(super) fn linear(
+        &mut self,
+        name: &str,
+        weighted: &Weighted,
+        activation: Activation,
+        x: ValueId,
+        residual: Option<(ValueId, Option<&Norm>)>,
+    ) -> Result<ValueId> {
+        let norm = residual.and_then(|(_, norm)| norm);
+        let linear = Linear { activation, layer_norm: norm.map(|_| self.config.epsilon), ..Linear::default() };
+        let mut results = Vec::new();
+        for (weight, bias, own) in &weighted.parts {
+            let mut operands = vec![Some(x), Some(*weight), *bias, residual.map(|(value, _)| value)];
+            if let Some(norm) = norm {
+                operands.push(Some(self.plain(&norm.scale)?));
+                operands.push(norm.bias.as_ref().map(|bias| self.plain(bias)).transpose()?);
+            }
+            while operands.last() == Some(&None) {
+                operands.pop();
+            }
+            let name = if weighted.parts.len() == 1 { name } else { own };
+            let results_of = match weighted.in_place {
+                true => self.graph.node(name, std::sync::Arc::new(LinearInPlace(linear.clone())), operands)?,
+                false => self.graph.node(name, std::sync::Arc::new(linear.clone()), operands)?,
+            };
+            results.extend(results_of);
+        }
+        match results[..] {
+            [result] => Ok(result),
+            _ => self.graph.apply(name, Concat { axis: -1 }, &results),
+        }
+    }
+
+    /// The vectors of all tokens, normalized.
+    pub(super) fn norm(&mut self, name: &str, norm: &Norm, x: ValueId) -> Result<ValueId> {
+        let epsilon = self.config.epsilon;
+        match self.config.norm {
+            NormKind::Layer | NormKind::LayerWithoutBias => {
+                let mut operands = vec![x, self.plain(&norm.scale)?];
+                if let Some(bias) = &norm.bias {
+                    operands.push(self.plain(bias)?);
+                }
+                self.graph.apply(name, LayerNorm { axes: vec![1], epsilon }, &operands)
+            }
+            NormKind::Rms | NormKind::RmsFromOne => {
+                let scale = self.rms_scale(&norm.scale)?;
+                self.graph.apply(name, RmsNorm { axis: -1, epsilon }, &[x, scale])
+            }
+        }
+    }
+
+    /// The factors of a norm by the root mean square.
+    fn rms_scale(&mut self, scale: &Found) -> Result<ValueId> {
+        if self.config.norm != NormKind::RmsFromOne {
+            return self.plain(scale);
+        }
+        let mut tensor = self.weights.plain(scale)?;
+        tensor.as_mut_slice::<f32>()?.iter_mut().for_each(|factor| *factor += 1.0);
+        Ok(self.graph.constant(scale.name(), tensor))
+    }
+
+    /// Queries and keys, normalized head by head and turned by their positions.
+    pub(super) fn rotary(
+        &mut self,
+        name: &str,
+        kind: LayerKind,
+        layer: &Layer,
+        position_ids: Option<ValueId>,
+        qkv: ValueId,
+    ) -> Result<ValueId> {
+        let Config { heads, key_heads, head_dim, epsilon, .. } = *self.config;
+        let tables = kind.rotary_base.map(|base| self.angles(base)).transpose()?;
+        let scales = match &layer.head_norms {
+            Some([query, key]) => [Some(self.rms_scale(query)?), Some(self.rms_scale(key)?)],
+            None => [None, None],
+        };
+        let operands = vec![
+            Some(qkv),
+            tables.and(position_ids),
+            tables.map(|tables| tables[0]),
+            tables.map(|tables| tables[1]),
+            scales[0],
+            scales[1],
+        ];
+        let turned = if tables.is_some() { head_dim / 2 * 2 } else { 0 };
+        let op = RotaryHeads { heads, key_heads, turned, epsilon };
+        match self.graph.node(name, std::sync::Arc::new(op), operands)?[..] {
+            [result] => Ok(result),
+            _ => Err(Error::internal("rotary heads have one result")),
+        }
+    }
+
+    /// The tables of a base, made once.
+    fn angles(&mut self, base: f64) -> Result<[ValueId; 2]> {
+        if let Some((_, tables)) = self.rotary.iter().find(|(own, _)| *own == base) {
+            return Ok(*tables);
+        }
+        let [cosines, sines] = positions::rotary(self.config.positions.count, self.config.head_dim, base)?;
+        let tables = [
+            self.graph.constant(format!("cosines.{base}"), cosines),
+            self.graph.constant(format!("sines.{base}"), sines),
+        ];
+        self.rotary.push((base, tables));
+        Ok(tables)
+    }
+
+    pub(super) fn add(&mut self, name: &str, a: ValueId, b: ValueId) -> Result<ValueId> {
+        self.graph.apply(name, Binary { function: BinaryFunction::Add }, &[a, b])
+    }
+
+    /// A tensor of the file as a constant.
+    pub(super) fn plain(&mut self, found: &Found) -> Result<ValueId> {
+        let tensor = self.weights.plain(found)?;
+        Ok(self.graph.constant(found.name(), tensor))
+    }
+}

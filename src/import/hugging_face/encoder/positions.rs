@@ -1,0 +1,68 @@
+//! Tables of positions: angles of rotary heads, and biases by the distance from query to key.
+
+use crate::{error::Result, import::hugging_face::config::RelativeBuckets, tensor::Tensor};
+
+/// The cosines and the sines of `rows` positions' angles, each `[rows, columns / 2]`.
+///
+/// Pair `i` turns by `position / base^(2 i / columns)`, in f32 as PyTorch computes it.
+pub(super) fn rotary(rows: usize, columns: usize, base: f64) -> Result<[Tensor; 2]> {
+    let pairs = columns / 2;
+    let frequencies: Vec<f32> =
+        (0..pairs).map(|pair| 1.0 / (base as f32).powf((2 * pair) as f32 / columns as f32)).collect();
+    let table = |function: fn(f64) -> f64| {
+        let angles = (0..rows).flat_map(|row| frequencies.iter().map(move |&frequency| row as f32 * frequency));
+        let values: Vec<f32> = angles.map(|angle| function(f64::from(angle)) as f32).collect();
+        Tensor::new([rows, pairs], &values)
+    };
+    Ok([table(f64::cos)?, table(f64::sin)?])
+}
+
+/// The bias of each head by the distance from query to key, `[heads, 2 most + 1]`, from a table `[buckets, heads]`.
+///
+/// Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer" (2020).
+pub(super) fn relative(table: &Tensor, relative: RelativeBuckets) -> Result<Tensor> {
+    let (rows, heads) = (table.as_slice::<f32>()?, table.shape()[1]);
+    let most = relative.most as i64;
+    let mut values = Vec::with_capacity(heads * (2 * relative.most + 1));
+    for head in 0..heads {
+        values.extend((-most..=most).map(|distance| rows[bucket(distance, relative) * heads + head]));
+    }
+    Tensor::new([heads, 2 * relative.most + 1], &values)
+}
+
+/// The row of a distance: half of the rows for keys behind the query; of these, half for one distance each and the
+/// others for distances that grow by a factor.
+fn bucket(distance: i64, RelativeBuckets { buckets, most }: RelativeBuckets) -> usize {
+    let half = buckets / 2;
+    let exact = half / 2;
+    let (side, distance) = (if distance > 0 { half } else { 0 }, distance.unsigned_abs() as usize);
+    if distance < exact {
+        return side + distance;
+    }
+    let ratio = (distance as f32 / exact as f32).ln() / (most as f32 / exact as f32).ln();
+    let grown = exact + (ratio * (half - exact) as f32) as usize;
+    side + grown.min(half - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_fall_into_the_buckets_of_t5() {
+        let relative = RelativeBuckets { buckets: 32, most: 128 };
+        let of = |distance| bucket(distance, relative);
+        assert_eq!([0, -1, -7, -8, -11, -12, -15, -16].map(of), [0, 1, 7, 8, 8, 9, 9, 10]);
+        assert_eq!([1, 7, 8, 127, 128, 5000].map(of), [17, 23, 24, 31, 31, 31]);
+        assert_eq!(of(-5000), 15);
+    }
+
+    #[test]
+    fn angles_grow_with_the_position() {
+        let [cosines, sines] = rotary(3, 4, 10_000.0).unwrap();
+        assert_eq!(cosines.shape(), [3, 2]);
+        let sines = sines.as_slice::<f32>().unwrap();
+        assert_eq!(sines[..2], [0.0, 0.0]);
+        assert!((sines[4] - 2f32.sin()).abs() < 1e-7 && (sines[5] - 0.02f32.sin()).abs() < 1e-8);
+    }
+}

@@ -1,0 +1,88 @@
+//! Every encoder family against transformers: tiny random models, whose vectors `golden_encoders.py` computed.
+
+use std::{fs, path::Path};
+
+use gristmill::{
+    Device, Weights,
+    text::{Embedder, EmbedderOptions},
+};
+use serde::Deserialize;
+
+/// The largest difference of a number to transformers' in f32.
+const MOST: f64 = 2e-5;
+
+/// A text, its tokens, and the mean of its last hidden states.
+#[derive(Deserialize)]
+struct Golden {
+    text: String,
+    ids: Vec<u32>,
+    #[serde(default)]
+    vector: Vec<f64>,
+}
+
+fn goldens(folder: &Path) -> Vec<Golden> {
+    serde_json::from_str(&fs::read_to_string(folder.join("golden.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn every_family_gives_the_vectors_of_transformers() {
+    let folders = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders")).unwrap();
+    let mut folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    assert!(folders.len() >= 15, "{} families", folders.len());
+    let mut failures = Vec::new();
+    for folder in folders {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let embedder = match Embedder::open(&folder, Device::Cpu) {
+            Ok(embedder) => embedder,
+            Err(error) => {
+                failures.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let goldens = goldens(&folder);
+        let texts: Vec<&str> = goldens.iter().map(|golden| golden.text.as_str()).collect();
+        let (together, _) = embedder.bulk().run(&texts);
+        let mut worst = 0f64;
+        for (golden, vector) in goldens.iter().zip(together) {
+            if golden.ids.is_empty() {
+                if vector.is_ok() {
+                    failures.push(format!("{name}: a vector of a text without tokens"));
+                }
+                continue;
+            }
+            let vector = match vector {
+                Ok(vector) => vector,
+                Err(error) => {
+                    failures.push(format!("{name}: {:?}: {error}", golden.text));
+                    continue;
+                }
+            };
+            assert_eq!(vector.len(), golden.vector.len(), "{name}");
+            let differences = vector.iter().zip(&golden.vector).map(|(&own, &other)| (f64::from(own) - other).abs());
+            let most = differences.fold(0f64, f64::max);
+            worst = worst.max(most);
+            if most.is_nan() || most > MOST {
+                failures.push(format!("{name}: {:?} ({} tokens) differs by {most:e}", golden.text, golden.ids.len()));
+            }
+            let alone = embedder.embed(&[golden.text.as_str()]).unwrap();
+            if alone[0] != vector {
+                failures.push(format!("{name}: {:?} differs among other texts", golden.text));
+            }
+        }
+        println!("{name}: at most {worst:.1e}");
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn mapped_weights_give_the_same_vectors() {
+    for name in ["albert", "modernbert", "qwen3", "t5-gated"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders").join(name);
+        let open = |weights| Embedder::open_with(&folder, &EmbedderOptions::on(Device::Cpu).weights(weights)).unwrap();
+        let (copied, mapped) = (open(Weights::Own), open(Weights::Mapped));
+        let texts: Vec<String> =
+            goldens(&folder).into_iter().filter(|golden| !golden.ids.is_empty()).map(|golden| golden.text).collect();
+        assert_eq!(copied.embed(&texts).unwrap(), mapped.embed(&texts).unwrap(), "{name}");
+    }
+}

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Makes a tiny random model of each encoder family with transformers' own classes, and its vectors for awkward texts.
+
+    golden_encoders.py FOLDER [FAMILY...]
+
+Each folder holds config.json, model.safetensors, the tokenizer's files and golden.json: for each text its token ids and
+the mean of the last hidden states. Versions that the goldens were made with: transformers 5.24, torch 2.15, tokenizers
+as transformers asks for.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+import transformers as tf
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+CORPUS = [
+    "The quick brown fox jumps over the lazy dog.", "a state of being carried away by overwhelming emotion",
+    "An embedding is a vector of numbers; texts that mean the same lie close together.", "naïve café, coöperate",
+    "one two three four five six seven eight nine ten", "don't, can't, won't: it's the dogs' bowls", "UPPER lower MiXeD",
+    "東京は日本の首都です。", "def f(x): return x ** 2  # square", "12 345.678 9", "tab\tand\nnew line",
+]
+TEXTS = [
+    "the quick brown fox", "", "a", " ", "UPPER lower MiXeD", "naïve café", "東京は日本の首都です。", "🙂 emoji 👩‍👩‍👧‍👦",
+    "tab\tand\nnew line", "control \x01 characters \x7f", "don't, can't: it's", "12 345.678", "def f(x): return x ** 2",
+    "   spaces   in   between   ", "[MASK] [CLS] <s> </s>", "e\u0301 composed and é", "...!!!???",
+    "one two three four five six seven eight nine ten " * 2, "the lazy dog jumps over " * 9, "word " * 200,
+]
+POSITIONS = 64
+SIZES = dict(vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)
+
+
+def word_piece():
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)])
+    tokenizer.decoder = decoders.WordPiece()
+    names = dict(pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]")
+    return tokenizer, names
+
+
+def byte_level(template="<s> $A </s>"):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(template, None, [("<s>", 0), ("</s>", 2)])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer, dict(pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>", mask_token="<mask>")
+
+
+def unigram(template="$A </s>"):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(template, None, [("<s>", 0), ("</s>", 2)])
+    tokenizer.decoder = decoders.Metaspace()
+    return tokenizer, dict(pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>", mask_token="<mask>")
+
+
+def rope(**parts):
+    return {name: {"rope_type": "default", "rope_theta": base} for name, base in parts.items()}
+
+
+ROBERTA = dict(max_position_embeddings=POSITIONS + 2, pad_token_id=1, type_vocab_size=1)
+LLAMA = dict(max_position_embeddings=POSITIONS, num_key_value_heads=2, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+FAMILIES = {
+    "albert": (lambda: tf.AlbertConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
+    "bert": (lambda: tf.BertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
+    "distilbert": (lambda: tf.DistilBertConfig(vocab_size=320, dim=32, n_layers=2, n_heads=4, hidden_dim=48,
+                                               max_position_embeddings=POSITIONS), word_piece),
+    "electra": (lambda: tf.ElectraConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
+    "eurobert": (lambda: tf.EuroBertConfig(**SIZES, **LLAMA, mask_token_id=4), byte_level),
+    "gemma3": (lambda: tf.Gemma3TextConfig(**SIZES, **LLAMA, head_dim=12, sliding_window=9, query_pre_attn_scalar=16,
+                                           layer_types=["sliding_attention", "full_attention"]),
+               lambda: unigram("<s> $A </s>")),
+    "gemma3-both-sides": (lambda: tf.Gemma3TextConfig(
+        **SIZES, **LLAMA, head_dim=12, sliding_window=16, use_bidirectional_attention=True,
+        layer_types=["sliding_attention", "full_attention"]), lambda: unigram("<s> $A </s>")),
+    "modernbert": (lambda: tf.ModernBertConfig(**{**SIZES, "num_hidden_layers": 4}, max_position_embeddings=POSITIONS,
+                                               local_attention=16, pad_token_id=1,
+                                               bos_token_id=0, cls_token_id=0, eos_token_id=2, sep_token_id=2), byte_level),
+    "mpnet": (lambda: tf.MPNetConfig(**SIZES, max_position_embeddings=POSITIONS + 2), word_piece),
+    "nomic-bert": (lambda: tf.NomicBertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
+    "qwen3": (lambda: tf.Qwen3Config(**SIZES, **LLAMA, head_dim=10), lambda: byte_level("$A </s>")),
+    "roberta": (lambda: tf.RobertaConfig(**SIZES, **ROBERTA), byte_level),
+    "t5": (lambda: tf.T5Config(vocab_size=320, d_model=32, d_kv=10, d_ff=48, num_layers=2, num_heads=4,
+                               n_positions=POSITIONS, relative_attention_num_buckets=8,
+                               relative_attention_max_distance=20), unigram),
+    "t5-gated": (lambda: tf.T5Config(vocab_size=320, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4,
+                                     n_positions=POSITIONS, feed_forward_proj="gated-gelu"), unigram),
+    "xlm-roberta-xl": (lambda: tf.XLMRobertaXLConfig(**SIZES, **ROBERTA), lambda: unigram("<s> $A </s>")),
+}
+
+
+def make(folder, name):
+    config, tokenizer = FAMILIES[name]
+    torch.manual_seed(7)
+    config, (tokenizer, names) = config(), tokenizer()
+    is_t5 = config.model_type == "t5"
+    model = tf.T5EncoderModel(config) if is_t5 else tf.AutoModel.from_config(config)
+    model = model.eval().float()
+    with torch.no_grad():
+        for own, weight in model.named_parameters():
+            # Larger than the usual start, so that every part counts; norms and biases too.
+            spread = 0.3 if weight.dim() > 1 else 0.2
+            start = 1.0 if weight.dim() == 1 and "bias" not in own and config.model_type != "gemma3_text" else 0.0
+            weight.copy_(start + spread * torch.randn_like(weight))
+    place = pathlib.Path(folder) / name
+    model.save_pretrained(place, safe_serialization=True)
+    fast = tf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=POSITIONS, **names)
+    fast.save_pretrained(place)
+    golden = []
+    for text in TEXTS:
+        tokens = fast(text, truncation=True, max_length=POSITIONS, return_tensors="pt")
+        ids = tokens["input_ids"]
+        if ids.shape[1] == 0:
+            golden.append({"text": text, "ids": []})
+            continue
+        with torch.no_grad():
+            states = model(input_ids=ids, attention_mask=tokens["attention_mask"]).last_hidden_state[0]
+        vector = states.double().mean(0)
+        golden.append({"text": text, "ids": ids[0].tolist(), "vector": [float(f"{x:.9g}") for x in vector.tolist()]})
+    (place / "golden.json").write_text(json.dumps(golden, ensure_ascii=True) + "\n")
+    print(name, sum(weight.numel() for weight in model.parameters()), "parameters")
+
+
+if __name__ == "__main__":
+    for family in sys.argv[2:] or FAMILIES:
+        make(sys.argv[1], family)
