@@ -1,7 +1,9 @@
 //! The memory of a run, planned once for all sizes: which values share a slot.
 
+mod cap;
 mod sizes;
 
+pub(crate) use cap::RunCap;
 pub(crate) use sizes::Sizes;
 
 use crate::{

@@ -83,12 +83,12 @@ impl Tensor {
     /// A tensor of zeros.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if its size overflows.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if its size overflows or there is no memory for it.
     pub fn zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Result<Self> {
         let shape = shape.into();
         let bytes = byte_count(dtype, &shape)
             .ok_or_else(|| Error::limit(format!("a tensor {dtype}{shape:?} is larger than the address space")))?;
-        Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::zeroed(bytes)) })
+        Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::try_zeroed(bytes)?) })
     }
 
     /// A scalar: a tensor without dimensions.

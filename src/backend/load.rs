@@ -14,6 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     graph::Graph,
     kernels::{KernelSet, gemm::Factors},
+    plan::RunCap,
 };
 
 /// A graph loaded on the selected device, or on both.
@@ -44,14 +45,15 @@ pub(crate) fn load(
             }
         },
     };
-    Ok(Loaded { engine: Box::new(CpuSession::load(graph, kernel_set, factors)?), gpu })
+    let cpu = CpuSession::load(graph, kernel_set, factors)?;
+    Ok(Loaded { engine: Box::new(cpu.capped(RunCap::of(options.max_run_bytes))), gpu })
 }
 
 /// Loads the graph on a GPU.
 #[cfg(feature = "gpu")]
 pub(crate) fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
     let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
-    Ok(Box::new(Resilient::load(graph, &options.gpu, kernel_set, format)?))
+    Ok(Box::new(Resilient::load(graph, options, kernel_set, format)?))
 }
 
 /// Loads the graph on a GPU for `Device::Auto`.

@@ -59,6 +59,11 @@ pub struct SessionOptions {
     pub dimensions: Vec<(String, usize)>,
     /// Whether the graph runs without rewrites, to find out whether a rewrite is at fault.
     pub keep_graph: bool,
+    /// The most bytes of values and scratch that one run may take; by default a quarter of the machine's memory.
+    ///
+    /// It is checked before anything is allocated. A run that needs more fails, with the node that needs the most in
+    /// the error. The weights do not count.
+    pub max_run_bytes: Option<usize>,
     /// The GPU's options, used unless the device is the CPU.
     pub gpu: GpuOptions,
 }
@@ -94,6 +99,13 @@ impl SessionOptions {
     #[must_use]
     pub fn keep_graph(mut self) -> Self {
         self.keep_graph = true;
+        self
+    }
+
+    /// Sets the most bytes of values and scratch that one run may take.
+    #[must_use]
+    pub fn max_run_bytes(mut self, bytes: usize) -> Self {
+        self.max_run_bytes = Some(bytes);
         self
     }
 

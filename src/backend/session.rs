@@ -30,6 +30,7 @@ use crate::{
     graph::{Batching, Fact, Graph},
     inference::{Fingerprint, Inference, Slots},
     kernels::KernelSet,
+    plan::RunCap,
     shape::Symbol,
     tensor::Tensors,
     threads::{pool::pool, split::with_workers},
@@ -55,6 +56,8 @@ pub struct Session {
     /// The options that decide the outputs, for cache keys.
     options: String,
     fingerprint: Fingerprint,
+    /// The cap on the bytes of a run, which holds for the outputs of an item that is cut into runs too.
+    cap: RunCap,
     /// Bytes of values per row of a run, if no other size than the batch varies.
     row_bytes: OnceLock<Option<usize>>,
     /// Nanoseconds of the last [`run`](Self::run), summed over its threads.

@@ -13,6 +13,9 @@ use crate::{
     tensor::{AlignedBytes, DType, Tensor, View, ViewMut, byte_count},
 };
 
+/// The most bytes of scratch for one node.
+const MAX_SCRATCH: usize = 512 << 20;
+
 /// The results of a node whose operands are all constants, from its portable kernel.
 ///
 /// # Errors
@@ -38,6 +41,9 @@ pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
         inputs: operands.iter().map(|operand| operand.map(Tensor::shape)).collect(),
         outputs: outputs.iter().map(|output| &*output.shape).collect(),
     });
+    if scratch_bytes > MAX_SCRATCH {
+        return Err(Error::limit(format!("needs {scratch_bytes} bytes of scratch; folding allows {MAX_SCRATCH}")));
+    }
     let mut scratch = AlignedBytes::try_zeroed(scratch_bytes)?;
     kernel.run(&mut Io {
         inputs: operands.iter().map(|operand| operand.map(view)).collect(),

@@ -64,6 +64,11 @@ impl Plan {
 }
 
 impl Sizes {
+    /// Whether every dimension was evaluated, even if the memory could not be laid out.
+    pub(crate) fn is_complete(&self, plan: &Plan) -> bool {
+        self.dims.len() == plan.dims
+    }
+
     /// A value's dimensions in this run.
     pub(crate) fn shape<'a>(&'a self, plan: &Plan, id: ValueId) -> &'a [usize] {
         let value = &plan.values[id.index()];

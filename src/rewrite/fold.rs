@@ -1,30 +1,21 @@
 //! Constant folding: evaluates at load what does not depend on the inputs.
 
+mod budget;
+
 use std::sync::Arc;
 
 use crate::{
-    error::{Context, Error, Result},
+    error::{Context, Result},
     graph::{Fact, Graph, Node},
     op::{CpuState, evaluate},
     ops::generate::constant::Constant,
+    rewrite::fold::budget::Budget,
     shape::Dim,
     tensor::{DType, Tensor},
 };
 
-/// The most elements by which a folded constant may exceed its operands together.
-///
-/// A small file must not become a large model.
-const MAX_GROWTH: usize = 1 << 24;
-
-/// The most elements of all folded constants: a sum, and a factor of the file's own constants.
-///
-/// Without it, repeated doubling of a tensor would grow without bound.
-const MAX_TOTAL: (usize, usize) = (1 << 26, 16);
-
 pub(super) fn run(graph: &mut Graph) -> Result<()> {
-    let given = graph.values.iter().filter_map(|value| value.constant.as_ref());
-    let given = given.fold(0usize, |sum, tensor| sum.saturating_add(tensor.len()));
-    let mut left = given.saturating_mul(MAX_TOTAL.1).saturating_add(MAX_TOTAL.0);
+    let mut left = Budget::of(graph);
     let nodes = std::mem::take(&mut graph.nodes);
     let mut kept = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -41,8 +32,8 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-/// The node's results, if they are constant; subtracts their elements from `left`.
-fn known(graph: &Graph, node: &Node, left: &mut usize) -> Result<Option<Vec<Arc<Tensor>>>> {
+/// The node's results, if they are constant; takes them from `left`.
+fn known(graph: &Graph, node: &Node, left: &mut Budget) -> Result<Option<Vec<Arc<Tensor>>>> {
     // Integers that depend on fixed shapes alone need no operand.
     if let Some(tensors) = node.outputs.iter().map(|&id| tracked(graph.fact(id))).collect() {
         return Ok(Some(tensors));
@@ -72,14 +63,7 @@ fn known(graph: &Graph, node: &Node, left: &mut usize) -> Result<Option<Vec<Arc<
             _ => Ok(None),
         };
     }
-    let refused = || {
-        let what = format!("{} makes a constant of {results} elements, which is refused", node.describe());
-        Error::limit(what)
-    };
-    if results > operands.saturating_add(MAX_GROWTH) {
-        return Err(refused());
-    }
-    *left = left.checked_sub(results).ok_or_else(refused)?;
+    left.take(graph, node, operands, results)?;
     evaluate(graph, node).map(Some).context(|| format!("folding {}", node.describe()))
 }
 

@@ -1,6 +1,7 @@
 //! A model loaded on the CPU: kernels in order, a plan, and a pool of arenas.
 
 mod load;
+mod size;
 
 use std::sync::{
     Mutex, PoisonError,
@@ -11,11 +12,11 @@ use smallvec::SmallVec;
 
 use crate::{
     backend::device::{BindSizes, DeviceReport, DeviceSession, ReadOutputs, RunOutputs, WriteInput},
-    error::{Context, Error, Result},
+    error::{Context, Result},
     graph::{Graph, ValueId},
     kernels::{self, KernelSet},
     op::{CpuKernel, Io, Shapes},
-    plan::{Location, Plan, Sizes},
+    plan::{Location, Plan, RunCap, Sizes},
     shape::Bindings,
     tensor::{
         View, ViewMut,
@@ -44,6 +45,7 @@ pub(crate) struct CpuSession {
     arenas: Mutex<Vec<RunMemory>>,
     scratch: AtomicUsize,
     weights: usize,
+    cap: RunCap,
 }
 
 /// The memory of one run, reused by later runs.
@@ -106,12 +108,7 @@ impl CpuSession {
         let mut memory = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
-        self.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
-        let values = memory.sizes.total();
-        let scratch = self.steps.iter().map(|step| step.kernel.scratch_bytes(&self.shapes(step, &memory.sizes))).max();
-        let scratch = scratch.unwrap_or(0);
-        let total =
-            values.checked_add(scratch).ok_or_else(|| Error::limit("a run needs more memory than can be addressed"))?;
+        let (values, total) = self.size_run(&mut memory)?;
         memory.arena.reserve(total)?;
         self.scratch.fetch_max(memory.arena.len(), Ordering::Relaxed);
         for (position, &id) in self.graph.inputs().iter().enumerate() {

@@ -121,7 +121,7 @@ impl Session {
             if let Some(rows) = shape.first_mut() {
                 *rows = parts.iter().map(|part| part.shape()[0]).sum();
             }
-            let mut data = AlignedBytes::zeroed(parts.iter().map(|part| part.bytes().len()).sum());
+            let mut data = AlignedBytes::try_zeroed(parts.iter().map(|part| part.bytes().len()).sum())?;
             let mut filled = 0;
             for part in parts {
                 data[filled..filled + part.bytes().len()].copy_from_slice(part.bytes());

@@ -18,6 +18,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::{Batching, Graph, ValueId},
     inference::Fingerprint,
+    plan::RunCap,
     rewrite,
     threads::pool::pool,
 };
@@ -57,6 +58,7 @@ impl Session {
             notes,
             options: options_text(options),
             fingerprint: Fingerprint::default(),
+            cap: RunCap::of(options.max_run_bytes),
             row_bytes: OnceLock::new(),
             last_run_ns: AtomicU64::new(0),
             pool: OnceLock::new(),

@@ -11,7 +11,7 @@ use crate::{
     graph::{Graph, Node, ValueId},
     kernels::{KernelSet, gemm::Factors},
     op::{CpuKernel, CpuState, KernelRequest, PackedConstants},
-    plan::Plan,
+    plan::{Plan, RunCap},
     rewrite,
 };
 
@@ -38,6 +38,11 @@ impl CpuSession {
     /// As [`load`](Self::load).
     pub(crate) fn load_here(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
         Self::load_by(graph, kernel_set, factors, 1)
+    }
+
+    /// Sets the most bytes of a run.
+    pub(crate) fn capped(self, cap: RunCap) -> Self {
+        Self { cap, ..self }
     }
 
     /// Makes kernels in groups of `at_once` nodes, on the threads of the current pool.
@@ -73,7 +78,16 @@ impl CpuSession {
         let left: usize =
             graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len()).sum();
         let weights = left + constants.bytes() + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();
-        Ok(Self { graph, plan, steps, kernel_set, arenas: Mutex::default(), scratch: AtomicUsize::new(0), weights })
+        Ok(Self {
+            graph,
+            plan,
+            steps,
+            kernel_set,
+            arenas: Mutex::default(),
+            scratch: AtomicUsize::new(0),
+            weights,
+            cap: RunCap::default(),
+        })
     }
 }
 
