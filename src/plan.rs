@@ -1,6 +1,7 @@
 //! The memory of a run, planned once for all sizes: which values share a slot.
 
 mod cap;
+mod free_slots;
 mod sizes;
 
 pub(crate) use cap::RunCap;
@@ -9,6 +10,7 @@ pub(crate) use sizes::Sizes;
 use crate::{
     graph::{Graph, Node, ValueId},
     op::CpuState,
+    plan::free_slots::FreeSlots,
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -94,7 +96,7 @@ impl Plan {
     /// Gives every root a slot, in execution order; a slot is reused after the last use of its
     /// value.
     fn assign_slots(&mut self, graph: &Graph, last_uses: &[Option<usize>]) {
-        let mut free: Vec<usize> = Vec::new();
+        let mut free = FreeSlots::default();
         // Inputs are all written before the first step.
         for &id in graph.inputs() {
             self.assign(id, &mut free);
@@ -111,30 +113,22 @@ impl Plan {
                     self.assign(id, &mut free);
                 }
             }
-            free.extend(ends.iter().filter_map(|id| match self.location_of(*id) {
-                Location::Slot(slot) => Some(slot),
-                _ => None,
-            }));
+            for id in ends {
+                if let Location::Slot(slot) = self.location_of(*id) {
+                    free.release(slot);
+                }
+            }
         }
     }
 
     /// Gives a value a free slot, or a new one.
-    fn assign(&mut self, id: ValueId, free: &mut Vec<usize>) {
-        // A slot that holds a value of the same size expression costs nothing more; else any free
-        // one.
-        let size = |plan: &Self, id: ValueId| {
-            let value = &plan.values[id.index()];
-            &value.shape.elements() * &Dim::from(value.dtype.size())
-        };
-        let own = size(self, id);
-        let same = free.iter().position(|&slot| self.members[slot].iter().any(|&other| size(self, other) == own));
-        let slot = match same.or_else(|| (!free.is_empty()).then(|| free.len() - 1)) {
-            Some(position) => free.swap_remove(position),
-            None => {
-                self.members.push(Vec::new());
-                self.members.len() - 1
-            }
-        };
+    fn assign(&mut self, id: ValueId, free: &mut FreeSlots) {
+        let value = &self.values[id.index()];
+        let size = &value.shape.elements() * &Dim::from(value.dtype.size());
+        let slot = free.take(size);
+        if slot == self.members.len() {
+            self.members.push(Vec::new());
+        }
         self.members[slot].push(id);
         self.locations[id.index()] = Location::Slot(slot);
     }

@@ -5,7 +5,7 @@ mod budget;
 use std::sync::Arc;
 
 use crate::{
-    error::{Context, Result},
+    error::{Context, ErrorKind, Result},
     graph::{Fact, Graph, Node},
     op::{CpuState, evaluate},
     ops::generate::constant::Constant,
@@ -64,7 +64,13 @@ fn known(graph: &Graph, node: &Node, left: &mut Budget) -> Result<Option<Vec<Arc
         };
     }
     left.take(graph, node, operands, results)?;
-    evaluate(graph, node).map(Some).context(|| format!("folding {}", node.describe()))
+    match evaluate(graph, node).context(|| format!("folding {}", node.describe())) {
+        Ok(tensors) => Ok(Some(tensors)),
+        // Sizes that are known at run time alone, and values that may not be needed: the node's own
+        // run-time check says so.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The tensor of a value whose elements are all tracked, fixed, and fit their type.
