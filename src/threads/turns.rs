@@ -89,6 +89,13 @@ impl Turns {
         Member { turns: Arc::clone(self), number, contended }
     }
 
+    /// Whether nothing waits and no lane is left.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.lanes == 0 && !state.has_pumps()
+    }
+
     /// The body of a lane: runs the pump that is due, and goes on as long as pumps wait.
     pub(crate) fn lane(&self, workers: &dyn Workers) {
         if split::shares() {
