@@ -24,7 +24,6 @@ mod settings;
 mod stages;
 #[cfg(feature = "stream")]
 mod stream;
-mod sync;
 
 use std::borrow::Borrow;
 
@@ -47,7 +46,7 @@ pub use stages::{Plain, Staged, Stages};
 #[cfg(feature = "stream")]
 pub use stream::ResultStream;
 
-use crate::inference::Inference;
+use crate::{inference::Inference, threads::sync};
 
 /// Runs `items` through `model` with automatic settings, and returns the results in order; see
 /// [`Bulk::map`].

@@ -18,8 +18,6 @@ use std::{
     time::Instant,
 };
 
-use rayon::ThreadPool;
-
 use crate::{
     backend::{
         choice::Choice,
@@ -33,7 +31,10 @@ use crate::{
     plan::RunCap,
     shape::Symbol,
     tensor::Tensors,
-    threads::{pool::pool, split::with_workers},
+    threads::{
+        pool::{Pool, pool},
+        split::with_workers,
+    },
 };
 
 /// A model ready to run: weights loaded once, shared by all threads.
@@ -62,7 +63,7 @@ pub struct Session {
     row_bytes: OnceLock<Option<usize>>,
     /// Nanoseconds of the last [`run`](Self::run), summed over its threads.
     last_run_ns: AtomicU64,
-    pool: OnceLock<Arc<ThreadPool>>,
+    pool: OnceLock<Arc<Pool>>,
 }
 
 /// Least nanoseconds of a run that is worth waking a pool.
@@ -135,8 +136,8 @@ impl Session {
         let long = self.last_run_ns.load(Relaxed) >= LEAST_POOL_NS;
         let threads = if long && rayon::current_thread_index().is_none() {
             let pool = self.pool()?;
-            pool.install(|| with_workers(pool.current_num_threads(), infer))?;
-            pool.current_num_threads()
+            pool.run(|| with_workers(pool.workers(), infer))?;
+            pool.workers()
         } else {
             infer()?;
             1
@@ -147,7 +148,7 @@ impl Session {
     }
 
     /// The pool over which single runs are split; created on first use, kept with the session.
-    fn pool(&self) -> Result<&ThreadPool> {
+    fn pool(&self) -> Result<&Arc<Pool>> {
         if let Some(pool) = self.pool.get() {
             return Ok(pool);
         }

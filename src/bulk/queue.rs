@@ -8,7 +8,6 @@ mod run;
 use std::{fmt, io, sync::Arc, thread, time::Duration};
 
 pub use handle::Handle;
-use rayon::ThreadPool;
 
 use crate::{
     bulk::{
@@ -18,7 +17,10 @@ use crate::{
         stages::Stages,
     },
     error::{Error, Result},
-    threads::panics::{self, lock},
+    threads::{
+        panics::{self, lock},
+        pool::Pool,
+    },
 };
 
 /// Submits single items to a model and batches those that arrive within a short time of one
@@ -35,7 +37,7 @@ pub struct Queue<I, O> {
 impl<I: Send + 'static, O: Send> Queue<I, O> {
     pub(in crate::bulk) fn new<S: Stages<I, Output = O> + 'static>(
         stages: Arc<S>,
-        pool: Arc<ThreadPool>,
+        pool: Arc<Pool>,
         settings: Settings,
         longest_wait: Duration,
     ) -> Result<Self> {

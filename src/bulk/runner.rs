@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use rayon::ThreadPool;
-
 use crate::{
     bulk::{
         cancel::CancelToken,
@@ -25,7 +23,7 @@ use crate::{
     },
     error::Result,
     inference::{Inference, Pipeline},
-    threads,
+    threads::pool::{Pool, pool},
 };
 
 /// A model with the settings to run it in bulk: any number of jobs, also at the same time.
@@ -36,7 +34,7 @@ use crate::{
 pub struct Bulk<S> {
     pub(in crate::bulk) model: Choice<S>,
     pub(in crate::bulk) settings: Settings,
-    pub(in crate::bulk) pool: OnceLock<Arc<ThreadPool>>,
+    pub(in crate::bulk) pool: OnceLock<Arc<Pool>>,
 }
 
 /// Which model a job runs.
@@ -157,6 +155,28 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
+    /// Sets the share of the workers' time while several jobs, queues and callers want it; 1 by
+    /// default for a job, 8 for a queue.
+    ///
+    /// A job with the share 3 gets three times the time of a job with the share 1 beside it. Alone,
+    /// each gets all. Turns change between chunks, and of two whose turn it may be, the larger share
+    /// goes first. [`Session::run`](crate::Session::run) has the share of a queue.
+    #[must_use]
+    pub fn share(mut self, share: u32) -> Self {
+        self.settings.share = Some(share);
+        self
+    }
+
+    /// Sets how long a chunk may take while others want the workers; 20 ms by default.
+    ///
+    /// Chunks are cut for this time by what chunks have taken so far. An item that takes longer is a
+    /// chunk of its own, and a [`chunk_size`](Self::chunk_size) stays as it is.
+    #[must_use]
+    pub fn turn_time(mut self, time: Duration) -> Self {
+        self.settings.turn_time = time;
+        self
+    }
+
     /// Runs the version of `hot` that is current when a job starts, until that job ends.
     pub fn hot(hot: Arc<Hot<S>>) -> Self {
         Self::of(Choice::Hot(hot))
@@ -167,11 +187,11 @@ impl<S: Staged> Bulk<S> {
         self.model.stages()
     }
 
-    pub(in crate::bulk) fn pool(&self) -> Result<Arc<ThreadPool>> {
+    pub(in crate::bulk) fn pool(&self) -> Result<Arc<Pool>> {
         if let Some(pool) = self.pool.get() {
             return Ok(Arc::clone(pool));
         }
-        let pool = threads::pool::pool(self.settings.workers)?;
+        let pool = pool(self.settings.workers)?;
         Ok(Arc::clone(self.pool.get_or_init(|| pool)))
     }
 

@@ -144,7 +144,7 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     notes.extend(weights.notes());
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
     let build = || encoder::build(&name, &config, tensors, &weights, (pooling, normalize));
-    let graph = pool(None)?.install(build)?;
+    let graph = pool(None)?.run_once(build)?;
     let positions = config.positions;
     let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
     if max_tokens > positions.count {

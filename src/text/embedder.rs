@@ -81,7 +81,7 @@ impl Embedder {
             Ok((folder, max_tokens, session))
         };
         let parse = || TextTokenizer::parse(&hugging_face::tokenizer_folder(path)?.join("tokenizer.json"));
-        let (loaded, tokenizer) = pool(None)?.install(|| rayon::join(load, parse));
+        let (loaded, tokenizer) = pool(None)?.run_once(|| rayon::join(load, parse));
         let (folder, max_tokens, session) = loaded?;
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
         let tokenizer = TextTokenizer::new(tokenizer.context(in_folder)?, max_tokens).context(in_file)?;

@@ -4,6 +4,7 @@
 mod cache;
 mod dedupe;
 mod drivers;
+mod fairness;
 mod first_chunk;
 mod hot;
 mod jobs;

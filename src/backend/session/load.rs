@@ -41,7 +41,7 @@ impl Session {
         let original = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
         let Arithmetic { kernel_set, factors, .. } = arithmetic;
         let load = || load::load(graph, options, kernel_set, factors, &mut notes);
-        let loaded = pool(None)?.install(load).context(in_model)?;
+        let loaded = pool(None)?.run_once(load).context(in_model)?;
         let weight_bytes = loaded.engine.weight_bytes() + loaded.gpu.as_ref().map_or(0, |gpu| gpu.weight_bytes());
         let graph = loaded.engine.graph().clone();
         let (choice, known_precision) = choice(loaded, original, options, &arithmetic, &mut notes);

@@ -6,22 +6,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rayon::ThreadPool;
-
 use crate::{
     bulk::{
-        job::{crew::lend_a_hand, drivers::Drivers, ledger::Ledger, tuner::Tuner, window::Entry},
+        job::{drivers::Drivers, ledger::Ledger, tuner::Tuner, window::Entry},
         queue::handle::{Handle, Help, Ticket},
         settings::Settings,
         stages::Stages,
     },
-    threads::panics::{self, lock},
+    threads::{
+        panics::{self, lock},
+        pool::{ONLINE_SHARE, Pool},
+        turns::Member,
+    },
 };
 
 /// What the threads of a queue share.
 pub(in crate::bulk) struct Core<S: Stages<I>, I> {
     pub(in crate::bulk) stages: Arc<S>,
-    pub(in crate::bulk) pool: Arc<ThreadPool>,
+    pub(in crate::bulk) pool: Arc<Pool>,
+    /// The queue as a user of the pool.
+    pub(in crate::bulk) member: Member,
     pub(in crate::bulk) settings: Settings,
     pub(in crate::bulk) longest_wait: Duration,
     /// Bytes of items from their submission to the end of their chunk; changed under the lock of
@@ -84,26 +88,22 @@ where
     S: Stages<I> + 'static,
     I: Send + 'static,
 {
-    pub(in crate::bulk) fn new(
-        stages: Arc<S>,
-        pool: Arc<ThreadPool>,
-        settings: Settings,
-        longest_wait: Duration,
-    ) -> Self {
+    pub(in crate::bulk) fn new(stages: Arc<S>, pool: Arc<Pool>, settings: Settings, longest_wait: Duration) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             prepared: VecDeque::new(),
             drivers: Drivers::default(),
             stranded: VecDeque::new(),
             asked: 0,
-            tuner: Tuner::of(stages.model(), &settings, pool.current_num_threads()),
+            tuner: Tuner::of(stages.model(), &settings, pool.workers()),
             submitted: 0,
             running: 0,
             helpers: 0,
             closed: false,
         };
         let ledger = Ledger::new(settings.memory_limit);
-        Self { stages, pool, settings, longest_wait, ledger, state: Mutex::new(state), changed: Condvar::new() }
+        let member = pool.join(settings.share.unwrap_or(ONLINE_SHARE));
+        Self { stages, pool, member, settings, longest_wait, ledger, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Whether an item of `bytes` may be submitted now; if so, counts it.
@@ -162,13 +162,13 @@ where
     I: Send + 'static,
 {
     fn help_until(&self, done: &dyn Fn() -> bool) -> bool {
-        if self.pool.current_thread_index().is_none() {
+        if !self.pool.is_here() {
             return false;
         }
         lock(&self.state).helpers += 1;
         self.changed.notify_all();
         while !done() {
-            lend_a_hand(&self.pool);
+            self.pool.help(&self.member);
         }
         lock(&self.state).helpers -= 1;
         true

@@ -24,9 +24,9 @@ where
         let mut state = lock(&self.state);
         loop {
             if !state.stranded.is_empty() && state.asked == 0 {
-                state.asked = self.pool.current_num_threads();
+                state.asked = self.pool.workers();
                 let task = Arc::clone(&self);
-                self.pool.spawn_broadcast(move |_| task.take_stranded());
+                self.pool.broadcast(move || task.member.run_now(|| task.take_stranded()));
                 // If none of them can, all are busy with something else: then they are asked again.
                 state = self.changed.wait_timeout(state, ASK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
@@ -42,6 +42,8 @@ where
             // Costs are known only once items are prepared: a chunk is gathered by the mean cost so
             // far.
             let cost = state.tuner.item_cost().max(1.0);
+            let hurry = self.member.contended().then_some(self.settings.turn_time);
+            state.tuner.hurry(hurry);
             let (target, most) = state.tuner.bounds((state.waiting.len() as f64 * cost) as u64);
             let chunk = ((target as f64 / cost) as usize).clamp(1, most);
             // A chunk whose worker waits for this queue does not occupy a lane: it continues only
@@ -63,7 +65,7 @@ where
                 state.tuner.begun();
                 let task = Arc::clone(&self);
                 drop(state);
-                self.pool.spawn(move || {
+                self.pool.push_once(&self.member, move || {
                     task.run(items);
                     panics::drop_quietly(task);
                 });

@@ -99,7 +99,7 @@ where
     /// The body of a driver: runs chunks until the queue is closed and empty, or the model wants no
     /// drivers any more.
     pub(in crate::bulk) fn drive(self: Arc<Self>) {
-        split::drive_for(self.pool.current_num_threads());
+        split::drive_for(self.pool.workers());
         let mut state = lock(&self.state);
         loop {
             if !state.drivers.in_charge() {
@@ -118,7 +118,7 @@ where
             chunk.took += started.elapsed();
             if let Some((slots, _)) = slots {
                 let task = Arc::clone(&self);
-                self.pool.spawn(move || {
+                self.pool.push_once(&self.member, move || {
                     task.finish(chunk, slots);
                     panics::drop_quietly(task);
                 });
@@ -159,7 +159,7 @@ where
         panics::drop_each(entries);
         let mut state = lock(&self.state);
         if count > 0 {
-            let (model, workers) = (self.stages.model(), self.pool.current_num_threads());
+            let (model, workers) = (self.stages.model(), self.pool.workers());
             state.tuner.finished(model, &self.settings, workers, count, cost, took + started.elapsed());
         } else {
             state.tuner.came_back();
