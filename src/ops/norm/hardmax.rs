@@ -110,7 +110,7 @@ fn mark<T: Number>(input: &[T], output: &mut [T], size: usize, inner: usize) {
 }
 
 fn cases() -> Vec<Case> {
-    let equal = Tensor::new(&[2, 70], &[2f32; 140]).expect("140 elements fill the shape");
+    let equal = Tensor::new([2, 70], &[2f32; 140]).expect("140 elements fill the shape");
     let over = |name: &str, axis: i64| Case::new(name, Hardmax { axis, to_end: false });
     vec![
         over("rows", -1).value(&[3, 77], Fill::Spread),
