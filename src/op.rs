@@ -3,6 +3,7 @@
 pub(crate) mod case;
 mod constants;
 mod evaluate;
+mod function;
 mod inputs;
 mod kernel;
 mod onnx_node;
@@ -14,6 +15,7 @@ pub use case::{Case, CaseInput, Fill};
 pub(crate) use constants::PackedConstants;
 pub use constants::Packing;
 pub(crate) use evaluate::evaluate;
+pub(crate) use function::function_kernel;
 pub use inputs::Inputs;
 pub(crate) use kernel::scratch_numbers;
 pub use kernel::{CpuKernel, Io, KernelRequest, Shapes};

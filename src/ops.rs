@@ -6,6 +6,7 @@
 
 pub mod conv;
 pub mod generate;
+pub mod image;
 pub mod index;
 pub mod moves;
 pub mod norm;
@@ -13,6 +14,7 @@ mod offsets;
 pub mod pointwise;
 pub mod pool;
 pub mod product;
+pub mod recurrent;
 pub mod reduce;
 mod refused;
 mod tracked;
@@ -26,12 +28,14 @@ pub fn all() -> &'static [&'static OpDef] {
     static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
         let mut all: Vec<&OpDef> = conv::operators()
             .chain(generate::operators())
+            .chain(image::operators())
             .chain(index::operators())
             .chain(moves::operators())
             .chain(norm::operators())
             .chain(pointwise::operators())
             .chain(pool::operators())
             .chain(product::operators())
+            .chain(recurrent::operators())
             .chain(reduce::operators())
             .collect();
         all.sort_by_key(|def| def.name);
@@ -51,6 +55,7 @@ static READ_AS: &[(&str, Decoder)] = &[
     ("Squeeze", moves::squeeze::decode_squeeze),
     ("Unique", refused::data_dependent),
     ("Unsqueeze", moves::squeeze::decode_unsqueeze),
+    ("Upsample", image::resize::decode_upsample),
 ];
 
 /// The decoder of the operator that ONNX calls `name`.

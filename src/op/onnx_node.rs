@@ -153,6 +153,21 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
+    /// A list of strings.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Strings(value)) => Ok(Some(value)),
+            // An empty list carries no type in the file.
+            Some(Attribute::Ints(value)) if value.is_empty() => Ok(Some(Vec::new())),
+            Some(Attribute::Floats(value)) if value.is_empty() => Ok(Some(Vec::new())),
+            Some(other) => Err(wrong(name, "a list of strings", &other)),
+        }
+    }
+
     /// A tensor attribute.
     ///
     /// # Errors

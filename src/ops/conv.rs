@@ -5,6 +5,7 @@ mod filters;
 pub(crate) mod geometry;
 mod products;
 mod run;
+pub mod transposed;
 mod windows;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::{
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    std::iter::once(&DEF)
+    [&DEF, &transposed::DEF].into_iter()
 }
 
 /// The position of the channels.

@@ -6,7 +6,7 @@ use gristmill::{
         kernels::Activation,
         op::Operator,
         ops::{
-            conv::{Conv, Layout},
+            conv::{Conv, Layout, transposed::ConvTranspose},
             pool::{
                 GlobalPool, Pool, PoolFunction,
                 segment_pool::{SegmentPool, SegmentPoolMode},
@@ -28,6 +28,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("Attention", attention),
     ("AveragePool", pool),
     ("Conv", conv),
+    ("ConvTranspose", conv_transpose),
     ("Gemm", gemm),
     ("GlobalAveragePool", global_pool),
     ("GlobalMaxPool", global_pool),
@@ -202,6 +203,53 @@ fn tap(window: &Window<'_>, pads: &[usize], sizes: &[usize], at: &[usize], tap: 
             position.checked_sub(pads[axis]).filter(|&position| position < sizes[axis])
         })
         .collect()
+}
+
+/// Each number of the input times each weight, added where ONNX's definition puts it.
+fn conv_transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let op = op::<ConvTranspose>(operator);
+    let (x, w) = (input(inputs, 0), input(inputs, 1));
+    let sizes = &x.shape()[2..];
+    let whole = |axis: usize| {
+        let extent = (op.kernel[axis] - 1) * op.dilations[axis] + 1;
+        (sizes[axis] - 1) * op.strides[axis] + op.output_padding[axis] + extent
+    };
+    // The size of an axis, and what is cut off before it.
+    let axis = |axis: usize| {
+        let size = match (&op.output_shape, &op.pads) {
+            (Some(sizes), _) => sizes[axis],
+            (None, Pads::Explicit(pads)) => return (whole(axis) - pads[axis].0 - pads[axis].1, pads[axis].0),
+            (None, _) => sizes[axis] * op.strides[axis],
+        };
+        let total = whole(axis).saturating_sub(size);
+        (size, if op.pads == Pads::SameUpper { total / 2 } else { total - total / 2 })
+    };
+    let axes: Vec<(usize, usize)> = (0..sizes.len()).map(axis).collect();
+    let filters = w.shape()[1] * op.groups;
+    let mut shape = vec![x.shape()[0], filters];
+    shape.extend(axes.iter().map(|axis| axis.0));
+    let bias = |filter: usize| optional(inputs, 2).map_or(0.0, |bias| f64::from(numbers(bias)[filter]));
+    let mut sums: Vec<f64> = indices(&shape).map(|index| bias(index[1])).collect();
+    for from in indices(x.shape()) {
+        for own in 0..w.shape()[1] {
+            for taps in indices(&op.kernel) {
+                let group = from[1] / (x.shape()[1] / op.groups);
+                let mut to = vec![from[0], group * w.shape()[1] + own];
+                to.extend((0..sizes.len()).map(|axis| {
+                    (from[axis + 2] * op.strides[axis] + taps[axis] * op.dilations[axis]).wrapping_sub(axes[axis].1)
+                }));
+                let mut weight = vec![from[1], own];
+                weight.extend(taps);
+                if to.iter().zip(&shape).all(|(at, size)| at < size) {
+                    let product =
+                        f64::from(numbers(x)[flat(x.shape(), &from)]) * f64::from(numbers(w)[flat(w.shape(), &weight)]);
+                    sums[flat(&shape, &to)] += product;
+                }
+            }
+        }
+    }
+    let mut sums = sums.into_iter();
+    vec![made(&shape, |_| sums.next().unwrap())]
 }
 
 fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
