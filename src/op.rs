@@ -13,7 +13,7 @@ use std::{fmt::Debug, sync::Arc};
 pub use case::{Case, CaseInput, Fill};
 pub(crate) use constants::PackedConstants;
 pub use constants::Packing;
-pub(crate) use evaluate::evaluate;
+pub(crate) use evaluate::{evaluate, evaluate_by};
 pub use inputs::Inputs;
 pub(crate) use kernel::scratch_numbers;
 pub use kernel::{CpuKernel, Io, KernelRequest, Shapes};

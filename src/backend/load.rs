@@ -7,7 +7,7 @@ use crate::backend::{
 };
 use crate::{
     backend::{
-        cpu::CpuSession,
+        cpu,
         device::Engine,
         options::{Device, SessionOptions},
     },
@@ -33,6 +33,11 @@ pub(crate) fn load(
     factors: Factors,
     notes: &mut Vec<String>,
 ) -> Result<Loaded> {
+    let dynamic = cpu::dynamic_reason(&graph).filter(|_| options.device != Device::Cpu);
+    if let Some(reason) = dynamic {
+        notes.push(format!("device {}: cpu; {reason}", if options.device == Device::Gpu { "gpu" } else { "auto" }));
+        return Ok(Loaded { engine: cpu::load(graph, kernel_set, factors)?, gpu: None });
+    }
     let gpu = match options.device {
         Device::Cpu => None,
         Device::Gpu => return Ok(Loaded { engine: gpu(graph, options, kernel_set)?, gpu: None }),
@@ -44,7 +49,7 @@ pub(crate) fn load(
             }
         },
     };
-    Ok(Loaded { engine: Box::new(CpuSession::load(graph, kernel_set, factors)?), gpu })
+    Ok(Loaded { engine: cpu::load(graph, kernel_set, factors)?, gpu })
 }
 
 /// Loads the graph on a GPU.

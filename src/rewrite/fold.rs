@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     error::{Context, Error, Result},
-    graph::{Fact, Graph, Node},
+    graph::{Graph, Node},
     op::{CpuState, evaluate},
-    ops::generate::constant::Constant,
-    shape::Dim,
-    tensor::{DType, Tensor},
+    ops::{deferred::Deferred, generate::constant::Constant, tracked},
+    tensor::Tensor,
 };
 
 /// The most elements by which a folded constant may exceed its operands together.
@@ -27,7 +26,17 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
     let mut left = given.saturating_mul(MAX_TOTAL.1).saturating_add(MAX_TOTAL.0);
     let nodes = std::mem::take(&mut graph.nodes);
     let mut kept = Vec::with_capacity(nodes.len());
-    for node in nodes {
+    let mut settled = false;
+    for mut node in nodes {
+        if let Some((op, inputs)) = Deferred::settled(graph, &node) {
+            let new = Node { op, inputs, ..node.clone() };
+            if graph.settle(&node, &new)? {
+                (node, settled) = (new, true);
+            }
+        }
+        if settled {
+            graph.infer_again(&node)?;
+        }
         match known(graph, &node, &mut left)? {
             Some(tensors) => {
                 for (&id, tensor) in node.outputs.iter().zip(tensors) {
@@ -44,7 +53,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
 /// The node's results, if they are constant; subtracts their elements from `left`.
 fn known(graph: &Graph, node: &Node, left: &mut usize) -> Result<Option<Vec<Arc<Tensor>>>> {
     // Integers that depend on fixed shapes alone need no operand.
-    if let Some(tensors) = node.outputs.iter().map(|&id| tracked(graph.fact(id))).collect() {
+    if let Some(tensors) = node.outputs.iter().map(|&id| tracked::tensor(graph.fact(id)).map(Arc::new)).collect() {
         return Ok(Some(tensors));
     }
     if let Some(Constant { value }) = node.op() {
@@ -81,20 +90,4 @@ fn known(graph: &Graph, node: &Node, left: &mut usize) -> Result<Option<Vec<Arc<
     }
     *left = left.checked_sub(results).ok_or_else(refused)?;
     evaluate(graph, node).map(Some).context(|| format!("folding {}", node.describe()))
-}
-
-/// The tensor of a value whose elements are all tracked, fixed, and fit their type.
-fn tracked(fact: &Fact) -> Option<Arc<Tensor>> {
-    let integers = fact.elements.as_ref()?.iter().map(Dim::as_fixed).collect::<Option<Vec<_>>>()?;
-    let shape = fact.shape.as_fixed()?;
-    let tensor = match fact.dtype {
-        DType::I64 => Tensor::new(shape, &integers),
-        DType::I32 => {
-            let narrow = integers.iter().map(|&integer| i32::try_from(integer).ok()).collect::<Option<Vec<_>>>()?;
-            Tensor::new(shape, &narrow)
-        }
-        DType::Bool => Tensor::from_bools(shape, &integers.iter().map(|&integer| integer != 0).collect::<Vec<_>>()),
-        _ => return None,
-    };
-    tensor.ok().map(Arc::new)
 }

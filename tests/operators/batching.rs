@@ -12,7 +12,20 @@ use gristmill::{
 };
 
 /// Operators that grant no axis on any case: they read no rows, or rows meet in them.
-const NEVER: [&str; 7] = ["ConstantOfShape", "EyeLike", "PackedAttention", "Range", "ScatterND", "SegmentPool", "Size"];
+const NEVER: [&str; 12] = [
+    "Compress",
+    "ConstantOfShape",
+    "Deferred",
+    "EyeLike",
+    "NonMaxSuppression",
+    "NonZero",
+    "PackedAttention",
+    "Range",
+    "ScatterND",
+    "SegmentPool",
+    "Size",
+    "Unique",
+];
 
 /// One choice of axes for a case: the rows of each operand lie along its axis.
 struct Choice {

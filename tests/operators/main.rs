@@ -6,6 +6,8 @@ mod candle;
 mod cases;
 mod neighbours;
 #[cfg(feature = "onnx")]
+mod measured;
+#[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/common/onnx_cases.rs"]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     backend::{
         choice::form::{Form, NOTHING_RAN, RunSample, Unlike, compare},
-        cpu::CpuSession,
+        cpu,
         device::Engine,
         load,
         options::{Precision, SessionOptions},
@@ -32,10 +32,8 @@ impl Rounded {
     pub(crate) fn bf16(graph: Graph, kernel_set: KernelSet, min_cosine: f32) -> Self {
         let make = move || match kernel_set.has_bf16() {
             false => Err(format!("the kernel set {kernel_set} only emulates bf16")),
-            true => match CpuSession::load_here(graph, kernel_set, Factors::Bf16) {
-                Ok(bf16) => Ok(Box::new(bf16) as Engine),
-                Err(error) => Err(format!("there is no bf16 form: {error}")),
-            },
+            true => cpu::load_here(graph, kernel_set, Factors::Bf16)
+                .map_err(|error| format!("there is no bf16 form: {error}")),
         };
         Self { precision: Precision::Bf16, make: Box::new(make), min_cosine }
     }
