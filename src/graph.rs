@@ -15,13 +15,16 @@ pub use value::{Fact, MAX_TRACKED, Value, ValueId};
 
 use crate::{
     error::{Error, Result},
-    op::Operator,
-    shape::{Dim, Shape, Symbol},
+    op::{Inputs, Operator},
+    shape::{Bindings, Dim, Shape, Symbol},
     tensor::{DType, Tensor},
 };
 
 /// The most elements that shape inference tracks in a whole graph.
 const MAX_TRACKED_TOTAL: usize = 1 << 20;
+
+/// The most symbols of a graph.
+const MAX_SYMBOLS: usize = 1 << 20;
 
 /// The most terms and factors in the dimensions of all values of a graph.
 const MAX_DIMENSIONS: usize = 1 << 23;
@@ -37,6 +40,8 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     symbols: Vec<String>,
     batching: Batching,
+    /// The symbols that have a fixed size.
+    fixed: Bindings,
     /// The tracked elements of all values.
     tracked: usize,
     /// The terms and factors of all dimensions.
@@ -56,6 +61,12 @@ impl Graph {
             self.symbols.len() - 1
         });
         Symbol(index as u32)
+    }
+
+    /// A new symbol for a size that only a run tells.
+    fn measured_symbol(&mut self, node: &str, index: usize) -> Symbol {
+        self.symbols.push(format!("size {index} measured by node `{node}`"));
+        Symbol((self.symbols.len() - 1) as u32)
     }
 
     /// The names of the symbols, in order of creation.
@@ -81,7 +92,13 @@ impl Graph {
     /// # Errors
     /// When the operands do not fit the operator; the error names the node.
     pub fn node(&mut self, name: &str, op: Arc<dyn Operator>, inputs: Vec<Option<ValueId>>) -> Result<Vec<ValueId>> {
-        let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new() };
+        let count = op.measures(&Inputs::new(self, &inputs));
+        let count = count.map_err(|error| error.context(format!("node `{name}` ({})", op.def().name)))?;
+        if count > MAX_SYMBOLS - self.symbols.len().min(MAX_SYMBOLS) {
+            return Err(Error::limit(format!("the graph has more than {MAX_SYMBOLS} symbolic sizes")));
+        }
+        let measured = (0..count).map(|index| self.measured_symbol(name, index)).collect();
+        let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new(), measured };
         let facts = self.infer(&node)?;
         if self.dimensions > MAX_DIMENSIONS {
             return Err(Error::limit(format!("the shapes of the graph hold more than {MAX_DIMENSIONS} terms")));
@@ -198,6 +215,11 @@ impl Graph {
     pub(crate) fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
         self.set_fact(id, Fact::of(&tensor));
         self.values[id.index()].constant = Some(tensor);
+    }
+
+    /// The symbols that have a fixed size; operators may still mention them.
+    pub(crate) fn fixed_symbols(&self) -> &Bindings {
+        &self.fixed
     }
 
     /// How the items of a chunk are combined in one run.

@@ -14,7 +14,7 @@ use std::{fmt::Debug, sync::Arc};
 pub use case::{Case, CaseInput, Fill};
 pub(crate) use constants::PackedConstants;
 pub use constants::Packing;
-pub(crate) use evaluate::evaluate;
+pub(crate) use evaluate::{evaluate, evaluate_by};
 pub(crate) use function::function_kernel;
 pub use inputs::Inputs;
 pub(crate) use kernel::scratch_numbers;

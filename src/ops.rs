@@ -5,6 +5,7 @@
 //! whole list.
 
 pub mod conv;
+pub mod deferred;
 pub mod generate;
 pub mod image;
 pub mod index;
@@ -16,17 +17,20 @@ pub mod pool;
 pub mod product;
 pub mod recurrent;
 pub mod reduce;
-mod refused;
-mod tracked;
+pub(crate) mod tracked;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use crate::op::{Decoder, OpDef};
+use crate::{
+    error::{Error, Result},
+    op::{Decoder, OnnxNode, OpDef, Operator},
+};
 
 /// The list of all operators, by name.
 pub fn all() -> &'static [&'static OpDef] {
     static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
         let mut all: Vec<&OpDef> = conv::operators()
+            .chain(std::iter::once(&deferred::DEF))
             .chain(generate::operators())
             .chain(image::operators())
             .chain(index::operators())
@@ -47,16 +51,26 @@ pub fn all() -> &'static [&'static OpDef] {
 /// Further ONNX names: read as another operator, or refused with a reason of their own.
 static READ_AS: &[(&str, Decoder)] = &[
     ("CastLike", pointwise::cast::decode_like),
-    ("Compress", refused::data_dependent),
     ("Dropout", moves::identity::decode_dropout),
     ("Flatten", moves::squeeze::decode_flatten),
-    ("NonZero", refused::data_dependent),
     ("Scatter", index::scatter::elements::decode),
     ("Squeeze", moves::squeeze::decode_squeeze),
-    ("Unique", refused::data_dependent),
     ("Unsqueeze", moves::squeeze::decode_unsqueeze),
     ("Upsample", image::resize::decode_upsample),
 ];
+
+/// The operator of an ONNX node, decoded anew in each run where its operands say sizes that only a
+/// run knows.
+///
+/// # Errors
+/// When the operator is not known, or as its decoder.
+pub fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    if let Some(deferred) = deferred::decode(node)? {
+        return Ok(deferred);
+    }
+    let decode = find_onnx(node.op_type());
+    decode.ok_or_else(|| Error::unsupported(format!("{} is not built here", node.op_type())))?(node)
+}
 
 /// The decoder of the operator that ONNX calls `name`.
 pub fn find_onnx(name: &str) -> Option<Decoder> {

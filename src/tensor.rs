@@ -146,6 +146,16 @@ impl Tensor {
         Arc::<AlignedBytes>::make_mut(&mut self.data)
     }
 
+    /// The memory of the elements, `None` if another clone shares it.
+    pub(crate) fn into_memory(self) -> Option<AlignedBytes> {
+        Arc::try_unwrap(self.data).ok()
+    }
+
+    /// The tensor as an operand of a kernel.
+    pub(crate) fn view(&self) -> View<'_> {
+        View { dtype: self.dtype, shape: &self.shape, bytes: &self.data }
+    }
+
     /// The same elements in another shape.
     ///
     /// # Errors

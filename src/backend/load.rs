@@ -7,7 +7,7 @@ use crate::backend::{
 };
 use crate::{
     backend::{
-        cpu::CpuSession,
+        cpu,
         device::Engine,
         options::{Device, SessionOptions},
     },
@@ -34,6 +34,15 @@ pub(crate) fn load(
     factors: Factors,
     notes: &mut Vec<String>,
 ) -> Result<Loaded> {
+    let dynamic = cpu::dynamic_reason(&graph).filter(|_| options.device != Device::Cpu);
+    if let Some(reason) = dynamic {
+        notes.push(format!("device {}: cpu; {reason}", if options.device == Device::Gpu { "gpu" } else { "auto" }));
+        return Ok(Loaded {
+            engine: cpu::load(graph, kernel_set, factors, RunCap::of(options.max_run_bytes))?,
+            gpu: None,
+        });
+    }
+    let cap = RunCap::of(options.max_run_bytes);
     let gpu = match options.device {
         Device::Cpu => None,
         Device::Gpu => return Ok(Loaded { engine: gpu(graph, options, kernel_set)?, gpu: None }),
@@ -45,8 +54,7 @@ pub(crate) fn load(
             }
         },
     };
-    let cpu = CpuSession::load(graph, kernel_set, factors)?;
-    Ok(Loaded { engine: Box::new(cpu.capped(RunCap::of(options.max_run_bytes))), gpu })
+    Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, cap)?, gpu })
 }
 
 /// Loads the graph on a GPU.

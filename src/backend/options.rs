@@ -25,6 +25,8 @@ pub enum Device {
     Cpu,
     /// A GPU; loading fails if there is none.
     ///
+    /// A model whose sizes are known only while it runs runs on the CPU all the same, as a note in the report says.
+    ///
     /// The weights are on the device and also stay on the host as they were read, in the pages of their file with
     /// [`Weights::Mapped`](crate::Weights::Mapped). If the device is lost, it is loaded again from them once, and after
     /// a second loss the CPU takes over.

@@ -72,7 +72,7 @@ impl Graph {
             if independent && !node.outputs.iter().any(depends_on_size) {
                 continue;
             }
-            let inputs = Inputs::new(self, &node.inputs);
+            let inputs = Inputs::of(self, node);
             let found = node.op.batch_axes(&inputs, &own, &Dim::symbol(symbol));
             let found = found
                 .ok_or_else(|| format!("{} may mix rows of `{}`", node.describe(), self.symbols[symbol.0 as usize]))?;

@@ -13,7 +13,7 @@ impl Graph {
     /// # Errors
     /// When an operand does not fit the operator, or a size of a result is negative or overflows.
     pub(crate) fn infer(&self, node: &Node) -> Result<Vec<Fact>> {
-        let inputs = Inputs::new(self, &node.inputs);
+        let inputs = Inputs::of(self, node);
         let facts = node.op.infer(&inputs).context(|| node.describe())?;
         for fact in &facts {
             fact.shape.fixed_elements().context(|| node.describe())?;
@@ -31,15 +31,45 @@ impl Graph {
     /// # Errors
     /// When an operand no longer fits its operator.
     pub fn infer_all(&mut self) -> Result<()> {
-        for index in 0..self.nodes.len() {
-            let facts = self.infer(&self.nodes[index])?;
-            for (position, fact) in facts.into_iter().enumerate() {
-                if let Some(&id) = self.nodes[index].outputs.get(position) {
-                    self.set_fact(id, fact);
+        let nodes = std::mem::take(&mut self.nodes);
+        let result = nodes.iter().try_for_each(|node| self.infer_again(node));
+        self.nodes = nodes;
+        result
+    }
+
+    /// Infers the outputs of a node of the graph again.
+    ///
+    /// # Errors
+    /// When an operand no longer fits its operator.
+    pub(crate) fn infer_again(&mut self, node: &Node) -> Result<()> {
+        let facts = self.infer(node)?;
+        for (&id, fact) in node.outputs.iter().zip(facts) {
+            self.set_fact(id, fact);
+        }
+        Ok(())
+    }
+
+    /// Fixes the sizes that `old` measured at those that `new` has, if all of them are numbers.
+    ///
+    /// # Errors
+    /// When the operands do not fit the operator of `new`.
+    pub(crate) fn settle(&mut self, old: &Node, new: &Node) -> Result<bool> {
+        let facts = self.infer(new)?;
+        if facts.len() < old.outputs.len() || facts.iter().any(|fact| fact.shape.as_fixed().is_none()) {
+            return Ok(false);
+        }
+        for (&id, fact) in old.outputs.iter().zip(&facts) {
+            let dims = self.values[id.index()].fact.shape.dims().iter().zip(fact.shape.dims());
+            for (symbol, size) in dims.filter_map(|(old, new)| Some((old.as_symbol()?, new.as_fixed()?))) {
+                if old.measured.contains(&symbol)
+                    && self.fixed.bind(symbol, usize::try_from(size).unwrap_or_default()).is_some()
+                {
+                    return Ok(false);
                 }
             }
         }
-        Ok(())
+        self.infer_again(new)?;
+        Ok(true)
     }
 
     /// Gives a symbolic dimension of the inputs a fixed size.
@@ -48,7 +78,9 @@ impl Graph {
     /// When no symbol has that name, or an operator refuses the size.
     pub fn fix_symbol(&mut self, name: &str, size: usize) -> Result<()> {
         let index = self.symbols.iter().position(|other| other == name).ok_or_else(|| {
-            Error::invalid_input(format!("the model has no dimension `{name}`; it has {:?}", self.symbols))
+            let inputs = self.inputs.iter().flat_map(|id| self.fact(*id).shape.dims());
+            let given: Vec<_> = inputs.filter_map(Dim::as_symbol).map(|own| &self.symbols[own.0 as usize]).collect();
+            Error::invalid_input(format!("the model has no dimension `{name}`; it has {given:?}"))
         })?;
         let dim = Dim::symbol(Symbol(index as u32));
         for &id in &self.inputs {

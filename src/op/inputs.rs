@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::{Fact, Graph, ValueId},
-    shape::Dim,
+    graph::{Fact, Graph, Node, ValueId},
+    shape::{Dim, Symbol},
     tensor::Tensor,
 };
 
@@ -14,12 +14,27 @@ use crate::{
 pub struct Inputs<'a> {
     graph: &'a Graph,
     ids: &'a [Option<ValueId>],
+    measured: &'a [Symbol],
 }
 
 impl<'a> Inputs<'a> {
     /// The operands `ids` of `graph`.
     pub fn new(graph: &'a Graph, ids: &'a [Option<ValueId>]) -> Self {
-        Self { graph, ids }
+        Self { graph, ids, measured: &[] }
+    }
+
+    /// The operands of a node of `graph`, with the symbols that it measures.
+    pub(crate) fn of(graph: &'a Graph, node: &'a Node) -> Self {
+        Self { graph, ids: &node.inputs, measured: &node.measured }
+    }
+
+    /// Size `index` of those that only the node's run tells.
+    ///
+    /// # Errors
+    /// When the node measures fewer: its operands are not those with which it was made.
+    pub(crate) fn measured(&self, index: usize) -> Result<Dim> {
+        let symbol = self.measured.get(index).copied().map(Dim::symbol);
+        symbol.ok_or_else(|| Error::invalid_model("the operands have more dimensions than when the model was read"))
     }
 
     /// The number of operands, absent ones counted.

@@ -30,7 +30,7 @@ pub enum Attribute {
 ///
 /// A decoder takes the attributes that it knows and turns operands that describe shapes into
 /// attributes ([`take_integers`](Self::take_integers)); the remaining operands become the node's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OnnxNode<'a> {
     graph: &'a Graph,
     opset: i64,
@@ -53,6 +53,11 @@ impl<'a> OnnxNode<'a> {
         Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count }
     }
 
+    /// The graph that the operands belong to.
+    pub(crate) fn graph(&self) -> &'a Graph {
+        self.graph
+    }
+
     /// The version of the default operator set.
     pub fn opset(&self) -> i64 {
         self.opset
@@ -71,6 +76,11 @@ impl<'a> OnnxNode<'a> {
     /// The operands that have not been taken.
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs::new(self.graph, &self.inputs)
+    }
+
+    /// The attributes that have not been read.
+    pub(crate) fn take_attributes(&mut self) -> Vec<(String, Attribute)> {
+        std::mem::take(&mut self.attributes)
     }
 
     fn take(&mut self, name: &str) -> Option<Attribute> {

@@ -6,19 +6,28 @@ use std::sync::Arc;
 
 use crate::{
     error::{Context, ErrorKind, Result},
-    graph::{Fact, Graph, Node},
+    graph::{Graph, Node},
     op::{CpuState, evaluate},
-    ops::generate::constant::Constant,
+    ops::{deferred::Deferred, generate::constant::Constant, tracked},
     rewrite::fold::budget::Budget,
-    shape::Dim,
-    tensor::{DType, Tensor},
+    tensor::Tensor,
 };
 
 pub(super) fn run(graph: &mut Graph) -> Result<()> {
     let mut left = Budget::of(graph);
     let nodes = std::mem::take(&mut graph.nodes);
     let mut kept = Vec::with_capacity(nodes.len());
-    for node in nodes {
+    let mut settled = false;
+    for mut node in nodes {
+        if let Some((op, inputs)) = Deferred::settled(graph, &node) {
+            let new = Node { op, inputs, ..node.clone() };
+            if graph.settle(&node, &new)? {
+                (node, settled) = (new, true);
+            }
+        }
+        if settled {
+            graph.infer_again(&node)?;
+        }
         match known(graph, &node, &mut left)? {
             Some(tensors) => {
                 for (&id, tensor) in node.outputs.iter().zip(tensors) {
@@ -35,7 +44,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
 /// The node's results, if they are constant; takes them from `left`.
 fn known(graph: &Graph, node: &Node, left: &mut Budget) -> Result<Option<Vec<Arc<Tensor>>>> {
     // Integers that depend on fixed shapes alone need no operand.
-    if let Some(tensors) = node.outputs.iter().map(|&id| tracked(graph.fact(id))).collect() {
+    if let Some(tensors) = node.outputs.iter().map(|&id| tracked::tensor(graph.fact(id)).map(Arc::new)).collect() {
         return Ok(Some(tensors));
     }
     if let Some(Constant { value }) = node.op() {
@@ -71,20 +80,4 @@ fn known(graph: &Graph, node: &Node, left: &mut Budget) -> Result<Option<Vec<Arc
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The tensor of a value whose elements are all tracked, fixed, and fit their type.
-fn tracked(fact: &Fact) -> Option<Arc<Tensor>> {
-    let integers = fact.elements.as_ref()?.iter().map(Dim::as_fixed).collect::<Option<Vec<_>>>()?;
-    let shape = fact.shape.as_fixed()?;
-    let tensor = match fact.dtype {
-        DType::I64 => Tensor::new(shape, &integers),
-        DType::I32 => {
-            let narrow = integers.iter().map(|&integer| i32::try_from(integer).ok()).collect::<Option<Vec<_>>>()?;
-            Tensor::new(shape, &narrow)
-        }
-        DType::Bool => Tensor::from_bools(shape, &integers.iter().map(|&integer| integer != 0).collect::<Vec<_>>()),
-        _ => return None,
-    };
-    tensor.ok().map(Arc::new)
 }

@@ -16,6 +16,15 @@ impl Bindings {
         self.0.clear();
     }
 
+    /// Binds the symbols that `other` binds.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        for (index, value) in other.0.iter().enumerate() {
+            if let Some(value) = value {
+                self.bind(Symbol(index as u32), *value);
+            }
+        }
+    }
+
     /// The value of a symbol, if it is bound.
     pub fn get(&self, symbol: Symbol) -> Option<usize> {
         self.0.get(symbol.0 as usize).copied().flatten()

@@ -36,8 +36,7 @@ impl Build {
     fn node(&mut self, op: &str, attributes: &[(&str, Attribute)], inputs: &[Option<ValueId>]) -> Result<ValueId> {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let mut node = OnnxNode::new(&self.graph, self.opset, op, attributes, inputs.to_vec(), 1);
-        let decoder = ops::find_onnx(op).unwrap_or_else(|| panic!("{op} is not known"));
-        let operator = decoder(&mut node)?;
+        let operator = ops::decode(&mut node)?;
         let inputs = node.finish()?;
         Ok(self.graph.node(op, operator, inputs)?[0])
     }
@@ -225,16 +224,23 @@ fn dropout_is_nothing_at_inference() {
 }
 
 #[test]
-fn results_whose_size_depends_on_data_are_refused_with_the_reason() {
+fn results_whose_size_depends_on_data_are_measured() {
     let (mut build, x) = Build::new(13, &["n"]);
-    for op in ["NonZero", "Compress", "Unique"] {
-        let error = build.node(op, &[], &[Some(x)]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("depends on the data"), "{error}");
-    }
-    // So does a shape that is an input.
+    let found = build.node("NonZero", &[], &[Some(x)]).unwrap();
+    assert_eq!(build.shape(found), "[1, s1]");
+    let different = build.node("Unique", &[], &[Some(x)]).unwrap();
+    assert_eq!(build.shape(different), "[s2]");
+    // So is a shape that is an input, as long as it tells the number of dimensions.
     let shape = build.graph.input("shape", DType::I64, Shape::fixed(&[2]));
+    let filled = build.node("ConstantOfShape", &[], &[Some(shape)]).unwrap();
+    assert_eq!(build.shape(filled), "[s3, s4]");
+    let several = build.graph.symbol("several");
+    let shape = build.graph.input("dims", DType::I64, Shape::new(vec![Dim::symbol(several)]));
     assert_eq!(build.node("ConstantOfShape", &[], &[Some(shape)]).unwrap_err().kind(), ErrorKind::Unsupported);
+    // Of a constant everything is known.
+    let constant = Some(build.integers(&[3, 0, 0, 7]));
+    let found = build.node("NonZero", &[], &[constant]).unwrap();
+    assert_eq!(build.shape(found), "[1, 2]");
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod batching;
 #[cfg(feature = "candle")]
 mod candle;
 mod cases;
+#[cfg(feature = "onnx")]
+mod measured;
 mod neighbours;
 #[cfg(feature = "onnx")]
 mod onnx;

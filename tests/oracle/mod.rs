@@ -4,8 +4,10 @@
 
 mod cast;
 pub mod compare;
+mod deferred;
 mod images;
 mod indexed;
+mod measured;
 mod moves;
 mod norms;
 mod pointwise;
@@ -22,8 +24,10 @@ pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;
 pub fn find(name: &str) -> Option<Oracle> {
     let families = [
         cast::ORACLES,
+        deferred::ORACLES,
         images::ORACLES,
         indexed::ORACLES,
+        measured::ORACLES,
         moves::ORACLES,
         norms::ORACLES,
         products::ORACLES,

@@ -108,6 +108,7 @@ impl CpuSession {
         let mut memory = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
+        memory.bindings.extend(self.graph.fixed_symbols());
         let (values, total) = self.size_run(&mut memory)?;
         memory.arena.reserve(total)?;
         self.scratch.fetch_max(memory.arena.len(), Ordering::Relaxed);

@@ -123,9 +123,8 @@ impl<'a> Converter<'a, '_, '_> {
             id.map(Some).ok_or_else(|| Error::internal(format!("`{name}` was not converted before its use")))
         });
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
-        let decode = ops::find_onnx(node.op_type()).ok_or_else(|| Error::internal("the operator was found before"))?;
         let mut own = OnnxNode::new(&self.graph, self.opset, node.op_type(), attributes, inputs, node.outputs.len());
-        let op = decode(&mut own).context(place)?;
+        let op = ops::decode(&mut own).context(place)?;
         let inputs = own.finish().context(place)?;
         if let (Some(Constant { value }), [name]) = (op.downcast_ref(), node.outputs.as_slice()) {
             let id = self.graph.constant(*name, value.clone());
