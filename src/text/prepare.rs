@@ -15,6 +15,8 @@ use crate::{
 /// Turns a text into the encoder's inputs.
 pub(super) struct Prepare {
     pub(super) tokenizer: TextTokenizer,
+    /// What stands before each text.
+    pub(super) prompt: String,
     pub(super) positions: Positions,
     pub(super) vocabulary: usize,
     pub(super) token_types: Option<usize>,
@@ -25,7 +27,10 @@ pub(super) struct Prepare {
 impl Prepare {
     /// The inputs for one text.
     pub(super) fn tensors(&self, text: &str) -> Result<Tensors> {
-        let Encoded { ids, type_ids, truncated } = self.tokenizer.encode(text)?;
+        let Encoded { ids, type_ids, truncated } = match self.prompt.as_str() {
+            "" => self.tokenizer.encode(text)?,
+            prompt => self.tokenizer.encode(&format!("{prompt}{text}"))?,
+        };
         if ids.is_empty() {
             return Err(Error::invalid_input("the text has no tokens"));
         }
