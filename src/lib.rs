@@ -125,6 +125,7 @@
 //!
 //! Weights are resident once. A worker adds the scratch that the report states, and
 //! [`Bulk::memory_limit`](bulk::Bulk::memory_limit) bounds items, results and scratch in flight, in bytes.
+//! [`SessionOptions::max_run_bytes`] caps one run before anything is allocated.
 //! `Weights::Mapped` uses the weights of a Hugging Face folder in their file, so that processes share one copy.
 //!
 //! # Security

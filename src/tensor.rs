@@ -4,6 +4,7 @@ pub(crate) mod arena;
 mod buffer;
 mod cosine;
 mod dtype;
+mod finite;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod named;
@@ -34,7 +35,6 @@ pub struct Tensor {
 
 impl Tensor {
     /// Whether the bytes are those of a mapped file.
-    #[cfg(feature = "gpu")]
     pub(crate) fn is_mapped(&self) -> bool {
         self.data.is_mapped()
     }

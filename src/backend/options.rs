@@ -66,6 +66,8 @@ pub struct SessionOptions {
     /// It is checked before anything is allocated. A run that needs more fails, with the node that needs the most in
     /// the error. The weights do not count.
     pub max_run_bytes: Option<usize>,
+    /// Whether an item fails whose outputs hold NaN although its inputs are finite; the report notes such items anyway.
+    pub fail_on_nan: bool,
     /// The GPU's options, used unless the device is the CPU.
     pub gpu: GpuOptions,
 }
@@ -108,6 +110,13 @@ impl SessionOptions {
     #[must_use]
     pub fn max_run_bytes(mut self, bytes: usize) -> Self {
         self.max_run_bytes = Some(bytes);
+        self
+    }
+
+    /// Lets items fail whose outputs hold NaN although their inputs are finite.
+    #[must_use]
+    pub fn fail_on_nan(mut self) -> Self {
+        self.fail_on_nan = true;
         self
     }
 

@@ -5,6 +5,7 @@ mod chunk;
 mod forms;
 mod inference;
 mod load;
+mod not_a_number;
 mod run;
 mod runs;
 mod settle;
@@ -23,6 +24,7 @@ use crate::{
         choice::Choice,
         device::HostOperator,
         options::{Precision, SessionOptions},
+        session::not_a_number::NotANumber,
     },
     error::{Error, Result},
     graph::{Batching, Fact, Graph},
@@ -59,6 +61,7 @@ pub struct Session {
     fingerprint: Fingerprint,
     /// The cap on the bytes of a run, which holds for the outputs of an item that is cut into runs too.
     cap: RunCap,
+    not_a_number: NotANumber,
     /// Bytes of values per row of a run, if no other size than the batch varies.
     row_bytes: OnceLock<Option<usize>>,
     /// Nanoseconds of the last [`run`](Self::run), summed over its threads.

@@ -60,6 +60,8 @@ pub struct Folder {
     pub token_types: Option<usize>,
     /// Whether texts are lowercased before they are tokenized.
     pub lowercase: bool,
+    /// What stands before each text.
+    pub prompt: String,
     /// How token vectors are pooled, and whether the result is normalized to length 1.
     pub pooling: (Pooling, bool),
     /// The folder that contains `tokenizer.json`.
@@ -159,6 +161,7 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         vocabulary: config.vocabulary,
         token_types: config.token_types,
         lowercase: sentence.lowercase,
+        prompt: sentence.prompt,
         pooling: (pooling, normalize),
         tokenizer_folder: transformer,
         notes,

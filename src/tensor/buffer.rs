@@ -108,7 +108,6 @@ impl Clone for AlignedBytes {
 
 impl AlignedBytes {
     /// Whether they are bytes of a mapped file.
-    #[cfg(feature = "gpu")]
     pub(crate) fn is_mapped(&self) -> bool {
         !matches!(self.memory, Memory::Own(_))
     }

@@ -90,14 +90,16 @@ impl Embedder {
         let session = session.with_origin(started, folder.notes, move || fingerprint_of(&files));
         let (pooling, normalize) = folder.pooling;
         let options = format!(
-            "{max_tokens} tokens, {pooling:?}, normalized {normalize}, lower case {}, tokenizer {}",
+            "{max_tokens} tokens, {pooling:?}, normalized {normalize}, lower case {}, prompt {:?}, tokenizer {}",
             folder.lowercase,
+            folder.prompt,
             tokenizer.fingerprint()
         );
         let truncated = Arc::new(AtomicU64::new(0));
         let prepare = Prepare {
             tokenizer,
             positions: folder.position_ids.then_some(folder.positions),
+            prompt: folder.prompt,
             vocabulary: folder.vocabulary,
             token_types: folder.token_types,
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),

@@ -3,7 +3,8 @@
 use std::fs;
 
 use gristmill::{
-    DType, Device, ErrorKind, ImportOptions, Model, SessionOptions, Tensor, Tensors, testing::import::onnx,
+    DType, Device, ErrorKind, ImportOptions, Inference, Model, SessionOptions, Tensor, Tensors, bulk::Bulk,
+    testing::import::onnx,
 };
 
 use crate::support::onnx_writer::*;
@@ -323,4 +324,39 @@ fn what_is_no_file_is_refused() {
     let error = Model::open_with(&path, &ImportOptions::default().max_file_bytes(10)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
     assert!(error.to_string().contains("model.onnx"), "{error}");
+}
+
+#[test]
+fn not_a_number_is_noted_and_may_be_an_error() {
+    let logarithm = Draft::new()
+        .input(value("x", FLOAT, &["n", "3"]))
+        .initializer(floats("w", &[3], &[1.0, f32::INFINITY, 1.0]))
+        .initializer(floats("bound", &[], &[f32::INFINITY]))
+        .node(node("Log", "log", &["x"], &["y"]))
+        .node(node("Add", "add", &["x", "w"], &["z"]))
+        .node(node("Min", "min", &["z", "bound"], &["least"]))
+        .output(value("y", FLOAT, &["n", "3"]))
+        .output(value("least", FLOAT, &["n", "3"]));
+    let open = |options: SessionOptions| Model::from_bytes(&logarithm.bytes()).unwrap().session(&options).unwrap();
+    let rows = |values: [f32; 6]| Tensors::new().with("x", Tensor::new([2, 3], &values).unwrap());
+    let items = [
+        rows([1.0; 6]),
+        rows([1.0, 1.0, 1.0, 1.0, 1.0, -1.0]),
+        rows([1.0, f32::NAN, 1.0, 1.0, 1.0, 1.0]),
+        rows([-1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
+    ];
+    let place = "in output `y` at [1, 2]";
+    let session = open(SessionOptions::on(Device::Cpu));
+    let notes = session.describe().notes.join("\n");
+    assert!(notes.contains("weights hold NaN or infinity: `w` at [1]") && !notes.contains("bound"), "{notes}");
+    assert!(!notes.contains("gave NaN"), "{notes}");
+    let (results, report) = Bulk::new(session).run(&items);
+    assert!(results.iter().all(Result::is_ok));
+    let note = report.notes.iter().find(|note| note.contains("gave NaN")).expect("a note");
+    assert!(note.starts_with("2 items of finite inputs") && note.contains(place), "{note}");
+    let (results, report) = Bulk::new(open(SessionOptions::on(Device::Cpu).fail_on_nan())).run(&items);
+    let failed: Vec<usize> =
+        results.iter().filter_map(|result| result.as_ref().err()).map(|error| error.index).collect();
+    assert_eq!((failed, report.errors), (vec![1, 3], 2));
+    assert!(results[1].as_ref().unwrap_err().to_string().contains(place));
 }

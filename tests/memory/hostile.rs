@@ -86,7 +86,7 @@ fn small_files_take_little_memory() {
             Ok(_) => "opened".to_owned(),
             Err(error) => error.to_string().chars().take(120).collect(),
         };
-        let more = (peak() - before) >> 20;
+        let more = peak().saturating_sub(before) >> 20;
         println!("{what}: {} MB, {more} MB more at the peak: {text}", bytes.len() >> 20);
         assert!(more < 200, "{what} took {more} MB");
     }
@@ -138,7 +138,7 @@ fn a_run_past_the_cap_is_refused_before_it_takes_memory() {
             reset_peak();
             let before = peak();
             let error = refusal(file, &only(name, options), size);
-            let more = (peak() - before) >> 20;
+            let more = peak().saturating_sub(before) >> 20;
             println!("{more} MB more: {error}");
             assert_eq!(error.kind(), ErrorKind::Limit);
             let text = error.to_string();
@@ -174,10 +174,33 @@ fn folding_neither_takes_memory_nor_time_without_end() {
         reset_peak();
         let (before, started) = (peak(), std::time::Instant::now());
         let error = refusal(&file.bytes(), &SessionOptions::on(Device::Cpu), 2);
-        let (more, seconds) = ((peak() - before) >> 20, started.elapsed().as_secs_f64());
+        let (more, seconds) = (peak().saturating_sub(before) >> 20, started.elapsed().as_secs_f64());
         println!("{what}: {more} MB more, {seconds:.1} s: {error}");
         assert_eq!(error.kind(), ErrorKind::Limit);
         assert!(error.to_string().contains("node `"), "{error}");
         assert!(more < 1_000 && seconds < 20.0, "{what}: {more} MB, {seconds} s");
     }
+}
+
+#[cfg(feature = "hugging-face")]
+#[test]
+fn long_lines_without_spaces_take_little_memory_and_time() {
+    if !alone(module_path!(), "long_lines_without_spaces_take_little_memory_and_time", &[]) {
+        return;
+    }
+    let embedder = gristmill::text::Embedder::open(crate::support::data::data("minilm"), Device::Cpu).unwrap();
+    let line = |letters: &str| letters.repeat(15_000_000 / letters.len());
+    let lines = || [line("日本語中文"), line("一二三四五"), line("天地玄黄宇宙洪荒"), line("水")];
+    reset_peak();
+    let started = std::time::Instant::now();
+    let (vectors, report) = embedder.bulk().workers(2).run(&lines());
+    let (most, seconds) = (peak() >> 20, started.elapsed().as_secs_f64());
+    println!("{most} MB at the peak, {seconds:.2} s");
+    assert_eq!(report.truncated, 4);
+    for (vector, line) in vectors.into_iter().zip(lines()) {
+        let beginning: String = line.chars().take(300).collect();
+        assert_eq!(vector.unwrap(), embedder.embed(&[beginning]).unwrap()[0]);
+    }
+    assert!(most < 256, "{most} MB");
+    assert!(seconds < 2.0, "{seconds} s");
 }

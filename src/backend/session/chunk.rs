@@ -51,21 +51,22 @@ impl Session {
                 ([piece], results) => {
                     let result = results.and_then(|mut ran| ran.outputs.pop().ok_or_else(no_result));
                     if piece.rows.start == 0 && piece.rows.end == self.rows_of(piece.item, &bound) {
-                        put(out, piece.item, result);
+                        self.put(out, chunk, piece.item, result);
                         continue;
                     }
                     parts.push(result);
                     if piece.rows.end == self.rows_of(piece.item, &bound) {
                         let parts: Result<Vec<_>> = parts.drain(..).collect();
-                        put(out, piece.item, parts.and_then(|parts| self.join(&parts)));
+                        let joined = parts.and_then(|parts| self.join(&parts));
+                        self.put(out, chunk, piece.item, joined);
                     }
                 }
                 (pieces, Ok(ran)) => {
                     for (piece, result) in pieces.iter().zip(ran.outputs) {
-                        out.set(piece.item, result);
+                        self.put(out, chunk, piece.item, Ok(result));
                     }
                 }
-                (pieces, Err(_)) => self.run_halves(engine, pieces, &bound, out),
+                (pieces, Err(_)) => self.run_halves(engine, pieces, &bound, chunk, out),
             }
         }
     }
@@ -95,6 +96,7 @@ impl Session {
         engine: &dyn DeviceSession,
         pieces: &[Piece],
         bound: &[Option<Bound<'_>>],
+        chunk: &[&Tensors],
         out: &mut Slots<'_, Tensors>,
     ) {
         for half in pieces.chunks(pieces.len().div_ceil(2).max(1)) {
@@ -102,12 +104,20 @@ impl Session {
                 (half, Ok(ran)) => {
                     ran.device.iter().for_each(ran_on::record);
                     for (piece, result) in half.iter().zip(ran.outputs) {
-                        out.set(piece.item, result);
+                        self.put(out, chunk, piece.item, Ok(result));
                     }
                 }
                 ([piece], Err(error)) => out.fail(piece.item, error),
-                (half, Err(_)) => self.run_halves(engine, half, bound, out),
+                (half, Err(_)) => self.run_halves(engine, half, bound, chunk, out),
             }
+        }
+    }
+
+    /// Puts the result of an item into its slot.
+    fn put(&self, out: &mut Slots<'_, Tensors>, chunk: &[&Tensors], item: usize, result: Result<Tensors>) {
+        match result.and_then(|outputs| self.judged(chunk[item], outputs)) {
+            Ok(outputs) => out.set(item, outputs),
+            Err(error) => out.fail(item, error),
         }
     }
 
@@ -138,12 +148,4 @@ fn is_of_one_device(results: &[Result<RunResults>]) -> bool {
     let mut devices = results.iter().flatten().map(|ran| &ran.device);
     let first = devices.next();
     devices.all(|device| Some(device) == first)
-}
-
-/// Puts the result of an item into its slot.
-fn put(out: &mut Slots<'_, Tensors>, item: usize, result: Result<Tensors>) {
-    match result {
-        Ok(result) => out.set(item, result),
-        Err(error) => out.fail(item, error),
-    }
 }
