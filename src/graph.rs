@@ -1,6 +1,7 @@
 //! Graphs: models as nodes over values, some of them constants, with symbolic dimensions.
 
 mod batch;
+mod conditions;
 mod infer;
 mod node;
 mod uses;
@@ -10,13 +11,14 @@ mod verify;
 use std::sync::Arc;
 
 pub use batch::Batching;
+pub(crate) use conditions::Conditions;
 pub use node::Node;
-pub use value::{Fact, MAX_TRACKED, Value, ValueId};
+pub use value::{Fact, MAX_EXACT, MAX_TRACKED, Value, ValueId};
 
 use crate::{
     error::{Error, Result},
     op::Operator,
-    shape::{Dim, Shape, Symbol},
+    shape::{Bindings, Dim, Shape, Symbol},
     tensor::{DType, Tensor},
 };
 
@@ -37,6 +39,9 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     symbols: Vec<String>,
     batching: Batching,
+    conditions: Conditions,
+    /// The symbols that have a fixed size.
+    fixed: Bindings,
     /// The tracked elements of all values.
     tracked: usize,
     /// The terms and factors of all dimensions.
@@ -82,7 +87,8 @@ impl Graph {
     /// When the operands do not fit the operator; the error names the node.
     pub fn node(&mut self, name: &str, op: Arc<dyn Operator>, inputs: Vec<Option<ValueId>>) -> Result<Vec<ValueId>> {
         let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new() };
-        let facts = self.infer(&node)?;
+        let (facts, assumed) = self.infer(&node)?;
+        self.add_inferred_conditions(&node, assumed)?;
         if self.dimensions > MAX_DIMENSIONS {
             return Err(Error::limit(format!("the shapes of the graph hold more than {MAX_DIMENSIONS} terms")));
         }
@@ -198,6 +204,11 @@ impl Graph {
     pub(crate) fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
         self.set_fact(id, Fact::of(&tensor));
         self.values[id.index()].constant = Some(tensor);
+    }
+
+    /// The symbols that have a fixed size; operators may still mention them.
+    pub(crate) fn fixed_symbols(&self) -> &Bindings {
+        &self.fixed
     }
 
     /// How the items of a chunk are combined in one run.

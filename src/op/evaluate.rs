@@ -9,7 +9,6 @@ use crate::{
     graph::{Graph, Node, ValueId},
     kernels::{KernelSet, gemm::Factors},
     op::{CpuState, Io, KernelRequest, PackedConstants, Shapes},
-    shape::Bindings,
     tensor::{AlignedBytes, DType, Tensor, View, ViewMut, byte_count},
 };
 
@@ -43,7 +42,7 @@ pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
         inputs: operands.iter().map(|operand| operand.map(view)).collect(),
         outputs: outputs.iter_mut().map(Output::view).collect(),
         scratch: &mut scratch,
-        bindings: &Bindings::default(),
+        bindings: graph.fixed_symbols(),
     })?;
     outputs
         .into_iter()

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
     op::Inputs,
+    shape::Condition,
     tensor::{DType, Tensor},
 };
 
@@ -38,6 +39,7 @@ pub struct OnnxNode<'a> {
     attributes: Vec<(String, Attribute)>,
     inputs: Vec<Option<ValueId>>,
     output_count: usize,
+    assumed: Vec<Condition>,
 }
 
 impl<'a> OnnxNode<'a> {
@@ -50,7 +52,7 @@ impl<'a> OnnxNode<'a> {
         inputs: Vec<Option<ValueId>>,
         output_count: usize,
     ) -> Self {
-        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count }
+        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count, assumed: Vec::new() }
     }
 
     /// The version of the default operator set.
@@ -71,6 +73,26 @@ impl<'a> OnnxNode<'a> {
     /// The operands that have not been taken.
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs::new(self.graph, &self.inputs)
+    }
+
+    /// Notes that the operator as decoded is right only in runs that fulfil the condition.
+    ///
+    /// # Errors
+    /// When no run can fulfil it.
+    pub(crate) fn assume(&mut self, condition: Condition) -> Result<()> {
+        match condition.decide() {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::invalid_model(condition.violation())),
+            None => {
+                self.assumed.push(condition);
+                Ok(())
+            }
+        }
+    }
+
+    /// What decoding assumed.
+    pub(crate) fn take_assumed(&mut self) -> Vec<Condition> {
+        std::mem::take(&mut self.assumed)
     }
 
     fn take(&mut self, name: &str) -> Option<Attribute> {

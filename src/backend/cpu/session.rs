@@ -106,6 +106,7 @@ impl CpuSession {
         let mut memory = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
+        memory.bindings.extend(self.graph.fixed_symbols());
         self.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
         let values = memory.sizes.total();
         let scratch = self.steps.iter().map(|step| step.kernel.scratch_bytes(&self.shapes(step, &memory.sizes))).max();

@@ -71,6 +71,7 @@ impl GpuSession {
         let mut memory = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
+        memory.bindings.extend(self.loaded.graph.fixed_symbols());
         self.loaded.residence.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
         let mut run = Run::begin(&self.loaded, memory)?;
         let started = Instant::now();
