@@ -91,6 +91,7 @@ impl<'a> OnnxNode<'a> {
     }
 
     /// What decoding assumed.
+    #[cfg(feature = "onnx")]
     pub(crate) fn take_assumed(&mut self) -> Vec<Condition> {
         std::mem::take(&mut self.assumed)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{Context, Error, ErrorKind, Result},
-    graph::{Fact, Graph, MAX_TRACKED, Node},
+    graph::{Fact, Graph, Node},
     op::{CpuState, evaluate},
     ops::generate::constant::Constant,
     shape::Dim,
@@ -44,6 +44,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
 /// Turns the last node's results into constants, if they are small and its operands are constant.
 #[cfg(feature = "onnx")]
 pub(crate) fn last(graph: &mut Graph) -> Result<()> {
+    use crate::graph::MAX_TRACKED;
     let Some(node) = graph.nodes.pop() else { return Ok(()) };
     let constant = node.inputs.iter().flatten().all(|&id| graph.constant_of(id).is_some());
     let small = |id| matches!(graph.fact(id).shape.fixed_elements(), Ok(Some(count)) if count <= MAX_TRACKED);

@@ -13,16 +13,23 @@ use gristmill::{
                 range::Range,
                 shape_of::{ShapeOf, Size},
             },
-            index::gather::{Gather, OutOfRange},
+            index::{
+                gather::{Gather, OutOfRange},
+                gather_elements::GatherElements,
+                gather_nd::GatherNd,
+                scatter::{Join, ScatterNd},
+            },
             moves::{
                 concat::Concat,
                 expand::Expand,
                 pad::{Pad, PadMode},
+                reshape::Reshape,
                 slice::{Part, Slice},
                 split::{Parts, Split},
                 tile::Tile,
+                transpose::Transpose,
             },
-            pointwise::{Binary, BinaryFunction, cast::Cast, select::Where},
+            pointwise::{Binary, BinaryFunction, Unary, UnaryFunction, cast::Cast, select::Where},
         },
         rewrite,
         shape::{Dim, Shape},
@@ -118,6 +125,56 @@ fn every_mover_moves_known_elements() {
     let outside = integers(g, &[3]);
     let gathered = apply(g, Gather { axis: 0, outside: OutOfRange::Error }, &[shape, outside]);
     assert_eq!(elements(g, gathered), "unknown");
+}
+
+#[test]
+fn look_ups_and_turns_move_known_elements() {
+    let (mut graph, x) = graph(&["n", "t", "8", "2"]);
+    let g = &mut graph;
+    let shape = shape_of(g, x);
+    let pairs = apply(g, Reshape::to(&Shape::fixed(&[2, 2])), &[shape]);
+    let turned = apply(g, Transpose { perm: Some(vec![1, 0]) }, &[pairs]);
+    assert_eq!(elements(g, turned), "[s0, 8, s1, 2]");
+    let at = g.constant("at", Tensor::new([2, 2], &[1i64, 0, 0, -1]).unwrap());
+    let picked = apply(g, GatherNd { batch_dims: 0 }, &[pairs, at]);
+    assert_eq!(elements(g, picked), "[8, s1]");
+    let mixed = apply(g, GatherElements { axis: 1 }, &[pairs, at]);
+    assert_eq!(elements(g, mixed), "[s1, s0, 8, 2]");
+    let new = integers(g, &[7, 9]);
+    let set = apply(g, ScatterNd { join: Join::Replace }, &[pairs, at, new]);
+    assert_eq!(elements(g, set), "[s0, 9, 7, 2]");
+    let sum = apply(g, ScatterNd { join: Join::Add }, &[pairs, at, new]);
+    assert_eq!(elements(g, sum), "unknown");
+}
+
+#[test]
+fn known_elements_pass_through_floats_and_remainders() {
+    let (mut graph, x) = graph(&["n", "t", "8"]);
+    let g = &mut graph;
+    let binary = |function| Binary { function };
+    let shape = shape_of(g, x);
+    let floats = apply(g, Cast { to: DType::F32 }, &[shape]);
+    let [two, third] = [2.0, 0.3].map(|number| g.constant("number", Tensor::scalar(number as f32)));
+    let twice = apply(g, binary(BinaryFunction::Mul), &[floats, two]);
+    let floor = apply(g, Unary { function: UnaryFunction::Floor }, &[twice]);
+    let back = apply(g, Cast { to: DType::I64 }, &[floor]);
+    assert_eq!(elements(g, back), "[2*s0, 2*s1, 16]");
+    let halves = apply(g, binary(BinaryFunction::Div), &[twice, two]);
+    assert_eq!(elements(g, halves), "[s0, s1, 8]");
+    // Halves of whole numbers need not be whole.
+    for other in
+        [apply(g, binary(BinaryFunction::Div), &[floats, two]), apply(g, binary(BinaryFunction::Mul), &[floats, third])]
+    {
+        assert_eq!(elements(g, other), "unknown");
+    }
+    let three = integers(g, &[3]);
+    let rest = apply(g, binary(BinaryFunction::Mod { truncated: false }), &[shape, three]);
+    assert!(elements(g, rest).ends_with(", 2]"), "{}", elements(g, rest));
+    let [odd, by] = [[-7, 7, -7], [3, -3, -3]].map(|numbers| integers(g, &numbers));
+    let rest = apply(g, binary(BinaryFunction::Mod { truncated: false }), &[odd, by]);
+    assert_eq!(elements(g, rest), "[2, -2, -1]");
+    let rest = apply(g, binary(BinaryFunction::Mod { truncated: true }), &[odd, by]);
+    assert_eq!(elements(g, rest), "[-1, 1, -1]");
 }
 
 #[test]
