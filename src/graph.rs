@@ -1,6 +1,7 @@
 //! Graphs: models as nodes over values, some of them constants, with symbolic dimensions.
 
 mod batch;
+mod conditions;
 mod infer;
 mod node;
 mod uses;
@@ -10,8 +11,9 @@ mod verify;
 use std::sync::Arc;
 
 pub use batch::Batching;
+pub(crate) use conditions::Conditions;
 pub use node::Node;
-pub use value::{Fact, MAX_TRACKED, Value, ValueId};
+pub use value::{Fact, MAX_EXACT, MAX_TRACKED, Value, ValueId};
 
 use crate::{
     error::{Error, Result},
@@ -40,6 +42,7 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     symbols: Vec<String>,
     batching: Batching,
+    conditions: Conditions,
     /// The symbols that have a fixed size.
     fixed: Bindings,
     /// The tracked elements of all values.
@@ -99,7 +102,8 @@ impl Graph {
         }
         let measured = (0..count).map(|index| self.measured_symbol(name, index)).collect();
         let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new(), measured };
-        let facts = self.infer(&node)?;
+        let (facts, assumed) = self.infer(&node)?;
+        self.add_inferred_conditions(&node, assumed)?;
         if self.dimensions > MAX_DIMENSIONS {
             return Err(Error::limit(format!("the shapes of the graph hold more than {MAX_DIMENSIONS} terms")));
         }

@@ -8,7 +8,7 @@ pub(crate) use cap::RunCap;
 pub(crate) use sizes::Sizes;
 
 use crate::{
-    graph::{Graph, Node, ValueId},
+    graph::{Conditions, Graph, Node, ValueId},
     op::CpuState,
     plan::free_slots::FreeSlots,
     shape::{Dim, Shape},
@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     members: Vec<Vec<ValueId>>,
     /// The number of dimensions of all values.
     dims: usize,
+    /// What the sizes must fulfil.
+    conditions: Conditions,
 }
 
 /// What sizing a value needs.
@@ -75,7 +77,8 @@ impl Plan {
                 locations[index] = Location::Constant;
             }
         }
-        Self { locations, roots, values, members: Vec::new(), dims }
+        let conditions = graph.conditions().clone();
+        Self { locations, roots, values, members: Vec::new(), dims, conditions }
     }
 
     /// For each root the last node that uses it or a view of it; outputs last beyond all nodes.

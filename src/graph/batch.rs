@@ -80,6 +80,10 @@ impl Graph {
                 axes[id.index()] = axis;
             }
         }
+        if let Some((condition, node)) = self.conditions.iter().find(|(condition, _)| condition.mentions(symbol)) {
+            let name = &self.symbols[symbol.0 as usize];
+            return Err(format!("{node} needs a size of `{name}`: {}", condition.violation()));
+        }
         for &id in &self.outputs {
             if axes[id.index()] != Some(0) {
                 return Err(format!("output `{}` does not keep the batch as its first dimension", self.value(id).name));

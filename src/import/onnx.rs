@@ -56,7 +56,7 @@ pub(crate) fn read(
     if model.trains {
         notes.push("the file's training part is not used".to_owned());
     }
-    let graph = convert::graph(graph, name, opset, &model.functions, &budget, external, &options.constants)?;
+    let graph = convert::graph(graph, name, opset, &model.functions, &budget, external, options)?;
     Ok((graph, notes))
 }
 

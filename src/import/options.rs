@@ -27,6 +27,11 @@ pub struct ImportOptions {
     ///
     /// Operators that need an operand when the model is loaded (a shape, an axis) can then read it.
     pub constants: Vec<(String, Tensor)>,
+    /// Shapes of inputs of an ONNX model, by name; `None` is a size that runs choose.
+    ///
+    /// They replace what the file declares: for an input without a declared shape, and where an
+    /// operator needs a size when the model is read.
+    pub shapes: Vec<(String, Vec<Option<usize>>)>,
     /// Where the weights of a Hugging Face folder stay.
     pub weights: Weights,
 }
@@ -60,6 +65,7 @@ impl Default for ImportOptions {
             max_header_bytes: 16 << 20,
             trusted_root: None,
             constants: Vec::new(),
+            shapes: Vec::new(),
             weights: Weights::Own,
         }
     }
@@ -77,6 +83,13 @@ impl ImportOptions {
     #[must_use]
     pub fn constant(mut self, name: impl Into<String>, value: Tensor) -> Self {
         self.constants.push((name.into(), value));
+        self
+    }
+
+    /// Sets the shape of the input `name` of an ONNX model; `None` is a size that runs choose.
+    #[must_use]
+    pub fn input_shape(mut self, name: impl Into<String>, dims: impl Into<Vec<Option<usize>>>) -> Self {
+        self.shapes.push((name.into(), dims.into()));
         self
     }
 

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
     op::Inputs,
+    shape::Condition,
     tensor::{DType, Tensor},
 };
 
@@ -38,6 +39,7 @@ pub struct OnnxNode<'a> {
     attributes: Vec<(String, Attribute)>,
     inputs: Vec<Option<ValueId>>,
     output_count: usize,
+    assumed: Vec<Condition>,
 }
 
 impl<'a> OnnxNode<'a> {
@@ -50,7 +52,7 @@ impl<'a> OnnxNode<'a> {
         inputs: Vec<Option<ValueId>>,
         output_count: usize,
     ) -> Self {
-        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count }
+        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count, assumed: Vec::new() }
     }
 
     /// The graph that the operands belong to.
@@ -81,6 +83,27 @@ impl<'a> OnnxNode<'a> {
     /// The attributes that have not been read.
     pub(crate) fn take_attributes(&mut self) -> Vec<(String, Attribute)> {
         std::mem::take(&mut self.attributes)
+    }
+
+    /// Notes that the operator as decoded is right only in runs that fulfil the condition.
+    ///
+    /// # Errors
+    /// When no run can fulfil it.
+    pub(crate) fn assume(&mut self, condition: Condition) -> Result<()> {
+        match condition.decide() {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::invalid_model(condition.violation())),
+            None => {
+                self.assumed.push(condition);
+                Ok(())
+            }
+        }
+    }
+
+    /// What decoding assumed.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn take_assumed(&mut self) -> Vec<Condition> {
+        std::mem::take(&mut self.assumed)
     }
 
     fn take(&mut self, name: &str) -> Option<Attribute> {

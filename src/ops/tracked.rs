@@ -1,10 +1,12 @@
 //! Tracked elements, through operators that move them.
 
+use smallvec::SmallVec;
+
 use crate::{
     error::Result,
     graph::{Fact, MAX_TRACKED},
-    op::Inputs,
-    shape::{Dim, Shape},
+    op::{CpuKernel, Inputs, Io},
+    shape::{Bindings, Dim, Shape},
     tensor::{DType, Tensor, View, ViewMut},
 };
 
@@ -34,6 +36,20 @@ pub(crate) fn moved(
     kernel(&views, &mut ViewMut { dtype: DType::I64, shape: &shape, bytes: bytemuck::cast_slice_mut(&mut output) })
         .ok()?;
     output.into_iter().map(|number| pool.get(number as usize).map(|&dim| dim.clone())).collect()
+}
+
+/// The tracked elements of a result of `shape`, moved there by a kernel whose operand 1 is `indices`.
+///
+/// `data` are the kernel's other operands. `None` as for [`moved`], and where an index is unknown.
+pub(crate) fn indexed(kernel: &dyn CpuKernel, data: &[&Fact], indices: &Fact, shape: &Shape) -> Option<Vec<Dim>> {
+    let (of, numbers) = numbers(indices)?;
+    moved(data, shape, |views, output| {
+        let mut inputs: SmallVec<_> = views.iter().copied().map(Some).collect();
+        inputs.insert(1, Some(view(&of, &numbers)));
+        let output = ViewMut { dtype: output.dtype, shape: output.shape, bytes: &mut *output.bytes };
+        let outputs = std::iter::once(output).collect();
+        kernel.run(&mut Io { inputs, outputs, scratch: &mut [], bindings: &Bindings::default() })
+    })
 }
 
 /// The shape of an operand and its elements, if all are known numbers.

@@ -25,9 +25,10 @@ impl Plan {
     /// Evaluates all sizes for a run.
     ///
     /// # Errors
-    /// When a size is unknown or negative, a view differs in size from its operand, or the memory
+    /// When a size is unknown or negative, or not as inference assumed, a view differs in size from its operand, or the memory
     /// exceeds the address space.
     pub(crate) fn evaluate(&self, bindings: &Bindings, sizes: &mut Sizes) -> Result<()> {
+        self.conditions.check(bindings)?;
         sizes.dims.clear();
         sizes.dims.reserve(self.dims);
         for value in &self.values {

@@ -41,6 +41,26 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
+/// Turns the last node's results into constants, if they are small and its operands are constant.
+#[cfg(feature = "onnx")]
+pub(crate) fn last(graph: &mut Graph) -> Result<()> {
+    use crate::graph::MAX_TRACKED;
+    let Some(node) = graph.nodes.pop() else { return Ok(()) };
+    let constant = node.inputs.iter().flatten().all(|&id| graph.constant_of(id).is_some());
+    let small = |id| matches!(graph.fact(id).shape.fixed_elements(), Ok(Some(count)) if count <= MAX_TRACKED);
+    if constant && node.outputs.iter().copied().all(small) && !node.inputs.is_empty() {
+        let mut left = Budget::of(graph);
+        if let Some(tensors) = known(graph, &node, &mut left)? {
+            for (&id, tensor) in node.outputs.iter().zip(tensors) {
+                graph.set_constant(id, tensor);
+            }
+            return Ok(());
+        }
+    }
+    graph.nodes.push(node);
+    Ok(())
+}
+
 /// The node's results, if they are constant; takes them from `left`.
 fn known(graph: &Graph, node: &Node, left: &mut Budget) -> Result<Option<Vec<Arc<Tensor>>>> {
     // Integers that depend on fixed shapes alone need no operand.

@@ -73,7 +73,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
         let mut node = graph.nodes()[index].clone();
         node.op = Arc::new(PointwiseChain { steps: chain.steps });
         node.inputs = chain.operands.into_iter().map(Some).collect();
-        let fits = graph.infer(&node)?.first().is_some_and(|fact| fact.shape == graph.fact(node.outputs[0]).shape);
+        let fits = graph.infer(&node)?.0.first().is_some_and(|fact| fact.shape == graph.fact(node.outputs[0]).shape);
         if fits {
             graph.nodes[index] = node;
             chain.absorbed.into_iter().for_each(|index| gone[index] = true);

@@ -10,5 +10,7 @@ mod hugging_face;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod rewrites;
+#[cfg(feature = "onnx")]
+mod sizes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -236,7 +236,7 @@ fn graphs_that_do_not_add_up_are_refused() {
             s().input(Message::new().text(1, "q").message(2, &kind))
         }),
         ("type is missing", s().input(Message::new().text(1, "q"))),
-        ("a dimension is -1", s().input(value("q", FLOAT, &["-1"]))),
+        ("a dimension is -2", s().input(value("q", FLOAT, &["-2"]))),
         ("larger than", s().input(value("q", FLOAT, &["4611686018427387904", "4"]))),
         ("larger than", s().input(value("q", FLOAT, &["1099511627777"]))),
         ("given twice", {

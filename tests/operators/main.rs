@@ -17,5 +17,7 @@ mod oracle;
 #[cfg(feature = "onnx")]
 mod precision;
 mod shape_chains;
+#[cfg(feature = "onnx")]
+mod sizes;
 #[path = "../support/mod.rs"]
 mod support;

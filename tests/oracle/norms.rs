@@ -145,7 +145,9 @@ pub fn layer_norm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
     let sizes: Vec<usize> = norm.axes.iter().map(|&axis| from.shape()[axis]).collect();
     let weight = |index: usize, own: &[usize], absent: f64| {
         let weight = inputs.get(index).and_then(Option::as_ref);
-        weight.map_or(absent, |weight| floats(weight)[position(weight.shape(), own)])
+        // Further axes are of size 1.
+        let shape = |weight: &Tensor| weight.shape()[weight.shape().len().saturating_sub(own.len())..].to_vec();
+        weight.map_or(absent, |weight| floats(weight)[position(&shape(weight), own)])
     };
     let values = floats(from);
     let mut results = vec![0.0; values.len()];

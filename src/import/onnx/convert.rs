@@ -7,18 +7,21 @@ use std::collections::HashMap;
 use crate::{
     error::{Context, Error, Result},
     graph::{Graph, ValueId},
-    import::onnx::{
-        attribute,
-        budget::Budget,
-        external::External,
-        order,
-        proto::{GraphProto, NodeProto, TensorProto},
-        scan::{parse, scan},
-        tensor,
+    import::{
+        onnx::{
+            attribute,
+            budget::Budget,
+            external::External,
+            order,
+            proto::{GraphProto, NodeProto, TensorProto},
+            scan::{parse, scan},
+            tensor,
+        },
+        options::ImportOptions,
     },
     op::OnnxNode,
     ops::{self, generate::constant::Constant},
-    tensor::Tensor,
+    rewrite,
 };
 
 /// The maximum number of inputs and of outputs.
@@ -32,7 +35,7 @@ pub(super) fn graph(
     functions: &[&[u8]],
     budget: &Budget,
     external: &mut External<'_>,
-    constants: &[(String, Tensor)],
+    options: &ImportOptions,
 ) -> Result<Graph> {
     let proto = GraphProto::parse(bytes, budget)?;
     for (list, what) in [(&proto.inputs, "inputs"), (&proto.outputs, "outputs")] {
@@ -47,7 +50,7 @@ pub(super) fn graph(
     let mut converter = Converter { graph: Graph::new(name), values: HashMap::new(), opset, budget, external };
     let makers = scan(&proto, functions, budget)?;
     converter.initializers(&proto)?;
-    converter.inputs(&proto, constants)?;
+    converter.inputs(&proto, options)?;
     for (name, &maker) in &makers {
         if converter.values.contains_key(name) {
             let node = parse(&proto, maker)?.describe();
@@ -125,7 +128,9 @@ impl<'a> Converter<'a, '_, '_> {
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
         let mut own = OnnxNode::new(&self.graph, self.opset, node.op_type(), attributes, inputs, node.outputs.len());
         let op = ops::decode(&mut own).context(place)?;
+        let assumed = own.take_assumed();
         let inputs = own.finish().context(place)?;
+        self.graph.assume(place(), assumed)?;
         if let (Some(Constant { value }), [name]) = (op.downcast_ref(), node.outputs.as_slice()) {
             let id = self.graph.constant(*name, value.clone());
             self.values.insert(name, id);
@@ -133,6 +138,8 @@ impl<'a> Converter<'a, '_, '_> {
         }
         // Errors of `Graph::node` name the node already.
         let outputs = self.graph.node(node.name(), op, inputs)?;
+        // Later operators may need a small constant when they are decoded.
+        rewrite::fold_last(&mut self.graph)?;
         if node.outputs.len() > outputs.len() {
             let (asked, made) = (node.outputs.len(), outputs.len());
             let what = format!("{asked} outputs are asked for, of which {made} are built here");

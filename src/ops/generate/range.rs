@@ -88,8 +88,7 @@ impl Range {
             step if step < 0 => (&self.limit, &self.start, step.saturating_neg()),
             step => (&self.start, &self.limit, step),
         };
-        let count = (to - from).ceil_div(&Dim::number(step));
-        if count.is_at_least(0) { count } else { Dim::max(&count, &Dim::from(0)) }
+        Dim::max(&(to - from).ceil_div(&Dim::number(step)), &Dim::from(0))
     }
 }
 

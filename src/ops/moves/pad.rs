@@ -10,7 +10,7 @@ use crate::{
     kernels::strided::{self, Axis},
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
     ops::tracked,
-    shape::{Dim, Shape, normalize_axis},
+    shape::{Condition, Dim, Shape, normalize_axis},
     tensor::{DType, Tensor, View, ViewMut},
 };
 
@@ -180,6 +180,9 @@ impl Operator for Pad {
         let pads = self.before.iter().zip(&self.behind);
         let shape: Shape =
             input.shape.dims().iter().zip(pads).map(|(dim, (before, behind))| &(dim + before) + behind).collect();
+        for dim in shape.dims() {
+            inputs.assume(Condition::at_least("a padded axis", dim, &Dim::from(0)))?;
+        }
         let value = match self.value.as_deref().map(Tensor::to_i64) {
             None => Some(vec![Dim::from(0)]),
             Some(value) => value.ok().map(|value| value.into_iter().map(Dim::number).collect()),

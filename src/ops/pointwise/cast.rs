@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::Fact,
+    graph::{Fact, MAX_EXACT},
     kernels,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    shape::Dim,
+    shape::{Condition, Dim},
     tensor::{DType, Tensor},
 };
 
@@ -44,11 +44,17 @@ pub(crate) fn decode_like(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> 
     Ok(Arc::new(Cast { to }))
 }
 
+/// That a number of f32 is counted exactly.
+pub(super) fn counted_exactly(dim: &Dim) -> Condition {
+    Condition::at_least("the range in which f32 counts exactly", &Dim::number(MAX_EXACT), dim)
+}
+
 impl Cast {
     fn element(&self, dim: &Dim) -> Option<Dim> {
         // A size is assumed to fit the integer types that models use for sizes.
         let Some(number) = dim.as_fixed() else {
-            return matches!(self.to, DType::I32 | DType::I64 | DType::U32 | DType::U64).then(|| dim.clone());
+            let fits = matches!(self.to, DType::F32 | DType::I32 | DType::I64 | DType::U32 | DType::U64);
+            return fits.then(|| dim.clone());
         };
         let number = match self.to {
             DType::I8 => i64::from(number as i8),
@@ -60,6 +66,7 @@ impl Cast {
             DType::U32 => i64::from(number as u32),
             DType::U64 => i64::try_from(number as u64).ok()?,
             DType::Bool => i64::from(number != 0),
+            DType::F32 if number.unsigned_abs() <= MAX_EXACT as u64 => number,
             _ => return None,
         };
         Some(Dim::number(number))
@@ -75,7 +82,12 @@ impl Operator for Cast {
         inputs.expect(1, 1)?;
         let input = inputs.required(0)?;
         let elements = input.elements.as_ref();
-        let elements = elements.and_then(|elements| elements.iter().map(|dim| self.element(dim)).collect());
+        let elements: Option<Vec<Dim>> =
+            elements.and_then(|elements| elements.iter().map(|dim| self.element(dim)).collect());
+        if input.dtype.is_float() {
+            let symbolic = elements.iter().flatten().filter(|dim| dim.as_fixed().is_none());
+            symbolic.into_iter().try_for_each(|dim| inputs.assume(counted_exactly(dim)))?;
+        }
         Ok(vec![Fact::new(self.to, input.shape.clone()).with_elements(elements)])
     }
 

@@ -117,7 +117,10 @@ impl Operator for Unary {
                 return Err(Error::invalid_model(format!("a bound is {bound}, expected one {}", input.dtype)));
             }
         }
-        let elements = input.elements.as_ref().filter(|_| matches!(input.dtype, DType::I64 | DType::I32 | DType::Bool));
+        let elements = input
+            .elements
+            .as_ref()
+            .filter(|_| matches!(input.dtype, DType::I64 | DType::I32 | DType::Bool | DType::F32));
         let known = elements.and_then(|all| all.iter().map(|dim| self.element(dim)).collect());
         Ok(vec![Fact::new(dtype, input.shape.clone()).with_elements(known)])
     }
@@ -133,6 +136,8 @@ impl Unary {
         let negative = || &Dim::number(0) - dim;
         match self.function {
             UnaryFunction::Neg => Some(negative()),
+            // Known elements are whole numbers.
+            UnaryFunction::Ceil | UnaryFunction::Floor | UnaryFunction::Round => Some(dim.clone()),
             UnaryFunction::Not => Some(&Dim::number(1) - dim),
             UnaryFunction::Abs if dim.least().is_some_and(|least| least >= 0) => Some(dim.clone()),
             UnaryFunction::Abs if negative().least().is_some_and(|least| least >= 0) => Some(negative()),

@@ -50,11 +50,9 @@ impl Operator for MatMul {
             [.., k, n] => (k, Some(n)),
             _ => (b_last, None),
         };
-        if a_k.as_fixed().zip(b_k.as_fixed()).is_some_and(|(a, b)| a != b) {
-            return Err(misfit());
-        }
+        inputs.equal("the summed axis", a_k, b_k).map_err(|_| misfit())?;
         let leading = |shape: &Shape| Shape::new(&shape.dims()[..shape.rank().saturating_sub(2)]);
-        let mut dims = leading(&a.shape).broadcast(&leading(&b.shape)).map_err(|_| misfit())?.dims().to_vec();
+        let mut dims = inputs.broadcast(&leading(&a.shape), &leading(&b.shape)).map_err(|_| misfit())?.dims().to_vec();
         if let [.., m, _] = a.shape.dims() {
             dims.push(m.clone());
         }

@@ -1,17 +1,19 @@
 //! The declared inputs and outputs of the graph.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     error::{Context, Error, Result},
     graph::ValueId,
-    import::onnx::{
-        convert::Converter,
-        proto::{DimProto, GraphProto, ValueInfoProto},
-        tensor,
+    import::{
+        onnx::{
+            convert::Converter,
+            proto::{DimProto, GraphProto, ValueInfoProto},
+            tensor,
+        },
+        options::ImportOptions,
     },
     shape::{Dim, Shape},
-    tensor::Tensor,
 };
 
 /// The maximum number of symbolic dimensions of a model.
@@ -19,12 +21,18 @@ const MAX_SYMBOLS: usize = 1024;
 
 impl<'a> Converter<'a, '_, '_> {
     /// Adds the inputs, except those in `constants`, which become constants.
-    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, constants: &[(String, Tensor)]) -> Result<()> {
+    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, options: &ImportOptions) -> Result<()> {
         let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
         let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
-        for (name, tensor) in constants {
-            let input = inputs.iter().find(|input| input.name() == name && !self.values.contains_key(input.name()));
-            let input = input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))?;
+        let named = |values: &HashMap<&str, ValueId>, name: &str| {
+            let input = inputs.iter().find(|input| input.name() == name && !values.contains_key(input.name()));
+            input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))
+        };
+        for (name, _) in &options.shapes {
+            named(&self.values, name)?;
+        }
+        for (name, tensor) in &options.constants {
+            let input = named(&self.values, name)?;
             let id = self.graph.constant(name, tensor.clone());
             self.values.insert(input.name(), id);
         }
@@ -49,23 +57,20 @@ impl<'a> Converter<'a, '_, '_> {
                 // An input with an initializer is a constant; old files list every initializer as
                 // an input.
                 Some(&id) => self.check_declared(input, id),
-                None => self.input(input),
+                None => self.input(input, options),
             }
             .context(|| format!("input `{name}`"))?;
         }
         Ok(())
     }
 
-    fn input(&mut self, input: &ValueInfoProto<'a>) -> Result<()> {
+    fn input(&mut self, input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<()> {
         if let Some(kind) = input.other {
             return Err(Error::unsupported(format!("it is {kind}; only tensors are taken here")));
         }
         let elem_type = input.elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?;
         let dtype = tensor::dtype(elem_type)?;
-        let dims = input
-            .dims
-            .as_ref()
-            .ok_or_else(|| Error::unsupported("its number of dimensions is not declared, which is needed here"))?;
+        let dims = declared_or_given(input, options)?;
         let mut shape = Vec::with_capacity(dims.len());
         for (axis, dim) in dims.iter().enumerate() {
             shape.push(match *dim {
@@ -148,4 +153,26 @@ impl<'a> Converter<'a, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// The dimensions of an input: those of the options, else those that the file declares.
+fn declared_or_given<'a>(input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<Vec<DimProto<'a>>> {
+    let given = options.shapes.iter().rev().find(|(name, _)| name == input.name()).map(|(_, dims)| dims);
+    let Some(given) = given else {
+        return input.dims.as_ref().map(|dims| dims.to_vec()).ok_or_else(|| {
+            Error::unsupported("its number of dimensions is not declared; `ImportOptions::input_shape` gives it")
+        });
+    };
+    let declared = input.dims.as_ref().filter(|dims| dims.len() == given.len());
+    // A size that runs choose keeps its name.
+    let open = |axis: usize| match declared.map(|dims| dims[axis]) {
+        Some(DimProto::Named(name)) => DimProto::Named(name),
+        _ => DimProto::Unknown,
+    };
+    let dim = |(axis, size): (usize, &Option<usize>)| match size.map(i64::try_from) {
+        None => Ok(open(axis)),
+        Some(Ok(size)) => Ok(DimProto::Fixed(size)),
+        Some(Err(_)) => Err(Error::limit("a dimension is too large")),
+    };
+    given.iter().enumerate().map(dim).collect()
 }

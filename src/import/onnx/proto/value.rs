@@ -118,5 +118,6 @@ fn dimension<'a>(bytes: &'a [u8], budget: &Budget) -> Result<DimProto<'a>> {
             _ => return Err(field.unknown()),
         }
     }
-    Ok(dim.filter(|dim| *dim != DimProto::Named("")).unwrap_or(DimProto::Unknown))
+    // Older exporters write -1 for a size that is not known.
+    Ok(dim.filter(|dim| !matches!(dim, DimProto::Named("") | DimProto::Fixed(-1))).unwrap_or(DimProto::Unknown))
 }
