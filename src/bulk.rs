@@ -35,8 +35,8 @@ pub use hot::{
     Hot,
     publish::{publish, publish_folder, read_published},
 };
-pub use queue::{Handle, Queue};
-pub use report::{DeviceItems, Report, SlowItem, Spread};
+pub use queue::{Full, Handle, Queue, QueueReport, Submission};
+pub use report::{DeviceItems, Percentiles, Report, SlowItem, Spread};
 pub use results::{Results, UnorderedResults};
 pub use runner::Bulk;
 pub use settings::{OnError, Progress};

@@ -11,7 +11,7 @@ pub(in crate::bulk) mod spread;
 
 pub use devices::DeviceItems;
 pub use slowest::SlowItem;
-pub use spread::Spread;
+pub use spread::{Percentiles, Spread};
 
 use crate::inference::Fingerprint;
 

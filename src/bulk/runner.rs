@@ -30,11 +30,29 @@ use crate::{
 ///
 /// Chunk sizes are chosen from the durations of a job's first chunks, unless you fix them. All
 /// `Bulk`s of one worker count share one pool, whose threads are named `mill-worker-0`,
-/// `mill-worker-1`, ...
+/// `mill-worker-1`, ... Jobs, queues and callers of one pool take turns from chunk to chunk, by
+/// their [`share`](Self::share).
+///
+/// A clone runs the same model. Settings of one job alone are set on a clone:
+///
+/// ```
+/// # use std::time::Duration;
+/// use gristmill::{bulk::{Bulk, CancelToken}, from_fn};
+/// let squares = Bulk::new(from_fn(|number: &u64| Ok(number * number)));
+/// let token = CancelToken::new();
+/// let job = squares.clone().cancel(token.clone()).deadline(Duration::from_secs(60)).map(0..1000);
+/// # assert_eq!(job.count(), 1000);
+/// ```
 pub struct Bulk<S> {
     pub(in crate::bulk) model: Choice<S>,
     pub(in crate::bulk) settings: Settings,
     pub(in crate::bulk) pool: OnceLock<Arc<Pool>>,
+}
+
+impl<S> Clone for Bulk<S> {
+    fn clone(&self) -> Self {
+        Self { model: self.model.clone(), settings: self.settings.clone(), pool: self.pool.clone() }
+    }
 }
 
 /// Which model a job runs.
@@ -43,9 +61,20 @@ pub(in crate::bulk) enum Choice<S> {
     Fixed(Arc<S>),
     /// The version that is current when the job starts.
     Hot(Arc<Hot<S>>),
-    /// One that is made for each job.
+    /// One that is made for each job, and for each version of what it is made of.
     #[cfg(feature = "cache")]
-    Made(Arc<dyn Fn() -> Arc<S> + Send + Sync>),
+    Made { make: Arc<dyn Fn() -> Arc<S> + Send + Sync>, version: Arc<dyn Fn() -> u64 + Send + Sync> },
+}
+
+impl<S> Clone for Choice<S> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Fixed(stages) => Self::Fixed(Arc::clone(stages)),
+            Self::Hot(hot) => Self::Hot(Arc::clone(hot)),
+            #[cfg(feature = "cache")]
+            Self::Made { make, version } => Self::Made { make: Arc::clone(make), version: Arc::clone(version) },
+        }
+    }
 }
 
 impl<S: Staged> Choice<S> {
@@ -54,7 +83,17 @@ impl<S: Staged> Choice<S> {
             Choice::Fixed(stages) => Arc::clone(stages),
             Choice::Hot(hot) => hot.current(),
             #[cfg(feature = "cache")]
-            Choice::Made(make) => make(),
+            Choice::Made { make, .. } => make(),
+        }
+    }
+
+    /// The version of what [`stages`](Self::stages) returns now.
+    pub(in crate::bulk) fn version(&self) -> u64 {
+        match self {
+            Choice::Fixed(_) => 1,
+            Choice::Hot(hot) => hot.version(),
+            #[cfg(feature = "cache")]
+            Choice::Made { version, .. } => version(),
         }
     }
 }
@@ -126,6 +165,16 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
+    /// Limits the items of a queue that are submitted and not answered; no limit by default.
+    ///
+    /// See [`Queue::submit`] and [`Queue::try_submit`]. The limit in bytes is
+    /// [`memory_limit`](Self::memory_limit).
+    #[must_use]
+    pub fn queue_limit(mut self, items: usize) -> Self {
+        self.settings.queue_limit = items.max(1);
+        self
+    }
+
     /// Sets what to do about items that fail.
     #[must_use]
     pub fn on_error(mut self, policy: OnError) -> Self {
@@ -133,7 +182,9 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
-    /// Lets `token` stop the jobs of this `Bulk`, running and future ones.
+    /// Lets `token` stop the jobs of this `Bulk` and of its clones, running and future ones.
+    ///
+    /// It takes the place of an earlier token.
     #[must_use]
     pub fn cancel(mut self, token: CancelToken) -> Self {
         self.settings.cancel = token;
@@ -242,11 +293,15 @@ impl<S: Staged> Bulk<S> {
     /// thread of its own, `mill-queue`, which only waits.
     ///
     /// A queue uses [`workers`](Self::workers), [`chunk_size`](Self::chunk_size),
-    /// [`max_chunk_cost`](Self::max_chunk_cost), [`memory_limit`](Self::memory_limit) and
-    /// [`cancel`](Self::cancel). It has no order, end or report, so [`window`](Self::window),
+    /// [`max_chunk_cost`](Self::max_chunk_cost), [`memory_limit`](Self::memory_limit),
+    /// [`queue_limit`](Self::queue_limit), [`share`](Self::share), [`turn_time`](Self::turn_time)
+    /// and [`cancel`](Self::cancel). It has no order and no end, so [`window`](Self::window),
     /// [`on_error`](Self::on_error), [`deadline`](Self::deadline) and [`progress`](Self::progress)
     /// have no effect: an item's error is returned by its [`Handle`](super::Handle), which can also
     /// cancel the item.
+    ///
+    /// A queue made from a [`Hot`] model runs each chunk by the version that is current when the
+    /// chunk is gathered: an item submitted after a `reload` is answered by the new version.
     ///
     /// # Errors
     /// If a thread cannot be started.
@@ -255,7 +310,7 @@ impl<S: Staged> Bulk<S> {
         I: Send + 'static,
         S: Stages<I> + 'static,
     {
-        Queue::new(self.stages(), self.pool()?, self.settings.clone(), longest_wait)
+        Queue::new(self.model.clone(), self.pool()?, self.settings.clone(), longest_wait)
     }
 }
 

@@ -61,6 +61,8 @@ pub(in crate::bulk) struct Settings {
     pub(in crate::bulk) progress: Option<OnProgress>,
     /// The share of the pool, if the caller set one.
     pub(in crate::bulk) share: Option<u32>,
+    /// Items of a queue that may be unanswered.
+    pub(in crate::bulk) queue_limit: usize,
     /// How long a chunk may take while others want turns.
     pub(in crate::bulk) turn_time: Duration,
 }
@@ -89,6 +91,7 @@ impl Default for Settings {
             deadline: None,
             progress: None,
             share: None,
+            queue_limit: usize::MAX,
             turn_time: Duration::from_millis(20),
         }
     }

@@ -505,14 +505,10 @@ impl<S: Stages<I> + 'static, I: Send + 'static> Threads<S, I> {
     /// Whether a task from outside was taken as soon as the turns were over that had begun before.
     fn judge_wait(&self, task: &Task) {
         if let Task::Outside(outsider) = task {
-            self.judge_turns(outsider.before.load(Relaxed));
+            let since = self.begun.load(Relaxed).saturating_sub(outsider.before.load(Relaxed));
+            // Those that were taken and not counted yet, and as many probes.
+            assert!(since <= 2 * self.workers, "{since} turns of the job went before somebody else's");
         }
-    }
-
-    fn judge_turns(&self, before: usize) {
-        let since = self.begun.load(Relaxed).saturating_sub(before);
-        // Those that were taken and not counted yet, and as many probes.
-        assert!(since <= 2 * self.workers, "{since} turns of the job went before somebody else's");
     }
 
     /// Comes from outside for one turn, as a queue does or as a single run does, and waits for it.
@@ -528,14 +524,12 @@ impl<S: Stages<I> + 'static, I: Send + 'static> Threads<S, I> {
             drop(tasks);
             self.changed.notify_all();
         } else {
-            let (crew, other) = (Arc::clone(&self), Arc::clone(&outsider));
+            let other = Arc::clone(&outsider);
             let turn = move || {
-                crew.judge_turns(other.before.load(Relaxed));
                 other.serve();
                 false
             };
             outsider.member.push(&self, Box::new(turn));
-            outsider.before.store(self.begun.load(Relaxed), Relaxed);
         }
         let mut served = outsider.served.lock().unwrap_or_else(PoisonError::into_inner);
         while !*served {

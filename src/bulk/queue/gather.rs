@@ -6,7 +6,10 @@ use std::{
 };
 
 use crate::{
-    bulk::{queue::core::Core, stages::Stages},
+    bulk::{
+        queue::core::{Core, Gathered},
+        stages::Stages,
+    },
     threads::panics::{self, lock},
 };
 
@@ -38,7 +41,14 @@ where
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let waited = first.since.elapsed();
+            if self.model.version() != state.current.0 {
+                drop(state);
+                self.adopt();
+                state = lock(&self.state);
+                continue;
+            }
+            let (number, since) = (first.index, first.since);
+            let waited = since.elapsed();
             // Costs are known only once items are prepared: a chunk is gathered by the mean cost so
             // far.
             let cost = state.tuner.item_cost().max(1.0);
@@ -48,7 +58,9 @@ where
             let chunk = ((target as f64 / cost) as usize).clamp(1, most);
             // A chunk whose worker waits for this queue does not occupy a lane: it continues only
             // with what it waits for.
-            if state.running > state.tuner.lanes() + state.helpers || state.tuner.holds_back() && state.helpers == 0 {
+            if state.running.len() > state.tuner.lanes() + state.helpers
+                || state.tuner.holds_back() && state.helpers == 0
+            {
                 // Every lane is occupied and one more chunk waits: the next one may as well grow.
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else if state.waiting.len() < chunk.max(2).min(most)
@@ -61,12 +73,14 @@ where
             } else {
                 let count = chunk.min(state.waiting.len());
                 let items: Vec<_> = state.waiting.drain(..count).collect();
-                state.running += 1;
+                let (version, stages) = &state.current;
+                let gathered = Gathered { items, version: (*version, Arc::clone(stages)) };
+                state.running.push((number, since));
                 state.tuner.begun();
                 let task = Arc::clone(&self);
                 drop(state);
                 self.pool.push_once(&self.member, move || {
-                    task.run(items);
+                    task.run(gathered);
                     panics::drop_quietly(task);
                 });
                 state = lock(&self.state);
