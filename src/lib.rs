@@ -112,6 +112,9 @@
 //!
 //! All computing runs on one rayon pool per worker count (`mill-worker-0`, `mill-worker-1`, ...), shared by all jobs
 //! of the process; its default width respects CPU quotas and affinity. A lone item is split over the pool's threads.
+//! Jobs, queues and single runs take turns from chunk to chunk, by a share of the workers' time: 1 for a job, 8 for a
+//! queue and for [`Session::run`], or what [`Bulk::share`](bulk::Bulk::share) sets. A share counts only while several of
+//! them want the workers.
 //! Further threads, which mostly wait, belong to a device that wants several chunks in flight (`mill-driver-0`, ...), to
 //! a queue (`mill-queue`), to a cache that writes, and to a GPU's own driver.
 //!

@@ -32,8 +32,8 @@ use crate::{
 /// another.
 ///
 /// `I` is an item, `O` a result. Made by [`Bulk::queue`](super::Bulk::queue). An item waits at most
-/// the longest wait for others, then for a free worker. Dropping the queue lets submitted items run
-/// to their end.
+/// the longest wait for others, then for its turn on a worker. Dropping the queue lets submitted
+/// items run to their end.
 pub struct Queue<I, O> {
     core: Arc<dyn Submit<I, O>>,
     longest_wait: Duration,

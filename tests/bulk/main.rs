@@ -12,6 +12,7 @@ mod panics;
 mod per_worker;
 mod properties;
 mod queue;
+mod service;
 mod splits;
 #[cfg(feature = "stream")]
 mod stream;
