@@ -8,16 +8,19 @@ pub mod conv;
 pub mod generate;
 pub mod image;
 pub mod index;
+pub mod loss;
 pub mod moves;
 pub mod norm;
 mod offsets;
 pub mod pointwise;
 pub mod pool;
 pub mod product;
+pub mod quantized;
 pub mod recurrent;
 pub mod reduce;
 mod refused;
 mod tracked;
+pub(crate) mod wide;
 
 use std::sync::LazyLock;
 
@@ -30,11 +33,13 @@ pub fn all() -> &'static [&'static OpDef] {
             .chain(generate::operators())
             .chain(image::operators())
             .chain(index::operators())
+            .chain(loss::operators())
             .chain(moves::operators())
             .chain(norm::operators())
             .chain(pointwise::operators())
             .chain(pool::operators())
             .chain(product::operators())
+            .chain(quantized::operators())
             .chain(recurrent::operators())
             .chain(reduce::operators())
             .collect();
@@ -46,6 +51,7 @@ pub fn all() -> &'static [&'static OpDef] {
 
 /// Further ONNX names: read as another operator, or refused with a reason of their own.
 static READ_AS: &[(&str, Decoder)] = &[
+    ("Attention", product::attention::standard::decode),
     ("CastLike", pointwise::cast::decode_like),
     ("Compress", refused::data_dependent),
     ("Dropout", moves::identity::decode_dropout),
@@ -53,6 +59,7 @@ static READ_AS: &[(&str, Decoder)] = &[
     ("NonZero", refused::data_dependent),
     ("Scatter", index::scatter::elements::decode),
     ("Squeeze", moves::squeeze::decode_squeeze),
+    ("Swish", pointwise::decode_swish),
     ("Unique", refused::data_dependent),
     ("Unsqueeze", moves::squeeze::decode_unsqueeze),
     ("Upsample", image::resize::decode_upsample),

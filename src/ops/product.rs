@@ -4,11 +4,21 @@ pub mod attention;
 pub mod gemm;
 pub mod linear;
 pub mod matmul;
+pub mod rotary;
 
 use crate::op::OpDef;
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&attention::DEF, &gemm::GEMM, &linear::DEF, &linear::in_place::DEF, &matmul::DEF, &attention::packed::DEF]
-        .into_iter()
+    [
+        &attention::DEF,
+        &attention::packed::DEF,
+        &attention::standard::DEF,
+        &gemm::GEMM,
+        &linear::DEF,
+        &linear::in_place::DEF,
+        &matmul::DEF,
+        &rotary::DEF,
+    ]
+    .into_iter()
 }

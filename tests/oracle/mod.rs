@@ -6,10 +6,12 @@ mod cast;
 pub mod compare;
 mod images;
 mod indexed;
+mod losses;
 mod moves;
 mod norms;
 mod pointwise;
 mod products;
+mod quantized;
 mod recurrent;
 mod shapes;
 
@@ -24,9 +26,11 @@ pub fn find(name: &str) -> Option<Oracle> {
         cast::ORACLES,
         images::ORACLES,
         indexed::ORACLES,
+        losses::ORACLES,
         moves::ORACLES,
         norms::ORACLES,
         products::ORACLES,
+        quantized::ORACLES,
         recurrent::ORACLES,
         shapes::ORACLES,
     ];

@@ -1,6 +1,7 @@
 //! Scaled dot-product attention: over padded batches here, over packed sequences in `packed`.
 
 pub(crate) mod packed;
+pub mod standard;
 
 pub use packed::PackedAttention;
 
