@@ -9,15 +9,18 @@ pub mod deferred;
 pub mod generate;
 pub mod image;
 pub mod index;
+pub mod loss;
 pub mod moves;
 pub mod norm;
 mod offsets;
 pub mod pointwise;
 pub mod pool;
 pub mod product;
+pub mod quantized;
 pub mod recurrent;
 pub mod reduce;
 pub(crate) mod tracked;
+pub(crate) mod wide;
 
 use std::sync::{Arc, LazyLock};
 
@@ -34,11 +37,13 @@ pub fn all() -> &'static [&'static OpDef] {
             .chain(generate::operators())
             .chain(image::operators())
             .chain(index::operators())
+            .chain(loss::operators())
             .chain(moves::operators())
             .chain(norm::operators())
             .chain(pointwise::operators())
             .chain(pool::operators())
             .chain(product::operators())
+            .chain(quantized::operators())
             .chain(recurrent::operators())
             .chain(reduce::operators())
             .collect();
@@ -50,11 +55,13 @@ pub fn all() -> &'static [&'static OpDef] {
 
 /// Further ONNX names: read as another operator, or refused with a reason of their own.
 static READ_AS: &[(&str, Decoder)] = &[
+    ("Attention", product::attention::standard::decode),
     ("CastLike", pointwise::cast::decode_like),
     ("Dropout", moves::identity::decode_dropout),
     ("Flatten", moves::squeeze::decode_flatten),
     ("Scatter", index::scatter::elements::decode),
     ("Squeeze", moves::squeeze::decode_squeeze),
+    ("Swish", pointwise::decode_swish),
     ("Unsqueeze", moves::squeeze::decode_unsqueeze),
     ("Upsample", image::resize::decode_upsample),
 ];

@@ -4,7 +4,10 @@ use gristmill::{
     DType, Tensor,
     testing::{
         op::Operator,
-        ops::image::resize::{Aspect, Change, Coordinates, Mode, Nearest, Resize},
+        ops::image::{
+            grid_sample::{GridSample, Outside, SampleMode},
+            resize::{Aspect, Change, Coordinates, Mode, Nearest, Resize},
+        },
     },
 };
 
@@ -14,7 +17,7 @@ use super::{
 };
 
 /// The operators that this file speaks for.
-pub const ORACLES: &[(&str, Oracle)] = &[("Resize", resize)];
+pub const ORACLES: &[(&str, Oracle)] = &[("GridSample", grid_sample), ("Resize", resize)];
 
 /// The size of an axis of the result, and its scale.
 fn resized(op: &Resize, shape: &[usize]) -> Vec<(usize, f64)> {
@@ -136,4 +139,78 @@ fn resize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
         all.iter().zip(&values).map(|(at, value)| value * factor(at)).sum()
     };
     vec![of_floats(from.dtype(), &shape, &indices(&shape).map(sample).collect::<Vec<_>>())]
+}
+
+/// A place mirrored at the ends, one mirror after another.
+fn mirrored(mut x: f64, least: f64, most: f64) -> f64 {
+    while x < least || x > most {
+        x = if x < least { 2.0 * least - x } else { 2.0 * most - x };
+    }
+    x
+}
+
+fn grid_sample(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, x, grid) = (op::<GridSample>(operator), input(inputs, 0), input(inputs, 1));
+    let (values, places, axes) = (floats(x), floats(grid), x.shape().len() - 2);
+    let mut shape = x.shape()[..2].to_vec();
+    shape.extend_from_slice(&grid.shape()[1..=axes]);
+    let border = |size: f64| if op.align_corners { (0.0, size - 1.0) } else { (-0.5, size - 0.5) };
+    // The weight of each position along an axis.
+    let weights = |x: f64, size: usize| {
+        let last = size as f64 - 1.0;
+        let (least, most) = border(size as f64);
+        let x = match op.align_corners {
+            true => (x + 1.0) / 2.0 * last,
+            false => ((x + 1.0) * size as f64 - 1.0) / 2.0,
+        };
+        let x = f64::from(x as f32);
+        let x = if op.mode == SampleMode::Nearest { x.round_ties_even() } else { x };
+        let x = match op.outside {
+            Outside::Border if x < least || x > most => x.clamp(0.0, last),
+            Outside::Reflection => mirrored(x, least, most),
+            _ => x,
+        };
+        let mut all = vec![0.0; size];
+        for tap in -20..20 + size as i64 {
+            let distance = (tap as f64 - x).abs();
+            let own = match op.mode {
+                SampleMode::Nearest => f64::from(u8::from(distance == 0.0)),
+                SampleMode::Linear => (1.0 - distance).max(0.0),
+                SampleMode::Cubic if distance < 1.0 => 1.25 * distance.powi(3) - 2.25 * distance.powi(2) + 1.0,
+                SampleMode::Cubic if distance < 2.0 => {
+                    -0.75 * (distance.powi(3) - 5.0 * distance.powi(2) + 8.0 * distance - 4.0)
+                }
+                SampleMode::Cubic => 0.0,
+            };
+            let at = match op.outside {
+                Outside::Zeros => tap as f64,
+                Outside::Border => (tap as f64).clamp(0.0, last),
+                Outside::Reflection => mirrored(tap as f64, least, most),
+            };
+            if at >= 0.0 && at <= last {
+                all[at as usize] += own;
+            }
+        }
+        // What rounding leaves between two positions belongs to none here.
+        if op.mode == SampleMode::Nearest && op.outside != Outside::Zeros && all.iter().sum::<f64>() == 0.0 {
+            all[x.clamp(0.0, last) as usize] = 1.0;
+        }
+        all
+    };
+    let all: Vec<Vec<usize>> = indices(&x.shape()[2..]).collect();
+    let sample = |index: Vec<usize>| {
+        let mut at = vec![index[0]];
+        at.extend_from_slice(&index[2..]);
+        let start = flat(&grid.shape()[..=axes], &at) * axes;
+        let own: Vec<Vec<f64>> =
+            (0..axes).map(|axis| weights(places[start + axes - 1 - axis], x.shape()[axis + 2])).collect();
+        let of = |place: &Vec<usize>| {
+            let mut from = index[..2].to_vec();
+            from.extend_from_slice(place);
+            let weight: f64 = place.iter().zip(&own).map(|(&at, own)| own[at]).product();
+            weight * values[flat(x.shape(), &from)]
+        };
+        all.iter().map(of).sum()
+    };
+    vec![of_floats(x.dtype(), &shape, &indices(&shape).map(sample).collect::<Vec<_>>())]
 }

@@ -7,11 +7,13 @@ pub mod compare;
 mod deferred;
 mod images;
 mod indexed;
+mod losses;
 mod measured;
 mod moves;
 mod norms;
 mod pointwise;
 mod products;
+mod quantized;
 mod recurrent;
 mod shapes;
 
@@ -28,9 +30,11 @@ pub fn find(name: &str) -> Option<Oracle> {
         images::ORACLES,
         indexed::ORACLES,
         measured::ORACLES,
+        losses::ORACLES,
         moves::ORACLES,
         norms::ORACLES,
         products::ORACLES,
+        quantized::ORACLES,
         recurrent::ORACLES,
         shapes::ORACLES,
     ];

@@ -10,6 +10,7 @@ use crate::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
         Shapes,
     },
+    ops::norm::layer_norm_statistics,
     shape::{Dim, Shape},
     tensor::{DType, View},
 };
@@ -47,7 +48,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
         return Err(Error::unsupported(format!("`stash_type` is {stash}, expected 1 (f32)")));
     }
     if node.output_count() > 1 {
-        return Err(Error::unsupported("the mean and the deviation as results of LayerNormalization"));
+        return Ok(layer_norm_statistics::made(axis, epsilon));
     }
     Ok(Arc::new(LayerNorm { axes: (axis..shape.rank()).collect(), epsilon }))
 }

@@ -77,6 +77,14 @@ fn decode_gelu(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     Ok(Arc::new(Unary { function }))
 }
 
+/// `x / (1 + e^(-alpha x))`, of which the functions have the usual alpha.
+pub(crate) fn decode_swish(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    match node.float("alpha")? {
+        None | Some(1.0) => Ok(Arc::new(Unary { function: UnaryFunction::Silu })),
+        Some(alpha) => Err(Error::unsupported(format!("a Swish whose `alpha` is {alpha}, expected 1"))),
+    }
+}
+
 fn decode_is_inf(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let (negative, positive) = (node.flag("detect_negative", true)?, node.flag("detect_positive", true)?);
     Ok(Arc::new(Unary { function: UnaryFunction::IsInf { negative, positive } }))
