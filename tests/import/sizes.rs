@@ -193,6 +193,27 @@ fn reversed_parts_of_an_axis_begin_at_its_last_element() {
     }
 }
 
+#[test]
+fn the_largest_end_means_the_first_element_of_a_reversed_part() {
+    for end in [i64::MAX, i64::from(i32::MAX), i64::MIN] {
+        let session = open(&one("Slice", &["n", "m"], &[&[-1], &[end], &[1], &[-1]], &[]));
+        assert_eq!(y(run(&session, &[("x", &[1, 3])])), (vec![1, 3], vec![2.0, 1.0, 0.0]));
+    }
+}
+
+#[test]
+fn added_axes_take_no_size_from_their_neighbours() {
+    let add = node("Unsqueeze", "add", &["s", "zero"], &["y"]);
+    let cut = node("Slice", "cut", &["x", "three", "nine", "one"], &["s"]);
+    let mut model = Draft::new().input(value("x", FLOAT, &["", "m", ""])).node(cut).node(add).output(output("y"));
+    for (name, number) in [("zero", 0), ("one", 1), ("three", 3), ("nine", 9)] {
+        model = model.initializer(integers(name, &[1], &[number]));
+    }
+    let session = open(&model);
+    assert_eq!(shape(run(&session, &[("x", &[2, 4, 5])])), [1, 2, 1, 5]);
+    assert_eq!(shape(run(&session, &[("x", &[2, 3, 5])])), [1, 2, 0, 5]);
+}
+
 /// `y` has the shape of `x` after nodes that compute a shape.
 fn shape_only(model: Draft) -> Draft {
     model.node(node("Shape", "shape", &["y"], &["s"])).node(node("ConstantOfShape", "zeros", &["s"], &["o"]))

@@ -53,7 +53,12 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     }
     let shape = &node.inputs().required(0)?.shape;
     let parts = starts.into_iter().zip(ends).zip(axes).zip(steps);
-    let parts = parts.map(|(((start, end), axis), step)| Ok(Part { axis: shape.axis(axis)?, start, end, step }));
+    let parts = parts.map(|(((start, end), axis), step)| {
+        // The largest numbers mean "to the end" in either direction, as ONNX Runtime takes them.
+        let all = step < 0 && [i64::MAX, i64::from(i32::MAX)].map(Some).contains(&end.as_fixed());
+        let end = if all { Dim::number(i64::MIN) } else { end };
+        Ok(Part { axis: shape.axis(axis)?, start, end, step })
+    });
     Ok(Arc::new(Slice { parts: parts.collect::<Result<_>>()? }))
 }
 

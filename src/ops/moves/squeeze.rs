@@ -73,9 +73,10 @@ fn axes(node: &mut OnnxNode<'_>) -> Result<Option<Vec<i64>>> {
 ///
 /// It stays valid when they change: leading dimensions are copied, and one further is inferred.
 fn reshape(input: &Shape, mut dims: Vec<Dim>) -> Result<Arc<dyn Operator>> {
+    let exact = Reshape { shape: dims.clone(), zero_copies: false };
     // A symbolic size that is dropped must not become part of an inferred one.
     if dims.iter().any(|dim| dim.as_fixed() == Some(0)) || Shape::new(dims.clone()).elements() != input.elements() {
-        return Ok(Arc::new(Reshape { shape: dims, zero_copies: false }));
+        return Ok(Arc::new(exact));
     }
     let kept = dims.iter().zip(input.dims()).take_while(|(new, old)| new == old).count();
     dims[..kept].fill(Dim::from(0));
@@ -85,6 +86,10 @@ fn reshape(input: &Shape, mut dims: Vec<Dim>) -> Result<Arc<dyn Operator>> {
     let open = symbolic.or_else(|| left.iter().position(|dim| dim.as_fixed() != Some(1)));
     if let Some(axis) = open {
         dims[kept + axis] = Dim::number(-1);
+    }
+    if dims.iter().any(|dim| dim.as_fixed().is_none()) {
+        // It may be 0 in a run, which would copy another dimension.
+        return Ok(Arc::new(exact));
     }
     Ok(Arc::new(Reshape { shape: dims, zero_copies: true }))
 }

@@ -42,13 +42,13 @@ impl Dim {
         last.or_else(|| (self.constant != 0).then_some((&[], self.constant)))
     }
 
-    /// Both without the factors that each of their terms has.
+    /// Both without the symbols that are factors of all their terms.
     ///
     /// The quotient is the same where those are not 0.
     pub(crate) fn cancel(&self, other: &Self) -> (Self, Self) {
         let (mut a, mut b) = (self.clone(), other.clone());
         let Some((factors, _)) = self.terms.first().filter(|_| !other.terms.is_empty()) else { return (a, b) };
-        for factor in factors {
+        for factor in factors.iter().filter(|factor| matches!(factor, Factor::Symbol(_))) {
             let factor = Self::from_terms(0, vec![(vec![factor.clone()], 1)]);
             if let (Some(x), Some(y)) = (a.exact_div(&factor), b.exact_div(&factor)) {
                 (a, b) = (x, y);
