@@ -27,6 +27,11 @@ pub struct ImportOptions {
     ///
     /// Operators that need an operand when the model is loaded (a shape, an axis) can then read it.
     pub constants: Vec<(String, Tensor)>,
+    /// Inputs of an ONNX model whose defaults are not used, by name.
+    ///
+    /// From format version 4 on, an initializer that is an input too is the input's default. It is
+    /// built in as a constant, unless the input is named here: then each item must give it.
+    pub without_default: Vec<String>,
     /// Where the weights of a Hugging Face folder stay.
     pub weights: Weights,
 }
@@ -60,6 +65,7 @@ impl Default for ImportOptions {
             max_header_bytes: 16 << 20,
             trusted_root: None,
             constants: Vec::new(),
+            without_default: Vec::new(),
             weights: Weights::Own,
         }
     }
@@ -77,6 +83,16 @@ impl ImportOptions {
     #[must_use]
     pub fn constant(mut self, name: impl Into<String>, value: Tensor) -> Self {
         self.constants.push((name.into(), value));
+        self
+    }
+
+    /// Makes the input `name` of an ONNX model one that each item gives, although the file has a
+    /// default for it.
+    ///
+    /// [`Model::defaults`](crate::Model::defaults) lists the inputs that have one.
+    #[must_use]
+    pub fn no_default(mut self, name: impl Into<String>) -> Self {
+        self.without_default.push(name.into());
         self
     }
 

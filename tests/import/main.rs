@@ -4,6 +4,7 @@
 mod allocation;
 mod decode;
 #[cfg(feature = "onnx")]
+mod functions;
 mod hostile;
 #[cfg(feature = "hugging-face")]
 mod hugging_face;
@@ -12,3 +13,4 @@ mod onnx;
 mod rewrites;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
