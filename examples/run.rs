@@ -4,6 +4,8 @@
 //! cargo run --release --example run -- MODEL.onnx --in IN.npz --out OUT.npz
 //! ```
 //!
+//! An input for which the model has a default may be left out.
+//!
 //! `IN.npz` holds one array for each input of the model, under its name (`numpy.savez("IN.npz", input_ids=...)`);
 //! `OUT.npz` gets one for each output. If the model's rows are independent, they are read, run and collected in blocks;
 //! `--chunk` then sets the rows of a block, and after Ctrl-C `OUT.npz` has the finished rows.
@@ -13,7 +15,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{Common, Flag, Outcome, cut_off, npz, npz::Header};
-use gristmill::{Batching, DType, ItemError, Model, Session, Tensors, bulk::Bulk};
+use gristmill::{Batching, DType, ImportOptions, ItemError, Model, Session, Tensors, bulk::Bulk};
 
 const USAGE: &str = "\
 usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz
@@ -45,7 +47,7 @@ fn main() -> Outcome {
         return Err(USAGE.into());
     };
     let arrays = npz::headers(&input)?;
-    let session = Model::open(&model)?.session(&common.options())?;
+    let session = open(&model, &arrays)?.session(&common.options())?;
     check_names(&session, &arrays, &input)?;
     if let Some(rows) = independent_rows(&session, &arrays) {
         let block = common.chunk.unwrap_or_else(|| rows_per_block(&arrays));
@@ -70,6 +72,17 @@ fn main() -> Outcome {
         npz::write(&output, outputs.iter().map(|(header, bytes)| (header, &bytes[..])))?;
     }
     common.end(&report)
+}
+
+/// Opens the model; inputs that the arrays give are not left at the file's defaults.
+fn open(path: &Path, arrays: &[Header]) -> Result<Model, gristmill::Error> {
+    let model = Model::open(path)?;
+    let given: Vec<&String> =
+        model.defaults().iter().filter(|name| arrays.iter().any(|own| own.name == **name)).collect();
+    if given.is_empty() {
+        return Ok(model);
+    }
+    Model::open_with(path, &given.into_iter().fold(ImportOptions::default(), ImportOptions::no_default))
 }
 
 /// The number of rows, if they are independent and can be read in blocks.

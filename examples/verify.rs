@@ -1,7 +1,7 @@
 //! Runs the same inputs on every device and in every precision of this machine, and compares the results.
 //!
 //! ```text
-//! cargo run --release --features gpu --example verify -- MODEL.onnx [--in IN.npz]
+//! cargo run --release --features gpu --example verify -- MODEL.onnx [--in IN.npz [--reference OUT.npz]]
 //! cargo run --release --features gpu --example verify -- --files PATH
 //! cargo run --release --features gpu --example verify -- MODEL_FOLDER --texts FILE
 //! cargo run --release --features gpu --example verify -- --devices
@@ -9,6 +9,9 @@
 //!
 //! The reference is the CPU in f32 with the portable kernels. Inputs that are not given are made up: small whole numbers
 //! for integers, numbers between -1 and 1 otherwise. The exit code is 1 if an output exceeds the bounds.
+//!
+//! A fault that all devices share cannot be seen so. With `--reference`, every device is compared with the outputs in
+//! `OUT.npz`, which another program has computed for `IN.npz`.
 
 mod common;
 #[path = "identify/features.rs"]
@@ -31,16 +34,18 @@ use features::Features;
 use gristmill::{
     DType, Device, Error, ErrorKind, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
     text::{Embedder, EmbedderOptions},
-    verify::{Comparison, verify},
+    verify::{Comparison, verify, verify_against},
 };
 
 const USAGE: &str = "\
-usage: verify [FLAGS] MODEL.onnx [--in IN.npz]
+usage: verify [FLAGS] MODEL.onnx [--in IN.npz [--reference OUT.npz]]
        verify [FLAGS] --files PATH                 (the bundled model, on the files below PATH)
        verify [FLAGS] MODEL_FOLDER --texts FILE    (a text model, on the lines of FILE)
        verify --devices
 
   --in IN.npz        the inputs, one array each, under the inputs' names (made up by default)
+  --reference OUT.npz  the outputs that another program computed for IN.npz, one array each, under the outputs' names;
+                     without it, a fault that all devices share cannot be seen
   --size N           the size of symbolic dimensions in made-up inputs (8)
   --most N           the number of files or lines to use at most (200)
   --absolute BOUND   largest difference of an element (1e-3 in f32; no bound in other precisions) ...
@@ -51,6 +56,7 @@ usage: verify [FLAGS] MODEL.onnx [--in IN.npz]
 struct Arguments {
     model: Option<PathBuf>,
     input: Option<PathBuf>,
+    reference: Option<PathBuf>,
     files: Option<PathBuf>,
     texts: Option<PathBuf>,
     size: Option<usize>,
@@ -79,6 +85,7 @@ fn run() -> Result<bool, Failure> {
         match flag {
             Flag::Value(path) if own.model.is_none() => own.model = Some(PathBuf::from(path)),
             Flag::Named("in") => own.input = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("reference") => own.reference = Some(PathBuf::from(parser.value()?)),
             Flag::Named("files") => own.files = Some(PathBuf::from(parser.value()?)),
             Flag::Named("texts") => own.texts = Some(PathBuf::from(parser.value()?)),
             Flag::Named("size") => own.size = Some(number(parser)? as usize),
@@ -92,11 +99,16 @@ fn run() -> Result<bool, Failure> {
     })?;
     let most = own.most.unwrap_or(200);
     println!("{:10} {:10} {:10}  output, device", "absolute", "relative", "1 - cosine");
+    let expected = match (&own.reference, &own.input, &own.model) {
+        (None, ..) => None,
+        (Some(path), Some(_), Some(_)) => Some(npz::read(path)?),
+        (Some(_), ..) => return Err("--reference needs MODEL.onnx and --in".into()),
+    };
     match (&own.model, &own.files, &own.texts) {
         (None, Some(path), None) => {
             let items = of_files(path, most)?;
             let load = |options| Model::from_bytes(include_bytes!("models/magika/model.onnx"))?.session(&options);
-            of_model(&own, load, |_| Ok(items))
+            of_model(&own, load, |_| Ok(items), None)
         }
         (Some(folder), None, Some(texts)) => {
             let text = fs::read_to_string(texts).map_err(|error| format!("{}: {error}", texts.display()))?;
@@ -108,7 +120,7 @@ fn run() -> Result<bool, Failure> {
                 Some(path) => Ok(vec![npz::read(path)?]),
                 None => Ok(vec![made_up(reference, own.size.unwrap_or(8))?]),
             };
-            of_model(&own, |options| Model::open(path)?.session(&options), inputs)
+            of_model(&own, |options| Model::open(path)?.session(&options), inputs, expected)
         }
         _ => Err(USAGE.into()),
     }
@@ -128,20 +140,32 @@ fn settings() -> (SessionOptions, Vec<SessionOptions>) {
     (on_cpu(KernelSet::PORTABLE), others)
 }
 
-/// Compares the outputs of sessions for the same inputs.
+/// Compares the outputs of sessions for the same inputs with the expected ones or the reference's.
 fn of_model(
     own: &Arguments,
     load: impl Fn(SessionOptions) -> Result<Session, Error>,
     inputs: impl FnOnce(&Session) -> Result<Vec<Tensors>, Failure>,
+    expected: Option<Tensors>,
 ) -> Result<bool, Failure> {
     let (reference, others) = settings();
     let reference = load(reference)?;
     let items = inputs(&reference)?;
+    let expected = expected.map(|tensors| vec![tensors]);
     let mut passed = true;
-    for options in others {
-        for comparison in verify(&reference, [&load(options)?], &items)? {
+    let mut show = |comparisons: Vec<Comparison>| {
+        for comparison in comparisons {
             passed &= print(own, &comparison);
         }
+    };
+    if let Some(expected) = &expected {
+        show(verify_against(expected, [&reference], &items)?);
+    }
+    for options in others {
+        let session = [&load(options)?];
+        show(match &expected {
+            Some(expected) => verify_against(expected, session, &items)?,
+            None => verify(&reference, session, &items)?,
+        });
     }
     Ok(passed)
 }

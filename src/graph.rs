@@ -45,6 +45,8 @@ pub struct Graph {
     conditions: Conditions,
     /// The symbols that have a fixed size.
     fixed: Bindings,
+    /// The names of inputs whose defaults became constants.
+    defaults: Vec<String>,
     /// The tracked elements of all values.
     tracked: usize,
     /// The terms and factors of all dimensions.
@@ -88,6 +90,16 @@ impl Graph {
     pub fn constant(&mut self, name: impl Into<String>, tensor: impl Into<Arc<Tensor>>) -> ValueId {
         let tensor = tensor.into();
         self.push(Value { name: name.into(), fact: Fact::of(&tensor), constant: Some(tensor) })
+    }
+
+    /// The names of inputs that have a default in the file, which became a constant.
+    pub fn defaults(&self) -> &[String] {
+        &self.defaults
+    }
+
+    /// Notes that a constant is the default of an input of that name.
+    pub(crate) fn add_default(&mut self, name: &str) {
+        self.defaults.push(name.to_owned());
     }
 
     /// Appends a node and infers its outputs' types and shapes.

@@ -4,6 +4,7 @@
 mod allocation;
 mod decode;
 #[cfg(feature = "onnx")]
+mod functions;
 mod hostile;
 #[cfg(feature = "hugging-face")]
 mod hugging_face;
@@ -14,3 +15,4 @@ mod rewrites;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;

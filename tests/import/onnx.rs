@@ -80,17 +80,6 @@ fn every_missing_operator_is_named_at_once() {
 }
 
 #[test]
-fn functions_of_the_file_are_named_as_such() {
-    let function = Message::new().text(1, "Twist").text(10, "own").text(4, "x");
-    let graph = small().node(node("Twist", "t", &["x"], &["t"]).text(7, "own")).graph();
-    let opset = Message::new().int(2, 17);
-    let bytes = Message::new().int(1, 8).message(7, &graph).message(8, &opset).message(25, &function).0;
-    let error = Model::from_bytes(&bytes).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("a function of the file"), "{error}");
-}
-
-#[test]
 fn an_unread_attribute_names_node_and_operator() {
     let (kind, text) =
         refuse(&small().node(node("Transpose", "turn again", &["y"], &["q"]).message(5, &int("sideways", 1))));
@@ -100,12 +89,12 @@ fn an_unread_attribute_names_node_and_operator() {
 
 #[test]
 fn opsets_out_of_range_are_refused() {
-    for opset in [0, 8, 22, i64::MAX, -1] {
+    for opset in [0, 29, i64::MAX, -1] {
         let (kind, text) = refuse(&small().opset(opset));
         assert_eq!(kind, ErrorKind::Unsupported);
-        assert!(text.contains("9 to 21"), "{text}");
+        assert!(text.contains("1 to 28"), "{text}");
     }
-    for opset in [9, 21] {
+    for opset in [1, 8, 22, 28] {
         open(&transposing().opset(opset));
     }
 }
@@ -228,7 +217,10 @@ fn graphs_that_do_not_add_up_are_refused() {
         ),
         ("declared as [7, 2]", s().input(value("w", FLOAT, &["7", "2"]))),
         ("operator", s().node(node("", "t", &["x"], &["q"]))),
-        ("outputs are asked for", s().node(node("Transpose", "t", &["x"], &["q", "r"]))),
+        ("outputs are asked for", {
+            let turn = node("Transpose", "t", &["x"], &["q", "r"]);
+            s().node(turn).output(value("r", FLOAT, &["3", "n"]))
+        }),
         ("has no name", s().initializer(floats("", &[1], &[1.0]))),
         ("a sequence", s().input(Message::new().text(1, "q").message(2, &Message::new().message(4, &Message::new())))),
         ("number of dimensions", {
@@ -269,9 +261,8 @@ fn models_that_do_not_add_up_are_refused() {
         ("format version", Message::new().message(7, &graph).message(8, &opset)),
         ("format version 2", Message::new().int(1, 2).message(7, &graph).message(8, &opset)),
         ("no graph", Message::new().int(1, 8).message(8, &opset)),
-        ("own operator set", Message::new().int(1, 8).message(7, &graph)),
-        ("own operator set", Message::new().int(1, 8).message(7, &graph).message(8, &opset.clone().text(1, "other"))),
-        ("named twice", sound().message(8, &Message::new().text(1, "ai.onnx").int(2, 17))),
+        ("no operator set", Message::new().int(1, 8).message(7, &graph)),
+        ("opset 99", sound().message(8, &Message::new().text(1, "ai.onnx").int(2, 99))),
         ("twice", sound().message(7, &graph)),
         ("not known here", sound().int(77, 1)),
         ("sparse", {

@@ -32,6 +32,12 @@ impl Session {
             bound.tensors.push(tensor);
         }
         if let Some((name, _)) = item.iter().find(|(name, _)| !self.inputs.iter().any(|named| &*named.name == *name)) {
+            if self.graph().defaults().iter().any(|own| own == name) {
+                let what = format!("input `{name}` has a default in the file, which was built in");
+                return Err(Error::invalid_input(format!(
+                    "{what}; ImportOptions::no_default opens the model without it"
+                )));
+            }
             let names: Vec<_> = self.inputs.iter().map(|named| &*named.name).collect();
             return Err(Error::invalid_input(format!("the model has no input `{name}`; its inputs are {names:?}")));
         }

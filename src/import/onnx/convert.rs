@@ -1,41 +1,46 @@
 //! Conversion of an ONNX graph to a [`Graph`].
 
+mod batch_norm;
+mod function;
 mod inputs;
+mod node;
+mod old_opsets;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     error::{Context, Error, Result},
     graph::{Graph, ValueId},
     import::{
         onnx::{
-            attribute,
             budget::Budget,
             external::External,
             order,
-            proto::{GraphProto, NodeProto, TensorProto},
-            scan::{parse, scan},
+            proto::{FunctionKey, GraphProto, TensorProto, ValueInfoProto},
+            scan::{Functions, check_operators, functions, makers, parse},
             tensor,
         },
         options::ImportOptions,
     },
-    op::OnnxNode,
-    ops::{self, generate::constant::Constant},
-    rewrite,
+    op::Attribute,
 };
 
 /// The maximum number of inputs and of outputs.
 const MAX_PORTS: usize = 4096;
 
 /// Converts a serialized `GraphProto`.
+///
+/// With `has_defaults`, initializers that are inputs too are defaults of these.
+#[allow(clippy::too_many_arguments, reason = "the parts of one file and what to make of them")]
 pub(super) fn graph(
     bytes: &[u8],
     name: &str,
     opset: i64,
-    functions: &[&[u8]],
+    all_functions: &[&[u8]],
     budget: &Budget,
     external: &mut External<'_>,
     options: &ImportOptions,
+    has_defaults: bool,
 ) -> Result<Graph> {
     let proto = GraphProto::parse(bytes, budget)?;
     for (list, what) in [(&proto.inputs, "inputs"), (&proto.outputs, "outputs")] {
@@ -47,12 +52,19 @@ pub(super) fn graph(
         return Err(Error::unsupported("sparse initializers are not built here"));
     }
     let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
-    let mut converter = Converter { graph: Graph::new(name), values: HashMap::new(), opset, budget, external };
-    let makers = scan(&proto, functions, budget)?;
+    let functions = functions(all_functions, budget)?;
+    let makers = makers(&proto, budget)?;
+    check_operators(&proto, &functions, budget)?;
+    let mut scope = Scope { opset, used: used(&proto)?, ..Scope::default() };
+    for bytes in &proto.outputs {
+        scope.used.insert(ValueInfoProto::parse(bytes, &Budget::unlimited())?.name());
+    }
+    let graph = Graph::new(name);
+    let mut converter = Converter { graph, scope, functions: &functions, calls: Vec::new(), budget, external };
     converter.initializers(&proto)?;
-    converter.inputs(&proto, options)?;
+    converter.inputs(&proto, options, has_defaults)?;
     for (name, &maker) in &makers {
-        if converter.values.contains_key(name) {
+        if converter.scope.values.contains_key(name) {
             let node = parse(&proto, maker)?.describe();
             return Err(Error::invalid_model(format!("value `{name}` is made twice: by the file and by {node}")));
         }
@@ -65,11 +77,35 @@ pub(super) fn graph(
     Ok(converter.graph)
 }
 
-/// A graph under construction and the values it has by name.
+/// The names that the nodes use; the messages are charged elsewhere.
+fn used<'a>(proto: &GraphProto<'a>) -> Result<HashSet<&'a str>> {
+    let mut used = HashSet::new();
+    for index in 0..proto.nodes.len() as u32 {
+        used.extend(parse(proto, index)?.inputs);
+    }
+    Ok(used)
+}
+
+/// What names mean in the graph, or in a call of a function.
+#[derive(Default)]
+struct Scope<'a> {
+    values: HashMap<&'a str, ValueId>,
+    /// The inputs of the function that the call leaves out.
+    absent: HashSet<&'a str>,
+    /// The names that nodes or outputs use.
+    used: HashSet<&'a str>,
+    opset: i64,
+    /// The attributes of the call; `None` outside functions.
+    attributes: Option<Vec<(String, Attribute)>>,
+}
+
+/// A graph under construction.
 struct Converter<'a, 'b, 'c> {
     graph: Graph,
-    values: HashMap<&'a str, ValueId>,
-    opset: i64,
+    scope: Scope<'a>,
+    functions: &'b Functions<'a>,
+    /// The functions that are being inlined, outermost first.
+    calls: Vec<FunctionKey<'a>>,
     budget: &'b Budget,
     external: &'b mut External<'c>,
 }
@@ -84,7 +120,7 @@ impl<'a> Converter<'a, '_, '_> {
             }
             let tensor = tensor::read(&proto, self.external).context(|| format!("initializer `{name}`"))?;
             let id = self.graph.constant(name, tensor);
-            if self.values.insert(name, id).is_some() {
+            if self.scope.values.insert(name, id).is_some() {
                 return Err(Error::invalid_model(format!("initializer `{name}` is given twice")));
             }
         }
@@ -100,7 +136,7 @@ impl<'a> Converter<'a, '_, '_> {
             for name in node.inputs.iter().copied().filter(|name| !name.is_empty()) {
                 match makers.get(name) {
                     Some(&maker) => own.push(maker),
-                    None if self.values.contains_key(name) => {}
+                    None if self.scope.values.contains_key(name) || self.scope.absent.contains(name) => {}
                     None => {
                         let node = node.describe();
                         return Err(Error::invalid_model(format!("{node} uses `{name}`, which nothing makes")));
@@ -113,44 +149,5 @@ impl<'a> Converter<'a, '_, '_> {
             Ok(node) => Error::invalid_model(format!("{} depends on its own result", node.describe())),
             Err(error) => error,
         })
-    }
-
-    fn node(&mut self, node: &NodeProto<'a>) -> Result<()> {
-        let place = || node.describe();
-        let attributes = attribute::read(node, self.budget, self.external).context(place)?;
-        let inputs = node.inputs.iter().map(|name| {
-            if name.is_empty() {
-                return Ok(None);
-            }
-            let id = self.values.get(name).copied();
-            id.map(Some).ok_or_else(|| Error::internal(format!("`{name}` was not converted before its use")))
-        });
-        let inputs = inputs.collect::<Result<Vec<_>>>()?;
-        let mut own = OnnxNode::new(&self.graph, self.opset, node.op_type(), attributes, inputs, node.outputs.len());
-        let op = ops::decode(&mut own).context(place)?;
-        let assumed = own.take_assumed();
-        let inputs = own.finish().context(place)?;
-        self.graph.assume(place(), assumed)?;
-        if let (Some(Constant { value }), [name]) = (op.downcast_ref(), node.outputs.as_slice()) {
-            let id = self.graph.constant(*name, value.clone());
-            self.values.insert(name, id);
-            return Ok(());
-        }
-        // Errors of `Graph::node` name the node already.
-        let outputs = self.graph.node(node.name(), op, inputs)?;
-        // Later operators may need a small constant when they are decoded.
-        rewrite::fold_last(&mut self.graph)?;
-        if node.outputs.len() > outputs.len() {
-            let (asked, made) = (node.outputs.len(), outputs.len());
-            let what = format!("{asked} outputs are asked for, of which {made} are built here");
-            return Err(Error::unsupported(what).context(place()));
-        }
-        for (&name, id) in node.outputs.iter().zip(outputs) {
-            if !name.is_empty() {
-                name.clone_into(&mut self.graph.values[id.index()].name);
-                self.values.insert(name, id);
-            }
-        }
-        Ok(())
     }
 }

@@ -40,6 +40,12 @@ pub(crate) static DEF: OpDef = OpDef {
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let dtype = node.inputs().required(0)?.dtype;
+    if let Some(stash) = node.int("stash_type")?
+        && stash != 1
+        && matches!(dtype, DType::F16 | DType::BF16)
+    {
+        return Err(Error::unsupported(format!("`stash_type` is {stash}, expected 1 (f32)")));
+    }
     if dtype.is_float() {
         let (delta, limit, start) = (node.take_constant(2)?, node.take_constant(1)?, node.take_constant(0)?);
         return match (start, limit, delta) {

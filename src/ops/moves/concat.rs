@@ -29,7 +29,9 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let axis = node.int("axis")?.ok_or_else(|| Error::invalid_model("`axis` is missing"))?;
+    // Opset 1 to 3 have a default.
+    let default = (node.opset() < 4).then_some(1);
+    let axis = node.int("axis")?.or(default).ok_or_else(|| Error::invalid_model("`axis` is missing"))?;
     Ok(Arc::new(Concat { axis }))
 }
 

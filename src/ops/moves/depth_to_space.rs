@@ -81,6 +81,10 @@ fn decode_depth_to_space(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 fn decode_space_to_depth(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    match node.string("mode")?.as_deref() {
+        None | Some("DCR") => {}
+        Some(other) => return Err(Error::unsupported(format!("the mode `{other}`"))),
+    }
     Ok(Arc::new(SpaceToDepth { block: block(node)? }))
 }
 

@@ -62,7 +62,9 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     // Up to opset 10 the value is a float attribute, and only floats are padded.
     let mut value = node.float("value")?.map(|value| Arc::new(Tensor::scalar(value)));
     value = value.or(node.take_constant(2)?).filter(|value| !value.is_empty());
-    let pads = match node.ints("pads")? {
+    // Opset 1 has another name.
+    let listed = if node.opset() < 2 { node.ints("paddings")? } else { node.ints("pads")? };
+    let pads = match listed {
         Some(pads) => pads.into_iter().map(Dim::number).collect(),
         None => node.take_integers(1)?.ok_or_else(|| Error::invalid_model("`pads` is missing"))?,
     };

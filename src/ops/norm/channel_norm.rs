@@ -64,7 +64,12 @@ fn decode_batch(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let epsilon = node.float("epsilon")?.unwrap_or(1e-5);
     // The momentum matters in training only.
     node.float("momentum")?;
-    if node.flag("training_mode", false)? || node.output_count() > 1 {
+    // Up to opset 6, training is the default; up to 8, there are statistics for each position.
+    let trains = node.opset() < 7 && !node.flag("is_test", false)?;
+    if node.opset() < 9 && !node.flag("spatial", true)? {
+        return Err(Error::unsupported("BatchNormalization with statistics for each position (`spatial` is 0)"));
+    }
+    if node.flag("training_mode", false)? || trains || node.output_count() > 1 {
         return Err(Error::unsupported("BatchNormalization in training"));
     }
     Ok(Arc::new(ChannelNorm { statistics: Statistics::Given, epsilon }))

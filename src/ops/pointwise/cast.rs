@@ -33,12 +33,36 @@ pub(crate) static DEF: OpDef = OpDef {
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     // Saturation concerns float8 alone, which tensors do not support.
     node.flag("saturate", true)?;
-    let to = node.dtype("to")?.ok_or_else(|| Error::invalid_model("`to` is missing"))?;
+    node.string("round_mode")?;
+    let to = if node.opset() < 6 { dtype_by_name(node)? } else { node.dtype("to")? };
+    let to = to.ok_or_else(|| Error::invalid_model("`to` is missing"))?;
     Ok(Arc::new(Cast { to }))
+}
+
+/// The type by its name, as up to opset 5.
+fn dtype_by_name(node: &mut OnnxNode<'_>) -> Result<Option<DType>> {
+    let Some(name) = node.string("to")? else { return Ok(None) };
+    let dtype = match name.to_ascii_uppercase().as_str() {
+        "FLOAT" => DType::F32,
+        "FLOAT16" => DType::F16,
+        "DOUBLE" => DType::F64,
+        "BOOL" => DType::Bool,
+        "INT8" => DType::I8,
+        "INT16" => DType::I16,
+        "INT32" => DType::I32,
+        "INT64" => DType::I64,
+        "UINT8" => DType::U8,
+        "UINT16" => DType::U16,
+        "UINT32" => DType::U32,
+        "UINT64" => DType::U64,
+        _ => return Err(Error::unsupported(format!("attribute `to`: elements of the type `{name}`"))),
+    };
+    Ok(Some(dtype))
 }
 
 pub(crate) fn decode_like(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     node.flag("saturate", true)?;
+    node.string("round_mode")?;
     let to = node.inputs().required(1)?.dtype;
     node.drop_inputs(1);
     Ok(Arc::new(Cast { to }))

@@ -91,8 +91,11 @@ fn decode_is_inf(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 fn decode_clip(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let mut low = node.float("min")?.unwrap_or(f32::NEG_INFINITY);
-    let mut high = node.float("max")?.unwrap_or(f32::INFINITY);
+    // An absent bound is the least or the greatest finite number, which clips infinities.
+    let finite = node.inputs().required(0)?.dtype == DType::F32;
+    let (least, greatest) = if finite { (f32::MIN, f32::MAX) } else { (f32::NEG_INFINITY, f32::INFINITY) };
+    let mut low = node.float("min")?.unwrap_or(least);
+    let mut high = node.float("max")?.unwrap_or(greatest);
     // Bounds that are f32 constants become attributes; others stay operands.
     let bound = |node: &OnnxNode<'_>, index: usize| match node.inputs().id(index) {
         None => Some(None),

@@ -20,21 +20,27 @@ use crate::{
 const MAX_SYMBOLS: usize = 1024;
 
 impl<'a> Converter<'a, '_, '_> {
-    /// Adds the inputs, except those in `constants`, which become constants.
-    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, options: &ImportOptions) -> Result<()> {
+    /// Adds the inputs, except those that the options or the file make constants.
+    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, options: &ImportOptions, has_defaults: bool) -> Result<()> {
         let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
         let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
+        for name in &options.without_default {
+            let input = inputs.iter().map(ValueInfoProto::name).find(|own| own == name);
+            let input = input.filter(|_| has_defaults && self.scope.values.contains_key(name.as_str()));
+            let input = input.ok_or_else(|| Error::invalid_input(format!("no input `{name}` has a default")))?;
+            self.scope.values.remove(input);
+        }
         let named = |values: &HashMap<&str, ValueId>, name: &str| {
             let input = inputs.iter().find(|input| input.name() == name && !values.contains_key(input.name()));
             input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))
         };
         for (name, _) in &options.shapes {
-            named(&self.values, name)?;
+            named(&self.scope.values, name)?;
         }
         for (name, tensor) in &options.constants {
-            let input = named(&self.values, name)?;
+            let input = named(&self.scope.values, name)?;
             let id = self.graph.constant(name, tensor.clone());
-            self.values.insert(input.name(), id);
+            self.scope.values.insert(input.name(), id);
         }
         // Named dimensions come first, so that names made for unnamed ones cannot collide with
         // them.
@@ -53,10 +59,15 @@ impl<'a> Converter<'a, '_, '_> {
             if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("input `{name}` is declared twice")));
             }
-            match self.values.get(name) {
+            match self.scope.values.get(name) {
                 // An input with an initializer is a constant; old files list every initializer as
                 // an input.
-                Some(&id) => self.check_declared(input, id),
+                Some(&id) => {
+                    if has_defaults && !options.constants.iter().any(|(own, _)| own == name) {
+                        self.graph.add_default(name);
+                    }
+                    self.check_declared(input, id)
+                }
                 None => self.input(input, options),
             }
             .context(|| format!("input `{name}`"))?;
@@ -93,7 +104,7 @@ impl<'a> Converter<'a, '_, '_> {
             return Err(Error::limit("a dimension is too large"));
         }
         let id = self.graph.input(input.name(), dtype, shape);
-        self.values.insert(input.name(), id);
+        self.scope.values.insert(input.name(), id);
         Ok(())
     }
 
@@ -113,7 +124,7 @@ impl<'a> Converter<'a, '_, '_> {
         for bytes in &proto.outputs {
             let output = ValueInfoProto::parse(bytes, self.budget)?;
             let name = output.name();
-            let id = self.values.get(name).copied().filter(|_| !name.is_empty());
+            let id = self.scope.values.get(name).copied().filter(|_| !name.is_empty());
             let id = id.ok_or_else(|| Error::invalid_model(format!("nothing makes the output `{name}`")))?;
             if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("output `{name}` is declared twice")));
