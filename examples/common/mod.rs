@@ -28,7 +28,7 @@ pub mod stop;
 
 use std::{
     ffi::OsString,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::{self, ExitCode},
     sync::OnceLock,
@@ -112,11 +112,11 @@ impl Common {
                 "report" => common.report = Some(parser.value()?.into()),
                 "adapter" => common.gpu = GpuOptions::adapter(parser.value()?.string()?),
                 "devices" => {
-                    list_devices();
+                    list_devices()?;
                     process::exit(0);
                 }
                 "help" | "h" => {
-                    println!("{usage}\n\n{FLAGS}");
+                    writeln!(io::stdout(), "{usage}\n\n{FLAGS}")?;
                     process::exit(0);
                 }
                 name if own(Flag::Named(name), &mut parser)? => {}
@@ -170,9 +170,14 @@ impl Common {
             file.write_all(text.as_bytes()).map_err(|error| failure::writing(path, &error))?;
             file.finish()?;
         }
-        let failed = (report.errors > 0).then_some(failure::ITEMS_FAILED);
+        Ok(self.code(report.errors > 0))
+    }
+
+    /// The exit code where all is written: that of the signal that stopped the command, or whether items failed.
+    pub fn code(&self, items_failed: bool) -> ExitCode {
+        let failed = items_failed.then_some(failure::ITEMS_FAILED);
         let stopped = self.stop.get().and_then(Stop::code);
-        Ok(ExitCode::from(stopped.or(failed).unwrap_or(0)))
+        ExitCode::from(stopped.or(failed).unwrap_or(0))
     }
 }
 
@@ -188,21 +193,23 @@ pub fn plain_path(path: &Path) -> String {
 }
 
 /// Prints the devices that a model could run on.
-pub fn list_devices() {
+pub fn list_devices() -> io::Result<()> {
     let kernel_sets: Vec<_> = gristmill::KernelSet::available().into_iter().map(|set| set.name()).collect();
-    println!("cpu: {}", kernel_sets.join(", "));
+    let mut out = io::stdout();
+    writeln!(out, "cpu: {}", kernel_sets.join(", "))?;
     #[cfg(feature = "gpu")]
     {
         let adapters = gristmill::gpu::adapters();
         for adapter in &adapters {
-            println!("gpu {adapter}");
+            writeln!(out, "gpu {adapter}")?;
         }
         if adapters.is_empty() {
-            println!("gpu: no adapter found");
+            writeln!(out, "gpu: no adapter found")?;
         }
     }
     #[cfg(not(feature = "gpu"))]
-    println!("gpu: not built in (feature `gpu`)");
+    writeln!(out, "gpu: not built in (feature `gpu`)")?;
+    Ok(())
 }
 
 /// A number of workers that the machine can bear.

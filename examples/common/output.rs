@@ -37,7 +37,9 @@ impl OutputFile {
         check(path, inputs)?;
         let fail = |error: io::Error| writing(path, &error);
         let target = match fs::metadata(path) {
-            Ok(found) if found.is_dir() => return Err(Failure::new(format!("writing {}: it is a folder", path.display()))),
+            Ok(found) if found.is_dir() => {
+                return Err(Failure::new(format!("writing {}: it is a folder", path.display())));
+            }
             Ok(found) if !found.is_file() => Target::InPlace(OpenOptions::new().write(true).open(path).map_err(fail)?),
             Ok(_) => beside(fs::canonicalize(path).map_err(fail)?).map_err(fail)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
@@ -85,7 +87,10 @@ impl Write for OutputFile {
 
 impl Seek for OutputFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file().seek(to)
+        self.file().seek(to).map_err(|error| match error.kind() {
+            io::ErrorKind::NotSeekable => io::Error::new(error.kind(), "it is a pipe; this format needs a file"),
+            _ => error,
+        })
     }
 }
 
@@ -100,6 +105,39 @@ pub fn check(path: &Path, inputs: &[&Path]) -> Result<(), Failure> {
     }
 }
 
+/// The files of a model: those of its folder, or an ONNX file and those of `outputs` that are its external data.
+pub fn model_files(model: &Path, outputs: &[&Path]) -> Vec<PathBuf> {
+    let below = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files = vec![model.to_owned()];
+    if model.is_dir() {
+        files.extend(below(model));
+        return files;
+    }
+    let replaced = below(folder_of(model)).filter(|file| outputs.iter().any(|output| is_same(output, file)));
+    let mut replaced = replaced.peekable();
+    // A model may be large: it is read only if there is a file to look for.
+    if replaced.peek().is_some() {
+        let bytes = fs::read(model).unwrap_or_default();
+        files.extend(replaced.filter(|file| names(&bytes, file)));
+    }
+    files
+}
+
+/// Whether the bytes of an ONNX model have an entry `location` of external data with the name of that file.
+fn names(model: &[u8], file: &Path) -> bool {
+    let name = file.file_name().map_or(&[][..], |name| name.as_encoded_bytes());
+    let Ok(len) = u8::try_from(name.len()) else { return false };
+    // A length above 127 takes a second byte.
+    let len = if len < 128 { vec![len] } else { vec![len, 1] };
+    let entry = [&b"\x0a\x08location\x12"[..], &len, name].concat();
+    model.windows(entry.len()).any(|bytes| bytes == entry)
+}
+
+/// The folder that holds a file of that path.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn is_same(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
     if let (Ok(a), Ok(b)) = (fs::metadata(a), fs::metadata(b)) {
@@ -108,20 +146,16 @@ fn is_same(a: &Path, b: &Path) -> bool {
         let is_plain = !a.file_type().is_char_device() && !a.file_type().is_block_device();
         return is_plain && a.dev() == b.dev() && a.ino() == b.ino();
     }
-    let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some((fs::canonicalize(folder).ok()?, path.file_name()?.to_owned()))
-    };
+    let place = |path: &Path| Some((fs::canonicalize(folder_of(path)).ok()?, path.file_name()?.to_owned()));
     fs::canonicalize(a).ok().zip(fs::canonicalize(b).ok()).is_some_and(|(a, b)| a == b)
         || place(a).zip(place(b)).is_some_and(|(a, b)| a == b)
 }
 
 fn beside(place: PathBuf) -> io::Result<Target> {
-    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".gristmill-").suffix(".part");
     // As the process's mask allows, instead of private.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    Ok(Target::Beside(builder.tempfile_in(folder)?, place))
+    Ok(Target::Beside(builder.tempfile_in(folder_of(&place))?, place))
 }

@@ -52,19 +52,28 @@ impl Stop {
     }
 
     /// The items until a signal comes.
-    pub fn until<I: Iterator>(&self, mut items: I) -> impl Iterator<Item = I::Item> {
+    pub fn until<I: Iterator>(&self, mut items: I) -> impl Iterator<Item = I::Item> + use<I> {
         let stop = self.clone();
         std::iter::from_fn(move || if stop.is_asked() { None } else { items.next() })
     }
 
     /// The items of a source that may wait for long, until a signal comes; a thread of its own reads them.
-    pub fn until_waiting<I>(&self, items: impl FnOnce() -> I + Send + 'static) -> impl Iterator<Item = I::Item>
+    pub fn until_waiting<I, F>(&self, items: F) -> impl Iterator<Item = I::Item> + use<I, F>
     where
+        F: FnOnce() -> I + Send + 'static,
         I: Iterator<Item: Send + 'static>,
     {
         let stop = self.clone();
         let (send, receive) = sync_channel(AHEAD);
-        thread::spawn(move || items().try_for_each(|item| send.send(item)));
+        let own = self.clone();
+        thread::spawn(move || {
+            let mut items = items();
+            // Without this a source that has no end would never let the receiver see one.
+            while !own.is_asked()
+                && let Some(item) = items.next()
+                && send.send(item).is_ok()
+            {}
+        });
         std::iter::from_fn(move || {
             loop {
                 match receive.recv_timeout(LOOK) {

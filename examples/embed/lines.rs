@@ -24,19 +24,9 @@ pub struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Iterates over the lines of `source`.
-    pub fn new(source: R) -> Self {
-        Self::keeping(source, Arc::default())
-    }
-
-    /// Iterates over the lines of `source`, and keeps its error there.
-    pub fn keeping(source: R, failure: Arc<Mutex<Option<io::Error>>>) -> Self {
+    /// Iterates over the lines of `source`, and keeps its error in `failure`.
+    pub fn new(source: R, failure: Arc<Mutex<Option<io::Error>>>) -> Self {
         Self { source, first: true, failure }
-    }
-
-    /// Where the error that ends the iteration is kept.
-    pub fn failure(&self) -> Arc<Mutex<Option<io::Error>>> {
-        self.failure.clone()
     }
 }
 

@@ -17,7 +17,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use common::{Common, Failure, Flag, Outcome, output::{self, OutputFile}, plain, plain_path};
+use common::{
+    Common, Failure, Flag, Outcome,
+    output::{self, OutputFile},
+    plain, plain_path,
+    stop::Stop,
+};
 use gristmill::{
     Weights,
     text::{Embedder, EmbedderOptions},
@@ -65,18 +70,20 @@ fn embed() -> Outcome {
     let model = model.ok_or_else(|| Failure::usage("--model DIR is missing; see --help"))?;
     let texts = texts.ok_or_else(|| Failure::usage("TEXTS is missing; see --help"))?;
     let out = out.ok_or_else(|| Failure::usage("--out OUT.npy is missing; see --help"))?;
-    let model_files = files_in(&model);
+    let model_files = output::model_files(&model, &[]);
     let mut read: Vec<&Path> = model_files.iter().map(PathBuf::as_path).collect();
     read.push(&texts);
     output::check(&out, &read)?;
     read.push(&out);
     common.check_report(&read)?;
-    let (items, failure) = open(&texts, name, &common)?;
+    let file = file(&texts)?;
     let mut options = EmbedderOptions::default().session(common.options()).weights(weights);
     if let Some(tokens) = max_tokens {
         options = options.max_tokens(tokens);
     }
     let embedder = Embedder::open_with(&model, &options)?;
+    // Until here a signal ends the process at once.
+    let (items, failure) = read_texts(&texts, file, name, common.stop());
     let writing = |error: io::Error| common::failure::writing(&out, &error);
     let mut npy = Npy::begin(OutputFile::create(&out, &[])?, embedder.dimension()).map_err(writing)?;
     let failed_row = vec![f32::NAN; embedder.dimension()];
@@ -99,7 +106,10 @@ fn embed() -> Outcome {
         return Err(Failure::new(format!("reading {texts} after line {read}: {error}; nothing is written")));
     }
     let (rows, file) = npy.finish().map_err(writing)?;
-    file.finish()?;
+    // What was there before is worth more than no vectors.
+    if rows > 0 || !common.stop().is_asked() {
+        file.finish()?;
+    }
     eprintln!("{}: {rows} vectors of {}", plain_path(&out), embedder.dimension());
     if failed > 0 {
         eprintln!("{failed} lines failed: their vectors are all NaN");
@@ -110,28 +120,33 @@ fn embed() -> Outcome {
 /// The texts, or why one is none, and where an error of the stream is kept.
 type Texts = (Box<dyn Iterator<Item = gristmill::Result<String>>>, Arc<Mutex<Option<io::Error>>>);
 
-/// The texts of a file, read as they are needed, or of a stream that may wait, which a thread of its own reads.
-fn open(texts: &Path, name: Option<String>, common: &Common) -> Result<Texts, Failure> {
+/// The file of the texts, if it is one; a stream that may wait is opened when it is read.
+fn file(texts: &Path) -> Result<Option<File>, Failure> {
+    if texts.as_os_str() == "-" {
+        return Ok(None);
+    }
+    let fail = |error: io::Error| Failure::new(format!("opening {}: {error}", plain_path(texts)));
+    let found = std::fs::metadata(texts).map_err(fail)?;
+    if found.is_dir() {
+        return Err(Failure::new(format!("{} is a folder; TEXTS is a file of lines", plain_path(texts))));
+    }
+    found.is_file().then(|| File::open(texts).map_err(fail)).transpose()
+}
+
+/// The texts, read as they are needed; a thread of its own reads a stream that may wait.
+fn read_texts(texts: &Path, file: Option<File>, name: Option<String>, stop: &Stop) -> Texts {
     let text = move |line: gristmill::Result<String>| match (&name, line) {
         (Some(name), Ok(line)) => field(&line, name),
         (_, line) => line,
     };
-    if texts.as_os_str() != "-" {
-        let fail = |error: io::Error| Failure::new(format!("opening {}: {error}", plain_path(texts)));
-        let found = std::fs::metadata(texts).map_err(fail)?;
-        if found.is_dir() {
-            return Err(Failure::new(format!("{} is a folder; TEXTS is a file of lines", plain_path(texts))));
-        }
-        if found.is_file() {
-            let lines = Lines::new(BufReader::with_capacity(1 << 18, File::open(texts).map_err(fail)?));
-            let failure = lines.failure();
-            return Ok((Box::new(common.stop().until(lines.map(text))), failure));
-        }
-    }
-    let path = texts.to_owned();
     let failure = Arc::<Mutex<Option<io::Error>>>::default();
     let kept = failure.clone();
-    let lines = common.stop().until_waiting(move || {
+    if let Some(file) = file {
+        let lines = Lines::new(BufReader::with_capacity(1 << 18, file), kept);
+        return (Box::new(stop.until(lines.map(text))), failure);
+    }
+    let path = texts.to_owned();
+    let lines = stop.until_waiting(move || {
         let source: Box<dyn BufRead> = match path.as_os_str() == "-" {
             true => Box::new(BufReader::new(io::stdin())),
             false => match File::open(&path) {
@@ -142,13 +157,7 @@ fn open(texts: &Path, name: Option<String>, common: &Common) -> Result<Texts, Fa
                 }
             },
         };
-        Lines::keeping(source, kept)
+        Lines::new(source, kept)
     });
-    Ok((Box::new(lines.map(text)), failure))
-}
-
-/// The files of a model folder, and the folder.
-fn files_in(model: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(model).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.chain([model.to_owned()]).collect()
+    (Box::new(lines.map(text)), failure)
 }

@@ -17,7 +17,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use common::{Common, Failure, Flag, Outcome, failure::writing, output::{self, OutputFile}, plain, plain_path};
+use common::{
+    Common, Failure, Flag, Outcome,
+    failure::writing,
+    output::{self, OutputFile},
+    plain, plain_path,
+};
 use gristmill::{ItemError, bulk::Bulk};
 use identifier::Identifier;
 use labels::Label;
@@ -55,6 +60,7 @@ fn identify() -> Outcome {
     }
     common.check_report(&read)?;
     let identifier = Identifier::load(&common.options())?;
+    let stop = common.stop();
     let mut out = Output::open(jsonl.as_deref())?;
 
     // Results arrive in the order of the paths, which wait here for their results.
@@ -73,7 +79,7 @@ fn identify() -> Outcome {
             Err(error)
         }
     });
-    let mut results = common.bulk(Bulk::pipeline(identifier.pipeline())).map_results(common.stop().until(source));
+    let mut results = common.bulk(Bulk::pipeline(identifier.pipeline())).map_results(stop.until(source));
     for result in results.by_ref() {
         let path = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or_default();
         out.write(&path, result)?;
