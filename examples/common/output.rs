@@ -4,6 +4,7 @@
 //! followed first. What is neither a file nor absent, such as a pipe or a device, is written in place and never replaced.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -67,6 +68,14 @@ impl OutputFile {
         }
     }
 
+    /// The name under which it lies beside its place, for a walk that may meet it.
+    pub fn part(&self) -> Option<&OsStr> {
+        match &self.target {
+            Target::Beside(file, _) => file.path().file_name(),
+            Target::InPlace(_) => None,
+        }
+    }
+
     fn file(&mut self) -> &mut File {
         match &mut self.target {
             Target::Beside(file, _) => file.as_file_mut(),
@@ -110,7 +119,9 @@ pub fn model_files(model: &Path, outputs: &[&Path]) -> Vec<PathBuf> {
     let below = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files = vec![model.to_owned()];
     if model.is_dir() {
-        files.extend(below(model));
+        // What an earlier run may have written there is none of the model's.
+        let written = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "npy" || kind == "svg");
+        files.extend(below(model).filter(|file| !written(file)));
         return files;
     }
     let replaced = below(folder_of(model)).filter(|file| outputs.iter().any(|output| is_same(output, file)));

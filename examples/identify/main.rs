@@ -11,6 +11,7 @@ mod labels;
 
 use std::{
     collections::VecDeque,
+    ffi::{OsStr, OsString},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -69,7 +70,12 @@ fn identify() -> Outcome {
         waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(path);
     };
     let pulled = waiting.clone();
-    let source = files::Files::below(paths).map(move |item| match item {
+    // The file under construction is no item of the folder that it lies in.
+    let part = out.part();
+    let found = files::Files::below(paths);
+    let found = found
+        .filter(move |item| !item.as_ref().is_ok_and(|path| part.is_some() && path.file_name() == part.as_deref()));
+    let source = found.map(move |item| match item {
         Ok(path) => {
             lock(&pulled, path.clone());
             Ok(path)
@@ -103,6 +109,14 @@ impl Output {
             Some(path) if path == Path::new("-") => Self::JsonLines(stdout()),
             Some(path) => Self::JsonFile(path.to_owned(), BufWriter::new(OutputFile::create(path, &[])?)),
         })
+    }
+
+    /// The name of the file under construction, if there is one.
+    fn part(&self) -> Option<OsString> {
+        match self {
+            Self::JsonFile(_, out) => out.get_ref().part().map(OsStr::to_owned),
+            Self::Lines(_) | Self::JsonLines(_) => None,
+        }
     }
 
     fn write(&mut self, path: &Path, result: Result<Label, ItemError>) -> Result<(), Failure> {
