@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The reference is the CPU in f32 with the portable kernels. Inputs that are not given are made up: small whole numbers
-//! for integers, numbers between -1 and 1 otherwise. The exit code is 1 if an output exceeds the bounds.
+//! for integers, numbers between -1 and 1 otherwise. The exit code is 3 if an output exceeds the bounds.
 //!
 //! A fault that all devices share cannot be seen so. With `--reference`, every device is compared with the outputs in
 //! `OUT.npz`, which another program has computed for `IN.npz`.
@@ -25,11 +25,12 @@ mod labels;
 
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use common::{Common, Flag, npz};
+use common::{Common, Failure, Flag, Outcome, npz};
 use features::Features;
 use gristmill::{
     DType, Device, Error, ErrorKind, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
@@ -66,22 +67,13 @@ struct Arguments {
     cosine: Option<f64>,
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("Error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    common::main(run)
 }
 
-fn run() -> Result<bool, Failure> {
+fn run() -> Outcome {
     let mut own = Arguments::default();
-    Common::parse(USAGE, |flag, parser| {
+    let common = Common::parse(USAGE, |flag, parser| {
         match flag {
             Flag::Value(path) if own.model.is_none() => own.model = Some(PathBuf::from(path)),
             Flag::Named("in") => own.input = Some(PathBuf::from(parser.value()?)),
@@ -98,32 +90,33 @@ fn run() -> Result<bool, Failure> {
         Ok(true)
     })?;
     let most = own.most.unwrap_or(200);
-    println!("{:10} {:10} {:10}  output, device", "absolute", "relative", "1 - cosine");
+    writeln!(io::stdout(), "{:10} {:10} {:10}  output, device", "absolute", "relative", "1 - cosine")?;
     let expected = match (&own.reference, &own.input, &own.model) {
         (None, ..) => None,
         (Some(path), Some(_), Some(_)) => Some(npz::read(path)?),
-        (Some(_), ..) => return Err("--reference needs MODEL.onnx and --in".into()),
+        (Some(_), ..) => return Err(Failure::usage("--reference needs MODEL.onnx and --in")),
     };
-    match (&own.model, &own.files, &own.texts) {
+    let passed = match (&own.model, &own.files, &own.texts) {
         (None, Some(path), None) => {
             let items = of_files(path, most)?;
             let load = |options| Model::from_bytes(include_bytes!("models/magika/model.onnx"))?.session(&options);
-            of_model(&own, load, |_| Ok(items), None)
+            of_model(&own, load, |_| Ok(items), None)?
         }
         (Some(folder), None, Some(texts)) => {
             let text = fs::read_to_string(texts).map_err(|error| format!("{}: {error}", texts.display()))?;
             let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(most).collect();
-            of_texts(&own, folder, &lines)
+            of_texts(&own, folder, &lines)?
         }
         (Some(path), None, None) => {
             let inputs = |reference: &Session| match &own.input {
                 Some(path) => Ok(vec![npz::read(path)?]),
                 None => Ok(vec![made_up(reference, own.size.unwrap_or(8))?]),
             };
-            of_model(&own, |options| Model::open(path)?.session(&options), inputs, expected)
+            of_model(&own, |options| Model::open(path)?.session(&options), inputs, expected)?
         }
-        _ => Err(USAGE.into()),
-    }
+        _ => return Err(Failure::usage(USAGE)),
+    };
+    Ok(common.code(!passed))
 }
 
 /// The reference, and all that is compared with it.
@@ -152,20 +145,21 @@ fn of_model(
     let items = inputs(&reference)?;
     let expected = expected.map(|tensors| vec![tensors]);
     let mut passed = true;
-    let mut show = |comparisons: Vec<Comparison>| {
+    let mut show = |comparisons: Vec<Comparison>| -> io::Result<()> {
         for comparison in comparisons {
-            passed &= print(own, &comparison);
+            passed &= print(own, &comparison)?;
         }
+        Ok(())
     };
     if let Some(expected) = &expected {
-        show(verify_against(expected, [&reference], &items)?);
+        show(verify_against(expected, [&reference], &items)?)?;
     }
     for options in others {
         let session = [&load(options)?];
         show(match &expected {
             Some(expected) => verify_against(expected, session, &items)?,
             None => verify(&reference, session, &items)?,
-        });
+        })?;
     }
     Ok(passed)
 }
@@ -184,24 +178,25 @@ fn of_texts(own: &Arguments, folder: &Path, lines: &[&str]) -> Result<bool, Fail
     for options in others {
         let (told, results) = vectors(options)?;
         for comparison in Comparison::of(&told, &expected, &results)? {
-            passed &= print(own, &comparison);
+            passed &= print(own, &comparison)?;
         }
     }
     Ok(passed)
 }
 
 /// Prints a line, and returns whether the output is within the bounds.
-fn print(own: &Arguments, comparison: &Comparison) -> bool {
+fn print(own: &Arguments, comparison: &Comparison) -> io::Result<bool> {
     let Comparison { device, kernel_set, precision, output, absolute, relative, cosine, .. } = comparison;
     let (far, close) = if precision == "f32" { (1e-3, 0.9999) } else { (f64::INFINITY, 0.999) };
     let bounds = (own.absolute.unwrap_or(far), own.relative.unwrap_or(far), own.cosine.unwrap_or(close));
     let within = comparison.is_within(bounds.0, bounds.1, bounds.2);
     let told = if within { "" } else { "  PAST THE BOUND" };
     let apart = 1.0 - cosine;
-    println!(
+    writeln!(
+        io::stdout(),
         "{absolute:<10.2e} {relative:<10.2e} {apart:<10.2e}  `{output}` on {device} ({kernel_set}, {precision}){told}"
-    );
-    within
+    )?;
+    Ok(within)
 }
 
 /// The bundled model's inputs for the files below a path.
