@@ -108,18 +108,14 @@ impl Turns {
             // Another worker has just taken it.
             due = self.lock().next(false, started);
         }
-        let again = match due {
-            Due::Pump(number, pump) => {
-                self.run(number, pump, started);
-                // What others left for this worker alone.
-                workers.run_own();
-                true
-            }
-            Due::Announced => true,
-            Due::Nothing => false,
-        };
+        if let Due::Pump(number, pump) = due {
+            self.run(number, pump, started);
+            // What others left for this worker alone.
+            workers.run_own();
+        }
         let mut state = self.lock();
-        let again = again && state.has_pumps();
+        // One may have come since: whoever pushed it has seen this lane.
+        let again = state.has_pumps();
         state.lanes -= usize::from(!again);
         drop(state);
         if again {

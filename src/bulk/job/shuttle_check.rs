@@ -1,4 +1,4 @@
-//! The core of a job under a model checker: every wait, wake-up and lock of the consumer, of two
+//! The core of a job under a model checker: every wait, wake-up and lock of the consumer, of up to two
 //! workers and of two drivers, in thousands of interleavings, for jobs of up to six items with all
 //! that can happen to them, and for others who come for turns of the same workers.
 //!
@@ -165,7 +165,8 @@ impl Scenario {
             items,
             steps,
             ordered,
-            workers: 2,
+            // One that cannot run the model needs another that can.
+            workers: if crippled { 2 } else { [1, 2, 2][random_below(3)] },
             chunk: [None, Some(1), Some(2), Some(3)][random.gen_range(0..4)],
             max_cost: [None, None, Some(1), Some(4)][random.gen_range(0..4)],
             window: [None, Some(1), Some(2), Some(3)][random.gen_range(0..4)],
