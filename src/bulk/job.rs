@@ -211,7 +211,7 @@ mod tests {
         type Output = ();
 
         fn infer(&self, _: &[&()], out: &mut Slots<'_, ()>) -> Result<()> {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(std::time::Duration::from_millis(25));
             out.set(0, ());
             Ok(())
         }

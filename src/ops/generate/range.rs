@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use half::{bf16, f16};
+
 use crate::{
     error::{Error, Result},
     graph::{Fact, MAX_TRACKED},
@@ -70,10 +72,12 @@ fn floats(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor> {
     let one = |tensor: &Tensor| match tensor.dtype() {
         DType::F32 => tensor.as_slice::<f32>().ok().and_then(|all| all.first()).map(|&value| f64::from(value)),
         DType::F64 => tensor.as_slice::<f64>().ok().and_then(|all| all.first().copied()),
+        DType::F16 => tensor.as_slice::<f16>().ok().and_then(|all| all.first()).map(|value| value.to_f64()),
+        DType::BF16 => tensor.as_slice::<bf16>().ok().and_then(|all| all.first()).map(|value| value.to_f64()),
         _ => None,
     };
     let (Some(start_at), Some(limit), Some(delta)) = (one(start), one(limit), one(delta)) else {
-        return Err(Error::unsupported("a Range of neither f32, f64, i16, i32 nor i64"));
+        return Err(Error::unsupported("a Range of neither floats nor i16, i32 or i64"));
     };
     let count = ((limit - start_at) / delta).ceil();
     if count.is_nan() || count > MAX_NUMBERS {
@@ -85,7 +89,11 @@ fn floats(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor> {
         return Tensor::new([values.len()], &values);
     }
     let values: Vec<f32> = values.map(|value| value as f32).collect();
-    Tensor::new([values.len()], &values)
+    match start.dtype() {
+        DType::F16 => Tensor::new([values.len()], &values.into_iter().map(f16::from_f32).collect::<Vec<_>>()),
+        DType::BF16 => Tensor::new([values.len()], &values.into_iter().map(bf16::from_f32).collect::<Vec<_>>()),
+        _ => Tensor::new([values.len()], &values),
+    }
 }
 
 impl Range {
