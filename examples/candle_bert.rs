@@ -14,14 +14,13 @@ use std::{
     env,
     error::Error as StdError,
     fs,
-    io::{self, Write},
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::Command,
     time::Instant,
 };
 
 use candle_core::{D, Device, Result as CandleResult, Tensor};
-use common::{Common, Failure, Flag, Outcome};
+use common::{Common, Flag, Outcome};
 use gristmill::{Error, Pipeline, bulk::Bulk, candle::CandleModel, text::TextTokenizer};
 
 const USAGE: &str = "\
@@ -36,11 +35,7 @@ plain loop, then in bulk.
 /// The file to which the process of the bulk job writes its vectors; set in that process only.
 const VECTORS: &str = "GRISTMILL_CANDLE_VECTORS";
 
-fn main() -> ExitCode {
-    common::main(embed)
-}
-
-fn embed() -> Outcome {
+fn main() -> Outcome {
     let (mut model, mut texts, mut max_tokens) = (None, None, 256);
     let common = Common::parse(USAGE, |flag, parser| {
         match flag {
@@ -51,9 +46,8 @@ fn embed() -> Outcome {
         }
         Ok(true)
     })?;
-    let model = model.ok_or_else(|| Failure::usage("--model DIR is missing; see --help"))?;
-    let texts = texts.ok_or_else(|| Failure::usage("TEXTS is missing; see --help"))?;
-    let texts = fs::read_to_string(&texts).map_err(|error| format!("reading {}: {error}", texts.display()))?;
+    let model = model.ok_or("--model DIR is missing; see --help")?;
+    let texts = fs::read_to_string(texts.ok_or("TEXTS is missing; see --help")?)?;
     let bert = Bert::open(&model)?;
     let tokenizer = TextTokenizer::open(&model.join("tokenizer.json"), max_tokens)?;
     let tokens = move |text: &str| -> gristmill::Result<Tensor> {
@@ -68,32 +62,31 @@ fn embed() -> Outcome {
             .item_bytes(|text: &str| text.len())
             .finish(|_, vector| vector.to_vec1::<f32>().map_err(Error::user));
         let lines: Vec<String> = texts.lines().map(str::to_owned).collect();
-        let mut results = common.bulk(Bulk::pipeline(pipeline)).map(common.stop().until(lines.into_iter()));
+        let mut results = common.bulk(Bulk::pipeline(pipeline)).map(lines);
         let mut bytes = Vec::new();
         for result in results.by_ref() {
             bytes.extend(result?.iter().flat_map(|value| value.to_le_bytes()));
         }
         fs::write(out, bytes)?;
         let report = results.report();
-        writeln!(io::stdout(), "bulk:       {:>8.1} texts/s on {} workers", report.items_per_second, report.workers)?;
+        println!("bulk:       {:>8.1} texts/s on {} workers", report.items_per_second, report.workers);
         return common.end(&report);
     }
 
     let started = Instant::now();
     let mut plain = Vec::new();
     for text in texts.lines() {
-        let vector = bert.embed(&tokens(text)?).and_then(|vector| vector.to_vec1::<f32>());
-        plain.extend(vector.map_err(Error::user)?);
+        plain.extend(bert.embed(&tokens(text)?)?.to_vec1::<f32>()?);
     }
     let count = texts.lines().count();
-    writeln!(io::stdout(), "plain loop: {:>8.1} texts/s", count as f64 / started.elapsed().as_secs_f64())?;
+    println!("plain loop: {:>8.1} texts/s", count as f64 / started.elapsed().as_secs_f64());
     let bulk = in_bulk()?;
     if bulk.len() != plain.len() {
         return Err(format!("{} values in bulk, {} in a plain loop", bulk.len(), plain.len()).into());
     }
     let difference = bulk.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    writeln!(io::stdout(), "largest difference of {count} vectors: {difference:e}")?;
-    Ok(ExitCode::SUCCESS)
+    println!("largest difference of {count} vectors: {difference:e}");
+    Ok(())
 }
 
 /// Runs this program again for the bulk job, and returns its vectors.

@@ -9,17 +9,9 @@
 
 mod common;
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, path::PathBuf};
 
-use common::{
-    Common, Failure, Flag, Outcome,
-    failure::writing,
-    output::{self, OutputFile},
-};
+use common::{Common, Flag, Outcome};
 use gristmill::{Model, inspect::inspect};
 
 const USAGE: &str = "\
@@ -27,11 +19,7 @@ usage: inspect [FLAGS] MODEL
 
   --svg OUT.svg  draws the graph as it runs";
 
-fn main() -> ExitCode {
-    common::main(describe)
-}
-
-fn describe() -> Outcome {
+fn main() -> Outcome {
     let (mut model, mut svg) = (None, None);
     let common = Common::parse(USAGE, |flag, parser| {
         match flag {
@@ -41,20 +29,11 @@ fn describe() -> Outcome {
         }
         Ok(true)
     })?;
-    let model = model.ok_or_else(|| Failure::usage(USAGE))?;
-    let read = output::model_files(&model, &svg.iter().map(PathBuf::as_path).collect::<Vec<_>>());
-    let read: Vec<&Path> = read.iter().map(PathBuf::as_path).collect();
-    if let Some(path) = &svg {
-        output::check(path, &read)?;
-    }
+    let model = model.ok_or(USAGE)?;
     let inspection = inspect(Model::open(&model)?, &common.options())?;
-    write!(io::stdout(), "{inspection}")?;
+    print!("{inspection}");
     if let Some(path) = svg {
-        // From here on a signal leaves no half file.
-        common.stop();
-        let mut file = OutputFile::create(&path, &read)?;
-        file.write_all(inspection.to_svg().as_bytes()).map_err(|error| writing(&path, &error))?;
-        file.finish()?;
+        fs::write(&path, inspection.to_svg()).map_err(|error| format!("writing {}: {error}", path.display()))?;
     }
-    Ok(common.code(false))
+    Ok(())
 }

@@ -11,15 +11,9 @@
 
 mod common;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    process::ExitCode,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{ffi::OsString, thread, time::Duration, time::Instant};
 
-use common::{Common, Flag, Outcome};
+use common::{Common, Flag, Outcome, cut_off};
 use gristmill::{Error, PerWorker, Pipeline, Result, bulk::Bulk};
 
 const LOADING: Duration = Duration::from_millis(1500);
@@ -44,11 +38,7 @@ impl Model {
     }
 }
 
-fn main() -> ExitCode {
-    common::main(pool)
-}
-
-fn pool() -> Outcome {
+fn main() -> Outcome {
     let mut items: Vec<OsString> = Vec::new();
     let mut common = Common::parse("usage: process_pool [FLAGS] [NUMBER...]", |flag, _| {
         let Flag::Value(value) = flag else { return Ok(false) };
@@ -69,12 +59,14 @@ fn pool() -> Outcome {
         let text = text.to_str().ok_or_else(|| Error::invalid_input("the input is not UTF-8"))?;
         text.parse::<i64>().map_err(Error::user)
     });
-    let mut results = common.bulk(Bulk::pipeline(pipeline)).map(common.stop().until(items.clone().into_iter()));
-    let mut out = io::stdout();
+    let mut results = common.bulk(Bulk::pipeline(pipeline)).map(items.clone());
     for (item, result) in items.iter().zip(results.by_ref()) {
+        if cut_off(&result) {
+            break;
+        }
         match result {
-            Ok((worker, cube)) => writeln!(out, "{} cubed is {cube} (model of worker {worker})", item.display())?,
-            Err(error) => writeln!(out, "{} failed: {error}", item.display())?,
+            Ok((worker, cube)) => println!("{} cubed is {cube} (model of worker {worker})", item.display()),
+            Err(error) => println!("{} failed: {error}", item.display()),
         }
     }
     eprintln!("{:.2} s in all", started.elapsed().as_secs_f64());

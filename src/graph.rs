@@ -1,7 +1,6 @@
 //! Graphs: models as nodes over values, some of them constants, with symbolic dimensions.
 
 mod batch;
-mod conditions;
 mod infer;
 mod node;
 mod uses;
@@ -11,22 +10,18 @@ mod verify;
 use std::sync::Arc;
 
 pub use batch::Batching;
-pub(crate) use conditions::Conditions;
 pub use node::Node;
-pub use value::{Fact, MAX_EXACT, MAX_TRACKED, Value, ValueId};
+pub use value::{Fact, MAX_TRACKED, Value, ValueId};
 
 use crate::{
     error::{Error, Result},
-    op::{Inputs, Operator},
-    shape::{Bindings, Dim, Shape, Symbol},
+    op::Operator,
+    shape::{Dim, Shape, Symbol},
     tensor::{DType, Tensor},
 };
 
 /// The most elements that shape inference tracks in a whole graph.
 const MAX_TRACKED_TOTAL: usize = 1 << 20;
-
-/// The most symbols of a graph.
-const MAX_SYMBOLS: usize = 1 << 20;
 
 /// The most terms and factors in the dimensions of all values of a graph.
 const MAX_DIMENSIONS: usize = 1 << 23;
@@ -42,11 +37,6 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     symbols: Vec<String>,
     batching: Batching,
-    conditions: Conditions,
-    /// The symbols that have a fixed size.
-    fixed: Bindings,
-    /// The names of inputs whose defaults became constants.
-    defaults: Vec<String>,
     /// The tracked elements of all values.
     tracked: usize,
     /// The terms and factors of all dimensions.
@@ -68,12 +58,6 @@ impl Graph {
         Symbol(index as u32)
     }
 
-    /// A new symbol for a size that only a run tells.
-    fn measured_symbol(&mut self, node: &str, index: usize) -> Symbol {
-        self.symbols.push(format!("size {index} measured by node `{node}`"));
-        Symbol((self.symbols.len() - 1) as u32)
-    }
-
     /// The names of the symbols, in order of creation.
     pub fn symbols(&self) -> &[String] {
         &self.symbols
@@ -92,30 +76,13 @@ impl Graph {
         self.push(Value { name: name.into(), fact: Fact::of(&tensor), constant: Some(tensor) })
     }
 
-    /// The names of inputs that have a default in the file, which became a constant.
-    pub fn defaults(&self) -> &[String] {
-        &self.defaults
-    }
-
-    /// Notes that a constant is the default of an input of that name.
-    pub(crate) fn add_default(&mut self, name: &str) {
-        self.defaults.push(name.to_owned());
-    }
-
     /// Appends a node and infers its outputs' types and shapes.
     ///
     /// # Errors
     /// When the operands do not fit the operator; the error names the node.
     pub fn node(&mut self, name: &str, op: Arc<dyn Operator>, inputs: Vec<Option<ValueId>>) -> Result<Vec<ValueId>> {
-        let count = op.measures(&Inputs::new(self, &inputs));
-        let count = count.map_err(|error| error.context(format!("node `{name}` ({})", op.def().name)))?;
-        if count > MAX_SYMBOLS - self.symbols.len().min(MAX_SYMBOLS) {
-            return Err(Error::limit(format!("the graph has more than {MAX_SYMBOLS} symbolic sizes")));
-        }
-        let measured = (0..count).map(|index| self.measured_symbol(name, index)).collect();
-        let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new(), measured };
-        let (facts, assumed) = self.infer(&node)?;
-        self.add_inferred_conditions(&node, assumed)?;
+        let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new() };
+        let facts = self.infer(&node)?;
         if self.dimensions > MAX_DIMENSIONS {
             return Err(Error::limit(format!("the shapes of the graph hold more than {MAX_DIMENSIONS} terms")));
         }
@@ -231,11 +198,6 @@ impl Graph {
     pub(crate) fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
         self.set_fact(id, Fact::of(&tensor));
         self.values[id.index()].constant = Some(tensor);
-    }
-
-    /// The symbols that have a fixed size; operators may still mention them.
-    pub(crate) fn fixed_symbols(&self) -> &Bindings {
-        &self.fixed
     }
 
     /// How the items of a chunk are combined in one run.

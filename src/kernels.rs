@@ -15,7 +15,6 @@ mod cache;
 mod cast;
 pub(crate) mod depthwise;
 pub mod gemm;
-pub(crate) mod integers;
 mod kernel_set;
 pub(crate) mod map;
 pub(crate) mod moments;

@@ -112,9 +112,6 @@
 //!
 //! All computing runs on one rayon pool per worker count (`mill-worker-0`, `mill-worker-1`, ...), shared by all jobs
 //! of the process; its default width respects CPU quotas and affinity. A lone item is split over the pool's threads.
-//! Jobs, queues and single runs take turns from chunk to chunk, by a share of the workers' time: 1 for a job, 8 for a
-//! queue and for [`Session::run`], or what [`Bulk::share`](bulk::Bulk::share) sets. A share counts only while several of
-//! them want the workers.
 //! Further threads, which mostly wait, belong to a device that wants several chunks in flight (`mill-driver-0`, ...), to
 //! a queue (`mill-queue`), to a cache that writes, and to a GPU's own driver.
 //!
@@ -128,7 +125,6 @@
 //!
 //! Weights are resident once. A worker adds the scratch that the report states, and
 //! [`Bulk::memory_limit`](bulk::Bulk::memory_limit) bounds items, results and scratch in flight, in bytes.
-//! [`SessionOptions::max_run_bytes`] caps one run before anything is allocated.
 //! `Weights::Mapped` uses the weights of a Hugging Face folder in their file, so that processes share one copy.
 //!
 //! # Security

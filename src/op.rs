@@ -3,7 +3,6 @@
 pub(crate) mod case;
 mod constants;
 mod evaluate;
-mod function;
 mod inputs;
 mod kernel;
 mod onnx_node;
@@ -14,8 +13,7 @@ use std::{fmt::Debug, sync::Arc};
 pub use case::{Case, CaseInput, Fill};
 pub(crate) use constants::PackedConstants;
 pub use constants::Packing;
-pub(crate) use evaluate::{evaluate, evaluate_by};
-pub(crate) use function::function_kernel;
+pub(crate) use evaluate::evaluate;
 pub use inputs::Inputs;
 pub(crate) use kernel::scratch_numbers;
 pub use kernel::{CpuKernel, Io, KernelRequest, Shapes};

@@ -5,46 +5,33 @@
 //! whole list.
 
 pub mod conv;
-pub mod deferred;
 pub mod generate;
-pub mod image;
 pub mod index;
-pub mod loss;
 pub mod moves;
 pub mod norm;
 mod offsets;
 pub mod pointwise;
 pub mod pool;
 pub mod product;
-pub mod quantized;
-pub mod recurrent;
 pub mod reduce;
-pub(crate) mod tracked;
-pub(crate) mod wide;
+mod refused;
+mod tracked;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use crate::{
-    error::{Error, Result},
-    op::{Decoder, OnnxNode, OpDef, Operator},
-};
+use crate::op::{Decoder, OpDef};
 
 /// The list of all operators, by name.
 pub fn all() -> &'static [&'static OpDef] {
     static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
         let mut all: Vec<&OpDef> = conv::operators()
-            .chain(std::iter::once(&deferred::DEF))
             .chain(generate::operators())
-            .chain(image::operators())
             .chain(index::operators())
-            .chain(loss::operators())
             .chain(moves::operators())
             .chain(norm::operators())
             .chain(pointwise::operators())
             .chain(pool::operators())
             .chain(product::operators())
-            .chain(quantized::operators())
-            .chain(recurrent::operators())
             .chain(reduce::operators())
             .collect();
         all.sort_by_key(|def| def.name);
@@ -55,29 +42,16 @@ pub fn all() -> &'static [&'static OpDef] {
 
 /// Further ONNX names: read as another operator, or refused with a reason of their own.
 static READ_AS: &[(&str, Decoder)] = &[
-    ("Attention", product::attention::standard::decode),
     ("CastLike", pointwise::cast::decode_like),
+    ("Compress", refused::data_dependent),
     ("Dropout", moves::identity::decode_dropout),
     ("Flatten", moves::squeeze::decode_flatten),
+    ("NonZero", refused::data_dependent),
     ("Scatter", index::scatter::elements::decode),
     ("Squeeze", moves::squeeze::decode_squeeze),
-    ("Swish", pointwise::decode_swish),
+    ("Unique", refused::data_dependent),
     ("Unsqueeze", moves::squeeze::decode_unsqueeze),
-    ("Upsample", image::resize::decode_upsample),
 ];
-
-/// The operator of an ONNX node, decoded anew in each run where its operands say sizes that only a
-/// run knows.
-///
-/// # Errors
-/// When the operator is not known, or as its decoder.
-pub fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    if let Some(deferred) = deferred::decode(node)? {
-        return Ok(deferred);
-    }
-    let decode = find_onnx(node.op_type());
-    decode.ok_or_else(|| Error::unsupported(format!("{} is not built here", node.op_type())))?(node)
-}
 
 /// The decoder of the operator that ONNX calls `name`.
 pub fn find_onnx(name: &str) -> Option<Decoder> {

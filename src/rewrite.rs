@@ -19,8 +19,6 @@ mod simplify;
 mod softmax;
 
 use crate::{error::Result, graph::Graph};
-#[cfg(feature = "onnx")]
-pub(crate) use fold::last as fold_last;
 use rewriter::Rule;
 pub(crate) use rounded::store_rounded;
 

@@ -4,7 +4,6 @@ pub(crate) mod arena;
 mod buffer;
 mod cosine;
 mod dtype;
-mod finite;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod named;
@@ -35,6 +34,7 @@ pub struct Tensor {
 
 impl Tensor {
     /// Whether the bytes are those of a mapped file.
+    #[cfg(feature = "gpu")]
     pub(crate) fn is_mapped(&self) -> bool {
         self.data.is_mapped()
     }
@@ -83,12 +83,12 @@ impl Tensor {
     /// A tensor of zeros.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if its size overflows or there is no memory for it.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if its size overflows.
     pub fn zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Result<Self> {
         let shape = shape.into();
         let bytes = byte_count(dtype, &shape)
             .ok_or_else(|| Error::limit(format!("a tensor {dtype}{shape:?} is larger than the address space")))?;
-        Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::try_zeroed(bytes)?) })
+        Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::zeroed(bytes)) })
     }
 
     /// A scalar: a tensor without dimensions.
@@ -144,16 +144,6 @@ impl Tensor {
     /// The native-endian bytes for writing; copied first if another clone shares them.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         Arc::<AlignedBytes>::make_mut(&mut self.data)
-    }
-
-    /// The memory of the elements, `None` if another clone shares it.
-    pub(crate) fn into_memory(self) -> Option<AlignedBytes> {
-        Arc::try_unwrap(self.data).ok()
-    }
-
-    /// The tensor as an operand of a kernel.
-    pub(crate) fn view(&self) -> View<'_> {
-        View { dtype: self.dtype, shape: &self.shape, bytes: &self.data }
     }
 
     /// The same elements in another shape.

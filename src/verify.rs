@@ -1,8 +1,4 @@
 //! Comparison of the results of several devices on the same inputs.
-//!
-//! [`verify`] takes one device as the reference, and so cannot see a fault that all devices share,
-//! such as an operator that is read wrongly from the file. [`verify_against`] compares with results
-//! from elsewhere.
 
 use crate::{
     backend::Session,
@@ -91,24 +87,11 @@ pub fn verify<'a>(
     others: impl IntoIterator<Item = &'a Session>,
     items: &[Tensors],
 ) -> Result<Vec<Comparison>> {
-    verify_against(&run(reference, items)?, others, items)
-}
-
-/// Runs items on sessions of a model, and compares each output with expected ones.
-///
-/// `expected` has the outputs of each item, as another program computed them.
-///
-/// # Errors
-/// If a run fails, or a session lacks an output.
-pub fn verify_against<'a>(
-    expected: &[Tensors],
-    sessions: impl IntoIterator<Item = &'a Session>,
-    items: &[Tensors],
-) -> Result<Vec<Comparison>> {
+    let expected = run(reference, items)?;
     let mut comparisons = Vec::new();
-    for session in sessions {
+    for session in others {
         let results = run(session, items)?;
-        comparisons.extend(Comparison::of(&session.describe(), expected, &results)?);
+        comparisons.extend(Comparison::of(&session.describe(), &expected, &results)?);
     }
     Ok(comparisons)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Seek, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
     path::Path,
 };
 
@@ -213,19 +213,25 @@ fn header_bytes(descr: &str, shape: &[usize]) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Writes arrays, their elements as they lie in memory.
-pub fn write<'a, W: Write + Seek>(out: W, arrays: impl IntoIterator<Item = (&'a Header, &'a [u8])>) -> io::Result<W> {
-    let mut writer = ZipWriter::new(BufWriter::new(out));
+/// Writes arrays, their elements as they lie in memory, under a temporary name beside `path`, then renames: no half file
+/// is ever left there.
+pub fn write<'a>(path: &Path, arrays: impl IntoIterator<Item = (&'a Header, &'a [u8])>) -> Result<(), String> {
+    let fail = |error: &dyn std::fmt::Display| format!("writing {}: {error}", path.display());
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let file = File::create(&part).map_err(|error| fail(&error))?;
+    let mut writer = ZipWriter::new(BufWriter::new(file));
     for (Header { name, dtype, shape }, bytes) in arrays {
         let known = TYPES.iter().find(|(_, known)| known == dtype);
-        let (descr, dtype) = known.ok_or_else(|| io::Error::other(format!("NumPy has no type {dtype}")))?;
+        let (descr, dtype) = known.ok_or_else(|| fail(&format!("NumPy has no type {dtype}")))?;
         let order = if dtype.size() == 1 { '|' } else { '<' };
-        let header = header_bytes(&format!("{order}{descr}"), shape).map_err(io::Error::other)?;
+        let header = header_bytes(&format!("{order}{descr}"), shape).map_err(|error| fail(&error))?;
         // As NumPy's `savez` does it.
         let stored = FileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
-        writer.start_file(format!("{name}.npy"), stored)?;
-        writer.write_all(&header)?;
-        writer.write_all(bytes)?;
+        writer.start_file(format!("{name}.npy"), stored).map_err(|error| fail(&error))?;
+        writer.write_all(&header).and_then(|()| writer.write_all(bytes)).map_err(|error| fail(&error))?;
     }
-    writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)
+    let mut file = writer.finish().map_err(|error| fail(&error))?;
+    file.flush().map_err(|error| fail(&error))?;
+    std::fs::rename(&part, path).map_err(|error| fail(&error))
 }

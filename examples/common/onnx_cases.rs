@@ -175,19 +175,13 @@ pub fn difference(got: &Tensor, want: &Tensor) -> Option<String> {
     if got.dtype() != want.dtype() || got.shape() != want.shape() {
         return Some(format!("{got:?} instead of {want:?}"));
     }
-    // Half types hold fewer digits: two units of the last place.
-    let relative = match got.dtype() {
-        DType::F16 => RELATIVE.max(2.0 / 1024.0),
-        DType::BF16 => RELATIVE.max(2.0 / 128.0),
-        _ => RELATIVE,
-    };
     let (Some(got), Some(want)) = (numbers(got), numbers(want)) else {
         return (got.bytes() != want.bytes()).then(|| "other elements".to_owned());
     };
     got.iter().zip(&want).enumerate().find_map(|(index, (&got, &want))| {
         let near = got == want
             || (got.is_nan() && want.is_nan())
-            || (want.is_finite() && (got - want).abs() <= ABSOLUTE + relative * want.abs());
+            || (want.is_finite() && (got - want).abs() <= ABSOLUTE + RELATIVE * want.abs());
         (!near).then(|| format!("element {index} is {got:e} instead of {want:e}"))
     })
 }
@@ -197,8 +191,6 @@ fn numbers(tensor: &Tensor) -> Option<Vec<f64>> {
     match tensor.dtype() {
         DType::F32 => tensor.as_slice::<f32>().ok().map(|all| all.iter().map(|&value| f64::from(value)).collect()),
         DType::F64 => tensor.as_slice::<f64>().ok().map(<[f64]>::to_vec),
-        DType::F16 => tensor.as_slice::<half::f16>().ok().map(|all| all.iter().map(|value| value.to_f64()).collect()),
-        DType::BF16 => tensor.as_slice::<half::bf16>().ok().map(|all| all.iter().map(|value| value.to_f64()).collect()),
         _ => None,
     }
 }

@@ -7,14 +7,13 @@ use crate::backend::{
 };
 use crate::{
     backend::{
-        cpu,
+        cpu::CpuSession,
         device::Engine,
         options::{Device, SessionOptions},
     },
     error::{Error, ErrorKind, Result},
     graph::Graph,
     kernels::{KernelSet, gemm::Factors},
-    plan::RunCap,
 };
 
 /// A graph loaded on the selected device, or on both.
@@ -34,15 +33,6 @@ pub(crate) fn load(
     factors: Factors,
     notes: &mut Vec<String>,
 ) -> Result<Loaded> {
-    let dynamic = cpu::dynamic_reason(&graph).filter(|_| options.device != Device::Cpu);
-    if let Some(reason) = dynamic {
-        notes.push(format!("device {}: cpu; {reason}", if options.device == Device::Gpu { "gpu" } else { "auto" }));
-        return Ok(Loaded {
-            engine: cpu::load(graph, kernel_set, factors, RunCap::of(options.max_run_bytes))?,
-            gpu: None,
-        });
-    }
-    let cap = RunCap::of(options.max_run_bytes);
     let gpu = match options.device {
         Device::Cpu => None,
         Device::Gpu => return Ok(Loaded { engine: gpu(graph, options, kernel_set)?, gpu: None }),
@@ -54,14 +44,14 @@ pub(crate) fn load(
             }
         },
     };
-    Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, cap)?, gpu })
+    Ok(Loaded { engine: Box::new(CpuSession::load(graph, kernel_set, factors)?), gpu })
 }
 
 /// Loads the graph on a GPU.
 #[cfg(feature = "gpu")]
 pub(crate) fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
     let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
-    Ok(Box::new(Resilient::load(graph, options, kernel_set, format)?))
+    Ok(Box::new(Resilient::load(graph, &options.gpu, kernel_set, format)?))
 }
 
 /// Loads the graph on a GPU for `Device::Auto`.

@@ -11,7 +11,7 @@ pub(in crate::bulk) mod spread;
 
 pub use devices::DeviceItems;
 pub use slowest::SlowItem;
-pub use spread::{Percentiles, Spread};
+pub use spread::Spread;
 
 use crate::inference::Fingerprint;
 

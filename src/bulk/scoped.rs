@@ -1,14 +1,14 @@
 //! Jobs over borrowed items.
 
-use std::{borrow::Borrow, sync::Arc, thread};
+use std::{borrow::Borrow, thread};
 
-use rayon::Scope;
+use rayon::{Scope, ThreadPool};
 
 use crate::{
     bulk::{
         job::{
             Job,
-            crew::{Crew, Launch},
+            crew::{Crew, Launch, lend_a_hand},
             drivers,
             feed::{Feed, Side},
             intake::Items,
@@ -19,10 +19,6 @@ use crate::{
         stages::{Staged, Stages},
     },
     error::{Error, ErrorKind, ItemError, Result, Stage},
-    threads::{
-        pool::{JOB_SHARE, Pool},
-        turns::Member,
-    },
 };
 
 impl<S: Staged> Bulk<S> {
@@ -44,12 +40,11 @@ impl<S: Staged> Bulk<S> {
             Ok(pool) => pool,
             Err(error) => return (fill(Vec::new(), items.len(), &error.to_string()), Report::default()),
         };
-        let member = pool.join(bulk_settings.share.unwrap_or(JOB_SHARE));
-        let job = Job::new(self.stages(), pool.workers(), bulk_settings, true);
+        let job = Job::new(self.stages(), pool.current_num_threads(), bulk_settings, true);
         let mut results = Vec::with_capacity(items.len());
-        let report = pool.scope(|scope| {
+        let report = pool.in_place_scope(|scope| {
             thread::scope(|threads| {
-                let crew = Scoped { job: &job, pool: &pool, member: &member, scope };
+                let crew = Scoped { job: &job, pool: &pool, scope };
                 // Ends drivers and pumps, and the scopes with them, however this returns.
                 let _stop = StopOnDrop(&job);
                 job.start_drivers(|number| {
@@ -85,8 +80,7 @@ pub(in crate::bulk) fn fill<O>(
 /// Workers that run a job over borrowed items, inside a scope.
 struct Scoped<'a, 's, S: Stages<I>, I> {
     job: &'s Job<S, I>,
-    pool: &'s Arc<Pool>,
-    member: &'s Member,
+    pool: &'s ThreadPool,
     scope: &'a Scope<'s>,
 }
 
@@ -100,32 +94,15 @@ impl<S: Stages<I>, I> Copy for Scoped<'_, '_, S, I> {}
 
 impl<S: Stages<I>, I: Send> Crew for Scoped<'_, '_, S, I> {
     fn launch(&self, kind: Launch) {
-        let Self { job, pool, member, .. } = *self;
+        let (job, pool) = (self.job, self.pool);
         match kind {
-            Launch::Pump => {
-                member.announce();
-                self.scope.spawn(move |scope| {
-                    let crew = Scoped { job, pool, member, scope };
-                    if member.run_announced(pool, || job.is_idle(), || job.turn(&crew)) {
-                        crew.launch(Launch::Pump);
-                    }
-                });
-            }
-            Launch::Probe => self.scope.spawn_broadcast(move |scope, _| {
-                let crew = Scoped { job, pool, member, scope };
-                if member.run_now(|| job.probe(&crew)) {
-                    crew.launch(Launch::Pump);
-                }
-            }),
+            Launch::Turn => self.scope.spawn(move |scope| job.turn(&Scoped { job, pool, scope })),
+            Launch::Probe => self.scope.spawn_broadcast(move |scope, _| job.probe(&Scoped { job, pool, scope })),
         }
     }
 
-    fn contended(&self) -> bool {
-        self.member.contended()
-    }
-
     fn lend_a_hand(&self) -> bool {
-        self.pool.help(self.member)
+        lend_a_hand(self.pool)
     }
 }
 

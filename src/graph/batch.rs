@@ -72,17 +72,13 @@ impl Graph {
             if independent && !node.outputs.iter().any(depends_on_size) {
                 continue;
             }
-            let inputs = Inputs::of(self, node);
+            let inputs = Inputs::new(self, &node.inputs);
             let found = node.op.batch_axes(&inputs, &own, &Dim::symbol(symbol));
             let found = found
                 .ok_or_else(|| format!("{} may mix rows of `{}`", node.describe(), self.symbols[symbol.0 as usize]))?;
             for (&id, axis) in node.outputs.iter().zip(found) {
                 axes[id.index()] = axis;
             }
-        }
-        if let Some((condition, node)) = self.conditions.iter().find(|(condition, _)| condition.mentions(symbol)) {
-            let name = &self.symbols[symbol.0 as usize];
-            return Err(format!("{node} needs a size of `{name}`: {}", condition.violation()));
         }
         for &id in &self.outputs {
             if axes[id.index()] != Some(0) {

@@ -6,7 +6,6 @@ use crate::{
     error::{Error, Result},
     graph::ValueId,
     op::Operator,
-    shape::Symbol,
 };
 
 /// One operator applied to values.
@@ -20,8 +19,6 @@ pub struct Node {
     pub inputs: Vec<Option<ValueId>>,
     /// The results.
     pub outputs: Vec<ValueId>,
-    /// Symbols for the sizes that only a run tells, which the node's kernel binds.
-    pub(crate) measured: Vec<Symbol>,
 }
 
 impl Node {

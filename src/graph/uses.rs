@@ -1,9 +1,6 @@
 //! Producers and users of values.
 
-use crate::{
-    graph::{Graph, Node},
-    shape::Dim,
-};
+use crate::graph::Graph;
 
 impl Graph {
     /// For each value the node that produces it, if any.
@@ -15,12 +12,6 @@ impl Graph {
             }
         }
         producers
-    }
-
-    /// Whether sizes of the node's results are known only once it has run.
-    pub(crate) fn is_measured(&self, node: &Node) -> bool {
-        let mentions = |dim: &Dim| node.measured.iter().any(|symbol| dim.mentions(*symbol));
-        !node.measured.is_empty() && node.outputs.iter().any(|id| self.fact(*id).shape.dims().iter().any(mentions))
     }
 
     /// For each value how often nodes and the model's outputs use it.

@@ -3,18 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    shape::{Bindings, Dim, Shape},
+    shape::{Dim, Shape},
     tensor::{DType, Tensor},
 };
 
 /// The most elements of one value that shape inference tracks.
 pub const MAX_TRACKED: usize = 1024;
-
-/// The most elements of a constant of floating-point numbers that are tracked.
-const MAX_FLOATS: usize = 16;
-
-/// Up to this f32 counts exactly.
-pub const MAX_EXACT: i64 = 1 << 24;
 
 /// The identifier of a value in one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,8 +28,8 @@ pub struct Fact {
     pub dtype: DType,
     /// The dimensions.
     pub shape: Shape,
-    /// The elements, row-major, of a small tensor of whole numbers or booleans (0 or 1) that
-    /// depends on shapes alone.
+    /// The elements, row-major, of a small tensor of integers or booleans (0 or 1) that depends on
+    /// shapes alone.
     pub elements: Option<Vec<Dim>>,
 }
 
@@ -52,30 +46,14 @@ impl Fact {
         self
     }
 
-    /// Puts the numbers of the symbols that are bound into sizes and elements.
-    pub(super) fn substitute(&mut self, bindings: &Bindings) {
-        self.shape = self.shape.substitute(bindings);
-        for element in self.elements.iter_mut().flatten() {
-            *element = element.substitute(bindings);
-        }
-    }
-
     /// The fact of a constant.
     pub(crate) fn of(tensor: &Tensor) -> Self {
-        let integers = match tensor.dtype().is_float() {
-            true => whole_numbers(tensor),
-            false => (tensor.len() <= MAX_TRACKED).then(|| tensor.to_i64().ok()).flatten(),
-        };
-        let elements = integers.map(|integers| integers.into_iter().map(Dim::number).collect());
+        let elements = (!tensor.dtype().is_float() && tensor.len() <= MAX_TRACKED)
+            .then(|| tensor.to_i64().ok())
+            .flatten()
+            .map(|integers| integers.into_iter().map(Dim::number).collect());
         Self { dtype: tensor.dtype(), shape: Shape::fixed(tensor.shape()), elements }
     }
-}
-
-/// The elements of a small tensor of f32, if all are whole numbers that f32 counts exactly.
-fn whole_numbers(tensor: &Tensor) -> Option<Vec<i64>> {
-    let numbers = tensor.as_slice::<f32>().ok().filter(|numbers| numbers.len() <= MAX_FLOATS)?;
-    let whole = |number: &f32| (number.fract() == 0.0 && number.abs() <= MAX_EXACT as f32).then_some(*number as i64);
-    numbers.iter().map(whole).collect()
 }
 
 impl fmt::Display for Fact {

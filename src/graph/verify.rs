@@ -51,7 +51,7 @@ impl Graph {
                     return Err(Error::invalid_model(format!("{} uses `{name}` before it is made", node.describe())));
                 }
             }
-            let (facts, _) = self.infer(node)?;
+            let facts = self.infer(node)?;
             if facts.len() < node.outputs.len() {
                 return Err(Error::invalid_model(format!("{} has too many outputs", node.describe())));
             }

@@ -60,8 +60,6 @@ pub struct Folder {
     pub token_types: Option<usize>,
     /// Whether texts are lowercased before they are tokenized.
     pub lowercase: bool,
-    /// What stands before each text.
-    pub prompt: String,
     /// How token vectors are pooled, and whether the result is normalized to length 1.
     pub pooling: (Pooling, bool),
     /// The folder that contains `tokenizer.json`.
@@ -146,7 +144,7 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     notes.extend(weights.notes());
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
     let build = || encoder::build(&name, &config, tensors, &weights, (pooling, normalize));
-    let graph = pool(None)?.run_once(build)?;
+    let graph = pool(None)?.install(build)?;
     let positions = config.positions;
     let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
     if max_tokens > positions.count {
@@ -161,7 +159,6 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         vocabulary: config.vocabulary,
         token_types: config.token_types,
         lowercase: sentence.lowercase,
-        prompt: sentence.prompt,
         pooling: (pooling, normalize),
         tokenizer_folder: transformer,
         notes,

@@ -88,13 +88,6 @@ impl Model {
         self.graph.set_input_shape(name, Shape::fixed(dims))
     }
 
-    /// The inputs that have a default in the file, which became a constant.
-    ///
-    /// [`ImportOptions::no_default`] opens the model with such an input to be given by each item.
-    pub fn defaults(&self) -> &[String] {
-        self.graph.defaults()
-    }
-
     /// The graph as read from the file, for tests.
     #[doc(hidden)]
     pub fn graph(&self) -> &Graph {

@@ -31,15 +31,10 @@ use crate::{
 };
 
 /// The supported versions of ONNX's default operator set.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;
 
 /// The oldest supported version of the file format.
 const OLDEST_IR: i64 = 3;
-
-/// The first version of the file format in which initializers are defaults of inputs.
-///
-/// Up to then, every initializer is listed as an input.
-const DEFAULTS_IR: i64 = 4;
 
 /// Reads a model; `name` names the graph if the file does not.
 pub(crate) fn read(
@@ -50,36 +45,38 @@ pub(crate) fn read(
 ) -> Result<(Graph, Vec<String>)> {
     let budget = Budget::new(options);
     let model = ModelProto::parse(bytes, &budget)?;
-    let has_defaults = match model.ir_version {
-        Some(version @ OLDEST_IR..) => version >= DEFAULTS_IR,
+    match model.ir_version {
+        Some(OLDEST_IR..) => {}
         Some(version) => return Err(Error::unsupported(format!("ONNX format version {version} is not read here"))),
         None => return Err(Error::invalid_model("not an ONNX model: the format version is missing")),
-    };
+    }
     let opset = opset(&model)?;
     let graph = model.graph.ok_or_else(|| Error::invalid_model("the model has no graph"))?;
     let mut notes = Vec::new();
     if model.trains {
         notes.push("the file's training part is not used".to_owned());
     }
-    let graph = convert::graph(graph, name, opset, &model.functions, &budget, external, options, has_defaults)?;
+    let graph = convert::graph(graph, name, opset, &model.functions, &budget, external, &options.constants)?;
     Ok((graph, notes))
 }
 
 /// The version of ONNX's default operator set; other sets matter only to the nodes that use them.
-///
-/// As in ONNX Runtime, of a set that is named twice the last version counts, and a set that is not
-/// named has the latest version.
 fn opset(model: &ModelProto<'_>) -> Result<i64> {
-    if model.opsets.is_empty() {
-        return Err(Error::invalid_model("the file names no operator set"));
+    let mut domains: Vec<&str> = model.opsets.iter().map(|(domain, _)| default_domain(domain)).collect();
+    domains.sort_unstable();
+    if let Some(twice) = domains.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::invalid_model(format!("the operator set `{}` is named twice", twice[0])));
     }
-    let own = model.opsets.iter().rev().find(|(domain, _)| default_domain(domain).is_empty());
-    let (first, last) = OPSETS.into_inner();
-    let version = own.map_or(last, |(_, version)| *version);
-    if !OPSETS.contains(&version) {
+    let own = model.opsets.iter().find(|(domain, _)| default_domain(domain).is_empty());
+    let (_, version) = own.ok_or_else(|| {
+        let others: Vec<_> = model.opsets.iter().map(|(domain, _)| domain).collect();
+        Error::unsupported(format!("the file does not name ONNX's own operator set, only {others:?}"))
+    })?;
+    if !OPSETS.contains(version) {
+        let (first, last) = OPSETS.into_inner();
         return Err(Error::unsupported(format!("opset {version} is not read here; opsets {first} to {last} are")));
     }
-    Ok(version)
+    Ok(*version)
 }
 
 /// Reads a tensor and its name from a serialized `TensorProto`, the format of ONNX's test data.

@@ -9,11 +9,9 @@ use crate::{
     graph::{Graph, Node, ValueId},
     kernels::{KernelSet, gemm::Factors},
     op::{CpuState, Io, KernelRequest, PackedConstants, Shapes},
-    tensor::{AlignedBytes, DType, Tensor, ViewMut, byte_count},
+    shape::Bindings,
+    tensor::{AlignedBytes, DType, Tensor, View, ViewMut, byte_count},
 };
-
-/// The most bytes of scratch for one node.
-const MAX_SCRATCH: usize = 512 << 20;
 
 /// The results of a node whose operands are all constants, from its portable kernel.
 ///
@@ -21,22 +19,12 @@ const MAX_SCRATCH: usize = 512 << 20;
 /// When the node has no kernel, an operand is no constant, a size is not fixed, or the kernel
 /// fails. The caller adds which node it was.
 pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
-    evaluate_by(graph, node, KernelSet::PORTABLE)
-}
-
-/// As [`evaluate`], by the kernel of `kernel_set`.
-///
-/// # Errors
-/// As [`evaluate`].
-pub(crate) fn evaluate_by(graph: &Graph, node: &Node, kernel_set: KernelSet) -> Result<Vec<Arc<Tensor>>> {
-    let make = match node.op.def().cpu {
-        CpuState::Kernel(make) => make,
-        CpuState::View => return viewed(graph, node),
-        CpuState::Folded => return Err(Error::unsupported("no kernel on the CPU")),
+    let CpuState::Kernel(make) = node.op.def().cpu else {
+        return Err(Error::unsupported("no kernel on the CPU"));
     };
     // Nothing is shared with other nodes: what the kernel packs is dropped with it.
     let packed = PackedConstants::default();
-    let request = KernelRequest::new(graph, node, kernel_set, Factors::F32, &packed);
+    let request = KernelRequest::new(graph, node, KernelSet::PORTABLE, Factors::F32, &packed);
     let kernel = make(&request)?;
     let taken = request.taken();
     let operand = |(position, id): (usize, &Option<ValueId>)| -> Result<Option<&Tensor>> {
@@ -45,23 +33,17 @@ pub(crate) fn evaluate_by(graph: &Graph, node: &Node, kernel_set: KernelSet) -> 
         constant.map(Some).ok_or_else(|| Error::internal(format!("operand {position} is no constant")))
     };
     let operands = node.inputs.iter().enumerate().map(operand).collect::<Result<SmallVec<[_; 6]>>>()?;
-    if graph.is_measured(node) {
-        return Ok(kernel.compute(&operands)?.into_iter().map(Arc::new).collect());
-    }
     let mut outputs = node.outputs.iter().map(|&id| Output::of(graph, id)).collect::<Result<SmallVec<[_; 2]>>>()?;
     let scratch_bytes = kernel.scratch_bytes(&Shapes {
         inputs: operands.iter().map(|operand| operand.map(Tensor::shape)).collect(),
         outputs: outputs.iter().map(|output| &*output.shape).collect(),
     });
-    if scratch_bytes > MAX_SCRATCH {
-        return Err(Error::limit(format!("needs {scratch_bytes} bytes of scratch; folding allows {MAX_SCRATCH}")));
-    }
     let mut scratch = AlignedBytes::try_zeroed(scratch_bytes)?;
     kernel.run(&mut Io {
-        inputs: operands.iter().map(|operand| operand.map(Tensor::view)).collect(),
+        inputs: operands.iter().map(|operand| operand.map(view)).collect(),
         outputs: outputs.iter_mut().map(Output::view).collect(),
         scratch: &mut scratch,
-        bindings: graph.fixed_symbols(),
+        bindings: &Bindings::default(),
     })?;
     outputs
         .into_iter()
@@ -69,13 +51,8 @@ pub(crate) fn evaluate_by(graph: &Graph, node: &Node, kernel_set: KernelSet) -> 
         .collect()
 }
 
-/// The operand of a node that moves no data, under the shape of its result.
-fn viewed(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
-    let operand = node.inputs.first().copied().flatten().and_then(|id| graph.constant_of(id));
-    let operand = operand.ok_or_else(|| Error::internal("operand 0 is no constant"))?;
-    let shape = graph.result_of(node, 0)?.shape.as_fixed();
-    let shape = shape.ok_or_else(|| Error::internal("a folded node has symbolic sizes"))?;
-    Ok(vec![Arc::new((**operand).clone().reshape(shape)?)])
+fn view(tensor: &Tensor) -> View<'_> {
+    View { dtype: tensor.dtype(), shape: tensor.shape(), bytes: tensor.bytes() }
 }
 
 /// Memory for one result.
@@ -102,10 +79,9 @@ impl Output {
 mod tests {
     use super::*;
     use crate::{
-        backend::cpu,
+        backend::{cpu::CpuSession, device::RunOutputs},
         op::{Case, CaseInput},
         ops,
-        plan::RunCap,
     };
 
     /// The case's graph with every operand constant.
@@ -127,15 +103,17 @@ mod tests {
                 let graph = of_constants(case);
                 let node = &graph.nodes()[0];
                 let got = evaluate(&graph, node).unwrap_or_else(|error| panic!("{what}: {error}"));
-                let session = cpu::load(graph.clone(), KernelSet::PORTABLE, Factors::F32, RunCap::default()).unwrap();
+                let session = CpuSession::load(graph.clone(), KernelSet::PORTABLE, Factors::F32).unwrap();
+                let read = |outputs: &dyn RunOutputs, at: usize| {
+                    let (shape, bytes) = outputs.get(at);
+                    (shape.to_vec(), bytes.to_vec())
+                };
                 let want: Vec<_> = session
-                    .run_to(&|_| Ok(()), &|_, _| Ok(()), |outputs| {
-                        let read = |at| {
-                            let (shape, bytes) = outputs.get(at);
-                            (shape.to_vec(), bytes.to_vec())
-                        };
-                        Ok((0..graph.outputs().len()).map(read).collect())
-                    })
+                    .run(
+                        |_| Ok(()),
+                        |_, _| Ok(()),
+                        |outputs| Ok((0..graph.outputs().len()).map(|at| read(outputs, at)).collect()),
+                    )
                     .unwrap();
                 let got: Vec<_> = got.iter().map(|tensor| (tensor.shape().to_vec(), tensor.bytes().to_vec())).collect();
                 assert_eq!(got, want, "{what}");

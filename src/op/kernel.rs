@@ -34,15 +34,6 @@ pub trait CpuKernel: Send + Sync {
     /// When an operand holds an invalid value, such as an index out of range.
     fn run(&self, io: &mut Io<'_>) -> Result<()>;
 
-    /// Computes outputs whose sizes depend on the operands' elements.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run), and when the operator's sizes follow from those of its operands.
-    fn compute(&self, inputs: &[Option<&Tensor>]) -> Result<Vec<Tensor>> {
-        let _ = inputs;
-        Err(Error::internal("a kernel that fills results of known sizes was asked to size them"))
-    }
-
     /// The bytes of the kernel's own constants, without those of [`KernelRequest::take_packed`].
     fn packed_bytes(&self) -> usize {
         0
@@ -90,7 +81,7 @@ impl<'a> KernelRequest<'a> {
 
     /// The operands.
     pub fn inputs(&self) -> Inputs<'a> {
-        Inputs::of(self.graph, self.node)
+        Inputs::new(self.graph, &self.node.inputs)
     }
 
     /// What is known of an operand that must be present.
@@ -200,26 +191,6 @@ impl<'a> Io<'a> {
     /// When the node has fewer results.
     pub fn output(&mut self, index: usize) -> Result<&mut ViewMut<'a>> {
         self.outputs.get_mut(index).ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
-    }
-
-    /// Fills the results with the tensors that `compute` makes of the operands.
-    ///
-    /// # Errors
-    /// As `compute`, and when a tensor is of another type or shape than its result.
-    pub(crate) fn fill_by(&mut self, compute: impl FnOnce(&[Option<&Tensor>]) -> Result<Vec<Tensor>>) -> Result<()> {
-        let own = |view: &Option<View<'_>>| {
-            view.map(|view| Tensor::from_bytes(view.dtype, view.shape, view.bytes)).transpose()
-        };
-        let operands = self.inputs.iter().map(own).collect::<Result<Vec<_>>>()?;
-        let operands: Vec<_> = operands.iter().map(Option::as_ref).collect();
-        let made = compute(&operands)?;
-        for (to, made) in self.outputs.iter_mut().zip(&made) {
-            if (to.dtype, to.shape) != (made.dtype(), made.shape()) {
-                return Err(Error::invalid_input(format!("the result {made:?} is not {}{:?}", to.dtype, to.shape)));
-            }
-            to.bytes.copy_from_slice(made.bytes());
-        }
-        Ok(())
     }
 
     /// Evaluates an attribute that may depend on the run's sizes.

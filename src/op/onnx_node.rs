@@ -8,7 +8,6 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
     op::Inputs,
-    shape::Condition,
     tensor::{DType, Tensor},
 };
 
@@ -31,7 +30,7 @@ pub enum Attribute {
 ///
 /// A decoder takes the attributes that it knows and turns operands that describe shapes into
 /// attributes ([`take_integers`](Self::take_integers)); the remaining operands become the node's.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct OnnxNode<'a> {
     graph: &'a Graph,
     opset: i64,
@@ -39,7 +38,6 @@ pub struct OnnxNode<'a> {
     attributes: Vec<(String, Attribute)>,
     inputs: Vec<Option<ValueId>>,
     output_count: usize,
-    assumed: Vec<Condition>,
 }
 
 impl<'a> OnnxNode<'a> {
@@ -52,12 +50,7 @@ impl<'a> OnnxNode<'a> {
         inputs: Vec<Option<ValueId>>,
         output_count: usize,
     ) -> Self {
-        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count, assumed: Vec::new() }
-    }
-
-    /// The graph that the operands belong to.
-    pub(crate) fn graph(&self) -> &'a Graph {
-        self.graph
+        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count }
     }
 
     /// The version of the default operator set.
@@ -78,32 +71,6 @@ impl<'a> OnnxNode<'a> {
     /// The operands that have not been taken.
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs::new(self.graph, &self.inputs)
-    }
-
-    /// The attributes that have not been read.
-    pub(crate) fn take_attributes(&mut self) -> Vec<(String, Attribute)> {
-        std::mem::take(&mut self.attributes)
-    }
-
-    /// Notes that the operator as decoded is right only in runs that fulfil the condition.
-    ///
-    /// # Errors
-    /// When no run can fulfil it.
-    pub(crate) fn assume(&mut self, condition: Condition) -> Result<()> {
-        match condition.decide() {
-            Some(true) => Ok(()),
-            Some(false) => Err(Error::invalid_model(condition.violation())),
-            None => {
-                self.assumed.push(condition);
-                Ok(())
-            }
-        }
-    }
-
-    /// What decoding assumed.
-    #[cfg(feature = "onnx")]
-    pub(crate) fn take_assumed(&mut self) -> Vec<Condition> {
-        std::mem::take(&mut self.assumed)
     }
 
     fn take(&mut self, name: &str) -> Option<Attribute> {
@@ -183,21 +150,6 @@ impl<'a> OnnxNode<'a> {
             Some(Attribute::Floats(value)) => Ok(Some(value)),
             Some(Attribute::Ints(value)) if value.is_empty() => Ok(Some(Vec::new())),
             Some(other) => Err(wrong(name, "a list of numbers", &other)),
-        }
-    }
-
-    /// A list of strings.
-    ///
-    /// # Errors
-    /// When it is of another type.
-    pub fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Attribute::Strings(value)) => Ok(Some(value)),
-            // An empty list carries no type in the file.
-            Some(Attribute::Ints(value)) if value.is_empty() => Ok(Some(Vec::new())),
-            Some(Attribute::Floats(value)) if value.is_empty() => Ok(Some(Vec::new())),
-            Some(other) => Err(wrong(name, "a list of strings", &other)),
         }
     }
 

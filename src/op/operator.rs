@@ -20,18 +20,6 @@ pub trait Operator: Any + Debug + Send + Sync {
     /// When the operands do not fit: their number, types or shapes.
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>>;
 
-    /// The number of sizes that only a run tells.
-    ///
-    /// Each is a symbol ([`Inputs::measured`]) that results' shapes may mention. A node with such a
-    /// result runs by [`CpuKernel::compute`](crate::op::CpuKernel::compute).
-    ///
-    /// # Errors
-    /// When the operands do not fit.
-    fn measures(&self, inputs: &Inputs<'_>) -> Result<usize> {
-        let _ = inputs;
-        Ok(0)
-    }
-
     /// The axis of the items in each output, if items stay independent.
     ///
     /// Along that axis, element `i` of the output depends on element `i` of the operands alone.

@@ -1,15 +1,11 @@
 //! Operators that read or write elements by index.
 
-pub mod compress;
 pub mod gather;
 pub mod gather_elements;
 pub mod gather_nd;
-pub mod non_max_suppression;
-pub mod non_zero;
 pub mod one_hot;
 pub mod scatter;
 pub mod top_k;
-pub mod unique;
 
 use smallvec::SmallVec;
 
@@ -22,17 +18,13 @@ use crate::{
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [
-        &compress::DEF,
         &gather::DEF,
         &gather_elements::DEF,
         &gather_nd::DEF,
-        &non_max_suppression::DEF,
-        &non_zero::DEF,
         &one_hot::DEF,
         &scatter::elements::DEF,
         &scatter::nd::DEF,
         &top_k::DEF,
-        &unique::DEF,
     ]
     .into_iter()
 }

@@ -4,7 +4,6 @@ pub mod channel_norm;
 pub mod hardmax;
 pub mod l2_normalize;
 pub mod layer_norm;
-pub mod layer_norm_statistics;
 pub mod lp_normalize;
 pub mod softmax;
 
@@ -18,7 +17,6 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &channel_norm::INSTANCE,
         &hardmax::DEF,
         &layer_norm::DEF,
-        &layer_norm_statistics::DEF,
         &lp_normalize::LP,
         &lp_normalize::RMS,
         &softmax::LOG_SOFTMAX,

@@ -12,7 +12,6 @@ mod unary;
 
 pub use binary::{Binary, BinaryFunction};
 pub use chain::{ChainStep, PointwiseChain};
-pub(crate) use unary::decode_swish;
 pub use unary::{Unary, UnaryFunction};
 
 use crate::op::OpDef;

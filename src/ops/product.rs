@@ -4,7 +4,6 @@ pub mod attention;
 pub mod gemm;
 pub mod linear;
 pub mod matmul;
-pub mod rotary;
 
 use crate::op::OpDef;
 
@@ -18,7 +17,6 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &matmul::DEF,
         &attention::packed::DEF,
         &attention::rotary::DEF,
-        &rotary::DEF,
     ]
     .into_iter()
 }

@@ -2,11 +2,9 @@
 
 mod arithmetic;
 mod bounds;
-mod choose;
 mod display;
 mod divide;
 mod eval;
-mod substitute;
 
 use std::collections::BTreeMap;
 
@@ -27,12 +25,6 @@ enum Function {
     FloorDiv,
     Max,
     Min,
-    /// The size to which two broadcast: they are equal, or one is 1.
-    Broadcast,
-    /// The first, counted from the end of an axis of the second size where it is negative.
-    Wrap,
-    /// The first, the second where that is 0.
-    OrElse,
 }
 
 /// A factor of a term.
@@ -102,6 +94,28 @@ impl Dim {
             Factor::Symbol(other) => *other == symbol,
             Factor::Call(_, arguments) => arguments.0.mentions(symbol) || arguments.1.mentions(symbol),
         })
+    }
+
+    /// The larger of two.
+    #[must_use]
+    pub(crate) fn max(&self, other: &Self) -> Self {
+        match (self.as_fixed(), other.as_fixed()) {
+            (Some(a), Some(b)) => Self::number(a.max(b)),
+            _ if self == other => self.clone(),
+            _ if self < other => self.call(Function::Max, other),
+            _ => other.call(Function::Max, self),
+        }
+    }
+
+    /// The smaller of two.
+    #[must_use]
+    pub(crate) fn min(&self, other: &Self) -> Self {
+        match (self.as_fixed(), other.as_fixed()) {
+            (Some(a), Some(b)) => Self::number(a.min(b)),
+            _ if self == other => self.clone(),
+            _ if self < other => self.call(Function::Min, other),
+            _ => other.call(Function::Min, self),
+        }
     }
 
     /// A function of two sizes that cannot be computed yet.

@@ -4,7 +4,6 @@
 mod cache;
 mod dedupe;
 mod drivers;
-mod fairness;
 mod first_chunk;
 mod hot;
 mod jobs;
@@ -12,7 +11,6 @@ mod panics;
 mod per_worker;
 mod properties;
 mod queue;
-mod service;
 mod splits;
 #[cfg(feature = "stream")]
 mod stream;

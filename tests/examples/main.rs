@@ -1,11 +1,9 @@
 //! Examples, run as commands.
 
-#[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
-mod ends;
 mod first_steps;
 #[cfg(feature = "onnx")]
 mod inspect;
-#[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
+#[cfg(all(unix, feature = "hugging-face"))]
 mod interrupted;
 mod process_pool;
 #[cfg(feature = "onnx")]

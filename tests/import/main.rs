@@ -4,15 +4,11 @@
 mod allocation;
 mod decode;
 #[cfg(feature = "onnx")]
-mod functions;
 mod hostile;
 #[cfg(feature = "hugging-face")]
 mod hugging_face;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod rewrites;
-#[cfg(feature = "onnx")]
-mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
-mod versions;

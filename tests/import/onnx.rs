@@ -3,8 +3,7 @@
 use std::fs;
 
 use gristmill::{
-    DType, Device, ErrorKind, ImportOptions, Inference, Model, SessionOptions, Tensor, Tensors, bulk::Bulk,
-    testing::import::onnx,
+    DType, Device, ErrorKind, ImportOptions, Model, SessionOptions, Tensor, Tensors, testing::import::onnx,
 };
 
 use crate::support::onnx_writer::*;
@@ -53,11 +52,12 @@ fn dimensions_can_be_overridden() {
 fn inputs_can_be_given_for_good() {
     let reshaping = node("Reshape", "r", &["x", "to"], &["r"]);
     let model = transposing().input(value("to", INT64, &["2"])).node(reshaping).output(value("r", FLOAT, &["", ""]));
+    let (kind, text) = refuse(&model);
+    assert_eq!(kind, ErrorKind::Unsupported);
+    assert!(text.contains("`to`"), "{text}");
     let to = Tensor::new([2], &[3i64, -1]).unwrap();
-    let x = Tensor::new([2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
-    let outputs = run(open(&model), Tensors::from([("x", x.clone()), ("to", to.clone())]));
-    assert_eq!(outputs.get("r").unwrap(), &x.clone().reshape([3, 2]).unwrap());
     let options = ImportOptions::default().constant("to", to.clone());
+    let x = Tensor::new([2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     let outputs = run(Model::from_bytes_with(&model.bytes(), &options).unwrap(), Tensors::from([("x", x.clone())]));
     assert_eq!(outputs.get("r").unwrap(), &x.reshape([3, 2]).unwrap());
     for name in ["absent", "y"] {
@@ -80,6 +80,17 @@ fn every_missing_operator_is_named_at_once() {
 }
 
 #[test]
+fn functions_of_the_file_are_named_as_such() {
+    let function = Message::new().text(1, "Twist").text(10, "own").text(4, "x");
+    let graph = small().node(node("Twist", "t", &["x"], &["t"]).text(7, "own")).graph();
+    let opset = Message::new().int(2, 17);
+    let bytes = Message::new().int(1, 8).message(7, &graph).message(8, &opset).message(25, &function).0;
+    let error = Model::from_bytes(&bytes).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("a function of the file"), "{error}");
+}
+
+#[test]
 fn an_unread_attribute_names_node_and_operator() {
     let (kind, text) =
         refuse(&small().node(node("Transpose", "turn again", &["y"], &["q"]).message(5, &int("sideways", 1))));
@@ -89,12 +100,12 @@ fn an_unread_attribute_names_node_and_operator() {
 
 #[test]
 fn opsets_out_of_range_are_refused() {
-    for opset in [0, 29, i64::MAX, -1] {
+    for opset in [0, 8, 22, i64::MAX, -1] {
         let (kind, text) = refuse(&small().opset(opset));
         assert_eq!(kind, ErrorKind::Unsupported);
-        assert!(text.contains("1 to 28"), "{text}");
+        assert!(text.contains("9 to 21"), "{text}");
     }
-    for opset in [1, 8, 22, 28] {
+    for opset in [9, 21] {
         open(&transposing().opset(opset));
     }
 }
@@ -217,10 +228,7 @@ fn graphs_that_do_not_add_up_are_refused() {
         ),
         ("declared as [7, 2]", s().input(value("w", FLOAT, &["7", "2"]))),
         ("operator", s().node(node("", "t", &["x"], &["q"]))),
-        ("outputs are asked for", {
-            let turn = node("Transpose", "t", &["x"], &["q", "r"]);
-            s().node(turn).output(value("r", FLOAT, &["3", "n"]))
-        }),
+        ("outputs are asked for", s().node(node("Transpose", "t", &["x"], &["q", "r"]))),
         ("has no name", s().initializer(floats("", &[1], &[1.0]))),
         ("a sequence", s().input(Message::new().text(1, "q").message(2, &Message::new().message(4, &Message::new())))),
         ("number of dimensions", {
@@ -228,7 +236,7 @@ fn graphs_that_do_not_add_up_are_refused() {
             s().input(Message::new().text(1, "q").message(2, &kind))
         }),
         ("type is missing", s().input(Message::new().text(1, "q"))),
-        ("a dimension is -2", s().input(value("q", FLOAT, &["-2"]))),
+        ("a dimension is -1", s().input(value("q", FLOAT, &["-1"]))),
         ("larger than", s().input(value("q", FLOAT, &["4611686018427387904", "4"]))),
         ("larger than", s().input(value("q", FLOAT, &["1099511627777"]))),
         ("given twice", {
@@ -261,8 +269,9 @@ fn models_that_do_not_add_up_are_refused() {
         ("format version", Message::new().message(7, &graph).message(8, &opset)),
         ("format version 2", Message::new().int(1, 2).message(7, &graph).message(8, &opset)),
         ("no graph", Message::new().int(1, 8).message(8, &opset)),
-        ("no operator set", Message::new().int(1, 8).message(7, &graph)),
-        ("opset 99", sound().message(8, &Message::new().text(1, "ai.onnx").int(2, 99))),
+        ("own operator set", Message::new().int(1, 8).message(7, &graph)),
+        ("own operator set", Message::new().int(1, 8).message(7, &graph).message(8, &opset.clone().text(1, "other"))),
+        ("named twice", sound().message(8, &Message::new().text(1, "ai.onnx").int(2, 17))),
         ("twice", sound().message(7, &graph)),
         ("not known here", sound().int(77, 1)),
         ("sparse", {
@@ -315,39 +324,4 @@ fn what_is_no_file_is_refused() {
     let error = Model::open_with(&path, &ImportOptions::default().max_file_bytes(10)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
     assert!(error.to_string().contains("model.onnx"), "{error}");
-}
-
-#[test]
-fn not_a_number_is_noted_and_may_be_an_error() {
-    let logarithm = Draft::new()
-        .input(value("x", FLOAT, &["n", "3"]))
-        .initializer(floats("w", &[3], &[1.0, f32::INFINITY, 1.0]))
-        .initializer(floats("bound", &[], &[f32::INFINITY]))
-        .node(node("Log", "log", &["x"], &["y"]))
-        .node(node("Add", "add", &["x", "w"], &["z"]))
-        .node(node("Min", "min", &["z", "bound"], &["least"]))
-        .output(value("y", FLOAT, &["n", "3"]))
-        .output(value("least", FLOAT, &["n", "3"]));
-    let open = |options: SessionOptions| Model::from_bytes(&logarithm.bytes()).unwrap().session(&options).unwrap();
-    let rows = |values: [f32; 6]| Tensors::new().with("x", Tensor::new([2, 3], &values).unwrap());
-    let items = [
-        rows([1.0; 6]),
-        rows([1.0, 1.0, 1.0, 1.0, 1.0, -1.0]),
-        rows([1.0, f32::NAN, 1.0, 1.0, 1.0, 1.0]),
-        rows([-1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
-    ];
-    let place = "in output `y` at [1, 2]";
-    let session = open(SessionOptions::on(Device::Cpu));
-    let notes = session.describe().notes.join("\n");
-    assert!(notes.contains("weights hold NaN or infinity: `w` at [1]") && !notes.contains("bound"), "{notes}");
-    assert!(!notes.contains("gave NaN"), "{notes}");
-    let (results, report) = Bulk::new(session).run(&items);
-    assert!(results.iter().all(Result::is_ok));
-    let note = report.notes.iter().find(|note| note.contains("gave NaN")).expect("a note");
-    assert!(note.starts_with("2 items of finite inputs") && note.contains(place), "{note}");
-    let (results, report) = Bulk::new(open(SessionOptions::on(Device::Cpu).fail_on_nan())).run(&items);
-    let failed: Vec<usize> =
-        results.iter().filter_map(|result| result.as_ref().err()).map(|error| error.index).collect();
-    assert_eq!((failed, report.errors), (vec![1, 3], 2));
-    assert!(results[1].as_ref().unwrap_err().to_string().contains(place));
 }

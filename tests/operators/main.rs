@@ -4,8 +4,6 @@ mod batching;
 #[cfg(feature = "candle")]
 mod candle;
 mod cases;
-#[cfg(feature = "onnx")]
-mod measured;
 mod neighbours;
 #[cfg(feature = "onnx")]
 mod onnx;
@@ -17,7 +15,5 @@ mod oracle;
 #[cfg(feature = "onnx")]
 mod precision;
 mod shape_chains;
-#[cfg(feature = "onnx")]
-mod sizes;
 #[path = "../support/mod.rs"]
 mod support;

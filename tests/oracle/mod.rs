@@ -4,17 +4,11 @@
 
 mod cast;
 pub mod compare;
-mod deferred;
-mod images;
 mod indexed;
-mod losses;
-mod measured;
 mod moves;
 mod norms;
 mod pointwise;
 mod products;
-mod quantized;
-mod recurrent;
 mod shapes;
 
 use gristmill::{Tensor, testing::op::Operator};
@@ -24,20 +18,8 @@ pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;
 
 /// The oracle of the operator called `name`.
 pub fn find(name: &str) -> Option<Oracle> {
-    let families = [
-        cast::ORACLES,
-        deferred::ORACLES,
-        images::ORACLES,
-        indexed::ORACLES,
-        measured::ORACLES,
-        losses::ORACLES,
-        moves::ORACLES,
-        norms::ORACLES,
-        products::ORACLES,
-        quantized::ORACLES,
-        recurrent::ORACLES,
-        shapes::ORACLES,
-    ];
+    let families =
+        [cast::ORACLES, indexed::ORACLES, moves::ORACLES, norms::ORACLES, products::ORACLES, shapes::ORACLES];
     let named = families.into_iter().flatten().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
     named.or_else(|| name.starts_with("Reduce").then_some(norms::reduce as Oracle)).or_else(|| pointwise::find(name))
 }

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use crate::{
     backend::{
         choice::form::{Form, NOTHING_RAN, RunSample, Unlike, compare},
-        cpu,
+        cpu::CpuSession,
         device::Engine,
         load,
         options::{Precision, SessionOptions},
     },
     graph::Graph,
     kernels::{KernelSet, gemm::Factors},
-    plan::RunCap,
 };
 
 /// Both forms are timed repeatedly for at least this long.
@@ -30,12 +29,13 @@ pub(crate) struct Rounded {
 
 impl Rounded {
     /// The CPU's form in bf16, from a graph that still has all its constants.
-    pub(crate) fn bf16(graph: Graph, options: &SessionOptions, kernel_set: KernelSet, min_cosine: f32) -> Self {
-        let cap = RunCap::of(options.max_run_bytes);
+    pub(crate) fn bf16(graph: Graph, kernel_set: KernelSet, min_cosine: f32) -> Self {
         let make = move || match kernel_set.has_bf16() {
             false => Err(format!("the kernel set {kernel_set} only emulates bf16")),
-            true => cpu::load_here(graph, kernel_set, Factors::Bf16, cap)
-                .map_err(|error| format!("there is no bf16 form: {error}")),
+            true => match CpuSession::load_here(graph, kernel_set, Factors::Bf16) {
+                Ok(bf16) => Ok(Box::new(bf16) as Engine),
+                Err(error) => Err(format!("there is no bf16 form: {error}")),
+            },
         };
         Self { precision: Precision::Bf16, make: Box::new(make), min_cosine }
     }

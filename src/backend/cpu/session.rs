@@ -1,7 +1,6 @@
 //! A model loaded on the CPU: kernels in order, a plan, and a pool of arenas.
 
 mod load;
-mod size;
 
 use std::sync::{
     Mutex, PoisonError,
@@ -12,11 +11,11 @@ use smallvec::SmallVec;
 
 use crate::{
     backend::device::{BindSizes, DeviceReport, DeviceSession, ReadOutputs, RunOutputs, WriteInput},
-    error::{Context, Result},
+    error::{Context, Error, Result},
     graph::{Graph, ValueId},
     kernels::{self, KernelSet},
     op::{CpuKernel, Io, Shapes},
-    plan::{Location, Plan, RunCap, Sizes},
+    plan::{Location, Plan, Sizes},
     shape::Bindings,
     tensor::{
         View, ViewMut,
@@ -45,7 +44,6 @@ pub(crate) struct CpuSession {
     arenas: Mutex<Vec<RunMemory>>,
     scratch: AtomicUsize,
     weights: usize,
-    cap: RunCap,
 }
 
 /// The memory of one run, reused by later runs.
@@ -108,8 +106,12 @@ impl CpuSession {
         let mut memory = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
-        memory.bindings.extend(self.graph.fixed_symbols());
-        let (values, total) = self.size_run(&mut memory)?;
+        self.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
+        let values = memory.sizes.total();
+        let scratch = self.steps.iter().map(|step| step.kernel.scratch_bytes(&self.shapes(step, &memory.sizes))).max();
+        let scratch = scratch.unwrap_or(0);
+        let total =
+            values.checked_add(scratch).ok_or_else(|| Error::limit("a run needs more memory than can be addressed"))?;
         memory.arena.reserve(total)?;
         self.scratch.fetch_max(memory.arena.len(), Ordering::Relaxed);
         for (position, &id) in self.graph.inputs().iter().enumerate() {

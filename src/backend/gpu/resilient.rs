@@ -7,12 +7,11 @@ use crate::{
         cpu::CpuSession,
         device::{BindSizes, DeviceReport, DeviceSession, HostOperator, ReadOutputs, RunOutputs, WriteInput},
         gpu::{operand::WeightFormat, session::GpuSession},
-        options::{GpuOptions, SessionOptions},
+        options::GpuOptions,
     },
     error::{Error, Result},
     graph::{Graph, ValueId},
     kernels::{KernelSet, gemm::Factors},
-    plan::RunCap,
     shape::Bindings,
 };
 
@@ -26,7 +25,6 @@ pub(crate) struct Resilient {
     /// Bytes of constants that are kept on the host only in case the device is lost.
     kept: Kept,
     options: GpuOptions,
-    cap: RunCap,
     kernel_set: KernelSet,
     format: WeightFormat,
     now: RwLock<Arc<Now>>,
@@ -121,18 +119,16 @@ impl Resilient {
     /// As [`GpuSession::load`].
     pub(crate) fn load(
         graph: Graph,
-        options: &SessionOptions,
+        options: &GpuOptions,
         kernel_set: KernelSet,
         format: WeightFormat,
     ) -> Result<Self> {
-        let cap = RunCap::of(options.max_run_bytes);
-        let session = Box::new(GpuSession::load(graph.clone(), &options.gpu, kernel_set, format)?.capped(cap));
+        let session = Box::new(GpuSession::load(graph.clone(), options, kernel_set, format)?);
         let kept = Kept::of(&graph, session.graph());
         Ok(Self {
             graph,
             kept,
-            options: options.gpu.clone(),
-            cap,
+            options: options.clone(),
             kernel_set,
             format,
             now: RwLock::new(Now::new(State::Gpu { session, opened_again: false })),
@@ -159,7 +155,7 @@ impl Resilient {
         if matches!(&lost.state, State::Gpu { opened_again: false, .. }) {
             match GpuSession::load(self.graph.clone(), &self.options, self.kernel_set, self.format) {
                 Ok(session) => {
-                    let session = Box::new(session.capped(self.cap));
+                    let session = Box::new(session);
                     note(format!("the gpu was lost and opened again; its runs were repeated: {error}"));
                     *now = Now::new(State::Gpu { session, opened_again: true });
                     return Ok(());
@@ -170,7 +166,7 @@ impl Resilient {
         let precision = if self.format == WeightFormat::F32 { "" } else { " in f32" };
         note(format!("the gpu was lost; the rest ran on the cpu{precision}: {error}"));
         // Other threads wait for the lock, so the load must not need them.
-        let session = CpuSession::load_here(self.graph.clone(), self.kernel_set, Factors::F32)?.capped(self.cap);
+        let session = CpuSession::load_here(self.graph.clone(), self.kernel_set, Factors::F32)?;
         *now = Now::new(State::Cpu(Box::new(session)));
         Ok(())
     }

@@ -3,7 +3,6 @@
 mod load;
 mod nodes;
 mod report;
-mod size;
 
 use std::{
     fmt,
@@ -21,7 +20,7 @@ use crate::{
     },
     error::{Context, Error, ErrorKind, Result},
     graph::Graph,
-    plan::{RunCap, Sizes},
+    plan::Sizes,
     shape::Bindings,
 };
 
@@ -40,7 +39,6 @@ pub(crate) struct GpuSession {
     host: Vec<HostOperator>,
     /// Whether a product uses cooperative matrices, or why none can; `None` unless requested.
     by_matrices: Option<std::result::Result<bool, String>>,
-    cap: RunCap,
 }
 
 /// Runs that the device refused for lack of memory.
@@ -62,11 +60,6 @@ impl GpuSession {
         self.loaded.residence.device.is_lost()
     }
 
-    /// Sets the most bytes of a run.
-    pub(super) fn capped(self, cap: RunCap) -> Self {
-        Self { cap, ..self }
-    }
-
     /// Runs the model once, with memory from the pool.
     fn run_once(
         &self,
@@ -78,8 +71,7 @@ impl GpuSession {
         let mut memory = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
-        memory.bindings.extend(self.loaded.graph.fixed_symbols());
-        self.size_run(&mut memory)?;
+        self.loaded.residence.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
         let mut run = Run::begin(&self.loaded, memory)?;
         let started = Instant::now();
         for position in 0..self.loaded.graph.inputs().len() {
@@ -136,7 +128,7 @@ impl DeviceSession for GpuSession {
     }
 
     fn run_bytes(&self) -> usize {
-        self.run_bytes.load(Ordering::Relaxed).min(self.cap.bytes())
+        self.run_bytes.load(Ordering::Relaxed)
     }
 
     fn report(&self) -> DeviceReport {

@@ -5,9 +5,8 @@ use smallvec::SmallVec;
 use crate::{
     backend::session::{Named, Session},
     error::{Error, Result},
-    graph::Batching,
     shape::Bindings,
-    tensor::{Tensor, Tensors, byte_count},
+    tensor::{Tensor, Tensors},
 };
 
 /// An item's tensors in the order of the model's inputs, and the sizes that they bind.
@@ -32,33 +31,10 @@ impl Session {
             bound.tensors.push(tensor);
         }
         if let Some((name, _)) = item.iter().find(|(name, _)| !self.inputs.iter().any(|named| &*named.name == *name)) {
-            if self.graph().defaults().iter().any(|own| own == name) {
-                let what = format!("input `{name}` has a default in the file, which was built in");
-                return Err(Error::invalid_input(format!(
-                    "{what}; ImportOptions::no_default opens the model without it"
-                )));
-            }
             let names: Vec<_> = self.inputs.iter().map(|named| &*named.name).collect();
             return Err(Error::invalid_input(format!("the model has no input `{name}`; its inputs are {names:?}")));
         }
-        if let Batching::Rows { .. } = self.batching {
-            self.check_outputs(&bound.sizes)?;
-        }
         Ok(bound)
-    }
-
-    /// Checks the bytes of an item's outputs against the cap, since its rows may be cut into runs that are each below.
-    fn check_outputs(&self, sizes: &Bindings) -> Result<()> {
-        let mut parts = SmallVec::<[usize; 4]>::new();
-        let mut shape = Vec::new();
-        for named in &self.outputs {
-            shape.clear();
-            named.fact.shape.eval_into(sizes, &mut shape)?;
-            parts.push(byte_count(named.fact.dtype, &shape).unwrap_or(usize::MAX));
-        }
-        let total = parts.iter().fold(0, |sum: usize, bytes| sum.saturating_add(*bytes));
-        let name = |(named, bytes): (&Named, usize)| (format!("output `{}`", named.name), bytes);
-        self.cap.check(total, || self.outputs.iter().zip(parts).map(name).collect())
     }
 }
 

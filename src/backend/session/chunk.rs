@@ -51,22 +51,21 @@ impl Session {
                 ([piece], results) => {
                     let result = results.and_then(|mut ran| ran.outputs.pop().ok_or_else(no_result));
                     if piece.rows.start == 0 && piece.rows.end == self.rows_of(piece.item, &bound) {
-                        self.put(out, chunk, piece.item, result);
+                        put(out, piece.item, result);
                         continue;
                     }
                     parts.push(result);
                     if piece.rows.end == self.rows_of(piece.item, &bound) {
                         let parts: Result<Vec<_>> = parts.drain(..).collect();
-                        let joined = parts.and_then(|parts| self.join(&parts));
-                        self.put(out, chunk, piece.item, joined);
+                        put(out, piece.item, parts.and_then(|parts| self.join(&parts)));
                     }
                 }
                 (pieces, Ok(ran)) => {
                     for (piece, result) in pieces.iter().zip(ran.outputs) {
-                        self.put(out, chunk, piece.item, Ok(result));
+                        out.set(piece.item, result);
                     }
                 }
-                (pieces, Err(_)) => self.run_halves(engine, pieces, &bound, chunk, out),
+                (pieces, Err(_)) => self.run_halves(engine, pieces, &bound, out),
             }
         }
     }
@@ -96,7 +95,6 @@ impl Session {
         engine: &dyn DeviceSession,
         pieces: &[Piece],
         bound: &[Option<Bound<'_>>],
-        chunk: &[&Tensors],
         out: &mut Slots<'_, Tensors>,
     ) {
         for half in pieces.chunks(pieces.len().div_ceil(2).max(1)) {
@@ -104,20 +102,12 @@ impl Session {
                 (half, Ok(ran)) => {
                     ran.device.iter().for_each(ran_on::record);
                     for (piece, result) in half.iter().zip(ran.outputs) {
-                        self.put(out, chunk, piece.item, Ok(result));
+                        out.set(piece.item, result);
                     }
                 }
                 ([piece], Err(error)) => out.fail(piece.item, error),
-                (half, Err(_)) => self.run_halves(engine, half, bound, chunk, out),
+                (half, Err(_)) => self.run_halves(engine, half, bound, out),
             }
-        }
-    }
-
-    /// Puts the result of an item into its slot.
-    fn put(&self, out: &mut Slots<'_, Tensors>, chunk: &[&Tensors], item: usize, result: Result<Tensors>) {
-        match result.and_then(|outputs| self.judged(chunk[item], outputs)) {
-            Ok(outputs) => out.set(item, outputs),
-            Err(error) => out.fail(item, error),
         }
     }
 
@@ -131,7 +121,7 @@ impl Session {
             if let Some(rows) = shape.first_mut() {
                 *rows = parts.iter().map(|part| part.shape()[0]).sum();
             }
-            let mut data = AlignedBytes::try_zeroed(parts.iter().map(|part| part.bytes().len()).sum())?;
+            let mut data = AlignedBytes::zeroed(parts.iter().map(|part| part.bytes().len()).sum());
             let mut filled = 0;
             for part in parts {
                 data[filled..filled + part.bytes().len()].copy_from_slice(part.bytes());
@@ -148,4 +138,12 @@ fn is_of_one_device(results: &[Result<RunResults>]) -> bool {
     let mut devices = results.iter().flatten().map(|ran| &ran.device);
     let first = devices.next();
     devices.all(|device| Some(device) == first)
+}
+
+/// Puts the result of an item into its slot.
+fn put(out: &mut Slots<'_, Tensors>, item: usize, result: Result<Tensors>) {
+    match result {
+        Ok(result) => out.set(item, result),
+        Err(error) => out.fail(item, error),
+    }
 }

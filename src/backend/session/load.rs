@@ -12,14 +12,12 @@ use crate::{
         session::{
             Named, Session,
             forms::{Arithmetic, choice},
-            not_a_number::{NotANumber, weights_note},
             options_text,
         },
     },
     error::{Context, Error, Result},
     graph::{Batching, Graph, ValueId},
     inference::Fingerprint,
-    plan::RunCap,
     rewrite,
     threads::pool::pool,
 };
@@ -41,11 +39,8 @@ impl Session {
         let batching = find_batching(&mut graph, &mut notes);
         let original = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
         let Arithmetic { kernel_set, factors, .. } = arithmetic;
-        let pool = pool(None)?;
-        let weights_note = pool.run_once(|| weights_note(&graph));
         let load = || load::load(graph, options, kernel_set, factors, &mut notes);
-        let loaded = pool.run_once(load).context(in_model)?;
-        notes.extend(weights_note);
+        let loaded = pool(None)?.install(load).context(in_model)?;
         let weight_bytes = loaded.engine.weight_bytes() + loaded.gpu.as_ref().map_or(0, |gpu| gpu.weight_bytes());
         let graph = loaded.engine.graph().clone();
         let (choice, known_precision) = choice(loaded, original, options, &arithmetic, &mut notes);
@@ -62,8 +57,6 @@ impl Session {
             notes,
             options: options_text(options),
             fingerprint: Fingerprint::default(),
-            cap: RunCap::of(options.max_run_bytes),
-            not_a_number: NotANumber::new(options.fail_on_nan),
             row_bytes: OnceLock::new(),
             last_run_ns: AtomicU64::new(0),
             pool: OnceLock::new(),

@@ -241,7 +241,7 @@ impl<It: Iterator, O> Feed<It, O> {
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
-            side.crew.launch(Launch::Pump);
+            side.crew.launch(Launch::Turn);
         }
         let waits = room > 0 && !(ready && self.slow) && !self.pull(side, room);
         if ready {

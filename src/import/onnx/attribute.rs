@@ -23,28 +23,13 @@ const INTS: u32 = 7;
 const STRINGS: u32 = 8;
 
 /// Reads the attributes of a node with their names.
-///
-/// In a function, those of the call replace references to them; a reference to an absent one is
-/// absent too.
 pub(super) fn read(
     node: &NodeProto<'_>,
     budget: &Budget,
     external: &mut External<'_>,
-    of_call: Option<&[(String, Attribute)]>,
 ) -> Result<Vec<(String, Attribute)>> {
-    let mut attributes = Vec::with_capacity(node.attributes.len());
-    for bytes in &node.attributes {
-        match read_one(bytes, budget, external)? {
-            Read::Value(name, value) => attributes.push((name, value)),
-            Read::Reference(name, other) => {
-                let of_call = of_call.ok_or_else(|| {
-                    Error::invalid_model("an attribute refers to one of a function, outside a function")
-                })?;
-                let found = of_call.iter().find(|(own, _)| own == other);
-                attributes.extend(found.map(|(_, value)| (name, value.clone())));
-            }
-        }
-    }
+    let attributes =
+        node.attributes.iter().map(|bytes| read_one(bytes, budget, external)).collect::<Result<Vec<_>>>()?;
     let mut names: Vec<&str> = attributes.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -53,24 +38,8 @@ pub(super) fn read(
     }
 }
 
-/// Reads the default of a function's attribute.
-pub(super) fn read_default(bytes: &[u8], budget: &Budget, external: &mut External<'_>) -> Result<(String, Attribute)> {
-    match read_one(bytes, budget, external)? {
-        Read::Value(name, value) => Ok((name, value)),
-        Read::Reference(name, _) => Err(Error::invalid_model(format!("the default of `{name}` is a reference"))),
-    }
-}
-
-/// An attribute as it is written.
-enum Read<'a> {
-    Value(String, Attribute),
-    /// The name, and that of the function's attribute.
-    Reference(String, &'a str),
-}
-
 /// Reads an `AttributeProto`.
-fn read_one<'a>(bytes: &'a [u8], budget: &Budget, external: &mut External<'_>) -> Result<Read<'a>> {
-    let mut reference = None;
+fn read_one(bytes: &[u8], budget: &Budget, external: &mut External<'_>) -> Result<(String, Attribute)> {
     let (mut name, mut kind, mut float, mut int, mut string, mut tensor) = (None, None, None, None, None, None);
     let (mut floats, mut ints, mut strings) = (Vec::new(), Vec::new(), Vec::new());
     // A bit set of the types for which the message has a field.
@@ -86,10 +55,7 @@ fn read_one<'a>(bytes: &'a [u8], budget: &Budget, external: &mut External<'_>) -
                 once(&mut kind, &field, field.int32()?)?;
                 continue;
             }
-            21 => {
-                once(&mut reference, &field, field.text(budget)?)?;
-                continue;
-            }
+            21 => return Err(Error::invalid_model("an attribute refers to one of a function, outside a function")),
             13 => continue,
             2 => {
                 once(&mut float, &field, field.float()?)?;
@@ -141,12 +107,6 @@ fn read_one<'a>(bytes: &'a [u8], budget: &Budget, external: &mut External<'_>) -
     if name.is_empty() {
         return Err(Error::invalid_model("an attribute has no name"));
     }
-    if let Some(other) = reference.filter(|other| !other.is_empty()) {
-        return match present {
-            0 => Ok(Read::Reference(name.to_owned(), other)),
-            _ => Err(Error::invalid_model(format!("attribute `{name}` has a value and refers to another"))),
-        };
-    }
     let fault = |what: &str| Error::invalid_model(format!("attribute `{name}` {what}"));
     // Old files omit the type; new ones may omit a value that is zero or empty.
     let kind = match kind.filter(|&kind| kind != 0) {
@@ -179,5 +139,5 @@ fn read_one<'a>(bytes: &'a [u8], budget: &Budget, external: &mut External<'_>) -
         13 => Attribute::Other("a type"),
         _ => Attribute::Other("a list of types"),
     };
-    Ok(Read::Value(name.to_owned(), value))
+    Ok((name.to_owned(), value))
 }

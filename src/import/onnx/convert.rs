@@ -1,46 +1,38 @@
 //! Conversion of an ONNX graph to a [`Graph`].
 
-mod batch_norm;
-mod function;
 mod inputs;
-mod node;
-mod old_opsets;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::{
     error::{Context, Error, Result},
     graph::{Graph, ValueId},
-    import::{
-        onnx::{
-            budget::Budget,
-            external::External,
-            order,
-            proto::{FunctionKey, GraphProto, TensorProto, ValueInfoProto},
-            scan::{Functions, check_operators, functions, makers, parse},
-            tensor,
-        },
-        options::ImportOptions,
+    import::onnx::{
+        attribute,
+        budget::Budget,
+        external::External,
+        order,
+        proto::{GraphProto, NodeProto, TensorProto},
+        scan::{parse, scan},
+        tensor,
     },
-    op::Attribute,
+    op::OnnxNode,
+    ops::{self, generate::constant::Constant},
+    tensor::Tensor,
 };
 
 /// The maximum number of inputs and of outputs.
 const MAX_PORTS: usize = 4096;
 
 /// Converts a serialized `GraphProto`.
-///
-/// With `has_defaults`, initializers that are inputs too are defaults of these.
-#[allow(clippy::too_many_arguments, reason = "the parts of one file and what to make of them")]
 pub(super) fn graph(
     bytes: &[u8],
     name: &str,
     opset: i64,
-    all_functions: &[&[u8]],
+    functions: &[&[u8]],
     budget: &Budget,
     external: &mut External<'_>,
-    options: &ImportOptions,
-    has_defaults: bool,
+    constants: &[(String, Tensor)],
 ) -> Result<Graph> {
     let proto = GraphProto::parse(bytes, budget)?;
     for (list, what) in [(&proto.inputs, "inputs"), (&proto.outputs, "outputs")] {
@@ -52,19 +44,12 @@ pub(super) fn graph(
         return Err(Error::unsupported("sparse initializers are not built here"));
     }
     let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
-    let functions = functions(all_functions, budget)?;
-    let makers = makers(&proto, budget)?;
-    check_operators(&proto, &functions, budget)?;
-    let mut scope = Scope { opset, used: used(&proto)?, ..Scope::default() };
-    for bytes in &proto.outputs {
-        scope.used.insert(ValueInfoProto::parse(bytes, &Budget::unlimited())?.name());
-    }
-    let graph = Graph::new(name);
-    let mut converter = Converter { graph, scope, functions: &functions, calls: Vec::new(), budget, external };
+    let mut converter = Converter { graph: Graph::new(name), values: HashMap::new(), opset, budget, external };
+    let makers = scan(&proto, functions, budget)?;
     converter.initializers(&proto)?;
-    converter.inputs(&proto, options, has_defaults)?;
+    converter.inputs(&proto, constants)?;
     for (name, &maker) in &makers {
-        if converter.scope.values.contains_key(name) {
+        if converter.values.contains_key(name) {
             let node = parse(&proto, maker)?.describe();
             return Err(Error::invalid_model(format!("value `{name}` is made twice: by the file and by {node}")));
         }
@@ -77,35 +62,11 @@ pub(super) fn graph(
     Ok(converter.graph)
 }
 
-/// The names that the nodes use; the messages are charged elsewhere.
-fn used<'a>(proto: &GraphProto<'a>) -> Result<HashSet<&'a str>> {
-    let mut used = HashSet::new();
-    for index in 0..proto.nodes.len() as u32 {
-        used.extend(parse(proto, index)?.inputs);
-    }
-    Ok(used)
-}
-
-/// What names mean in the graph, or in a call of a function.
-#[derive(Default)]
-struct Scope<'a> {
-    values: HashMap<&'a str, ValueId>,
-    /// The inputs of the function that the call leaves out.
-    absent: HashSet<&'a str>,
-    /// The names that nodes or outputs use.
-    used: HashSet<&'a str>,
-    opset: i64,
-    /// The attributes of the call; `None` outside functions.
-    attributes: Option<Vec<(String, Attribute)>>,
-}
-
-/// A graph under construction.
+/// A graph under construction and the values it has by name.
 struct Converter<'a, 'b, 'c> {
     graph: Graph,
-    scope: Scope<'a>,
-    functions: &'b Functions<'a>,
-    /// The functions that are being inlined, outermost first.
-    calls: Vec<FunctionKey<'a>>,
+    values: HashMap<&'a str, ValueId>,
+    opset: i64,
     budget: &'b Budget,
     external: &'b mut External<'c>,
 }
@@ -120,7 +81,7 @@ impl<'a> Converter<'a, '_, '_> {
             }
             let tensor = tensor::read(&proto, self.external).context(|| format!("initializer `{name}`"))?;
             let id = self.graph.constant(name, tensor);
-            if self.scope.values.insert(name, id).is_some() {
+            if self.values.insert(name, id).is_some() {
                 return Err(Error::invalid_model(format!("initializer `{name}` is given twice")));
             }
         }
@@ -136,7 +97,7 @@ impl<'a> Converter<'a, '_, '_> {
             for name in node.inputs.iter().copied().filter(|name| !name.is_empty()) {
                 match makers.get(name) {
                     Some(&maker) => own.push(maker),
-                    None if self.scope.values.contains_key(name) || self.scope.absent.contains(name) => {}
+                    None if self.values.contains_key(name) => {}
                     None => {
                         let node = node.describe();
                         return Err(Error::invalid_model(format!("{node} uses `{name}`, which nothing makes")));
@@ -149,5 +110,41 @@ impl<'a> Converter<'a, '_, '_> {
             Ok(node) => Error::invalid_model(format!("{} depends on its own result", node.describe())),
             Err(error) => error,
         })
+    }
+
+    fn node(&mut self, node: &NodeProto<'a>) -> Result<()> {
+        let place = || node.describe();
+        let attributes = attribute::read(node, self.budget, self.external).context(place)?;
+        let inputs = node.inputs.iter().map(|name| {
+            if name.is_empty() {
+                return Ok(None);
+            }
+            let id = self.values.get(name).copied();
+            id.map(Some).ok_or_else(|| Error::internal(format!("`{name}` was not converted before its use")))
+        });
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let decode = ops::find_onnx(node.op_type()).ok_or_else(|| Error::internal("the operator was found before"))?;
+        let mut own = OnnxNode::new(&self.graph, self.opset, node.op_type(), attributes, inputs, node.outputs.len());
+        let op = decode(&mut own).context(place)?;
+        let inputs = own.finish().context(place)?;
+        if let (Some(Constant { value }), [name]) = (op.downcast_ref(), node.outputs.as_slice()) {
+            let id = self.graph.constant(*name, value.clone());
+            self.values.insert(name, id);
+            return Ok(());
+        }
+        // Errors of `Graph::node` name the node already.
+        let outputs = self.graph.node(node.name(), op, inputs)?;
+        if node.outputs.len() > outputs.len() {
+            let (asked, made) = (node.outputs.len(), outputs.len());
+            let what = format!("{asked} outputs are asked for, of which {made} are built here");
+            return Err(Error::unsupported(what).context(place()));
+        }
+        for (&name, id) in node.outputs.iter().zip(outputs) {
+            if !name.is_empty() {
+                name.clone_into(&mut self.graph.values[id.index()].name);
+                self.values.insert(name, id);
+            }
+        }
+        Ok(())
     }
 }

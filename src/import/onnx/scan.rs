@@ -1,12 +1,12 @@
-//! The first passes over the nodes, which find producers of values and unsupported operators.
+//! The first pass over the nodes, which finds producers of values and unsupported operators.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     error::{Context, Error, Result},
     import::onnx::{
         budget::Budget,
-        proto::{FunctionKey, FunctionProto, GraphProto, NodeProto},
+        proto::{self, GraphProto, NodeProto, default_domain},
     },
     ops,
 };
@@ -14,35 +14,22 @@ use crate::{
 /// The maximum number of unsupported operators that an error lists.
 const MAX_LISTED: usize = 64;
 
-/// Parses a node that [`makers`] has charged to the budget already.
+/// Parses a node that [`scan`] has charged to the budget already.
 pub(super) fn parse<'a>(proto: &GraphProto<'a>, index: u32) -> Result<NodeProto<'a>> {
     NodeProto::parse(proto.nodes[index as usize], &Budget::unlimited())
 }
 
-/// The functions of a file, by the names that nodes call.
-pub(super) type Functions<'a> = HashMap<FunctionKey<'a>, FunctionProto<'a>>;
-
-/// Reads the functions of a file.
-pub(super) fn functions<'a>(all: &[&'a [u8]], budget: &Budget) -> Result<Functions<'a>> {
-    let mut functions = HashMap::new();
-    for bytes in all {
-        let function = FunctionProto::parse(bytes, budget)?;
-        let key = function.key();
-        if functions.insert(key, function).is_some() {
-            return Err(Error::invalid_model(format!("the function {} is given twice", shown(key.0, key.1))));
-        }
-    }
-    Ok(functions)
-}
-
-/// Whether a node is an operator that is built here.
-pub(super) fn is_built(node: &NodeProto<'_>) -> bool {
-    node.domain().is_empty() && ops::find_onnx(node.op_type()).is_some()
-}
-
 /// Maps the name of each value to the index of the node that produces it.
-pub(super) fn makers<'a>(proto: &GraphProto<'a>, budget: &Budget) -> Result<HashMap<&'a str, u32>> {
+///
+/// # Errors
+/// Lists all operators that are not supported.
+pub(super) fn scan<'a>(
+    proto: &GraphProto<'a>,
+    functions: &[&'a [u8]],
+    budget: &Budget,
+) -> Result<HashMap<&'a str, u32>> {
     let mut makers = HashMap::new();
+    let mut missing: BTreeMap<(&str, &str), (usize, String)> = BTreeMap::new();
     for (index, bytes) in proto.nodes.iter().enumerate() {
         let node = NodeProto::parse(bytes, budget).context(|| format!("node number {index}"))?;
         for name in node.outputs.iter().copied().filter(|name| !name.is_empty()) {
@@ -52,50 +39,27 @@ pub(super) fn makers<'a>(proto: &GraphProto<'a>, budget: &Budget) -> Result<Hash
                 return Err(Error::invalid_model(format!("value `{name}` is made twice: by {other} and by {own}")));
             }
         }
-    }
-    Ok(makers)
-}
-
-/// Fails if the graph, or a function that it needs, has operators that are not built here.
-///
-/// # Errors
-/// Lists all operators that are not supported.
-pub(super) fn check_operators<'a>(proto: &GraphProto<'a>, functions: &Functions<'a>, budget: &Budget) -> Result<()> {
-    let mut missing: BTreeMap<(&str, &str), (usize, String)> = BTreeMap::new();
-    let mut called: HashSet<FunctionKey<'a>> = HashSet::new();
-    let mut pending = vec![proto];
-    while let Some(proto) = pending.pop() {
-        for (index, bytes) in proto.nodes.iter().enumerate() {
-            let node = NodeProto::parse(bytes, budget).context(|| format!("node number {index}"))?;
-            if is_built(&node) {
-                continue;
-            }
-            match functions.get(&node.function()) {
-                Some(function) if called.insert(node.function()) => pending.push(&function.body),
-                Some(_) => {}
-                None => {
-                    let first = || (0, node.name().to_owned());
-                    missing.entry((node.domain(), node.op_type())).or_insert_with(first).0 += 1;
-                }
-            }
+        let built = node.domain().is_empty() && ops::find_onnx(node.op_type()).is_some();
+        if !built {
+            missing.entry((node.domain(), node.op_type())).or_insert_with(|| (0, node.name().to_owned())).0 += 1;
         }
     }
     if missing.is_empty() {
-        return Ok(());
+        return Ok(makers);
     }
+    let functions = functions.iter().map(|bytes| proto::function(bytes, budget)).collect::<Result<Vec<_>>>()?;
     let listed = missing.iter().take(MAX_LISTED).map(|(&(domain, op), (count, first))| {
         let nodes = if *count == 1 { format!("node `{first}`") } else { format!("{count} nodes, first `{first}`") };
-        format!("{} ({nodes})", shown(domain, op))
+        let kind = match functions.iter().any(|&(other, name)| name == op && default_domain(other) == domain) {
+            true => ", a function of the file, which is not inlined here",
+            false => "",
+        };
+        let dot = if domain.is_empty() { "" } else { "." };
+        format!("{domain}{dot}{op} ({nodes}{kind})")
     });
     let mut listed = listed.collect::<Vec<_>>().join(", ");
     if missing.len() > MAX_LISTED {
         listed += &format!(" and {} more", missing.len() - MAX_LISTED);
     }
     Err(Error::unsupported(format!("the model needs operators that are not built here: {listed}")))
-}
-
-/// An operator with its domain.
-pub(super) fn shown(domain: &str, op: &str) -> String {
-    let dot = if domain.is_empty() { "" } else { "." };
-    format!("{domain}{dot}{op}")
 }

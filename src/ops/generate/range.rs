@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use half::{bf16, f16};
-
 use crate::{
     error::{Error, Result},
     graph::{Fact, MAX_TRACKED},
@@ -42,12 +40,6 @@ pub(crate) static DEF: OpDef = OpDef {
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let dtype = node.inputs().required(0)?.dtype;
-    if let Some(stash) = node.int("stash_type")?
-        && stash != 1
-        && matches!(dtype, DType::F16 | DType::BF16)
-    {
-        return Err(Error::unsupported(format!("`stash_type` is {stash}, expected 1 (f32)")));
-    }
     if dtype.is_float() {
         let (delta, limit, start) = (node.take_constant(2)?, node.take_constant(1)?, node.take_constant(0)?);
         return match (start, limit, delta) {
@@ -72,12 +64,10 @@ fn floats(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor> {
     let one = |tensor: &Tensor| match tensor.dtype() {
         DType::F32 => tensor.as_slice::<f32>().ok().and_then(|all| all.first()).map(|&value| f64::from(value)),
         DType::F64 => tensor.as_slice::<f64>().ok().and_then(|all| all.first().copied()),
-        DType::F16 => tensor.as_slice::<f16>().ok().and_then(|all| all.first()).map(|value| value.to_f64()),
-        DType::BF16 => tensor.as_slice::<bf16>().ok().and_then(|all| all.first()).map(|value| value.to_f64()),
         _ => None,
     };
     let (Some(start_at), Some(limit), Some(delta)) = (one(start), one(limit), one(delta)) else {
-        return Err(Error::unsupported("a Range of neither floats nor i16, i32 or i64"));
+        return Err(Error::unsupported("a Range of neither f32, f64, i16, i32 nor i64"));
     };
     let count = ((limit - start_at) / delta).ceil();
     if count.is_nan() || count > MAX_NUMBERS {
@@ -89,11 +79,7 @@ fn floats(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor> {
         return Tensor::new([values.len()], &values);
     }
     let values: Vec<f32> = values.map(|value| value as f32).collect();
-    match start.dtype() {
-        DType::F16 => Tensor::new([values.len()], &values.into_iter().map(f16::from_f32).collect::<Vec<_>>()),
-        DType::BF16 => Tensor::new([values.len()], &values.into_iter().map(bf16::from_f32).collect::<Vec<_>>()),
-        _ => Tensor::new([values.len()], &values),
-    }
+    Tensor::new([values.len()], &values)
 }
 
 impl Range {
@@ -102,7 +88,8 @@ impl Range {
             step if step < 0 => (&self.limit, &self.start, step.saturating_neg()),
             step => (&self.start, &self.limit, step),
         };
-        Dim::max(&(to - from).ceil_div(&Dim::number(step)), &Dim::from(0))
+        let count = (to - from).ceil_div(&Dim::number(step));
+        if count.is_at_least(0) { count } else { Dim::max(&count, &Dim::from(0)) }
     }
 }
 

@@ -9,10 +9,7 @@ use crate::{
     graph::Fact,
     kernels::strided,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    ops::{
-        index::{self, Indices, check_index_type},
-        tracked,
-    },
+    ops::index::{self, Indices, check_index_type},
     shape::Dim,
     tensor::View,
 };
@@ -48,12 +45,11 @@ impl Operator for GatherElements {
         inputs.expect(2, 2)?;
         let (data, indices) = (inputs.required(0)?, inputs.required(1)?);
         check_index_type(indices.dtype)?;
-        let axis = data.shape.axis(self.axis)?;
+        data.shape.axis(self.axis)?;
         if data.shape.rank() != indices.shape.rank() {
             return Err(Error::invalid_model(format!("indices {indices} into {data} of another rank")));
         }
-        let elements = tracked::indexed(&Kernel { axis }, &[data], indices, &indices.shape);
-        Ok(vec![Fact::new(data.dtype, indices.shape.clone()).with_elements(elements)])
+        Ok(vec![Fact::new(data.dtype, indices.shape.clone())])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

@@ -3,32 +3,21 @@
 use std::sync::Arc;
 
 use crate::{
-    error::{Context, Error, Result},
+    error::{Error, Result},
     op::{OnnxNode, Operator},
     ops::moves::reshape::Reshape,
-    shape::{Condition, Dim, Shape, normalize_axis},
+    shape::{Dim, Shape, normalize_axis},
 };
 
 pub(crate) fn decode_squeeze(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let axes = axes(node)?;
     let input = node.inputs().required(0)?.shape.clone();
-    let one = Dim::from(1);
     let dropped: Vec<usize> = match axes {
         Some(axes) => axes.into_iter().map(|axis| input.axis(axis)).collect::<Result<_>>()?,
-        None => {
-            // The result's number of dimensions must not depend on the run.
-            if let Some(axis) = (0..input.rank()).find(|&axis| input[axis].as_fixed().is_none()) {
-                return Err(Error::unsupported(format!(
-                    "without `axes`, axis {axis} of {input} goes in the runs in which it is 1; its size must be known \
-                     when the model is read (`ImportOptions::input_shape`)"
-                )));
-            }
-            (0..input.rank()).filter(|&axis| input[axis] == one).collect()
-        }
+        None => (0..input.rank()).filter(|&axis| input[axis].as_fixed() == Some(1)).collect(),
     };
-    for &axis in &dropped {
-        node.assume(Condition::equal("an axis that is dropped", &input[axis], &one))
-            .context(|| format!("axis {axis}"))?;
+    if let Some(&axis) = dropped.iter().find(|&&axis| input[axis].as_fixed().is_some_and(|size| size != 1)) {
+        return Err(Error::invalid_model(format!("axis {axis} of {input} is not 1 and cannot be dropped")));
     }
     let kept = (0..input.rank()).filter(|axis| !dropped.contains(axis)).map(|axis| input[axis].clone());
     reshape(&input, kept.collect())
@@ -73,10 +62,14 @@ fn axes(node: &mut OnnxNode<'_>) -> Result<Option<Vec<i64>>> {
 ///
 /// It stays valid when they change: leading dimensions are copied, and one further is inferred.
 fn reshape(input: &Shape, mut dims: Vec<Dim>) -> Result<Arc<dyn Operator>> {
-    let exact = Reshape { shape: dims.clone(), zero_copies: false };
-    // A symbolic size that is dropped must not become part of an inferred one.
-    if dims.iter().any(|dim| dim.as_fixed() == Some(0)) || Shape::new(dims.clone()).elements() != input.elements() {
-        return Ok(Arc::new(exact));
+    if dims.iter().any(|dim| dim.as_fixed() == Some(0)) {
+        return Ok(Arc::new(Reshape { shape: dims, zero_copies: false }));
+    }
+    // A dropped symbolic size is 1 or multiplies another dimension, as each run shows.
+    if Shape::new(dims.clone()).elements() != input.elements() {
+        let last =
+            dims.last_mut().ok_or_else(|| Error::unsupported(format!("{input} may have more than one element")))?;
+        *last = Dim::number(-1);
     }
     let kept = dims.iter().zip(input.dims()).take_while(|(new, old)| new == old).count();
     dims[..kept].fill(Dim::from(0));
@@ -86,10 +79,6 @@ fn reshape(input: &Shape, mut dims: Vec<Dim>) -> Result<Arc<dyn Operator>> {
     let open = symbolic.or_else(|| left.iter().position(|dim| dim.as_fixed() != Some(1)));
     if let Some(axis) = open {
         dims[kept + axis] = Dim::number(-1);
-    }
-    if dims.iter().any(|dim| dim.as_fixed().is_none()) {
-        // It may be 0 in a run, which would copy another dimension.
-        return Ok(Arc::new(exact));
     }
     Ok(Arc::new(Reshape { shape: dims, zero_copies: true }))
 }

@@ -77,8 +77,11 @@ impl Operator for Binary {
             }
         }
         let shape = broadcast_shape(inputs)?;
-        if self.function == BinaryFunction::PRelu {
-            inputs.broadcast_into(&inputs.required(1)?.shape, &inputs.required(0)?.shape)?;
+        if self.function == BinaryFunction::PRelu && shape != inputs.required(0)?.shape {
+            return Err(Error::invalid_model(format!(
+                "the slope of PRelu does not broadcast to {}",
+                inputs.required(0)?
+            )));
         }
         let dtype = if self.function.is_comparison() { DType::Bool } else { dtype };
         let elements = elements(self.function, inputs, &shape);

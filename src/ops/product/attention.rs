@@ -2,7 +2,6 @@
 
 pub(crate) mod packed;
 pub(crate) mod rotary;
-pub mod standard;
 
 pub use packed::PackedAttention;
 pub use rotary::RotaryHeads;

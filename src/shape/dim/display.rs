@@ -25,17 +25,9 @@ impl fmt::Display for Dim {
                 }
                 match factor {
                     Factor::Symbol(symbol) => write!(f, "s{}", symbol.0)?,
-                    Factor::Call(function, arguments) => {
-                        let (a, b) = (&arguments.0, &arguments.1);
-                        match function {
-                            Function::FloorDiv => write!(f, "(({a})/({b}))")?,
-                            Function::Max => write!(f, "max({a}, {b})")?,
-                            Function::Min => write!(f, "min({a}, {b})")?,
-                            Function::Broadcast => write!(f, "broadcast({a}, {b})")?,
-                            Function::Wrap => write!(f, "({a} from the end of {b})")?,
-                            Function::OrElse => write!(f, "({a} or else {b})")?,
-                        }
-                    }
+                    Factor::Call(Function::FloorDiv, arguments) => write!(f, "(({})/({}))", arguments.0, arguments.1)?,
+                    Factor::Call(Function::Max, arguments) => write!(f, "max({}, {})", arguments.0, arguments.1)?,
+                    Factor::Call(Function::Min, arguments) => write!(f, "min({}, {})", arguments.0, arguments.1)?,
                 }
             }
         }

@@ -25,9 +25,9 @@ impl Run<'_> {
         let mut results = Vec::with_capacity(outputs.len());
         for &id in outputs {
             let bytes = self.bytes(id)?;
-            results.push((id, AlignedBytes::try_zeroed(bytes)?));
+            results.push((id, AlignedBytes::zeroed(bytes)));
         }
-        let mut scratch = AlignedBytes::try_zeroed(kernel.scratch_bytes(&residence.shapes(index, &self.memory.sizes)))?;
+        let mut scratch = AlignedBytes::zeroed(kernel.scratch_bytes(&residence.shapes(index, &self.memory.sizes)));
         let view = |id: ValueId| -> Result<View<'_>> {
             let root = plan.root_of(id);
             let bytes = match loaded.graph.constant_of(root) {

@@ -1,46 +1,32 @@
 //! The declared inputs and outputs of the graph.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::{
     error::{Context, Error, Result},
     graph::ValueId,
-    import::{
-        onnx::{
-            convert::Converter,
-            proto::{DimProto, GraphProto, ValueInfoProto},
-            tensor,
-        },
-        options::ImportOptions,
+    import::onnx::{
+        convert::Converter,
+        proto::{DimProto, GraphProto, ValueInfoProto},
+        tensor,
     },
     shape::{Dim, Shape},
+    tensor::Tensor,
 };
 
 /// The maximum number of symbolic dimensions of a model.
 const MAX_SYMBOLS: usize = 1024;
 
 impl<'a> Converter<'a, '_, '_> {
-    /// Adds the inputs, except those that the options or the file make constants.
-    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, options: &ImportOptions, has_defaults: bool) -> Result<()> {
+    /// Adds the inputs, except those in `constants`, which become constants.
+    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, constants: &[(String, Tensor)]) -> Result<()> {
         let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
         let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
-        for name in &options.without_default {
-            let input = inputs.iter().map(ValueInfoProto::name).find(|own| own == name);
-            let input = input.filter(|_| has_defaults && self.scope.values.contains_key(name.as_str()));
-            let input = input.ok_or_else(|| Error::invalid_input(format!("no input `{name}` has a default")))?;
-            self.scope.values.remove(input);
-        }
-        let named = |values: &HashMap<&str, ValueId>, name: &str| {
-            let input = inputs.iter().find(|input| input.name() == name && !values.contains_key(input.name()));
-            input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))
-        };
-        for (name, _) in &options.shapes {
-            named(&self.scope.values, name)?;
-        }
-        for (name, tensor) in &options.constants {
-            let input = named(&self.scope.values, name)?;
+        for (name, tensor) in constants {
+            let input = inputs.iter().find(|input| input.name() == name && !self.values.contains_key(input.name()));
+            let input = input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))?;
             let id = self.graph.constant(name, tensor.clone());
-            self.scope.values.insert(input.name(), id);
+            self.values.insert(input.name(), id);
         }
         // Named dimensions come first, so that names made for unnamed ones cannot collide with
         // them.
@@ -59,29 +45,27 @@ impl<'a> Converter<'a, '_, '_> {
             if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("input `{name}` is declared twice")));
             }
-            match self.scope.values.get(name) {
+            match self.values.get(name) {
                 // An input with an initializer is a constant; old files list every initializer as
                 // an input.
-                Some(&id) => {
-                    if has_defaults && !options.constants.iter().any(|(own, _)| own == name) {
-                        self.graph.add_default(name);
-                    }
-                    self.check_declared(input, id)
-                }
-                None => self.input(input, options),
+                Some(&id) => self.check_declared(input, id),
+                None => self.input(input),
             }
             .context(|| format!("input `{name}`"))?;
         }
         Ok(())
     }
 
-    fn input(&mut self, input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<()> {
+    fn input(&mut self, input: &ValueInfoProto<'a>) -> Result<()> {
         if let Some(kind) = input.other {
             return Err(Error::unsupported(format!("it is {kind}; only tensors are taken here")));
         }
         let elem_type = input.elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?;
         let dtype = tensor::dtype(elem_type)?;
-        let dims = declared_or_given(input, options)?;
+        let dims = input
+            .dims
+            .as_ref()
+            .ok_or_else(|| Error::unsupported("its number of dimensions is not declared, which is needed here"))?;
         let mut shape = Vec::with_capacity(dims.len());
         for (axis, dim) in dims.iter().enumerate() {
             shape.push(match *dim {
@@ -104,7 +88,7 @@ impl<'a> Converter<'a, '_, '_> {
             return Err(Error::limit("a dimension is too large"));
         }
         let id = self.graph.input(input.name(), dtype, shape);
-        self.scope.values.insert(input.name(), id);
+        self.values.insert(input.name(), id);
         Ok(())
     }
 
@@ -124,7 +108,7 @@ impl<'a> Converter<'a, '_, '_> {
         for bytes in &proto.outputs {
             let output = ValueInfoProto::parse(bytes, self.budget)?;
             let name = output.name();
-            let id = self.scope.values.get(name).copied().filter(|_| !name.is_empty());
+            let id = self.values.get(name).copied().filter(|_| !name.is_empty());
             let id = id.ok_or_else(|| Error::invalid_model(format!("nothing makes the output `{name}`")))?;
             if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("output `{name}` is declared twice")));
@@ -164,26 +148,4 @@ impl<'a> Converter<'a, '_, '_> {
         }
         Ok(())
     }
-}
-
-/// The dimensions of an input: those of the options, else those that the file declares.
-fn declared_or_given<'a>(input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<Vec<DimProto<'a>>> {
-    let given = options.shapes.iter().rev().find(|(name, _)| name == input.name()).map(|(_, dims)| dims);
-    let Some(given) = given else {
-        return input.dims.as_ref().map(|dims| dims.to_vec()).ok_or_else(|| {
-            Error::unsupported("its number of dimensions is not declared; `ImportOptions::input_shape` gives it")
-        });
-    };
-    let declared = input.dims.as_ref().filter(|dims| dims.len() == given.len());
-    // A size that runs choose keeps its name.
-    let open = |axis: usize| match declared.map(|dims| dims[axis]) {
-        Some(DimProto::Named(name)) => DimProto::Named(name),
-        _ => DimProto::Unknown,
-    };
-    let dim = |(axis, size): (usize, &Option<usize>)| match size.map(i64::try_from) {
-        None => Ok(open(axis)),
-        Some(Ok(size)) => Ok(DimProto::Fixed(size)),
-        Some(Err(_)) => Err(Error::limit("a dimension is too large")),
-    };
-    given.iter().enumerate().map(dim).collect()
 }

@@ -118,6 +118,5 @@ fn dimension<'a>(bytes: &'a [u8], budget: &Budget) -> Result<DimProto<'a>> {
             _ => return Err(field.unknown()),
         }
     }
-    // Older exporters write -1 for a size that is not known.
-    Ok(dim.filter(|dim| !matches!(dim, DimProto::Named("") | DimProto::Fixed(-1))).unwrap_or(DimProto::Unknown))
+    Ok(dim.filter(|dim| *dim != DimProto::Named("")).unwrap_or(DimProto::Unknown))
 }

@@ -7,12 +7,9 @@ use crate::{
     graph::Fact,
     kernels::strided,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    ops::{
-        index::{
-            self, Indices,
-            scatter::{Join, operands, same_shape, scatter},
-        },
-        tracked,
+    ops::index::{
+        self, Indices,
+        scatter::{Join, operands, same_shape, scatter},
     },
     shape::Dim,
 };
@@ -46,14 +43,11 @@ impl Operator for ScatterElements {
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         let [data, indices, updates] = operands(inputs, self.join)?;
-        let axis = data.shape.axis(self.axis)?;
+        data.shape.axis(self.axis)?;
         if [indices.shape.rank(), updates.shape.rank()] != [data.shape.rank(); 2] {
             return Err(Error::invalid_model(format!("indices {indices} and updates {updates} for {data}")));
         }
-        let moves = self.join == Join::Replace;
-        let elements =
-            moves.then(|| tracked::indexed(&Kernel { axis, join: self.join }, &[data, updates], indices, &data.shape));
-        Ok(vec![Fact::new(data.dtype, data.shape.clone()).with_elements(elements.flatten())])
+        Ok(vec![Fact::new(data.dtype, data.shape.clone())])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
