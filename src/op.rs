@@ -16,9 +16,9 @@ pub use constants::Packing;
 pub(crate) use evaluate::{evaluate, evaluate_by};
 pub use inputs::Inputs;
 pub(crate) use kernel::scratch_numbers;
-pub use kernel::{CpuKernel, Io, KernelRequest, Shapes};
+pub use kernel::{CpuKernel, Io, KernelRequest, Shapes, ValueKernel};
 pub use onnx_node::{Attribute, OnnxNode};
-pub use operator::Operator;
+pub use operator::{Body, Operator};
 
 use crate::error::Result;
 
@@ -69,6 +69,10 @@ pub enum CpuState {
     View,
     /// Never reaches a backend: folded at load.
     Folded,
+    /// The session itself: it runs the graphs that the node holds.
+    Session,
+    /// A kernel on values that may be no tensors.
+    Values(fn(&KernelRequest<'_>) -> Result<Box<dyn ValueKernel>>),
 }
 
 /// How the GPU backend runs an operator.

@@ -7,6 +7,7 @@ mod dtype;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod named;
+mod value;
 mod view;
 
 use std::{fmt, sync::Arc};
@@ -18,6 +19,7 @@ pub use dtype::{DType, Element};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;
 pub use named::Tensors;
+pub use value::Value;
 pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};

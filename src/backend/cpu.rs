@@ -14,13 +14,18 @@ use crate::{
     kernels::{KernelSet, gemm::Factors},
 };
 
-/// Loads a graph in the session that suits it.
+/// Loads a graph in the session that suits it; `max_iterations` bounds its loops.
 ///
 /// # Errors
 /// If a node cannot run on the CPU.
-pub(crate) fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Engine> {
+pub(crate) fn load(
+    graph: Graph,
+    kernel_set: KernelSet,
+    factors: Factors,
+    max_iterations: Option<u64>,
+) -> Result<Engine> {
     Ok(match dynamic_reason(&graph) {
-        Some(_) => Box::new(DynamicSession::load(graph, kernel_set, factors, kernels::threads())?),
+        Some(_) => Box::new(DynamicSession::load(graph, kernel_set, factors, kernels::threads(), max_iterations)?),
         None => Box::new(CpuSession::load(graph, kernel_set, factors)?),
     })
 }
@@ -29,9 +34,14 @@ pub(crate) fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Res
 ///
 /// # Errors
 /// As [`load`].
-pub(crate) fn load_here(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Engine> {
+pub(crate) fn load_here(
+    graph: Graph,
+    kernel_set: KernelSet,
+    factors: Factors,
+    max_iterations: Option<u64>,
+) -> Result<Engine> {
     Ok(match dynamic_reason(&graph) {
-        Some(_) => Box::new(DynamicSession::load(graph, kernel_set, factors, 1)?),
+        Some(_) => Box::new(DynamicSession::load(graph, kernel_set, factors, 1, max_iterations)?),
         None => Box::new(CpuSession::load_here(graph, kernel_set, factors)?),
     })
 }

@@ -36,7 +36,7 @@ pub(crate) fn load(
     let dynamic = cpu::dynamic_reason(&graph).filter(|_| options.device != Device::Cpu);
     if let Some(reason) = dynamic {
         notes.push(format!("device {}: cpu; {reason}", if options.device == Device::Gpu { "gpu" } else { "auto" }));
-        return Ok(Loaded { engine: cpu::load(graph, kernel_set, factors)?, gpu: None });
+        return Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, options.max_iterations)?, gpu: None });
     }
     let gpu = match options.device {
         Device::Cpu => None,
@@ -49,7 +49,7 @@ pub(crate) fn load(
             }
         },
     };
-    Ok(Loaded { engine: cpu::load(graph, kernel_set, factors)?, gpu })
+    Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, options.max_iterations)?, gpu })
 }
 
 /// Loads the graph on a GPU.

@@ -61,6 +61,10 @@ pub struct SessionOptions {
     pub dimensions: Vec<(String, usize)>,
     /// Whether the graph runs without rewrites, to find out whether a rewrite is at fault.
     pub keep_graph: bool,
+    /// The most iterations of all loops of the model in one run; by default 10 million.
+    ///
+    /// A loop whose condition never fails would not end otherwise.
+    pub max_iterations: Option<u64>,
     /// The GPU's options, used unless the device is the CPU.
     pub gpu: GpuOptions,
 }
@@ -96,6 +100,13 @@ impl SessionOptions {
     #[must_use]
     pub fn keep_graph(mut self) -> Self {
         self.keep_graph = true;
+        self
+    }
+
+    /// Sets the most iterations of all loops of the model in one run.
+    #[must_use]
+    pub fn max_iterations(mut self, iterations: u64) -> Self {
+        self.max_iterations = Some(iterations);
         self
     }
 

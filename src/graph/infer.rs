@@ -2,8 +2,8 @@
 
 use crate::{
     error::{Context, Error, Result},
-    graph::{Fact, Graph, Node},
-    op::Inputs,
+    graph::{Fact, Graph, Node, ValueId},
+    op::{CpuState, Inputs},
     shape::{Dim, Shape, Symbol},
 };
 
@@ -13,7 +13,10 @@ impl Graph {
     /// # Errors
     /// When an operand does not fit the operator, or a size of a result is negative or overflows.
     pub(crate) fn infer(&self, node: &Node) -> Result<Vec<Fact>> {
-        let inputs = Inputs::of(self, node);
+        let inputs = Inputs::new(self, &node.inputs).measuring(&node.measured);
+        if !matches!(node.op.def().cpu, CpuState::Session | CpuState::Values(_)) {
+            inputs.expect_tensors().context(|| node.describe())?;
+        }
         let facts = node.op.infer(&inputs).context(|| node.describe())?;
         for fact in &facts {
             fact.shape.fixed_elements().context(|| node.describe())?;
@@ -44,6 +47,13 @@ impl Graph {
     pub(crate) fn infer_again(&mut self, node: &Node) -> Result<()> {
         let facts = self.infer(node)?;
         for (&id, fact) in node.outputs.iter().zip(facts) {
+            // Operators may hold a symbol that is measured no more.
+            let dims = self.values[id.index()].fact.shape.dims().iter().zip(fact.shape.dims());
+            for (symbol, size) in dims.filter_map(|(old, new)| Some((old.as_symbol()?, new.as_fixed()?))) {
+                if node.measured.contains(&symbol) {
+                    self.fixed.bind(symbol, usize::try_from(size).unwrap_or_default());
+                }
+            }
             self.set_fact(id, fact);
         }
         Ok(())
@@ -57,16 +67,6 @@ impl Graph {
         let facts = self.infer(new)?;
         if facts.len() < old.outputs.len() || facts.iter().any(|fact| fact.shape.as_fixed().is_none()) {
             return Ok(false);
-        }
-        for (&id, fact) in old.outputs.iter().zip(&facts) {
-            let dims = self.values[id.index()].fact.shape.dims().iter().zip(fact.shape.dims());
-            for (symbol, size) in dims.filter_map(|(old, new)| Some((old.as_symbol()?, new.as_fixed()?))) {
-                if old.measured.contains(&symbol)
-                    && self.fixed.bind(symbol, usize::try_from(size).unwrap_or_default()).is_some()
-                {
-                    return Ok(false);
-                }
-            }
         }
         self.infer_again(new)?;
         Ok(true)
@@ -87,6 +87,17 @@ impl Graph {
             let fact = &mut self.values[id.index()].fact;
             fact.shape =
                 fact.shape.dims().iter().map(|own| if *own == dim { Dim::from(size) } else { own.clone() }).collect();
+        }
+        self.infer_all()
+    }
+
+    /// Replaces what is known of inputs.
+    ///
+    /// # Errors
+    /// When an operator does not take them.
+    pub(crate) fn set_input_facts(&mut self, facts: Vec<(ValueId, Fact)>) -> Result<()> {
+        for (id, fact) in facts {
+            self.set_fact(id, fact);
         }
         self.infer_all()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::{Fact, Graph, Node, ValueId},
+    graph::{Fact, Graph, ValueId},
     shape::{Dim, Symbol},
     tensor::Tensor,
 };
@@ -23,9 +23,9 @@ impl<'a> Inputs<'a> {
         Self { graph, ids, measured: &[] }
     }
 
-    /// The operands of a node of `graph`, with the symbols that it measures.
-    pub(crate) fn of(graph: &'a Graph, node: &'a Node) -> Self {
-        Self { graph, ids: &node.inputs, measured: &node.measured }
+    /// The same operands of a node that measures these symbols.
+    pub(crate) fn measuring(self, measured: &'a [Symbol]) -> Self {
+        Self { measured, ..self }
     }
 
     /// Size `index` of those that only the node's run tells.
@@ -63,6 +63,20 @@ impl<'a> Inputs<'a> {
     /// When it is absent.
     pub fn required(&self, index: usize) -> Result<&'a Fact> {
         self.fact(index).ok_or_else(|| Error::invalid_model(format!("operand {index} is missing")))
+    }
+
+    /// Refuses operands that are no tensors.
+    ///
+    /// # Errors
+    /// Names the first of them.
+    pub(crate) fn expect_tensors(&self) -> Result<()> {
+        let other = (0..self.len()).find_map(|index| Some((index, self.fact(index).filter(|fact| !fact.is_tensor())?)));
+        match other {
+            Some((index, fact)) => {
+                Err(Error::invalid_model(format!("operand {index} is {fact}, where a tensor is expected")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Refuses a wrong number of operands.

@@ -96,6 +96,14 @@ impl Dim {
         })
     }
 
+    /// Whether every symbol of the expression has a number below `limit`.
+    pub(crate) fn symbols_below(&self, limit: u32) -> bool {
+        self.terms.iter().flat_map(|(factors, _)| factors).all(|factor| match factor {
+            Factor::Symbol(symbol) => symbol.0 < limit,
+            Factor::Call(_, arguments) => arguments.0.symbols_below(limit) && arguments.1.symbols_below(limit),
+        })
+    }
+
     /// The larger of two.
     #[must_use]
     pub(crate) fn max(&self, other: &Self) -> Self {

@@ -4,9 +4,11 @@ mod batching;
 #[cfg(feature = "candle")]
 mod candle;
 mod cases;
-mod neighbours;
+#[cfg(feature = "onnx")]
+mod control;
 #[cfg(feature = "onnx")]
 mod measured;
+mod neighbours;
 #[cfg(feature = "onnx")]
 mod onnx;
 #[cfg(feature = "onnx")]

@@ -4,6 +4,7 @@
 
 mod cast;
 pub mod compare;
+mod control;
 mod deferred;
 mod indexed;
 mod measured;
@@ -22,6 +23,7 @@ pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;
 pub fn find(name: &str) -> Option<Oracle> {
     let families = [
         cast::ORACLES,
+        control::ORACLES,
         deferred::ORACLES,
         indexed::ORACLES,
         measured::ORACLES,

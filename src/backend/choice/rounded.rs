@@ -29,10 +29,11 @@ pub(crate) struct Rounded {
 
 impl Rounded {
     /// The CPU's form in bf16, from a graph that still has all its constants.
-    pub(crate) fn bf16(graph: Graph, kernel_set: KernelSet, min_cosine: f32) -> Self {
+    pub(crate) fn bf16(graph: Graph, options: &SessionOptions, kernel_set: KernelSet, min_cosine: f32) -> Self {
+        let max_iterations = options.max_iterations;
         let make = move || match kernel_set.has_bf16() {
             false => Err(format!("the kernel set {kernel_set} only emulates bf16")),
-            true => cpu::load_here(graph, kernel_set, Factors::Bf16)
+            true => cpu::load_here(graph, kernel_set, Factors::Bf16, max_iterations)
                 .map_err(|error| format!("there is no bf16 form: {error}")),
         };
         Self { precision: Precision::Bf16, make: Box::new(make), min_cosine }

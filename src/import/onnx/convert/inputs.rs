@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use crate::{
     error::{Context, Error, Result},
-    graph::ValueId,
+    graph::{ElementShape, Fact, Kind, ValueId},
     import::onnx::{
         convert::Converter,
-        proto::{DimProto, GraphProto, ValueInfoProto},
+        proto::{DimProto, GraphProto, KindProto, ValueInfoProto},
         tensor,
     },
     shape::{Dim, Shape},
@@ -20,13 +20,13 @@ const MAX_SYMBOLS: usize = 1024;
 impl<'a> Converter<'a, '_, '_> {
     /// Adds the inputs, except those in `constants`, which become constants.
     pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, constants: &[(String, Tensor)]) -> Result<()> {
-        let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
+        let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.file.budget);
         let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
         for (name, tensor) in constants {
             let input = inputs.iter().find(|input| input.name() == name && !self.values.contains_key(input.name()));
             let input = input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))?;
             let id = self.graph.constant(name, tensor.clone());
-            self.values.insert(input.name(), id);
+            self.define(input.name(), id);
         }
         // Named dimensions come first, so that names made for unnamed ones cannot collide with
         // them.
@@ -57,11 +57,22 @@ impl<'a> Converter<'a, '_, '_> {
     }
 
     fn input(&mut self, input: &ValueInfoProto<'a>) -> Result<()> {
-        if let Some(kind) = input.other {
-            return Err(Error::unsupported(format!("it is {kind}; only tensors are taken here")));
-        }
-        let elem_type = input.elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?;
+        let elem_type = match (input.elem_type, input.kind) {
+            (_, KindProto::Other(kind)) => return Err(Error::unsupported(format!("it is {kind}"))),
+            (elem_type, _) => elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?,
+        };
         let dtype = tensor::dtype(elem_type)?;
+        if input.kind != KindProto::Tensor {
+            let shape = element_shape(input)?;
+            let kind = match input.kind {
+                KindProto::Sequence => Kind::Sequence(shape),
+                KindProto::Optional => Kind::Optional(shape),
+                _ => Kind::OptionalSequence(shape),
+            };
+            let id = self.graph.input_of(input.name(), Fact::of_kind(dtype, kind));
+            self.define(input.name(), id);
+            return Ok(());
+        }
         let dims = input
             .dims
             .as_ref()
@@ -88,7 +99,7 @@ impl<'a> Converter<'a, '_, '_> {
             return Err(Error::limit("a dimension is too large"));
         }
         let id = self.graph.input(input.name(), dtype, shape);
-        self.values.insert(input.name(), id);
+        self.define(input.name(), id);
         Ok(())
     }
 
@@ -106,14 +117,17 @@ impl<'a> Converter<'a, '_, '_> {
         }
         let mut seen = HashSet::new();
         for bytes in &proto.outputs {
-            let output = ValueInfoProto::parse(bytes, self.budget)?;
+            let output = ValueInfoProto::parse(bytes, self.file.budget)?;
             let name = output.name();
-            let id = self.values.get(name).copied().filter(|_| !name.is_empty());
+            let id = self.resolve(name).filter(|_| !name.is_empty());
             let id = id.ok_or_else(|| Error::invalid_model(format!("nothing makes the output `{name}`")))?;
             if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("output `{name}` is declared twice")));
             }
-            self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+            // Exporters seldom declare the right sizes within nodes.
+            if self.outer.is_none() {
+                self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+            }
             self.graph.output(name, id);
         }
         Ok(())
@@ -122,15 +136,23 @@ impl<'a> Converter<'a, '_, '_> {
     /// Checks the declared type and shape of a value against the inferred ones.
     fn check_declared(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Result<()> {
         let fact = self.graph.fact(id);
-        if let Some(kind) = declared.other {
-            return Err(Error::invalid_model(format!("it is declared as {kind} but is {fact}")));
+        let fits = match (declared.kind, &fact.kind) {
+            (KindProto::Tensor, Kind::Tensor) => true,
+            // A value without a declared type is declared as nothing.
+            (KindProto::Tensor, _) => declared.elem_type.is_none(),
+            (KindProto::Sequence, Kind::Sequence(_)) => true,
+            (KindProto::Optional | KindProto::OptionalSequence, _) => true,
+            _ => false,
+        };
+        if !fits {
+            return Err(Error::invalid_model(format!("it is declared as {:?} but is {fact}", declared.kind)));
         }
         if let Some(code) = declared.elem_type.filter(|&code| code != 0)
             && tensor::dtype(code)? != fact.dtype
         {
             return Err(Error::invalid_model(format!("it is declared as {} but is {fact}", tensor::dtype(code)?)));
         }
-        let Some(dims) = &declared.dims else { return Ok(()) };
+        let Some(dims) = declared.dims.as_ref().filter(|_| fact.is_tensor()) else { return Ok(()) };
         let differs = |(dim, own): (&DimProto<'_>, &Dim)| match (dim, own.as_fixed()) {
             (DimProto::Fixed(size), Some(own)) => *size != own,
             _ => false,
@@ -148,4 +170,15 @@ impl<'a> Converter<'a, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// What is declared of the shape of the tensors within a value.
+fn element_shape(input: &ValueInfoProto<'_>) -> Result<ElementShape> {
+    let Some(dims) = &input.dims else { return Ok(ElementShape::Any) };
+    let size = |dim: &DimProto<'_>| match dim {
+        DimProto::Fixed(size) => Ok(Some(Dim::from(tensor::size(*size)?))),
+        // The same name may have another size in each tensor.
+        _ => Ok(None),
+    };
+    Ok(ElementShape::Sizes(dims.iter().map(size).collect::<Result<_>>()?))
 }
