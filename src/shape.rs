@@ -95,6 +95,9 @@ impl Shape {
                     (_, Some(1)) => Ok(a),
                     (Some(_), None) => Ok(a),
                     (None, Some(_)) => Ok(b),
+                    (None, None) => Err(Error::unsupported(format!(
+                        "shapes {self} and {other}, whose sizes {a} and {b} only a run compares"
+                    ))),
                     _ => Err(Error::invalid_input(format!("shapes {self} and {other} cannot be broadcast"))),
                 }
             })
