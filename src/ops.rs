@@ -15,6 +15,9 @@ pub mod pool;
 pub mod product;
 pub mod reduce;
 mod refused;
+pub mod strings;
+pub mod tabular;
+pub(crate) mod tokens;
 mod tracked;
 
 use std::sync::LazyLock;
@@ -33,6 +36,8 @@ pub fn all() -> &'static [&'static OpDef] {
             .chain(pool::operators())
             .chain(product::operators())
             .chain(reduce::operators())
+            .chain(strings::operators())
+            .chain(tabular::operators())
             .collect();
         all.sort_by_key(|def| def.name);
         all
@@ -53,8 +58,18 @@ static READ_AS: &[(&str, Decoder)] = &[
     ("Unsqueeze", moves::squeeze::decode_unsqueeze),
 ];
 
-/// The decoder of the operator that ONNX calls `name`.
-pub fn find_onnx(name: &str) -> Option<Decoder> {
+/// The decoder of the operator that ONNX calls `name` in a domain; the default domain has no name.
+pub fn find_onnx(domain: &str, name: &str) -> Option<Decoder> {
+    // A dot would make a name of one domain that of another.
+    if name.contains('.') {
+        return None;
+    }
+    if !domain.is_empty() {
+        let parts = |def: &OpDef| def.name.rsplit_once('.');
+        let listed = all().iter().find(|def| parts(def) == Some((domain, name))).and_then(|def| def.onnx);
+        let is_mapper = (domain, name) == ("ai.onnx.ml", "CategoryMapper");
+        return listed.or(is_mapper.then_some(tabular::category_mapper::decode as Decoder));
+    }
     let listed = all().iter().find(|def| def.name == name).and_then(|def| def.onnx);
     listed.or_else(|| READ_AS.iter().find(|(own, _)| *own == name).map(|(_, decoder)| *decoder))
 }

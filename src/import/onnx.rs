@@ -50,13 +50,15 @@ pub(crate) fn read(
         Some(version) => return Err(Error::unsupported(format!("ONNX format version {version} is not read here"))),
         None => return Err(Error::invalid_model("not an ONNX model: the format version is missing")),
     }
-    let opset = opset(&model)?;
+    let mut opsets = vec![("", opset(&model)?)];
+    opsets.extend(model.opsets.iter().copied().filter(|(domain, _)| !default_domain(domain).is_empty()));
     let graph = model.graph.ok_or_else(|| Error::invalid_model("the model has no graph"))?;
     let mut notes = Vec::new();
     if model.trains {
         notes.push("the file's training part is not used".to_owned());
     }
-    let graph = convert::graph(graph, name, opset, &model.functions, &budget, external, &options.constants)?;
+    let (graph, more) = convert::graph(graph, name, &opsets, &model.functions, &budget, external, &options.constants)?;
+    notes.extend(more);
     Ok((graph, notes))
 }
 

@@ -10,7 +10,7 @@ use crate::{
     kernels::{KernelSet, gemm::Factors},
     op::{CpuState, Io, KernelRequest, PackedConstants, Shapes},
     shape::Bindings,
-    tensor::{AlignedBytes, DType, Tensor, View, ViewMut, byte_count},
+    tensor::{AlignedBytes, DType, RunStrings, Tensor, View, ViewMut, byte_count},
 };
 
 /// The results of a node whose operands are all constants, from its portable kernel.
@@ -33,6 +33,17 @@ pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
         constant.map(Some).ok_or_else(|| Error::internal(format!("operand {position} is no constant")))
     };
     let operands = node.inputs.iter().enumerate().map(operand).collect::<Result<SmallVec<[_; 6]>>>()?;
+    let mut strings = RunStrings::new(Arc::new(packed.take_strings()));
+    // Elements of strings are numbers of this evaluation.
+    let numbered = |tensor: Option<&Tensor>| match tensor.filter(|tensor| tensor.dtype() == DType::String) {
+        Some(tensor) => {
+            let mut numbers = AlignedBytes::try_zeroed(tensor.bytes().len())?;
+            let all = 0..tensor.bytes().len();
+            strings.number(tensor, all, bytemuck::cast_slice_mut(&mut numbers)).map(|()| Some(numbers))
+        }
+        None => Ok(None),
+    };
+    let numbers = operands.iter().copied().map(numbered).collect::<Result<SmallVec<[_; 6]>>>()?;
     let mut outputs = node.outputs.iter().map(|&id| Output::of(graph, id)).collect::<Result<SmallVec<[_; 2]>>>()?;
     let scratch_bytes = kernel.scratch_bytes(&Shapes {
         inputs: operands.iter().map(|operand| operand.map(Tensor::shape)).collect(),
@@ -40,19 +51,24 @@ pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
     });
     let mut scratch = AlignedBytes::try_zeroed(scratch_bytes)?;
     kernel.run(&mut Io {
-        inputs: operands.iter().map(|operand| operand.map(view)).collect(),
+        inputs: operands.iter().zip(&numbers).map(|(operand, numbers)| operand.map(|own| view(own, numbers))).collect(),
         outputs: outputs.iter_mut().map(Output::view).collect(),
         scratch: &mut scratch,
         bindings: &Bindings::default(),
+        strings: &mut strings,
     })?;
     outputs
         .into_iter()
-        .map(|Output { dtype, shape, data }| Tensor::from_aligned(dtype, shape, data).map(Arc::new))
+        .map(|Output { dtype, shape, data }| match dtype {
+            DType::String => strings.tensor(shape, bytemuck::cast_slice(&data)).map(Arc::new),
+            _ => Tensor::from_aligned(dtype, shape, data).map(Arc::new),
+        })
         .collect()
 }
 
-fn view(tensor: &Tensor) -> View<'_> {
-    View { dtype: tensor.dtype(), shape: tensor.shape(), bytes: tensor.bytes() }
+fn view<'a>(tensor: &'a Tensor, numbers: &'a Option<AlignedBytes>) -> View<'a> {
+    let bytes = numbers.as_ref().map_or(tensor.bytes(), |numbers| numbers);
+    View { dtype: tensor.dtype(), shape: tensor.shape(), bytes }
 }
 
 /// Memory for one result.
@@ -111,7 +127,7 @@ mod tests {
                 let want: Vec<_> = session
                     .run(
                         |_| Ok(()),
-                        |_, _| Ok(()),
+                        |_, _, _| Ok(()),
                         |outputs| Ok((0..graph.outputs().len()).map(|at| read(outputs, at)).collect()),
                     )
                     .unwrap();

@@ -13,7 +13,7 @@ use crate::{
     },
     op::{Inputs, Operator, PackedConstants, Packing},
     shape::{Bindings, Dim},
-    tensor::{Tensor, View, ViewMut},
+    tensor::{RunStrings, Tensor, View, ViewMut},
 };
 
 /// The CPU kernel of one node: its attributes and packed constants.
@@ -132,6 +132,11 @@ impl<'a> KernelRequest<'a> {
         self.packed.get(id, packing, tensor, pack).map(Some)
     }
 
+    /// The number of a string in every run.
+    pub fn string(&self, text: &str) -> u64 {
+        self.packed.string(text)
+    }
+
     /// The instruction set of the kernels.
     pub fn kernel_set(&self) -> KernelSet {
         self.kernel_set
@@ -173,6 +178,8 @@ pub struct Io<'a> {
     pub scratch: &'a mut [u8],
     /// The run's sizes.
     pub bindings: &'a Bindings,
+    /// The run's strings; elements of tensors of strings are their numbers.
+    pub strings: &'a mut RunStrings,
 }
 
 impl<'a> Io<'a> {
@@ -183,6 +190,14 @@ impl<'a> Io<'a> {
     pub fn input(&self, index: usize) -> Result<View<'a>> {
         let view = self.inputs.get(index).copied().flatten();
         view.ok_or_else(|| Error::internal(format!("a kernel misses operand {index}")))
+    }
+
+    /// The text of an element of a tensor of strings.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn text(&self, number: u64) -> Result<&Arc<str>> {
+        self.strings.get(number).ok_or_else(|| Error::internal(format!("a run has no string {number}")))
     }
 
     /// A result to write; operands can be read at the same time.

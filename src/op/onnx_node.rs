@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, ValueId},
+    graph::{Graph, Node, ValueId},
     op::Inputs,
     tensor::{DType, Tensor},
 };
@@ -53,7 +53,7 @@ impl<'a> OnnxNode<'a> {
         Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count }
     }
 
-    /// The version of the default operator set.
+    /// The version of the operator set of the node's domain.
     pub fn opset(&self) -> i64 {
         self.opset
     }
@@ -71,6 +71,11 @@ impl<'a> OnnxNode<'a> {
     /// The operands that have not been taken.
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs::new(self.graph, &self.inputs)
+    }
+
+    /// The node that makes a value, if one does.
+    pub(crate) fn maker(&self, id: ValueId) -> Option<&'a Node> {
+        self.graph.nodes().iter().rev().find(|node| node.outputs.contains(&id))
     }
 
     fn take(&mut self, name: &str) -> Option<Attribute> {
@@ -150,6 +155,19 @@ impl<'a> OnnxNode<'a> {
             Some(Attribute::Floats(value)) => Ok(Some(value)),
             Some(Attribute::Ints(value)) if value.is_empty() => Ok(Some(Vec::new())),
             Some(other) => Err(wrong(name, "a list of numbers", &other)),
+        }
+    }
+
+    /// A list of strings.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Strings(value)) => Ok(Some(value)),
+            Some(Attribute::Floats(value)) if value.is_empty() => Ok(Some(Vec::new())),
+            Some(other) => Err(wrong(name, "a list of strings", &other)),
         }
     }
 

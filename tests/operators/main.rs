@@ -15,5 +15,7 @@ mod oracle;
 #[cfg(feature = "onnx")]
 mod precision;
 mod shape_chains;
+mod strings;
 #[path = "../support/mod.rs"]
 mod support;
+mod trees;

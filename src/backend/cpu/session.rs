@@ -3,7 +3,7 @@
 mod load;
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -18,7 +18,7 @@ use crate::{
     plan::{Location, Plan, Sizes},
     shape::Bindings,
     tensor::{
-        View, ViewMut,
+        RunStrings, StringTable, View, ViewMut,
         arena::{Arena, Split},
         byte_count,
     },
@@ -44,6 +44,8 @@ pub(crate) struct CpuSession {
     arenas: Mutex<Vec<RunMemory>>,
     scratch: AtomicUsize,
     weights: usize,
+    /// The strings of constants and kernels.
+    strings: Arc<StringTable>,
 }
 
 /// The memory of one run, reused by later runs.
@@ -52,6 +54,7 @@ pub(crate) struct RunMemory {
     arena: Arena,
     sizes: Sizes,
     pub(crate) bindings: Bindings,
+    strings: Option<RunStrings>,
 }
 
 /// The outputs of a run, borrowed before its memory is reused.
@@ -64,6 +67,10 @@ impl RunOutputs for Outputs<'_> {
     fn get(&self, position: usize) -> (&[usize], &[u8]) {
         let id = self.session.graph.outputs()[position];
         (self.memory.sizes.shape(&self.session.plan, id), self.session.bytes(id, self.memory))
+    }
+
+    fn strings(&self) -> Option<&RunStrings> {
+        self.memory.strings.as_ref()
     }
 }
 
@@ -99,7 +106,7 @@ impl CpuSession {
     pub(crate) fn run<R>(
         &self,
         bind: impl FnOnce(&mut Bindings) -> Result<()>,
-        mut write_input: impl FnMut(usize, &mut [u8]) -> Result<()>,
+        mut write_input: impl FnMut(usize, &mut [u8], &mut RunStrings) -> Result<()>,
         read_outputs: impl FnOnce(&Outputs<'_>) -> Result<R>,
     ) -> Result<R> {
         // A run that panics drops its memory while unwinding; the lock is never held across a run.
@@ -114,9 +121,12 @@ impl CpuSession {
             values.checked_add(scratch).ok_or_else(|| Error::limit("a run needs more memory than can be addressed"))?;
         memory.arena.reserve(total)?;
         self.scratch.fetch_max(memory.arena.len(), Ordering::Relaxed);
+        let RunMemory { arena, strings, sizes, .. } = &mut memory;
+        let strings = strings.get_or_insert_with(|| RunStrings::new(self.strings.clone()));
+        strings.clear();
         for (position, &id) in self.graph.inputs().iter().enumerate() {
-            if let Some(range) = self.range(id, &memory.sizes) {
-                write_input(position, memory.arena.part_mut(range))?;
+            if let Some(range) = self.range(id, sizes) {
+                write_input(position, arena.part_mut(range), strings)?;
             }
         }
         for step in &self.steps {
@@ -128,7 +138,8 @@ impl CpuSession {
     }
 
     fn run_step(&self, step: &Step, memory: &mut RunMemory, scratch: std::ops::Range<usize>) -> Result<()> {
-        let RunMemory { arena, sizes, bindings } = memory;
+        let RunMemory { arena, sizes, bindings, strings } = memory;
+        let strings = strings.get_or_insert_with(|| RunStrings::new(self.strings.clone()));
         let mut split: Split<'_> = arena.split();
         let outputs = step.outputs.iter().map(|&id| {
             let range = self.range(id, sizes).unwrap_or(0..0);
@@ -145,7 +156,7 @@ impl CpuSession {
                 View { dtype: self.plan.dtype(id), shape: sizes.shape(&self.plan, id), bytes }
             })
         });
-        let mut io = Io { inputs: inputs.collect(), outputs, scratch, bindings };
+        let mut io = Io { inputs: inputs.collect(), outputs, scratch, bindings, strings };
         step.kernel.run(&mut io)
     }
 

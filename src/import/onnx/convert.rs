@@ -17,23 +17,26 @@ use crate::{
         tensor,
     },
     op::OnnxNode,
-    ops::{self, generate::constant::Constant},
+    ops::{self, generate::constant::Constant, tokens},
     tensor::Tensor,
 };
 
 /// The maximum number of inputs and of outputs.
 const MAX_PORTS: usize = 4096;
 
+/// The version of an operator set that the file does not name.
+const UNNAMED_OPSET: i64 = 1;
+
 /// Converts a serialized `GraphProto`.
 pub(super) fn graph(
     bytes: &[u8],
     name: &str,
-    opset: i64,
+    opsets: &[(&str, i64)],
     functions: &[&[u8]],
     budget: &Budget,
     external: &mut External<'_>,
     constants: &[(String, Tensor)],
-) -> Result<Graph> {
+) -> Result<(Graph, Vec<String>)> {
     let proto = GraphProto::parse(bytes, budget)?;
     for (list, what) in [(&proto.inputs, "inputs"), (&proto.outputs, "outputs")] {
         if list.len() > MAX_PORTS {
@@ -44,7 +47,8 @@ pub(super) fn graph(
         return Err(Error::unsupported("sparse initializers are not built here"));
     }
     let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
-    let mut converter = Converter { graph: Graph::new(name), values: HashMap::new(), opset, budget, external };
+    let mut converter =
+        Converter { graph: Graph::new(name), values: HashMap::new(), opsets, budget, external, notes: Vec::new() };
     let makers = scan(&proto, functions, budget)?;
     converter.initializers(&proto)?;
     converter.inputs(&proto, constants)?;
@@ -59,16 +63,20 @@ pub(super) fn graph(
         converter.node(&node)?;
     }
     converter.outputs(&proto)?;
-    Ok(converter.graph)
+    tokens::check(&converter.graph)?;
+    Ok((converter.graph, converter.notes))
 }
 
 /// A graph under construction and the values it has by name.
 struct Converter<'a, 'b, 'c> {
     graph: Graph,
     values: HashMap<&'a str, ValueId>,
-    opset: i64,
+    /// The version of each domain; the default one has no name.
+    opsets: &'b [(&'b str, i64)],
     budget: &'b Budget,
     external: &'b mut External<'c>,
+    /// Remarks for the report.
+    notes: Vec<String>,
 }
 
 impl<'a> Converter<'a, '_, '_> {
@@ -123,8 +131,11 @@ impl<'a> Converter<'a, '_, '_> {
             id.map(Some).ok_or_else(|| Error::internal(format!("`{name}` was not converted before its use")))
         });
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
-        let decode = ops::find_onnx(node.op_type()).ok_or_else(|| Error::internal("the operator was found before"))?;
-        let mut own = OnnxNode::new(&self.graph, self.opset, node.op_type(), attributes, inputs, node.outputs.len());
+        let decode = ops::find_onnx(node.domain(), node.op_type())
+            .ok_or_else(|| Error::internal("the operator was found before"))?;
+        let opset = self.opsets.iter().find(|(domain, _)| *domain == node.domain());
+        let opset = opset.map_or(UNNAMED_OPSET, |(_, version)| *version);
+        let mut own = OnnxNode::new(&self.graph, opset, node.op_type(), attributes, inputs, node.outputs.len());
         let op = decode(&mut own).context(place)?;
         let inputs = own.finish().context(place)?;
         if let (Some(Constant { value }), [name]) = (op.downcast_ref(), node.outputs.as_slice()) {

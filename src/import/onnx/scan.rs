@@ -39,7 +39,7 @@ pub(super) fn scan<'a>(
                 return Err(Error::invalid_model(format!("value `{name}` is made twice: by {other} and by {own}")));
             }
         }
-        let built = node.domain().is_empty() && ops::find_onnx(node.op_type()).is_some();
+        let built = ops::find_onnx(node.domain(), node.op_type()).is_some();
         if !built {
             missing.entry((node.domain(), node.op_type())).or_insert_with(|| (0, node.name().to_owned())).0 += 1;
         }

@@ -1,6 +1,6 @@
 //! Loading on the CPU: kernels in groups of nodes, then the plan.
 
-use std::sync::{Mutex, atomic::AtomicUsize};
+use std::sync::{Arc, Mutex, atomic::AtomicUsize};
 
 use rayon::prelude::*;
 use smallvec::SmallVec;
@@ -13,6 +13,7 @@ use crate::{
     op::{CpuKernel, CpuState, KernelRequest, PackedConstants},
     plan::Plan,
     rewrite,
+    tensor::{DType, StringTable, Tensor},
 };
 
 /// Positions of the operands that a kernel packed.
@@ -68,13 +69,39 @@ impl CpuSession {
                 packed.push(own);
             }
         }
+        let strings = number_strings(&mut graph, constants.take_strings())?;
         // A dropped constant has no place in the plan, and needs none.
         let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand));
         let left: usize =
-            graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len()).sum();
+            graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.byte_len()).sum();
         let weights = left + constants.bytes() + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();
-        Ok(Self { graph, plan, steps, kernel_set, arenas: Mutex::default(), scratch: AtomicUsize::new(0), weights })
+        Ok(Self {
+            graph,
+            plan,
+            steps,
+            kernel_set,
+            arenas: Mutex::default(),
+            scratch: AtomicUsize::new(0),
+            weights,
+            strings,
+        })
     }
+}
+
+/// Adds the strings of the constants to those of the kernels; the constants then hold numbers of all.
+fn number_strings(graph: &mut Graph, mut table: StringTable) -> Result<Arc<StringTable>> {
+    let mut numbered = Vec::new();
+    for (index, value) in graph.values.iter().enumerate() {
+        if let Some(tensor) = value.constant.as_ref().filter(|tensor| tensor.dtype() == DType::String) {
+            let numbers: Vec<u64> = tensor.as_strings()?.into_iter().map(|text| table.intern(text)).collect();
+            numbered.push((index, tensor.shape().to_vec(), numbers));
+        }
+    }
+    let table = Arc::new(table);
+    for (index, shape, numbers) in numbered {
+        graph.values[index].constant = Some(Arc::new(Tensor::of_numbers(shape, &numbers, table.clone())?));
+    }
+    Ok(table)
 }
 
 /// Makes the kernel of a node, `None` if the node moves no data.
