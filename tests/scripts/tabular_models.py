@@ -354,7 +354,7 @@ def texts(folder):
 
     text = feature_extraction.text
     vectorizer("count_vectorizer", text.CountVectorizer())
-    vectorizer("count_bigrams", text.CountVectorizer(ngram_range=(1, 2), stop_words=["the", "and"]))
+    vectorizer("count_bigrams", text.CountVectorizer(ngram_range=(1, 2)))
     vectorizer("tfidf_vectorizer", text.TfidfVectorizer())
     vectorizer("tfidf_l1", text.TfidfVectorizer(norm="l1"))
     if folder.wants("tfidf_logistic"):
