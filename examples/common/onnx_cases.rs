@@ -175,6 +175,9 @@ pub fn difference(got: &Tensor, want: &Tensor) -> Option<String> {
     if got.dtype() != want.dtype() || got.shape() != want.shape() {
         return Some(format!("{got:?} instead of {want:?}"));
     }
+    if got.dtype() == DType::String {
+        return (got != want).then(|| format!("{got:?} instead of {want:?}"));
+    }
     let (Some(got), Some(want)) = (numbers(got), numbers(want)) else {
         return (got.bytes() != want.bytes()).then(|| "other elements".to_owned());
     };

@@ -6,12 +6,18 @@ use crate::{
     error::{Error, Result},
     graph::Graph,
     shape::Bindings,
+    tensor::RunStrings,
 };
 
 /// The outputs of a run, borrowed before its memory is reused.
 pub(crate) trait RunOutputs {
     /// Returns the shape and bytes of output `position`.
     fn get(&self, position: usize) -> (&[usize], &[u8]);
+
+    /// Returns the strings of the run, whose numbers the bytes of tensors of strings are.
+    fn strings(&self) -> Option<&RunStrings> {
+        None
+    }
 
     /// Returns the device that ran, if the session may change devices.
     fn device(&self) -> Option<&Arc<str>> {
@@ -72,8 +78,8 @@ pub(crate) trait DeviceSession: fmt::Debug + Send + Sync {
 
 /// Callback that binds the sizes of a run.
 pub(crate) type BindSizes<'a> = dyn Fn(&mut Bindings) -> Result<()> + 'a;
-/// Callback that fills the memory of an input, by its position.
-pub(crate) type WriteInput<'a> = dyn Fn(usize, &mut [u8]) -> Result<()> + 'a;
+/// Callback that fills the memory of an input, by its position; strings become numbers of the run's.
+pub(crate) type WriteInput<'a> = dyn Fn(usize, &mut [u8], &mut RunStrings) -> Result<()> + 'a;
 /// Callback that reads the outputs of a run.
 pub(crate) type ReadOutputs<'a> = dyn Fn(&dyn RunOutputs) -> Result<()> + 'a;
 

@@ -7,7 +7,7 @@ use crate::{
     graph::{Fact, MAX_TRACKED},
     op::{CpuKernel, Inputs, Io},
     shape::{Bindings, Dim, Shape},
-    tensor::{DType, Tensor, View, ViewMut},
+    tensor::{DType, RunStrings, Tensor, View, ViewMut},
 };
 
 /// The tracked elements of a result of `shape`, moved there by the operator's `kernel`.
@@ -48,7 +48,8 @@ pub(crate) fn indexed(kernel: &dyn CpuKernel, data: &[&Fact], indices: &Fact, sh
         inputs.insert(1, Some(view(&of, &numbers)));
         let output = ViewMut { dtype: output.dtype, shape: output.shape, bytes: &mut *output.bytes };
         let outputs = std::iter::once(output).collect();
-        kernel.run(&mut Io { inputs, outputs, scratch: &mut [], bindings: &Bindings::default() })
+        let (bindings, strings) = (&Bindings::default(), &mut RunStrings::default());
+        kernel.run(&mut Io { inputs, outputs, scratch: &mut [], bindings, strings })
     })
 }
 

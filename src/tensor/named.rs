@@ -57,7 +57,7 @@ impl Tensors {
 
     /// The size of all tensors in bytes.
     pub fn byte_len(&self) -> usize {
-        self.0.iter().map(|(_, tensor)| tensor.bytes().len()).sum()
+        self.0.iter().map(|(_, tensor)| tensor.byte_len()).sum()
     }
 }
 

@@ -25,7 +25,7 @@ impl Job {
         let features: Vec<i32> = data::elements(&data::arrays("magika.npz"), "features");
         let features = features.iter().copied().cycle().take(ROWS * 2048).collect();
         let job = Self { folder: tempfile::tempdir().unwrap(), features };
-        let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![ROWS, 2048] };
+        let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![ROWS, 2048], width: 0 };
         let bytes: Vec<u8> = job.features.iter().flat_map(|value| value.to_le_bytes()).collect();
         npz::write(&job.path("in.npz"), [(&header, &bytes[..])]).unwrap();
         job

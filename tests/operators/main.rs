@@ -19,5 +19,7 @@ mod precision;
 mod shape_chains;
 #[cfg(feature = "onnx")]
 mod sizes;
+mod strings;
 #[path = "../support/mod.rs"]
 mod support;
+mod trees;

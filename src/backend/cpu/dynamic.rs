@@ -8,7 +8,7 @@ mod pool;
 mod run;
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
@@ -26,7 +26,7 @@ use crate::{
     op::CpuKernel,
     plan::RunCap,
     shape::Bindings,
-    tensor::{Tensor, byte_count},
+    tensor::{RunStrings, StringTable, Tensor, byte_count},
 };
 
 /// What a step does with its operands.
@@ -64,6 +64,8 @@ pub(crate) struct DynamicSession {
     cap: RunCap,
     /// The most bytes that each value had in a run so far, where its facts do not tell them.
     seen: Vec<AtomicUsize>,
+    /// The strings of constants and kernels.
+    strings: Arc<StringTable>,
 }
 
 impl DynamicSession {
@@ -92,11 +94,18 @@ impl DynamicSession {
 }
 
 /// The outputs of a run.
-struct Outputs(Vec<Tensor>);
+struct Outputs<'a> {
+    values: Vec<Tensor>,
+    strings: &'a RunStrings,
+}
 
-impl RunOutputs for Outputs {
+impl RunOutputs for Outputs<'_> {
     fn get(&self, position: usize) -> (&[usize], &[u8]) {
-        (self.0[position].shape(), self.0[position].bytes())
+        (self.values[position].shape(), self.values[position].bytes())
+    }
+
+    fn strings(&self) -> Option<&RunStrings> {
+        Some(self.strings)
     }
 }
 
@@ -140,8 +149,10 @@ impl DeviceSession for DynamicSession {
 
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
         // A run that panics drops its memory while unwinding; the lock is never held across a run.
-        let mut run = self.runs.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let run = self.runs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut run = run.unwrap_or_else(|| Run::new(self.strings.clone()));
         run.pool.restart();
+        run.strings.restart(self.cap.bytes());
         let mut bindings = Bindings::default();
         bind(&mut bindings)?;
         bindings.extend(self.graph.fixed_symbols());
@@ -153,13 +164,14 @@ impl DeviceSession for DynamicSession {
             let bytes = byte_count(fact.dtype, &shape);
             let mut memory =
                 run.pool.take(bytes.ok_or_else(|| Error::limit("an input is larger than the address space"))?)?;
-            write_input(position, &mut memory)?;
+            write_input(position, &mut memory, &mut run.strings)?;
+            run.strings.check()?;
             inputs.push(Tensor::from_aligned(fact.dtype, shape, memory)?);
         }
-        let outputs = self.execute(&mut run, &mut bindings, inputs)?;
-        let outputs = Outputs(outputs);
+        let values = self.execute(&mut run, &mut bindings, inputs)?;
+        let outputs = Outputs { values, strings: &run.strings };
         let result = read_outputs(&outputs);
-        outputs.0.into_iter().filter_map(Tensor::into_memory).for_each(|memory| run.pool.put(memory));
+        outputs.values.into_iter().filter_map(Tensor::into_memory).for_each(|memory| run.pool.put(memory));
         self.scratch.fetch_max(run.bytes(), Relaxed);
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
         result

@@ -23,6 +23,7 @@ use crate::{
         options::ImportOptions,
     },
     op::Attribute,
+    ops::tokens,
 };
 
 /// The maximum number of inputs and of outputs.
@@ -32,16 +33,16 @@ const MAX_PORTS: usize = 4096;
 ///
 /// With `has_defaults`, initializers that are inputs too are defaults of these.
 #[allow(clippy::too_many_arguments, reason = "the parts of one file and what to make of them")]
-pub(super) fn graph(
-    bytes: &[u8],
+pub(super) fn graph<'a>(
+    bytes: &'a [u8],
     name: &str,
-    opset: i64,
-    all_functions: &[&[u8]],
+    opsets: Vec<(&'a str, i64)>,
+    all_functions: &[&'a [u8]],
     budget: &Budget,
     external: &mut External<'_>,
     options: &ImportOptions,
     has_defaults: bool,
-) -> Result<Graph> {
+) -> Result<(Graph, Vec<String>)> {
     let proto = GraphProto::parse(bytes, budget)?;
     for (list, what) in [(&proto.inputs, "inputs"), (&proto.outputs, "outputs")] {
         if list.len() > MAX_PORTS {
@@ -55,12 +56,13 @@ pub(super) fn graph(
     let functions = functions(all_functions, budget)?;
     let makers = makers(&proto, budget)?;
     check_operators(&proto, &functions, budget)?;
-    let mut scope = Scope { opset, used: used(&proto)?, ..Scope::default() };
+    let mut scope = Scope { opsets, used: used(&proto)?, ..Scope::default() };
     for bytes in &proto.outputs {
         scope.used.insert(ValueInfoProto::parse(bytes, &Budget::unlimited())?.name());
     }
     let graph = Graph::new(name);
-    let mut converter = Converter { graph, scope, functions: &functions, calls: Vec::new(), budget, external };
+    let mut converter =
+        Converter { graph, scope, functions: &functions, calls: Vec::new(), budget, external, notes: Vec::new() };
     converter.initializers(&proto)?;
     converter.inputs(&proto, options, has_defaults)?;
     for (name, &maker) in &makers {
@@ -74,7 +76,8 @@ pub(super) fn graph(
         converter.node(&node)?;
     }
     converter.outputs(&proto)?;
-    Ok(converter.graph)
+    tokens::check(&converter.graph)?;
+    Ok((converter.graph, converter.notes))
 }
 
 /// The names that the nodes use; the messages are charged elsewhere.
@@ -94,7 +97,8 @@ struct Scope<'a> {
     absent: HashSet<&'a str>,
     /// The names that nodes or outputs use.
     used: HashSet<&'a str>,
-    opset: i64,
+    /// The version of each domain that is named; the default one has no name.
+    opsets: Vec<(&'a str, i64)>,
     /// The attributes of the call; `None` outside functions.
     attributes: Option<Vec<(String, Attribute)>>,
 }
@@ -108,6 +112,8 @@ struct Converter<'a, 'b, 'c> {
     calls: Vec<FunctionKey<'a>>,
     budget: &'b Budget,
     external: &'b mut External<'c>,
+    /// Remarks for the report.
+    notes: Vec<String>,
 }
 
 impl<'a> Converter<'a, '_, '_> {

@@ -36,8 +36,11 @@ pub(super) fn functions<'a>(all: &[&'a [u8]], budget: &Budget) -> Result<Functio
 }
 
 /// Whether a node is an operator that is built here.
-pub(super) fn is_built(node: &NodeProto<'_>) -> bool {
-    node.domain().is_empty() && ops::find_onnx(node.op_type()).is_some()
+///
+/// Outside the default domain, a function of the file says what its name means.
+pub(super) fn is_built<'a>(node: &NodeProto<'a>, functions: &Functions<'a>) -> bool {
+    let is_own = !node.domain().is_empty() && functions.contains_key(&node.function());
+    !is_own && ops::find_onnx(node.domain(), node.op_type()).is_some()
 }
 
 /// Maps the name of each value to the index of the node that produces it.
@@ -67,7 +70,7 @@ pub(super) fn check_operators<'a>(proto: &GraphProto<'a>, functions: &Functions<
     while let Some(proto) = pending.pop() {
         for (index, bytes) in proto.nodes.iter().enumerate() {
             let node = NodeProto::parse(bytes, budget).context(|| format!("node number {index}"))?;
-            if is_built(&node) {
+            if is_built(&node, functions) {
                 continue;
             }
             match functions.get(&node.function()) {

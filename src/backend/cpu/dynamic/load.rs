@@ -33,7 +33,7 @@ impl DynamicSession {
             rewrite::store_rounded(&mut graph)?;
         }
         let reason = reason(&graph).unwrap_or_default();
-        let NodeKernels { made, weights } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
+        let NodeKernels { made, weights, strings } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
         let mut steps = Vec::with_capacity(made.len());
         for (node, made) in graph.nodes().iter().zip(made) {
             let (action, inputs) = match made {
@@ -46,7 +46,7 @@ impl DynamicSession {
         find_last_uses(&graph, &mut steps);
         let seen = (0..graph.value_count()).map(|_| AtomicUsize::new(0)).collect();
         let (runs, scratch) = (Mutex::default(), AtomicUsize::new(0));
-        Ok(Self { graph, steps, kernel_set, weights, reason, runs, scratch, cap: RunCap::default(), seen })
+        Ok(Self { graph, steps, kernel_set, weights, reason, runs, scratch, cap: RunCap::default(), seen, strings })
     }
 }
 

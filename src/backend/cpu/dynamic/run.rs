@@ -1,6 +1,6 @@
 //! One run: values in memory of their own, and symbols bound as their sizes become known.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use smallvec::SmallVec;
 
@@ -10,17 +10,27 @@ use crate::{
     graph::{Fact, ValueId},
     op::{CpuKernel, Io, Shapes},
     shape::Bindings,
-    tensor::{AlignedBytes, Tensor, ViewMut, byte_count},
+    tensor::{AlignedBytes, DType, RunStrings, StringTable, Tensor, ViewMut, byte_count},
 };
 
 /// The memory of a run, reused by later runs.
-#[derive(Default)]
 pub(super) struct Run {
     pub pool: Pool,
+    /// Elements of strings are numbers of these.
+    pub strings: RunStrings,
     scratch: AlignedBytes,
 }
 
 impl Run {
+    pub(super) fn new(strings: Arc<StringTable>) -> Self {
+        Self { pool: Pool::default(), strings: RunStrings::new(strings), scratch: AlignedBytes::default() }
+    }
+
+    /// Bytes of the values and strings that are held.
+    fn live(&self) -> usize {
+        self.pool.live().saturating_add(self.strings.bytes())
+    }
+
     /// Bytes that the largest run so far needed.
     pub(super) fn bytes(&self) -> usize {
         self.pool.peak().saturating_add(self.scratch.len())
@@ -74,11 +84,11 @@ impl DynamicSession {
             }
             Action::Kernel(kernel) => self.fill(&**kernel, step, &operands, run, bindings)?,
             Action::Measure(kernel) => {
-                let results = kernel.compute(&operands)?;
+                let results = compute(&**kernel, &operands, &mut run.strings)?;
                 self.measure(step, &results, bindings)?;
                 results.iter().for_each(|result| run.pool.adopt(result.bytes().len()));
                 let own = results.iter().map(|result| result.bytes().len()).sum();
-                self.cap.check(run.pool.live(), || vec![(step.name.clone(), own)])?;
+                self.cap.check(run.live(), || vec![(step.name.clone(), own)])?;
                 results
             }
         };
@@ -101,7 +111,7 @@ impl DynamicSession {
         });
         let sizes = step.outputs.iter().zip(&shapes).map(|(&id, shape)| byte_count(self.graph.fact(id).dtype, shape));
         let own = sizes.fold(needed, |sum, bytes| sum.saturating_add(bytes.unwrap_or(usize::MAX)));
-        self.cap.check(run.pool.live().saturating_add(own), || vec![(step.name.clone(), own)])?;
+        self.cap.check(run.live().saturating_add(own), || vec![(step.name.clone(), own)])?;
         if needed > run.scratch.len() {
             run.scratch = AlignedBytes::try_zeroed(needed)?;
         }
@@ -118,7 +128,10 @@ impl DynamicSession {
             outputs: outputs.map(|((&id, shape), bytes)| ViewMut { dtype: dtype(id), shape, bytes }).collect(),
             scratch: &mut run.scratch,
             bindings,
+            strings: &mut run.strings,
         })?;
+        run.strings.check()?;
+        self.cap.check(run.live().saturating_add(needed), || vec![(step.name.clone(), run.strings.bytes())])?;
         let made = step.outputs.iter().zip(shapes).zip(memories);
         made.map(|((&id, shape), memory)| Tensor::from_aligned(dtype(id), shape, memory)).collect()
     }
@@ -140,6 +153,22 @@ impl DynamicSession {
         }
         Ok(())
     }
+}
+
+/// The results of a kernel that sizes them; strings are numbers of the run before and after.
+fn compute(kernel: &dyn CpuKernel, operands: &[Option<&Tensor>], strings: &mut RunStrings) -> Result<Vec<Tensor>> {
+    let own = |operand: &&Tensor| (operand.dtype() == DType::String).then(|| strings.own(operand.view())).transpose();
+    let owned = operands.iter().map(|operand| operand.as_ref().map_or(Ok(None), own));
+    let owned = owned.collect::<Result<SmallVec<[Option<Tensor>; 6]>>>()?;
+    let operands = operands.iter().zip(&owned).map(|(operand, owned)| owned.as_ref().or(*operand));
+    let operands: SmallVec<[Option<&Tensor>; 6]> = operands.collect();
+    let numbered = |result: Tensor| match strings.numbers_of(&result)? {
+        Some(numbers) => Tensor::from_aligned(DType::String, result.shape().to_vec(), numbers),
+        None => Ok(result),
+    };
+    let results = kernel.compute(&operands)?.into_iter().map(numbered).collect::<Result<Vec<_>>>()?;
+    strings.check()?;
+    Ok(results)
 }
 
 /// Binds the symbols of a fact to the sizes of its value.

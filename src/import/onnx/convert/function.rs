@@ -6,8 +6,9 @@ use crate::{
     error::{Context, Error, Result},
     graph::ValueId,
     import::onnx::{
-        OPSETS, attribute,
+        attribute,
         convert::{Converter, Scope, used},
+        opsets,
         proto::{FunctionProto, NodeProto},
         scan::{makers, parse, shown},
     },
@@ -89,11 +90,8 @@ impl<'a> Converter<'a, '_, '_> {
                 attributes.push((name, value));
             }
         }
-        let opset = function.opset().unwrap_or(self.scope.opset);
-        if !OPSETS.contains(&opset) {
-            return Err(Error::unsupported(format!("opset {opset} of the function is not read here")));
-        }
-        let mut scope = Scope { opset, attributes: Some(attributes), used: used(&function.body)?, ..Scope::default() };
+        let opsets = opsets(&self.scope.opsets, &function.opsets).context(|| "the function".to_owned())?;
+        let mut scope = Scope { opsets, attributes: Some(attributes), used: used(&function.body)?, ..Scope::default() };
         scope.used.extend(&function.outputs);
         let given = inputs.iter().copied().chain(std::iter::repeat(None));
         for (&name, id) in function.inputs.iter().zip(given) {

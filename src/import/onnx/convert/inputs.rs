@@ -13,6 +13,10 @@ use crate::{
         },
         options::ImportOptions,
     },
+    ops::{
+        moves::identity::Identity,
+        tabular::{Labels, zip_map::ZipMap},
+    },
     shape::{Dim, Shape},
 };
 
@@ -130,14 +134,35 @@ impl<'a> Converter<'a, '_, '_> {
                 return Err(Error::invalid_model(format!("output `{name}` is declared twice")));
             }
             self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+            if let Some(labels) = self.zipped(id) {
+                let classes = labels.describe();
+                self.notes.push(format!("output `{name}` has a column for each key of the file's maps: {classes}"));
+            }
             self.graph.output(name, id);
         }
         Ok(())
     }
 
+    /// The keys of a list of maps, which is held as a table with a column for each.
+    fn zipped(&self, id: ValueId) -> Option<&Labels> {
+        let mut id = id;
+        loop {
+            let node = self.graph.nodes().iter().rev().find(|node| node.outputs.contains(&id))?;
+            if let Some(ZipMap { labels }) = node.op() {
+                return Some(labels);
+            }
+            node.op::<Identity>()?;
+            id = (*node.inputs.first()?)?;
+        }
+    }
+
     /// Checks the declared type and shape of a value against the inferred ones.
     fn check_declared(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Result<()> {
         let fact = self.graph.fact(id);
+        // A list of maps is the table that it is made of.
+        if declared.other.is_some() && self.zipped(id).is_some() {
+            return Ok(());
+        }
         if let Some(kind) = declared.other {
             return Err(Error::invalid_model(format!("it is declared as {kind} but is {fact}")));
         }
