@@ -5,6 +5,7 @@ pub mod hardmax;
 pub mod l2_normalize;
 pub mod layer_norm;
 pub mod lp_normalize;
+pub(crate) mod row_axis;
 pub mod softmax;
 
 use crate::op::OpDef;
