@@ -118,23 +118,8 @@ fn ports(graph: &Graph, ids: &[ValueId]) -> Vec<Port> {
 
 /// A type and a shape with the model's own names of sizes, such as `f32[batch, 2*height+1]`.
 fn fact_text(dtype: DType, shape: &Shape, symbols: &[String]) -> String {
-    let dims: Vec<String> = shape.dims().iter().map(|dim| with_names(&dim.to_string(), symbols)).collect();
+    let dims: Vec<String> = shape.dims().iter().map(|dim| dim.named(symbols).to_string()).collect();
     format!("{dtype}[{}]", dims.join(", "))
-}
-
-/// Replaces each `s` and number, a symbol, by its name.
-fn with_names(dim: &str, symbols: &[String]) -> String {
-    let mut text = String::new();
-    let mut rest = dim;
-    while let Some(start) = rest.find('s') {
-        let (before, from) = rest.split_at(start);
-        let digits = from[1..].bytes().take_while(u8::is_ascii_digit).count();
-        let name = from[1..1 + digits].parse::<usize>().ok().and_then(|index| symbols.get(index));
-        text.push_str(before);
-        text.push_str(name.map_or(&from[..1 + digits], String::as_str));
-        rest = &from[1 + digits..];
-    }
-    text + rest
 }
 
 impl Inspection {

@@ -110,12 +110,11 @@ fn operands(graph: &Graph, node: &Node) -> Vec<ValueId> {
 fn uses(graph: &Graph) -> Vec<usize> {
     let mut uses = vec![0; graph.value_count()];
     for node in graph.nodes() {
-        // A node whose other outputs are used too does not only hand on.
-        let used = node.outputs.len();
         for id in operands(graph, node) {
             uses[id.index()] += 1;
         }
-        if used > 1 {
+        // A node with several results does not only hand on.
+        if node.outputs.len() > 1 {
             node.outputs.iter().for_each(|id| uses[id.index()] += 1);
         }
     }

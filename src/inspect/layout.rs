@@ -14,11 +14,9 @@ impl Layout {
     pub(super) fn of(chains: &Chains) -> Self {
         let count = chains.boxes.len();
         let mut row_of = vec![0; count];
-        // Flows run from earlier boxes to later ones, since nodes are in execution order.
-        for to in 0..count {
-            for flow in chains.flows.iter().filter(|flow| flow.to == to) {
-                row_of[to] = row_of[to].max(row_of[flow.from] + 1);
-            }
+        // Flows run from earlier boxes to later ones and stand in the order of these, since nodes are in execution order.
+        for flow in &chains.flows {
+            row_of[flow.to] = row_of[flow.to].max(row_of[flow.from] + 1);
         }
         let mut rows = vec![Vec::new(); row_of.iter().max().map_or(0, |last| last + 1)];
         for (own, &row) in row_of.iter().enumerate() {

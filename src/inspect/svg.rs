@@ -1,6 +1,6 @@
 //! The drawing.
 
-use std::fmt::Write;
+use std::{collections::HashMap, fmt::Write};
 
 use crate::inspect::{
     Inspection,
@@ -74,16 +74,16 @@ pub(super) fn draw(inspection: &Inspection) -> String {
     for (chain, place) in chains.boxes.iter().zip(&places) {
         draw_box(&mut svg, chain, *place);
     }
-    let mut told: Vec<(usize, &str)> = Vec::new();
+    // A value that goes to several boxes is labelled once.
+    let mut told: HashMap<usize, Vec<&str>> = HashMap::new();
     for flow in &chains.flows {
-        // A value that goes to several boxes is labelled once.
-        if told.contains(&(flow.from, &flow.fact)) {
+        let told = told.entry(flow.from).or_default();
+        if told.contains(&flow.fact.as_str()) {
             continue;
         }
-        told.push((flow.from, &flow.fact));
+        told.push(&flow.fact);
         let from = places[flow.from];
-        let nth = told.iter().filter(|(own, _)| *own == flow.from).count() as f64;
-        let at = (from.x + WIDTH / 2.0 + 5.0, from.y + from.height + 1.0 + nth * 12.0);
+        let at = (from.x + WIDTH / 2.0 + 5.0, from.y + from.height + 1.0 + told.len() as f64 * 12.0);
         text(&mut svg, at, "size", "start", &shortened(&flow.fact, 40));
     }
     svg + "</svg>\n"
@@ -125,7 +125,7 @@ fn draw_box(svg: &mut String, chain: &Chain, place: Place) {
     }
 }
 
-/// The lines of a box; equal operators in a row are counted.
+/// The lines of a box: its operators, of many the first.
 fn labels(chain: &Chain) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let shown = if chain.labels.len() > MOST_LABELS { MOST_LABELS - 1 } else { chain.labels.len() };

@@ -1,12 +1,18 @@
 use super::{chains::Kind, *};
-use crate::{ops::norm::softmax::Softmax, shape::Dim};
+use crate::{
+    ops::norm::softmax::Softmax,
+    shape::{Dim, Symbol},
+};
 
 #[test]
 fn symbols_get_their_names() {
     let names = ["batch".to_owned(), "width".to_owned()];
-    assert_eq!(with_names("2*s1+max(s0, 3)", &names), "2*width+max(batch, 3)");
-    assert_eq!(with_names("s7", &names), "s7");
-    assert_eq!(with_names("12", &names), "12");
+    let symbol = |index| Dim::symbol(Symbol(index));
+    let sum = &(&Dim::from(2) * &symbol(1)) + &Dim::max(&symbol(0), &Dim::from(3));
+    assert_eq!(sum.to_string(), "2*s1+max(s0, 3)");
+    assert_eq!(sum.named(&names).to_string(), "2*width+max(batch, 3)");
+    assert_eq!(symbol(7).named(&names).to_string(), "s7");
+    assert_eq!(Dim::from(12).named(&names).to_string(), "12");
 }
 
 #[test]

@@ -36,13 +36,10 @@ impl RotaryHeads<'_> {
         let angles = match tables {
             Some((cosines, sines)) => {
                 let start = usize::try_from(position).ok().and_then(|position| position.checked_mul(pairs));
-                let of = |table: &'_ [f32]| {
-                    start.and_then(|start| Some(start..start.checked_add(pairs)?)).filter(|own| own.end <= table.len())
-                };
-                match (of(cosines), of(sines)) {
-                    (Some(own), Some(_)) => Some((&cosines[own.clone()], &sines[own])),
-                    _ => return Err(Error::invalid_input(format!("there is no position {position}"))),
-                }
+                let own = start.and_then(|start| Some(start..start.checked_add(pairs)?));
+                let own = own.filter(|own| own.end <= cosines.len().min(sines.len()));
+                let own = own.ok_or_else(|| Error::invalid_input(format!("there is no position {position}")))?;
+                Some((&cosines[own.clone()], &sines[own]))
             }
             None => None,
         };

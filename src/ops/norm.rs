@@ -6,6 +6,7 @@ pub mod l2_normalize;
 pub mod layer_norm;
 pub mod layer_norm_statistics;
 pub mod lp_normalize;
+pub(crate) mod row_axis;
 pub mod softmax;
 
 use crate::op::OpDef;

@@ -69,10 +69,6 @@ def unigram(template="$A </s>"):
     return tokenizer, dict(pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>", mask_token="<mask>")
 
 
-def rope(**parts):
-    return {name: {"rope_type": "default", "rope_theta": base} for name, base in parts.items()}
-
-
 ROBERTA = dict(max_position_embeddings=POSITIONS + 2, pad_token_id=1, type_vocab_size=1)
 LLAMA = dict(max_position_embeddings=POSITIONS, num_key_value_heads=2, pad_token_id=1, bos_token_id=0, eos_token_id=2)
 FAMILIES = {

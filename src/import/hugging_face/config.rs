@@ -197,7 +197,7 @@ pub(super) fn read(folder: &Path) -> Result<(Config, Vec<String>)> {
 fn parse(fields: BTreeMap<String, Value>) -> Result<(Config, Vec<String>)> {
     let reader = Reader { fields: RefCell::new(fields), problems: RefCell::default() };
     let config = family::read(&reader)?;
-    if config.hidden == 0 || !config.heads.is_multiple_of(config.key_heads) {
+    if !config.heads.is_multiple_of(config.key_heads) {
         reader.problem(format!("{} heads cannot share {} heads of keys", config.heads, config.key_heads));
     }
     let (mut unread, problems) = (reader.fields.into_inner(), reader.problems.into_inner());

@@ -27,7 +27,7 @@ use crate::{
         pool::segment_pool::SegmentPool,
         product::attention::PackedAttention,
     },
-    shape::{Dim, Shape},
+    shape::{Dim, Shape, Symbol},
     tensor::{DType, Tensor},
 };
 
@@ -91,7 +91,7 @@ struct Encoder<'a> {
 
 impl Encoder<'_> {
     /// The sum of the vectors of words, token types and positions.
-    fn embeddings(&mut self, tensors: &Tensors, tokens: crate::shape::Symbol) -> Result<ValueId> {
+    fn embeddings(&mut self, tensors: &Tensors, tokens: Symbol) -> Result<ValueId> {
         let per_token = || Shape::new(vec![Dim::symbol(tokens)]);
         let graph = &mut self.builder.graph;
         let ids = graph.input("input_ids", DType::I32, per_token());

@@ -98,16 +98,18 @@ pub fn packed_attention_as<X: Given, O: Stored>(
         let (scratch, table) = scratch.split_at_mut(at);
         for head in 0..heads {
             let key_head = head / (heads / key_heads);
-            let mask = by_distance.then(|| {
-                distances(table, len, bias.map(|bias| &bias.table[head * bias_row..][..bias_row]), reach);
-                Mask::Distances(&*table)
-            });
+            let row = bias.map(|bias| &bias.table[head * bias_row..][..bias_row]);
+            // Without a bias all heads see alike.
+            if by_distance && (head == 0 || row.is_some()) {
+                distances(table, len, row, reach);
+            }
+            let mask = (by_distance && len > 0).then_some(Mask::Distances(&*table));
             let out_start = first * width + head * head_dim;
             Head {
                 q: part(head * head_dim),
                 k: part(width + key_head * head_dim),
                 v: part(width + key_width + key_head * head_dim),
-                mask: mask.filter(|_| len > 0),
+                mask,
                 reach,
                 rows: len,
                 keys: len,

@@ -26,7 +26,7 @@ impl Reach {
         first..queries.end.saturating_add(self.after).min(keys)
     }
 
-    /// Whether a query of a sequence of `len` sees the key that stands `distance` behind it.
+    /// Whether a query sees the key that stands `distance` behind it.
     fn sees(self, distance: isize) -> bool {
         if distance < 0 { distance.unsigned_abs() <= self.before } else { distance.unsigned_abs() <= self.after }
     }

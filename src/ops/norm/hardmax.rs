@@ -7,7 +7,8 @@ use crate::{
     graph::Fact,
     kernels::number::{Number, with_number},
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    shape::{Dim, normalize_axis},
+    ops::norm::row_axis::RowAxis,
+    shape::Dim,
     tensor::Tensor,
 };
 
@@ -32,22 +33,14 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let rank = node.inputs().required(0)?.shape.rank();
-    let old = node.opset() < 13;
-    let axis = node.int("axis")?.unwrap_or(if old { 1 } else { -1 });
-    let to_end = old && normalize_axis(axis, rank)? + 1 < rank;
+    let RowAxis { axis, to_end } = RowAxis::decode(node, "hardmax")?;
     Ok(Arc::new(Hardmax { axis, to_end }))
 }
 
 impl Hardmax {
-    /// The elements of a row, and the distance between two of them.
-    ///
-    /// # Errors
-    /// When the axis is out of range.
-    pub(crate) fn row(&self, shape: &[usize]) -> Result<(usize, usize)> {
-        let axis = normalize_axis(self.axis, shape.len())?;
-        let inner = shape[axis + 1..].iter().product::<usize>();
-        Ok(if self.to_end { (shape[axis] * inner, 1) } else { (shape[axis], inner) })
+    /// The rows of which one element each is marked.
+    pub(crate) fn rows(&self) -> RowAxis {
+        RowAxis { axis: self.axis, to_end: self.to_end }
     }
 }
 
@@ -57,19 +50,11 @@ impl Operator for Hardmax {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(1, 1)?;
-        let input = inputs.required(0)?;
-        if !input.dtype.is_float() {
-            return Err(Error::unsupported(format!("hardmax of elements of type {}", input.dtype)));
-        }
-        input.shape.axis(self.axis)?;
-        Ok(vec![Fact::new(input.dtype, input.shape.clone())])
+        self.rows().infer(inputs, "hardmax")
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
-        let own = inputs.fact(0)?.shape.axis(self.axis).ok()?;
-        let mixed = axes[0].is_some_and(|batch| batch == own || (self.to_end && batch > own));
-        (!mixed).then(|| vec![axes[0]])
+        self.rows().batch_axes(inputs, axes)
     }
 }
 
@@ -84,7 +69,7 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
 impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
-        let (size, inner) = self.op.row(input.shape)?;
+        let (size, inner) = self.op.rows().row(input.shape)?;
         let output = io.output(0)?;
         with_number!(input.dtype, T => {
             mark(input.slice::<T>()?, output.slice()?, size, inner);

@@ -7,7 +7,8 @@ use crate::{
     graph::Fact,
     kernels::{KernelSet, number::Number, softmax},
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    shape::{Dim, normalize_axis},
+    ops::norm::row_axis::RowAxis,
+    shape::Dim,
     tensor::DType,
 };
 
@@ -40,14 +41,7 @@ pub(crate) static SOFTMAX: OpDef = def!("Softmax", false);
 pub(crate) static LOG_SOFTMAX: OpDef = def!("LogSoftmax", true);
 
 fn decode(node: &mut OnnxNode<'_>, log: bool) -> Result<Arc<dyn Operator>> {
-    let rank = node.inputs().required(0)?.shape.rank();
-    let old = node.opset() < 13;
-    let axis = node.int("axis")?.unwrap_or(if old { 1 } else { -1 });
-    // The rank as axis made a matrix of one column: a softmax over single elements.
-    if old && axis == rank as i64 && rank > 0 {
-        return Err(Error::unsupported(format!("softmax over axis {axis} of {rank} dimensions")));
-    }
-    let to_end = old && normalize_axis(axis, rank)? + 1 < rank;
+    let RowAxis { axis, to_end } = RowAxis::decode(node, "softmax")?;
     Ok(Arc::new(Softmax { axis, log, to_end }))
 }
 
@@ -55,6 +49,11 @@ impl Softmax {
     /// The softmax over one axis.
     pub fn over(axis: i64) -> Self {
         Self { axis, log: false, to_end: false }
+    }
+
+    /// The rows of which each is summed.
+    pub(crate) fn rows(&self) -> RowAxis {
+        RowAxis { axis: self.axis, to_end: self.to_end }
     }
 }
 
@@ -64,30 +63,21 @@ impl Operator for Softmax {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(1, 1)?;
-        let input = inputs.required(0)?;
-        if !input.dtype.is_float() {
-            return Err(Error::unsupported(format!("softmax of elements of type {}", input.dtype)));
-        }
-        input.shape.axis(self.axis)?;
-        Ok(vec![Fact::new(input.dtype, input.shape.clone())])
+        self.rows().infer(inputs, "softmax")
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
-        let own = inputs.fact(0)?.shape.axis(self.axis).ok()?;
-        let mixed = axes[0].is_some_and(|batch| batch == own || (self.to_end && batch > own));
-        (!mixed).then(|| vec![axes[0]])
+        self.rows().batch_axes(inputs, axes)
     }
 }
 
 struct Kernel {
-    axis: usize,
+    rows_of: RowAxis,
     /// Whether the summed axes are the last ones.
     ///
     /// Decided by the axes, not by their sizes, which differ from run to run.
     rows: bool,
     log: bool,
-    to_end: bool,
     set: KernelSet,
 }
 
@@ -95,19 +85,14 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let op = request.op::<Softmax>()?;
     let axis = request.input(0)?.shape.axis(op.axis)?;
     let rows = op.to_end || axis + 1 == request.input(0)?.shape.rank();
-    Ok(Box::new(Kernel { axis, rows, log: op.log, to_end: op.to_end, set: request.kernel_set() }))
+    Ok(Box::new(Kernel { rows_of: op.rows(), rows, log: op.log, set: request.kernel_set() }))
 }
 
 impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
         let output = io.output(0)?;
-        let (behind, ahead) = (&input.shape[self.axis + 1..], input.shape[self.axis]);
-        let (axis, inner) = if self.to_end {
-            (ahead * behind.iter().product::<usize>(), 1)
-        } else {
-            (ahead, behind.iter().product::<usize>())
-        };
+        let (axis, inner) = self.rows_of.row(input.shape)?;
         match input.dtype {
             DType::F32 if !self.log && self.rows => {
                 softmax::softmax_rows(self.set, input.slice()?, output.slice()?, axis)?;

@@ -6,13 +6,33 @@ use crate::shape::dim::{Dim, Factor, Function};
 
 impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.valid {
+        self.named(&[]).fmt(f)
+    }
+}
+
+impl Dim {
+    /// The expression with these names of symbols, by their numbers; a symbol without one is `s` and its number.
+    pub(crate) fn named<'a>(&'a self, names: &'a [String]) -> impl fmt::Display + 'a {
+        Named { dim: self, names }
+    }
+}
+
+/// An expression and the names of its symbols.
+struct Named<'a> {
+    dim: &'a Dim,
+    names: &'a [String],
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dim, names } = *self;
+        if !dim.valid {
             return f.write_str("(overflow)");
         }
-        if self.terms.is_empty() {
-            return write!(f, "{}", self.constant);
+        if dim.terms.is_empty() {
+            return write!(f, "{}", dim.constant);
         }
-        for (index, (factors, coefficient)) in self.terms.iter().enumerate() {
+        for (index, (factors, coefficient)) in dim.terms.iter().enumerate() {
             if index > 0 {
                 f.write_str("+")?;
             }
@@ -24,9 +44,12 @@ impl fmt::Display for Dim {
                     f.write_str("*")?;
                 }
                 match factor {
-                    Factor::Symbol(symbol) => write!(f, "s{}", symbol.0)?,
+                    Factor::Symbol(symbol) => match names.get(symbol.0 as usize) {
+                        Some(name) => f.write_str(name)?,
+                        None => write!(f, "s{}", symbol.0)?,
+                    },
                     Factor::Call(function, arguments) => {
-                        let (a, b) = (&arguments.0, &arguments.1);
+                        let (a, b) = (arguments.0.named(names), arguments.1.named(names));
                         match function {
                             Function::FloorDiv => write!(f, "(({a})/({b}))")?,
                             Function::Max => write!(f, "max({a}, {b})")?,
@@ -39,8 +62,8 @@ impl fmt::Display for Dim {
                 }
             }
         }
-        if self.constant != 0 {
-            write!(f, "{:+}", self.constant)?;
+        if dim.constant != 0 {
+            write!(f, "{:+}", dim.constant)?;
         }
         Ok(())
     }

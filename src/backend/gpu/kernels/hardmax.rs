@@ -13,8 +13,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::Result,
-    ops::norm::hardmax::Hardmax,
-    tensor::DType,
+    ops::norm::{hardmax::Hardmax, row_axis::RowAxis},
 };
 
 /// The entry in the list of kernels.
@@ -24,22 +23,23 @@ const SHADER: Shader = wgsl!("hardmax");
 
 struct Kernel {
     program: Arc<Program>,
-    op: Hardmax,
+    rows: RowAxis,
 }
 
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
-    let Some(key) = key(DType::F32, true, true).filter(|_| request.input(0).is_ok_and(|x| x.dtype == DType::F32))
-    else {
+    // All operands are floating-point; wider and narrower ones have no key.
+    let Some(key) = key(request.input(0)?.dtype, true, true) else {
         return Ok(Made::Host("elements that are not f32"));
     };
     let program = request.program(&SHADER, &[("key", key), ("before", "<")])?;
-    Made::kernel(Kernel { program, op: *request.op()? })
+    let op: &Hardmax = request.op()?;
+    Made::kernel(Kernel { program, rows: op.rows() })
 }
 
 impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let shape = run.input(0)?;
-        let (size, inner) = self.op.row(shape)?;
+        let (size, inner) = self.rows.row(shape)?;
         let rows = shape.iter().product::<usize>().checked_div(size).unwrap_or(0);
         run.loops(2 * size.div_ceil(64))?;
         let operands = [("x", Operand::Input(0)), ("y", Operand::Output(0))];

@@ -12,7 +12,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::Result,
-    ops::norm::softmax::Softmax,
+    ops::norm::{row_axis::RowAxis, softmax::Softmax},
 };
 
 /// The entry in the list of kernels.
@@ -22,23 +22,20 @@ const SHADER: Shader = wgsl!("softmax");
 
 struct Kernel {
     program: Arc<Program>,
-    axis: usize,
-    to_end: bool,
+    rows: RowAxis,
 }
 
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &Softmax = request.op()?;
-    let axis = request.input(0)?.shape.axis(op.axis)?;
     let result = if op.log { "own - log(sum)" } else { "exp(own) / sum" };
     let program = request.program(&SHADER, &[("result", result)])?;
-    Made::kernel(Kernel { program, axis, to_end: op.to_end })
+    Made::kernel(Kernel { program, rows: op.rows() })
 }
 
 impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let shape = run.input(0)?;
-        let (behind, ahead) = (shape[self.axis + 1..].iter().product::<usize>(), shape[self.axis]);
-        let (axis, inner) = if self.to_end { (ahead * behind, 1) } else { (ahead, behind) };
+        let (axis, inner) = self.rows.row(shape)?;
         let rows = shape.iter().product::<usize>().checked_div(axis).unwrap_or(0);
         run.loops(3 * axis.div_ceil(64))?;
         let operands = [("x", Operand::Input(0)), ("y", Operand::Output(0))];

@@ -229,3 +229,26 @@ fn rotary_base(
     }
     Ok(base)
 }
+
+/// The layers of a model in which some see a window: by the file's list of them, else those that `by_default` names.
+fn windowed_layers(
+    reader: &Reader,
+    count: usize,
+    by_default: impl Fn(usize) -> bool,
+    [window, all]: [LayerKind; 2],
+) -> Result<Vec<LayerKind>> {
+    let kinds = reader.words("layer_types");
+    if let Some(kinds) = kinds.as_ref().filter(|kinds| kinds.len() != count) {
+        reader.problem(format!("layer_types names {} layers of {count}", kinds.len()));
+    }
+    let layer = |index| {
+        let windowed = match kinds.as_ref().and_then(|kinds| kinds.get(index)).map(String::as_str) {
+            Some("full_attention") => false,
+            Some("sliding_attention") => true,
+            None => by_default(index),
+            Some(other) => return Err(Error::unsupported(format!("a layer of the type `{other}`"))),
+        };
+        Ok(if windowed { window } else { all })
+    };
+    (0..count).map(layer).collect()
+}

@@ -1,5 +1,7 @@
 //! The pieces that an encoder's graph is put together of: products, norms, rotary heads.
 
+use std::{collections::HashMap, sync::Arc};
+
 use rayon::prelude::*;
 
 use crate::{
@@ -31,6 +33,8 @@ pub(super) struct Builder<'a> {
     pub(super) graph: Graph,
     config: &'a Config,
     weights: &'a Weights,
+    /// Tensors of the file that are constants already; layers may share weights.
+    constants: HashMap<String, ValueId>,
     /// The tables of rotary angles, by their base.
     rotary: Vec<(f64, [ValueId; 2])>,
 }
@@ -59,7 +63,7 @@ pub(super) struct EncoderWeights {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(graph: Graph, config: &'a Config, weights: &'a Weights) -> Self {
-        Self { graph, config, weights, rotary: Vec::new() }
+        Self { graph, config, weights, constants: HashMap::new(), rotary: Vec::new() }
     }
 
     /// Reads the weights of all products, in parallel on a pool, and makes constants of them.
@@ -143,8 +147,8 @@ impl<'a> Builder<'a> {
             }
             let name = if weighted.parts.len() == 1 { name } else { own };
             let results_of = match weighted.in_place {
-                true => self.graph.node(name, std::sync::Arc::new(LinearInPlace(linear.clone())), operands)?,
-                false => self.graph.node(name, std::sync::Arc::new(linear.clone()), operands)?,
+                true => self.graph.node(name, Arc::new(LinearInPlace(linear.clone())), operands)?,
+                false => self.graph.node(name, Arc::new(linear.clone()), operands)?,
             };
             results.extend(results_of);
         }
@@ -207,7 +211,7 @@ impl<'a> Builder<'a> {
         ];
         let turned = if tables.is_some() { head_dim / 2 * 2 } else { 0 };
         let op = RotaryHeads { heads, key_heads, turned, epsilon };
-        match self.graph.node(name, std::sync::Arc::new(op), operands)?[..] {
+        match self.graph.node(name, Arc::new(op), operands)?[..] {
             [result] => Ok(result),
             _ => Err(Error::internal("rotary heads have one result")),
         }
@@ -233,7 +237,11 @@ impl<'a> Builder<'a> {
 
     /// A tensor of the file as a constant.
     pub(super) fn plain(&mut self, found: &Found) -> Result<ValueId> {
-        let tensor = self.weights.plain(found)?;
-        Ok(self.graph.constant(found.name(), tensor))
+        if let Some(&id) = self.constants.get(found.name()) {
+            return Ok(id);
+        }
+        let id = self.graph.constant(found.name(), self.weights.plain(found)?);
+        self.constants.insert(found.name().to_owned(), id);
+        Ok(id)
     }
 }

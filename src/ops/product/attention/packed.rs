@@ -47,12 +47,16 @@ impl PackedAttention {
         Self { heads, key_heads: heads, reach: Reach::ALL, scale, rounded: false }
     }
 
-    /// The columns of a head, if rows of so many columns hold whole heads.
     fn head_dim(&self, columns: usize) -> Option<usize> {
-        let parts = self.heads.checked_add(self.key_heads.checked_mul(2)?).filter(|_| self.key_heads > 0)?;
-        let whole = columns.is_multiple_of(parts) && self.heads > 0 && self.heads.is_multiple_of(self.key_heads);
-        whole.then(|| columns / parts)
+        head_dim(self.heads, self.key_heads, columns)
     }
+}
+
+/// The columns of a head, if packed rows of so many columns hold whole heads of queries, keys and values.
+pub(super) fn head_dim(heads: usize, key_heads: usize, columns: usize) -> Option<usize> {
+    let parts = heads.checked_add(key_heads.checked_mul(2)?).filter(|_| key_heads > 0)?;
+    let whole = columns.is_multiple_of(parts) && heads > 0 && heads.is_multiple_of(key_heads);
+    whole.then(|| columns / parts)
 }
 
 pub(crate) static DEF: OpDef = OpDef {
@@ -102,12 +106,16 @@ impl Operator for PackedAttention {
 
 struct Kernel {
     op: PackedAttention,
+    /// Whether scores depend on the distance from query to key.
+    by_distance: bool,
     set: KernelSet,
     factors: Factors,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    Ok(Box::new(Kernel { op: *request.op()?, set: request.kernel_set(), factors: request.factors() }))
+    let op: PackedAttention = *request.op()?;
+    let by_distance = op.reach != Reach::ALL || request.inputs().fact(2).is_some();
+    Ok(Box::new(Kernel { op, by_distance, set: request.kernel_set(), factors: request.factors() }))
 }
 
 impl CpuKernel for Kernel {
@@ -116,8 +124,8 @@ impl CpuKernel for Kernel {
         let Some(&[rows, columns]) = shapes.inputs[0] else { return 0 };
         let head_dim = self.op.head_dim(columns).unwrap_or_default();
         let len = kernels::attention_len_as(self.set, self.factors, rows, head_dim, head_dim);
-        // The scores' summands, for each distance within a sequence.
-        let distances = rows.saturating_mul(2);
+        // A summand for each distance within a sequence.
+        let distances = if self.by_distance { rows.saturating_mul(2) } else { 0 };
         len.map_or(usize::MAX, |len| len.saturating_add(distances).saturating_mul(size_of::<f32>()))
     }
 

@@ -5,6 +5,7 @@ use crate::{
     graph::Fact,
     kernels::rotary::RotaryHeads as Heads,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    ops::product::attention::packed::head_dim,
     tensor::{DType, Tensor},
 };
 
@@ -38,8 +39,7 @@ pub(crate) static DEF: OpDef = OpDef {
 
 impl RotaryHeads {
     fn head_dim(&self, columns: usize) -> Option<usize> {
-        let parts = self.heads.checked_add(self.key_heads.checked_mul(2)?).filter(|&parts| parts > 0)?;
-        columns.is_multiple_of(parts).then(|| columns / parts)
+        head_dim(self.heads, self.key_heads, columns)
     }
 }
 

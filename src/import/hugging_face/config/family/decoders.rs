@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary};
+use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary, windowed_layers};
 use crate::{
     error::{Error, Result},
     import::hugging_face::{
@@ -91,29 +91,13 @@ fn gemma_layers(reader: &Reader, count: usize) -> Result<Vec<LayerKind>> {
     let window = reader.size("sliding_window", 2..=1 << 24, Some(4096));
     // A window over both sides is given by its whole width.
     let (before, after) = if both { (window / 2, window / 2) } else { (window - 1, 0) };
-    let every = reader.size("sliding_window_pattern", 1..=MAX_LAYERS, None.or(Some(6)));
+    let every = reader.size("sliding_window_pattern", 1..=MAX_LAYERS, Some(6));
     reader.ignore("_sliding_window_pattern");
-    let kinds = reader.words("layer_types");
-    if let Some(kinds) = kinds.as_ref().filter(|kinds| kinds.len() != count) {
-        reader.problem(format!("layer_types names {} layers of {count}", kinds.len()));
-    }
     let parameters = reader.object("rope_parameters").unwrap_or_default();
     let part = |name: &str| parameters.get(name).and_then(Value::as_object);
     let far = rotary_base(reader, part("full_attention"), &["rope_theta"], 1_000_000.0)?;
     let near = rotary_base(reader, part("sliding_attention"), &["rope_local_base_freq"], 10_000.0)?;
-    (0..count)
-        .map(|index| {
-            let windowed = match kinds.as_ref().and_then(|kinds| kinds.get(index)).map(String::as_str) {
-                Some("full_attention") => false,
-                Some("sliding_attention") => true,
-                None => (index + 1) % every != 0,
-                Some(other) => return Err(Error::unsupported(format!("a layer of the type `{other}`"))),
-            };
-            let all = if both { Reach::ALL } else { Reach::CAUSAL };
-            Ok(match windowed {
-                true => LayerKind { reach: Reach { before, after }, rotary_base: Some(near) },
-                false => LayerKind { reach: all, rotary_base: Some(far) },
-            })
-        })
-        .collect()
+    let window = LayerKind { reach: Reach { before, after }, rotary_base: Some(near) };
+    let all = LayerKind { reach: if both { Reach::ALL } else { Reach::CAUSAL }, rotary_base: Some(far) };
+    windowed_layers(reader, count, |index| (index + 1) % every != 0, [window, all])
 }

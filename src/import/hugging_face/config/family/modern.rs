@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary};
+use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary, windowed_layers};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     import::hugging_face::{
         Positions,
         config::{Config, Family, LayerKind, NormKind, Placement, reader::Reader},
@@ -127,28 +127,12 @@ fn modern_layers(reader: &Reader, count: usize) -> Result<Vec<LayerKind>> {
     // Written beside local_attention, from which it follows.
     reader.ignore("sliding_window");
     let every = reader.size("global_attn_every_n_layers", 1..=MAX_LAYERS, Some(3));
-    let kinds = reader.words("layer_types");
     reader.refuse_unless("rope_scaling", &[])?;
     let parameters = reader.object("rope_parameters").unwrap_or_default();
     let part = |name: &str| parameters.get(name).and_then(Value::as_object);
     let far = rotary_base(reader, part("full_attention"), &["global_rope_theta"], 160_000.0)?;
-    // An absent base for windows is that of all keys in the older form.
     let near = rotary_base(reader, part("sliding_attention"), &["local_rope_theta"], 10_000.0)?;
-    if let Some(kinds) = kinds.as_ref().filter(|kinds| kinds.len() != count) {
-        reader.problem(format!("layer_types names {} layers of {count}", kinds.len()));
-    }
-    (0..count)
-        .map(|index| {
-            let windowed = match kinds.as_ref().and_then(|kinds| kinds.get(index)).map(String::as_str) {
-                Some("full_attention") => false,
-                Some("sliding_attention") => true,
-                None => index % every != 0,
-                Some(other) => return Err(Error::unsupported(format!("a layer of the type `{other}`"))),
-            };
-            Ok(match windowed {
-                true => LayerKind { reach: Reach { before: window, after: window }, rotary_base: Some(near) },
-                false => LayerKind { reach: Reach::ALL, rotary_base: Some(far) },
-            })
-        })
-        .collect()
+    let window = LayerKind { reach: Reach { before: window, after: window }, rotary_base: Some(near) };
+    let all = LayerKind { reach: Reach::ALL, rotary_base: Some(far) };
+    windowed_layers(reader, count, |index| index % every != 0, [window, all])
 }
