@@ -97,7 +97,13 @@ impl Graph {
         &self.defaults
     }
 
+    /// The operands of a node of this graph.
+    pub(crate) fn operands<'a>(&'a self, node: &'a Node) -> Inputs<'a> {
+        Inputs::new(self, &node.inputs).measuring(&node.measured)
+    }
+
     /// Notes that a constant is the default of an input of that name.
+    #[cfg(feature = "onnx")]
     pub(crate) fn add_default(&mut self, name: &str) {
         self.defaults.push(name.to_owned());
     }

@@ -2,7 +2,6 @@
 
 use crate::{
     graph::{Graph, ValueId},
-    op::Inputs,
     shape::{Dim, Symbol},
 };
 
@@ -72,7 +71,7 @@ impl Graph {
             if independent && !node.outputs.iter().any(depends_on_size) {
                 continue;
             }
-            let inputs = Inputs::of(self, node);
+            let inputs = self.operands(node);
             let found = node.op.batch_axes(&inputs, &own, &Dim::symbol(symbol));
             let found = found
                 .ok_or_else(|| format!("{} may mix rows of `{}`", node.describe(), self.symbols[symbol.0 as usize]))?;

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use crate::{
     error::{Context, Error, Result},
     graph::{Fact, Graph, Node, ValueId},
-    op::Inputs,
     shape::{Condition, Dim, Shape, Symbol},
 };
 
@@ -17,7 +16,7 @@ impl Graph {
     /// When an operand does not fit the operator, or a size of a result is negative or overflows.
     pub(crate) fn infer(&self, node: &Node) -> Result<(Vec<Fact>, Vec<Condition>)> {
         let assumed = RefCell::default();
-        let inputs = Inputs::of(self, node).assuming(&assumed);
+        let inputs = self.operands(node).assuming(&assumed);
         let mut facts = node.op.infer(&inputs).context(|| node.describe())?;
         for fact in &mut facts {
             if !self.fixed.is_empty() {

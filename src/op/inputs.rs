@@ -4,7 +4,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use crate::{
     error::{Error, Result},
-    graph::{Fact, Graph, Node, ValueId},
+    graph::{Fact, Graph, ValueId},
     shape::{Condition, Dim, Shape, Symbol},
     tensor::Tensor,
 };
@@ -24,9 +24,9 @@ impl<'a> Inputs<'a> {
         Self { graph, ids, measured: &[], assumed: None }
     }
 
-    /// The operands of a node of `graph`, with the symbols that it measures.
-    pub(crate) fn of(graph: &'a Graph, node: &'a Node) -> Self {
-        Self { graph, ids: &node.inputs, measured: &node.measured, assumed: None }
+    /// The same operands, of a node that measures the sizes `measured`.
+    pub(crate) fn measuring(self, measured: &'a [Symbol]) -> Self {
+        Self { measured, ..self }
     }
 
     /// Size `index` of those that only the node's run tells.

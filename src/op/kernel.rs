@@ -90,7 +90,7 @@ impl<'a> KernelRequest<'a> {
 
     /// The operands.
     pub fn inputs(&self) -> Inputs<'a> {
-        Inputs::of(self.graph, self.node)
+        self.graph.operands(self.node)
     }
 
     /// What is known of an operand that must be present.

@@ -33,9 +33,9 @@ pub struct QueueReport {
     pub chunk_items: Spread,
     /// Time that preparing, running and finishing a chunk took.
     pub chunk_seconds: Percentiles,
-    /// Time from an item's submission until a worker took it.
+    /// Time from an item's submission until a worker took it, without cancelled items.
     pub wait_seconds: Percentiles,
-    /// Time from an item's submission to its answer.
+    /// Time from an item's submission to its answer, without cancelled items.
     pub answer_seconds: Percentiles,
 }
 

@@ -37,7 +37,7 @@ where
         let (mut entries, mut tickets) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         let (number, mut bytes) = (items.first().map_or(0, |first| first.index), 0);
         let mut answered = Vec::new();
-        let times: Vec<Instant> = items.iter().map(|submitted| submitted.since).collect();
+        let mut times = Vec::with_capacity(items.len());
         for submitted in items {
             bytes += submitted.bytes;
             let Submitted { index, item, ticket, since, .. } = submitted;
@@ -53,6 +53,7 @@ where
                 panics::drop_quietly(item);
                 continue;
             }
+            times.push(since);
             let entry = panics::catch(|| prepare_item(&*version.1, item, index, 0, &mut 0));
             match entry {
                 Ok(Ready::Run(entry)) => {

@@ -79,7 +79,7 @@ impl Operator for LayerNorm {
             return Err(Error::unsupported(format!("layer norm of elements of type {}", input.dtype)));
         }
         for weight in [1, 2].into_iter().filter_map(|index| inputs.fact(index)) {
-            if weight.dtype != DType::F32 {
+            if weight.dtype != DType::F32 || weight.shape.rank() > input.shape.rank() {
                 return Err(Error::invalid_model(format!("a weight {weight} of layer norm over {normalized}")));
             }
             // Further axes of size 1 change nothing.
