@@ -22,7 +22,7 @@ pub trait Operator: Any + Debug + Send + Sync {
 
     /// The number of sizes that only a run tells.
     ///
-    /// Each is a symbol ([`Inputs::measured`]) that results' shapes may mention. A node with such a
+    /// Each is a symbol that results' shapes may mention. A node with such a
     /// result runs by [`CpuKernel::compute`](crate::op::CpuKernel::compute).
     ///
     /// # Errors

@@ -27,9 +27,9 @@ const DEEPEST: u64 = 8;
 
 sync::thread_local! {
     /// How many tasks on this thread's stack are making way.
-    static DEPTH: Cell<u64> = Cell::new(0);
+    static DEPTH: Cell<u64> = const { Cell::new(0) };
     /// The member that this thread waits for, in the middle of a turn; 0 for none.
-    static WAITS_FOR: Cell<u64> = Cell::new(0);
+    static WAITS_FOR: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The workers of a pool, as lanes see them.
