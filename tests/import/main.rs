@@ -5,6 +5,7 @@ mod allocation;
 mod decode;
 #[cfg(feature = "onnx")]
 mod functions;
+#[cfg(feature = "onnx")]
 mod hostile;
 #[cfg(feature = "hugging-face")]
 mod hugging_face;
@@ -15,4 +16,5 @@ mod rewrites;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "onnx")]
 mod versions;
