@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub use batch::Batching;
 pub(crate) use conditions::Conditions;
 pub use node::Node;
+pub(crate) use value::{ElementShape, Kind};
 pub use value::{Fact, MAX_EXACT, MAX_TRACKED, Value, ValueId};
 
 use crate::{
@@ -68,12 +69,6 @@ impl Graph {
         Symbol(index as u32)
     }
 
-    /// A new symbol for a size that only a run tells.
-    fn measured_symbol(&mut self, node: &str, index: usize) -> Symbol {
-        self.symbols.push(format!("size {index} measured by node `{node}`"));
-        Symbol((self.symbols.len() - 1) as u32)
-    }
-
     /// The names of the symbols, in order of creation.
     pub fn symbols(&self) -> &[String] {
         &self.symbols
@@ -81,9 +76,25 @@ impl Graph {
 
     /// Adds an input.
     pub fn input(&mut self, name: impl Into<String>, dtype: DType, shape: Shape) -> ValueId {
-        let id = self.push(Value { name: name.into(), fact: Fact::new(dtype, shape), constant: None });
+        self.input_of(name, Fact::new(dtype, shape))
+    }
+
+    /// Adds an input of which that is known.
+    pub(crate) fn input_of(&mut self, name: impl Into<String>, fact: Fact) -> ValueId {
+        let id = self.push(Value { name: name.into(), fact, constant: None });
         self.inputs.push(id);
         id
+    }
+
+    /// An empty graph whose facts may mention the symbols of this one.
+    pub(crate) fn within(&self, name: &str) -> Self {
+        Self { symbols: self.symbols.clone(), fixed: self.fixed.clone(), ..Self::new(name) }
+    }
+
+    /// A new symbol, whatever its name.
+    pub(crate) fn new_symbol(&mut self, name: String) -> Symbol {
+        self.symbols.push(name);
+        Symbol((self.symbols.len() - 1) as u32)
     }
 
     /// Adds a constant.
@@ -118,7 +129,8 @@ impl Graph {
         if count > MAX_SYMBOLS - self.symbols.len().min(MAX_SYMBOLS) {
             return Err(Error::limit(format!("the graph has more than {MAX_SYMBOLS} symbolic sizes")));
         }
-        let measured = (0..count).map(|index| self.measured_symbol(name, index)).collect();
+        let measured =
+            (0..count).map(|index| self.new_symbol(format!("size {index} measured by node `{name}`"))).collect();
         let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new(), measured };
         let (facts, assumed) = self.infer(&node)?;
         self.add_inferred_conditions(&node, assumed)?;
@@ -237,6 +249,14 @@ impl Graph {
     pub(crate) fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
         self.set_fact(id, Fact::of(&tensor));
         self.values[id.index()].constant = Some(tensor);
+    }
+
+    /// Turns inputs into constants.
+    pub(crate) fn settle_inputs(&mut self, constants: Vec<(ValueId, Arc<Tensor>)>) {
+        for (id, tensor) in constants {
+            self.inputs.retain(|input| *input != id);
+            self.set_constant(id, tensor);
+        }
     }
 
     /// The symbols that have a fixed size; operators may still mention them.

@@ -186,4 +186,4 @@ pub use inference::{
 };
 pub use kernels::KernelSet;
 pub use shape::{Dim, Shape};
-pub use tensor::{DType, Element, Tensor, Tensors};
+pub use tensor::{DType, Element, Tensor, Tensors, Value};

@@ -18,9 +18,9 @@ pub(crate) use evaluate::{evaluate, evaluate_by};
 pub(crate) use function::function_kernel;
 pub use inputs::Inputs;
 pub(crate) use kernel::scratch_numbers;
-pub use kernel::{CpuKernel, Io, KernelRequest, Shapes};
+pub use kernel::{CpuKernel, Io, KernelRequest, Shapes, ValueKernel};
 pub use onnx_node::{Attribute, OnnxNode};
-pub use operator::Operator;
+pub use operator::{Body, Operator};
 
 use crate::error::Result;
 
@@ -71,6 +71,10 @@ pub enum CpuState {
     View,
     /// Never reaches a backend: folded at load.
     Folded,
+    /// The session itself: it runs the graphs that the node holds.
+    Session,
+    /// A kernel on values that may be no tensors.
+    Values(fn(&KernelRequest<'_>) -> Result<Box<dyn ValueKernel>>),
 }
 
 /// How the GPU backend runs an operator.

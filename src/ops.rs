@@ -4,6 +4,7 @@
 //! backend is tested on, and its CPU kernel. A family's file lists its operators; [`all`] is the
 //! whole list.
 
+pub mod control;
 pub mod conv;
 pub mod deferred;
 pub mod generate;
@@ -13,12 +14,14 @@ pub mod loss;
 pub mod moves;
 pub mod norm;
 mod offsets;
+pub(crate) mod open;
 pub mod pointwise;
 pub mod pool;
 pub mod product;
 pub mod quantized;
 pub mod recurrent;
 pub mod reduce;
+pub mod sequence;
 pub(crate) mod tracked;
 pub(crate) mod wide;
 
@@ -33,6 +36,7 @@ use crate::{
 pub fn all() -> &'static [&'static OpDef] {
     static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
         let mut all: Vec<&OpDef> = conv::operators()
+            .chain(control::operators())
             .chain(std::iter::once(&deferred::DEF))
             .chain(generate::operators())
             .chain(image::operators())
@@ -46,6 +50,7 @@ pub fn all() -> &'static [&'static OpDef] {
             .chain(quantized::operators())
             .chain(recurrent::operators())
             .chain(reduce::operators())
+            .chain(sequence::operators())
             .collect();
         all.sort_by_key(|def| def.name);
         all

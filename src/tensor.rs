@@ -8,6 +8,7 @@ mod finite;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod named;
+mod value;
 mod view;
 
 use std::{fmt, sync::Arc};
@@ -19,6 +20,7 @@ pub use dtype::{DType, Element};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;
 pub use named::Tensors;
+pub use value::Value;
 pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};

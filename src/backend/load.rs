@@ -14,7 +14,6 @@ use crate::{
     error::{Error, ErrorKind, Result},
     graph::Graph,
     kernels::{KernelSet, gemm::Factors},
-    plan::RunCap,
 };
 
 /// A graph loaded on the selected device, or on both.
@@ -37,12 +36,9 @@ pub(crate) fn load(
     let dynamic = cpu::dynamic_reason(&graph).filter(|_| options.device != Device::Cpu);
     if let Some(reason) = dynamic {
         notes.push(format!("device {}: cpu; {reason}", if options.device == Device::Gpu { "gpu" } else { "auto" }));
-        return Ok(Loaded {
-            engine: cpu::load(graph, kernel_set, factors, RunCap::of(options.max_run_bytes))?,
-            gpu: None,
-        });
+        return Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, options.cap())?, gpu: None });
     }
-    let cap = RunCap::of(options.max_run_bytes);
+    let cap = options.cap();
     let gpu = match options.device {
         Device::Cpu => None,
         Device::Gpu => return Ok(Loaded { engine: gpu(graph, options, kernel_set)?, gpu: None }),

@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub use gpu::{GpuOptions, TestHooks};
 pub use precision::Precision;
 
-use crate::{error::Error, kernels::KernelSet};
+use crate::{error::Error, kernels::KernelSet, plan::RunCap};
 
 /// The device to run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +68,10 @@ pub struct SessionOptions {
     pub max_run_bytes: Option<usize>,
     /// Whether an item fails whose outputs hold NaN although its inputs are finite; the report notes such items anyway.
     pub fail_on_nan: bool,
+    /// The most iterations of all loops of the model in one run; by default 10 million.
+    ///
+    /// A loop whose condition never fails would not end otherwise.
+    pub max_iterations: Option<u64>,
     /// The GPU's options, used unless the device is the CPU.
     pub gpu: GpuOptions,
 }
@@ -106,6 +110,13 @@ impl SessionOptions {
         self
     }
 
+    /// Sets the most iterations of all loops of the model in one run.
+    #[must_use]
+    pub fn max_iterations(mut self, iterations: u64) -> Self {
+        self.max_iterations = Some(iterations);
+        self
+    }
+
     /// Sets the most bytes of values and scratch that one run may take.
     #[must_use]
     pub fn max_run_bytes(mut self, bytes: usize) -> Self {
@@ -118,6 +129,11 @@ impl SessionOptions {
     pub fn fail_on_nan(mut self) -> Self {
         self.fail_on_nan = true;
         self
+    }
+
+    /// What one run may take.
+    pub(crate) fn cap(&self) -> RunCap {
+        RunCap::of(self.max_run_bytes, self.max_iterations)
     }
 
     /// Sets the options of the GPU.

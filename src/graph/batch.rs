@@ -68,7 +68,7 @@ impl Graph {
             let own: Vec<_> = node.inputs.iter().map(|id| id.and_then(|id| axes[id.index()])).collect();
             let independent = own.iter().all(Option::is_none);
             let depends_on_size = |id: &ValueId| self.fact(*id).shape.dims().iter().any(|dim| dim.mentions(symbol));
-            if independent && !node.outputs.iter().any(depends_on_size) {
+            if independent && node.op.bodies().is_empty() && !node.outputs.iter().any(depends_on_size) {
                 continue;
             }
             let inputs = self.operands(node);

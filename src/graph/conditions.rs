@@ -31,9 +31,39 @@ impl Conditions {
         self.0.iter().try_for_each(|(condition, origin)| condition.check(bindings).context(|| origin.node.clone()))
     }
 
+    /// All, for a run that binds symbols as it goes.
+    pub(crate) fn pending(&self) -> PendingConditions<'_> {
+        PendingConditions(self.0.iter().collect())
+    }
+
     /// The conditions, each with its node.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Condition, &str)> {
         self.0.iter().map(|(condition, origin)| (condition, origin.node.as_str()))
+    }
+}
+
+/// The conditions whose sizes a run does not know yet.
+///
+/// Those that are left when it ends belong to nodes that were removed with what they measured.
+pub(crate) struct PendingConditions<'a>(Vec<(&'a Condition, &'a Origin)>);
+
+impl PendingConditions<'_> {
+    /// Checks, once, those whose symbols are all bound.
+    ///
+    /// # Errors
+    /// For one that does not hold, with its node.
+    pub(crate) fn check(&mut self, bindings: &Bindings) -> Result<()> {
+        let mut outcome = Ok(());
+        self.0.retain(|(condition, origin)| {
+            if !condition.is_bound(bindings) {
+                return true;
+            }
+            if outcome.is_ok() {
+                outcome = condition.check(bindings).context(|| origin.node.clone());
+            }
+            false
+        });
+        outcome
     }
 }
 

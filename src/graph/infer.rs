@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use crate::{
     error::{Context, Error, Result},
     graph::{Fact, Graph, Node, ValueId},
+    op::CpuState,
     shape::{Condition, Dim, Shape, Symbol},
 };
 
@@ -17,6 +18,9 @@ impl Graph {
     pub(crate) fn infer(&self, node: &Node) -> Result<(Vec<Fact>, Vec<Condition>)> {
         let assumed = RefCell::default();
         let inputs = self.operands(node).assuming(&assumed);
+        if !matches!(node.op.def().cpu, CpuState::Session | CpuState::Values(_)) {
+            inputs.expect_tensors().context(|| node.describe())?;
+        }
         let mut facts = node.op.infer(&inputs).context(|| node.describe())?;
         for fact in &mut facts {
             if !self.fixed.is_empty() {
@@ -52,6 +56,13 @@ impl Graph {
         let (facts, assumed) = self.infer(node)?;
         self.add_inferred_conditions(node, assumed)?;
         for (&id, fact) in node.outputs.iter().zip(facts) {
+            // Operators may hold a symbol that is measured no more.
+            let dims = self.values[id.index()].fact.shape.dims().iter().zip(fact.shape.dims());
+            for (symbol, size) in dims.filter_map(|(old, new)| Some((old.as_symbol()?, new.as_fixed()?))) {
+                if node.measured.contains(&symbol) {
+                    self.fixed.bind(symbol, usize::try_from(size).unwrap_or_default());
+                }
+            }
             self.set_fact(id, fact);
         }
         Ok(())
@@ -65,16 +76,6 @@ impl Graph {
         let (facts, _) = self.infer(new)?;
         if facts.len() < old.outputs.len() || facts.iter().any(|fact| fact.shape.as_fixed().is_none()) {
             return Ok(false);
-        }
-        for (&id, fact) in old.outputs.iter().zip(&facts) {
-            let dims = self.values[id.index()].fact.shape.dims().iter().zip(fact.shape.dims());
-            for (symbol, size) in dims.filter_map(|(old, new)| Some((old.as_symbol()?, new.as_fixed()?))) {
-                if old.measured.contains(&symbol)
-                    && self.fixed.bind(symbol, usize::try_from(size).unwrap_or_default()).is_some()
-                {
-                    return Ok(false);
-                }
-            }
         }
         self.infer_again(new)?;
         Ok(true)
@@ -91,6 +92,17 @@ impl Graph {
             Error::invalid_input(format!("the model has no dimension `{name}`; it has {given:?}"))
         })?;
         self.fix(Symbol(index as u32), size)?;
+        self.infer_all()
+    }
+
+    /// Replaces what is known of inputs.
+    ///
+    /// # Errors
+    /// When an operator does not take them.
+    pub(crate) fn set_input_facts(&mut self, facts: Vec<(ValueId, Fact)>) -> Result<()> {
+        for (id, fact) in facts {
+            self.set_fact(id, fact);
+        }
         self.infer_all()
     }
 

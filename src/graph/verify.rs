@@ -57,7 +57,7 @@ impl Graph {
             }
             for (fact, &id) in facts.iter().zip(&node.outputs) {
                 let held = self.fact(id);
-                if (fact.dtype, &fact.shape) != (held.dtype, &held.shape) {
+                if (fact.dtype, &fact.shape, &fact.kind) != (held.dtype, &held.shape, &held.kind) {
                     let name = &self.value(id).name;
                     return Err(Error::invalid_model(format!(
                         "{}: `{name}` is {fact}, held as {held}",

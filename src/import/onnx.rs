@@ -1,8 +1,8 @@
 //! The reader of ONNX files.
 //!
 //! `wire` reads protocol buffers in place, `proto` the messages, `tensor` and `external` the
-//! weights, and `convert` builds the [`Graph`]. Nothing recurses: subgraphs and functions are never
-//! parsed, so no file can exhaust the stack.
+//! weights, and `convert` builds the [`Graph`]. Only graphs within nodes recurse, to a depth of
+//! [`MAX_DEPTH`], so no file can exhaust the stack.
 
 mod attribute;
 mod budget;
@@ -12,6 +12,7 @@ pub(crate) mod file;
 mod order;
 mod proto;
 mod scan;
+mod sequence;
 mod tensor;
 mod wire;
 
@@ -19,7 +20,7 @@ pub(crate) use external::External;
 
 use crate::{
     error::{Error, Result},
-    graph::Graph,
+    graph::{Fact, Graph, Kind},
     import::{
         onnx::{
             budget::Budget,
@@ -27,7 +28,7 @@ use crate::{
         },
         options::ImportOptions,
     },
-    tensor::Tensor,
+    tensor::{Tensor, Value},
 };
 
 /// The supported versions of ONNX's default operator set.
@@ -91,4 +92,17 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor)> {
     let proto = TensorProto::parse(bytes, &Budget::new(&options))?;
     let tensor = tensor::read(&proto, &mut External::new(None, &options))?;
     Ok((proto.name().to_owned(), tensor))
+}
+
+/// Reads a value of the kind that `like` has, and its name, in the formats of ONNX's test data:
+/// `TensorProto`, `SequenceProto` or `OptionalProto`.
+///
+/// # Errors
+/// As [`read_tensor`], and if the value holds others than tensors and sequences of them.
+pub fn read_value(bytes: &[u8], like: &Fact) -> Result<(String, Value)> {
+    match &like.kind {
+        Kind::Tensor => read_tensor(bytes).map(|(name, tensor)| (name, Value::Tensor(tensor))),
+        Kind::Sequence(_) => sequence::read(bytes),
+        Kind::Optional(_) | Kind::OptionalSequence(_) => sequence::read_optional(bytes),
+    }
 }

@@ -32,7 +32,9 @@ pub(crate) fn evaluate_by(graph: &Graph, node: &Node, kernel_set: KernelSet) -> 
     let make = match node.op.def().cpu {
         CpuState::Kernel(make) => make,
         CpuState::View => return viewed(graph, node),
-        CpuState::Folded => return Err(Error::unsupported("no kernel on the CPU")),
+        CpuState::Folded | CpuState::Session | CpuState::Values(_) => {
+            return Err(Error::unsupported("no kernel on the CPU"));
+        }
     };
     // Nothing is shared with other nodes: what the kernel packs is dropped with it.
     let packed = PackedConstants::default();
@@ -129,7 +131,7 @@ mod tests {
                 let got = evaluate(&graph, node).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let session = cpu::load(graph.clone(), KernelSet::PORTABLE, Factors::F32, RunCap::default()).unwrap();
                 let want: Vec<_> = session
-                    .run_to(&|_| Ok(()), &|_, _| Ok(()), |outputs| {
+                    .run_to(&|_| Ok(()), &|_, _| Ok(()), &|_| None, |outputs| {
                         let read = |at| {
                             let (shape, bytes) = outputs.get(at);
                             (shape.to_vec(), bytes.to_vec())

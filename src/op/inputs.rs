@@ -124,6 +124,20 @@ impl<'a> Inputs<'a> {
         self.fact(index).ok_or_else(|| Error::invalid_model(format!("operand {index} is missing")))
     }
 
+    /// Refuses operands that are no tensors.
+    ///
+    /// # Errors
+    /// Names the first of them.
+    pub(crate) fn expect_tensors(&self) -> Result<()> {
+        let other = (0..self.len()).find_map(|index| Some((index, self.fact(index).filter(|fact| !fact.is_tensor())?)));
+        match other {
+            Some((index, fact)) => {
+                Err(Error::invalid_model(format!("operand {index} is {fact}, where a tensor is expected")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a wrong number of operands.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::{
     },
     op::{Inputs, Operator, PackedConstants, Packing},
     shape::{Bindings, Dim},
-    tensor::{Tensor, View, ViewMut},
+    tensor::{Tensor, Value, View, ViewMut},
 };
 
 /// The CPU kernel of one node: its attributes and packed constants.
@@ -47,6 +47,15 @@ pub trait CpuKernel: Send + Sync {
     fn packed_bytes(&self) -> usize {
         0
     }
+}
+
+/// The CPU kernel of a node whose operands or results may be no tensors.
+pub trait ValueKernel: Send + Sync {
+    /// Computes the results; an absent operand is `None`.
+    ///
+    /// # Errors
+    /// When an operand is invalid, such as a position out of range.
+    fn compute(&self, inputs: &[Option<&Value>]) -> Result<Vec<Value>>;
 }
 
 /// The node that a kernel is made for.

@@ -23,6 +23,8 @@ pub enum Attribute {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Strings(Vec<String>),
+    /// A type: that of tensors, and whether it is a sequence of them.
+    Type(DType, bool),
     /// A type that no operator reads (a graph, a sparse tensor), by its ONNX name.
     Other(&'static str),
 }
@@ -213,6 +215,18 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
+    /// A type of values: that of their tensors, and whether they are sequences.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub(crate) fn value_type(&mut self, name: &str) -> Result<Option<(DType, bool)>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Type(dtype, is_sequence)) => Ok(Some((dtype, is_sequence))),
+            Some(other) => Err(wrong(name, "a type", &other)),
+        }
+    }
+
     /// An attribute that is an element type.
     ///
     /// # Errors
@@ -250,6 +264,7 @@ fn wrong(name: &str, expected: &str, found: &Attribute) -> Error {
         Attribute::Ints(_) => "a list of integers",
         Attribute::Floats(_) => "a list of numbers",
         Attribute::Strings(_) => "a list of strings",
+        Attribute::Type(..) => "a type",
         Attribute::Other(name) => name,
     };
     Error::invalid_model(format!("attribute `{name}` is {found}, expected {expected}"))

@@ -125,7 +125,10 @@ impl Deferred {
 
     fn evaluate(&self, operands: &[Option<Tensor>], kernel_set: KernelSet) -> Result<Vec<Tensor>> {
         // What the operands say is the item's, not the model's.
-        let graph = self.resolve(operands).map_err(|error| Error::invalid_input(error.to_string()))?;
+        let graph = self.resolve(operands).map_err(|error| match error.kind() {
+            ErrorKind::InvalidModel => Error::invalid_input(error.to_string()),
+            _ => error,
+        })?;
         let node = &graph.nodes()[0];
         if let Some(Constant { value }) = node.op() {
             return Ok(vec![(**value).clone()]);

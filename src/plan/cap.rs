@@ -1,4 +1,4 @@
-//! The cap on the bytes of one run, checked before anything is allocated.
+//! What one run may take: bytes, checked before anything is allocated, and iterations of loops.
 
 use std::sync::OnceLock;
 
@@ -13,12 +13,16 @@ const DEFAULT_PART: u64 = 4;
 /// The memory to assume where the system does not report it.
 const ASSUMED_MEMORY: u64 = 16 << 30;
 
-/// The most bytes of values and scratch that one run may take.
+/// The iterations of all loops that one run may make by default.
+const DEFAULT_ITERATIONS: u64 = 10_000_000;
+
+/// The most bytes of values and scratch, and the most iterations of loops, that one run may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunCap {
     bytes: usize,
-    /// Whether the caller set it.
+    /// Whether the caller set the bytes.
     is_set: bool,
+    pub(crate) iterations: u64,
 }
 
 impl Default for RunCap {
@@ -28,14 +32,19 @@ impl Default for RunCap {
             let bytes = memory_bytes().unwrap_or(ASSUMED_MEMORY) / DEFAULT_PART;
             usize::try_from(bytes).unwrap_or(usize::MAX)
         });
-        Self { bytes, is_set: false }
+        Self { bytes, is_set: false, iterations: DEFAULT_ITERATIONS }
     }
 }
 
 impl RunCap {
     /// The caller's cap, or the default.
-    pub(crate) fn of(bytes: Option<usize>) -> Self {
-        bytes.map_or_else(Self::default, |bytes| Self { bytes, is_set: true })
+    pub(crate) fn of(bytes: Option<usize>, iterations: Option<u64>) -> Self {
+        let default = Self::default();
+        Self {
+            bytes: bytes.unwrap_or(default.bytes),
+            is_set: bytes.is_some(),
+            iterations: iterations.unwrap_or(default.iterations),
+        }
     }
 
     /// The most bytes of a run.
@@ -84,7 +93,7 @@ mod tests {
     #[test]
     fn a_run_past_the_cap_names_its_largest_part() {
         let parts = || vec![("node `a`".to_owned(), 10), ("node `b`".to_owned(), 90), ("input `x`".to_owned(), 1)];
-        let cap = RunCap::of(Some(100));
+        let cap = RunCap::of(Some(100), None);
         cap.check(100, parts).unwrap();
         let error = cap.check(101, parts).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Limit);

@@ -70,6 +70,9 @@ fn known(graph: &Graph, node: &Node, left: &mut Budget) -> Result<Option<Vec<Arc
     if let Some(Constant { value }) = node.op() {
         return Ok(Some(vec![value.clone()]));
     }
+    if let CpuState::Session | CpuState::Values(_) = node.op.def().cpu {
+        return Ok(None);
+    }
     let mut operands = 0usize;
     for id in node.inputs.iter().flatten() {
         match graph.constant_of(*id) {

@@ -61,6 +61,12 @@ impl Condition {
         self.left.mentions(symbol) || self.right.mentions(symbol)
     }
 
+    /// Whether all symbols of both sizes are bound.
+    pub(crate) fn is_bound(&self, bindings: &Bindings) -> bool {
+        let bound = |symbol| bindings.get(symbol).is_some();
+        self.left.all_symbols(&bound) && self.right.all_symbols(&bound)
+    }
+
     /// The terms and factors of both sizes.
     pub(crate) fn weight(&self) -> usize {
         self.left.weight() + self.right.weight()

@@ -104,6 +104,14 @@ impl Dim {
         })
     }
 
+    /// Whether every symbol of the expression is one for which `holds`.
+    pub(crate) fn all_symbols(&self, holds: &impl Fn(Symbol) -> bool) -> bool {
+        self.terms.iter().flat_map(|(factors, _)| factors).all(|factor| match factor {
+            Factor::Symbol(symbol) => holds(*symbol),
+            Factor::Call(_, arguments) => arguments.0.all_symbols(holds) && arguments.1.all_symbols(holds),
+        })
+    }
+
     /// A function of two sizes that cannot be computed yet.
     fn call(&self, function: Function, other: &Self) -> Self {
         if !self.valid || !other.valid || self.depth().max(other.depth()) >= MAX_FACTORS {

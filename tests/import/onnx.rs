@@ -222,7 +222,11 @@ fn graphs_that_do_not_add_up_are_refused() {
             s().node(turn).output(value("r", FLOAT, &["3", "n"]))
         }),
         ("has no name", s().initializer(floats("", &[1], &[1.0]))),
-        ("a sequence", s().input(Message::new().text(1, "q").message(2, &Message::new().message(4, &Message::new())))),
+        (
+            "its type is missing",
+            s().input(Message::new().text(1, "q").message(2, &Message::new().message(4, &Message::new()))),
+        ),
+        ("a map", s().input(Message::new().text(1, "q").message(2, &Message::new().message(5, &Message::new())))),
         ("number of dimensions", {
             let kind = Message::new().message(1, &Message::new().int(1, FLOAT));
             s().input(Message::new().text(1, "q").message(2, &kind))

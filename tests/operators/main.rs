@@ -5,6 +5,8 @@ mod batching;
 mod candle;
 mod cases;
 #[cfg(feature = "onnx")]
+mod control;
+#[cfg(feature = "onnx")]
 mod measured;
 mod neighbours;
 #[cfg(feature = "onnx")]

@@ -4,6 +4,7 @@
 
 mod cast;
 pub mod compare;
+mod control;
 mod deferred;
 mod images;
 mod indexed;
@@ -26,6 +27,7 @@ pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;
 pub fn find(name: &str) -> Option<Oracle> {
     let families = [
         cast::ORACLES,
+        control::ORACLES,
         deferred::ORACLES,
         images::ORACLES,
         indexed::ORACLES,

@@ -12,7 +12,6 @@ use crate::{
     },
     graph::Graph,
     kernels::{KernelSet, gemm::Factors},
-    plan::RunCap,
 };
 
 /// Both forms are timed repeatedly for at least this long.
@@ -31,7 +30,7 @@ pub(crate) struct Rounded {
 impl Rounded {
     /// The CPU's form in bf16, from a graph that still has all its constants.
     pub(crate) fn bf16(graph: Graph, options: &SessionOptions, kernel_set: KernelSet, min_cosine: f32) -> Self {
-        let cap = RunCap::of(options.max_run_bytes);
+        let cap = options.cap();
         let make = move || match kernel_set.has_bf16() {
             false => Err(format!("the kernel set {kernel_set} only emulates bf16")),
             true => cpu::load_here(graph, kernel_set, Factors::Bf16, cap)

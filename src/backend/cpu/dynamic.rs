@@ -3,9 +3,11 @@
 //! It runs the same kernels in the same order as [`CpuSession`](crate::backend::cpu::CpuSession), but without a plan:
 //! each value has memory of its own, which is sized when its shape is known and given back after its last use.
 
+mod control;
 mod load;
 mod pool;
 mod run;
+mod slices;
 
 use std::sync::{
     Mutex, PoisonError,
@@ -17,16 +19,16 @@ use smallvec::SmallVec;
 
 use crate::{
     backend::{
-        cpu::dynamic::run::Run,
-        device::{BindSizes, DeviceReport, DeviceSession, ReadOutputs, RunOutputs, WriteInput},
+        cpu::dynamic::{control::Control, run::Run},
+        device::{BindSizes, DeviceReport, DeviceSession, OtherInput, ReadOutputs, RunOutputs, WriteInput},
     },
     error::{Error, Result},
     graph::{Graph, ValueId},
     kernels::{self, KernelSet},
-    op::CpuKernel,
+    op::{CpuKernel, ValueKernel},
     plan::RunCap,
     shape::Bindings,
-    tensor::{Tensor, byte_count},
+    tensor::{Tensor, Value, byte_count},
 };
 
 /// What a step does with its operands.
@@ -37,6 +39,10 @@ enum Action {
     Kernel(Box<dyn CpuKernel>),
     /// A kernel that sizes its results.
     Measure(Box<dyn CpuKernel>),
+    /// A kernel on values that may be no tensors.
+    Values(Box<dyn ValueKernel>),
+    /// Graphs within the node.
+    Control(Box<Control>),
 }
 
 struct Step {
@@ -50,24 +56,33 @@ struct Step {
     last: SmallVec<[ValueId; 4]>,
 }
 
+impl Step {
+    /// Whether its run may bind symbols.
+    fn binds(&self) -> bool {
+        !matches!(self.action, Action::View | Action::Kernel(_))
+    }
+}
+
 /// A model on the CPU whose sizes only a run tells.
 pub(crate) struct DynamicSession {
     graph: Graph,
     steps: Vec<Step>,
     kernel_set: KernelSet,
     weights: usize,
+    /// Inputs that no step uses.
+    unused: Vec<ValueId>,
     /// Why the graph needs this session.
     reason: String,
     runs: Mutex<Vec<Run>>,
     scratch: AtomicUsize,
-    /// The most bytes of values and scratch that one run may take.
+    /// What one run may take.
     cap: RunCap,
     /// The most bytes that each value had in a run so far, where its facts do not tell them.
     seen: Vec<AtomicUsize>,
 }
 
 impl DynamicSession {
-    /// The same session with that cap on the bytes of one run.
+    /// The same session with that cap on one run.
     pub(super) fn capped(self, cap: RunCap) -> Self {
         Self { cap, ..self }
     }
@@ -92,11 +107,15 @@ impl DynamicSession {
 }
 
 /// The outputs of a run.
-struct Outputs(Vec<Tensor>);
+struct Outputs(Vec<Value>);
 
 impl RunOutputs for Outputs {
     fn get(&self, position: usize) -> (&[usize], &[u8]) {
-        (self.0[position].shape(), self.0[position].bytes())
+        self.0[position].as_tensor().map_or((&[], &[]), |tensor| (tensor.shape(), tensor.bytes()))
+    }
+
+    fn other(&self, position: usize) -> Option<&Value> {
+        Some(&self.0[position]).filter(|value| value.as_tensor().is_none())
     }
 }
 
@@ -139,27 +158,41 @@ impl DeviceSession for DynamicSession {
     }
 
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
+        self.run_on(bind, write_input, &|_| None, read_outputs)
+    }
+
+    fn run_on(
+        &self,
+        bind: &BindSizes<'_>,
+        write_input: &WriteInput<'_>,
+        others: &OtherInput<'_>,
+        read_outputs: &ReadOutputs<'_>,
+    ) -> Result<()> {
         // A run that panics drops its memory while unwinding; the lock is never held across a run.
         let mut run = self.runs.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        run.pool.restart();
+        run.restart(self.cap);
         let mut bindings = Bindings::default();
         bind(&mut bindings)?;
         bindings.extend(self.graph.fixed_symbols());
         let mut inputs = Vec::with_capacity(self.graph.inputs().len());
         for (position, &id) in self.graph.inputs().iter().enumerate() {
             let fact = self.graph.fact(id);
+            if !fact.is_tensor() {
+                inputs.push(others(position).ok_or_else(|| Error::internal("an input that is no tensor is missing"))?);
+                continue;
+            }
             let mut shape = Vec::new();
             fact.shape.eval_into(&bindings, &mut shape)?;
             let bytes = byte_count(fact.dtype, &shape);
             let mut memory =
                 run.pool.take(bytes.ok_or_else(|| Error::limit("an input is larger than the address space"))?)?;
             write_input(position, &mut memory)?;
-            inputs.push(Tensor::from_aligned(fact.dtype, shape, memory)?);
+            inputs.push(Tensor::from_aligned(fact.dtype, shape, memory)?.into());
         }
         let outputs = self.execute(&mut run, &mut bindings, inputs)?;
         let outputs = Outputs(outputs);
         let result = read_outputs(&outputs);
-        outputs.0.into_iter().filter_map(Tensor::into_memory).for_each(|memory| run.pool.put(memory));
+        outputs.0.into_iter().for_each(|value| run.release(value));
         self.scratch.fetch_max(run.bytes(), Relaxed);
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
         result

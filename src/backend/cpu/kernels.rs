@@ -71,7 +71,7 @@ fn make(
 ) -> Result<Option<Made>> {
     let make = match node.op.def().cpu {
         CpuState::Kernel(make) => make,
-        CpuState::View => return Ok(None),
+        CpuState::View | CpuState::Session | CpuState::Values(_) => return Ok(None),
         CpuState::Folded => {
             return Err(Error::unsupported(format!("{} has no kernel on the CPU", node.describe())));
         }

@@ -125,7 +125,7 @@ impl Resilient {
         kernel_set: KernelSet,
         format: WeightFormat,
     ) -> Result<Self> {
-        let cap = RunCap::of(options.max_run_bytes);
+        let cap = options.cap();
         let session = Box::new(GpuSession::load(graph.clone(), &options.gpu, kernel_set, format)?.capped(cap));
         let kept = Kept::of(&graph, session.graph());
         Ok(Self {

@@ -71,7 +71,7 @@ fn products(session: &dyn DeviceSession, k: usize) -> Result<Vec<f32>> {
         bytes.copy_from_slice(bytemuck::cast_slice(&x));
         Ok(())
     };
-    session.run_to(&|_| Ok(()), &write, |outputs| Ok(bytemuck::pod_collect_to_vec(outputs.get(0).1)))
+    session.run_to(&|_| Ok(()), &write, &|_| None, |outputs| Ok(bytemuck::pod_collect_to_vec(outputs.get(0).1)))
 }
 
 /// The squared differences relative to the squares.

@@ -19,7 +19,6 @@ use crate::{
     error::{Context, Error, Result},
     graph::{Batching, Graph, ValueId},
     inference::Fingerprint,
-    plan::RunCap,
     rewrite,
     threads::pool::pool,
 };
@@ -62,7 +61,7 @@ impl Session {
             notes,
             options: options_text(options),
             fingerprint: Fingerprint::default(),
-            cap: RunCap::of(options.max_run_bytes),
+            cap: options.cap(),
             not_a_number: NotANumber::new(options.fail_on_nan),
             row_bytes: OnceLock::new(),
             last_run_ns: AtomicU64::new(0),

@@ -51,7 +51,11 @@ impl Session {
             self.write_rows(&items, own, bytes);
             Ok(())
         };
-        engine.run_to(&bind, &write_input, |outputs| self.read_pieces(pieces, outputs))
+        let others = |position: usize| {
+            let (item, _) = items.first()?;
+            item.others.iter().find(|(own, _)| *own == position).map(|(_, value)| value.clone())
+        };
+        engine.run_to(&bind, &write_input, &others, |outputs| self.read_pieces(pieces, outputs))
     }
 
     /// Binds the sizes of a run: those of the first item, with the row count of all items together.
@@ -91,6 +95,10 @@ impl Session {
         let mut outputs: SmallVec<[Tensors; 1]> = SmallVec::from_elem(Tensors::new(), pieces.len());
         let is_split = self.rows_symbol().is_some();
         for (position, named) in self.outputs.iter().enumerate() {
+            if let (Some(value), [output]) = (run.other(position), outputs.as_mut_slice()) {
+                output.insert_value(named.name.clone(), value.clone());
+                continue;
+            }
             let (shape, bytes) = run.get(position);
             let mut start = 0;
             for (piece, output) in outputs.iter_mut().enumerate() {

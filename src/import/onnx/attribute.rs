@@ -5,7 +5,7 @@ use crate::{
     import::onnx::{
         budget::Budget,
         external::External,
-        proto::{NodeProto, TensorProto},
+        proto::{KindProto, NodeProto, TensorProto, TypeProto},
         tensor,
         wire::{Message, Scalar, once},
     },
@@ -68,10 +68,29 @@ enum Read<'a> {
     Reference(String, &'a str),
 }
 
+/// The names and bytes of the graphs among the attributes of a node.
+pub(super) fn graphs<'a>(node: &NodeProto<'a>, budget: &Budget) -> Result<Vec<(&'a str, &'a [u8])>> {
+    let mut graphs = Vec::new();
+    for bytes in &node.attributes {
+        let (mut name, mut graph) = (None, None);
+        let mut message = Message::open("AttributeProto", bytes, budget)?;
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => once(&mut name, &field, field.text(budget)?)?,
+                6 => once(&mut graph, &field, field.block()?)?,
+                _ => {}
+            }
+        }
+        graphs.extend(name.zip(graph));
+    }
+    Ok(graphs)
+}
+
 /// Reads an `AttributeProto`.
 fn read_one<'a>(bytes: &'a [u8], budget: &Budget, external: &mut External<'_>) -> Result<Read<'a>> {
     let mut reference = None;
     let (mut name, mut kind, mut float, mut int, mut string, mut tensor) = (None, None, None, None, None, None);
+    let mut value_type = None;
     let (mut floats, mut ints, mut strings) = (Vec::new(), Vec::new(), Vec::new());
     // A bit set of the types for which the message has a field.
     let mut present = 0u32;
@@ -129,7 +148,10 @@ fn read_one<'a>(bytes: &'a [u8], budget: &Budget, external: &mut External<'_>) -
             6 => GRAPH,
             10 => 9,
             11 => 10,
-            14 => 13,
+            14 => {
+                once(&mut value_type, &field, TypeProto::parse(field.block()?, budget)?)?;
+                13
+            }
             15 => 14,
             22 => 11,
             23 => 12,
@@ -176,7 +198,14 @@ fn read_one<'a>(bytes: &'a [u8], budget: &Budget, external: &mut External<'_>) -
         10 => Attribute::Other("a list of graphs"),
         11 => Attribute::Other("a sparse tensor"),
         12 => Attribute::Other("a list of sparse tensors"),
-        13 => Attribute::Other("a type"),
+        13 => {
+            let TypeProto { kind, elem_type, .. } = value_type.ok_or_else(|| fault("has no type"))?;
+            match kind {
+                KindProto::Tensor => Attribute::Type(tensor::dtype(elem_type.unwrap_or_default())?, false),
+                KindProto::Sequence => Attribute::Type(tensor::dtype(elem_type.unwrap_or_default())?, true),
+                _ => Attribute::Other("a type of neither tensors nor sequences of them"),
+            }
+        }
         _ => Attribute::Other("a list of types"),
     };
     Ok(Read::Value(name.to_owned(), value))

@@ -1,12 +1,17 @@
 //! Conversion of an ONNX graph to a [`Graph`].
 
 mod batch_norm;
+mod control;
+mod free;
 mod function;
 mod inputs;
 mod node;
 mod old_opsets;
+mod scope;
 
 use std::collections::{HashMap, HashSet};
+
+use scope::{Outer, Scope};
 
 use crate::{
     error::{Context, Error, Result},
@@ -16,13 +21,12 @@ use crate::{
             budget::Budget,
             external::External,
             order,
-            proto::{FunctionKey, GraphProto, TensorProto, ValueInfoProto},
+            proto::{FunctionKey, GraphProto, TensorProto},
             scan::{Functions, check_operators, functions, makers, parse},
             tensor,
         },
         options::ImportOptions,
     },
-    op::Attribute,
 };
 
 /// The maximum number of inputs and of outputs.
@@ -42,6 +46,22 @@ pub(super) fn graph(
     options: &ImportOptions,
     has_defaults: bool,
 ) -> Result<Graph> {
+    let proto = parse_graph(bytes, budget)?;
+    let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
+    let functions = functions(all_functions, budget)?;
+    let makers = makers(&proto, budget)?;
+    check_operators(&proto, &functions, budget)?;
+    let file = File { functions: &functions, budget };
+    let scope = Scope { opset, used: scope::used(&proto, 0)?, ..Scope::default() };
+    let mut converter = Converter::new(Graph::new(name), scope, file, external, None);
+    converter.initializers(&proto)?;
+    converter.inputs(&proto, options, has_defaults)?;
+    converter.nodes(&proto, &makers)?;
+    converter.outputs(&proto)?;
+    Ok(converter.graph)
+}
+
+fn parse_graph<'a>(bytes: &'a [u8], budget: &Budget) -> Result<GraphProto<'a>> {
     let proto = GraphProto::parse(bytes, budget)?;
     for (list, what) in [(&proto.inputs, "inputs"), (&proto.outputs, "outputs")] {
         if list.len() > MAX_PORTS {
@@ -51,92 +71,88 @@ pub(super) fn graph(
     if proto.has_sparse {
         return Err(Error::unsupported("sparse initializers are not built here"));
     }
-    let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
-    let functions = functions(all_functions, budget)?;
-    let makers = makers(&proto, budget)?;
-    check_operators(&proto, &functions, budget)?;
-    let mut scope = Scope { opset, used: used(&proto)?, ..Scope::default() };
-    for bytes in &proto.outputs {
-        scope.used.insert(ValueInfoProto::parse(bytes, &Budget::unlimited())?.name());
-    }
-    let graph = Graph::new(name);
-    let mut converter = Converter { graph, scope, functions: &functions, calls: Vec::new(), budget, external };
-    converter.initializers(&proto)?;
-    converter.inputs(&proto, options, has_defaults)?;
-    for (name, &maker) in &makers {
-        if converter.scope.values.contains_key(name) {
-            let node = parse(&proto, maker)?.describe();
-            return Err(Error::invalid_model(format!("value `{name}` is made twice: by the file and by {node}")));
-        }
-    }
-    for index in converter.order(&proto, &makers)? {
-        let node = parse(&proto, index)?;
-        converter.node(&node)?;
-    }
-    converter.outputs(&proto)?;
-    Ok(converter.graph)
+    Ok(proto)
 }
 
-/// The names that the nodes use; the messages are charged elsewhere.
-fn used<'a>(proto: &GraphProto<'a>) -> Result<HashSet<&'a str>> {
-    let mut used = HashSet::new();
-    for index in 0..proto.nodes.len() as u32 {
-        used.extend(parse(proto, index)?.inputs);
-    }
-    Ok(used)
-}
-
-/// What names mean in the graph, or in a call of a function.
-#[derive(Default)]
-struct Scope<'a> {
-    values: HashMap<&'a str, ValueId>,
-    /// The inputs of the function that the call leaves out.
-    absent: HashSet<&'a str>,
-    /// The names that nodes or outputs use.
-    used: HashSet<&'a str>,
-    opset: i64,
-    /// The attributes of the call; `None` outside functions.
-    attributes: Option<Vec<(String, Attribute)>>,
+/// What a file has besides its graphs, for the conversion of each of them.
+#[derive(Clone, Copy)]
+struct File<'a, 'b> {
+    functions: &'b Functions<'a>,
+    budget: &'b Budget,
 }
 
 /// A graph under construction.
 struct Converter<'a, 'b, 'c> {
     graph: Graph,
     scope: Scope<'a>,
-    functions: &'b Functions<'a>,
+    file: File<'a, 'b>,
+    external: &'b mut External<'c>,
     /// The functions that are being inlined, outermost first.
     calls: Vec<FunctionKey<'a>>,
-    budget: &'b Budget,
-    external: &'b mut External<'c>,
+    outer: Option<Outer<'a, 'b>>,
+    /// The values of the outer graph that are inputs here, in their order.
+    captured: Vec<ValueId>,
+    depth: usize,
 }
 
-impl<'a> Converter<'a, '_, '_> {
+impl<'a, 'b, 'c> Converter<'a, 'b, 'c> {
+    fn new(
+        graph: Graph,
+        scope: Scope<'a>,
+        file: File<'a, 'b>,
+        external: &'b mut External<'c>,
+        outer: Option<Outer<'a, 'b>>,
+    ) -> Self {
+        let depth = outer.map_or(0, |outer| outer.depth + 1);
+        let calls = outer.map_or_else(Vec::new, |outer| outer.calls.to_vec());
+        Self { graph, scope, file, external, calls, outer, captured: Vec::new(), depth }
+    }
+
+    /// Converts the nodes in an order in which each follows those that it depends on.
+    fn nodes(&mut self, proto: &GraphProto<'a>, makers: &HashMap<&'a str, u32>) -> Result<()> {
+        for (name, &maker) in makers {
+            if self.scope.has_own(name) {
+                let node = parse(proto, maker)?.describe();
+                return Err(Error::invalid_model(format!("value `{name}` is made twice: by the file and by {node}")));
+            }
+        }
+        for index in self.order(proto, makers)? {
+            let node = parse(proto, index)?;
+            self.node(&node)?;
+        }
+        Ok(())
+    }
+
     fn initializers(&mut self, proto: &GraphProto<'a>) -> Result<()> {
+        let mut seen = HashSet::new();
         for (index, bytes) in proto.initializers.iter().enumerate() {
-            let proto = TensorProto::parse(bytes, self.budget).context(|| format!("initializer number {index}"))?;
+            let proto =
+                TensorProto::parse(bytes, self.file.budget).context(|| format!("initializer number {index}"))?;
             let name = proto.name();
             if name.is_empty() {
                 return Err(Error::invalid_model(format!("initializer number {index} has no name")));
             }
             let tensor = tensor::read(&proto, self.external).context(|| format!("initializer `{name}`"))?;
             let id = self.graph.constant(name, tensor);
-            if self.scope.values.insert(name, id).is_some() {
+            if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("initializer `{name}` is given twice")));
             }
+            self.scope.define(name, id);
         }
         Ok(())
     }
 
     /// The order in which to convert the nodes.
-    fn order(&self, proto: &GraphProto<'a>, makers: &HashMap<&'a str, u32>) -> Result<Vec<u32>> {
+    fn order(&mut self, proto: &GraphProto<'a>, makers: &HashMap<&'a str, u32>) -> Result<Vec<u32>> {
         let mut needs = Vec::with_capacity(proto.nodes.len());
         for index in 0..proto.nodes.len() as u32 {
             let node = parse(proto, index)?;
             let mut own = Vec::new();
-            for name in node.inputs.iter().copied().filter(|name| !name.is_empty()) {
+            let within = free::free_names(&node, self.file.budget, self.depth + 1)?;
+            for name in node.inputs.iter().copied().filter(|name| !name.is_empty()).chain(within) {
                 match makers.get(name) {
                     Some(&maker) => own.push(maker),
-                    None if self.scope.values.contains_key(name) || self.scope.absent.contains(name) => {}
+                    None if self.resolve(name).is_some() || self.scope.absent.contains(name) => {}
                     None => {
                         let node = node.describe();
                         return Err(Error::invalid_model(format!("{node} uses `{name}`, which nothing makes")));

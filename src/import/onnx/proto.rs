@@ -14,7 +14,7 @@ pub(super) use graph::GraphProto;
 pub(super) use model::{ModelProto, default_domain};
 pub(super) use node::NodeProto;
 pub(super) use tensor::TensorProto;
-pub(super) use value::{DimProto, ValueInfoProto};
+pub(super) use value::{DimProto, KindProto, TypeProto, ValueInfoProto};
 
 /// The maximum number of dimensions of a tensor.
 const MAX_RANK: usize = 32;

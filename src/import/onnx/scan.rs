@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::{
     error::{Context, Error, Result},
     import::onnx::{
+        attribute,
         budget::Budget,
         proto::{FunctionKey, FunctionProto, GraphProto, NodeProto},
     },
-    ops,
+    ops::{self, control::is_control},
 };
+
+/// The deepest nesting of graphs within nodes.
+const MAX_DEPTH: usize = 24;
 
 /// The maximum number of unsupported operators that an error lists.
 const MAX_LISTED: usize = 64;
@@ -37,7 +41,7 @@ pub(super) fn functions<'a>(all: &[&'a [u8]], budget: &Budget) -> Result<Functio
 
 /// Whether a node is an operator that is built here.
 pub(super) fn is_built(node: &NodeProto<'_>) -> bool {
-    node.domain().is_empty() && ops::find_onnx(node.op_type()).is_some()
+    node.domain().is_empty() && (ops::find_onnx(node.op_type()).is_some() || is_control(node.op_type()))
 }
 
 /// Maps the name of each value to the index of the node that produces it.
@@ -56,27 +60,21 @@ pub(super) fn makers<'a>(proto: &GraphProto<'a>, budget: &Budget) -> Result<Hash
     Ok(makers)
 }
 
-/// Fails if the graph, or a function that it needs, has operators that are not built here.
+/// The operators that are not built here, with the number of their nodes and the first node's name.
+type Missing<'a> = BTreeMap<(&'a str, &'a str), (usize, String)>;
+
+/// Fails if the graph, a graph within it, or a function that these need, has operators that are not built here.
 ///
 /// # Errors
 /// Lists all operators that are not supported.
 pub(super) fn check_operators<'a>(proto: &GraphProto<'a>, functions: &Functions<'a>, budget: &Budget) -> Result<()> {
-    let mut missing: BTreeMap<(&str, &str), (usize, String)> = BTreeMap::new();
+    let mut missing = Missing::new();
     let mut called: HashSet<FunctionKey<'a>> = HashSet::new();
     let mut pending = vec![proto];
     while let Some(proto) = pending.pop() {
-        for (index, bytes) in proto.nodes.iter().enumerate() {
-            let node = NodeProto::parse(bytes, budget).context(|| format!("node number {index}"))?;
-            if is_built(&node) {
-                continue;
-            }
-            match functions.get(&node.function()) {
-                Some(function) if called.insert(node.function()) => pending.push(&function.body),
-                Some(_) => {}
-                None => {
-                    let first = || (0, node.name().to_owned());
-                    missing.entry((node.domain(), node.op_type())).or_insert_with(first).0 += 1;
-                }
+        for key in unbuilt(proto, functions, budget, 0, &mut missing)? {
+            if called.insert(key) {
+                pending.extend(functions.get(&key).map(|function| &function.body));
             }
         }
     }
@@ -92,6 +90,45 @@ pub(super) fn check_operators<'a>(proto: &GraphProto<'a>, functions: &Functions<
         listed += &format!(" and {} more", missing.len() - MAX_LISTED);
     }
     Err(Error::unsupported(format!("the model needs operators that are not built here: {listed}")))
+}
+
+/// The functions that the nodes of a graph and of those within it call; operators that are neither functions nor built
+/// are added to `missing`.
+fn unbuilt<'a>(
+    proto: &GraphProto<'a>,
+    functions: &Functions<'a>,
+    budget: &Budget,
+    depth: usize,
+    missing: &mut Missing<'a>,
+) -> Result<Vec<FunctionKey<'a>>> {
+    check_depth(depth)?;
+    let mut called = Vec::new();
+    for (index, bytes) in proto.nodes.iter().enumerate() {
+        let node = NodeProto::parse(bytes, budget).context(|| format!("node number {index}"))?;
+        if is_control(node.op_type()) {
+            for (_, bytes) in attribute::graphs(&node, budget)? {
+                called.extend(unbuilt(&GraphProto::parse(bytes, budget)?, functions, budget, depth + 1, missing)?);
+            }
+        }
+        if is_built(&node) {
+            continue;
+        }
+        if functions.contains_key(&node.function()) {
+            called.push(node.function());
+            continue;
+        }
+        let first = || (0, node.name().to_owned());
+        missing.entry((node.domain(), node.op_type())).or_insert_with(first).0 += 1;
+    }
+    Ok(called)
+}
+
+/// Refuses a graph within too many others.
+pub(super) fn check_depth(depth: usize) -> Result<()> {
+    if depth > MAX_DEPTH {
+        return Err(Error::limit(format!("graphs are nested more than {MAX_DEPTH} deep")));
+    }
+    Ok(())
 }
 
 /// An operator with its domain.

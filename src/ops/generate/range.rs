@@ -10,7 +10,7 @@ use crate::{
     op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
     ops::generate::constant::Constant,
     shape::{Dim, Shape},
-    tensor::{DType, Tensor},
+    tensor::{DType, Element, Tensor},
 };
 
 /// The most numbers that are computed at load.
@@ -72,28 +72,29 @@ fn floats(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor> {
     let one = |tensor: &Tensor| match tensor.dtype() {
         DType::F32 => tensor.as_slice::<f32>().ok().and_then(|all| all.first()).map(|&value| f64::from(value)),
         DType::F64 => tensor.as_slice::<f64>().ok().and_then(|all| all.first().copied()),
-        DType::F16 => tensor.as_slice::<f16>().ok().and_then(|all| all.first()).map(|value| value.to_f64()),
-        DType::BF16 => tensor.as_slice::<bf16>().ok().and_then(|all| all.first()).map(|value| value.to_f64()),
+        DType::F16 => tensor.as_slice::<f16>().ok().and_then(|all| all.first()).map(|&value| f64::from(value)),
+        DType::BF16 => tensor.as_slice::<bf16>().ok().and_then(|all| all.first()).map(|&value| f64::from(value)),
         _ => None,
     };
     let (Some(start_at), Some(limit), Some(delta)) = (one(start), one(limit), one(delta)) else {
-        return Err(Error::unsupported("a Range of neither floats nor i16, i32 or i64"));
+        return Err(Error::unsupported("a Range of neither f16, bf16, f32, f64, i16, i32 nor i64"));
     };
     let count = ((limit - start_at) / delta).ceil();
     if count.is_nan() || count > MAX_NUMBERS {
         return Err(Error::limit(format!("a range from {start_at} to {limit} by {delta}")));
     }
     let values = (0..count.max(0.0) as usize).map(|index| start_at + index as f64 * delta);
-    if start.dtype() == DType::F64 {
-        let values: Vec<f64> = values.collect();
-        return Tensor::new([values.len()], &values);
-    }
-    let values: Vec<f32> = values.map(|value| value as f32).collect();
     match start.dtype() {
-        DType::F16 => Tensor::new([values.len()], &values.into_iter().map(f16::from_f32).collect::<Vec<_>>()),
-        DType::BF16 => Tensor::new([values.len()], &values.into_iter().map(bf16::from_f32).collect::<Vec<_>>()),
-        _ => Tensor::new([values.len()], &values),
+        DType::F64 => list(values),
+        DType::F16 => list(values.map(f16::from_f64)),
+        DType::BF16 => list(values.map(bf16::from_f64)),
+        _ => list(values.map(|value| value as f32)),
     }
+}
+
+fn list<T: Element>(values: impl Iterator<Item = T>) -> Result<Tensor> {
+    let values: Vec<T> = values.collect();
+    Tensor::new([values.len()], &values)
 }
 
 impl Range {

@@ -7,9 +7,12 @@ use crate::{
     graph::ValueId,
     import::onnx::{
         OPSETS, attribute,
-        convert::{Converter, Scope, used},
+        convert::{
+            Converter,
+            scope::{Scope, used},
+        },
         proto::{FunctionProto, NodeProto},
-        scan::{makers, parse, shown},
+        scan::{makers, shown},
     },
     op::Attribute,
 };
@@ -28,7 +31,7 @@ impl<'a> Converter<'a, '_, '_> {
         attributes: Vec<(String, Attribute)>,
         inputs: &[Option<ValueId>],
     ) -> Result<()> {
-        let (functions, key) = (self.functions, node.function());
+        let (functions, key) = (self.file.functions, node.function());
         let function = functions.get(&key).ok_or_else(|| Error::internal("the function was found before"))?;
         if self.calls.contains(&key) {
             return Err(Error::invalid_model(format!("the function {} calls itself", shown(key.0, key.1))));
@@ -38,11 +41,14 @@ impl<'a> Converter<'a, '_, '_> {
         }
         let inner = self.scope_of(function, attributes, inputs)?;
         let before = self.graph.value_count();
-        let outer = std::mem::replace(&mut self.scope, inner);
+        let caller = std::mem::replace(&mut self.scope, inner);
+        // A function does not see the names around its call.
+        let outer = self.outer.take();
         self.calls.push(key);
-        let converted = self.body(function);
+        let converted = self.function_body(function);
         self.calls.pop();
-        let inner = std::mem::replace(&mut self.scope, outer);
+        self.outer = outer;
+        let inner = std::mem::replace(&mut self.scope, caller);
         converted.context(|| format!("the function {}", shown(key.0, key.1)))?;
         if node.outputs.len() > function.outputs.len() {
             let (asked, made) = (node.outputs.len(), function.outputs.len());
@@ -58,7 +64,7 @@ impl<'a> Converter<'a, '_, '_> {
             if id.index() >= before {
                 name.clone_into(&mut self.graph.values[id.index()].name);
             }
-            self.scope.values.insert(name, id);
+            self.scope.define(name, id);
         }
         Ok(())
     }
@@ -75,7 +81,7 @@ impl<'a> Converter<'a, '_, '_> {
             return Err(Error::invalid_model(format!("{given} operands are given, the function takes {taken}")));
         }
         let defaults = function.defaults.iter().map(|bytes| {
-            attribute::read_default(bytes, self.budget, self.external)
+            attribute::read_default(bytes, self.file.budget, self.external)
                 .context(|| "a default of the function".to_owned())
         });
         let defaults = defaults.collect::<Result<Vec<_>>>()?;
@@ -93,7 +99,8 @@ impl<'a> Converter<'a, '_, '_> {
         if !OPSETS.contains(&opset) {
             return Err(Error::unsupported(format!("opset {opset} of the function is not read here")));
         }
-        let mut scope = Scope { opset, attributes: Some(attributes), used: used(&function.body)?, ..Scope::default() };
+        let mut scope =
+            Scope { opset, attributes: Some(attributes), used: used(&function.body, self.depth)?, ..Scope::default() };
         scope.used.extend(&function.outputs);
         let given = inputs.iter().copied().chain(std::iter::repeat(None));
         for (&name, id) in function.inputs.iter().zip(given) {
@@ -109,15 +116,11 @@ impl<'a> Converter<'a, '_, '_> {
     }
 
     /// Converts the nodes in the scope of the call.
-    fn body(&mut self, function: &FunctionProto<'a>) -> Result<()> {
-        let makers: HashMap<&str, u32> = makers(&function.body, self.budget)?;
+    fn function_body(&mut self, function: &FunctionProto<'a>) -> Result<()> {
+        let makers: HashMap<&str, u32> = makers(&function.body, self.file.budget)?;
         if let Some(name) = function.inputs.iter().find(|name| makers.contains_key(**name)) {
             return Err(Error::invalid_model(format!("value `{name}` is made twice: by the call and by a node")));
         }
-        for index in self.order(&function.body, &makers)? {
-            let node = parse(&function.body, index)?;
-            self.node(&node)?;
-        }
-        Ok(())
+        self.nodes(&function.body, &makers)
     }
 }

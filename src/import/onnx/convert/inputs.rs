@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     error::{Context, Error, Result},
-    graph::ValueId,
+    graph::{ElementShape, Fact, Kind, ValueId},
     import::{
         onnx::{
             convert::Converter,
-            proto::{DimProto, GraphProto, ValueInfoProto},
+            proto::{DimProto, GraphProto, KindProto, ValueInfoProto},
             tensor,
         },
         options::ImportOptions,
@@ -22,7 +22,7 @@ const MAX_SYMBOLS: usize = 1024;
 impl<'a> Converter<'a, '_, '_> {
     /// Adds the inputs, except those that the options or the file make constants.
     pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, options: &ImportOptions, has_defaults: bool) -> Result<()> {
-        let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
+        let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.file.budget);
         let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
         for name in &options.without_default {
             let input = inputs.iter().map(ValueInfoProto::name).find(|own| own == name);
@@ -40,7 +40,7 @@ impl<'a> Converter<'a, '_, '_> {
         for (name, tensor) in &options.constants {
             let input = named(&self.scope.values, name)?;
             let id = self.graph.constant(name, tensor.clone());
-            self.scope.values.insert(input.name(), id);
+            self.scope.define(input.name(), id);
         }
         // Named dimensions come first, so that names made for unnamed ones cannot collide with
         // them.
@@ -76,11 +76,22 @@ impl<'a> Converter<'a, '_, '_> {
     }
 
     fn input(&mut self, input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<()> {
-        if let Some(kind) = input.other {
-            return Err(Error::unsupported(format!("it is {kind}; only tensors are taken here")));
-        }
-        let elem_type = input.elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?;
+        let elem_type = match (input.elem_type, input.kind) {
+            (_, KindProto::Other(kind)) => return Err(Error::unsupported(format!("it is {kind}"))),
+            (elem_type, _) => elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?,
+        };
         let dtype = tensor::dtype(elem_type)?;
+        if input.kind != KindProto::Tensor {
+            let shape = element_shape(input)?;
+            let kind = match input.kind {
+                KindProto::Sequence => Kind::Sequence(shape),
+                KindProto::Optional => Kind::Optional(shape),
+                _ => Kind::OptionalSequence(shape),
+            };
+            let id = self.graph.input_of(input.name(), Fact::of_kind(dtype, kind));
+            self.scope.define(input.name(), id);
+            return Ok(());
+        }
         let dims = declared_or_given(input, options)?;
         let mut shape = Vec::with_capacity(dims.len());
         for (axis, dim) in dims.iter().enumerate() {
@@ -104,7 +115,7 @@ impl<'a> Converter<'a, '_, '_> {
             return Err(Error::limit("a dimension is too large"));
         }
         let id = self.graph.input(input.name(), dtype, shape);
-        self.scope.values.insert(input.name(), id);
+        self.scope.define(input.name(), id);
         Ok(())
     }
 
@@ -122,14 +133,17 @@ impl<'a> Converter<'a, '_, '_> {
         }
         let mut seen = HashSet::new();
         for bytes in &proto.outputs {
-            let output = ValueInfoProto::parse(bytes, self.budget)?;
+            let output = ValueInfoProto::parse(bytes, self.file.budget)?;
             let name = output.name();
-            let id = self.scope.values.get(name).copied().filter(|_| !name.is_empty());
+            let id = self.resolve(name).filter(|_| !name.is_empty());
             let id = id.ok_or_else(|| Error::invalid_model(format!("nothing makes the output `{name}`")))?;
             if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("output `{name}` is declared twice")));
             }
-            self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+            // Exporters seldom declare the right sizes within nodes.
+            if self.outer.is_none() {
+                self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+            }
             self.graph.output(name, id);
         }
         Ok(())
@@ -138,15 +152,23 @@ impl<'a> Converter<'a, '_, '_> {
     /// Checks the declared type and shape of a value against the inferred ones.
     fn check_declared(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Result<()> {
         let fact = self.graph.fact(id);
-        if let Some(kind) = declared.other {
-            return Err(Error::invalid_model(format!("it is declared as {kind} but is {fact}")));
+        let fits = match (declared.kind, &fact.kind) {
+            (KindProto::Tensor, Kind::Tensor) => true,
+            // A value without a declared type is declared as nothing.
+            (KindProto::Tensor, _) => declared.elem_type.is_none(),
+            (KindProto::Sequence, Kind::Sequence(_)) => true,
+            (KindProto::Optional | KindProto::OptionalSequence, _) => true,
+            _ => false,
+        };
+        if !fits {
+            return Err(Error::invalid_model(format!("it is declared as {:?} but is {fact}", declared.kind)));
         }
         if let Some(code) = declared.elem_type.filter(|&code| code != 0)
             && tensor::dtype(code)? != fact.dtype
         {
             return Err(Error::invalid_model(format!("it is declared as {} but is {fact}", tensor::dtype(code)?)));
         }
-        let Some(dims) = &declared.dims else { return Ok(()) };
+        let Some(dims) = declared.dims.as_ref().filter(|_| fact.is_tensor()) else { return Ok(()) };
         let differs = |(dim, own): (&DimProto<'_>, &Dim)| match (dim, own.as_fixed()) {
             (DimProto::Fixed(size), Some(own)) => *size != own,
             _ => false,
@@ -186,4 +208,15 @@ fn declared_or_given<'a>(input: &ValueInfoProto<'a>, options: &ImportOptions) ->
         Some(Err(_)) => Err(Error::limit("a dimension is too large")),
     };
     given.iter().enumerate().map(dim).collect()
+}
+
+/// What is declared of the shape of the tensors within a value.
+fn element_shape(input: &ValueInfoProto<'_>) -> Result<ElementShape> {
+    let Some(dims) = &input.dims else { return Ok(ElementShape::Any) };
+    let size = |dim: &DimProto<'_>| match dim {
+        DimProto::Fixed(size) => Ok(Some(Dim::from(tensor::size(*size)?))),
+        // The same name may have another size in each tensor.
+        _ => Ok(None),
+    };
+    Ok(ElementShape::Sizes(dims.iter().map(size).collect::<Result<_>>()?))
 }

@@ -14,6 +14,7 @@ use crate::{
     op::{Attribute, OnnxNode},
     ops::{
         self,
+        control::is_control,
         generate::constant::Constant,
         pointwise::{Binary, BinaryFunction, cast::Cast},
     },
@@ -38,7 +39,7 @@ impl<'a> Converter<'a, '_, '_> {
     pub(super) fn node(&mut self, node: &NodeProto<'a>) -> Result<()> {
         let place = || node.describe();
         let of_call = self.scope.attributes.as_deref();
-        let attributes = attribute::read(node, self.budget, self.external, of_call).context(place)?;
+        let attributes = attribute::read(node, self.file.budget, self.external, of_call).context(place)?;
         let inputs = node.inputs.iter().map(|name| {
             if name.is_empty() || self.scope.absent.contains(name) {
                 return Ok(None);
@@ -47,6 +48,9 @@ impl<'a> Converter<'a, '_, '_> {
             id.map(Some).ok_or_else(|| Error::internal(format!("`{name}` was not converted before its use")))
         });
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        if node.domain().is_empty() && is_control(node.op_type()) {
+            return self.control(node, attributes, inputs).context(place);
+        }
         if !is_built(node) {
             return self.inline(node, attributes, &inputs).context(place);
         }
@@ -57,15 +61,19 @@ impl<'a> Converter<'a, '_, '_> {
             Call { name: node.name(), op_type: node.op_type(), attributes, inputs, outputs, named: node.outputs.len() };
         old_opsets::adapt(&mut self.graph, self.scope.opset, &mut call).context(place)?;
         let made = self.call(&call, place)?;
-        if call.outputs > made.len() {
-            let (asked, made) = (call.outputs, made.len());
-            let what = format!("{asked} outputs are asked for, of which {made} are built here");
-            return Err(Error::unsupported(what).context(place()));
+        self.name(node, outputs, made)
+    }
+
+    /// Names the results of a node, of which `asked` are used.
+    pub(super) fn name(&mut self, node: &NodeProto<'a>, asked: usize, made: Vec<ValueId>) -> Result<()> {
+        if asked > made.len() {
+            let what = format!("{asked} outputs are asked for, of which {} are built here", made.len());
+            return Err(Error::unsupported(what).context(node.describe()));
         }
         for (&name, id) in node.outputs.iter().zip(made) {
             if !name.is_empty() {
                 name.clone_into(&mut self.graph.values[id.index()].name);
-                self.scope.values.insert(name, id);
+                self.scope.define(name, id);
             }
         }
         Ok(())
