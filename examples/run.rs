@@ -7,8 +7,9 @@
 //! An input for which the model has a default may be left out.
 //!
 //! `IN.npz` holds one array for each input of the model, under its name (`numpy.savez("IN.npz", input_ids=...)`);
-//! `OUT.npz` gets one for each output. If the model's rows are independent, they are read, run and collected in blocks;
-//! `--chunk` then sets the rows of a block, and after a signal `OUT.npz` has the finished rows.
+//! `OUT.npz` gets one for each output. Strings are arrays of NumPy's type `U`; arrays of objects are refused. If the
+//! model's rows are independent, they are read, run and collected in blocks; `--chunk` then sets the rows of a block,
+//! and after a signal `OUT.npz` has the finished rows.
 
 mod common;
 
@@ -158,11 +159,14 @@ fn put_together(
             match outputs.get_mut(index) {
                 Some((header, bytes)) => {
                     header.shape[0] += tensor.shape()[0];
-                    bytes.extend_from_slice(tensor.bytes());
+                    npz::append(header, bytes, tensor);
                 }
                 None => {
-                    let header = Header { name: name.into(), dtype: tensor.dtype(), shape: tensor.shape().to_vec() };
-                    outputs.push((header, tensor.bytes().to_vec()));
+                    let (shape, dtype) = (tensor.shape().to_vec(), tensor.dtype());
+                    let mut header = Header { name: name.into(), dtype, shape, width: 0 };
+                    let mut bytes = Vec::new();
+                    npz::append(&mut header, &mut bytes, tensor);
+                    outputs.push((header, bytes));
                 }
             }
         }

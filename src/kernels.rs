@@ -28,6 +28,7 @@ pub mod simd;
 pub mod softmax;
 pub(crate) mod strided;
 mod transpose;
+pub mod trees;
 
 pub use activation::Activation;
 pub use cache::l2_bytes;

@@ -30,8 +30,10 @@ pub type Decoder = fn(&mut OnnxNode<'_>) -> Result<Arc<dyn Operator>>;
 /// One row of the list of operators.
 pub struct OpDef {
     /// ONNX's name where ONNX has the operator, otherwise ours.
+    ///
+    /// The name of an operator of another domain than the default one is `DOMAIN.NAME`.
     pub name: &'static str,
-    /// The decoder from an ONNX node of the default domain.
+    /// The decoder from an ONNX node.
     ///
     /// `None` for operators that only importers and rewrites make.
     pub onnx: Option<Decoder>,

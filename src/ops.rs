@@ -22,6 +22,9 @@ pub mod quantized;
 pub mod recurrent;
 pub mod reduce;
 pub mod sequence;
+pub mod strings;
+pub mod tabular;
+pub(crate) mod tokens;
 pub(crate) mod tracked;
 pub(crate) mod wide;
 
@@ -51,6 +54,8 @@ pub fn all() -> &'static [&'static OpDef] {
             .chain(recurrent::operators())
             .chain(reduce::operators())
             .chain(sequence::operators())
+            .chain(strings::operators())
+            .chain(tabular::operators())
             .collect();
         all.sort_by_key(|def| def.name);
         all
@@ -71,21 +76,33 @@ static READ_AS: &[(&str, Decoder)] = &[
     ("Upsample", image::resize::decode_upsample),
 ];
 
-/// The operator of an ONNX node, decoded anew in each run where its operands say sizes that only a
-/// run knows.
+/// The operator of an ONNX node of a domain, decoded anew in each run where its operands say sizes
+/// that only a run knows.
 ///
 /// # Errors
 /// When the operator is not known, or as its decoder.
-pub fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    if let Some(deferred) = deferred::decode(node)? {
+pub fn decode(domain: &str, node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    if domain.is_empty()
+        && let Some(deferred) = deferred::decode(node)?
+    {
         return Ok(deferred);
     }
-    let decode = find_onnx(node.op_type());
+    let decode = find_onnx(domain, node.op_type());
     decode.ok_or_else(|| Error::unsupported(format!("{} is not built here", node.op_type())))?(node)
 }
 
-/// The decoder of the operator that ONNX calls `name`.
-pub fn find_onnx(name: &str) -> Option<Decoder> {
+/// The decoder of the operator that ONNX calls `name` in a domain; the default domain has no name.
+pub fn find_onnx(domain: &str, name: &str) -> Option<Decoder> {
+    // A dot would make a name of one domain that of another.
+    if name.contains('.') {
+        return None;
+    }
+    if !domain.is_empty() {
+        let parts = |def: &OpDef| def.name.rsplit_once('.');
+        let listed = all().iter().find(|def| parts(def) == Some((domain, name))).and_then(|def| def.onnx);
+        let is_mapper = (domain, name) == ("ai.onnx.ml", "CategoryMapper");
+        return listed.or(is_mapper.then_some(tabular::category_mapper::decode as Decoder));
+    }
     let listed = all().iter().find(|def| def.name == name).and_then(|def| def.onnx);
     listed.or_else(|| READ_AS.iter().find(|(own, _)| *own == name).map(|(_, decoder)| *decoder))
 }

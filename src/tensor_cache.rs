@@ -9,7 +9,10 @@ impl CacheKey for Tensor {
     fn feed(&self, hasher: &mut KeyHasher) {
         number(self.dtype()).feed(hasher);
         self.shape().feed(hasher);
-        hasher.bytes(self.bytes());
+        match self.as_strings() {
+            Ok(texts) => texts.iter().for_each(|text| text.feed(hasher)),
+            Err(_) => hasher.bytes(self.bytes()),
+        }
     }
 }
 
@@ -76,6 +79,10 @@ impl CacheValue for Tensor {
     fn encode(&self, out: &mut Vec<u8>) {
         number(self.dtype()).encode(out);
         self.shape().to_vec().encode(out);
+        if let Ok(texts) = self.as_strings() {
+            let texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+            return texts.encode(out);
+        }
         self.bytes().len().encode(out);
         out.extend_from_slice(self.bytes());
     }
@@ -83,6 +90,9 @@ impl CacheValue for Tensor {
     fn decode(bytes: &mut &[u8]) -> Option<Self> {
         let dtype = *DTYPES.get(usize::from(u8::decode(bytes)?))?;
         let shape = Vec::<usize>::decode(bytes)?;
+        if dtype == DType::String {
+            return Tensor::from_strings(shape, &Vec::<String>::decode(bytes)?).ok();
+        }
         let len = usize::decode(bytes)?;
         Tensor::from_bytes(dtype, shape, take(bytes, len)?).ok()
     }
@@ -123,7 +133,7 @@ impl CacheValue for Tensors {
 }
 
 /// Element types by their number in cache files: append only.
-const DTYPES: [DType; 13] = [
+const DTYPES: [DType; 14] = [
     DType::F32,
     DType::F64,
     DType::F16,
@@ -137,6 +147,7 @@ const DTYPES: [DType; 13] = [
     DType::U32,
     DType::U64,
     DType::Bool,
+    DType::String,
 ];
 
 /// The number of an element type in cache files.

@@ -154,6 +154,7 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
         DType::F32 => Ok(tensor.as_slice::<f32>()?.iter().map(|&value| f64::from(value)).collect()),
         DType::F64 => Ok(tensor.as_slice::<f64>()?.to_vec()),
         dtype if dtype.is_float() => Err(Error::unsupported(format!("outputs of type {dtype} are not compared"))),
+        DType::String => Err(Error::unsupported("outputs of strings are not compared")),
         _ => Ok(tensor.to_i64()?.into_iter().map(|value| value as f64).collect()),
     }
 }

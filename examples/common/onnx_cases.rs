@@ -197,6 +197,9 @@ pub fn difference(got: &Tensor, want: &Tensor) -> Option<String> {
     if got.dtype() != want.dtype() || got.shape() != want.shape() {
         return Some(format!("{got:?} instead of {want:?}"));
     }
+    if got.dtype() == DType::String {
+        return (got != want).then(|| format!("{got:?} instead of {want:?}"));
+    }
     // Half types hold fewer digits: two units of the last place.
     let relative = match got.dtype() {
         DType::F16 => RELATIVE.max(2.0 / 1024.0),

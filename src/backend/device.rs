@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::Graph,
     shape::Bindings,
-    tensor::Value,
+    tensor::{RunStrings, Value},
 };
 
 /// The outputs of a run, borrowed before its memory is reused.
@@ -17,6 +17,11 @@ pub(crate) trait RunOutputs {
     /// Returns output `position` if it is no tensor.
     fn other(&self, position: usize) -> Option<&Value> {
         let _ = position;
+        None
+    }
+
+    /// Returns the strings of the run, whose numbers the bytes of tensors of strings are.
+    fn strings(&self) -> Option<&RunStrings> {
         None
     }
 
@@ -97,8 +102,8 @@ pub(crate) type OtherInput<'a> = dyn Fn(usize) -> Option<Value> + 'a;
 
 /// Callback that binds the sizes of a run.
 pub(crate) type BindSizes<'a> = dyn Fn(&mut Bindings) -> Result<()> + 'a;
-/// Callback that fills the memory of an input, by its position.
-pub(crate) type WriteInput<'a> = dyn Fn(usize, &mut [u8]) -> Result<()> + 'a;
+/// Callback that fills the memory of an input, by its position; strings become numbers of the run's.
+pub(crate) type WriteInput<'a> = dyn Fn(usize, &mut [u8], &mut RunStrings) -> Result<()> + 'a;
 /// Callback that reads the outputs of a run.
 pub(crate) type ReadOutputs<'a> = dyn Fn(&dyn RunOutputs) -> Result<()> + 'a;
 

@@ -5,6 +5,8 @@ use crate::backend::{
     gpu::{GpuDevice, Resilient, WeightFormat},
     options::Precision,
 };
+#[cfg(feature = "gpu")]
+use crate::tensor::DType;
 use crate::{
     backend::{
         cpu,
@@ -56,6 +58,10 @@ pub(crate) fn load(
 /// Loads the graph on a GPU.
 #[cfg(feature = "gpu")]
 pub(crate) fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
+    let is_string = |index: usize| graph.values[index].fact.dtype == DType::String;
+    if (0..graph.value_count()).any(is_string) {
+        return Err(Error::new(ErrorKind::Device, "a model with strings runs on the device `cpu` alone"));
+    }
     let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
     Ok(Box::new(Resilient::load(graph, options, kernel_set, format)?))
 }

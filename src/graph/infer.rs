@@ -7,6 +7,7 @@ use crate::{
     graph::{Fact, Graph, Node, ValueId},
     op::CpuState,
     shape::{Condition, Dim, Shape, Symbol},
+    tensor::DType,
 };
 
 impl Graph {
@@ -26,6 +27,9 @@ impl Graph {
             if !self.fixed.is_empty() {
                 // Operators keep the symbols with which they were made.
                 fact.substitute(&self.fixed);
+            }
+            if fact.dtype == DType::String && !fact.is_tensor() {
+                return Err(Error::unsupported(format!("{} makes {fact}", node.describe())));
             }
             fact.shape.fixed_elements().context(|| node.describe())?;
             if let Some(dim) =

@@ -56,31 +56,45 @@ pub(crate) fn read(
         Some(version) => return Err(Error::unsupported(format!("ONNX format version {version} is not read here"))),
         None => return Err(Error::invalid_model("not an ONNX model: the format version is missing")),
     };
-    let opset = opset(&model)?;
+    if model.opsets.is_empty() {
+        return Err(Error::invalid_model("the file names no operator set"));
+    }
+    let opsets = opsets(&[], &model.opsets)?;
     let graph = model.graph.ok_or_else(|| Error::invalid_model("the model has no graph"))?;
     let mut notes = Vec::new();
     if model.trains {
         notes.push("the file's training part is not used".to_owned());
     }
-    let graph = convert::graph(graph, name, opset, &model.functions, &budget, external, options, has_defaults)?;
+    let (graph, more) =
+        convert::graph(graph, name, opsets, &model.functions, &budget, external, options, has_defaults)?;
+    notes.extend(more);
     Ok((graph, notes))
 }
 
-/// The version of ONNX's default operator set; other sets matter only to the nodes that use them.
+/// The versions of the operator sets by domain, those of `outer` where these do not name a domain.
 ///
-/// As in ONNX Runtime, of a set that is named twice the last version counts, and a set that is not
-/// named has the latest version.
-fn opset(model: &ModelProto<'_>) -> Result<i64> {
-    if model.opsets.is_empty() {
-        return Err(Error::invalid_model("the file names no operator set"));
+/// As in ONNX Runtime, of a set that is named twice the last version counts.
+fn opsets<'a>(outer: &[(&'a str, i64)], named: &[(&'a str, i64)]) -> Result<Vec<(&'a str, i64)>> {
+    let mut opsets = outer.to_vec();
+    for &(domain, version) in named {
+        let domain = default_domain(domain);
+        opsets.retain(|(own, _)| *own != domain);
+        opsets.push((domain, version));
     }
-    let own = model.opsets.iter().rev().find(|(domain, _)| default_domain(domain).is_empty());
-    let (first, last) = OPSETS.into_inner();
-    let version = own.map_or(last, |(_, version)| *version);
+    let version = opset(&opsets, "");
     if !OPSETS.contains(&version) {
+        let (first, last) = OPSETS.into_inner();
         return Err(Error::unsupported(format!("opset {version} is not read here; opsets {first} to {last} are")));
     }
-    Ok(version)
+    Ok(opsets)
+}
+
+/// The version of a domain's operator set.
+///
+/// As in ONNX Runtime, a set that is not named has the latest version.
+fn opset(opsets: &[(&str, i64)], domain: &str) -> i64 {
+    let latest = if domain.is_empty() { *OPSETS.end() } else { i64::MAX };
+    opsets.iter().find(|(own, _)| *own == domain).map_or(latest, |(_, version)| *version)
 }
 
 /// Reads a tensor and its name from a serialized `TensorProto`, the format of ONNX's test data.

@@ -9,11 +9,14 @@ use crate::{
     graph::{Graph, Node, ValueId},
     kernels::{KernelSet, gemm::Factors},
     op::{CpuState, Io, KernelRequest, PackedConstants, Shapes},
-    tensor::{AlignedBytes, DType, Tensor, ViewMut, byte_count},
+    tensor::{AlignedBytes, DType, RunStrings, Tensor, View, ViewMut, byte_count},
 };
 
 /// The most bytes of scratch for one node.
 const MAX_SCRATCH: usize = 512 << 20;
+
+/// The most bytes of strings of one node.
+const MAX_STRINGS: usize = 512 << 20;
 
 /// The results of a node whose operands are all constants, from its portable kernel.
 ///
@@ -50,6 +53,11 @@ pub(crate) fn evaluate_by(graph: &Graph, node: &Node, kernel_set: KernelSet) -> 
     if graph.is_measured(node) {
         return Ok(kernel.compute(&operands)?.into_iter().map(Arc::new).collect());
     }
+    let mut strings = RunStrings::new(Arc::new(packed.take_strings()));
+    strings.restart(MAX_STRINGS);
+    // Elements of strings are numbers of this evaluation.
+    let numbers = operands.iter().map(|tensor| tensor.map_or(Ok(None), |tensor| strings.numbers_of(tensor)));
+    let numbers = numbers.collect::<Result<SmallVec<[_; 6]>>>()?;
     let mut outputs = node.outputs.iter().map(|&id| Output::of(graph, id)).collect::<Result<SmallVec<[_; 2]>>>()?;
     let scratch_bytes = kernel.scratch_bytes(&Shapes {
         inputs: operands.iter().map(|operand| operand.map(Tensor::shape)).collect(),
@@ -60,14 +68,19 @@ pub(crate) fn evaluate_by(graph: &Graph, node: &Node, kernel_set: KernelSet) -> 
     }
     let mut scratch = AlignedBytes::try_zeroed(scratch_bytes)?;
     kernel.run(&mut Io {
-        inputs: operands.iter().map(|operand| operand.map(Tensor::view)).collect(),
+        inputs: operands.iter().zip(&numbers).map(|(operand, numbers)| operand.map(|own| view(own, numbers))).collect(),
         outputs: outputs.iter_mut().map(Output::view).collect(),
         scratch: &mut scratch,
         bindings: graph.fixed_symbols(),
+        strings: &mut strings,
     })?;
+    strings.check()?;
     outputs
         .into_iter()
-        .map(|Output { dtype, shape, data }| Tensor::from_aligned(dtype, shape, data).map(Arc::new))
+        .map(|Output { dtype, shape, data }| match dtype {
+            DType::String => strings.tensor(shape, bytemuck::cast_slice(&data)).map(Arc::new),
+            _ => Tensor::from_aligned(dtype, shape, data).map(Arc::new),
+        })
         .collect()
 }
 
@@ -78,6 +91,14 @@ fn viewed(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
     let shape = graph.result_of(node, 0)?.shape.as_fixed();
     let shape = shape.ok_or_else(|| Error::internal("a folded node has symbolic sizes"))?;
     Ok(vec![Arc::new((**operand).clone().reshape(shape)?)])
+}
+
+/// A tensor with its own bytes, or those of its strings' numbers.
+fn view<'a>(tensor: &'a Tensor, numbers: &'a Option<AlignedBytes>) -> View<'a> {
+    match numbers {
+        Some(bytes) => View { bytes, ..tensor.view() },
+        None => tensor.view(),
+    }
 }
 
 /// Memory for one result.
@@ -130,17 +151,17 @@ mod tests {
                 let node = &graph.nodes()[0];
                 let got = evaluate(&graph, node).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let session = cpu::load(graph.clone(), KernelSet::PORTABLE, Factors::F32, RunCap::default()).unwrap();
-                let want: Vec<_> = session
-                    .run_to(&|_| Ok(()), &|_, _| Ok(()), &|_| None, |outputs| {
-                        let read = |at| {
+                let want: Vec<Tensor> = session
+                    .run_to(&|_| Ok(()), &|_, _, _| Ok(()), &|_| None, |outputs| {
+                        let read = |(at, &id): (usize, &ValueId)| {
                             let (shape, bytes) = outputs.get(at);
-                            (shape.to_vec(), bytes.to_vec())
+                            let view = View { dtype: graph.fact(id).dtype, shape, bytes };
+                            outputs.strings().unwrap().own(view)
                         };
-                        Ok((0..graph.outputs().len()).map(read).collect())
+                        graph.outputs().iter().enumerate().map(read).collect()
                     })
                     .unwrap();
-                let got: Vec<_> = got.iter().map(|tensor| (tensor.shape().to_vec(), tensor.bytes().to_vec())).collect();
-                assert_eq!(got, want, "{what}");
+                assert_eq!(got.iter().map(|tensor| (**tensor).clone()).collect::<Vec<_>>(), want, "{what}");
                 let constants = |graph: &Graph| graph.values.iter().filter(|value| value.constant.is_some()).count();
                 count += 1;
                 absent += usize::from(node.inputs.iter().any(Option::is_none));

@@ -13,7 +13,7 @@ use crate::{
     },
     op::{Inputs, Operator, PackedConstants, Packing},
     shape::{Bindings, Dim},
-    tensor::{Tensor, Value, View, ViewMut},
+    tensor::{DType, RunStrings, Tensor, Value, View, ViewMut},
 };
 
 /// The CPU kernel of one node: its attributes and packed constants.
@@ -150,6 +150,11 @@ impl<'a> KernelRequest<'a> {
         self.packed.get(id, packing, tensor, pack).map(Some)
     }
 
+    /// The number of a string in every run.
+    pub fn string(&self, text: &str) -> u64 {
+        self.packed.string(text)
+    }
+
     /// The instruction set of the kernels.
     pub fn kernel_set(&self) -> KernelSet {
         self.kernel_set
@@ -191,6 +196,8 @@ pub struct Io<'a> {
     pub scratch: &'a mut [u8],
     /// The run's sizes.
     pub bindings: &'a Bindings,
+    /// The run's strings; elements of tensors of strings are their numbers.
+    pub strings: &'a mut RunStrings,
 }
 
 impl<'a> Io<'a> {
@@ -201,6 +208,14 @@ impl<'a> Io<'a> {
     pub fn input(&self, index: usize) -> Result<View<'a>> {
         let view = self.inputs.get(index).copied().flatten();
         view.ok_or_else(|| Error::internal(format!("a kernel misses operand {index}")))
+    }
+
+    /// The text of an element of a tensor of strings.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn text(&self, number: u64) -> Result<&Arc<str>> {
+        self.strings.get(number).ok_or_else(|| Error::internal(format!("a run has no string {number}")))
     }
 
     /// A result to write; operands can be read at the same time.
@@ -216,9 +231,7 @@ impl<'a> Io<'a> {
     /// # Errors
     /// As `compute`, and when a tensor is of another type or shape than its result.
     pub(crate) fn fill_by(&mut self, compute: impl FnOnce(&[Option<&Tensor>]) -> Result<Vec<Tensor>>) -> Result<()> {
-        let own = |view: &Option<View<'_>>| {
-            view.map(|view| Tensor::from_bytes(view.dtype, view.shape, view.bytes)).transpose()
-        };
+        let own = |view: &Option<View<'_>>| view.map(|view| self.strings.own(view)).transpose();
         let operands = self.inputs.iter().map(own).collect::<Result<Vec<_>>>()?;
         let operands: Vec<_> = operands.iter().map(Option::as_ref).collect();
         let made = compute(&operands)?;
@@ -226,7 +239,10 @@ impl<'a> Io<'a> {
             if (to.dtype, to.shape) != (made.dtype(), made.shape()) {
                 return Err(Error::invalid_input(format!("the result {made:?} is not {}{:?}", to.dtype, to.shape)));
             }
-            to.bytes.copy_from_slice(made.bytes());
+            match made.dtype() {
+                DType::String => self.strings.number(made, 0..made.bytes().len(), to.slice()?)?,
+                _ => to.bytes.copy_from_slice(made.bytes()),
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, ValueId},
+    graph::{Graph, Node, ValueId},
     op::Inputs,
     shape::Condition,
     tensor::{DType, Tensor},
@@ -62,7 +62,7 @@ impl<'a> OnnxNode<'a> {
         self.graph
     }
 
-    /// The version of the default operator set.
+    /// The version of the operator set of the node's domain.
     pub fn opset(&self) -> i64 {
         self.opset
     }
@@ -85,6 +85,11 @@ impl<'a> OnnxNode<'a> {
     /// The attributes that have not been read.
     pub(crate) fn take_attributes(&mut self) -> Vec<(String, Attribute)> {
         std::mem::take(&mut self.attributes)
+    }
+
+    /// The node that makes a value, if one does.
+    pub(crate) fn maker(&self, id: ValueId) -> Option<&'a Node> {
+        self.graph.nodes().iter().rev().find(|node| node.outputs.contains(&id))
     }
 
     /// Notes that the operator as decoded is right only in runs that fulfil the condition.

@@ -86,7 +86,7 @@ fn trial(mut node: OnnxNode<'_>) -> Result<Decoded> {
 }
 
 fn decoder(op_type: &str) -> Result<Decoder> {
-    find_onnx(op_type).ok_or_else(|| Error::internal(format!("{op_type} has no decoder")))
+    find_onnx("", op_type).ok_or_else(|| Error::internal(format!("{op_type} has no decoder")))
 }
 
 impl Deferred {

@@ -81,14 +81,14 @@ fn outside(index: i64, axis: usize, size: usize) -> Error {
     Error::invalid_input(format!("index {index} is out of range for axis {axis} of size {size}"))
 }
 
-/// Refuses booleans where numbers are required.
+/// Refuses booleans and strings where numbers are required.
 pub(crate) fn check_number(dtype: DType) -> Result<()> {
-    if dtype == DType::Bool { Err(not_numbers()) } else { Ok(()) }
+    if dtype.is_number() { Ok(()) } else { Err(not_numbers()) }
 }
 
-/// The error of a numeric kernel on booleans.
+/// The error of a numeric kernel on booleans or strings.
 pub(crate) fn not_numbers() -> Error {
-    Error::invalid_model("expected numbers, found bool")
+    Error::invalid_model("expected numbers, found bool or string")
 }
 
 /// Refuses indices that are not i32 or i64.

@@ -4,7 +4,7 @@
 //! [`PointwiseChain`] applies several in one pass over memory; a rewrite makes it.
 
 mod binary;
-mod broadcast;
+pub(crate) mod broadcast;
 pub mod cast;
 mod chain;
 pub mod select;

@@ -7,7 +7,7 @@ use crate::{
     graph::{Fact, MAX_TRACKED},
     op::{CpuKernel, Inputs, Io},
     shape::{Bindings, Dim, Shape},
-    tensor::{DType, Tensor, View, ViewMut},
+    tensor::{DType, RunStrings, Tensor, View, ViewMut},
 };
 
 /// The tracked elements of a result of `shape`, moved there by the operator's `kernel`.
@@ -44,11 +44,12 @@ pub(crate) fn moved(
 pub(crate) fn indexed(kernel: &dyn CpuKernel, data: &[&Fact], indices: &Fact, shape: &Shape) -> Option<Vec<Dim>> {
     let (of, numbers) = numbers(indices)?;
     moved(data, shape, |views, output| {
+        let (bindings, mut strings) = (Bindings::default(), RunStrings::default());
         let mut inputs: SmallVec<_> = views.iter().copied().map(Some).collect();
         inputs.insert(1, Some(view(&of, &numbers)));
         let output = ViewMut { dtype: output.dtype, shape: output.shape, bytes: &mut *output.bytes };
         let outputs = std::iter::once(output).collect();
-        kernel.run(&mut Io { inputs, outputs, scratch: &mut [], bindings: &Bindings::default() })
+        kernel.run(&mut Io { inputs, outputs, scratch: &mut [], bindings: &bindings, strings: &mut strings })
     })
 }
 

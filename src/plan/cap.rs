@@ -48,7 +48,6 @@ impl RunCap {
     }
 
     /// The most bytes of a run.
-    #[cfg(feature = "gpu")]
     pub(crate) fn bytes(self) -> usize {
         self.bytes
     }

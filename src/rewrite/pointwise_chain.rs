@@ -142,7 +142,7 @@ mod tests {
                     bindings.bind(crate::shape::Symbol(0), rows);
                     Ok(())
                 },
-                |_, bytes| {
+                |_, bytes, _| {
                     bytes.copy_from_slice(bytemuck::cast_slice(x));
                     Ok(())
                 },

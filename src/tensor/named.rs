@@ -90,7 +90,7 @@ impl Tensors {
 
     /// The size of all tensors in bytes.
     pub fn byte_len(&self) -> usize {
-        let tensors: usize = self.tensors.iter().map(|(_, tensor)| tensor.bytes().len()).sum();
+        let tensors: usize = self.tensors.iter().map(|(_, tensor)| tensor.byte_len()).sum();
         tensors + self.others.iter().map(|(_, value)| value.byte_len()).sum::<usize>()
     }
 }

@@ -29,7 +29,7 @@ impl Value {
     /// The size of all tensors in bytes.
     pub fn byte_len(&self) -> usize {
         match self {
-            Self::Tensor(tensor) => tensor.bytes().len(),
+            Self::Tensor(tensor) => tensor.byte_len(),
             Self::Sequence(values) => values.iter().map(Self::byte_len).sum(),
             Self::Optional(value) => value.as_ref().map_or(0, |value| value.byte_len()),
         }

@@ -25,7 +25,7 @@ impl Job {
         let features: Vec<i32> = data::elements(&data::arrays("magika.npz"), "features");
         let features = features.iter().copied().cycle().take(ROWS * 2048).collect();
         let job = Self { folder: tempfile::tempdir().unwrap(), features };
-        let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![ROWS, 2048] };
+        let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![ROWS, 2048], width: 0 };
         let bytes: Vec<u8> = job.features.iter().flat_map(|value| value.to_le_bytes()).collect();
         npz::write(fs::File::create(job.path("in.npz")).unwrap(), [(&header, &bytes[..])]).unwrap();
         job
@@ -94,7 +94,7 @@ fn a_signal_leaves_the_rows_that_are_done() {
     const MANY: usize = 8000;
     let _turn = crate::turn();
     let job = Job::new();
-    let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![MANY, 2048] };
+    let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![MANY, 2048], width: 0 };
     let row: Vec<u8> = job.features[..2048].iter().flat_map(|value| value.to_le_bytes()).collect();
     let file = fs::File::create(job.path("in.npz")).unwrap();
     npz::write(file, [(&header, &row.repeat(MANY)[..])]).unwrap();

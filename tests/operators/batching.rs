@@ -90,6 +90,12 @@ fn granted(case: &Case, choice: &Choice) -> Option<(Graph, Vec<Option<usize>>)> 
 /// Row `row` along `axis`, which stays with a size of one.
 fn row_of(tensor: &Tensor, axis: usize, row: usize) -> Tensor {
     let mut shape = tensor.shape().to_vec();
+    if let Ok(texts) = tensor.as_strings() {
+        let inner = shape[axis + 1..].iter().product::<usize>();
+        let own = texts.chunks(inner.max(1)).skip(row).step_by(shape[axis]).flatten().copied();
+        shape[axis] = 1;
+        return Tensor::from_strings(shape, &own.collect::<Vec<_>>()).unwrap();
+    }
     let inner: usize = shape[axis + 1..].iter().product::<usize>() * tensor.dtype().size();
     let bytes = tensor.bytes().chunks(inner.max(1)).skip(row).step_by(shape[axis]).flatten().copied();
     shape[axis] = 1;

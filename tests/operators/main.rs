@@ -21,5 +21,7 @@ mod precision;
 mod shape_chains;
 #[cfg(feature = "onnx")]
 mod sizes;
+mod strings;
 #[path = "../support/mod.rs"]
 mod support;
+mod trees;

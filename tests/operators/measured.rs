@@ -63,6 +63,35 @@ fn items_of_a_job_keep_their_own_sizes() {
 }
 
 #[test]
+fn sizes_that_do_not_broadcast_are_refused_as_soon_as_they_are_known() {
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["n"]))
+        .input(value("y", FLOAT, &["m"]))
+        .input(value("z", FLOAT, &["k"]))
+        .node(node("NonZero", "places", &["x"], &["places"]))
+        .node(node("Transpose", "turned", &["places"], &["turned"]))
+        .node(node("GatherND", "picked", &["x", "turned"], &["picked"]))
+        .node(node("Add", "measured", &["picked", "y"], &["sum"]))
+        .node(node("Add", "given", &["y", "z"], &["other"]))
+        .output(value("sum", FLOAT, &[""]))
+        .output(value("other", FLOAT, &[""]));
+    let session = load(&draft);
+    let run = |x: &[f32], y: usize, z: usize| {
+        let list = |values: &[f32]| Tensor::new([values.len()], values).unwrap();
+        let (y, z) = (vec![1.0; y], vec![2.0; z]);
+        let outputs = session.run(&Tensors::from([("x", list(x)), ("y", list(&y)), ("z", list(&z))]));
+        outputs.map(|outputs| outputs.get("sum").unwrap().as_slice::<f32>().unwrap().to_vec())
+    };
+    assert_eq!(run(&[0.0, 5.0, 7.0], 2, 2).unwrap(), [6.0, 8.0]);
+    assert_eq!(run(&[0.0, 5.0, 0.0], 2, 1).unwrap(), [6.0, 6.0]);
+    for (x, y, z, node) in [(&[4.0, 5.0, 7.0], 2, 2, "measured"), (&[0.0, 5.0, 7.0], 2, 3, "given")] {
+        let error = run(x, y, z).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains(node) && error.to_string().contains("cannot be broadcast"), "{error}");
+    }
+}
+
+#[test]
 fn sizes_that_explode_are_an_error_of_the_item() {
     let draft = Draft::new()
         .input(value("end", INT64, &[]))

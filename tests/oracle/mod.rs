@@ -17,6 +17,8 @@ mod products;
 mod quantized;
 mod recurrent;
 mod shapes;
+mod strings;
+mod tabular;
 
 use gristmill::{Tensor, testing::op::Operator};
 
@@ -39,6 +41,8 @@ pub fn find(name: &str) -> Option<Oracle> {
         quantized::ORACLES,
         recurrent::ORACLES,
         shapes::ORACLES,
+        strings::ORACLES,
+        tabular::ORACLES,
     ];
     let named = families.into_iter().flatten().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
     named.or_else(|| name.starts_with("Reduce").then_some(norms::reduce as Oracle)).or_else(|| pointwise::find(name))

@@ -10,7 +10,7 @@ mod run;
 mod slices;
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
@@ -28,7 +28,7 @@ use crate::{
     op::{CpuKernel, ValueKernel},
     plan::RunCap,
     shape::Bindings,
-    tensor::{Tensor, Value, byte_count},
+    tensor::{RunStrings, StringTable, Tensor, Value, byte_count},
 };
 
 /// What a step does with its operands.
@@ -79,6 +79,8 @@ pub(crate) struct DynamicSession {
     cap: RunCap,
     /// The most bytes that each value had in a run so far, where its facts do not tell them.
     seen: Vec<AtomicUsize>,
+    /// The strings of constants and kernels.
+    strings: Arc<StringTable>,
 }
 
 impl DynamicSession {
@@ -107,15 +109,22 @@ impl DynamicSession {
 }
 
 /// The outputs of a run.
-struct Outputs(Vec<Value>);
+struct Outputs<'a> {
+    values: Vec<Value>,
+    strings: &'a RunStrings,
+}
 
-impl RunOutputs for Outputs {
+impl RunOutputs for Outputs<'_> {
     fn get(&self, position: usize) -> (&[usize], &[u8]) {
-        self.0[position].as_tensor().map_or((&[], &[]), |tensor| (tensor.shape(), tensor.bytes()))
+        self.values[position].as_tensor().map_or((&[], &[]), |tensor| (tensor.shape(), tensor.bytes()))
     }
 
     fn other(&self, position: usize) -> Option<&Value> {
-        Some(&self.0[position]).filter(|value| value.as_tensor().is_none())
+        Some(&self.values[position]).filter(|value| value.as_tensor().is_none())
+    }
+
+    fn strings(&self) -> Option<&RunStrings> {
+        Some(self.strings)
     }
 }
 
@@ -169,7 +178,8 @@ impl DeviceSession for DynamicSession {
         read_outputs: &ReadOutputs<'_>,
     ) -> Result<()> {
         // A run that panics drops its memory while unwinding; the lock is never held across a run.
-        let mut run = self.runs.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let run = self.runs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut run = run.unwrap_or_else(|| Run::new(self.strings.clone()));
         run.restart(self.cap);
         let mut bindings = Bindings::default();
         bind(&mut bindings)?;
@@ -186,13 +196,15 @@ impl DeviceSession for DynamicSession {
             let bytes = byte_count(fact.dtype, &shape);
             let mut memory =
                 run.pool.take(bytes.ok_or_else(|| Error::limit("an input is larger than the address space"))?)?;
-            write_input(position, &mut memory)?;
+            write_input(position, &mut memory, &mut run.strings)?;
+            run.strings.check()?;
             inputs.push(Tensor::from_aligned(fact.dtype, shape, memory)?.into());
         }
-        let outputs = self.execute(&mut run, &mut bindings, inputs)?;
-        let outputs = Outputs(outputs);
+        let values = self.execute(&mut run, &mut bindings, inputs)?;
+        let outputs = Outputs { values, strings: &run.strings };
         let result = read_outputs(&outputs);
-        outputs.0.into_iter().for_each(|value| run.release(value));
+        let Outputs { values, .. } = outputs;
+        values.into_iter().for_each(|value| run.release(value));
         self.scratch.fetch_max(run.bytes(), Relaxed);
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
         result

@@ -1,5 +1,7 @@
 //! The kernels of a graph's nodes, made in groups of nodes.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
@@ -8,6 +10,7 @@ use crate::{
     graph::{Graph, Node, ValueId},
     kernels::{KernelSet, gemm::Factors},
     op::{CpuKernel, CpuState, KernelRequest, PackedConstants},
+    tensor::{DType, StringTable, Tensor},
 };
 
 /// Positions of the operands that a kernel packed.
@@ -22,6 +25,8 @@ pub(super) struct NodeKernels {
     pub made: Vec<Option<Made>>,
     /// Bytes of weights: packed ones, and the constants that are left in the graph.
     pub weights: usize,
+    /// The strings of the constants and the kernels.
+    pub strings: Arc<StringTable>,
 }
 
 impl NodeKernels {
@@ -48,11 +53,28 @@ impl NodeKernels {
                 kernels.push(made);
             }
         }
+        let strings = number_strings(graph, constants.take_strings())?;
         let left = graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len());
         let own = kernels.iter().flatten().map(|(kernel, _)| kernel.packed_bytes());
-        let weights = left.sum::<usize>() + constants.bytes() + own.sum::<usize>();
-        Ok(Self { made: kernels, weights })
+        let weights = left.sum::<usize>() + strings.bytes() + constants.bytes() + own.sum::<usize>();
+        Ok(Self { made: kernels, weights, strings })
     }
+}
+
+/// Adds the strings of the constants to those of the kernels; the constants then hold numbers of all.
+fn number_strings(graph: &mut Graph, mut table: StringTable) -> Result<Arc<StringTable>> {
+    let mut numbered = Vec::new();
+    for (index, value) in graph.values.iter().enumerate() {
+        if let Some(tensor) = value.constant.as_ref().filter(|tensor| tensor.dtype() == DType::String) {
+            let numbers: Vec<u64> = tensor.as_strings()?.into_iter().map(|text| table.intern(text)).collect();
+            numbered.push((index, tensor.shape().to_vec(), numbers));
+        }
+    }
+    let table = Arc::new(table);
+    for (index, shape, numbers) in numbered {
+        graph.values[index].constant = Some(Arc::new(Tensor::of_numbers(shape, &numbers, table.clone())?));
+    }
+    Ok(table)
 }
 
 /// The threads that make kernels at once: those of the current pool.

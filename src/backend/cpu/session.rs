@@ -4,7 +4,7 @@ mod load;
 mod size;
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -19,7 +19,7 @@ use crate::{
     plan::{Location, Plan, RunCap, Sizes},
     shape::Bindings,
     tensor::{
-        View, ViewMut,
+        RunStrings, StringTable, View, ViewMut,
         arena::{Arena, Split},
         byte_count,
     },
@@ -46,6 +46,8 @@ pub(crate) struct CpuSession {
     scratch: AtomicUsize,
     weights: usize,
     cap: RunCap,
+    /// The strings of constants and kernels.
+    strings: Arc<StringTable>,
 }
 
 /// The memory of one run, reused by later runs.
@@ -54,6 +56,7 @@ pub(crate) struct RunMemory {
     arena: Arena,
     sizes: Sizes,
     pub(crate) bindings: Bindings,
+    strings: Option<RunStrings>,
 }
 
 /// The outputs of a run, borrowed before its memory is reused.
@@ -66,6 +69,10 @@ impl RunOutputs for Outputs<'_> {
     fn get(&self, position: usize) -> (&[usize], &[u8]) {
         let id = self.session.graph.outputs()[position];
         (self.memory.sizes.shape(&self.session.plan, id), self.session.bytes(id, self.memory))
+    }
+
+    fn strings(&self) -> Option<&RunStrings> {
+        self.memory.strings.as_ref()
     }
 }
 
@@ -101,7 +108,7 @@ impl CpuSession {
     pub(crate) fn run<R>(
         &self,
         bind: impl FnOnce(&mut Bindings) -> Result<()>,
-        mut write_input: impl FnMut(usize, &mut [u8]) -> Result<()>,
+        mut write_input: impl FnMut(usize, &mut [u8], &mut RunStrings) -> Result<()>,
         read_outputs: impl FnOnce(&Outputs<'_>) -> Result<R>,
     ) -> Result<R> {
         // A run that panics drops its memory while unwinding; the lock is never held across a run.
@@ -112,9 +119,13 @@ impl CpuSession {
         let (values, total) = self.size_run(&mut memory)?;
         memory.arena.reserve(total)?;
         self.scratch.fetch_max(memory.arena.len(), Ordering::Relaxed);
+        let RunMemory { arena, strings, sizes, .. } = &mut memory;
+        let strings = strings.get_or_insert_with(|| RunStrings::new(self.strings.clone()));
+        strings.restart(self.cap.bytes().saturating_sub(total));
         for (position, &id) in self.graph.inputs().iter().enumerate() {
-            if let Some(range) = self.range(id, &memory.sizes) {
-                write_input(position, memory.arena.part_mut(range))?;
+            if let Some(range) = self.range(id, sizes) {
+                write_input(position, arena.part_mut(range), strings)?;
+                strings.check()?;
             }
         }
         for step in &self.steps {
@@ -126,7 +137,8 @@ impl CpuSession {
     }
 
     fn run_step(&self, step: &Step, memory: &mut RunMemory, scratch: std::ops::Range<usize>) -> Result<()> {
-        let RunMemory { arena, sizes, bindings } = memory;
+        let RunMemory { arena, sizes, bindings, strings } = memory;
+        let strings = strings.get_or_insert_with(|| RunStrings::new(self.strings.clone()));
         let mut split: Split<'_> = arena.split();
         let outputs = step.outputs.iter().map(|&id| {
             let range = self.range(id, sizes).unwrap_or(0..0);
@@ -143,8 +155,8 @@ impl CpuSession {
                 View { dtype: self.plan.dtype(id), shape: sizes.shape(&self.plan, id), bytes }
             })
         });
-        let mut io = Io { inputs: inputs.collect(), outputs, scratch, bindings };
-        step.kernel.run(&mut io)
+        step.kernel.run(&mut Io { inputs: inputs.collect(), outputs, scratch, bindings, strings: &mut *strings })?;
+        strings.check()
     }
 
     /// Returns the bytes of a value that is not being written.

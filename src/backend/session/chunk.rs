@@ -15,7 +15,7 @@ use crate::{
     },
     error::Result,
     inference::{Slots, ran_on},
-    tensor::{AlignedBytes, Tensor, Tensors},
+    tensor::{AlignedBytes, DType, Tensor, Tensors},
     threads::split::{self, with_workers},
 };
 
@@ -130,6 +130,11 @@ impl Session {
             let mut shape = parts.first().map_or(&[][..], |part| part.shape()).to_vec();
             if let Some(rows) = shape.first_mut() {
                 *rows = parts.iter().map(|part| part.shape()[0]).sum();
+            }
+            if named.fact.dtype == DType::String {
+                let texts = parts.iter().map(|part| part.as_strings()).collect::<Result<Vec<_>>>()?.concat();
+                joined.push(named.name.clone(), Tensor::from_strings(shape, &texts)?);
+                continue;
             }
             let mut data = AlignedBytes::try_zeroed(parts.iter().map(|part| part.bytes().len()).sum())?;
             let mut filled = 0;

@@ -27,6 +27,7 @@ use crate::{
         },
         options::ImportOptions,
     },
+    ops::tokens,
 };
 
 /// The maximum number of inputs and of outputs.
@@ -36,29 +37,30 @@ const MAX_PORTS: usize = 4096;
 ///
 /// With `has_defaults`, initializers that are inputs too are defaults of these.
 #[allow(clippy::too_many_arguments, reason = "the parts of one file and what to make of them")]
-pub(super) fn graph(
-    bytes: &[u8],
+pub(super) fn graph<'a>(
+    bytes: &'a [u8],
     name: &str,
-    opset: i64,
-    all_functions: &[&[u8]],
+    opsets: Vec<(&'a str, i64)>,
+    all_functions: &[&'a [u8]],
     budget: &Budget,
     external: &mut External<'_>,
     options: &ImportOptions,
     has_defaults: bool,
-) -> Result<Graph> {
+) -> Result<(Graph, Vec<String>)> {
     let proto = parse_graph(bytes, budget)?;
     let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
     let functions = functions(all_functions, budget)?;
     let makers = makers(&proto, budget)?;
     check_operators(&proto, &functions, budget)?;
     let file = File { functions: &functions, budget };
-    let scope = Scope { opset, used: scope::used(&proto, 0)?, ..Scope::default() };
+    let scope = Scope { opsets, used: scope::used(&proto, 0)?, ..Scope::default() };
     let mut converter = Converter::new(Graph::new(name), scope, file, external, None);
     converter.initializers(&proto)?;
     converter.inputs(&proto, options, has_defaults)?;
     converter.nodes(&proto, &makers)?;
     converter.outputs(&proto)?;
-    Ok(converter.graph)
+    tokens::check(&converter.graph)?;
+    Ok((converter.graph, converter.notes))
 }
 
 fn parse_graph<'a>(bytes: &'a [u8], budget: &Budget) -> Result<GraphProto<'a>> {
@@ -93,6 +95,8 @@ struct Converter<'a, 'b, 'c> {
     /// The values of the outer graph that are inputs here, in their order.
     captured: Vec<ValueId>,
     depth: usize,
+    /// Remarks for the report.
+    notes: Vec<String>,
 }
 
 impl<'a, 'b, 'c> Converter<'a, 'b, 'c> {
@@ -105,7 +109,7 @@ impl<'a, 'b, 'c> Converter<'a, 'b, 'c> {
     ) -> Self {
         let depth = outer.map_or(0, |outer| outer.depth + 1);
         let calls = outer.map_or_else(Vec::new, |outer| outer.calls.to_vec());
-        Self { graph, scope, file, external, calls, outer, captured: Vec::new(), depth }
+        Self { graph, scope, file, external, calls, outer, captured: Vec::new(), depth, notes: Vec::new() }
     }
 
     /// Converts the nodes in an order in which each follows those that it depends on.

@@ -40,8 +40,12 @@ pub(super) fn functions<'a>(all: &[&'a [u8]], budget: &Budget) -> Result<Functio
 }
 
 /// Whether a node is an operator that is built here.
-pub(super) fn is_built(node: &NodeProto<'_>) -> bool {
-    node.domain().is_empty() && (ops::find_onnx(node.op_type()).is_some() || is_control(node.op_type()))
+///
+/// Outside the default domain, a function of the file says what its name means.
+pub(super) fn is_built<'a>(node: &NodeProto<'a>, functions: &Functions<'a>) -> bool {
+    let is_own = !node.domain().is_empty() && functions.contains_key(&node.function());
+    let is_control = node.domain().is_empty() && is_control(node.op_type());
+    !is_own && (is_control || ops::find_onnx(node.domain(), node.op_type()).is_some())
 }
 
 /// Maps the name of each value to the index of the node that produces it.
@@ -110,7 +114,7 @@ fn unbuilt<'a>(
                 called.extend(unbuilt(&GraphProto::parse(bytes, budget)?, functions, budget, depth + 1, missing)?);
             }
         }
-        if is_built(&node) {
+        if is_built(&node, functions) {
             continue;
         }
         if functions.contains_key(&node.function()) {

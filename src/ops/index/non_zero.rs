@@ -42,6 +42,9 @@ impl Operator for NonZero {
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(1, 1)?;
+        if inputs.required(0)?.dtype == DType::String {
+            return Err(Error::unsupported("ONNX does not say which strings are zero"));
+        }
         if let Some(facts) = tracked::computed(inputs, compute)? {
             return Ok(facts);
         }

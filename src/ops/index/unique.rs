@@ -97,13 +97,19 @@ impl Unique {
             outer: shape[..axis].iter().product(),
             inner: shape[axis + 1..].iter().product(),
         };
-        let groups = with_number!(input.dtype(), T => {
-            let elements = input.as_slice::<T>()?;
-            self.groups(&slices, |a, b| slices.compare(elements, a, b))
-        }, else {
-            let elements = input.as_slice::<u8>()?;
-            self.groups(&slices, |a, b| slices.compare(elements, a, b))
-        });
+        let groups = if input.dtype() == DType::String {
+            // By their texts: the numbers of strings have no order.
+            let texts = input.as_strings()?;
+            self.groups(&slices, |a, b| slices.compare(&texts, a, b, |x, y| x.cmp(y)))
+        } else {
+            with_number!(input.dtype(), T => {
+                let elements = input.as_slice::<T>()?;
+                self.groups(&slices, |a, b| slices.compare(elements, a, b, |x, y| x.order(*y)))
+            }, else {
+                let elements = input.as_slice::<u8>()?;
+                self.groups(&slices, |a, b| slices.compare(elements, a, b, |x, y| x.cmp(y)))
+            })
+        };
         let mut inverse = vec![0i64; slices.count];
         for (index, group) in groups.iter().enumerate() {
             group.iter().for_each(|&slice| inverse[slice] = index as i64);
@@ -114,7 +120,7 @@ impl Unique {
         let data = slices.pick(input, &firsts)?;
         let list = |numbers: Vec<i64>| Tensor::new([numbers.len()], &numbers);
         Ok(vec![
-            Tensor::from_aligned(input.dtype(), own, data)?,
+            input.with_elements(own, data)?,
             list(firsts.iter().map(|&first| first as i64).collect())?,
             list(inverse)?,
             list(groups.iter().map(|group| group.len() as i64).collect())?,
@@ -147,10 +153,10 @@ impl Slices {
         (outer * self.count + slice) * self.inner
     }
 
-    fn compare<T: Number>(&self, elements: &[T], a: usize, b: usize) -> Ordering {
+    fn compare<T>(&self, elements: &[T], a: usize, b: usize, order: impl Fn(&T, &T) -> Ordering) -> Ordering {
         let of = |slice: usize, outer: usize| &elements[self.start(slice, outer)..][..self.inner];
         let parts = (0..self.outer).flat_map(|outer| of(a, outer).iter().zip(of(b, outer)));
-        parts.map(|(x, y)| x.order(*y)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        parts.map(|(x, y)| order(x, y)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 
     /// The bytes of these slices together.

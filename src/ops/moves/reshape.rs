@@ -6,6 +6,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::Fact,
     op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    ops::tokens,
     shape::{Condition, Dim, Shape},
 };
 
@@ -30,6 +31,7 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    tokens::refuse(node)?;
     let zero_copies = !node.flag("allowzero", false)?;
     let attribute = node.ints("shape")?.map(|shape| shape.into_iter().map(Dim::number).collect());
     let shape = match attribute {

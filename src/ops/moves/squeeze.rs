@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     error::{Context, Error, Result},
     op::{OnnxNode, Operator},
-    ops::moves::reshape::Reshape,
+    ops::{moves::reshape::Reshape, tokens},
     shape::{Condition, Dim, Shape, normalize_axis},
 };
 
@@ -54,6 +54,9 @@ pub(crate) fn decode_unsqueeze(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operat
 pub(crate) fn decode_flatten(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let axis = node.int("axis")?.unwrap_or(1);
     let input = node.inputs().required(0)?.shape.clone();
+    if axis == input.rank() as i64 {
+        tokens::refuse(node)?;
+    }
     // The rank itself is a valid axis here: all dimensions become the first one.
     let axis = if axis == input.rank() as i64 { input.rank() } else { input.axis(axis)? };
     let part = |dims: &[Dim]| Shape::new(dims).elements();

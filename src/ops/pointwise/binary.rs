@@ -70,7 +70,7 @@ impl Operator for Binary {
         let dtype = inputs.required(0)?.dtype;
         for index in 0..inputs.len() {
             let own = inputs.required(index)?.dtype;
-            let power = self.function == BinaryFunction::Pow && index == 1 && own != DType::Bool;
+            let power = self.function == BinaryFunction::Pow && index == 1 && own.is_number();
             if !self.function.takes(own) || (own != dtype && !power) {
                 let what = format!("{} does not take operands of types {dtype} and {own}", self.function.name());
                 return Err(Error::unsupported(what));

@@ -1,4 +1,6 @@
-//! `Cast`: numbers in another type; `CastLike` is decoded as it.
+//! `Cast`: numbers in another type, or as strings; `CastLike` is decoded as it.
+
+mod strings;
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crate::{
 /// The operand's numbers in another type.
 ///
 /// Integers wrap. A floating-point number is truncated to an integer and clamped to its range; NaN
-/// becomes 0. Every number but zero is true.
+/// becomes 0. Every number but zero is true. A string must be a number of the type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cast {
     /// The result's type.
@@ -129,7 +131,13 @@ fn kernel(_request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
 impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
-        kernels::cast(input, io.output(0)?)
+        let Io { outputs, strings, .. } = io;
+        let output = outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?;
+        match (input.dtype, output.dtype) {
+            (_, DType::String) => strings::to_strings(input, output.slice()?, strings),
+            (DType::String, _) => strings::from_strings(input.slice()?, output, strings),
+            _ => kernels::cast(input, output),
+        }
     }
 }
 

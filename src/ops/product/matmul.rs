@@ -108,7 +108,7 @@ impl MatMul {
         let removed = usize::from(a.rank() == 1) + usize::from(b.rank() == 1);
         let rank = a.rank().max(2).max(b.rank()) - removed;
         match own {
-            ItemAxis::Row => Some(vec![Some(rank - 2 + usize::from(b.rank() == 1))]),
+            ItemAxis::Row => Some(vec![Some(rank + usize::from(b.rank() == 1) - 2)]),
             ItemAxis::Column => Some(vec![Some(rank - 1)]),
             ItemAxis::Leading(from_end) => {
                 // The other operand must not vary along that axis.

@@ -19,6 +19,7 @@ use crate::{
     ops::control::{conditional::If, map::SequenceMap, repeat::Loop, scan::Scan},
     plan::RunCap,
     rewrite,
+    tensor::StringTable,
 };
 
 /// Why a graph cannot run by a plan of its sizes, `None` if it can.
@@ -45,7 +46,7 @@ impl DynamicSession {
             rewrite::store_rounded(&mut graph)?;
         }
         let reason = reason(&graph).unwrap_or_default();
-        let NodeKernels { made, mut weights } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
+        let NodeKernels { made, mut weights, strings } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
         let mut steps = Vec::with_capacity(made.len());
         for (node, made) in graph.nodes().iter().zip(made) {
             let whole = || node.inputs.iter().copied().collect();
@@ -63,6 +64,10 @@ impl DynamicSession {
                     let load = |body: &Body| {
                         let graph = (*body.graph).clone();
                         let session = Self::load(graph, kernel_set, factors, at_once)?;
+                        if session.strings.len() > StringTable::default().len() {
+                            // A run numbers strings by the table of the outermost graph.
+                            return Err(Error::unsupported("strings of a graph within the node"));
+                        }
                         Ok(BodySession::new(body, session))
                     };
                     (Action::Control(Box::new(control(node, load).context(|| node.describe())?)), whole())
@@ -79,7 +84,7 @@ impl DynamicSession {
         let seen = (0..graph.value_count()).map(|_| AtomicUsize::new(0)).collect();
         let (runs, scratch) = (Mutex::default(), AtomicUsize::new(0));
         let cap = RunCap::default();
-        Ok(Self { graph, steps, kernel_set, weights, unused, reason, runs, scratch, cap, seen })
+        Ok(Self { graph, steps, kernel_set, weights, unused, reason, runs, scratch, cap, seen, strings })
     }
 }
 

@@ -1,6 +1,6 @@
 //! One run: values in memory of their own, and symbols bound as their sizes become known.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use smallvec::SmallVec;
 
@@ -11,13 +11,14 @@ use crate::{
     op::{CpuKernel, Io, Shapes},
     plan::RunCap,
     shape::Bindings,
-    tensor::{AlignedBytes, Tensor, Value, ViewMut, byte_count},
+    tensor::{AlignedBytes, DType, RunStrings, StringTable, Tensor, Value, ViewMut, byte_count},
 };
 
 /// The memory of a run, reused by later runs.
-#[derive(Default)]
 pub(super) struct Run {
     pub pool: Pool,
+    /// Elements of strings are numbers of these.
+    pub strings: RunStrings,
     scratch: AlignedBytes,
     /// The iterations that loops have made.
     iterations: u64,
@@ -25,9 +26,15 @@ pub(super) struct Run {
 }
 
 impl Run {
+    pub(super) fn new(strings: Arc<StringTable>) -> Self {
+        let (pool, scratch) = (Pool::default(), AlignedBytes::default());
+        Self { pool, strings: RunStrings::new(strings), scratch, iterations: 0, cap: RunCap::default() }
+    }
+
     /// Begins another run, which may take that much.
     pub(super) fn restart(&mut self, cap: RunCap) {
         self.pool.restart();
+        self.strings.restart(cap.bytes());
         (self.iterations, self.cap) = (0, cap);
     }
 
@@ -44,6 +51,11 @@ impl Run {
         }
         self.iterations += 1;
         Ok(())
+    }
+
+    /// Bytes of the values and strings that are held.
+    fn live(&self) -> usize {
+        self.pool.live().saturating_add(self.strings.bytes())
     }
 
     /// Bytes that the largest run so far needed.
@@ -158,10 +170,10 @@ impl DynamicSession {
             }
             Action::Kernel(kernel) => self.fill(&**kernel, step, &slots.tensors(step)?, run, bindings)?,
             Action::Measure(kernel) => {
-                let results = kernel.compute(&slots.tensors(step)?)?;
+                let results = compute(&**kernel, &slots.tensors(step)?, &mut run.strings)?;
                 results.iter().for_each(|result| run.pool.adopt(result.bytes().len()));
                 let own = results.iter().map(|result| result.bytes().len()).sum();
-                run.cap.check(run.pool.live(), || vec![(step.name.clone(), own)])?;
+                run.cap.check(run.live(), || vec![(step.name.clone(), own)])?;
                 results.into_iter().map(Value::Tensor).collect()
             }
             Action::Values(kernel) => {
@@ -197,7 +209,7 @@ impl DynamicSession {
         });
         let sizes = step.outputs.iter().zip(&shapes).map(|(&id, shape)| byte_count(self.graph.fact(id).dtype, shape));
         let own = sizes.fold(needed, |sum, bytes| sum.saturating_add(bytes.unwrap_or(usize::MAX)));
-        run.cap.check(run.pool.live().saturating_add(own), || vec![(step.name.clone(), own)])?;
+        run.cap.check(run.live().saturating_add(own), || vec![(step.name.clone(), own)])?;
         if needed > run.scratch.len() {
             run.scratch = AlignedBytes::try_zeroed(needed)?;
         }
@@ -214,7 +226,10 @@ impl DynamicSession {
             outputs: outputs.map(|((&id, shape), bytes)| ViewMut { dtype: dtype(id), shape, bytes }).collect(),
             scratch: &mut run.scratch,
             bindings,
+            strings: &mut run.strings,
         })?;
+        run.strings.check()?;
+        run.cap.check(run.live().saturating_add(needed), || vec![(step.name.clone(), run.strings.bytes())])?;
         let made = step.outputs.iter().zip(shapes).zip(memories);
         made.map(|((&id, shape), memory)| Ok(Tensor::from_aligned(dtype(id), shape, memory)?.into())).collect()
     }
@@ -225,6 +240,22 @@ impl DynamicSession {
         self.graph.fact(id).shape.eval_into(bindings, &mut shape)?;
         Ok(shape)
     }
+}
+
+/// The results of a kernel that sizes them; strings are numbers of the run before and after.
+fn compute(kernel: &dyn CpuKernel, operands: &[Option<&Tensor>], strings: &mut RunStrings) -> Result<Vec<Tensor>> {
+    let own = |operand: &&Tensor| (operand.dtype() == DType::String).then(|| strings.own(operand.view())).transpose();
+    let owned = operands.iter().map(|operand| operand.as_ref().map_or(Ok(None), own));
+    let owned = owned.collect::<Result<SmallVec<[Option<Tensor>; 6]>>>()?;
+    let operands = operands.iter().zip(&owned).map(|(operand, owned)| owned.as_ref().or(*operand));
+    let operands: SmallVec<[Option<&Tensor>; 6]> = operands.collect();
+    let numbered = |result: Tensor| match strings.numbers_of(&result)? {
+        Some(numbers) => Tensor::from_aligned(DType::String, result.shape().to_vec(), numbers),
+        None => Ok(result),
+    };
+    let results = kernel.compute(&operands)?.into_iter().map(numbered).collect::<Result<Vec<_>>>()?;
+    strings.check()?;
+    Ok(results)
 }
 
 /// Binds the symbols of a fact to the sizes of its value.

@@ -42,7 +42,7 @@ impl CpuSession {
         if factors == Factors::Bf16 {
             rewrite::store_rounded(&mut graph)?;
         }
-        let NodeKernels { made, weights } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
+        let NodeKernels { made, weights, strings } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
         let mut packed: Vec<Packed> = Vec::with_capacity(made.len());
         let mut steps = Vec::new();
         for (node, made) in graph.nodes().iter().zip(made) {
@@ -65,6 +65,7 @@ impl CpuSession {
             scratch: AtomicUsize::new(0),
             weights,
             cap: RunCap::default(),
+            strings,
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     graph::ValueId,
     op::{CpuKernel, Io},
-    tensor::{AlignedBytes, View, ViewMut},
+    tensor::{AlignedBytes, RunStrings, View, ViewMut},
 };
 
 impl Run<'_> {
@@ -42,8 +42,14 @@ impl Run<'_> {
             shape: self.memory.sizes.shape(plan, *id),
             bytes: &mut bytes[..],
         });
-        let mut io =
-            Io { inputs: views, outputs: written.collect(), scratch: &mut scratch, bindings: &self.memory.bindings };
+        let mut io = Io {
+            inputs: views,
+            outputs: written.collect(),
+            scratch: &mut scratch,
+            bindings: &self.memory.bindings,
+            // A graph with strings is not loaded on a GPU.
+            strings: &mut RunStrings::default(),
+        };
         kernel.run(&mut io)?;
         drop(io);
         for (id, bytes) in results {

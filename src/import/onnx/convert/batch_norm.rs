@@ -20,11 +20,11 @@ use crate::{
 ///
 /// From opset 14 on an attribute says so; before, the number of results does, used or not, and up to
 /// opset 6 the attribute `is_test` too.
-pub(super) fn trains(opset: i64, call: &Call<'_>) -> bool {
+pub(super) fn trains(call: &Call<'_>) -> bool {
     let flag =
         |name: &str| call.attributes.iter().any(|(own, value)| own == name && matches!(value, Attribute::Int(1)));
-    call.op_type == "BatchNormalization"
-        && match opset {
+    (call.domain, call.op_type) == ("", "BatchNormalization")
+        && match call.opset {
             ..7 => !flag("is_test"),
             7..14 => call.named > 1,
             _ => flag("training_mode"),

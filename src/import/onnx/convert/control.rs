@@ -11,11 +11,15 @@ use crate::{
             Converter, parse_graph,
             scope::{Outer, Scope, used},
         },
+        opset,
         proto::{GraphProto, NodeProto, ValueInfoProto},
         scan::{check_depth, makers},
     },
     op::{Attribute, Body, OnnxNode, Operator},
-    ops::control::{conditional::If, map::SequenceMap, repeat::Loop, scan::Scan},
+    ops::{
+        control::{conditional::If, map::SequenceMap, repeat::Loop, scan::Scan},
+        tokens,
+    },
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -97,7 +101,8 @@ impl<'a> Converter<'a, '_, '_> {
         };
         attributes.retain(|(name, _)| !graphs.iter().any(|(own, _)| own == name));
         let count = node.outputs.len();
-        let mut own = OnnxNode::new(&self.graph, self.scope.opset, node.op_type(), attributes, inputs.clone(), count);
+        let opset = opset(&self.scope.opsets, "");
+        let mut own = OnnxNode::new(&self.graph, opset, node.op_type(), attributes, inputs.clone(), count);
         match node.op_type() {
             "If" => {
                 own.finish()?;
@@ -166,7 +171,7 @@ impl<'a> Converter<'a, '_, '_> {
         bytes: &'a [u8],
         scanned: Scanned,
     ) -> Result<()> {
-        let batched = self.scope.opset < 9;
+        let batched = opset(&self.scope.opsets, "") < 9;
         let first = usize::from(batched);
         let states = inputs.len().checked_sub(scanned.count.saturating_add(first));
         let states = states.ok_or_else(|| Error::invalid_model("fewer operands than are scanned"))?;
@@ -255,7 +260,7 @@ impl<'a> Converter<'a, '_, '_> {
         let makers = makers(&proto, budget)?;
         let graph = self.graph.within(proto.name.unwrap_or_default());
         let scope = Scope {
-            opset: self.scope.opset,
+            opsets: self.scope.opsets.clone(),
             absent: self.scope.absent.clone(),
             used: used(&proto, self.depth + 1)?,
             attributes: self.scope.attributes.clone(),
@@ -267,7 +272,10 @@ impl<'a> Converter<'a, '_, '_> {
         own.given(&proto.inputs, given)?;
         own.nodes(&proto, &makers)?;
         own.outputs(&proto)?;
-        Ok((own.graph, own.captured))
+        tokens::check(&own.graph)?;
+        let Converter { graph, captured, notes, .. } = own;
+        self.notes.extend(notes);
+        Ok((graph, captured))
     }
 
     /// Adds the declared inputs of a graph within a node.

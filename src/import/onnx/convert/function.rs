@@ -6,11 +6,12 @@ use crate::{
     error::{Context, Error, Result},
     graph::ValueId,
     import::onnx::{
-        OPSETS, attribute,
+        attribute,
         convert::{
             Converter,
             scope::{Scope, used},
         },
+        opsets,
         proto::{FunctionProto, NodeProto},
         scan::{makers, shown},
     },
@@ -95,12 +96,9 @@ impl<'a> Converter<'a, '_, '_> {
                 attributes.push((name, value));
             }
         }
-        let opset = function.opset().unwrap_or(self.scope.opset);
-        if !OPSETS.contains(&opset) {
-            return Err(Error::unsupported(format!("opset {opset} of the function is not read here")));
-        }
-        let mut scope =
-            Scope { opset, attributes: Some(attributes), used: used(&function.body, self.depth)?, ..Scope::default() };
+        let opsets = opsets(&self.scope.opsets, &function.opsets).context(|| "the function".to_owned())?;
+        let used = used(&function.body, self.depth)?;
+        let mut scope = Scope { opsets, attributes: Some(attributes), used, ..Scope::default() };
         scope.used.extend(&function.outputs);
         let given = inputs.iter().copied().chain(std::iter::repeat(None));
         for (&name, id) in function.inputs.iter().zip(given) {

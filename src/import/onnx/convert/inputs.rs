@@ -13,7 +13,12 @@ use crate::{
         },
         options::ImportOptions,
     },
+    ops::{
+        moves::identity::Identity,
+        tabular::{Labels, zip_map::ZipMap},
+    },
     shape::{Dim, Shape},
+    tensor::DType,
 };
 
 /// The maximum number of symbolic dimensions of a model.
@@ -66,7 +71,10 @@ impl<'a> Converter<'a, '_, '_> {
                     if has_defaults && !options.constants.iter().any(|(own, _)| own == name) {
                         self.graph.add_default(name);
                     }
-                    self.check_declared(input, id)
+                    self.check_declared(input, id).and_then(|()| match self.misfit(input, id) {
+                        Some(what) => Err(Error::invalid_model(what)),
+                        None => Ok(()),
+                    })
                 }
                 None => self.input(input, options),
             }
@@ -82,6 +90,9 @@ impl<'a> Converter<'a, '_, '_> {
         };
         let dtype = tensor::dtype(elem_type)?;
         if input.kind != KindProto::Tensor {
+            if dtype == DType::String {
+                return Err(Error::unsupported("it holds strings within another value"));
+            }
             let shape = element_shape(input)?;
             let kind = match input.kind {
                 KindProto::Sequence => Kind::Sequence(shape),
@@ -143,15 +154,40 @@ impl<'a> Converter<'a, '_, '_> {
             // Exporters seldom declare the right sizes within nodes.
             if self.outer.is_none() {
                 self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+                // Nothing is read by what a file says of its results' sizes, which exporters get wrong.
+                if let Some(what) = self.misfit(&output, id) {
+                    self.notes.push(format!("output `{name}`: {what}"));
+                }
+            }
+            if let Some(labels) = self.zipped(id) {
+                let classes = labels.describe();
+                self.notes.push(format!("output `{name}` has a column for each key of the file's maps: {classes}"));
             }
             self.graph.output(name, id);
         }
         Ok(())
     }
 
-    /// Checks the declared type and shape of a value against the inferred ones.
+    /// The keys of a list of maps, which is held as a table with a column for each.
+    fn zipped(&self, id: ValueId) -> Option<&Labels> {
+        let mut id = id;
+        loop {
+            let node = self.graph.nodes().iter().rev().find(|node| node.outputs.contains(&id))?;
+            if let Some(ZipMap { labels }) = node.op() {
+                return Some(labels);
+            }
+            node.op::<Identity>()?;
+            id = (*node.inputs.first()?)?;
+        }
+    }
+
+    /// Checks the declared type of a value against the inferred one.
     fn check_declared(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Result<()> {
         let fact = self.graph.fact(id);
+        // A list of maps is the table that it is made of.
+        if declared.kind != KindProto::Tensor && self.zipped(id).is_some() {
+            return Ok(());
+        }
         let fits = match (declared.kind, &fact.kind) {
             (KindProto::Tensor, Kind::Tensor) => true,
             // A value without a declared type is declared as nothing.
@@ -168,7 +204,13 @@ impl<'a> Converter<'a, '_, '_> {
         {
             return Err(Error::invalid_model(format!("it is declared as {} but is {fact}", tensor::dtype(code)?)));
         }
-        let Some(dims) = declared.dims.as_ref().filter(|_| fact.is_tensor()) else { return Ok(()) };
+        Ok(())
+    }
+
+    /// How the declared shape of a tensor differs from the inferred one.
+    fn misfit(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Option<String> {
+        let fact = self.graph.fact(id);
+        let dims = declared.dims.as_ref().filter(|_| fact.is_tensor())?;
         let differs = |(dim, own): (&DimProto<'_>, &Dim)| match (dim, own.as_fixed()) {
             (DimProto::Fixed(size), Some(own)) => *size != own,
             _ => false,
@@ -182,9 +224,9 @@ impl<'a> Converter<'a, '_, '_> {
                     DimProto::Unknown => "?".to_owned(),
                 })
                 .collect();
-            return Err(Error::invalid_model(format!("it is declared as [{}] but is {fact}", dims.join(", "))));
+            return Some(format!("it is declared as [{}] but is {fact}", dims.join(", ")));
         }
-        Ok(())
+        None
     }
 }
 

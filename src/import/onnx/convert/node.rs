@@ -8,6 +8,7 @@ use crate::{
     import::onnx::{
         attribute,
         convert::{Converter, batch_norm, old_opsets},
+        opset,
         proto::NodeProto,
         scan::is_built,
     },
@@ -17,6 +18,7 @@ use crate::{
         control::is_control,
         generate::constant::Constant,
         pointwise::{Binary, BinaryFunction, cast::Cast},
+        tokens,
     },
     rewrite,
     tensor::DType,
@@ -26,6 +28,10 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Call<'a> {
     pub(super) name: &'a str,
+    /// The domain; empty for the default domain.
+    pub(super) domain: &'a str,
+    /// The version of the domain's operator set.
+    pub(super) opset: i64,
     pub(super) op_type: &'a str,
     pub(super) attributes: Vec<(String, Attribute)>,
     pub(super) inputs: Vec<Option<ValueId>>,
@@ -51,15 +57,25 @@ impl<'a> Converter<'a, '_, '_> {
         if node.domain().is_empty() && is_control(node.op_type()) {
             return self.control(node, attributes, inputs).context(place);
         }
-        if !is_built(node) {
+        if !is_built(node, self.file.functions) {
             return self.inline(node, attributes, &inputs).context(place);
         }
         // Optional results that nothing uses need not be built.
         let last = node.outputs.iter().rposition(|name| self.scope.used.contains(name));
         let outputs = last.map_or(1, |last| last + 1).min(node.outputs.len());
-        let mut call =
-            Call { name: node.name(), op_type: node.op_type(), attributes, inputs, outputs, named: node.outputs.len() };
-        old_opsets::adapt(&mut self.graph, self.scope.opset, &mut call).context(place)?;
+        let mut call = Call {
+            name: node.name(),
+            domain: node.domain(),
+            opset: opset(&self.scope.opsets, node.domain()),
+            op_type: node.op_type(),
+            attributes,
+            inputs,
+            outputs,
+            named: node.outputs.len(),
+        };
+        if call.domain.is_empty() {
+            old_opsets::adapt(&mut self.graph, &mut call).context(place)?;
+        }
         let made = self.call(&call, place)?;
         self.name(node, outputs, made)
     }
@@ -85,6 +101,10 @@ impl<'a> Converter<'a, '_, '_> {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
+        // The forms below are of ONNX's own operators.
+        if !call.domain.is_empty() {
+            return Err(error);
+        }
         if let Some(made) = self.scaled_apart(call, place)? {
             return Ok(made);
         }
@@ -96,12 +116,12 @@ impl<'a> Converter<'a, '_, '_> {
 
     /// Decodes the node and adds it to the graph.
     fn add(&mut self, call: &Call<'_>, place: impl Fn() -> String + Copy) -> Result<Vec<ValueId>> {
-        if batch_norm::trains(self.scope.opset, call) {
+        if batch_norm::trains(call) {
             return batch_norm::of_batch(&mut self.graph, call).context(place);
         }
-        let Call { name, op_type, attributes, inputs, outputs, .. } = call.clone();
-        let mut own = OnnxNode::new(&self.graph, self.scope.opset, op_type, attributes, inputs, outputs);
-        let op = ops::decode(&mut own).context(place)?;
+        let Call { name, domain, opset, op_type, attributes, inputs, outputs, .. } = call.clone();
+        let mut own = OnnxNode::new(&self.graph, opset, op_type, attributes, inputs, outputs);
+        let op = ops::decode(domain, &mut own).context(place)?;
         let assumed = own.take_assumed();
         let inputs = own.finish().context(place)?;
         self.graph.assume(place(), assumed)?;
@@ -109,9 +129,13 @@ impl<'a> Converter<'a, '_, '_> {
             return Ok(vec![self.graph.constant(name, value.clone())]);
         }
         // Errors of `Graph::node` name the node already.
+        let makes_tokens = op.def().name == tokens::TOKENIZER;
         let made = self.graph.node(name, op, inputs)?;
-        // Later operators may need a small constant when they are decoded.
-        rewrite::fold_last(&mut self.graph)?;
+        // Later operators may need a small constant when they are decoded; what uses tokens is
+        // checked by the node that makes them.
+        if !makes_tokens {
+            rewrite::fold_last(&mut self.graph)?;
+        }
         Ok(made)
     }
 

@@ -15,8 +15,9 @@ const BROADCAST: &[&str] = &["Add", "And", "Div", "Equal", "Greater", "Less", "M
 /// The first opset in which operands broadcast as in NumPy.
 const NUMPY_BROADCAST: i64 = 7;
 
-/// Brings a node of an old opset to the form that the decoders read.
-pub(super) fn adapt(graph: &mut Graph, opset: i64, call: &mut Call<'_>) -> Result<()> {
+/// Brings a node of the default domain to the form that the decoders read.
+pub(super) fn adapt(graph: &mut Graph, call: &mut Call<'_>) -> Result<()> {
+    let opset = call.opset;
     if opset >= NUMPY_BROADCAST {
         return Ok(());
     }

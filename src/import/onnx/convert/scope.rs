@@ -22,7 +22,8 @@ pub(super) struct Scope<'a> {
     pub(super) absent: HashSet<&'a str>,
     /// The names that nodes or outputs use.
     pub(super) used: HashSet<&'a str>,
-    pub(super) opset: i64,
+    /// The version of each domain that is named; the default one has no name.
+    pub(super) opsets: Vec<(&'a str, i64)>,
     /// The attributes of the call; `None` outside functions.
     pub(super) attributes: Option<Vec<(String, Attribute)>>,
     /// The names defined since an inlined graph began, with the values they had before.

@@ -78,10 +78,4 @@ impl<'a> FunctionProto<'a> {
         let domain = default_domain(self.domain.unwrap_or_default());
         (domain, self.name.unwrap_or_default(), self.overload.unwrap_or_default())
     }
-
-    /// The version of ONNX's own operator set, if the function names it.
-    pub(crate) fn opset(&self) -> Option<i64> {
-        let own = self.opsets.iter().rev().find(|(domain, _)| default_domain(domain).is_empty());
-        own.map(|(_, version)| *version)
-    }
 }
