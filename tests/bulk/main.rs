@@ -18,3 +18,4 @@ mod splits;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod unreached;
