@@ -99,6 +99,7 @@
 //! | `gpu` | no | the GPU backend over wgpu (Vulkan, Metal, Direct3D 12), and the module `gpu` |
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |
+//! | `serde` | no | [`Report`](bulk::Report) and its parts as values of serde |
 //! | `candle` | no | models written with candle, and the module `candle` |
 //!
 //! # Errors

@@ -20,6 +20,7 @@ use crate::{
 
 /// What a job did: counts, times, chunks, devices and notes.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Report {
     /// Results that the consumer took, errors included.
