@@ -50,10 +50,10 @@ fn main() -> Result<(), Box<dyn StdError>> {
             Ok(Tensors::from([(name.as_str(), Tensor::new([1, 3, height, width], &numbers)?)]))
         })
         .finish(|_, outputs: Tensors| {
-            let (_, scores) = outputs.iter().next().ok_or_else(|| Error::invalid_model("the model has no output"))?;
+            let (_, scores) = outputs.iter().next().ok_or("the model has no output")?;
             let scores = scores.as_slice::<f32>()?;
             let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            best.map(|(class, &score)| (class, score)).ok_or_else(|| Error::invalid_model("the model has no classes"))
+            best.map(|(class, &score)| (class, score)).ok_or_else(|| "the model has no classes".into())
         });
 
     // Results arrive in the order of the paths. An unreadable image fails alone.

@@ -66,8 +66,8 @@ fn pool() -> Outcome {
         |model: &mut Model, number: &i64| Ok((model.worker, model.cube(*number)?)),
     );
     let pipeline = Pipeline::new(model).prepare(|text: &OsString| {
-        let text = text.to_str().ok_or_else(|| Error::invalid_input("the input is not UTF-8"))?;
-        text.parse::<i64>().map_err(Error::user)
+        let text = text.to_str().ok_or("the input is not UTF-8")?;
+        Ok(text.parse::<i64>()?)
     });
     let mut results = common.bulk(Bulk::pipeline(pipeline)).map(common.stop().until(items.clone().into_iter()));
     let mut out = io::stdout();

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
             let numbers = parse(line, columns)?;
             Ok(Tensors::from([(input.as_str(), Tensor::new([1, columns], &numbers)?)]))
         })
-        .finish(|_, outputs: Tensors| outputs.iter().map(|(_, tensor)| text(tensor)).collect::<Result<Vec<_>>>())
+        .finish(|_, outputs: Tensors| Ok(outputs.iter().map(|(_, tensor)| text(tensor)).collect::<Result<Vec<_>>>()?))
         // Lets the memory limit count the text of a line, not only the size of its handle.
         .item_bytes(|line: &str| line.len());
 

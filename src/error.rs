@@ -65,6 +65,19 @@ impl Error {
         }))
     }
 
+    /// The error of a user's closure; an error of this library, or of the operating system, keeps its
+    /// kind.
+    pub(crate) fn of_closure(error: AnyError) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        let kind = if error.is::<std::io::Error>() { ErrorKind::Io } else { ErrorKind::User };
+        let mut error = Self::user(error);
+        error.0.kind = kind;
+        error
+    }
+
     /// An operating-system error, with the action that failed.
     pub fn io(source: std::io::Error, doing: impl Into<String>) -> Self {
         let message = format!("{}: {source}", doing.into());
@@ -114,6 +127,9 @@ impl Error {
         self.0.source.as_ref().and_then(|source| source.downcast_ref())
     }
 }
+
+/// Any error of a user's closure, as `?` makes one.
+pub(crate) type AnyError = Box<dyn StdError + Send + Sync>;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -106,7 +106,8 @@
 //!
 //! Every function that can fail returns [`Error`], which is opaque: branch on its [`ErrorKind`], print it, or get your
 //! own error type back with [`Error::downcast_ref`]. A job returns an [`ItemError`] in place of a result, with the
-//! item's index and the [`Stage`] that failed. A panic in a model is such an error too, and the workers survive it. By
+//! item's index and the [`Stage`] that failed. Closures may fail with any error: `?` converts it, and an [`Error`] stays
+//! as it is. A panic in a model is such an error too, and the workers survive it. By
 //! default a job continues after errors; [`OnError`](bulk::OnError) changes that.
 //!
 //! # Threads

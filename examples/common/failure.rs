@@ -88,6 +88,7 @@ failures!(
     gristmill::ItemError: |error| whole(error),
     serde_json::Error: |error| whole(error),
     Box<dyn Error>: |error: &Box<dyn Error>| whole(&**error),
+    Box<dyn Error + Send + Sync>: |error: &Box<dyn Error + Send + Sync>| whole(&**error),
 );
 
 impl fmt::Display for Failure {

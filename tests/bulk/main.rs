@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cache")]
 mod cache;
+mod closures;
 mod dedupe;
 mod drivers;
 mod fairness;
