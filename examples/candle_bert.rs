@@ -56,17 +56,17 @@ fn embed() -> Outcome {
     let texts = fs::read_to_string(&texts).map_err(|error| format!("reading {}: {error}", texts.display()))?;
     let bert = Bert::open(&model)?;
     let tokenizer = TextTokenizer::open(&model.join("tokenizer.json"), max_tokens)?;
-    let tokens = move |text: &str| -> gristmill::Result<Tensor> {
+    let tokens = move |text: &str| -> Result<Tensor, Box<dyn StdError + Send + Sync>> {
         let ids = tokenizer.encode(text)?.ids;
         let count = ids.len();
-        Tensor::from_vec(ids, count, &Device::Cpu).map_err(Error::user)
+        Ok(Tensor::from_vec(ids, count, &Device::Cpu)?)
     };
 
     if let Some(out) = env::var_os(VECTORS) {
         let pipeline = Pipeline::new(CandleModel::per_item(move |ids: &Tensor| bert.embed(ids)))
             .prepare(tokens)
             .item_bytes(|text: &str| text.len())
-            .finish(|_, vector| vector.to_vec1::<f32>().map_err(Error::user));
+            .finish(|_, vector| Ok(vector.to_vec1::<f32>()?));
         let lines: Vec<String> = texts.lines().map(str::to_owned).collect();
         let mut results = common.bulk(Bulk::pipeline(pipeline)).map(common.stop().until(lines.into_iter()));
         let mut bytes = Vec::new();

@@ -18,7 +18,7 @@ use std::{
     process::ExitCode,
 };
 
-use common::{Common, Failure, Flag, Outcome};
+use common::{Common, Failure, Flag, Outcome, one_line, plain_path};
 use onnx_cases::State;
 
 const USAGE: &str = "\
@@ -50,7 +50,7 @@ fn conformance() -> Outcome {
     for (case, state) in &cases {
         let told = why || matches!(state, State::Failed(_));
         if let Some(reason) = state.reason().filter(|_| told) {
-            writeln!(out, "{} {}: {reason}", state.name(), case.display())?;
+            writeln!(out, "{} {}: {}", state.name(), plain_path(case), one_line(reason))?;
         }
     }
     writeln!(out, "{at_load} of the passed cases got operands when the model was loaded")?;

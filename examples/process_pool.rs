@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Common, Flag, Outcome};
+use common::{Common, Flag, Outcome, failure::whole, one_line, say};
 use gristmill::{Error, PerWorker, Pipeline, Result, bulk::Bulk};
 
 const LOADING: Duration = Duration::from_millis(1500);
@@ -33,7 +33,7 @@ struct Model {
 impl Model {
     fn load(worker: usize) -> Self {
         thread::sleep(LOADING);
-        eprintln!("mill-worker-{worker}: model loaded");
+        say!("mill-worker-{worker}: model loaded");
         Self { worker }
     }
 
@@ -66,17 +66,21 @@ fn pool() -> Outcome {
         |model: &mut Model, number: &i64| Ok((model.worker, model.cube(*number)?)),
     );
     let pipeline = Pipeline::new(model).prepare(|text: &OsString| {
-        let text = text.to_str().ok_or_else(|| Error::invalid_input("the input is not UTF-8"))?;
-        text.parse::<i64>().map_err(Error::user)
+        let text = text.to_str().ok_or("the input is not UTF-8")?;
+        Ok(text.parse::<i64>()?)
     });
     let mut results = common.bulk(Bulk::pipeline(pipeline)).map(common.stop().until(items.clone().into_iter()));
     let mut out = io::stdout();
     for (item, result) in items.iter().zip(results.by_ref()) {
         match result {
-            Ok((worker, cube)) => writeln!(out, "{} cubed is {cube} (model of worker {worker})", item.display())?,
-            Err(error) => writeln!(out, "{} failed: {error}", item.display())?,
+            Ok((worker, cube)) => {
+                writeln!(out, "{} cubed is {cube} (model of worker {worker})", one_line(&item.to_string_lossy()))?;
+            }
+            Err(error) => {
+                writeln!(out, "{} failed: {}", one_line(&item.to_string_lossy()), one_line(&whole(&error)))?;
+            }
         }
     }
-    eprintln!("{:.2} s in all", started.elapsed().as_secs_f64());
+    say!("{:.2} s in all", started.elapsed().as_secs_f64());
     common.end(&results.report())
 }

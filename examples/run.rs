@@ -21,10 +21,10 @@ use std::{
 
 use common::{
     Common, Failure, Flag, Outcome,
-    failure::writing,
+    failure::{whole, writing},
     npz::{self, Header},
     output::{self, OutputFile},
-    plain_path,
+    plain_path, say,
 };
 use gristmill::{Batching, DType, ImportOptions, ItemError, Model, Session, Tensors, bulk::Bulk};
 use indicatif::HumanCount;
@@ -68,6 +68,7 @@ fn run() -> Outcome {
     read.push(input.clone());
     let mut read: Vec<&Path> = read.iter().map(PathBuf::as_path).collect();
     output::check(&output, &read)?;
+    output::check_seekable(&output)?;
     read.push(&output);
     common.check_report(&read)?;
     let arrays = npz::headers(&input)?;
@@ -87,7 +88,7 @@ fn run() -> Outcome {
                 let (outputs, done) = put_together(&mut results, block, rows)?;
                 if done < rows {
                     let (done, rows) = (HumanCount(done as u64), HumanCount(rows as u64));
-                    eprintln!("{}: {done} of {rows} rows", plain_path(&output));
+                    say!("{}: {done} of {rows} rows", plain_path(&output));
                 }
                 // What was there before is worth more than no rows.
                 if done > 0 {
@@ -152,8 +153,8 @@ fn put_together(
     for result in results {
         let last = (done + block).min(rows);
         let part = result.map_err(|error| match rows {
-            1 => error.source.to_string(),
-            _ => format!("rows {done} to {}: {}", last - 1, error.source),
+            1 => whole(&error.source),
+            _ => format!("rows {done} to {}: {}", last - 1, whole(&error.source)),
         })?;
         for (index, (name, tensor)) in part.iter().enumerate() {
             match outputs.get_mut(index) {

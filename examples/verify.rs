@@ -168,7 +168,7 @@ fn of_model(
 fn of_texts(own: &Arguments, folder: &Path, lines: &[&str]) -> Result<bool, Failure> {
     let vectors = |options: SessionOptions| -> Result<_, Failure> {
         let embedder = Embedder::open_with(folder, &EmbedderOptions::default().session(options))?;
-        let vectors = embedder.embed(lines).map_err(|error| error.to_string())?;
+        let vectors = embedder.embed(lines)?;
         let tensors = |vector: &Vec<f32>| Ok(Tensors::from([("vector", Tensor::new([vector.len()], vector)?)]));
         Ok((embedder.describe(), vectors.iter().map(tensors).collect::<Result<Vec<_>, Error>>()?))
     };

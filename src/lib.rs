@@ -99,13 +99,15 @@
 //! | `gpu` | no | the GPU backend over wgpu (Vulkan, Metal, Direct3D 12), and the module `gpu` |
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |
+//! | `serde` | no | [`Report`](bulk::Report) and its parts as values of serde |
 //! | `candle` | no | models written with candle, and the module `candle` |
 //!
 //! # Errors
 //!
 //! Every function that can fail returns [`Error`], which is opaque: branch on its [`ErrorKind`], print it, or get your
 //! own error type back with [`Error::downcast_ref`]. A job returns an [`ItemError`] in place of a result, with the
-//! item's index and the [`Stage`] that failed. A panic in a model is such an error too, and the workers survive it. By
+//! item's index and the [`Stage`] that failed. Closures may fail with any error: `?` converts it, and an [`Error`] stays
+//! as it is. A panic in a model is such an error too, and the workers survive it. By
 //! default a job continues after errors; [`OnError`](bulk::OnError) changes that.
 //!
 //! # Threads

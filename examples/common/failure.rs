@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, path::Path, process::ExitCode};
 
-use super::plain;
+use super::{one_line, plain};
 
 /// Why a command ended early, and with which code.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Failure {
 
 impl From<lexopt::Error> for Failure {
     fn from(error: lexopt::Error) -> Self {
-        Self::usage(format!("{error}; see --help"))
+        Self::usage(one_line(&format!("{}; see --help", whole(&error))))
     }
 }
 
@@ -49,7 +49,7 @@ impl From<io::Error> for Failure {
         match error.kind() {
             // Whoever read the output has seen enough.
             io::ErrorKind::BrokenPipe => Self::silent(BROKEN_PIPE),
-            _ => Self::new(error.to_string()),
+            _ => Self::new(whole(&error)),
         }
     }
 }
@@ -58,20 +58,38 @@ impl From<io::Error> for Failure {
 pub fn writing(path: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::silent(BROKEN_PIPE),
-        _ => Failure::new(format!("writing {}: {error}", path.display())),
+        _ => Failure::new(format!("writing {}: {}", path.display(), whole(error))),
     }
 }
 
+/// An error and all its causes.
+pub fn whole(error: &dyn Error) -> String {
+    let (mut text, mut below) = (error.to_string(), error.source());
+    while let Some(cause) = below {
+        text = format!("{text}: {cause}");
+        below = cause.source();
+    }
+    text
+}
+
 macro_rules! failures {
-    ($($error:ty),*) => {$(
+    ($($error:ty: $text:expr),* $(,)?) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::new(error.to_string())
+                Self::new($text(&error))
             }
         }
     )*};
 }
-failures!(String, &str, gristmill::Error, gristmill::ItemError, serde_json::Error, Box<dyn Error>);
+failures!(
+    String: String::clone,
+    &str: |text: &&str| text.to_string(),
+    gristmill::Error: |error| whole(error),
+    gristmill::ItemError: |error| whole(error),
+    serde_json::Error: |error| whole(error),
+    Box<dyn Error>: |error: &Box<dyn Error>| whole(&**error),
+    Box<dyn Error + Send + Sync>: |error: &Box<dyn Error + Send + Sync>| whole(&**error),
+);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,7 +101,9 @@ impl fmt::Display for Failure {
 pub fn main(command: impl FnOnce() -> Result<ExitCode, Failure>) -> ExitCode {
     command().unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
-            eprintln!("{}", plain(&failure.message));
+            // A usage text has several lines, and is the command's own.
+            let text = if failure.code == USAGE { plain(&failure.message) } else { one_line(&failure.message) };
+            say!("{text}");
         }
         ExitCode::from(failure.code)
     })

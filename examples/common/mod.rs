@@ -20,6 +20,16 @@
 
 #![allow(dead_code, reason = "each example is a crate of its own and uses a part")]
 
+/// Prints a line to stderr; where nobody can read it any more, the work goes on all the same.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+#[allow(unused_imports, reason = "each example is a crate of its own and uses a part")]
+pub(crate) use say;
+
 pub mod failure;
 pub mod logs;
 pub mod npz;
@@ -123,6 +133,7 @@ impl Common {
                 name => return Err(Arg::Long(name).unexpected().into()),
             }
         }
+        common.check_report(&[])?;
         Ok(common)
     }
 
@@ -148,9 +159,17 @@ impl Common {
         bulk.progress(move |progress| show(&bar, progress))
     }
 
-    /// Refuses a report that would replace one of these files.
+    /// Refuses a report that cannot be written, or that would replace one of these files.
     pub fn check_report(&self, files: &[&Path]) -> Result<(), Failure> {
         self.report.as_ref().map_or(Ok(()), |path| output::check(path, files))
+    }
+
+    /// Fails if the job could not start.
+    pub fn check_started(report: &Report) -> Result<(), Failure> {
+        match report.workers {
+            0 => Err(Failure::new(report.notes.join("; "))),
+            _ => Ok(()),
+        }
     }
 
     /// Prints the summary to stderr, and writes the report if `--report` is set.
@@ -158,12 +177,13 @@ impl Common {
     /// The exit code is 0 if all items succeeded, 3 if some failed, and that of the signal that stopped the job.
     pub fn end(&self, report: &Report) -> Outcome {
         self.logs.iter().for_each(logs::Logs::flush);
+        Self::check_started(report)?;
         if report.errors > 0 {
             let (errors, items) = (report.errors, report.items);
             let all = if errors == items { "all items failed: " } else { "" };
-            eprintln!("{all}{errors} of {items} failed");
+            say!("{all}{errors} of {items} failed");
         }
-        eprintln!("{}", plain(&report.to_string()));
+        say!("{report}");
         if let Some(path) = &self.report {
             let mut file = OutputFile::create(path, &[])?;
             let text = report.to_json() + "\n";
@@ -187,9 +207,14 @@ pub fn plain(text: &str) -> String {
     text.chars().flat_map(|c| if is_plain(c) { vec![c] } else { c.escape_default().collect() }).collect()
 }
 
+/// Text in one line of a terminal, whatever names are in it.
+pub fn one_line(text: &str) -> String {
+    plain(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 /// A path in one line of a terminal.
 pub fn plain_path(path: &Path) -> String {
-    plain(&path.to_string_lossy()).replace('\n', "\\n").replace('\t', "\\t")
+    one_line(&path.to_string_lossy())
 }
 
 /// Prints the devices that a model could run on.
@@ -216,7 +241,7 @@ pub fn list_devices() -> io::Result<()> {
 fn capped(workers: usize) -> usize {
     let most = MOST_WORKERS * std::thread::available_parallelism().map_or(1, usize::from);
     if workers > most {
-        eprintln!("--workers {workers}: {most} are used, {MOST_WORKERS} for each processor");
+        say!("--workers {workers}: {most} are used, {MOST_WORKERS} for each processor");
     }
     workers.min(most)
 }

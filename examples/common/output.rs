@@ -8,11 +8,27 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use tempfile::NamedTempFile;
 
-use super::failure::{Failure, writing};
+use super::{
+    failure::{Failure, writing},
+    plain_path, stop,
+};
+
+/// The files that lie beside their places, for an end without destructors.
+static PARTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes what lies beside its place; none begins afterwards.
+pub fn remove_parts() {
+    let parts = PARTS.lock().unwrap_or_else(PoisonError::into_inner);
+    // One may be whole and renamed, or removed, by now.
+    parts.iter().for_each(|part| drop(fs::remove_file(part)));
+    std::mem::forget(parts);
+}
 
 /// A file under construction; without [`finish`](Self::finish) it leaves nothing behind.
 #[derive(Debug)]
@@ -35,18 +51,12 @@ impl OutputFile {
     /// # Errors
     /// If the path is one of `inputs`, a folder, or cannot be written.
     pub fn create(path: &Path, inputs: &[&Path]) -> Result<Self, Failure> {
-        check(path, inputs)?;
+        refuse_same(path, inputs)?;
         let fail = |error: io::Error| writing(path, &error);
-        let target = match fs::metadata(path) {
-            Ok(found) if found.is_dir() => {
-                return Err(Failure::new(format!("writing {}: it is a folder", path.display())));
-            }
-            Ok(found) if !found.is_file() => Target::InPlace(OpenOptions::new().write(true).open(path).map_err(fail)?),
-            Ok(_) => beside(fs::canonicalize(path).map_err(fail)?).map_err(fail)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
-                beside(path.to_owned()).map_err(fail)?
-            }
-            Err(error) => return Err(fail(error)),
+        let target = match find(path)? {
+            Found::Special => Target::InPlace(open_in_place(path)?),
+            Found::File(place, permissions) => beside(place, Some(permissions)).map_err(fail)?,
+            Found::Nothing => beside(path.to_owned(), None).map_err(fail)?,
         };
         Ok(Self { path: path.to_owned(), target })
     }
@@ -63,7 +73,7 @@ impl OutputFile {
             Target::Beside(file, place) => {
                 file.as_file().sync_all().map_err(fail)?;
                 file.persist(&place).map_err(|error| fail(error.error))?;
-                Ok(())
+                sync_folder(folder_of(&place)).map_err(fail)
             }
         }
     }
@@ -97,14 +107,56 @@ impl Write for OutputFile {
 impl Seek for OutputFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file().seek(to).map_err(|error| match error.kind() {
-            io::ErrorKind::NotSeekable => io::Error::new(error.kind(), "it is a pipe; this format needs a file"),
+            io::ErrorKind::NotSeekable => io::Error::new(error.kind(), NOT_SEEKABLE),
             _ => error,
         })
     }
 }
 
-/// Refuses an output that is one of the inputs or of the other outputs, whatever their paths are called.
+/// What is at the path of an output.
+enum Found {
+    Nothing,
+    /// A file, by its own path where the output's is a link, and who may use it.
+    File(PathBuf, fs::Permissions),
+    /// A pipe, a device, or the like.
+    Special,
+}
+
+fn find(path: &Path) -> Result<Found, Failure> {
+    let fail = |error: io::Error| writing(path, &error);
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(Failure::new(format!("writing {}: it is a folder", path.display()))),
+        Ok(found) if !found.is_file() => Ok(Found::Special),
+        Ok(found) => Ok(Found::File(fs::canonicalize(path).map_err(fail)?, found.permissions())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => Ok(Found::Nothing),
+        Err(error) => Err(fail(error)),
+    }
+}
+
+/// Refuses, before the work begins, an output that is one of the inputs or of the other outputs, whatever their paths are
+/// called, and one that cannot be written.
 pub fn check(path: &Path, inputs: &[&Path]) -> Result<(), Failure> {
+    refuse_same(path, inputs)?;
+    let folder = match find(path)? {
+        Found::Special => return Ok(()),
+        Found::File(place, _) => folder_of(&place).to_owned(),
+        Found::Nothing => folder_of(path).to_owned(),
+    };
+    // Has no name where the system can make such files.
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| writing(path, &error))
+}
+
+/// Refuses a pipe, for a format that goes back to the start of its file.
+pub fn check_seekable(path: &Path) -> Result<(), Failure> {
+    match is_pipe(path) {
+        true => Err(writing(path, &io::Error::new(io::ErrorKind::NotSeekable, NOT_SEEKABLE))),
+        false => Ok(()),
+    }
+}
+
+const NOT_SEEKABLE: &str = "it is a pipe; this format needs a file";
+
+fn refuse_same(path: &Path, inputs: &[&Path]) -> Result<(), Failure> {
     match inputs.iter().find(|input| is_same(path, input)) {
         Some(input) => {
             let (path, input) = (path.display(), input.display());
@@ -162,11 +214,74 @@ fn is_same(a: &Path, b: &Path) -> bool {
         || place(a).zip(place(b)).is_some_and(|(a, b)| a == b)
 }
 
-fn beside(place: PathBuf) -> io::Result<Target> {
+/// A file beside its place, with the permissions of the file that it replaces.
+fn beside(place: PathBuf, permissions: Option<fs::Permissions>) -> io::Result<Target> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".gristmill-").suffix(".part");
-    // As the process's mask allows, instead of private.
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    Ok(Target::Beside(builder.tempfile_in(folder_of(&place))?, place))
+    if permissions.is_none() {
+        // As the process's mask allows, instead of private.
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    }
+    let mut parts = PARTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = builder.tempfile_in(folder_of(&place))?;
+    parts.push(file.path().to_owned());
+    drop(parts);
+    #[cfg(unix)]
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    Ok(Target::Beside(file, place))
+}
+
+/// Makes the names in a folder last through a crash of the machine.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some file systems cannot.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Path) -> bool {
+    false
+}
+
+/// Opens what is neither a file nor absent; a pipe that nobody reads yet is waited for, until a signal comes.
+fn open_in_place(path: &Path) -> Result<File, Failure> {
+    let fail = |error: io::Error| writing(path, &error);
+    #[cfg(unix)]
+    if is_pipe(path) {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut told = false;
+        // Kept until the pipe is open for good: while somebody writes, a reader sees no end.
+        let _probe = loop {
+            match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path) {
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {}
+                opened => break opened.map_err(fail)?,
+            }
+            if !std::mem::replace(&mut told, true) {
+                say!("{}: waiting for somebody to read this pipe", plain_path(path));
+            }
+            if let Some(code) = stop::asked() {
+                return Err(Failure::silent(code));
+            }
+            thread::sleep(stop::LOOK);
+        };
+        return OpenOptions::new().write(true).open(path).map_err(fail);
+    }
+    OpenOptions::new().write(true).open(path).map_err(fail)
 }

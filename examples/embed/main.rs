@@ -19,8 +19,10 @@ use std::{
 
 use common::{
     Common, Failure, Flag, Outcome,
+    failure::whole,
+    one_line,
     output::{self, OutputFile},
-    plain, plain_path,
+    plain_path, say,
     stop::Stop,
 };
 use gristmill::{
@@ -74,6 +76,7 @@ fn embed() -> Outcome {
     let mut read: Vec<&Path> = model_files.iter().map(PathBuf::as_path).collect();
     read.push(&texts);
     output::check(&out, &read)?;
+    output::check_seekable(&out)?;
     read.push(&out);
     common.check_report(&read)?;
     let file = file(&texts)?;
@@ -83,7 +86,7 @@ fn embed() -> Outcome {
     }
     let embedder = Embedder::open_with(&model, &options)?;
     // Until here a signal ends the process at once.
-    let (items, failure) = read_texts(&texts, file, name, common.stop());
+    let (items, failure) = read_texts(&texts, file, name, common.stop())?;
     let writing = |error: io::Error| common::failure::writing(&out, &error);
     let mut npy = Npy::begin(OutputFile::create(&out, &[])?, embedder.dimension()).map_err(writing)?;
     let failed_row = vec![f32::NAN; embedder.dimension()];
@@ -95,12 +98,13 @@ fn embed() -> Outcome {
             Err(error) => {
                 failed += 1;
                 if failed <= MOST_REPORTED {
-                    eprintln!("line {}: {}: {}", error.index + 1, error.stage, plain(&error.source.to_string()));
+                    say!("line {}: {}: {}", error.index + 1, error.stage, one_line(&whole(&error.source)));
                 }
                 npy.row(&failed_row).map_err(writing)?;
             }
         }
     }
+    Common::check_started(&results.report())?;
     if let Some(error) = failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
         let (texts, read) = (plain_path(&texts), results.report().items);
         return Err(Failure::new(format!("reading {texts} after line {read}: {error}; nothing is written")));
@@ -110,9 +114,9 @@ fn embed() -> Outcome {
     if rows > 0 || !common.stop().is_asked() {
         file.finish()?;
     }
-    eprintln!("{}: {rows} vectors of {}", plain_path(&out), embedder.dimension());
+    say!("{}: {rows} vectors of {}", plain_path(&out), embedder.dimension());
     if failed > 0 {
-        eprintln!("{failed} lines failed: their vectors are all NaN");
+        say!("{failed} lines failed: their vectors are all NaN");
     }
     common.end(&results.report())
 }
@@ -134,7 +138,7 @@ fn file(texts: &Path) -> Result<Option<File>, Failure> {
 }
 
 /// The texts, read as they are needed; a thread of its own reads a stream that may wait.
-fn read_texts(texts: &Path, file: Option<File>, name: Option<String>, stop: &Stop) -> Texts {
+fn read_texts(texts: &Path, file: Option<File>, name: Option<String>, stop: &Stop) -> Result<Texts, Failure> {
     let text = move |line: gristmill::Result<String>| match (&name, line) {
         (Some(name), Ok(line)) => field(&line, name),
         (_, line) => line,
@@ -143,7 +147,7 @@ fn read_texts(texts: &Path, file: Option<File>, name: Option<String>, stop: &Sto
     let kept = failure.clone();
     if let Some(file) = file {
         let lines = Lines::new(BufReader::with_capacity(1 << 18, file), kept);
-        return (Box::new(stop.until(lines.map(text))), failure);
+        return Ok((Box::new(stop.until(lines.map(text))), failure));
     }
     let path = texts.to_owned();
     let lines = stop.until_waiting(move || {
@@ -159,5 +163,6 @@ fn read_texts(texts: &Path, file: Option<File>, name: Option<String>, stop: &Sto
         };
         Lines::new(source, kept)
     });
-    (Box::new(lines.map(text)), failure)
+    let lines = lines.map_err(|error| format!("starting a thread that reads: {error}"))?;
+    Ok((Box::new(lines.map(text)), failure))
 }

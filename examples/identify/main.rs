@@ -20,9 +20,10 @@ use std::{
 
 use common::{
     Common, Failure, Flag, Outcome,
-    failure::writing,
+    failure::{whole, writing},
+    one_line,
     output::{self, OutputFile},
-    plain, plain_path,
+    plain_path,
 };
 use gristmill::{ItemError, bulk::Bulk};
 use identifier::Identifier;
@@ -90,6 +91,7 @@ fn identify() -> Outcome {
         let path = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or_default();
         out.write(&path, result)?;
     }
+    Common::check_started(&results.report())?;
     out.close()?;
     common.end(&results.report())
 }
@@ -123,7 +125,7 @@ impl Output {
         match self {
             Self::Lines(out) => match result {
                 Ok(label) => writeln!(out, "{}: {} ({:.0} %)", plain_path(path), label.label, label.score * 100.0)?,
-                Err(error) => writeln!(out, "{}: error: {}", plain_path(path), plain(&error.source.to_string()))?,
+                Err(error) => writeln!(out, "{}: error: {}", plain_path(path), one_line(&whole(&error.source)))?,
             },
             Self::JsonLines(out) => writeln!(out, "{}", json(path, result))?,
             Self::JsonFile(own, out) => {
@@ -146,7 +148,7 @@ fn json(path: &Path, result: Result<Label, ItemError>) -> serde_json::Value {
     let text = path.to_string_lossy();
     let mut line = match result {
         Ok(label) => serde_json::json!({ "path": text, "label": label.label, "score": label.score }),
-        Err(error) => serde_json::json!({ "path": text, "error": error.source.to_string() }),
+        Err(error) => serde_json::json!({ "path": text, "error": whole(&error.source) }),
     };
     if path.to_str().is_none() {
         line["path_bytes"] = path.as_os_str().as_encoded_bytes().into();

@@ -11,7 +11,7 @@ use crate::{
     backend::{
         cpu,
         device::Engine,
-        options::{Device, SessionOptions},
+        options::{Device, GpuOptions, SessionOptions},
     },
     error::{Error, ErrorKind, Result},
     graph::Graph,
@@ -46,6 +46,8 @@ pub(crate) fn load(
         Device::Gpu => return Ok(Loaded { engine: gpu(graph, options, kernel_set)?, gpu: None }),
         Device::Auto => match gpu_by_itself(&graph, options, kernel_set) {
             Ok(engine) => Some(engine),
+            // A build without the backend is worth a note only where somebody chose an adapter.
+            Err(_) if !cfg!(feature = "gpu") && options.gpu == GpuOptions::default() => None,
             Err(reason) => {
                 notes.push(format!("device auto: cpu; {reason}"));
                 None

@@ -76,7 +76,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     pub(super) fn new(stages: Arc<S>, workers: usize, settings: Settings, ordered: bool) -> Self {
         panics::keep_backtraces();
         let drivers = drivers::wanted(stages.model());
-        let state = State::new(Tuner::of(stages.model(), &settings, workers), ordered, S::PREPARES);
+        let state = State::new(Tuner::of(stages.model(), &settings, workers), ordered, S::FIRST);
         let job = Self {
             before: stages.model().describe(),
             stages,

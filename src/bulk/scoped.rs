@@ -42,7 +42,10 @@ impl<S: Staged> Bulk<S> {
         }
         let pool = match self.pool() {
             Ok(pool) => pool,
-            Err(error) => return (fill(Vec::new(), items.len(), &error.to_string()), Report::default()),
+            Err(error) => {
+                let report = Report::not_started(&error, items.len());
+                return (fill(Vec::new(), items.len(), S::FIRST, &error), report);
+            }
         };
         let member = pool.join(bulk_settings.share.unwrap_or(JOB_SHARE));
         let job = Job::new(self.stages(), pool.workers(), bulk_settings, true);
@@ -65,19 +68,19 @@ impl<S: Staged> Bulk<S> {
             })
         });
         let why = report.notes.last().map_or("an error ended the job", String::as_str);
-        (fill(results, items.len(), why), report)
+        (fill(results, items.len(), S::FIRST, &Error::new(ErrorKind::Cancelled, why)), report)
     }
 }
 
-/// Adds an error that says `why` for each item that was not reached.
+/// Adds the error `why` for each item that was not reached, and that waited for `stage`.
 pub(in crate::bulk) fn fill<O>(
     mut results: Vec<Result<O, ItemError>>,
     len: usize,
-    why: &str,
+    stage: Stage,
+    why: &Error,
 ) -> Vec<Result<O, ItemError>> {
     for index in results.len()..len {
-        let source = Error::new(ErrorKind::Cancelled, why);
-        results.push(Err(ItemError { index, stage: Stage::Read, source }));
+        results.push(Err(ItemError { index, stage, source: why.clone() }));
     }
     results
 }

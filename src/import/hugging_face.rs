@@ -22,6 +22,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::Graph,
     import::{
+        find::find,
         options::ImportOptions,
         origin::{FileStamp, fingerprint_of},
     },
@@ -126,8 +127,9 @@ pub(crate) fn tokenizer_folder(folder: &Path) -> Result<PathBuf> {
 }
 
 pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
-    if !folder.is_dir() {
-        return Err(Error::invalid_input("is not a folder"));
+    if !find(folder, "a Hugging Face folder of a text encoder")?.is_dir() {
+        let message = "is not a folder; a text model is a folder with its weights, config.json and tokenizer.json";
+        return Err(Error::invalid_input(message));
     }
     let sentence = sentence::read(folder)?;
     let transformer = sentence.transformer.clone();

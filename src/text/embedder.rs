@@ -106,7 +106,7 @@ impl Embedder {
             truncated: truncated.clone(),
         };
         let pipeline = Pipeline::new(EncoderModel { session, truncated, options })
-            .prepare(move |text: &str| prepare.tensors(text))
+            .prepare(move |text: &str| Ok(prepare.tensors(text)?))
             .item_bytes(|text: &str| text.len())
             .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
         let pipeline = Arc::new(pipeline);

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cache")]
 mod cache;
+mod closures;
 mod dedupe;
 mod drivers;
 mod fairness;
@@ -18,3 +19,4 @@ mod splits;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod unreached;

@@ -17,40 +17,40 @@ use crate::support::{
 };
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/magika/model.onnx");
-const OLD: &[u8] = b"what was there before";
+pub const OLD: &[u8] = b"what was there before";
 
 /// A text model, and a folder for inputs and outputs.
-struct Place {
+pub struct Place {
     model: tempfile::TempDir,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let model = Folder::new(Kind::Bert, Weights::F32).temporary();
         let place = Self { model, folder: tempfile::tempdir().unwrap() };
         fs::write(place.path("texts.txt"), "one\ntwo words\nthree words here\n").unwrap();
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn embed(&self, texts: &Path, out: &Path) -> Command {
+    pub fn embed(&self, texts: &Path, out: &Path) -> Command {
         let mut command = example("embed");
         command.args(["--device", "cpu", "--model"]).arg(self.model.path()).arg(texts).arg("--out").arg(out);
         command
     }
 
-    fn fifo(&self, name: &str) -> PathBuf {
+    pub fn fifo(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         path
     }
 
     /// The bytes of files under construction, if there are any.
-    fn part(&self) -> Option<u64> {
+    pub fn part(&self) -> Option<u64> {
         part(self.folder.path())
     }
 }
@@ -88,7 +88,7 @@ pub fn ended(mut child: Child, limit: Duration) -> Output {
 }
 
 /// The exit code, and what was said on stderr.
-fn told(command: &mut Command) -> (i32, String) {
+pub fn told(command: &mut Command) -> (i32, String) {
     let output = command.env_remove("RUST_BACKTRACE").stdin(Stdio::null()).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }

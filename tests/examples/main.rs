@@ -7,6 +7,8 @@ mod first_steps;
 mod inspect;
 #[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
 mod interrupted;
+#[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
+mod mishaps;
 mod process_pool;
 #[cfg(feature = "onnx")]
 mod run;

@@ -468,3 +468,22 @@ fn modules_may_be_in_inner_folders() {
         assert!(open(folder.temporary().path(), &FolderOptions::default()).is_err(), "{path}");
     }
 }
+
+#[test]
+fn a_folder_that_is_none_is_said_to_be_so() {
+    let place = tempfile::tempdir().unwrap();
+    let text = |path: &Path| {
+        let error = gristmill::text::Embedder::open(path, Device::Cpu).unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    let (kind, said) = text(&place.path().join("absent"));
+    assert!(kind == ErrorKind::Io && said.contains("a Hugging Face folder of a text encoder"), "{said}");
+    assert!(said.contains("hf download OWNER/NAME --local-dir ") && said.contains("No such file"), "{said}");
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let (kind, said) = text(&file);
+    assert!(
+        kind == ErrorKind::InvalidInput && said.contains("is not a folder; a text model is a folder with"),
+        "{said}"
+    );
+}

@@ -317,7 +317,11 @@ fn the_fingerprint_follows_the_files_bytes() {
 #[test]
 fn what_is_no_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(Model::open(folder.path().join("absent")).unwrap_err().kind(), ErrorKind::Io);
+    let error = Model::open(folder.path().join("absent")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    for part in ["absent: ", "an ONNX file or a Hugging Face folder", "hf download ", "No such file"] {
+        assert_eq!(error.to_string().matches(part).count(), 1, "{error}");
+    }
     assert!(Model::open(folder.path()).is_err());
     let path = folder.path().join("model.onnx");
     fs::write(&path, small().bytes()).unwrap();
@@ -359,4 +363,15 @@ fn not_a_number_is_noted_and_may_be_an_error() {
         results.iter().filter_map(|result| result.as_ref().err()).map(|error| error.index).collect();
     assert_eq!((failed, report.errors), (vec![1, 3], 2));
     assert!(results[1].as_ref().unwrap_err().to_string().contains(place));
+}
+
+/// Nobody asked for a graphics adapter, unless an adapter is named.
+#[test]
+#[cfg(not(feature = "gpu"))]
+fn a_build_without_a_gpu_is_noted_where_one_was_asked_for() {
+    let notes = |options: SessionOptions| open(&small()).session(&options).unwrap().describe().notes;
+    assert!(notes(SessionOptions::default()).is_empty(), "{:?}", notes(SessionOptions::default()));
+    let notes = notes(SessionOptions::default().gpu(gristmill::GpuOptions::adapter("some card")));
+    assert!(notes.iter().any(|note| note.contains("this build has no gpu backend")), "{notes:?}");
+    assert!(open(&small()).session(&SessionOptions::on(Device::Gpu)).is_err());
 }

@@ -17,7 +17,15 @@ mod identifier;
 #[path = "../../identify/labels.rs"]
 mod labels;
 
-use std::{error::Error, fmt::Write as _, io::Cursor, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    error::Error,
+    fmt::Write as _,
+    io::{self, Cursor, Write as _},
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -69,9 +77,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // One model, two ways to it: bytes from requests, and paths of the job.
     let config = labels.clone();
     let requests = Pipeline::new(model.clone())
-        .prepare(move |body: &Bytes| features::of_reader(&mut Cursor::new(body), config.config()))
+        .prepare(move |body: &Bytes| Ok(features::of_reader(&mut Cursor::new(body), config.config())?))
         .item_bytes(|body: &Bytes| body.len());
-    let files = Pipeline::new(model).prepare(move |path: &PathBuf| features::of_path(path, labels.config()));
+    let files = Pipeline::new(model).prepare(move |path: &PathBuf| Ok(features::of_path(path, labels.config())?));
     let (mut requests, mut files) = (Bulk::pipeline(requests).queue_limit(limit), Bulk::pipeline(files));
     if let Some(workers) = workers {
         (requests, files) = (requests.workers(workers), files.workers(workers));
@@ -84,7 +92,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut results = files.map_results(source);
             let failed = results.by_ref().filter(Result::is_err).count();
             let report = results.report();
-            eprintln!("{} files, {failed} failed, {:.0} a second", report.items, report.items_per_second);
+            let (items, speed) = (report.items, report.items_per_second);
+            // Where nobody can read it, the service goes on all the same.
+            let _ = writeln!(io::stderr(), "{items} files, {failed} failed, {speed:.0} a second");
         });
     }
     let routes = Router::new()
@@ -95,7 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The service only waits; all computing is on the library's workers.
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind(&listen).await.map_err(|error| format!("listening on {listen}: {error}"))?;
-        println!("listening on {}", listener.local_addr()?);
+        writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
         axum::serve(listener, routes).await?;
         Ok(())
     })

@@ -19,6 +19,7 @@ use crate::{
         settings::Settings,
         stages::Stages,
     },
+    error::Stage,
     threads::{
         pool::{JOB_SHARE, Pool},
         turns::Member,
@@ -83,6 +84,10 @@ where
 
     fn give_up(&self) {
         self.job.stop(None);
+    }
+
+    fn first() -> Stage {
+        S::FIRST
     }
 
     fn pulled(&self) -> usize {

@@ -9,6 +9,7 @@ use crate::bulk::report::{
 
 /// What a queue did so far, and what it holds now: numbers for metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct QueueReport {
     /// Items submitted so far.

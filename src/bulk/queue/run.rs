@@ -48,7 +48,7 @@ where
             };
             if let Some(why) = why {
                 let source = Error::new(ErrorKind::Cancelled, why);
-                ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source }));
+                ticket.fill(Err(ItemError { index, stage: S::FIRST, source }));
                 answered.push((Answer::Cancelled, since));
                 panics::drop_quietly(item);
                 continue;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Smallest, median and largest value of a number over a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Spread<T = usize> {
     /// The smallest value.
@@ -18,6 +19,7 @@ pub struct Spread<T = usize> {
 ///
 /// All but the largest are within a fifth.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Percentiles {
     /// The median.
