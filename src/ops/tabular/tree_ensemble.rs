@@ -131,7 +131,7 @@ impl Lists {
         // The sets follow one another, each ended by NaN.
         let mut sets = members.split(|member| member.is_nan());
         let mut splits = Vec::with_capacity(self.modes.len());
-        for node in 0..self.modes.len() {
+        for (node, &threshold) in thresholds.iter().enumerate() {
             let child = |side: usize| {
                 let id = index("a side to", self.sides[side][node])?;
                 Ok(if self.are_leaves[side][node] == 0 { Child::Split(id) } else { Child::Leaf(id) })
@@ -139,7 +139,7 @@ impl Lists {
             let (yes, no) = (child(0)?, child(1)?);
             let (feature, missing) = (index("feature", self.features[node])?, self.missing[node] == 1);
             splits.push(match Mode::numbered(self.modes[node]) {
-                Some(mode) => mode.split(feature, thresholds[node], missing, [yes, no]),
+                Some(mode) => mode.split(feature, threshold, missing, [yes, no]),
                 None if self.modes[node] == MEMBER => {
                     let set = sets.next().filter(|_| !members.is_empty());
                     let set = set.ok_or_else(|| Error::invalid_model("`membership_values` has too few sets"))?;
