@@ -87,6 +87,7 @@ impl Graph {
     }
 
     /// An empty graph whose facts may mention the symbols of this one.
+    #[cfg(feature = "onnx")]
     pub(crate) fn within(&self, name: &str) -> Self {
         Self { symbols: self.symbols.clone(), fixed: self.fixed.clone(), ..Self::new(name) }
     }

@@ -84,12 +84,22 @@ macro_rules! failures {
 failures!(
     String: String::clone,
     &str: |text: &&str| text.to_string(),
-    gristmill::Error: |error| whole(error),
-    gristmill::ItemError: |error| whole(error),
-    serde_json::Error: |error| whole(error),
-    Box<dyn Error>: |error: &Box<dyn Error>| whole(&**error),
-    Box<dyn Error + Send + Sync>: |error: &Box<dyn Error + Send + Sync>| whole(&**error),
+    gristmill::Error: whole,
+    gristmill::ItemError: whole,
+    serde_json::Error: whole,
 );
+
+impl From<Box<dyn Error>> for Failure {
+    fn from(error: Box<dyn Error>) -> Self {
+        Self::new(whole(&*error))
+    }
+}
+
+impl From<Box<dyn Error + Send + Sync>> for Failure {
+    fn from(error: Box<dyn Error + Send + Sync>) -> Self {
+        Self::new(whole(&*error))
+    }
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

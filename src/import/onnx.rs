@@ -1,8 +1,8 @@
 //! The reader of ONNX files.
 //!
 //! `wire` reads protocol buffers in place, `proto` the messages, `tensor` and `external` the
-//! weights, and `convert` builds the [`Graph`]. Only graphs within nodes recurse, to a depth of
-//! [`MAX_DEPTH`], so no file can exhaust the stack.
+//! weights, and `convert` builds the [`Graph`]. Only graphs within nodes recurse, to a bounded
+//! depth, so no file can exhaust the stack.
 
 mod attribute;
 mod budget;

@@ -23,6 +23,7 @@ type Make = Box<dyn FnOnce() -> String + Send>;
 
 impl Fingerprint {
     /// A fingerprint that `make` computes on first use.
+    #[cfg(any(test, feature = "onnx", feature = "hugging-face"))]
     pub(crate) fn new(make: impl FnOnce() -> String + Send + 'static) -> Self {
         Self(Arc::new(Name { made: OnceLock::new(), make: Mutex::new(Some(Box::new(make))) }))
     }

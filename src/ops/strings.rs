@@ -12,10 +12,12 @@ use crate::op::OpDef;
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    let mut all = vec![&string_concat::DEF, &string_normalizer::DEF, &tf_idf_vectorizer::DEF];
+    let always = [&string_concat::DEF, &string_normalizer::DEF, &tf_idf_vectorizer::DEF];
     #[cfg(feature = "onnx")]
-    all.extend([&regex_full_match::DEF, &tokenizer::DEF]);
-    all.into_iter()
+    let more = [&regex_full_match::DEF, &tokenizer::DEF];
+    #[cfg(not(feature = "onnx"))]
+    let more: [&OpDef; 0] = [];
+    always.into_iter().chain(more)
 }
 
 /// Why these operators stay on the processor.

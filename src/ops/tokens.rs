@@ -16,6 +16,7 @@ use crate::{
 /// The operator that makes lists of tokens.
 pub(crate) const TOKENIZER: &str = "com.microsoft.Tokenizer";
 /// The operator that reads them.
+#[cfg(feature = "onnx")]
 pub(crate) const READER: &str = "TfIdfVectorizer";
 /// The operators that hand them on.
 const PASSES: [&str; 2] = ["Identity", "Reshape"];

@@ -321,15 +321,11 @@ fn svm_classifier(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
 /// as its bound asks, by the same steps.
 fn coupled(sums: &[f64], coefficients: &[(f32, f32)], count: usize) -> Vec<f64> {
     let mut likely = vec![vec![0.0; count]; count];
-    let mut pair = 0;
-    for first in 0..count {
-        for second in first + 1..count {
-            let (a, b) = coefficients[pair];
-            let own: f64 = 1.0 / (1.0 + (sums[pair] * f64::from(a) + f64::from(b)).exp());
-            likely[first][second] = own.clamp(1e-7, 1.0 - 1e-7);
-            likely[second][first] = 1.0 - likely[first][second];
-            pair += 1;
-        }
+    let pairs = (0..count).flat_map(|first| (first + 1..count).map(move |second| (first, second)));
+    for (((first, second), &(a, b)), sum) in pairs.zip(coefficients).zip(sums) {
+        let own: f64 = 1.0 / (1.0 + (sum * f64::from(a) + f64::from(b)).exp());
+        likely[first][second] = own.clamp(1e-7, 1.0 - 1e-7);
+        likely[second][first] = 1.0 - likely[first][second];
     }
     let q = |i: usize, j: usize| match i == j {
         true => (0..count).filter(|&other| other != i).map(|other| likely[other][i].powi(2)).sum::<f64>(),

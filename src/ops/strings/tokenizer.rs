@@ -16,7 +16,7 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
-/// For each string the list of its tokens, as [`tokens`] describes them.
+/// For each string the list of its tokens, in one element.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     /// How strings are cut.

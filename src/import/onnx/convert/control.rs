@@ -274,7 +274,12 @@ impl<'a> Converter<'a, '_, '_> {
         own.outputs(&proto)?;
         tokens::check(&own.graph)?;
         let Converter { graph, captured, notes, .. } = own;
-        self.notes.extend(notes);
+        // A graph may be converted more than once.
+        for note in notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
         Ok((graph, captured))
     }
 
