@@ -73,22 +73,23 @@ pub fn whole(error: &dyn Error) -> String {
 }
 
 macro_rules! failures {
-    ($($error:ty: $text:expr),* $(,)?) => {$(
-        impl From<$error> for Failure {
-            fn from(error: $error) -> Self {
-                Self::new($text(&error))
+    ($error:ident: $($type:ty => $text:expr,)*) => {$(
+        impl From<$type> for Failure {
+            fn from($error: $type) -> Self {
+                Self::new($text)
             }
         }
     )*};
 }
 failures!(
-    String: String::clone,
-    &str: |text: &&str| text.to_string(),
-    gristmill::Error: |error| whole(error),
-    gristmill::ItemError: |error| whole(error),
-    serde_json::Error: |error| whole(error),
-    Box<dyn Error>: |error: &Box<dyn Error>| whole(&**error),
-    Box<dyn Error + Send + Sync>: |error: &Box<dyn Error + Send + Sync>| whole(&**error),
+    error:
+    String => error,
+    &str => error,
+    gristmill::Error => whole(&error),
+    gristmill::ItemError => whole(&error),
+    serde_json::Error => whole(&error),
+    Box<dyn Error> => whole(&*error),
+    Box<dyn Error + Send + Sync> => whole(&*error),
 );
 
 impl fmt::Display for Failure {
