@@ -73,33 +73,24 @@ pub fn whole(error: &dyn Error) -> String {
 }
 
 macro_rules! failures {
-    ($($error:ty: $text:expr),* $(,)?) => {$(
-        impl From<$error> for Failure {
-            fn from(error: $error) -> Self {
-                Self::new($text(&error))
+    ($error:ident: $($type:ty => $text:expr,)*) => {$(
+        impl From<$type> for Failure {
+            fn from($error: $type) -> Self {
+                Self::new($text)
             }
         }
     )*};
 }
 failures!(
-    String: String::clone,
-    &str: |text: &&str| text.to_string(),
-    gristmill::Error: whole,
-    gristmill::ItemError: whole,
-    serde_json::Error: whole,
+    error:
+    String => error,
+    &str => error,
+    gristmill::Error => whole(&error),
+    gristmill::ItemError => whole(&error),
+    serde_json::Error => whole(&error),
+    Box<dyn Error> => whole(&*error),
+    Box<dyn Error + Send + Sync> => whole(&*error),
 );
-
-impl From<Box<dyn Error>> for Failure {
-    fn from(error: Box<dyn Error>) -> Self {
-        Self::new(whole(&*error))
-    }
-}
-
-impl From<Box<dyn Error + Send + Sync>> for Failure {
-    fn from(error: Box<dyn Error + Send + Sync>) -> Self {
-        Self::new(whole(&*error))
-    }
-}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
