@@ -5,8 +5,6 @@ use crate::backend::{
     gpu::{GpuDevice, Resilient, WeightFormat},
     options::Precision,
 };
-#[cfg(feature = "gpu")]
-use crate::tensor::DType;
 use crate::{
     backend::{
         cpu,
@@ -14,8 +12,9 @@ use crate::{
         options::{Device, GpuOptions, SessionOptions},
     },
     error::{Error, ErrorKind, Result},
-    graph::Graph,
+    graph::{Graph, Value},
     kernels::{KernelSet, gemm::Factors},
+    tensor::DType,
 };
 
 /// A graph loaded on the selected device, or on both.
@@ -35,8 +34,8 @@ pub(crate) fn load(
     factors: Factors,
     notes: &mut Vec<String>,
 ) -> Result<Loaded> {
-    let dynamic = cpu::dynamic_reason(&graph).filter(|_| options.device != Device::Cpu);
-    if let Some(reason) = dynamic {
+    let reason = cpu::dynamic_reason(&graph).or_else(|| graph.values.iter().find_map(holds_strings));
+    if let Some(reason) = reason.filter(|_| options.device != Device::Cpu) {
         notes.push(format!("device {}: cpu; {reason}", if options.device == Device::Gpu { "gpu" } else { "auto" }));
         return Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, options.cap())?, gpu: None });
     }
@@ -57,12 +56,16 @@ pub(crate) fn load(
     Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, cap)?, gpu })
 }
 
+/// Why a graph with this value stays on the CPU.
+fn holds_strings(value: &Value) -> Option<String> {
+    (value.fact.dtype == DType::String).then(|| format!("`{}` holds strings", value.name))
+}
+
 /// Loads the graph on a GPU.
 #[cfg(feature = "gpu")]
 pub(crate) fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
-    let is_string = |index: usize| graph.values[index].fact.dtype == DType::String;
-    if (0..graph.value_count()).any(is_string) {
-        return Err(Error::new(ErrorKind::Device, "a model with strings runs on the device `cpu` alone"));
+    if let Some(reason) = graph.values.iter().find_map(holds_strings) {
+        return Err(Error::new(ErrorKind::Device, reason));
     }
     let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
     Ok(Box::new(Resilient::load(graph, options, kernel_set, format)?))
