@@ -14,13 +14,14 @@ use std::{
     env,
     error::Error as StdError,
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitCode},
     time::Instant,
 };
 
 use candle_core::{D, Device, Result as CandleResult, Tensor};
-use common::{Common, Flag, Outcome};
+use common::{Common, Failure, Flag, Outcome};
 use gristmill::{Error, Pipeline, bulk::Bulk, candle::CandleModel, text::TextTokenizer};
 
 const USAGE: &str = "\
@@ -35,7 +36,11 @@ plain loop, then in bulk.
 /// The file to which the process of the bulk job writes its vectors; set in that process only.
 const VECTORS: &str = "GRISTMILL_CANDLE_VECTORS";
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    common::main(embed)
+}
+
+fn embed() -> Outcome {
     let (mut model, mut texts, mut max_tokens) = (None, None, 256);
     let common = Common::parse(USAGE, |flag, parser| {
         match flag {
@@ -46,47 +51,49 @@ fn main() -> Outcome {
         }
         Ok(true)
     })?;
-    let model = model.ok_or("--model DIR is missing; see --help")?;
-    let texts = fs::read_to_string(texts.ok_or("TEXTS is missing; see --help")?)?;
+    let model = model.ok_or_else(|| Failure::usage("--model DIR is missing; see --help"))?;
+    let texts = texts.ok_or_else(|| Failure::usage("TEXTS is missing; see --help"))?;
+    let texts = fs::read_to_string(&texts).map_err(|error| format!("reading {}: {error}", texts.display()))?;
     let bert = Bert::open(&model)?;
     let tokenizer = TextTokenizer::open(&model.join("tokenizer.json"), max_tokens)?;
-    let tokens = move |text: &str| -> gristmill::Result<Tensor> {
+    let tokens = move |text: &str| -> Result<Tensor, Box<dyn StdError + Send + Sync>> {
         let ids = tokenizer.encode(text)?.ids;
         let count = ids.len();
-        Tensor::from_vec(ids, count, &Device::Cpu).map_err(Error::user)
+        Ok(Tensor::from_vec(ids, count, &Device::Cpu)?)
     };
 
     if let Some(out) = env::var_os(VECTORS) {
         let pipeline = Pipeline::new(CandleModel::per_item(move |ids: &Tensor| bert.embed(ids)))
             .prepare(tokens)
             .item_bytes(|text: &str| text.len())
-            .finish(|_, vector| vector.to_vec1::<f32>().map_err(Error::user));
+            .finish(|_, vector| Ok(vector.to_vec1::<f32>()?));
         let lines: Vec<String> = texts.lines().map(str::to_owned).collect();
-        let mut results = common.bulk(Bulk::pipeline(pipeline)).map(lines);
+        let mut results = common.bulk(Bulk::pipeline(pipeline)).map(common.stop().until(lines.into_iter()));
         let mut bytes = Vec::new();
         for result in results.by_ref() {
             bytes.extend(result?.iter().flat_map(|value| value.to_le_bytes()));
         }
         fs::write(out, bytes)?;
         let report = results.report();
-        println!("bulk:       {:>8.1} texts/s on {} workers", report.items_per_second, report.workers);
+        writeln!(io::stdout(), "bulk:       {:>8.1} texts/s on {} workers", report.items_per_second, report.workers)?;
         return common.end(&report);
     }
 
     let started = Instant::now();
     let mut plain = Vec::new();
     for text in texts.lines() {
-        plain.extend(bert.embed(&tokens(text)?)?.to_vec1::<f32>()?);
+        let vector = bert.embed(&tokens(text)?).and_then(|vector| vector.to_vec1::<f32>());
+        plain.extend(vector.map_err(Error::user)?);
     }
     let count = texts.lines().count();
-    println!("plain loop: {:>8.1} texts/s", count as f64 / started.elapsed().as_secs_f64());
+    writeln!(io::stdout(), "plain loop: {:>8.1} texts/s", count as f64 / started.elapsed().as_secs_f64())?;
     let bulk = in_bulk()?;
     if bulk.len() != plain.len() {
         return Err(format!("{} values in bulk, {} in a plain loop", bulk.len(), plain.len()).into());
     }
     let difference = bulk.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    println!("largest difference of {count} vectors: {difference:e}");
-    Ok(())
+    writeln!(io::stdout(), "largest difference of {count} vectors: {difference:e}")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs this program again for the bulk job, and returns its vectors.

@@ -8,7 +8,13 @@
 //! classifiers for ImageNet do. Images are binary PPM files (`convert photo.jpg photo.ppm`), which need no decoder
 //! library; for other formats replace [`read_ppm`], for example by a call to the `image` crate.
 
-use std::{env, error::Error as StdError, fs, path::Path, path::PathBuf};
+use std::{
+    env,
+    error::Error as StdError,
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use gristmill::{Error, Model, Pipeline, Result, SessionOptions, Tensor, Tensors, bulk::Bulk};
 
@@ -44,21 +50,23 @@ fn main() -> Result<(), Box<dyn StdError>> {
             Ok(Tensors::from([(name.as_str(), Tensor::new([1, 3, height, width], &numbers)?)]))
         })
         .finish(|_, outputs: Tensors| {
-            let (_, scores) = outputs.iter().next().ok_or_else(|| Error::invalid_model("the model has no output"))?;
+            let (_, scores) = outputs.iter().next().ok_or("the model has no output")?;
             let scores = scores.as_slice::<f32>()?;
             let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            best.map(|(class, &score)| (class, score)).ok_or_else(|| Error::invalid_model("the model has no classes"))
+            best.map(|(class, &score)| (class, score)).ok_or_else(|| "the model has no classes".into())
         });
 
     // Results arrive in the order of the paths. An unreadable image fails alone.
     let mut results = Bulk::pipeline(pipeline).map(images.clone());
+    let mut out = io::stdout().lock();
     for (path, result) in images.iter().zip(results.by_ref()) {
         match result {
-            Ok((class, score)) => println!("{}: class {class}, score {score:.3}", path.display()),
-            Err(error) => println!("{}: failed in {}: {}", path.display(), error.stage, error.source),
+            Ok((class, score)) => writeln!(out, "{}: class {class}, score {score:.3}", path.display())?,
+            Err(error) => writeln!(out, "{}: failed in {}: {}", path.display(), error.stage, error.source)?,
         }
     }
-    eprintln!("{}", results.report());
+    // Where nobody can read it any more, all is done all the same.
+    let _ = writeln!(io::stderr(), "{}", results.report());
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! cargo run --release --example conformance -- DIR...
 //! ```
 //!
-//! Folders are searched to any depth. The last line is `N passed, N failed, N unsupported`; the exit code is 1
+//! Folders are searched to any depth. The last line is `N passed, N failed, N unsupported`; the exit code is 3
 //! after a failure. The tests pass shapes and axes as inputs of a run, where real models have constants; a case that
 //! needs them when the model is loaded gets them then.
 
@@ -12,9 +12,13 @@ mod common;
 #[path = "common/onnx_cases.rs"]
 mod onnx_cases;
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use common::{Common, Flag, Outcome};
+use common::{Common, Failure, Flag, Outcome, one_line, plain_path};
 use onnx_cases::State;
 
 const USAGE: &str = "\
@@ -22,7 +26,11 @@ usage: conformance [FLAGS] DIR...
 
   --why  prints the reason for every unsupported case";
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    common::main(conformance)
+}
+
+fn conformance() -> Outcome {
     let (mut folders, mut why) = (Vec::new(), false);
     let common = Common::parse(USAGE, |flag, _| {
         match flag {
@@ -33,18 +41,19 @@ fn main() -> Outcome {
         Ok(true)
     })?;
     if folders.is_empty() {
-        return Err(USAGE.into());
+        return Err(Failure::usage(USAGE));
     }
     let cases = onnx_cases::run_all(&folders, &common.options())?;
     let count = |name: &str| cases.iter().filter(|(_, state)| state.name() == name).count();
     let [passed, at_load, failed, unsupported] = ["passed", "passed-at-load", "FAILED", "unsupported"].map(count);
+    let mut out = io::stdout();
     for (case, state) in &cases {
         let told = why || matches!(state, State::Failed(_));
         if let Some(reason) = state.reason().filter(|_| told) {
-            println!("{} {}: {reason}", state.name(), case.display());
+            writeln!(out, "{} {}: {}", state.name(), plain_path(case), one_line(reason))?;
         }
     }
-    println!("{at_load} of the passed cases got operands when the model was loaded");
-    println!("{} passed, {failed} failed, {unsupported} unsupported", passed + at_load);
-    std::process::exit(i32::from(failed > 0));
+    writeln!(out, "{at_load} of the passed cases got operands when the model was loaded")?;
+    writeln!(out, "{} passed, {failed} failed, {unsupported} unsupported", passed + at_load)?;
+    Ok(common.code(failed > 0))
 }

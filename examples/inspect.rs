@@ -9,9 +9,17 @@
 
 mod common;
 
-use std::{fs, path::PathBuf};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use common::{Common, Flag, Outcome};
+use common::{
+    Common, Failure, Flag, Outcome,
+    failure::writing,
+    output::{self, OutputFile},
+};
 use gristmill::{Model, inspect::inspect};
 
 const USAGE: &str = "\
@@ -19,7 +27,11 @@ usage: inspect [FLAGS] MODEL
 
   --svg OUT.svg  draws the graph as it runs";
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    common::main(describe)
+}
+
+fn describe() -> Outcome {
     let (mut model, mut svg) = (None, None);
     let common = Common::parse(USAGE, |flag, parser| {
         match flag {
@@ -29,11 +41,20 @@ fn main() -> Outcome {
         }
         Ok(true)
     })?;
-    let model = model.ok_or(USAGE)?;
-    let inspection = inspect(Model::open(&model)?, &common.options())?;
-    print!("{inspection}");
-    if let Some(path) = svg {
-        fs::write(&path, inspection.to_svg()).map_err(|error| format!("writing {}: {error}", path.display()))?;
+    let model = model.ok_or_else(|| Failure::usage(USAGE))?;
+    let read = output::model_files(&model, &svg.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    let read: Vec<&Path> = read.iter().map(PathBuf::as_path).collect();
+    if let Some(path) = &svg {
+        output::check(path, &read)?;
     }
-    Ok(())
+    let inspection = inspect(Model::open(&model)?, &common.options())?;
+    write!(io::stdout(), "{inspection}")?;
+    if let Some(path) = svg {
+        // From here on a signal leaves no half file.
+        common.stop();
+        let mut file = OutputFile::create(&path, &read)?;
+        file.write_all(inspection.to_svg().as_bytes()).map_err(|error| writing(&path, &error))?;
+        file.finish()?;
+    }
+    Ok(common.code(false))
 }

@@ -11,7 +11,7 @@ use std::{
     env,
     error::Error as StdError,
     fs::File,
-    io::{BufRead, BufReader, Cursor},
+    io::{self, BufRead, BufReader, Cursor, Write},
 };
 
 use gristmill::{Error, Inference, Result, Slots, bulk::Bulk};
@@ -67,12 +67,14 @@ fn main() -> Result<(), Box<dyn StdError>> {
     };
     // The source is read as far ahead as keeps the workers busy; a line that is not UTF-8 is an error of that item.
     let mut results = Bulk::new(LanguageGuess { languages: &LANGUAGES }).map_results(source.lines());
+    let mut out = io::stdout().lock();
     for result in results.by_ref() {
         match result {
-            Ok((language, share)) => println!("{language} ({:.0} %)", share * 100.0),
-            Err(error) => println!("line {} failed in {}: {}", error.index + 1, error.stage, error.source),
+            Ok((language, share)) => writeln!(out, "{language} ({:.0} %)", share * 100.0)?,
+            Err(error) => writeln!(out, "line {} failed in {}: {}", error.index + 1, error.stage, error.source)?,
         }
     }
-    eprintln!("{}", results.report());
+    // Where nobody can read it any more, all is done all the same.
+    let _ = writeln!(io::stderr(), "{}", results.report());
     Ok(())
 }

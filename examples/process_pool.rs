@@ -11,9 +11,15 @@
 
 mod common;
 
-use std::{ffi::OsString, thread, time::Duration, time::Instant};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
 
-use common::{Common, Flag, Outcome, cut_off};
+use common::{Common, Flag, Outcome, failure::whole, one_line, say};
 use gristmill::{Error, PerWorker, Pipeline, Result, bulk::Bulk};
 
 const LOADING: Duration = Duration::from_millis(1500);
@@ -27,7 +33,7 @@ struct Model {
 impl Model {
     fn load(worker: usize) -> Self {
         thread::sleep(LOADING);
-        eprintln!("mill-worker-{worker}: model loaded");
+        say!("mill-worker-{worker}: model loaded");
         Self { worker }
     }
 
@@ -38,7 +44,11 @@ impl Model {
     }
 }
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    common::main(pool)
+}
+
+fn pool() -> Outcome {
     let mut items: Vec<OsString> = Vec::new();
     let mut common = Common::parse("usage: process_pool [FLAGS] [NUMBER...]", |flag, _| {
         let Flag::Value(value) = flag else { return Ok(false) };
@@ -56,19 +66,21 @@ fn main() -> Outcome {
         |model: &mut Model, number: &i64| Ok((model.worker, model.cube(*number)?)),
     );
     let pipeline = Pipeline::new(model).prepare(|text: &OsString| {
-        let text = text.to_str().ok_or_else(|| Error::invalid_input("the input is not UTF-8"))?;
-        text.parse::<i64>().map_err(Error::user)
+        let text = text.to_str().ok_or("the input is not UTF-8")?;
+        Ok(text.parse::<i64>()?)
     });
-    let mut results = common.bulk(Bulk::pipeline(pipeline)).map(items.clone());
+    let mut results = common.bulk(Bulk::pipeline(pipeline)).map(common.stop().until(items.clone().into_iter()));
+    let mut out = io::stdout();
     for (item, result) in items.iter().zip(results.by_ref()) {
-        if cut_off(&result) {
-            break;
-        }
         match result {
-            Ok((worker, cube)) => println!("{} cubed is {cube} (model of worker {worker})", item.display()),
-            Err(error) => println!("{} failed: {error}", item.display()),
+            Ok((worker, cube)) => {
+                writeln!(out, "{} cubed is {cube} (model of worker {worker})", one_line(&item.to_string_lossy()))?;
+            }
+            Err(error) => {
+                writeln!(out, "{} failed: {}", one_line(&item.to_string_lossy()), one_line(&whole(&error)))?;
+            }
         }
     }
-    eprintln!("{:.2} s in all", started.elapsed().as_secs_f64());
+    say!("{:.2} s in all", started.elapsed().as_secs_f64());
     common.end(&results.report())
 }

@@ -4,16 +4,30 @@
 //! cargo run --release --example run -- MODEL.onnx --in IN.npz --out OUT.npz
 //! ```
 //!
+//! An input for which the model has a default may be left out.
+//!
 //! `IN.npz` holds one array for each input of the model, under its name (`numpy.savez("IN.npz", input_ids=...)`);
-//! `OUT.npz` gets one for each output. If the model's rows are independent, they are read, run and collected in blocks;
-//! `--chunk` then sets the rows of a block, and after Ctrl-C `OUT.npz` has the finished rows.
+//! `OUT.npz` gets one for each output. Strings are arrays of NumPy's type `U`; arrays of objects are refused. If the
+//! model's rows are independent, they are read, run and collected in blocks; `--chunk` then sets the rows of a block,
+//! and after a signal `OUT.npz` has the finished rows.
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Seek,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use common::{Common, Flag, Outcome, cut_off, npz, npz::Header};
-use gristmill::{Batching, DType, ItemError, Model, Session, Tensors, bulk::Bulk};
+use common::{
+    Common, Failure, Flag, Outcome,
+    failure::{whole, writing},
+    npz::{self, Header},
+    output::{self, OutputFile},
+    plain_path, say,
+};
+use gristmill::{Batching, DType, ImportOptions, ItemError, Model, Session, Tensors, bulk::Bulk};
+use indicatif::HumanCount;
 
 const USAGE: &str = "\
 usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz
@@ -26,7 +40,11 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Inputs with larger rows are run in one call.
 const MOST_ROW_BYTES: usize = 64 << 20;
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    common::main(run)
+}
+
+fn run() -> Outcome {
     let (mut model, mut input, mut output) = (None, None, None);
     let common = Common::parse(USAGE, |flag, parser| {
         let slot = match flag {
@@ -42,10 +60,19 @@ fn main() -> Outcome {
         Ok(true)
     })?;
     let (Some(model), Some(input), Some(output)) = (model, input, output) else {
-        return Err(USAGE.into());
+        return Err(Failure::usage(USAGE));
     };
+    let outputs: Vec<&Path> =
+        [Some(&output), common.report.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
+    let mut read = output::model_files(&model, &outputs);
+    read.push(input.clone());
+    let mut read: Vec<&Path> = read.iter().map(PathBuf::as_path).collect();
+    output::check(&output, &read)?;
+    output::check_seekable(&output)?;
+    read.push(&output);
+    common.check_report(&read)?;
     let arrays = npz::headers(&input)?;
-    let session = Model::open(&model)?.session(&common.options())?;
+    let session = open(&model, &arrays)?.session(&common.options())?;
     check_names(&session, &arrays, &input)?;
     if let Some(rows) = independent_rows(&session, &arrays) {
         let block = common.chunk.unwrap_or_else(|| rows_per_block(&arrays));
@@ -53,13 +80,20 @@ fn main() -> Outcome {
             // The blocks are already the chunks that `--chunk` asks for.
             let bulk = common.bulk(Bulk::new(session));
             let bulk = if common.chunk.is_some() { bulk.chunk_size(1) } else { bulk };
+            let stop = common.stop();
+            let mut out = OutputFile::create(&output, &[])?;
+            out.stream_position().map_err(|error| writing(&output, &error))?;
             return npz::in_blocks(&input, &arrays, block, |blocks| {
-                let mut results = bulk.map_results(blocks);
+                let mut results = bulk.map_results(stop.until(blocks));
                 let (outputs, done) = put_together(&mut results, block, rows)?;
                 if done < rows {
-                    eprintln!("{}: {done} of {rows} rows", output.display());
+                    let (done, rows) = (HumanCount(done as u64), HumanCount(rows as u64));
+                    say!("{}: {done} of {rows} rows", plain_path(&output));
                 }
-                npz::write(&output, outputs.iter().map(|(header, bytes)| (header, &bytes[..])))?;
+                // What was there before is worth more than no rows.
+                if done > 0 {
+                    write(&output, out, &outputs)?;
+                }
                 common.end(&results.report())
             })?;
         }
@@ -67,9 +101,27 @@ fn main() -> Outcome {
     let (mut results, report) = common.bulk(Bulk::new(session)).run(&[npz::read(&input)?]);
     if let Some(result) = results.pop() {
         let (outputs, _) = put_together(std::iter::once(result), 1, 1)?;
-        npz::write(&output, outputs.iter().map(|(header, bytes)| (header, &bytes[..])))?;
+        // From here on a signal leaves no half file.
+        common.stop();
+        write(&output, OutputFile::create(&output, &[])?, &outputs)?;
     }
     common.end(&report)
+}
+
+/// Opens the model; inputs that the arrays give are not left at the file's defaults.
+fn open(path: &Path, arrays: &[Header]) -> Result<Model, gristmill::Error> {
+    let model = Model::open(path)?;
+    let given: Vec<&String> =
+        model.defaults().iter().filter(|name| arrays.iter().any(|own| own.name == **name)).collect();
+    if given.is_empty() {
+        return Ok(model);
+    }
+    Model::open_with(path, &given.into_iter().fold(ImportOptions::default(), ImportOptions::no_default))
+}
+
+fn write(path: &Path, out: OutputFile, outputs: &Outputs) -> Result<(), Failure> {
+    let out = npz::write(out, outputs.iter().map(|(header, bytes)| (header, &bytes[..])));
+    out.map_err(|error| writing(path, &error))?.finish()
 }
 
 /// The number of rows, if they are independent and can be read in blocks.
@@ -99,23 +151,23 @@ fn put_together(
     let mut outputs = Outputs::new();
     let mut done = 0;
     for result in results {
-        if done > 0 && cut_off(&result) {
-            break;
-        }
         let last = (done + block).min(rows);
         let part = result.map_err(|error| match rows {
-            1 => error.source.to_string(),
-            _ => format!("rows {done} to {}: {}", last - 1, error.source),
+            1 => whole(&error.source),
+            _ => format!("rows {done} to {}: {}", last - 1, whole(&error.source)),
         })?;
         for (index, (name, tensor)) in part.iter().enumerate() {
             match outputs.get_mut(index) {
                 Some((header, bytes)) => {
                     header.shape[0] += tensor.shape()[0];
-                    bytes.extend_from_slice(tensor.bytes());
+                    npz::append(header, bytes, tensor);
                 }
                 None => {
-                    let header = Header { name: name.into(), dtype: tensor.dtype(), shape: tensor.shape().to_vec() };
-                    outputs.push((header, tensor.bytes().to_vec()));
+                    let (shape, dtype) = (tensor.shape().to_vec(), tensor.dtype());
+                    let mut header = Header { name: name.into(), dtype, shape, width: 0 };
+                    let mut bytes = Vec::new();
+                    npz::append(&mut header, &mut bytes, tensor);
+                    outputs.push((header, bytes));
                 }
             }
         }

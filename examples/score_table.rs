@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn StdError>> {
     };
     let session = Model::open(model)?.session(&SessionOptions::default())?;
     let (input, info) = session.inputs().next().ok_or("the model has no input")?;
-    eprintln!("input `{input}`: {info}");
+    // Where nobody can read it any more, the work goes on all the same.
+    let _ = writeln!(io::stderr(), "input `{input}`: {info}");
     let input = input.to_owned();
 
     let mut lines = BufReader::new(File::open(table)?).lines();
@@ -38,7 +39,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
             let numbers = parse(line, columns)?;
             Ok(Tensors::from([(input.as_str(), Tensor::new([1, columns], &numbers)?)]))
         })
-        .finish(|_, outputs: Tensors| outputs.iter().map(|(_, tensor)| text(tensor)).collect::<Result<Vec<_>>>())
+        .finish(|_, outputs: Tensors| Ok(outputs.iter().map(|(_, tensor)| text(tensor)).collect::<Result<Vec<_>>>()?))
         // Lets the memory limit count the text of a line, not only the size of its handle.
         .item_bytes(|line: &str| line.len());
 
@@ -51,13 +52,13 @@ fn main() -> Result<(), Box<dyn StdError>> {
             Ok(fields) => writeln!(out, "{}", fields.join(","))?,
             Err(error) => {
                 failed += 1;
-                eprintln!("row {}: failed in {}: {}", error.index + 1, error.stage, error.source);
+                let _ = writeln!(io::stderr(), "row {}: failed in {}: {}", error.index + 1, error.stage, error.source);
                 writeln!(out)?;
             }
         }
     }
     out.flush()?;
-    eprintln!("{}", results.report());
+    let _ = writeln!(io::stderr(), "{}", results.report());
     if failed > 0 {
         return Err(format!("{failed} rows failed").into());
     }

@@ -1,14 +1,17 @@
 //! Runs the same inputs on every device and in every precision of this machine, and compares the results.
 //!
 //! ```text
-//! cargo run --release --features gpu --example verify -- MODEL.onnx [--in IN.npz]
+//! cargo run --release --features gpu --example verify -- MODEL.onnx [--in IN.npz [--reference OUT.npz]]
 //! cargo run --release --features gpu --example verify -- --files PATH
 //! cargo run --release --features gpu --example verify -- MODEL_FOLDER --texts FILE
 //! cargo run --release --features gpu --example verify -- --devices
 //! ```
 //!
 //! The reference is the CPU in f32 with the portable kernels. Inputs that are not given are made up: small whole numbers
-//! for integers, numbers between -1 and 1 otherwise. The exit code is 1 if an output exceeds the bounds.
+//! for integers, numbers between -1 and 1 otherwise. The exit code is 3 if an output exceeds the bounds.
+//!
+//! A fault that all devices share cannot be seen so. With `--reference`, every device is compared with the outputs in
+//! `OUT.npz`, which another program has computed for `IN.npz`.
 
 mod common;
 #[path = "identify/features.rs"]
@@ -22,25 +25,28 @@ mod labels;
 
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use common::{Common, Flag, npz};
+use common::{Common, Failure, Flag, Outcome, npz};
 use features::Features;
 use gristmill::{
     DType, Device, Error, ErrorKind, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
     text::{Embedder, EmbedderOptions},
-    verify::{Comparison, verify},
+    verify::{Comparison, verify, verify_against},
 };
 
 const USAGE: &str = "\
-usage: verify [FLAGS] MODEL.onnx [--in IN.npz]
+usage: verify [FLAGS] MODEL.onnx [--in IN.npz [--reference OUT.npz]]
        verify [FLAGS] --files PATH                 (the bundled model, on the files below PATH)
        verify [FLAGS] MODEL_FOLDER --texts FILE    (a text model, on the lines of FILE)
        verify --devices
 
   --in IN.npz        the inputs, one array each, under the inputs' names (made up by default)
+  --reference OUT.npz  the outputs that another program computed for IN.npz, one array each, under the outputs' names;
+                     without it, a fault that all devices share cannot be seen
   --size N           the size of symbolic dimensions in made-up inputs (8)
   --most N           the number of files or lines to use at most (200)
   --absolute BOUND   largest difference of an element (1e-3 in f32; no bound in other precisions) ...
@@ -51,6 +57,7 @@ usage: verify [FLAGS] MODEL.onnx [--in IN.npz]
 struct Arguments {
     model: Option<PathBuf>,
     input: Option<PathBuf>,
+    reference: Option<PathBuf>,
     files: Option<PathBuf>,
     texts: Option<PathBuf>,
     size: Option<usize>,
@@ -60,25 +67,17 @@ struct Arguments {
     cosine: Option<f64>,
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("Error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    common::main(run)
 }
 
-fn run() -> Result<bool, Failure> {
+fn run() -> Outcome {
     let mut own = Arguments::default();
-    Common::parse(USAGE, |flag, parser| {
+    let common = Common::parse(USAGE, |flag, parser| {
         match flag {
             Flag::Value(path) if own.model.is_none() => own.model = Some(PathBuf::from(path)),
             Flag::Named("in") => own.input = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("reference") => own.reference = Some(PathBuf::from(parser.value()?)),
             Flag::Named("files") => own.files = Some(PathBuf::from(parser.value()?)),
             Flag::Named("texts") => own.texts = Some(PathBuf::from(parser.value()?)),
             Flag::Named("size") => own.size = Some(number(parser)? as usize),
@@ -91,27 +90,33 @@ fn run() -> Result<bool, Failure> {
         Ok(true)
     })?;
     let most = own.most.unwrap_or(200);
-    println!("{:10} {:10} {:10}  output, device", "absolute", "relative", "1 - cosine");
-    match (&own.model, &own.files, &own.texts) {
+    writeln!(io::stdout(), "{:10} {:10} {:10}  output, device", "absolute", "relative", "1 - cosine")?;
+    let expected = match (&own.reference, &own.input, &own.model) {
+        (None, ..) => None,
+        (Some(path), Some(_), Some(_)) => Some(npz::read(path)?),
+        (Some(_), ..) => return Err(Failure::usage("--reference needs MODEL.onnx and --in")),
+    };
+    let passed = match (&own.model, &own.files, &own.texts) {
         (None, Some(path), None) => {
             let items = of_files(path, most)?;
             let load = |options| Model::from_bytes(include_bytes!("models/magika/model.onnx"))?.session(&options);
-            of_model(&own, load, |_| Ok(items))
+            of_model(&own, load, |_| Ok(items), None)?
         }
         (Some(folder), None, Some(texts)) => {
             let text = fs::read_to_string(texts).map_err(|error| format!("{}: {error}", texts.display()))?;
             let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(most).collect();
-            of_texts(&own, folder, &lines)
+            of_texts(&own, folder, &lines)?
         }
         (Some(path), None, None) => {
             let inputs = |reference: &Session| match &own.input {
                 Some(path) => Ok(vec![npz::read(path)?]),
                 None => Ok(vec![made_up(reference, own.size.unwrap_or(8))?]),
             };
-            of_model(&own, |options| Model::open(path)?.session(&options), inputs)
+            of_model(&own, |options| Model::open(path)?.session(&options), inputs, expected)?
         }
-        _ => Err(USAGE.into()),
-    }
+        _ => return Err(Failure::usage(USAGE)),
+    };
+    Ok(common.code(!passed))
 }
 
 /// The reference, and all that is compared with it.
@@ -128,20 +133,33 @@ fn settings() -> (SessionOptions, Vec<SessionOptions>) {
     (on_cpu(KernelSet::PORTABLE), others)
 }
 
-/// Compares the outputs of sessions for the same inputs.
+/// Compares the outputs of sessions for the same inputs with the expected ones or the reference's.
 fn of_model(
     own: &Arguments,
     load: impl Fn(SessionOptions) -> Result<Session, Error>,
     inputs: impl FnOnce(&Session) -> Result<Vec<Tensors>, Failure>,
+    expected: Option<Tensors>,
 ) -> Result<bool, Failure> {
     let (reference, others) = settings();
     let reference = load(reference)?;
     let items = inputs(&reference)?;
+    let expected = expected.map(|tensors| vec![tensors]);
     let mut passed = true;
-    for options in others {
-        for comparison in verify(&reference, [&load(options)?], &items)? {
-            passed &= print(own, &comparison);
+    let mut show = |comparisons: Vec<Comparison>| -> io::Result<()> {
+        for comparison in comparisons {
+            passed &= print(own, &comparison)?;
         }
+        Ok(())
+    };
+    if let Some(expected) = &expected {
+        show(verify_against(expected, [&reference], &items)?)?;
+    }
+    for options in others {
+        let session = [&load(options)?];
+        show(match &expected {
+            Some(expected) => verify_against(expected, session, &items)?,
+            None => verify(&reference, session, &items)?,
+        })?;
     }
     Ok(passed)
 }
@@ -150,7 +168,7 @@ fn of_model(
 fn of_texts(own: &Arguments, folder: &Path, lines: &[&str]) -> Result<bool, Failure> {
     let vectors = |options: SessionOptions| -> Result<_, Failure> {
         let embedder = Embedder::open_with(folder, &EmbedderOptions::default().session(options))?;
-        let vectors = embedder.embed(lines).map_err(|error| error.to_string())?;
+        let vectors = embedder.embed(lines)?;
         let tensors = |vector: &Vec<f32>| Ok(Tensors::from([("vector", Tensor::new([vector.len()], vector)?)]));
         Ok((embedder.describe(), vectors.iter().map(tensors).collect::<Result<Vec<_>, Error>>()?))
     };
@@ -160,24 +178,25 @@ fn of_texts(own: &Arguments, folder: &Path, lines: &[&str]) -> Result<bool, Fail
     for options in others {
         let (told, results) = vectors(options)?;
         for comparison in Comparison::of(&told, &expected, &results)? {
-            passed &= print(own, &comparison);
+            passed &= print(own, &comparison)?;
         }
     }
     Ok(passed)
 }
 
 /// Prints a line, and returns whether the output is within the bounds.
-fn print(own: &Arguments, comparison: &Comparison) -> bool {
+fn print(own: &Arguments, comparison: &Comparison) -> io::Result<bool> {
     let Comparison { device, kernel_set, precision, output, absolute, relative, cosine, .. } = comparison;
     let (far, close) = if precision == "f32" { (1e-3, 0.9999) } else { (f64::INFINITY, 0.999) };
     let bounds = (own.absolute.unwrap_or(far), own.relative.unwrap_or(far), own.cosine.unwrap_or(close));
     let within = comparison.is_within(bounds.0, bounds.1, bounds.2);
     let told = if within { "" } else { "  PAST THE BOUND" };
     let apart = 1.0 - cosine;
-    println!(
+    writeln!(
+        io::stdout(),
         "{absolute:<10.2e} {relative:<10.2e} {apart:<10.2e}  `{output}` on {device} ({kernel_set}, {precision}){told}"
-    );
-    within
+    )?;
+    Ok(within)
 }
 
 /// The bundled model's inputs for the files below a path.

@@ -9,6 +9,23 @@
 //! assert_eq!(results.report().items, 1000);
 //! ```
 
+//!
+//! # Shares
+//!
+//! Jobs, queues and single runs of one pool take turns. Whose turn it is follows from the time that
+//! each has used, divided by its [share](Bulk::share): a job with twice the share of another gets
+//! twice its time while both have work, and all of it otherwise. A turn is one chunk, or half a
+//! millisecond of preparing items. Chunks are cut for at most [`turn_time`](Bulk::turn_time) while
+//! others want the workers, so a request of a [`Queue`] waits about that long for a worker, and then
+//! goes first: its share is 8 by default, that of a job 1.
+//!
+//! # Services
+//!
+//! A [`Queue`] gathers single items, from any thread or task, into chunks.
+//! [`Queue::try_submit`] hands an item back instead of waiting for room, [`Queue::submit_async`]
+//! waits as a future, and [`Queue::report`] has numbers for metrics. `examples/serve` is a web
+//! service over a queue with a bulk job beside it.
+
 #[cfg(feature = "cache")]
 pub(crate) mod cache;
 mod cancel;
@@ -24,7 +41,6 @@ mod settings;
 mod stages;
 #[cfg(feature = "stream")]
 mod stream;
-mod sync;
 
 use std::borrow::Borrow;
 
@@ -36,8 +52,8 @@ pub use hot::{
     Hot,
     publish::{publish, publish_folder, read_published},
 };
-pub use queue::{Handle, Queue};
-pub use report::{DeviceItems, Report, SlowItem, Spread};
+pub use queue::{Full, Handle, Queue, QueueReport, Submission};
+pub use report::{DeviceItems, Percentiles, Report, SlowItem, Spread};
 pub use results::{Results, UnorderedResults};
 pub use runner::Bulk;
 pub use settings::{OnError, Progress};
@@ -47,7 +63,7 @@ pub use stages::{Plain, Staged, Stages};
 #[cfg(feature = "stream")]
 pub use stream::ResultStream;
 
-use crate::inference::Inference;
+use crate::{inference::Inference, threads::sync};
 
 /// Runs `items` through `model` with automatic settings, and returns the results in order; see
 /// [`Bulk::map`].

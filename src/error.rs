@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Reading or writing failed; the source is the operating system's error.
+    /// Reading or writing failed; [`Error::downcast_ref`] returns the operating system's error.
     Io,
     /// A model file is damaged, inconsistent or hostile.
     InvalidModel,
@@ -33,8 +33,10 @@ pub enum ErrorKind {
 
 /// Any failure of this library.
 ///
-/// Opaque: branch on [`Error::kind`], print with `{}`, get the cause with
-/// [`source`](StdError::source) or [`Error::downcast_ref`].
+/// Opaque: branch on [`Error::kind`], print with `{}`, get the error that it wraps with
+/// [`Error::downcast_ref`]. Printing includes the wrapped error, so
+/// [`source`](StdError::source) returns what lies below that one: printers of whole chains say
+/// each cause once. `{:?}` prints the whole chain.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -61,6 +63,19 @@ impl Error {
             context: Vec::new(),
             source: Some(source),
         }))
+    }
+
+    /// The error of a user's closure; an error of this library, or of the operating system, keeps its
+    /// kind.
+    pub(crate) fn of_closure(error: AnyError) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        let kind = if error.is::<std::io::Error>() { ErrorKind::Io } else { ErrorKind::User };
+        let mut error = Self::user(error);
+        error.0.kind = kind;
+        error
     }
 
     /// An operating-system error, with the action that failed.
@@ -113,6 +128,9 @@ impl Error {
     }
 }
 
+/// Any error of a user's closure, as `?` makes one.
+pub(crate) type AnyError = Box<dyn StdError + Send + Sync>;
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for place in self.0.context.iter().rev() {
@@ -124,14 +142,26 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {self}", self.0.kind)
+        write!(f, "{:?}: {}", self.0.kind, chain(self))
     }
 }
 
+/// The cause below the wrapped error, whose text is printed with this one.
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+        self.0.source.as_ref().and_then(|source| source.source())
     }
+}
+
+/// An error and all its causes, in one text.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let (mut text, mut below) = (error.to_string(), error.source());
+    while let Some(cause) = below {
+        text += ": ";
+        text += &cause.to_string();
+        below = cause.source();
+    }
+    text
 }
 
 /// Extension of results: adds a place to an error.
@@ -147,6 +177,8 @@ impl<T> Context<T> for Result<T> {
 }
 
 /// The stage of a job in which an item failed.
+///
+/// A cancelled item has the stage that it waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
@@ -175,7 +207,9 @@ impl fmt::Display for Stage {
 }
 
 /// The failure of one item of a job: its index, the stage and the cause.
-#[derive(Debug)]
+///
+/// Printing includes the cause, as with [`Error`].
+#[derive(Clone, Debug)]
 pub struct ItemError {
     /// Position of the item in the job, from 0.
     pub index: usize,
@@ -193,6 +227,66 @@ impl fmt::Display for ItemError {
 
 impl StdError for ItemError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
+        self.source.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// An error whose text does not include its cause, as most libraries write theirs.
+    #[derive(Debug)]
+    struct Quota(io::Error);
+
+    impl fmt::Display for Quota {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("quota 9")
+        }
+    }
+
+    impl StdError for Quota {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    fn quota() -> Quota {
+        Quota(io::Error::other("disk 7"))
+    }
+
+    #[test]
+    fn a_chain_says_each_thing_once() {
+        let item = |source| ItemError { index: 3, stage: Stage::Finish, source };
+        let inner = || Error::user(quota()).context("in a file");
+        let errors: [(Box<dyn StdError + Send + Sync>, &[&str]); 9] = [
+            (Box::new(Error::new(ErrorKind::Limit, "too long")), &["too long"]),
+            (Box::new(Error::user("a text")), &["a text"]),
+            (Box::new(Error::user(quota())), &["quota 9", "disk 7"]),
+            (Box::new(inner()), &["in a file", "quota 9", "disk 7"]),
+            (Box::new(Error::user(inner())), &["in a file", "quota 9", "disk 7"]),
+            (Box::new(Error::io(io::Error::other("disk 7"), "writing")), &["writing", "disk 7"]),
+            (Box::new(Error::io(io::Error::other(quota()), "writing")), &["writing", "quota 9", "disk 7"]),
+            (Box::new(item(inner())), &["item 3", "finish", "in a file", "quota 9", "disk 7"]),
+            (Box::new(Error::user(item(inner()))), &["item 3", "finish", "in a file", "quota 9", "disk 7"]),
+        ];
+        for (error, parts) in errors {
+            let text = chain(&*error);
+            for part in parts {
+                assert_eq!(text.matches(part).count(), 1, "{part} in {text}");
+                assert!(format!("{error:?}").matches(part).count() <= 1, "{part} in {error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_wrapped_error_is_at_hand() {
+        let error = Error::user(quota()).context("in a file");
+        assert_eq!((error.to_string(), error.kind()), ("in a file: quota 9".into(), ErrorKind::User));
+        assert!(error.downcast_ref::<Quota>().is_some_and(|quota| quota.0.kind() == io::ErrorKind::Other));
+        let error = Error::io(io::ErrorKind::NotFound.into(), "opening");
+        assert_eq!(error.downcast_ref::<io::Error>().map(io::Error::kind), Some(io::ErrorKind::NotFound));
     }
 }

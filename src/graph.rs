@@ -1,6 +1,7 @@
 //! Graphs: models as nodes over values, some of them constants, with symbolic dimensions.
 
 mod batch;
+mod conditions;
 mod infer;
 mod node;
 mod uses;
@@ -10,18 +11,23 @@ mod verify;
 use std::sync::Arc;
 
 pub use batch::Batching;
+pub(crate) use conditions::Conditions;
 pub use node::Node;
-pub use value::{Fact, MAX_TRACKED, Value, ValueId};
+pub(crate) use value::{ElementShape, Kind};
+pub use value::{Fact, MAX_EXACT, MAX_TRACKED, Value, ValueId};
 
 use crate::{
     error::{Error, Result},
-    op::Operator,
-    shape::{Dim, Shape, Symbol},
+    op::{Inputs, Operator},
+    shape::{Bindings, Dim, Shape, Symbol},
     tensor::{DType, Tensor},
 };
 
 /// The most elements that shape inference tracks in a whole graph.
 const MAX_TRACKED_TOTAL: usize = 1 << 20;
+
+/// The most symbols of a graph.
+const MAX_SYMBOLS: usize = 1 << 20;
 
 /// The most terms and factors in the dimensions of all values of a graph.
 const MAX_DIMENSIONS: usize = 1 << 23;
@@ -37,6 +43,11 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     symbols: Vec<String>,
     batching: Batching,
+    conditions: Conditions,
+    /// The symbols that have a fixed size.
+    fixed: Bindings,
+    /// The names of inputs whose defaults became constants.
+    defaults: Vec<String>,
     /// The tracked elements of all values.
     tracked: usize,
     /// The terms and factors of all dimensions.
@@ -65,9 +76,26 @@ impl Graph {
 
     /// Adds an input.
     pub fn input(&mut self, name: impl Into<String>, dtype: DType, shape: Shape) -> ValueId {
-        let id = self.push(Value { name: name.into(), fact: Fact::new(dtype, shape), constant: None });
+        self.input_of(name, Fact::new(dtype, shape))
+    }
+
+    /// Adds an input of which that is known.
+    pub(crate) fn input_of(&mut self, name: impl Into<String>, fact: Fact) -> ValueId {
+        let id = self.push(Value { name: name.into(), fact, constant: None });
         self.inputs.push(id);
         id
+    }
+
+    /// An empty graph whose facts may mention the symbols of this one.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn within(&self, name: &str) -> Self {
+        Self { symbols: self.symbols.clone(), fixed: self.fixed.clone(), ..Self::new(name) }
+    }
+
+    /// A new symbol, whatever its name.
+    pub(crate) fn new_symbol(&mut self, name: String) -> Symbol {
+        self.symbols.push(name);
+        Symbol((self.symbols.len() - 1) as u32)
     }
 
     /// Adds a constant.
@@ -76,13 +104,37 @@ impl Graph {
         self.push(Value { name: name.into(), fact: Fact::of(&tensor), constant: Some(tensor) })
     }
 
+    /// The names of inputs that have a default in the file, which became a constant.
+    pub fn defaults(&self) -> &[String] {
+        &self.defaults
+    }
+
+    /// The operands of a node of this graph.
+    pub(crate) fn operands<'a>(&'a self, node: &'a Node) -> Inputs<'a> {
+        Inputs::new(self, &node.inputs).measuring(&node.measured)
+    }
+
+    /// Notes that a constant is the default of an input of that name.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn add_default(&mut self, name: &str) {
+        self.defaults.push(name.to_owned());
+    }
+
     /// Appends a node and infers its outputs' types and shapes.
     ///
     /// # Errors
     /// When the operands do not fit the operator; the error names the node.
     pub fn node(&mut self, name: &str, op: Arc<dyn Operator>, inputs: Vec<Option<ValueId>>) -> Result<Vec<ValueId>> {
-        let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new() };
-        let facts = self.infer(&node)?;
+        let count = op.measures(&Inputs::new(self, &inputs));
+        let count = count.map_err(|error| error.context(format!("node `{name}` ({})", op.def().name)))?;
+        if count > MAX_SYMBOLS - self.symbols.len().min(MAX_SYMBOLS) {
+            return Err(Error::limit(format!("the graph has more than {MAX_SYMBOLS} symbolic sizes")));
+        }
+        let measured =
+            (0..count).map(|index| self.new_symbol(format!("size {index} measured by node `{name}`"))).collect();
+        let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new(), measured };
+        let (facts, assumed) = self.infer(&node)?;
+        self.add_inferred_conditions(&node, assumed)?;
         if self.dimensions > MAX_DIMENSIONS {
             return Err(Error::limit(format!("the shapes of the graph hold more than {MAX_DIMENSIONS} terms")));
         }
@@ -198,6 +250,19 @@ impl Graph {
     pub(crate) fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
         self.set_fact(id, Fact::of(&tensor));
         self.values[id.index()].constant = Some(tensor);
+    }
+
+    /// Turns inputs into constants.
+    pub(crate) fn settle_inputs(&mut self, constants: Vec<(ValueId, Arc<Tensor>)>) {
+        for (id, tensor) in constants {
+            self.inputs.retain(|input| *input != id);
+            self.set_constant(id, tensor);
+        }
+    }
+
+    /// The symbols that have a fixed size; operators may still mention them.
+    pub(crate) fn fixed_symbols(&self) -> &Bindings {
+        &self.fixed
     }
 
     /// How the items of a chunk are combined in one run.

@@ -3,6 +3,7 @@
 //! Whatever a file contains that is unread, unbounded or inconsistent is an error.
 //! [`ImportOptions`] sets the limits.
 
+mod find;
 mod fingerprint;
 #[cfg(feature = "hugging-face")]
 pub mod hugging_face;

@@ -15,6 +15,7 @@ mod cache;
 mod cast;
 pub(crate) mod depthwise;
 pub mod gemm;
+pub(crate) mod integers;
 mod kernel_set;
 pub(crate) mod map;
 pub(crate) mod moments;
@@ -27,6 +28,7 @@ pub mod simd;
 pub mod softmax;
 pub(crate) mod strided;
 mod transpose;
+pub mod trees;
 
 pub use activation::Activation;
 pub use cache::l2_bytes;

@@ -99,19 +99,24 @@
 //! | `gpu` | no | the GPU backend over wgpu (Vulkan, Metal, Direct3D 12), and the module `gpu` |
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |
+//! | `serde` | no | [`Report`](bulk::Report) and its parts as values of serde |
 //! | `candle` | no | models written with candle, and the module `candle` |
 //!
 //! # Errors
 //!
 //! Every function that can fail returns [`Error`], which is opaque: branch on its [`ErrorKind`], print it, or get your
 //! own error type back with [`Error::downcast_ref`]. A job returns an [`ItemError`] in place of a result, with the
-//! item's index and the [`Stage`] that failed. A panic in a model is such an error too, and the workers survive it. By
+//! item's index and the [`Stage`] that failed. Closures may fail with any error: `?` converts it, and an [`Error`] stays
+//! as it is. A panic in a model is such an error too, and the workers survive it. By
 //! default a job continues after errors; [`OnError`](bulk::OnError) changes that.
 //!
 //! # Threads
 //!
 //! All computing runs on one rayon pool per worker count (`mill-worker-0`, `mill-worker-1`, ...), shared by all jobs
 //! of the process; its default width respects CPU quotas and affinity. A lone item is split over the pool's threads.
+//! Jobs, queues and single runs take turns from chunk to chunk, by a share of the workers' time: 1 for a job, 8 for a
+//! queue and for [`Session::run`], or what [`Bulk::share`](bulk::Bulk::share) sets. A share counts only while several of
+//! them want the workers.
 //! Further threads, which mostly wait, belong to a device that wants several chunks in flight (`mill-driver-0`, ...), to
 //! a queue (`mill-queue`), to a cache that writes, and to a GPU's own driver.
 //!
@@ -125,6 +130,7 @@
 //!
 //! Weights are resident once. A worker adds the scratch that the report states, and
 //! [`Bulk::memory_limit`](bulk::Bulk::memory_limit) bounds items, results and scratch in flight, in bytes.
+//! [`SessionOptions::max_run_bytes`] caps one run before anything is allocated.
 //! `Weights::Mapped` uses the weights of a Hugging Face folder in their file, so that processes share one copy.
 //!
 //! # Security
@@ -182,4 +188,4 @@ pub use inference::{
 };
 pub use kernels::KernelSet;
 pub use shape::{Dim, Shape};
-pub use tensor::{DType, Element, Tensor, Tensors};
+pub use tensor::{DType, Element, Tensor, Tensors, Value};

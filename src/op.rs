@@ -3,6 +3,7 @@
 pub(crate) mod case;
 mod constants;
 mod evaluate;
+mod function;
 mod inputs;
 mod kernel;
 mod onnx_node;
@@ -13,12 +14,13 @@ use std::{fmt::Debug, sync::Arc};
 pub use case::{Case, CaseInput, Fill};
 pub(crate) use constants::PackedConstants;
 pub use constants::Packing;
-pub(crate) use evaluate::evaluate;
+pub(crate) use evaluate::{evaluate, evaluate_by};
+pub(crate) use function::function_kernel;
 pub use inputs::Inputs;
 pub(crate) use kernel::scratch_numbers;
-pub use kernel::{CpuKernel, Io, KernelRequest, Shapes};
+pub use kernel::{CpuKernel, Io, KernelRequest, Shapes, ValueKernel};
 pub use onnx_node::{Attribute, OnnxNode};
-pub use operator::Operator;
+pub use operator::{Body, Operator};
 
 use crate::error::Result;
 
@@ -28,8 +30,10 @@ pub type Decoder = fn(&mut OnnxNode<'_>) -> Result<Arc<dyn Operator>>;
 /// One row of the list of operators.
 pub struct OpDef {
     /// ONNX's name where ONNX has the operator, otherwise ours.
+    ///
+    /// The name of an operator of another domain than the default one is `DOMAIN.NAME`.
     pub name: &'static str,
-    /// The decoder from an ONNX node of the default domain.
+    /// The decoder from an ONNX node.
     ///
     /// `None` for operators that only importers and rewrites make.
     pub onnx: Option<Decoder>,
@@ -69,6 +73,10 @@ pub enum CpuState {
     View,
     /// Never reaches a backend: folded at load.
     Folded,
+    /// The session itself: it runs the graphs that the node holds.
+    Session,
+    /// A kernel on values that may be no tensors.
+    Values(fn(&KernelRequest<'_>) -> Result<Box<dyn ValueKernel>>),
 }
 
 /// How the GPU backend runs an operator.

@@ -1,12 +1,16 @@
 //! The memory of a run, planned once for all sizes: which values share a slot.
 
+mod cap;
+mod free_slots;
 mod sizes;
 
+pub(crate) use cap::RunCap;
 pub(crate) use sizes::Sizes;
 
 use crate::{
-    graph::{Graph, Node, ValueId},
+    graph::{Conditions, Graph, Node, ValueId},
     op::CpuState,
+    plan::free_slots::FreeSlots,
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -33,6 +37,8 @@ pub(crate) struct Plan {
     members: Vec<Vec<ValueId>>,
     /// The number of dimensions of all values.
     dims: usize,
+    /// What the sizes must fulfil.
+    conditions: Conditions,
 }
 
 /// What sizing a value needs.
@@ -71,7 +77,8 @@ impl Plan {
                 locations[index] = Location::Constant;
             }
         }
-        Self { locations, roots, values, members: Vec::new(), dims }
+        let conditions = graph.conditions().clone();
+        Self { locations, roots, values, members: Vec::new(), dims, conditions }
     }
 
     /// For each root the last node that uses it or a view of it; outputs last beyond all nodes.
@@ -92,7 +99,7 @@ impl Plan {
     /// Gives every root a slot, in execution order; a slot is reused after the last use of its
     /// value.
     fn assign_slots(&mut self, graph: &Graph, last_uses: &[Option<usize>]) {
-        let mut free: Vec<usize> = Vec::new();
+        let mut free = FreeSlots::default();
         // Inputs are all written before the first step.
         for &id in graph.inputs() {
             self.assign(id, &mut free);
@@ -109,30 +116,22 @@ impl Plan {
                     self.assign(id, &mut free);
                 }
             }
-            free.extend(ends.iter().filter_map(|id| match self.location_of(*id) {
-                Location::Slot(slot) => Some(slot),
-                _ => None,
-            }));
+            for id in ends {
+                if let Location::Slot(slot) = self.location_of(*id) {
+                    free.release(slot);
+                }
+            }
         }
     }
 
     /// Gives a value a free slot, or a new one.
-    fn assign(&mut self, id: ValueId, free: &mut Vec<usize>) {
-        // A slot that holds a value of the same size expression costs nothing more; else any free
-        // one.
-        let size = |plan: &Self, id: ValueId| {
-            let value = &plan.values[id.index()];
-            &value.shape.elements() * &Dim::from(value.dtype.size())
-        };
-        let own = size(self, id);
-        let same = free.iter().position(|&slot| self.members[slot].iter().any(|&other| size(self, other) == own));
-        let slot = match same.or_else(|| (!free.is_empty()).then(|| free.len() - 1)) {
-            Some(position) => free.swap_remove(position),
-            None => {
-                self.members.push(Vec::new());
-                self.members.len() - 1
-            }
-        };
+    fn assign(&mut self, id: ValueId, free: &mut FreeSlots) {
+        let value = &self.values[id.index()];
+        let size = &value.shape.elements() * &Dim::from(value.dtype.size());
+        let slot = free.take(size);
+        if slot == self.members.len() {
+            self.members.push(Vec::new());
+        }
         self.members[slot].push(id);
         self.locations[id.index()] = Location::Slot(slot);
     }

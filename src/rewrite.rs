@@ -3,6 +3,7 @@
 //! Only the rounding of sums in another order may differ.
 
 mod attention;
+mod bodies;
 mod conv;
 mod dead;
 mod fold;
@@ -19,6 +20,8 @@ mod simplify;
 mod softmax;
 
 use crate::{error::Result, graph::Graph};
+#[cfg(feature = "onnx")]
+pub(crate) use fold::last as fold_last;
 use rewriter::Rule;
 pub(crate) use rounded::store_rounded;
 
@@ -84,6 +87,7 @@ pub fn optimize(graph: &mut Graph) -> Result<()> {
     rewriter::apply(graph, PRODUCTS)?;
     rewriter::apply(graph, SIMPLIFY)?;
     fold::run(graph)?;
+    bodies::run(graph)?;
     dead::run(graph);
     pointwise_chain::run(graph)?;
     graph.verify()

@@ -1,11 +1,13 @@
 //! Dimensions: fixed numbers or expressions over symbols that each run binds.
 
 mod bindings;
+mod condition;
 mod dim;
 
 use std::fmt;
 
 pub use bindings::{Bindings, Symbol};
+pub use condition::Condition;
 pub use dim::Dim;
 
 use crate::error::{Error, Result};
@@ -75,12 +77,11 @@ impl Shape {
 
     /// The result of broadcasting two shapes as NumPy does.
     ///
-    /// If one of two dimensions is symbolic and the other is a number larger than 1, the number is
-    /// taken and each run checks it.
+    /// Calls `assume` for each pair of sizes of which only a run tells whether they fit.
     ///
     /// # Errors
-    /// If two dimensions cannot be matched: two symbolic ones must be equal expressions.
-    pub(crate) fn broadcast(&self, other: &Self) -> Result<Self> {
+    /// If two dimensions are unlike numbers, neither of them 1.
+    pub(crate) fn broadcast(&self, other: &Self, assume: &mut dyn FnMut(Condition)) -> Result<Self> {
         let rank = self.rank().max(other.rank());
         let one = Dim::from(1);
         let at = |shape: &'_ Self, axis: usize| -> Dim {
@@ -89,14 +90,12 @@ impl Shape {
         (0..rank)
             .map(|axis| {
                 let (a, b) = (at(self, axis), at(other, axis));
-                match (a.as_fixed(), b.as_fixed()) {
-                    _ if a == b => Ok(a),
-                    (Some(1), _) => Ok(b),
-                    (_, Some(1)) => Ok(a),
-                    (Some(_), None) => Ok(a),
-                    (None, Some(_)) => Ok(b),
-                    _ => Err(Error::invalid_input(format!("shapes {self} and {other} cannot be broadcast"))),
+                let condition = Condition::broadcast("axes", &a, &b);
+                if condition.decide().is_none() {
+                    assume(condition);
                 }
+                a.broadcast(&b)
+                    .ok_or_else(|| Error::invalid_input(format!("shapes {self} and {other} cannot be broadcast")))
             })
             .collect::<Result<Vec<_>>>()
             .map(Self)
@@ -108,6 +107,12 @@ impl Shape {
     /// As [`normalize_axis`].
     pub(crate) fn axis(&self, axis: i64) -> Result<usize> {
         normalize_axis(axis, self.rank())
+    }
+
+    /// The shape with the numbers of the symbols that are bound.
+    #[must_use]
+    pub(crate) fn substitute(&self, bindings: &Bindings) -> Self {
+        self.0.iter().map(|dim| dim.substitute(bindings)).collect()
     }
 
     /// Appends the value of every dimension to `out`.
@@ -183,8 +188,12 @@ mod tests {
         let n = Dim::symbol(Symbol(0));
         let a = Shape::new(vec![n.clone(), Dim::from(1), Dim::from(3)]);
         let b = Shape::fixed(&[4, 1]);
-        assert_eq!(a.broadcast(&b).unwrap(), Shape::new(vec![n, Dim::from(4), Dim::from(3)]));
-        assert!(Shape::fixed(&[2]).broadcast(&Shape::fixed(&[3])).is_err());
+        assert_eq!(a.broadcast(&b, &mut |_| ()).unwrap(), Shape::new(vec![n, Dim::from(4), Dim::from(3)]));
+        assert!(Shape::fixed(&[2]).broadcast(&Shape::fixed(&[3]), &mut |_| ()).is_err());
+        let mut assumed = Vec::new();
+        let c = Shape::new(vec![Dim::symbol(Symbol(1)), Dim::symbol(Symbol(0))]);
+        let met = a.broadcast(&c, &mut |condition| assumed.push(condition)).unwrap();
+        assert_eq!((met.to_string().as_str(), assumed.len()), ("[s0, s1, 3]", 1));
     }
 
     #[test]

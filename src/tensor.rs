@@ -4,9 +4,12 @@ pub(crate) mod arena;
 mod buffer;
 mod cosine;
 mod dtype;
+mod finite;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod named;
+mod strings;
+mod value;
 mod view;
 
 use std::{fmt, sync::Arc};
@@ -18,6 +21,9 @@ pub use dtype::{DType, Element};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;
 pub use named::Tensors;
+pub use strings::RunStrings;
+pub(crate) use strings::StringTable;
+pub use value::Value;
 pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};
@@ -25,16 +31,29 @@ use crate::error::{Error, Result};
 /// A dense, row-major array in host memory.
 ///
 /// Clones share the bytes; writing to shared bytes copies them first.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<usize>,
     data: Arc<AlignedBytes>,
+    /// The texts of a tensor of strings, whose elements are numbers of this table.
+    strings: Option<Arc<StringTable>>,
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Self) -> bool {
+        if (self.dtype, &self.shape) != (other.dtype, &other.shape) {
+            return false;
+        }
+        match self.dtype {
+            DType::String => self.texts().eq(other.texts()),
+            _ => self.data == other.data,
+        }
+    }
 }
 
 impl Tensor {
     /// Whether the bytes are those of a mapped file.
-    #[cfg(feature = "gpu")]
     pub(crate) fn is_mapped(&self) -> bool {
         self.data.is_mapped()
     }
@@ -57,19 +76,70 @@ impl Tensor {
         Self::from_bytes(DType::Bool, shape, &bytes)
     }
 
+    /// A tensor of strings.
+    ///
+    /// # Errors
+    /// As [`Tensor::new`].
+    pub fn from_strings<S: AsRef<str>>(shape: impl Into<Vec<usize>>, values: &[S]) -> Result<Self> {
+        let mut table = StringTable::default();
+        let numbers: Vec<u64> = values.iter().map(|value| table.intern(value.as_ref())).collect();
+        Self::of_numbers(shape, &numbers, table.into())
+    }
+
+    /// A tensor of strings by their numbers in a table.
+    pub(crate) fn of_numbers(shape: impl Into<Vec<usize>>, numbers: &[u64], table: Arc<StringTable>) -> Result<Self> {
+        let strings = Self::from_bytes(DType::U64, shape, bytemuck::cast_slice(numbers))?;
+        Ok(Self { dtype: DType::String, strings: Some(table), ..strings })
+    }
+
+    /// The elements of a tensor of strings in row-major order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the tensor is of another
+    /// type.
+    pub fn as_strings(&self) -> Result<Vec<&str>> {
+        if self.dtype != DType::String {
+            return Err(Error::invalid_input(format!("expected a tensor of string, found {}", self.dtype)));
+        }
+        Ok(self.texts().collect())
+    }
+
+    /// The elements of a tensor of strings; none of another tensor.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let table = self.strings.as_ref();
+        let numbers: &[u64] = if table.is_some() { bytemuck::cast_slice(&self.data) } else { &[] };
+        numbers.iter().map(move |&number| table.and_then(|table| table.get(number)).map_or("", |text| text))
+    }
+
+    /// The numbers of a tensor of strings and the table that they are of.
+    pub(crate) fn numbers(&self) -> Result<(&[u64], &Arc<StringTable>)> {
+        match &self.strings {
+            Some(table) => Ok((bytemuck::cast_slice(&self.data), table)),
+            None => Err(Error::internal(format!("{} is no string", self.dtype))),
+        }
+    }
+
+    /// The memory of the elements in bytes, the texts of strings included.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.data.len() + self.strings.as_ref().map_or(0, |table| table.bytes())
+    }
+
     /// A tensor from native-endian bytes.
     ///
     /// # Errors
-    /// If the number of bytes does not fit the type and shape, or a boolean is neither 0 nor 1.
+    /// For strings, which are no bytes. If the number of bytes does not fit the type and shape, or a boolean is neither 0 nor 1.
     pub fn from_bytes(dtype: DType, shape: impl Into<Vec<usize>>, bytes: &[u8]) -> Result<Self> {
         let shape = shape.into();
         if byte_count(dtype, &shape) != Some(bytes.len()) {
             return Err(Error::invalid_input(format!("{} bytes do not make a tensor {dtype}{shape:?}", bytes.len())));
         }
+        if dtype == DType::String {
+            return Err(Error::invalid_input("strings are no bytes: Tensor::from_strings takes them"));
+        }
         if dtype == DType::Bool && bytes.iter().any(|&byte| byte > 1) {
             return Err(Error::invalid_input("a boolean tensor holds a byte that is neither 0 nor 1"));
         }
-        Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::copy_from(bytes)) })
+        Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::copy_from(bytes)), strings: None })
     }
 
     /// A tensor that owns `data`, without a copy.
@@ -77,24 +147,30 @@ impl Tensor {
         if byte_count(dtype, &shape) != Some(data.len()) {
             return Err(Error::invalid_input(format!("{} bytes do not make a tensor {dtype}{shape:?}", data.len())));
         }
-        Ok(Self { dtype, shape, data: Arc::new(data) })
+        Ok(Self { dtype, shape, data: Arc::new(data), strings: None })
     }
 
-    /// A tensor of zeros.
+    /// A tensor of elements of this one: of its type, and with its strings.
+    pub(crate) fn with_elements(&self, shape: Vec<usize>, data: AlignedBytes) -> Result<Self> {
+        Ok(Self { strings: self.strings.clone(), ..Self::from_aligned(self.dtype, shape, data)? })
+    }
+
+    /// A tensor of zeros, or of empty strings.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if its size overflows.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if its size overflows or there is no memory for it.
     pub fn zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Result<Self> {
         let shape = shape.into();
         let bytes = byte_count(dtype, &shape)
             .ok_or_else(|| Error::limit(format!("a tensor {dtype}{shape:?} is larger than the address space")))?;
-        Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::zeroed(bytes)) })
+        let strings = (dtype == DType::String).then(Arc::default);
+        Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::try_zeroed(bytes)?), strings })
     }
 
     /// A scalar: a tensor without dimensions.
     pub fn scalar<T: Element>(value: T) -> Self {
         let data = Arc::new(AlignedBytes::copy_from(bytemuck::bytes_of(&value)));
-        Self { dtype: T::DTYPE, shape: Vec::new(), data }
+        Self { dtype: T::DTYPE, shape: Vec::new(), data, strings: None }
     }
 
     /// The element type.
@@ -136,7 +212,7 @@ impl Tensor {
         Ok(bytemuck::cast_slice_mut(self.bytes_mut()))
     }
 
-    /// The native-endian bytes.
+    /// The native-endian bytes; of strings numbers that say nothing by themselves.
     pub fn bytes(&self) -> &[u8] {
         &self.data
     }
@@ -144,6 +220,16 @@ impl Tensor {
     /// The native-endian bytes for writing; copied first if another clone shares them.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         Arc::<AlignedBytes>::make_mut(&mut self.data)
+    }
+
+    /// The memory of the elements, `None` if another clone shares it.
+    pub(crate) fn into_memory(self) -> Option<AlignedBytes> {
+        Arc::try_unwrap(self.data).ok()
+    }
+
+    /// The tensor as an operand of a kernel.
+    pub(crate) fn view(&self) -> View<'_> {
+        View { dtype: self.dtype, shape: &self.shape, bytes: &self.data }
     }
 
     /// The same elements in another shape.
@@ -196,9 +282,18 @@ impl Tensor {
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tensor({}{:?})", self.dtype, self.shape)
+        write!(f, "Tensor({}{:?}", self.dtype, self.shape)?;
+        if self.dtype == DType::String {
+            let shown: Vec<&str> = self.texts().take(SHOWN_STRINGS).collect();
+            let rest = if self.len() > SHOWN_STRINGS { ", ..." } else { "" };
+            write!(f, " {}{rest}", format!("{shown:?}").trim_matches(['[', ']']))?;
+        }
+        f.write_str(")")
     }
 }
+
+/// The strings that the debug text of a tensor shows.
+const SHOWN_STRINGS: usize = 8;
 
 /// The size of a tensor in bytes; `None` on overflow.
 ///

@@ -27,7 +27,7 @@ pub mod graph {
 
 /// Borrowed tensors, as kernels take them.
 pub mod tensor {
-    pub use crate::tensor::{View, ViewMut};
+    pub use crate::tensor::{RunStrings, View, ViewMut};
 }
 
 /// Dimensions and shapes.

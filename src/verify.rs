@@ -1,4 +1,8 @@
 //! Comparison of the results of several devices on the same inputs.
+//!
+//! [`verify`] takes one device as the reference, and so cannot see a fault that all devices share,
+//! such as an operator that is read wrongly from the file. [`verify_against`] compares with results
+//! from elsewhere.
 
 use crate::{
     backend::Session,
@@ -87,11 +91,24 @@ pub fn verify<'a>(
     others: impl IntoIterator<Item = &'a Session>,
     items: &[Tensors],
 ) -> Result<Vec<Comparison>> {
-    let expected = run(reference, items)?;
+    verify_against(&run(reference, items)?, others, items)
+}
+
+/// Runs items on sessions of a model, and compares each output with expected ones.
+///
+/// `expected` has the outputs of each item, as another program computed them.
+///
+/// # Errors
+/// If a run fails, or a session lacks an output.
+pub fn verify_against<'a>(
+    expected: &[Tensors],
+    sessions: impl IntoIterator<Item = &'a Session>,
+    items: &[Tensors],
+) -> Result<Vec<Comparison>> {
     let mut comparisons = Vec::new();
-    for session in others {
+    for session in sessions {
         let results = run(session, items)?;
-        comparisons.extend(Comparison::of(&session.describe(), &expected, &results)?);
+        comparisons.extend(Comparison::of(&session.describe(), expected, &results)?);
     }
     Ok(comparisons)
 }
@@ -137,6 +154,7 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
         DType::F32 => Ok(tensor.as_slice::<f32>()?.iter().map(|&value| f64::from(value)).collect()),
         DType::F64 => Ok(tensor.as_slice::<f64>()?.to_vec()),
         dtype if dtype.is_float() => Err(Error::unsupported(format!("outputs of type {dtype} are not compared"))),
+        DType::String => Err(Error::unsupported("outputs of strings are not compared")),
         _ => Ok(tensor.to_i64()?.into_iter().map(|value| value as f64).collect()),
     }
 }

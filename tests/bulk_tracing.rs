@@ -68,7 +68,9 @@ fn a_job_tells_what_happens_with_level_and_worker() {
     tracing::subscriber::set_global_default(Collect(Level::DEBUG)).unwrap();
     let model = PerWorker::new(
         |_| Ok(()),
-        |(): &mut (), &number: &u64| if number == 41 { Err(Error::invalid_input("41 is bad")) } else { Ok(number) },
+        |(): &mut (), &number: &u64| {
+            if number == 41 { Err(Error::invalid_input("41 is bad").into()) } else { Ok(number) }
+        },
     );
     let results = Bulk::new(model).workers(2).chunk_size(10).map(0..100_u64);
     assert_eq!(results.filter(|result| result.is_err()).count(), 1);

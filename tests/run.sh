@@ -24,6 +24,8 @@ else
 fi
 if typos --version >/dev/null 2>&1; then step typos; else echo "SKIPPED: typos is not installed" >&2; fi
 step cargo test --locked --all-features
+# The example of a service, a package of its own.
+step cargo test --locked -p gristmill-serve
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 # The public items against their listing: a change of the interface shows as a diff.
 step tests/scripts/public_items.py --check

@@ -7,6 +7,7 @@
 #   minilm.onnx         the same model as an ONNX graph (opset 17, LayerNormalization operators)
 #   minilm-opset14.onnx the same, with layer norm spelled out in primitive operators
 #   onnx/               ONNX's own tests of single operators, a folder each
+#   tabular/            models of scikit-learn, LightGBM and XGBoost as ONNX, with their inputs and predictions
 #   wordnet/data.*      the WordNet database
 #   glosses.txt         8,000 of its glosses, spread over the whole, one a line
 #
@@ -79,6 +80,18 @@ get_onnx_cases() {
     mv "$work/onnx" "$data/onnx"
 }
 
+make_tabular() {
+    # The fingerprint of the script names the models, so that a change of it makes new ones.
+    local stamp
+    stamp=$(cksum <"$here/scripts/tabular_models.py")
+    [ "$(cat "$data/tabular/script.stamp" 2>/dev/null)" = "$stamp" ] && return
+    say "training and exporting models of scikit-learn, LightGBM and XGBoost"
+    "$python" "$here/scripts/tabular_models.py" "$work/tabular"
+    printf '%s\n' "$stamp" >"$work/tabular/script.stamp"
+    rm -rf "$data/tabular"
+    mv "$work/tabular" "$data/tabular"
+}
+
 get_wordnet() {
     [ -e "$data/wordnet" ] && return
     mkdir "$work/wordnet"
@@ -111,6 +124,7 @@ get_minilm
 get_minilm_onnx minilm.onnx 17
 get_minilm_onnx minilm-opset14.onnx 14
 get_onnx_cases
+make_tabular
 get_wordnet
 get_glosses
 say "ready: $data"

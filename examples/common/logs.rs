@@ -9,6 +9,8 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
+use super::one_line;
+
 /// The most lines that wait; further lines are dropped.
 const MOST: usize = 1 << 14;
 
@@ -64,10 +66,12 @@ impl<'w> MakeWriter<'w> for Logs {
     }
 }
 
-/// Each call writes one whole line.
+/// Each call writes one whole line, in which names of files and texts may have control characters.
 impl Write for Logs {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.0.try_send(Message::Line(line.to_vec())) {
+        let text = String::from_utf8_lossy(line);
+        let text = one_line(text.strip_suffix('\n').unwrap_or(&text)) + "\n";
+        match self.0.try_send(Message::Line(text.into_bytes())) {
             Ok(()) | Err(TrySendError::Full(_)) => Ok(line.len()),
             Err(TrySendError::Disconnected(_)) => Err(io::ErrorKind::BrokenPipe.into()),
         }

@@ -1,4 +1,4 @@
-//! Shared by the examples: common flags, a progress bar, Ctrl-C, the summary and the report.
+//! Shared by the examples: common flags, a progress bar, signals, output files, the summary and the report.
 //!
 //! ```ignore
 //! let mut paths = Vec::new();
@@ -11,9 +11,8 @@
 //!     Ok(true)
 //! })?;
 //! let session = model.session(common.options())?;
-//! let mut results = common.bulk(Bulk::new(session)).map(items);
+//! let mut results = common.bulk(Bulk::new(session)).map(common.stop().until(items));
 //! for result in results.by_ref() {
-//!     if cut_off(&result) { break; }
 //!     // write it
 //! }
 //! common.end(&results.report())
@@ -21,20 +20,46 @@
 
 #![allow(dead_code, reason = "each example is a crate of its own and uses a part")]
 
+/// Prints a line to stderr; where nobody can read it any more, the work goes on all the same.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+#[allow(unused_imports, reason = "each example is a crate of its own and uses a part")]
+pub(crate) use say;
+
+pub mod failure;
 pub mod logs;
 pub mod npz;
+pub mod output;
+pub mod stop;
 
-use std::{error::Error, ffi::OsString, fs, path::PathBuf, process};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::{self, ExitCode},
+    sync::OnceLock,
+};
 
 use gristmill::{
-    Device, ErrorKind, GpuOptions, ItemError, Precision, SessionOptions,
-    bulk::{Bulk, CancelToken, Progress, Report, Staged},
+    Device, GpuOptions, Precision, SessionOptions,
+    bulk::{Bulk, Progress, Report, Staged},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use lexopt::{Arg, Parser, ValueExt};
 
-/// The result of an example's `main`.
-pub type Outcome = Result<(), Box<dyn Error>>;
+pub use failure::{Failure, main};
+use output::OutputFile;
+use stop::Stop;
+
+/// The end of a command: its exit code, or why it ended early.
+pub type Outcome = Result<ExitCode, Failure>;
+
+/// Most workers for each processor.
+const MOST_WORKERS: usize = 4;
 
 const FLAGS: &str = "\
 flags of all examples:
@@ -57,6 +82,7 @@ pub struct Common {
     pub chunk: Option<usize>,
     pub report: Option<PathBuf>,
     logs: Option<logs::Logs>,
+    stop: OnceLock<Stop>,
     pub gpu: GpuOptions,
 }
 
@@ -74,14 +100,14 @@ impl Common {
     pub fn parse(
         usage: &str,
         mut own: impl FnMut(Flag<'_>, &mut Parser) -> Result<bool, lexopt::Error>,
-    ) -> Result<Self, lexopt::Error> {
+    ) -> Result<Self, Failure> {
         let mut common = Self { logs: logs::start(), ..Self::default() };
         let mut parser = Parser::from_env();
         while let Some(arg) = parser.next()? {
             let name = match arg {
                 Arg::Value(value) => {
                     if !own(Flag::Value(value.clone()), &mut parser)? {
-                        return Err(Arg::Value(value).unexpected());
+                        return Err(Arg::Value(value).unexpected().into());
                     }
                     continue;
                 }
@@ -91,22 +117,23 @@ impl Common {
             match name.as_str() {
                 "device" => common.device = parser.value()?.parse()?,
                 "precision" => common.precision = parser.value()?.parse()?,
-                "workers" => common.workers = Some(positive(&mut parser, "--workers")?),
+                "workers" => common.workers = Some(capped(positive(&mut parser, "--workers")?)),
                 "chunk" => common.chunk = Some(positive(&mut parser, "--chunk")?),
                 "report" => common.report = Some(parser.value()?.into()),
                 "adapter" => common.gpu = GpuOptions::adapter(parser.value()?.string()?),
                 "devices" => {
-                    list_devices();
+                    list_devices()?;
                     process::exit(0);
                 }
                 "help" | "h" => {
-                    println!("{usage}\n\n{FLAGS}");
+                    writeln!(io::stdout(), "{usage}\n\n{FLAGS}")?;
                     process::exit(0);
                 }
                 name if own(Flag::Named(name), &mut parser)? => {}
-                name => return Err(Arg::Long(name).unexpected()),
+                name => return Err(Arg::Long(name).unexpected().into()),
             }
         }
+        common.check_report(&[])?;
         Ok(common)
     }
 
@@ -115,7 +142,12 @@ impl Common {
         SessionOptions::on(self.device).precision(self.precision).gpu(self.gpu.clone())
     }
 
-    /// Applies the flags to `bulk`, shows progress on a terminal, and lets Ctrl-C cancel its jobs.
+    /// Whether a signal asks for the end; listens from the first call on.
+    pub fn stop(&self) -> &Stop {
+        self.stop.get_or_init(Stop::on_signals)
+    }
+
+    /// Applies the flags to `bulk`, and shows progress on a terminal.
     pub fn bulk<S: Staged>(&self, mut bulk: Bulk<S>) -> Bulk<S> {
         if let Some(workers) = self.workers {
             bulk = bulk.workers(workers);
@@ -124,58 +156,94 @@ impl Common {
             bulk = bulk.chunk_size(items);
         }
         let bar = bar();
-        bulk.progress(move |progress| show(&bar, progress)).cancel(cancel_on_ctrl_c())
+        bulk.progress(move |progress| show(&bar, progress))
+    }
+
+    /// Refuses a report that cannot be written, or that would replace one of these files.
+    pub fn check_report(&self, files: &[&Path]) -> Result<(), Failure> {
+        self.report.as_ref().map_or(Ok(()), |path| output::check(path, files))
+    }
+
+    /// Fails if the job could not start.
+    pub fn check_started(report: &Report) -> Result<(), Failure> {
+        match report.workers {
+            0 => Err(Failure::new(report.notes.join("; "))),
+            _ => Ok(()),
+        }
     }
 
     /// Prints the summary to stderr, and writes the report if `--report` is set.
+    ///
+    /// The exit code is 0 if all items succeeded, 3 if some failed, and that of the signal that stopped the job.
     pub fn end(&self, report: &Report) -> Outcome {
         self.logs.iter().for_each(logs::Logs::flush);
-        eprintln!("{report}");
-        if let Some(path) = &self.report {
-            fs::write(path, report.to_json() + "\n").map_err(|error| format!("writing {}: {error}", path.display()))?;
+        Self::check_started(report)?;
+        if report.errors > 0 {
+            let (errors, items) = (report.errors, report.items);
+            let all = if errors == items { "all items failed: " } else { "" };
+            say!("{all}{errors} of {items} failed");
         }
-        Ok(())
+        say!("{report}");
+        if let Some(path) = &self.report {
+            let mut file = OutputFile::create(path, &[])?;
+            let text = report.to_json() + "\n";
+            file.write_all(text.as_bytes()).map_err(|error| failure::writing(path, &error))?;
+            file.finish()?;
+        }
+        Ok(self.code(report.errors > 0))
+    }
+
+    /// The exit code where all is written: that of the signal that stopped the command, or whether items failed.
+    pub fn code(&self, items_failed: bool) -> ExitCode {
+        let failed = items_failed.then_some(failure::ITEMS_FAILED);
+        let stopped = self.stop.get().and_then(Stop::code);
+        ExitCode::from(stopped.or(failed).unwrap_or(0))
     }
 }
 
+/// Text for a terminal: control characters but line breaks and tabs are escaped.
+pub fn plain(text: &str) -> String {
+    let is_plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    text.chars().flat_map(|c| if is_plain(c) { vec![c] } else { c.escape_default().collect() }).collect()
+}
+
+/// Text in one line of a terminal, whatever names are in it.
+pub fn one_line(text: &str) -> String {
+    plain(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
+/// A path in one line of a terminal.
+pub fn plain_path(path: &Path) -> String {
+    one_line(&path.to_string_lossy())
+}
+
 /// Prints the devices that a model could run on.
-pub fn list_devices() {
+pub fn list_devices() -> io::Result<()> {
     let kernel_sets: Vec<_> = gristmill::KernelSet::available().into_iter().map(|set| set.name()).collect();
-    println!("cpu: {}", kernel_sets.join(", "));
+    let mut out = io::stdout();
+    writeln!(out, "cpu: {}", kernel_sets.join(", "))?;
     #[cfg(feature = "gpu")]
     {
         let adapters = gristmill::gpu::adapters();
         for adapter in &adapters {
-            println!("gpu {adapter}");
+            writeln!(out, "gpu {adapter}")?;
         }
         if adapters.is_empty() {
-            println!("gpu: no adapter found");
+            writeln!(out, "gpu: no adapter found")?;
         }
     }
     #[cfg(not(feature = "gpu"))]
-    println!("gpu: not built in (feature `gpu`)");
+    writeln!(out, "gpu: not built in (feature `gpu`)")?;
+    Ok(())
 }
 
-/// Whether Ctrl-C stopped the job before this item: no further result is worth writing.
-pub fn cut_off<T>(result: &Result<T, ItemError>) -> bool {
-    result.as_ref().is_err_and(|error| error.source.kind() == ErrorKind::Cancelled)
-}
-
-/// A token that Ctrl-C cancels; a second Ctrl-C ends the process at once.
-pub fn cancel_on_ctrl_c() -> CancelToken {
-    let token = CancelToken::new();
-    let on_signal = token.clone();
-    let handled = ctrlc::set_handler(move || {
-        if on_signal.is_cancelled() {
-            process::exit(130);
-        }
-        on_signal.cancel();
-        eprintln!("\nstopping: writing finished results (Ctrl-C again to exit at once)");
-    });
-    if let Err(error) = handled {
-        eprintln!("Ctrl-C will not stop the job cleanly: {error}");
+/// A number of workers that the machine can bear.
+fn capped(workers: usize) -> usize {
+    let most = MOST_WORKERS * std::thread::available_parallelism().map_or(1, usize::from);
+    if workers > most {
+        say!("--workers {workers}: {most} are used, {MOST_WORKERS} for each processor");
     }
-    token
+    workers.min(most)
 }
 
 fn positive(parser: &mut Parser, flag: &str) -> Result<usize, lexopt::Error> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufReader, BufWriter, Read, Seek, Write},
     path::Path,
 };
 
@@ -33,15 +33,54 @@ pub struct Header {
     pub name: String,
     pub dtype: DType,
     pub shape: Vec<usize>,
+    /// The characters that each string has room for; 0 of other types.
+    pub width: usize,
 }
+
+/// Bytes of a character of a string.
+const CHARACTER: usize = 4;
 
 impl Header {
     /// The number of rows along the first axis, and the bytes of one row; `None` for a scalar or on overflow.
     pub fn rows(&self) -> Option<(usize, usize)> {
         let (&rows, row) = self.shape.split_first()?;
-        let bytes = row.iter().try_fold(self.dtype.size(), |product, &dim| product.checked_mul(dim))?;
+        let bytes = row.iter().try_fold(self.element()?, |product, &dim| product.checked_mul(dim))?;
         Some((rows, bytes))
     }
+}
+
+impl Header {
+    /// The bytes of an element in the file.
+    fn element(&self) -> Option<usize> {
+        match self.dtype {
+            DType::String => self.width.checked_mul(CHARACTER),
+            dtype => Some(dtype.size()),
+        }
+    }
+
+    /// A tensor of `shape` whose elements lie in the file as `bytes`.
+    fn tensor(&self, shape: Vec<usize>, bytes: &[u8]) -> Result<Tensor, String> {
+        let made = match self.dtype {
+            DType::String => Tensor::from_strings(shape.clone(), &texts(bytes, self.width, shape.iter().product())?),
+            dtype => Tensor::from_bytes(dtype, shape, bytes),
+        };
+        made.map_err(|error| error.to_string())
+    }
+}
+
+/// The strings of an array: characters of four bytes, filled up with zeros.
+fn texts(bytes: &[u8], width: usize, count: usize) -> Result<Vec<String>, String> {
+    if width == 0 {
+        return Ok(vec![String::new(); count]);
+    }
+    let text = |bytes: &[u8]| {
+        let codes = bytes.chunks_exact(CHARACTER).map(|code| u32::from_le_bytes([code[0], code[1], code[2], code[3]]));
+        let codes: Vec<u32> = codes.collect();
+        let end = codes.iter().rposition(|&code| code != 0).map_or(0, |last| last + 1);
+        let characters = codes[..end].iter().map(|&code| char::from_u32(code));
+        characters.collect::<Option<String>>().ok_or_else(|| "it holds what is no character".to_owned())
+    };
+    bytes.chunks_exact(width * CHARACTER).map(text).collect()
 }
 
 /// An array whose elements have not been read yet.
@@ -110,13 +149,15 @@ pub fn in_blocks<T>(
         let mut block = Tensors::new();
         for Array { header, reader } in &mut arrays {
             let shape: Vec<usize> = std::iter::once(count).chain(header.shape[1..].iter().copied()).collect();
-            let mut tensor = Tensor::zeros(header.dtype, shape).map_err(|error| error.to_string())?;
-            let mut read = reader.read_exact(tensor.bytes_mut());
+            let row = header.rows().map_or(0, |(_, bytes)| bytes);
+            let mut bytes = vec![0; count.checked_mul(row).ok_or("its size overflows")?];
+            let mut read = reader.read_exact(&mut bytes);
             if start + count == total {
                 read = read.and_then(|()| at_end(reader));
             }
-            read.map_err(|error| format!("{}: array `{}`: {error}", path.display(), header.name))?;
-            block.insert(header.name.as_str(), tensor);
+            let fail = |what: String| format!("{}: array `{}`: {what}", path.display(), header.name);
+            read.map_err(|error| fail(error.to_string()))?;
+            block.insert(header.name.as_str(), header.tensor(shape, &bytes).map_err(fail)?);
         }
         Ok(block)
     });
@@ -127,8 +168,8 @@ fn array<'a>(archive: &'a mut Archive, path: &Path, name: &str) -> Result<Array<
     let fail = |what: String| format!("{}: array `{name}`: {what}", path.display());
     let mut reader = archive.by_name(&format!("{name}.npy")).map_err(|error| fail(error.to_string()))?;
     let text = header_text(&mut reader).map_err(fail)?;
-    let (dtype, shape) = described(&text).map_err(fail)?;
-    Ok(Array { header: Header { name: name.to_owned(), dtype, shape }, reader })
+    let (dtype, width, shape) = described(&text).map_err(fail)?;
+    Ok(Array { header: Header { name: name.to_owned(), dtype, shape, width }, reader })
 }
 
 /// The dictionary before the elements: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
@@ -151,8 +192,8 @@ fn header_text(reader: &mut impl Read) -> Result<String, String> {
     String::from_utf8(bytes(len)?).map_err(|error| format!("its header: {error}"))
 }
 
-/// The type and shape in a header.
-fn described(header: &str) -> Result<(DType, Vec<usize>), String> {
+/// The type, the width of strings and the shape in a header.
+fn described(header: &str) -> Result<(DType, usize, Vec<usize>), String> {
     let bad = || format!("its header is {}", header.trim_end());
     let entry = |key| header.split_once(key).map(|(_, value)| value.trim_start()).ok_or_else(bad);
     let descr = entry("'descr':")?;
@@ -161,6 +202,9 @@ fn described(header: &str) -> Result<(DType, Vec<usize>), String> {
         // The byte order: `<`, or `|` for single bytes.
         descr.strip_prefix('<') == Some(name) || (dtype.size() == 1 && descr.strip_prefix('|') == Some(name))
     });
+    // Strings of so many characters; objects, which may be strings too, are no data but code.
+    let width = descr.strip_prefix("<U").map(str::parse).transpose().map_err(|_| bad())?;
+    let known = width.map(|_: usize| &("U", DType::String)).or(known);
     let (_, dtype) = known.ok_or_else(|| format!("the type {descr} is not read here; convert the array first"))?;
     let shape = entry("'shape':")?.strip_prefix('(').and_then(|shape| shape.split_once(')'));
     let (shape, _) = shape.ok_or_else(bad)?;
@@ -171,23 +215,28 @@ fn described(header: &str) -> Result<(DType, Vec<usize>), String> {
     if !order.starts_with("False") && shape.len() > 1 {
         return Err("it is stored in column-major order; save numpy.ascontiguousarray of it".into());
     }
-    Ok((*dtype, shape))
+    Ok((*dtype, width.unwrap_or(0), shape))
 }
 
 /// Reads a whole array from a file of `room` bytes.
 fn tensor(array: Array<impl Read>, room: u64) -> Result<Tensor, String> {
-    let Array { header: Header { dtype, shape, .. }, mut reader } = array;
-    let bytes = shape.iter().try_fold(dtype.size(), |product, &dim| product.checked_mul(dim));
+    let Array { header, mut reader } = array;
+    let (dtype, shape) = (header.dtype, header.shape.clone());
+    let element = header.element().ok_or("its size overflows")?;
+    let bytes = shape.iter().try_fold(element, |product, &dim| product.checked_mul(dim));
     let bytes = bytes.ok_or("its size overflows")?;
     // Bytes that fit the file are read in place; a larger size is not trusted before as many bytes have been read.
-    if bytes as u64 <= room && dtype != DType::Bool {
+    if bytes as u64 <= room && !matches!(dtype, DType::Bool | DType::String) {
         let mut tensor = Tensor::zeros(dtype, shape).map_err(|error| error.to_string())?;
         let read = reader.read_exact(tensor.bytes_mut()).and_then(|()| at_end(&mut reader));
         return read.map(|()| tensor).map_err(|error| error.to_string());
     }
     let mut data = Vec::new();
     reader.take(bytes as u64 + 1).read_to_end(&mut data).map_err(|error| error.to_string())?;
-    Tensor::from_bytes(dtype, shape, &data).map_err(|error| error.to_string())
+    if data.len() != bytes {
+        return Err(format!("{} bytes, where its shape needs {bytes}", data.len()));
+    }
+    header.tensor(shape, &data)
 }
 
 /// Checks that no bytes follow the last element; reading to the end also verifies the checksum.
@@ -213,25 +262,41 @@ fn header_bytes(descr: &str, shape: &[usize]) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Writes arrays, their elements as they lie in memory, under a temporary name beside `path`, then renames: no half file
-/// is ever left there.
-pub fn write<'a>(path: &Path, arrays: impl IntoIterator<Item = (&'a Header, &'a [u8])>) -> Result<(), String> {
-    let fail = |error: &dyn std::fmt::Display| format!("writing {}: {error}", path.display());
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let file = File::create(&part).map_err(|error| fail(&error))?;
-    let mut writer = ZipWriter::new(BufWriter::new(file));
-    for (Header { name, dtype, shape }, bytes) in arrays {
-        let known = TYPES.iter().find(|(_, known)| known == dtype);
-        let (descr, dtype) = known.ok_or_else(|| fail(&format!("NumPy has no type {dtype}")))?;
+/// Appends the elements of a tensor to those of an array; strings get wider where they must.
+pub fn append(header: &mut Header, bytes: &mut Vec<u8>, tensor: &Tensor) {
+    let Ok(texts) = tensor.as_strings() else { return bytes.extend_from_slice(tensor.bytes()) };
+    let widest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
+    if widest > header.width {
+        let old = header.width * CHARACTER;
+        let strings: Vec<Vec<u8>> = bytes.chunks_exact(old.max(1)).map(<[u8]>::to_vec).collect();
+        bytes.clear();
+        header.width = widest;
+        for mut string in strings {
+            string.resize(widest * CHARACTER, 0);
+            bytes.extend(string);
+        }
+    }
+    for text in texts {
+        let end = bytes.len() + header.width * CHARACTER;
+        bytes.extend(text.chars().flat_map(|character| u32::from(character).to_le_bytes()));
+        bytes.resize(end, 0);
+    }
+}
+
+/// Writes arrays, their elements as they lie in memory.
+pub fn write<'a, W: Write + Seek>(out: W, arrays: impl IntoIterator<Item = (&'a Header, &'a [u8])>) -> io::Result<W> {
+    let mut writer = ZipWriter::new(BufWriter::new(out));
+    for (Header { name, dtype, shape, width }, bytes) in arrays {
+        let known = TYPES.iter().find(|(_, known)| known == dtype).map(|(descr, _)| (*descr).to_owned());
+        let known = if *dtype == DType::String { Some(format!("U{width}")) } else { known };
+        let descr = known.ok_or_else(|| io::Error::other(format!("NumPy has no type {dtype}")))?;
         let order = if dtype.size() == 1 { '|' } else { '<' };
-        let header = header_bytes(&format!("{order}{descr}"), shape).map_err(|error| fail(&error))?;
+        let header = header_bytes(&format!("{order}{descr}"), shape).map_err(io::Error::other)?;
         // As NumPy's `savez` does it.
         let stored = FileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
-        writer.start_file(format!("{name}.npy"), stored).map_err(|error| fail(&error))?;
-        writer.write_all(&header).and_then(|()| writer.write_all(bytes)).map_err(|error| fail(&error))?;
+        writer.start_file(format!("{name}.npy"), stored)?;
+        writer.write_all(&header)?;
+        writer.write_all(bytes)?;
     }
-    let mut file = writer.finish().map_err(|error| fail(&error))?;
-    file.flush().map_err(|error| fail(&error))?;
-    std::fs::rename(&part, path).map_err(|error| fail(&error))
+    writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)
 }

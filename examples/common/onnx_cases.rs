@@ -7,8 +7,8 @@ use std::{
 };
 
 use gristmill::{
-    DType, Error, ErrorKind, ImportOptions, Model, Result, SessionOptions, Tensor, Tensors,
-    testing::import::onnx::read_tensor,
+    DType, Error, ErrorKind, Fact, ImportOptions, Model, Result, SessionOptions, Tensor, Tensors, Value,
+    testing::import::onnx::{read_tensor, read_value},
 };
 
 /// The tolerances of ONNX's own runner.
@@ -121,40 +121,47 @@ enum Constants {
 fn run_set(model: &Path, set: &Path, options: &SessionOptions, constants: Constants) -> Result<()> {
     let opened = Model::open(model);
     let mut import = ImportOptions::default();
-    let given = tensors(set, "input")?;
+    let kinds = |outputs: bool| -> Vec<Fact> {
+        let Ok(model) = &opened else { return Vec::new() };
+        let graph = model.graph();
+        let ids = if outputs { graph.outputs() } else { graph.inputs() };
+        ids.iter().map(|&id| graph.fact(id).clone()).collect()
+    };
+    let given = values(set, "input", &kinds(false))?;
+    let wanted = values(set, "output", &kinds(true))?;
     let names: Vec<String> = match &opened {
         Ok(model) => model.graph().inputs().iter().map(|&id| model.graph().value(id).name.clone()).collect(),
         Err(_) => given.values().map(|(name, _)| name.clone()).collect(),
     };
     let mut inputs = Tensors::new();
-    for (index, (name, tensor)) in &given {
+    for (index, (name, value)) in &given {
         let name = if name.is_empty() { names.get(*index).cloned().unwrap_or_default() } else { name.clone() };
         let at_load = match constants {
             Constants::None => false,
             Constants::AllButFirst => *index > 0,
             Constants::All => true,
         };
-        if at_load {
-            import = import.constant(name, tensor.clone());
-        } else {
-            inputs.insert(name, tensor.clone());
+        match value {
+            Value::Tensor(tensor) if at_load => import = import.constant(name, tensor.clone()),
+            value => inputs.insert_value(name, value.clone()),
         }
     }
     let model = if constants == Constants::None { opened? } else { Model::open_with(model, &import)? };
     let session = model.session(options)?;
     let outputs = session.run(&inputs)?;
-    for (index, (name, want)) in tensors(set, "output")? {
-        let got = outputs.iter().nth(index).map(|(_, tensor)| tensor);
+    let output_names: Vec<String> = session.outputs().map(|(name, _)| name.to_owned()).collect();
+    for (index, (name, want)) in wanted {
+        let got = output_names.get(index).and_then(|name| outputs.get_value(name));
         let got = got.ok_or_else(|| Error::user(format!("output {index} is missing")))?;
-        if let Some(what) = difference(got, &want) {
+        if let Some(what) = unlike(&got, &want) {
             return Err(Error::user(format!("output `{name}`: {what}")));
         }
     }
     Ok(())
 }
 
-/// The tensors of `set` by number, with their names.
-fn tensors(set: &Path, what: &str) -> Result<BTreeMap<usize, (String, Tensor)>> {
+/// The values of `set` by number, with their names; `kinds` says what the model takes or gives.
+fn values(set: &Path, what: &str, kinds: &[Fact]) -> Result<BTreeMap<usize, (String, Value)>> {
     let mut found = BTreeMap::new();
     for index in 0.. {
         let path = set.join(format!("{what}_{index}.pb"));
@@ -162,12 +169,27 @@ fn tensors(set: &Path, what: &str) -> Result<BTreeMap<usize, (String, Tensor)>> 
             break;
         }
         let bytes = fs::read(&path).map_err(|error| Error::io(error, path.display().to_string()))?;
-        // Sequences and optional values are other messages, as the models' inputs declare.
-        let tensor = read_tensor(&bytes);
+        let value = match kinds.get(index) {
+            Some(kind) => read_value(&bytes, kind),
+            None => read_tensor(&bytes).map(|(name, tensor)| (name, Value::Tensor(tensor))),
+        };
         let unreadable = |error: Error| Error::new(ErrorKind::Unsupported, format!("{}: {error}", path.display()));
-        found.insert(index, tensor.map_err(unreadable)?);
+        found.insert(index, value.map_err(unreadable)?);
     }
     Ok(found)
+}
+
+/// A description of how a value differs from `want`, `None` if it does not.
+fn unlike(got: &Value, want: &Value) -> Option<String> {
+    match (got, want) {
+        (Value::Tensor(got), Value::Tensor(want)) => difference(got, want),
+        (Value::Sequence(got), Value::Sequence(want)) if got.len() == want.len() => {
+            got.iter().zip(want).find_map(|(got, want)| unlike(got, want))
+        }
+        (Value::Optional(None), Value::Optional(None)) => None,
+        (Value::Optional(Some(got)), Value::Optional(Some(want))) => unlike(got, want),
+        _ => Some(format!("{got:?} instead of {want:?}")),
+    }
 }
 
 /// A description of how `got` differs from `want`, `None` if it does not.
@@ -175,13 +197,22 @@ pub fn difference(got: &Tensor, want: &Tensor) -> Option<String> {
     if got.dtype() != want.dtype() || got.shape() != want.shape() {
         return Some(format!("{got:?} instead of {want:?}"));
     }
+    if got.dtype() == DType::String {
+        return (got != want).then(|| format!("{got:?} instead of {want:?}"));
+    }
+    // Half types hold fewer digits: two units of the last place.
+    let relative = match got.dtype() {
+        DType::F16 => RELATIVE.max(2.0 / 1024.0),
+        DType::BF16 => RELATIVE.max(2.0 / 128.0),
+        _ => RELATIVE,
+    };
     let (Some(got), Some(want)) = (numbers(got), numbers(want)) else {
         return (got.bytes() != want.bytes()).then(|| "other elements".to_owned());
     };
     got.iter().zip(&want).enumerate().find_map(|(index, (&got, &want))| {
         let near = got == want
             || (got.is_nan() && want.is_nan())
-            || (want.is_finite() && (got - want).abs() <= ABSOLUTE + RELATIVE * want.abs());
+            || (want.is_finite() && (got - want).abs() <= ABSOLUTE + relative * want.abs());
         (!near).then(|| format!("element {index} is {got:e} instead of {want:e}"))
     })
 }
@@ -191,6 +222,8 @@ fn numbers(tensor: &Tensor) -> Option<Vec<f64>> {
     match tensor.dtype() {
         DType::F32 => tensor.as_slice::<f32>().ok().map(|all| all.iter().map(|&value| f64::from(value)).collect()),
         DType::F64 => tensor.as_slice::<f64>().ok().map(<[f64]>::to_vec),
+        DType::F16 => tensor.as_slice::<half::f16>().ok().map(|all| all.iter().map(|value| value.to_f64()).collect()),
+        DType::BF16 => tensor.as_slice::<half::bf16>().ok().map(|all| all.iter().map(|value| value.to_f64()).collect()),
         _ => None,
     }
 }

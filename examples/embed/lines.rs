@@ -1,6 +1,9 @@
 //! The lines of a stream, one at a time, each a text or an error.
 
-use std::io::BufRead;
+use std::{
+    io::{self, BufRead},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use gristmill::{Error, ErrorKind};
 use serde_json::Value;
@@ -8,16 +11,22 @@ use serde_json::Value;
 /// The longest line in bytes; a longer one is an error and is skipped without being held.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
-/// Lines without their ends (`\n` or `\r\n`). An error of the stream ends the iteration.
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Lines without their ends (`\n` or `\r\n`), and without a byte order mark in front of the first.
+///
+/// An error of the stream ends the iteration and is kept.
 pub struct Lines<R> {
     source: R,
-    failed: bool,
+    first: bool,
+    failure: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Iterates over the lines of `source`.
-    pub fn new(source: R) -> Self {
-        Self { source, failed: false }
+    /// Iterates over the lines of `source`, and keeps its error in `failure`.
+    pub fn new(source: R, failure: Arc<Mutex<Option<io::Error>>>) -> Self {
+        Self { source, first: true, failure }
     }
 }
 
@@ -25,19 +34,16 @@ impl<R: BufRead> Iterator for Lines<R> {
     type Item = Result<String, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
         let (mut line, mut length, mut ended) = (Vec::new(), 0, false);
         while !ended {
             let piece = match self.source.fill_buf() {
                 Ok([]) if length == 0 => return None,
                 Ok([]) => break,
                 Ok(piece) => piece,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    self.failed = true;
-                    return Some(Err(Error::io(error, "reading the texts")));
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    return None;
                 }
             };
             let end = piece.iter().position(|&byte| byte == b'\n');
@@ -53,6 +59,9 @@ impl<R: BufRead> Iterator for Lines<R> {
         if length > MAX_LINE_BYTES {
             let message = format!("the line has {length} bytes; the limit is {MAX_LINE_BYTES}");
             return Some(Err(Error::new(ErrorKind::Limit, message)));
+        }
+        if std::mem::take(&mut self.first) && line.starts_with(MARK) {
+            line.drain(..MARK.len());
         }
         for end in [b'\n', b'\r'] {
             // A lone `\r` at the very end of the stream belongs to the text.

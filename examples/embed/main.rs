@@ -12,10 +12,19 @@ mod npy;
 use std::{
     fs::File,
     io::{self, BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use common::{Common, Flag, Outcome, cut_off};
+use common::{
+    Common, Failure, Flag, Outcome,
+    failure::whole,
+    one_line,
+    output::{self, OutputFile},
+    plain_path, say,
+    stop::Stop,
+};
 use gristmill::{
     Weights,
     text::{Embedder, EmbedderOptions},
@@ -41,7 +50,11 @@ reported on stderr with its number; its vector is all NaN.
 /// Failed lines that are reported one by one, at most.
 const MOST_REPORTED: usize = 20;
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    common::main(embed)
+}
+
+fn embed() -> Outcome {
     let (mut model, mut texts, mut out, mut name, mut max_tokens) = (None, None, None, None, None);
     let mut weights = Weights::default();
     let common = Common::parse(USAGE, |flag, parser| {
@@ -56,48 +69,100 @@ fn main() -> Outcome {
         }
         Ok(true)
     })?;
-    let model = model.ok_or("--model DIR is missing; see --help")?;
-    let texts = texts.ok_or("TEXTS is missing; see --help")?;
-    let out = out.ok_or("--out OUT.npy is missing; see --help")?;
-    let source: Box<dyn BufRead> = if texts.as_os_str() == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        let file = File::open(&texts).map_err(|error| format!("opening {}: {error}", texts.display()))?;
-        Box::new(BufReader::with_capacity(1 << 18, file))
-    };
+    let model = model.ok_or_else(|| Failure::usage("--model DIR is missing; see --help"))?;
+    let texts = texts.ok_or_else(|| Failure::usage("TEXTS is missing; see --help"))?;
+    let out = out.ok_or_else(|| Failure::usage("--out OUT.npy is missing; see --help"))?;
+    let model_files = output::model_files(&model, &[]);
+    let mut read: Vec<&Path> = model_files.iter().map(PathBuf::as_path).collect();
+    read.push(&texts);
+    output::check(&out, &read)?;
+    output::check_seekable(&out)?;
+    read.push(&out);
+    common.check_report(&read)?;
+    let file = file(&texts)?;
     let mut options = EmbedderOptions::default().session(common.options()).weights(weights);
     if let Some(tokens) = max_tokens {
         options = options.max_tokens(tokens);
     }
     let embedder = Embedder::open_with(&model, &options)?;
-    let writing = |error: io::Error| format!("writing {}: {error}", out.display());
-    let mut npy = Npy::create(&out, embedder.dimension()).map_err(writing)?;
+    // Until here a signal ends the process at once.
+    let (items, failure) = read_texts(&texts, file, name, common.stop())?;
+    let writing = |error: io::Error| common::failure::writing(&out, &error);
+    let mut npy = Npy::begin(OutputFile::create(&out, &[])?, embedder.dimension()).map_err(writing)?;
     let failed_row = vec![f32::NAN; embedder.dimension()];
-    let items = Lines::new(source).map(|line| match (&name, line) {
-        (Some(name), Ok(line)) => field(&line, name),
-        (_, line) => line,
-    });
     let mut results = common.bulk(embedder.bulk()).map_results(items);
     let mut failed = 0;
     for result in results.by_ref() {
-        if cut_off(&result) {
-            break;
-        }
         match result {
             Ok(vector) => npy.row(&vector).map_err(writing)?,
             Err(error) => {
                 failed += 1;
                 if failed <= MOST_REPORTED {
-                    eprintln!("line {}: {}: {}", error.index + 1, error.stage, error.source);
+                    say!("line {}: {}: {}", error.index + 1, error.stage, one_line(&whole(&error.source)));
                 }
                 npy.row(&failed_row).map_err(writing)?;
             }
         }
     }
-    let rows = npy.finish().map_err(writing)?;
-    eprintln!("{}: {rows} vectors of {}", out.display(), embedder.dimension());
+    Common::check_started(&results.report())?;
+    if let Some(error) = failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let (texts, read) = (plain_path(&texts), results.report().items);
+        return Err(Failure::new(format!("reading {texts} after line {read}: {error}; nothing is written")));
+    }
+    let (rows, file) = npy.finish().map_err(writing)?;
+    // What was there before is worth more than no vectors.
+    if rows > 0 || !common.stop().is_asked() {
+        file.finish()?;
+    }
+    say!("{}: {rows} vectors of {}", plain_path(&out), embedder.dimension());
     if failed > 0 {
-        eprintln!("{failed} lines failed: their vectors are all NaN");
+        say!("{failed} lines failed: their vectors are all NaN");
     }
     common.end(&results.report())
+}
+
+/// The texts, or why one is none, and where an error of the stream is kept.
+type Texts = (Box<dyn Iterator<Item = gristmill::Result<String>>>, Arc<Mutex<Option<io::Error>>>);
+
+/// The file of the texts, if it is one; a stream that may wait is opened when it is read.
+fn file(texts: &Path) -> Result<Option<File>, Failure> {
+    if texts.as_os_str() == "-" {
+        return Ok(None);
+    }
+    let fail = |error: io::Error| Failure::new(format!("opening {}: {error}", plain_path(texts)));
+    let found = std::fs::metadata(texts).map_err(fail)?;
+    if found.is_dir() {
+        return Err(Failure::new(format!("{} is a folder; TEXTS is a file of lines", plain_path(texts))));
+    }
+    found.is_file().then(|| File::open(texts).map_err(fail)).transpose()
+}
+
+/// The texts, read as they are needed; a thread of its own reads a stream that may wait.
+fn read_texts(texts: &Path, file: Option<File>, name: Option<String>, stop: &Stop) -> Result<Texts, Failure> {
+    let text = move |line: gristmill::Result<String>| match (&name, line) {
+        (Some(name), Ok(line)) => field(&line, name),
+        (_, line) => line,
+    };
+    let failure = Arc::<Mutex<Option<io::Error>>>::default();
+    let kept = failure.clone();
+    if let Some(file) = file {
+        let lines = Lines::new(BufReader::with_capacity(1 << 18, file), kept);
+        return Ok((Box::new(stop.until(lines.map(text))), failure));
+    }
+    let path = texts.to_owned();
+    let lines = stop.until_waiting(move || {
+        let source: Box<dyn BufRead> = match path.as_os_str() == "-" {
+            true => Box::new(BufReader::new(io::stdin())),
+            false => match File::open(&path) {
+                Ok(file) => Box::new(BufReader::new(file)),
+                Err(error) => {
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    Box::new(io::empty())
+                }
+            },
+        };
+        Lines::new(source, kept)
+    });
+    let lines = lines.map_err(|error| format!("starting a thread that reads: {error}"))?;
+    Ok((Box::new(lines.map(text)), failure))
 }

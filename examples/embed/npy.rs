@@ -1,25 +1,23 @@
 //! Writes a `.npy` file of f32 rows whose number is known only at the end.
 
-use std::{
-    fs::File,
-    io::{self, BufWriter, Seek, SeekFrom, Write},
-    path::Path,
-};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+
+use crate::common::output::OutputFile;
 
 /// Bytes of the padded header, so that it can be overwritten with the final number of rows.
 const HEADER: usize = 128;
 
 /// A file under construction; [`finish`](Self::finish) writes the number of rows.
 pub struct Npy {
-    file: BufWriter<File>,
+    file: BufWriter<OutputFile>,
     columns: usize,
     rows: usize,
 }
 
 impl Npy {
-    /// Creates a file without rows.
-    pub fn create(path: &Path, columns: usize) -> io::Result<Self> {
-        let mut file = BufWriter::with_capacity(1 << 18, File::create(path)?);
+    /// Begins a file without rows.
+    pub fn begin(file: OutputFile, columns: usize) -> io::Result<Self> {
+        let mut file = BufWriter::with_capacity(1 << 18, file);
         file.write_all(&header(0, columns))?;
         // Fails for a pipe here instead of at the end.
         file.seek(SeekFrom::Start(HEADER as u64))?;
@@ -33,12 +31,12 @@ impl Npy {
         row.iter().try_for_each(|value| self.file.write_all(&value.to_le_bytes()))
     }
 
-    /// Writes the number of rows, flushes the file and returns that number.
-    pub fn finish(mut self) -> io::Result<usize> {
+    /// Writes the number of rows; returns it and the file.
+    pub fn finish(mut self) -> io::Result<(usize, OutputFile)> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&header(self.rows, self.columns))?;
-        self.file.flush()?;
-        Ok(self.rows)
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok((self.rows, file))
     }
 }
 

@@ -33,10 +33,11 @@ pub fn of_path(path: &Path, config: &Config) -> Result<Features> {
         return Ok(Features::Known("unknown"));
     }
     let mut file = File::open(path).map_err(failed("opening it"))?;
-    of_file(&mut file, config)
+    of_reader(&mut file, config)
 }
 
-fn of_file(file: &mut File, config: &Config) -> Result<Features> {
+/// Reads the features of a file's bytes.
+pub fn of_reader(file: &mut (impl Read + Seek), config: &Config) -> Result<Features> {
     let failed = |doing: &'static str| move |error| Error::io(error, doing);
     let size = file.seek(SeekFrom::End(0)).map_err(failed("reading its size"))?;
     if size == 0 {

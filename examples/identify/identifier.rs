@@ -26,7 +26,7 @@ impl Identifier {
     pub fn pipeline(self) -> Pipeline<PathBuf, Self, Label> {
         let labels = self.labels.clone();
         Pipeline::new(self)
-            .prepare(move |path: &PathBuf| features::of_path(path, labels.config()))
+            .prepare(move |path: &PathBuf| Ok(features::of_path(path, labels.config())?))
             .finish(|_, label| Ok(label))
             .item_bytes(|path: &PathBuf| size_of::<PathBuf>() + path.as_os_str().len())
             .result_bytes(|label: &Label| size_of::<Label>() + label.label.len())

@@ -11,13 +11,20 @@ mod labels;
 
 use std::{
     collections::VecDeque,
-    fs::File,
+    ffi::{OsStr, OsString},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
+    process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use common::{Common, Flag, Outcome, cut_off};
+use common::{
+    Common, Failure, Flag, Outcome,
+    failure::{whole, writing},
+    one_line,
+    output::{self, OutputFile},
+    plain_path,
+};
 use gristmill::{ItemError, bulk::Bulk};
 use identifier::Identifier;
 use labels::Label;
@@ -29,7 +36,11 @@ Prints the type of each file; folders are walked. One line per item: path, label
 
   --jsonl OUT   writes one JSON object per line instead: path, label, score, or path, error; - is standard output";
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    common::main(identify)
+}
+
+fn identify() -> Outcome {
     let mut paths: Vec<PathBuf> = Vec::new();
     let mut jsonl: Option<PathBuf> = None;
     let common = Common::parse(USAGE, |flag, parser| {
@@ -41,9 +52,17 @@ fn main() -> Outcome {
         Ok(true)
     })?;
     if paths.is_empty() {
-        return Err(format!("no PATH given\n\nusage: {USAGE}").into());
+        return Err(Failure::usage(format!("no PATH given\n\nusage: {USAGE}")));
     }
+    let mut read: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let file = jsonl.as_deref().filter(|path| *path != Path::new("-"));
+    if let Some(path) = file {
+        output::check(path, &read)?;
+        read.push(path);
+    }
+    common.check_report(&read)?;
     let identifier = Identifier::load(&common.options())?;
+    let stop = common.stop();
     let mut out = Output::open(jsonl.as_deref())?;
 
     // Results arrive in the order of the paths, which wait here for their results.
@@ -52,7 +71,12 @@ fn main() -> Outcome {
         waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(path);
     };
     let pulled = waiting.clone();
-    let source = files::Files::below(paths).map(move |item| match item {
+    // The file under construction is no item of the folder that it lies in.
+    let part = out.part();
+    let found = files::Files::below(paths);
+    let found = found
+        .filter(move |item| !item.as_ref().is_ok_and(|path| part.is_some() && path.file_name() == part.as_deref()));
+    let source = found.map(move |item| match item {
         Ok(path) => {
             lock(&pulled, path.clone());
             Ok(path)
@@ -62,14 +86,12 @@ fn main() -> Outcome {
             Err(error)
         }
     });
-    let mut results = common.bulk(Bulk::pipeline(identifier.pipeline())).map_results(source);
+    let mut results = common.bulk(Bulk::pipeline(identifier.pipeline())).map_results(stop.until(source));
     for result in results.by_ref() {
-        if cut_off(&result) {
-            break;
-        }
         let path = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or_default();
         out.write(&path, result)?;
     }
+    Common::check_started(&results.report())?;
     out.close()?;
     common.end(&results.report())
 }
@@ -77,42 +99,59 @@ fn main() -> Outcome {
 /// The destination of the lines.
 enum Output {
     Lines(BufWriter<std::io::Stdout>),
-    Json(BufWriter<Box<dyn Write>>),
+    JsonLines(BufWriter<std::io::Stdout>),
+    JsonFile(PathBuf, BufWriter<OutputFile>),
 }
 
 impl Output {
-    fn open(jsonl: Option<&Path>) -> Result<Self, String> {
-        match jsonl {
-            None => Ok(Self::Lines(BufWriter::new(std::io::stdout()))),
-            Some(path) if path == Path::new("-") => Ok(Self::Json(BufWriter::new(Box::new(std::io::stdout())))),
-            Some(path) => {
-                let file = File::create(path).map_err(|error| format!("writing {}: {error}", path.display()))?;
-                Ok(Self::Json(BufWriter::new(Box::new(file))))
-            }
-        }
+    fn open(jsonl: Option<&Path>) -> Result<Self, Failure> {
+        let stdout = || BufWriter::new(std::io::stdout());
+        Ok(match jsonl {
+            None => Self::Lines(stdout()),
+            Some(path) if path == Path::new("-") => Self::JsonLines(stdout()),
+            Some(path) => Self::JsonFile(path.to_owned(), BufWriter::new(OutputFile::create(path, &[])?)),
+        })
     }
 
-    fn write(&mut self, path: &Path, result: Result<Label, ItemError>) -> std::io::Result<()> {
-        match (self, result) {
-            (Self::Lines(out), Ok(label)) => {
-                writeln!(out, "{}: {} ({:.0} %)", path.display(), label.label, label.score * 100.0)
-            }
-            (Self::Lines(out), Err(error)) => writeln!(out, "{}: error: {}", path.display(), error.source),
-            (Self::Json(out), result) => {
-                let path = path.to_string_lossy();
-                let line = match result {
-                    Ok(label) => serde_json::json!({ "path": path, "label": label.label, "score": label.score }),
-                    Err(error) => serde_json::json!({ "path": path, "error": error.source.to_string() }),
-                };
-                writeln!(out, "{line}")
-            }
-        }
-    }
-
-    fn close(&mut self) -> std::io::Result<()> {
+    /// The name of the file under construction, if there is one.
+    fn part(&self) -> Option<OsString> {
         match self {
-            Self::Lines(out) => out.flush(),
-            Self::Json(out) => out.flush(),
+            Self::JsonFile(_, out) => out.get_ref().part().map(OsStr::to_owned),
+            Self::Lines(_) | Self::JsonLines(_) => None,
         }
     }
+
+    fn write(&mut self, path: &Path, result: Result<Label, ItemError>) -> Result<(), Failure> {
+        match self {
+            Self::Lines(out) => match result {
+                Ok(label) => writeln!(out, "{}: {} ({:.0} %)", plain_path(path), label.label, label.score * 100.0)?,
+                Err(error) => writeln!(out, "{}: error: {}", plain_path(path), one_line(&whole(&error.source)))?,
+            },
+            Self::JsonLines(out) => writeln!(out, "{}", json(path, result))?,
+            Self::JsonFile(own, out) => {
+                writeln!(out, "{}", json(path, result)).map_err(|error| writing(own, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Lines(mut out) | Self::JsonLines(mut out) => Ok(out.flush()?),
+            Self::JsonFile(path, out) => out.into_inner().map_err(|error| writing(&path, error.error()))?.finish(),
+        }
+    }
+}
+
+/// One result as JSON; a path that is not UTF-8 has its bytes beside it.
+fn json(path: &Path, result: Result<Label, ItemError>) -> serde_json::Value {
+    let text = path.to_string_lossy();
+    let mut line = match result {
+        Ok(label) => serde_json::json!({ "path": text, "label": label.label, "score": label.score }),
+        Err(error) => serde_json::json!({ "path": text, "error": whole(&error.source) }),
+    };
+    if path.to_str().is_none() {
+        line["path_bytes"] = path.as_os_str().as_encoded_bytes().into();
+    }
+    line
 }

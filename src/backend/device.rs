@@ -6,12 +6,24 @@ use crate::{
     error::{Error, Result},
     graph::Graph,
     shape::Bindings,
+    tensor::{RunStrings, Value},
 };
 
 /// The outputs of a run, borrowed before its memory is reused.
 pub(crate) trait RunOutputs {
     /// Returns the shape and bytes of output `position`.
     fn get(&self, position: usize) -> (&[usize], &[u8]);
+
+    /// Returns output `position` if it is no tensor.
+    fn other(&self, position: usize) -> Option<&Value> {
+        let _ = position;
+        None
+    }
+
+    /// Returns the strings of the run, whose numbers the bytes of tensors of strings are.
+    fn strings(&self) -> Option<&RunStrings> {
+        None
+    }
 
     /// Returns the device that ran, if the session may change devices.
     fn device(&self) -> Option<&Arc<str>> {
@@ -68,12 +80,30 @@ pub(crate) trait DeviceSession: fmt::Debug + Send + Sync {
     /// # Errors
     /// If the run or a callback fails.
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()>;
+
+    /// Runs the model as [`run`](Self::run) does; `others` gives the inputs that are no tensors.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn run_on(
+        &self,
+        bind: &BindSizes<'_>,
+        write_input: &WriteInput<'_>,
+        others: &OtherInput<'_>,
+        read_outputs: &ReadOutputs<'_>,
+    ) -> Result<()> {
+        let _ = others;
+        self.run(bind, write_input, read_outputs)
+    }
 }
+
+/// Callback that gives an input which is no tensor, by its position.
+pub(crate) type OtherInput<'a> = dyn Fn(usize) -> Option<Value> + 'a;
 
 /// Callback that binds the sizes of a run.
 pub(crate) type BindSizes<'a> = dyn Fn(&mut Bindings) -> Result<()> + 'a;
-/// Callback that fills the memory of an input, by its position.
-pub(crate) type WriteInput<'a> = dyn Fn(usize, &mut [u8]) -> Result<()> + 'a;
+/// Callback that fills the memory of an input, by its position; strings become numbers of the run's.
+pub(crate) type WriteInput<'a> = dyn Fn(usize, &mut [u8], &mut RunStrings) -> Result<()> + 'a;
 /// Callback that reads the outputs of a run.
 pub(crate) type ReadOutputs<'a> = dyn Fn(&dyn RunOutputs) -> Result<()> + 'a;
 
@@ -103,10 +133,11 @@ impl dyn DeviceSession + '_ {
         &self,
         bind: &BindSizes<'_>,
         write_input: &WriteInput<'_>,
+        others: &OtherInput<'_>,
         read_outputs: impl Fn(&dyn RunOutputs) -> Result<R>,
     ) -> Result<R> {
         let result = RefCell::new(None);
-        self.run(bind, write_input, &|outputs| {
+        self.run_on(bind, write_input, others, &|outputs| {
             *result.borrow_mut() = Some(read_outputs(outputs)?);
             Ok(())
         })?;

@@ -7,13 +7,14 @@ use crate::backend::{
 };
 use crate::{
     backend::{
-        cpu::CpuSession,
+        cpu,
         device::Engine,
-        options::{Device, SessionOptions},
+        options::{Device, GpuOptions, SessionOptions},
     },
     error::{Error, ErrorKind, Result},
-    graph::Graph,
+    graph::{Graph, Value},
     kernels::{KernelSet, gemm::Factors},
+    tensor::DType,
 };
 
 /// A graph loaded on the selected device, or on both.
@@ -33,25 +34,41 @@ pub(crate) fn load(
     factors: Factors,
     notes: &mut Vec<String>,
 ) -> Result<Loaded> {
+    let reason = cpu::dynamic_reason(&graph).or_else(|| graph.values.iter().find_map(holds_strings));
+    if let Some(reason) = reason.filter(|_| options.device != Device::Cpu) {
+        notes.push(format!("device {}: cpu; {reason}", if options.device == Device::Gpu { "gpu" } else { "auto" }));
+        return Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, options.cap())?, gpu: None });
+    }
+    let cap = options.cap();
     let gpu = match options.device {
         Device::Cpu => None,
         Device::Gpu => return Ok(Loaded { engine: gpu(graph, options, kernel_set)?, gpu: None }),
         Device::Auto => match gpu_by_itself(&graph, options, kernel_set) {
             Ok(engine) => Some(engine),
+            // A build without the backend is worth a note only where somebody chose an adapter.
+            Err(_) if !cfg!(feature = "gpu") && options.gpu == GpuOptions::default() => None,
             Err(reason) => {
                 notes.push(format!("device auto: cpu; {reason}"));
                 None
             }
         },
     };
-    Ok(Loaded { engine: Box::new(CpuSession::load(graph, kernel_set, factors)?), gpu })
+    Ok(Loaded { engine: cpu::load(graph, kernel_set, factors, cap)?, gpu })
+}
+
+/// Why a graph with this value stays on the CPU.
+fn holds_strings(value: &Value) -> Option<String> {
+    (value.fact.dtype == DType::String).then(|| format!("`{}` holds strings", value.name))
 }
 
 /// Loads the graph on a GPU.
 #[cfg(feature = "gpu")]
 pub(crate) fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet) -> Result<Engine> {
+    if let Some(reason) = graph.values.iter().find_map(holds_strings) {
+        return Err(Error::new(ErrorKind::Device, reason));
+    }
     let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
-    Ok(Box::new(Resilient::load(graph, &options.gpu, kernel_set, format)?))
+    Ok(Box::new(Resilient::load(graph, options, kernel_set, format)?))
 }
 
 /// Loads the graph on a GPU for `Device::Auto`.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub use gpu::{GpuOptions, TestHooks};
 pub use precision::Precision;
 
-use crate::{error::Error, kernels::KernelSet};
+use crate::{error::Error, kernels::KernelSet, plan::RunCap};
 
 /// The device to run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Device {
     /// The CPU.
     Cpu,
     /// A GPU; loading fails if there is none.
+    ///
+    /// A model whose sizes are known only while it runs runs on the CPU all the same, as a note in the report says.
     ///
     /// The weights are on the device and also stay on the host as they were read, in the pages of their file with
     /// [`Weights::Mapped`](crate::Weights::Mapped). If the device is lost, it is loaded again from them once, and after
@@ -59,6 +61,17 @@ pub struct SessionOptions {
     pub dimensions: Vec<(String, usize)>,
     /// Whether the graph runs without rewrites, to find out whether a rewrite is at fault.
     pub keep_graph: bool,
+    /// The most bytes of values and scratch that one run may take; by default a quarter of the machine's memory.
+    ///
+    /// It is checked before anything is allocated. A run that needs more fails, with the node that needs the most in
+    /// the error. The weights do not count.
+    pub max_run_bytes: Option<usize>,
+    /// Whether an item fails whose outputs hold NaN although its inputs are finite; the report notes such items anyway.
+    pub fail_on_nan: bool,
+    /// The most iterations of all loops of the model in one run; by default 10 million.
+    ///
+    /// A loop whose condition never fails would not end otherwise.
+    pub max_iterations: Option<u64>,
     /// The GPU's options, used unless the device is the CPU.
     pub gpu: GpuOptions,
 }
@@ -95,6 +108,32 @@ impl SessionOptions {
     pub fn keep_graph(mut self) -> Self {
         self.keep_graph = true;
         self
+    }
+
+    /// Sets the most iterations of all loops of the model in one run.
+    #[must_use]
+    pub fn max_iterations(mut self, iterations: u64) -> Self {
+        self.max_iterations = Some(iterations);
+        self
+    }
+
+    /// Sets the most bytes of values and scratch that one run may take.
+    #[must_use]
+    pub fn max_run_bytes(mut self, bytes: usize) -> Self {
+        self.max_run_bytes = Some(bytes);
+        self
+    }
+
+    /// Lets items fail whose outputs hold NaN although their inputs are finite.
+    #[must_use]
+    pub fn fail_on_nan(mut self) -> Self {
+        self.fail_on_nan = true;
+        self
+    }
+
+    /// What one run may take.
+    pub(crate) fn cap(&self) -> RunCap {
+        RunCap::of(self.max_run_bytes, self.max_iterations)
     }
 
     /// Sets the options of the GPU.

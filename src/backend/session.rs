@@ -5,6 +5,7 @@ mod chunk;
 mod forms;
 mod inference;
 mod load;
+mod not_a_number;
 mod run;
 mod runs;
 mod settle;
@@ -18,21 +19,24 @@ use std::{
     time::Instant,
 };
 
-use rayon::ThreadPool;
-
 use crate::{
     backend::{
         choice::Choice,
         device::HostOperator,
         options::{Precision, SessionOptions},
+        session::not_a_number::NotANumber,
     },
     error::{Error, Result},
     graph::{Batching, Fact, Graph},
     inference::{Fingerprint, Inference, Slots},
     kernels::KernelSet,
+    plan::RunCap,
     shape::Symbol,
     tensor::Tensors,
-    threads::{pool::pool, split::with_workers},
+    threads::{
+        pool::{Pool, pool},
+        split::with_workers,
+    },
 };
 
 /// A model ready to run: weights loaded once, shared by all threads.
@@ -55,11 +59,14 @@ pub struct Session {
     /// The options that decide the outputs, for cache keys.
     options: String,
     fingerprint: Fingerprint,
+    /// The cap on the bytes of a run, which holds for the outputs of an item that is cut into runs too.
+    cap: RunCap,
+    not_a_number: NotANumber,
     /// Bytes of values per row of a run, if no other size than the batch varies.
     row_bytes: OnceLock<Option<usize>>,
     /// Nanoseconds of the last [`run`](Self::run), summed over its threads.
     last_run_ns: AtomicU64,
-    pool: OnceLock<Arc<ThreadPool>>,
+    pool: OnceLock<Arc<Pool>>,
 }
 
 /// Least nanoseconds of a run that is worth waking a pool.
@@ -132,8 +139,8 @@ impl Session {
         let long = self.last_run_ns.load(Relaxed) >= LEAST_POOL_NS;
         let threads = if long && rayon::current_thread_index().is_none() {
             let pool = self.pool()?;
-            pool.install(|| with_workers(pool.current_num_threads(), infer))?;
-            pool.current_num_threads()
+            pool.run(|| with_workers(pool.workers(), infer))?;
+            pool.workers()
         } else {
             infer()?;
             1
@@ -144,7 +151,7 @@ impl Session {
     }
 
     /// The pool over which single runs are split; created on first use, kept with the session.
-    fn pool(&self) -> Result<&ThreadPool> {
+    fn pool(&self) -> Result<&Arc<Pool>> {
         if let Some(pool) = self.pool.get() {
             return Ok(pool);
         }

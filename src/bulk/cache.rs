@@ -55,8 +55,12 @@ where
     pub fn cached(self, cache: &Cache, name: impl Into<String>) -> Bulk<Cached<S>> {
         let Self { model, settings, pool } = self;
         let (cache, name) = (cache.clone(), name.into());
-        let cached = move || Arc::new(Cached::new(model.stages(), &cache, &name));
-        Bulk { model: Choice::Made(Arc::new(cached)), settings, pool }
+        let version = {
+            let model = model.clone();
+            Arc::new(move || model.version())
+        };
+        let make = Arc::new(move || Arc::new(Cached::new(model.stages(), &cache, &name)));
+        Bulk { model: Choice::Made { make, version }, settings, pool }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
         settings::OnError,
         stages::{Staged, Stages},
     },
-    error::{ItemError, Result},
+    error::{Error, ErrorKind, ItemError, Result, chain},
     threads::panics,
 };
 
@@ -158,13 +158,16 @@ where
         }
         // The error of an item that the inner job did not reach.
         let unreached = own.get(report.items).and_then(|result| result.as_ref().err());
-        let why = unreached.map_or_else(|| "an error ended the job".to_owned(), |error| error.source.to_string());
+        let why = unreached.map_or_else(
+            || Error::new(ErrorKind::Cancelled, "an error ended the job"),
+            |error: &ItemError| error.source.clone(),
+        );
         report.renumber(&places[..results.len()]);
-        let inner_first = own.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
-        let first = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
+        let inner_first = own.iter().find_map(|result| result.as_ref().err()).map(|error| chain(error));
+        let first = results.iter().find_map(|result| result.as_ref().err()).map(|error| chain(error));
         report.recount(results.len(), errors, &inner_first.unwrap_or_default(), &first.unwrap_or_default());
         report.duplicates = results.len() - seen;
-        (fill(results, items.len(), &why), report)
+        (fill(results, items.len(), <S as Stages<&S::Item>>::FIRST, &why), report)
     }
 
     /// Starts the inner job, in which first items run.

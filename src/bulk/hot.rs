@@ -13,12 +13,12 @@ use crate::{
         hot::publish::read_published,
         stages::{Plain, Staged},
     },
-    error::{Error, Result},
+    error::{AnyError, Error, Result},
     inference::{Description, Inference, Pipeline},
     threads::panics,
 };
 
-type Load<S> = Box<dyn Fn(&Path) -> Result<S> + Send + Sync>;
+type Load<S> = Box<dyn Fn(&Path) -> Result<S, AnyError> + Send + Sync>;
 type Signature<S> = Box<dyn Fn(&S) -> String + Send + Sync>;
 
 /// A model that can be replaced by a newer version while jobs run.
@@ -40,13 +40,13 @@ impl<M: Inference> Hot<Plain<M>> {
     /// Loads the first version from `path` with `load`, which also loads later versions.
     ///
     /// `signature` returns what callers rely on (names, types and shapes of inputs and outputs); a
-    /// later version must have the same signature.
+    /// later version must have the same signature. `?` converts any error in `load`.
     ///
     /// # Errors
     /// Those of `load`.
     pub fn open(
         path: impl AsRef<Path>,
-        load: impl Fn(&Path) -> Result<M> + Send + Sync + 'static,
+        load: impl Fn(&Path) -> Result<M, AnyError> + Send + Sync + 'static,
         signature: impl Fn(&M) -> String + Send + Sync + 'static,
     ) -> Result<Self> {
         Self::first(
@@ -64,7 +64,7 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R: Send> Hot<Pipeline<T, M, R>> {
     /// Those of `load`.
     pub fn open_pipeline(
         path: impl AsRef<Path>,
-        load: impl Fn(&Path) -> Result<Pipeline<T, M, R>> + Send + Sync + 'static,
+        load: impl Fn(&Path) -> Result<Pipeline<T, M, R>, AnyError> + Send + Sync + 'static,
         signature: impl Fn(&M) -> String + Send + Sync + 'static,
     ) -> Result<Self> {
         Self::first(path.as_ref(), Box::new(load), Box::new(move |pipeline| signature(pipeline.model())))

@@ -1,9 +1,9 @@
 //! One job: what its consumer, workers and drivers share, and the units of work that they take from
 //! it.
 //!
-//! A worker never waits for input. A *pump* is a rayon task that takes one unit of work (prepare
-//! some items, sort a window, run a chunk), does it and launches itself again. With nothing to take
-//! it ends, and the thread that adds work next launches a new one. Pumps never outnumber workers.
+//! A worker never waits for input. A *pump* takes one unit of work (prepare some items, sort a
+//! window, run a chunk) in each of its turns. With nothing to take it ends, and the thread that adds
+//! work next launches a new one. Pumps never outnumber workers.
 //! See README.md in the folder of this module.
 
 pub(in crate::bulk) mod chunk;
@@ -76,7 +76,7 @@ impl<S: Stages<I>, I> Job<S, I> {
     pub(super) fn new(stages: Arc<S>, workers: usize, settings: Settings, ordered: bool) -> Self {
         panics::keep_backtraces();
         let drivers = drivers::wanted(stages.model());
-        let state = State::new(Tuner::of(stages.model(), &settings, workers), ordered, S::PREPARES);
+        let state = State::new(Tuner::of(stages.model(), &settings, workers), ordered, S::FIRST);
         let job = Self {
             before: stages.model().describe(),
             stages,
@@ -211,7 +211,7 @@ mod tests {
         type Output = ();
 
         fn infer(&self, _: &[&()], out: &mut Slots<'_, ()>) -> Result<()> {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(std::time::Duration::from_millis(25));
             out.set(0, ());
             Ok(())
         }

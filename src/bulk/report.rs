@@ -11,12 +11,16 @@ pub(in crate::bulk) mod spread;
 
 pub use devices::DeviceItems;
 pub use slowest::SlowItem;
-pub use spread::Spread;
+pub use spread::{Percentiles, Spread};
 
-use crate::inference::Fingerprint;
+use crate::{
+    error::{Error, chain},
+    inference::Fingerprint,
+};
 
 /// What a job did: counts, times, chunks, devices and notes.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Report {
     /// Results that the consumer took, errors included.
@@ -37,7 +41,7 @@ pub struct Report {
     pub kernel_set: String,
     /// The precision of the arithmetic.
     pub precision: String,
-    /// Worker threads of the pool.
+    /// Worker threads of the pool; 0 if the job could not start.
     pub workers: usize,
     /// Chunks that were run.
     pub chunks: usize,
@@ -80,6 +84,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// The report of a job that could not start, all of whose `items` failed.
+    pub(in crate::bulk) fn not_started(why: &Error, items: usize) -> Self {
+        let note = format!("the job did not start: {}", chain(why));
+        Self { items, errors: items.max(1), notes: vec![note], ..Self::default() }
+    }
+
     /// The device that ran the item at `index`, if [`devices`](Self::devices) lists it.
     pub fn device_of(&self, index: usize) -> Option<&str> {
         self.devices.iter().find(|share| share.has(index)).map(|share| share.device.as_str())

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use rayon::ThreadPool;
-
 use crate::{
     bulk::{
         cancel::CancelToken,
@@ -25,18 +23,36 @@ use crate::{
     },
     error::Result,
     inference::{Inference, Pipeline},
-    threads,
+    threads::pool::{Pool, pool},
 };
 
 /// A model with the settings to run it in bulk: any number of jobs, also at the same time.
 ///
 /// Chunk sizes are chosen from the durations of a job's first chunks, unless you fix them. All
 /// `Bulk`s of one worker count share one pool, whose threads are named `mill-worker-0`,
-/// `mill-worker-1`, ...
+/// `mill-worker-1`, ... Jobs, queues and callers of one pool take turns from chunk to chunk, by
+/// their [`share`](Self::share).
+///
+/// A clone runs the same model. Settings of one job alone are set on a clone:
+///
+/// ```
+/// # use std::time::Duration;
+/// use gristmill::{bulk::{Bulk, CancelToken}, from_fn};
+/// let squares = Bulk::new(from_fn(|number: &u64| Ok(number * number)));
+/// let token = CancelToken::new();
+/// let job = squares.clone().cancel(token.clone()).deadline(Duration::from_secs(60)).map(0..1000);
+/// # assert_eq!(job.count(), 1000);
+/// ```
 pub struct Bulk<S> {
     pub(in crate::bulk) model: Choice<S>,
     pub(in crate::bulk) settings: Settings,
-    pub(in crate::bulk) pool: OnceLock<Arc<ThreadPool>>,
+    pub(in crate::bulk) pool: OnceLock<Arc<Pool>>,
+}
+
+impl<S> Clone for Bulk<S> {
+    fn clone(&self) -> Self {
+        Self { model: self.model.clone(), settings: self.settings.clone(), pool: self.pool.clone() }
+    }
 }
 
 /// Which model a job runs.
@@ -45,9 +61,20 @@ pub(in crate::bulk) enum Choice<S> {
     Fixed(Arc<S>),
     /// The version that is current when the job starts.
     Hot(Arc<Hot<S>>),
-    /// One that is made for each job.
+    /// One that is made for each job, and for each version of what it is made of.
     #[cfg(feature = "cache")]
-    Made(Arc<dyn Fn() -> Arc<S> + Send + Sync>),
+    Made { make: Arc<dyn Fn() -> Arc<S> + Send + Sync>, version: Arc<dyn Fn() -> u64 + Send + Sync> },
+}
+
+impl<S> Clone for Choice<S> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Fixed(stages) => Self::Fixed(Arc::clone(stages)),
+            Self::Hot(hot) => Self::Hot(Arc::clone(hot)),
+            #[cfg(feature = "cache")]
+            Self::Made { make, version } => Self::Made { make: Arc::clone(make), version: Arc::clone(version) },
+        }
+    }
 }
 
 impl<S: Staged> Choice<S> {
@@ -56,7 +83,17 @@ impl<S: Staged> Choice<S> {
             Choice::Fixed(stages) => Arc::clone(stages),
             Choice::Hot(hot) => hot.current(),
             #[cfg(feature = "cache")]
-            Choice::Made(make) => make(),
+            Choice::Made { make, .. } => make(),
+        }
+    }
+
+    /// The version of what [`stages`](Self::stages) returns now.
+    pub(in crate::bulk) fn version(&self) -> u64 {
+        match self {
+            Choice::Fixed(_) => 1,
+            Choice::Hot(hot) => hot.version(),
+            #[cfg(feature = "cache")]
+            Choice::Made { version, .. } => version(),
         }
     }
 }
@@ -128,6 +165,16 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
+    /// Limits the items of a queue that are submitted and not answered; no limit by default.
+    ///
+    /// See [`Queue::submit`] and [`Queue::try_submit`]. The limit in bytes is
+    /// [`memory_limit`](Self::memory_limit).
+    #[must_use]
+    pub fn queue_limit(mut self, items: usize) -> Self {
+        self.settings.queue_limit = items.max(1);
+        self
+    }
+
     /// Sets what to do about items that fail.
     #[must_use]
     pub fn on_error(mut self, policy: OnError) -> Self {
@@ -135,7 +182,9 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
-    /// Lets `token` stop the jobs of this `Bulk`, running and future ones.
+    /// Lets `token` stop the jobs of this `Bulk` and of its clones, running and future ones.
+    ///
+    /// It takes the place of an earlier token.
     #[must_use]
     pub fn cancel(mut self, token: CancelToken) -> Self {
         self.settings.cancel = token;
@@ -157,6 +206,28 @@ impl<S: Staged> Bulk<S> {
         self
     }
 
+    /// Sets the share of the workers' time while several jobs, queues and callers want it; 1 by
+    /// default for a job, 8 for a queue.
+    ///
+    /// A job with the share 3 gets three times the time of a job with the share 1 beside it. Alone,
+    /// each gets all. Turns change between chunks, and of two whose turn it may be, the larger share
+    /// goes first. [`Session::run`](crate::Session::run) has the share of a queue.
+    #[must_use]
+    pub fn share(mut self, share: u32) -> Self {
+        self.settings.share = Some(share);
+        self
+    }
+
+    /// Sets how long a chunk may take while others want the workers; 20 ms by default.
+    ///
+    /// Chunks are cut for this time by what chunks have taken so far. An item that takes longer is a
+    /// chunk of its own, and a [`chunk_size`](Self::chunk_size) stays as it is.
+    #[must_use]
+    pub fn turn_time(mut self, time: Duration) -> Self {
+        self.settings.turn_time = time;
+        self
+    }
+
     /// Runs the version of `hot` that is current when a job starts, until that job ends.
     pub fn hot(hot: Arc<Hot<S>>) -> Self {
         Self::of(Choice::Hot(hot))
@@ -167,11 +238,11 @@ impl<S: Staged> Bulk<S> {
         self.model.stages()
     }
 
-    pub(in crate::bulk) fn pool(&self) -> Result<Arc<ThreadPool>> {
+    pub(in crate::bulk) fn pool(&self) -> Result<Arc<Pool>> {
         if let Some(pool) = self.pool.get() {
             return Ok(Arc::clone(pool));
         }
-        let pool = threads::pool::pool(self.settings.workers)?;
+        let pool = pool(self.settings.workers)?;
         Ok(Arc::clone(self.pool.get_or_init(|| pool)))
     }
 
@@ -222,11 +293,15 @@ impl<S: Staged> Bulk<S> {
     /// thread of its own, `mill-queue`, which only waits.
     ///
     /// A queue uses [`workers`](Self::workers), [`chunk_size`](Self::chunk_size),
-    /// [`max_chunk_cost`](Self::max_chunk_cost), [`memory_limit`](Self::memory_limit) and
-    /// [`cancel`](Self::cancel). It has no order, end or report, so [`window`](Self::window),
+    /// [`max_chunk_cost`](Self::max_chunk_cost), [`memory_limit`](Self::memory_limit),
+    /// [`queue_limit`](Self::queue_limit), [`share`](Self::share), [`turn_time`](Self::turn_time)
+    /// and [`cancel`](Self::cancel). It has no order and no end, so [`window`](Self::window),
     /// [`on_error`](Self::on_error), [`deadline`](Self::deadline) and [`progress`](Self::progress)
     /// have no effect: an item's error is returned by its [`Handle`](super::Handle), which can also
     /// cancel the item.
+    ///
+    /// A queue made from a [`Hot`] model runs each chunk by the version that is current when the
+    /// chunk is gathered: an item submitted after a `reload` is answered by the new version.
     ///
     /// # Errors
     /// If a thread cannot be started.
@@ -235,7 +310,7 @@ impl<S: Staged> Bulk<S> {
         I: Send + 'static,
         S: Stages<I> + 'static,
     {
-        Queue::new(self.stages(), self.pool()?, self.settings.clone(), longest_wait)
+        Queue::new(self.model.clone(), self.pool()?, self.settings.clone(), longest_wait)
     }
 }
 

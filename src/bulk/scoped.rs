@@ -1,14 +1,14 @@
 //! Jobs over borrowed items.
 
-use std::{borrow::Borrow, thread};
+use std::{borrow::Borrow, sync::Arc, thread};
 
-use rayon::{Scope, ThreadPool};
+use rayon::Scope;
 
 use crate::{
     bulk::{
         job::{
             Job,
-            crew::{Crew, Launch, lend_a_hand},
+            crew::{Crew, Launch},
             drivers,
             feed::{Feed, Side},
             intake::Items,
@@ -19,6 +19,10 @@ use crate::{
         stages::{Staged, Stages},
     },
     error::{Error, ErrorKind, ItemError, Result, Stage},
+    threads::{
+        pool::{JOB_SHARE, Pool},
+        turns::Member,
+    },
 };
 
 impl<S: Staged> Bulk<S> {
@@ -38,13 +42,17 @@ impl<S: Staged> Bulk<S> {
         }
         let pool = match self.pool() {
             Ok(pool) => pool,
-            Err(error) => return (fill(Vec::new(), items.len(), &error.to_string()), Report::default()),
+            Err(error) => {
+                let report = Report::not_started(&error, items.len());
+                return (fill(Vec::new(), items.len(), S::FIRST, &error), report);
+            }
         };
-        let job = Job::new(self.stages(), pool.current_num_threads(), bulk_settings, true);
+        let member = pool.join(bulk_settings.share.unwrap_or(JOB_SHARE));
+        let job = Job::new(self.stages(), pool.workers(), bulk_settings, true);
         let mut results = Vec::with_capacity(items.len());
-        let report = pool.in_place_scope(|scope| {
+        let report = pool.scope(|scope| {
             thread::scope(|threads| {
-                let crew = Scoped { job: &job, pool: &pool, scope };
+                let crew = Scoped { job: &job, pool: &pool, member: &member, scope };
                 // Ends drivers and pumps, and the scopes with them, however this returns.
                 let _stop = StopOnDrop(&job);
                 job.start_drivers(|number| {
@@ -60,19 +68,19 @@ impl<S: Staged> Bulk<S> {
             })
         });
         let why = report.notes.last().map_or("an error ended the job", String::as_str);
-        (fill(results, items.len(), why), report)
+        (fill(results, items.len(), S::FIRST, &Error::new(ErrorKind::Cancelled, why)), report)
     }
 }
 
-/// Adds an error that says `why` for each item that was not reached.
+/// Adds the error `why` for each item that was not reached, and that waited for `stage`.
 pub(in crate::bulk) fn fill<O>(
     mut results: Vec<Result<O, ItemError>>,
     len: usize,
-    why: &str,
+    stage: Stage,
+    why: &Error,
 ) -> Vec<Result<O, ItemError>> {
     for index in results.len()..len {
-        let source = Error::new(ErrorKind::Cancelled, why);
-        results.push(Err(ItemError { index, stage: Stage::Read, source }));
+        results.push(Err(ItemError { index, stage, source: why.clone() }));
     }
     results
 }
@@ -80,7 +88,8 @@ pub(in crate::bulk) fn fill<O>(
 /// Workers that run a job over borrowed items, inside a scope.
 struct Scoped<'a, 's, S: Stages<I>, I> {
     job: &'s Job<S, I>,
-    pool: &'s ThreadPool,
+    pool: &'s Arc<Pool>,
+    member: &'s Member,
     scope: &'a Scope<'s>,
 }
 
@@ -94,15 +103,32 @@ impl<S: Stages<I>, I> Copy for Scoped<'_, '_, S, I> {}
 
 impl<S: Stages<I>, I: Send> Crew for Scoped<'_, '_, S, I> {
     fn launch(&self, kind: Launch) {
-        let (job, pool) = (self.job, self.pool);
+        let Self { job, pool, member, .. } = *self;
         match kind {
-            Launch::Turn => self.scope.spawn(move |scope| job.turn(&Scoped { job, pool, scope })),
-            Launch::Probe => self.scope.spawn_broadcast(move |scope, _| job.probe(&Scoped { job, pool, scope })),
+            Launch::Pump => {
+                member.announce();
+                self.scope.spawn(move |scope| {
+                    let crew = Scoped { job, pool, member, scope };
+                    if member.run_announced(pool, || job.is_idle(), || job.turn(&crew)) {
+                        crew.launch(Launch::Pump);
+                    }
+                });
+            }
+            Launch::Probe => self.scope.spawn_broadcast(move |scope, _| {
+                let crew = Scoped { job, pool, member, scope };
+                if member.run_now(|| job.probe(&crew)) {
+                    crew.launch(Launch::Pump);
+                }
+            }),
         }
     }
 
+    fn contended(&self) -> bool {
+        self.member.contended()
+    }
+
     fn lend_a_hand(&self) -> bool {
-        lend_a_hand(self.pool)
+        self.pool.help(self.member)
     }
 }
 

@@ -59,6 +59,12 @@ pub(in crate::bulk) struct Settings {
     pub(in crate::bulk) cancel: CancelToken,
     pub(in crate::bulk) deadline: Option<Duration>,
     pub(in crate::bulk) progress: Option<OnProgress>,
+    /// The share of the pool, if the caller set one.
+    pub(in crate::bulk) share: Option<u32>,
+    /// Items of a queue that may be unanswered.
+    pub(in crate::bulk) queue_limit: usize,
+    /// How long a chunk may take while others want turns.
+    pub(in crate::bulk) turn_time: Duration,
 }
 
 impl Settings {
@@ -84,6 +90,9 @@ impl Default for Settings {
             cancel: CancelToken::new(),
             deadline: None,
             progress: None,
+            share: None,
+            queue_limit: usize::MAX,
+            turn_time: Duration::from_millis(20),
         }
     }
 }

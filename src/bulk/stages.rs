@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use crate::{
-    error::Result,
+    error::{Result, Stage},
     inference::{Inference, Pipeline},
 };
 
@@ -58,6 +58,9 @@ pub trait Stages<I>: Staged {
     /// Whether an entry differs from its item, and may be larger.
     #[doc(hidden)]
     const PREPARES: bool;
+    /// The stage that an item waits for when it has been read.
+    #[doc(hidden)]
+    const FIRST: Stage = if Self::PREPARES { Stage::Prepare } else { Stage::Run };
     /// A prepared item, which waits to be run.
     #[doc(hidden)]
     type Entry: Send;

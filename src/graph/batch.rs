@@ -2,7 +2,6 @@
 
 use crate::{
     graph::{Graph, ValueId},
-    op::Inputs,
     shape::{Dim, Symbol},
 };
 
@@ -69,16 +68,20 @@ impl Graph {
             let own: Vec<_> = node.inputs.iter().map(|id| id.and_then(|id| axes[id.index()])).collect();
             let independent = own.iter().all(Option::is_none);
             let depends_on_size = |id: &ValueId| self.fact(*id).shape.dims().iter().any(|dim| dim.mentions(symbol));
-            if independent && !node.outputs.iter().any(depends_on_size) {
+            if independent && node.op.bodies().is_empty() && !node.outputs.iter().any(depends_on_size) {
                 continue;
             }
-            let inputs = Inputs::new(self, &node.inputs);
+            let inputs = self.operands(node);
             let found = node.op.batch_axes(&inputs, &own, &Dim::symbol(symbol));
             let found = found
                 .ok_or_else(|| format!("{} may mix rows of `{}`", node.describe(), self.symbols[symbol.0 as usize]))?;
             for (&id, axis) in node.outputs.iter().zip(found) {
                 axes[id.index()] = axis;
             }
+        }
+        if let Some((condition, node)) = self.conditions.iter().find(|(condition, _)| condition.mentions(symbol)) {
+            let name = &self.symbols[symbol.0 as usize];
+            return Err(format!("{node} needs a size of `{name}`: {}", condition.violation()));
         }
         for &id in &self.outputs {
             if axes[id.index()] != Some(0) {

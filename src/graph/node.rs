@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::ValueId,
     op::Operator,
+    shape::Symbol,
 };
 
 /// One operator applied to values.
@@ -19,6 +20,8 @@ pub struct Node {
     pub inputs: Vec<Option<ValueId>>,
     /// The results.
     pub outputs: Vec<ValueId>,
+    /// Symbols for the sizes that only a run tells, which the node's kernel binds.
+    pub(crate) measured: Vec<Symbol>,
 }
 
 impl Node {

@@ -1,6 +1,9 @@
 //! Producers and users of values.
 
-use crate::graph::Graph;
+use crate::{
+    graph::{Graph, Node},
+    shape::Dim,
+};
 
 impl Graph {
     /// For each value the node that produces it, if any.
@@ -12,6 +15,12 @@ impl Graph {
             }
         }
         producers
+    }
+
+    /// Whether sizes of the node's results are known only once it has run.
+    pub(crate) fn is_measured(&self, node: &Node) -> bool {
+        let mentions = |dim: &Dim| node.measured.iter().any(|symbol| dim.mentions(*symbol));
+        !node.measured.is_empty() && node.outputs.iter().any(|id| self.fact(*id).shape.dims().iter().any(mentions))
     }
 
     /// For each value how often nodes and the model's outputs use it.

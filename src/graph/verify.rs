@@ -51,13 +51,13 @@ impl Graph {
                     return Err(Error::invalid_model(format!("{} uses `{name}` before it is made", node.describe())));
                 }
             }
-            let facts = self.infer(node)?;
+            let (facts, _) = self.infer(node)?;
             if facts.len() < node.outputs.len() {
                 return Err(Error::invalid_model(format!("{} has too many outputs", node.describe())));
             }
             for (fact, &id) in facts.iter().zip(&node.outputs) {
                 let held = self.fact(id);
-                if (fact.dtype, &fact.shape) != (held.dtype, &held.shape) {
+                if (fact.dtype, &fact.shape, &fact.kind) != (held.dtype, &held.shape, &held.kind) {
                     let name = &self.value(id).name;
                     return Err(Error::invalid_model(format!(
                         "{}: `{name}` is {fact}, held as {held}",

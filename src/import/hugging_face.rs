@@ -22,6 +22,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::Graph,
     import::{
+        find::find,
         options::ImportOptions,
         origin::{FileStamp, fingerprint_of},
     },
@@ -60,6 +61,8 @@ pub struct Folder {
     pub token_types: Option<usize>,
     /// Whether texts are lowercased before they are tokenized.
     pub lowercase: bool,
+    /// What stands before each text.
+    pub prompt: String,
     /// How token vectors are pooled, and whether the result is normalized to length 1.
     pub pooling: (Pooling, bool),
     /// The folder that contains `tokenizer.json`.
@@ -124,8 +127,9 @@ pub(crate) fn tokenizer_folder(folder: &Path) -> Result<PathBuf> {
 }
 
 pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
-    if !folder.is_dir() {
-        return Err(Error::invalid_input("is not a folder"));
+    if !find(folder, "a Hugging Face folder of a text encoder")?.is_dir() {
+        let message = "is not a folder; a text model is a folder with its weights, config.json and tokenizer.json";
+        return Err(Error::invalid_input(message));
     }
     let sentence = sentence::read(folder)?;
     let transformer = sentence.transformer.clone();
@@ -144,7 +148,7 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     notes.extend(weights.notes());
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
     let build = || encoder::build(&name, &config, tensors, &weights, (pooling, normalize));
-    let graph = pool(None)?.install(build)?;
+    let graph = pool(None)?.run_once(build)?;
     let positions = config.positions;
     let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
     if max_tokens > positions.count {
@@ -159,6 +163,7 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         vocabulary: config.vocabulary,
         token_types: config.token_types,
         lowercase: sentence.lowercase,
+        prompt: sentence.prompt,
         pooling: (pooling, normalize),
         tokenizer_folder: transformer,
         notes,

@@ -1,7 +1,6 @@
 //! A model read from a file.
 
 use std::{
-    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -12,9 +11,10 @@ use crate::import::hugging_face;
 use crate::import::onnx::file::{open_file, read_bytes};
 use crate::{
     backend::{Session, options::SessionOptions},
-    error::{Context, Error, Result},
+    error::{Context, Result},
     graph::Graph,
     import::{
+        find::find,
         fingerprint::FingerprintHasher,
         options::ImportOptions,
         origin::{FileStamp, Origin},
@@ -50,7 +50,7 @@ impl Model {
         let path = path.as_ref();
         let started = Instant::now();
         let read = || {
-            let meta = fs::metadata(path).map_err(|error| Error::io(error, "opening the model"))?;
+            let meta = find(path, "an ONNX file or a Hugging Face folder")?;
             if meta.is_dir() { open_folder(path, options) } else { open_file(path, &meta, options) }
         };
         let (graph, notes, files) = read().context(|| path.display().to_string())?;
@@ -86,6 +86,13 @@ impl Model {
     /// When no input has that name, or an operator does not accept the dimensions.
     pub fn set_input_shape(&mut self, name: &str, dims: &[usize]) -> Result<()> {
         self.graph.set_input_shape(name, Shape::fixed(dims))
+    }
+
+    /// The inputs that have a default in the file, which became a constant.
+    ///
+    /// [`ImportOptions::no_default`] opens the model with such an input to be given by each item.
+    pub fn defaults(&self) -> &[String] {
+        self.graph.defaults()
     }
 
     /// The graph as read from the file, for tests.
@@ -139,15 +146,17 @@ fn open_folder(path: &Path, options: &ImportOptions) -> Result<Opened> {
 
 #[cfg(not(feature = "hugging-face"))]
 fn open_folder(_: &Path, _: &ImportOptions) -> Result<Opened> {
-    Err(Error::unsupported("this build reads no Hugging Face folders; the feature `hugging-face` adds them"))
+    Err(crate::error::Error::unsupported(
+        "this build reads no Hugging Face folders; the feature `hugging-face` adds them",
+    ))
 }
 
 #[cfg(not(feature = "onnx"))]
-fn open_file(_: &Path, _: &fs::Metadata, _: &ImportOptions) -> Result<Opened> {
-    Err(Error::unsupported("this build reads no ONNX files; the feature `onnx` adds them"))
+fn open_file(_: &Path, _: &std::fs::Metadata, _: &ImportOptions) -> Result<Opened> {
+    Err(crate::error::Error::unsupported("this build reads no ONNX files; the feature `onnx` adds them"))
 }
 
 #[cfg(not(feature = "onnx"))]
 fn read_bytes(_: &[u8], _: &str, _: Option<&Path>, _: &ImportOptions) -> Result<Opened> {
-    Err(Error::unsupported("this build reads no ONNX files; the feature `onnx` adds them"))
+    Err(crate::error::Error::unsupported("this build reads no ONNX files; the feature `onnx` adds them"))
 }

@@ -1,8 +1,8 @@
 //! The reader of ONNX files.
 //!
 //! `wire` reads protocol buffers in place, `proto` the messages, `tensor` and `external` the
-//! weights, and `convert` builds the [`Graph`]. Nothing recurses: subgraphs and functions are never
-//! parsed, so no file can exhaust the stack.
+//! weights, and `convert` builds the [`Graph`]. Only graphs within nodes recurse, to a bounded
+//! depth, so no file can exhaust the stack.
 
 mod attribute;
 mod budget;
@@ -12,6 +12,7 @@ pub(crate) mod file;
 mod order;
 mod proto;
 mod scan;
+mod sequence;
 mod tensor;
 mod wire;
 
@@ -19,7 +20,7 @@ pub(crate) use external::External;
 
 use crate::{
     error::{Error, Result},
-    graph::Graph,
+    graph::{Fact, Graph, Kind},
     import::{
         onnx::{
             budget::Budget,
@@ -27,14 +28,19 @@ use crate::{
         },
         options::ImportOptions,
     },
-    tensor::Tensor,
+    tensor::{Tensor, Value},
 };
 
 /// The supported versions of ONNX's default operator set.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 
 /// The oldest supported version of the file format.
 const OLDEST_IR: i64 = 3;
+
+/// The first version of the file format in which initializers are defaults of inputs.
+///
+/// Up to then, every initializer is listed as an input.
+const DEFAULTS_IR: i64 = 4;
 
 /// Reads a model; `name` names the graph if the file does not.
 pub(crate) fn read(
@@ -45,38 +51,50 @@ pub(crate) fn read(
 ) -> Result<(Graph, Vec<String>)> {
     let budget = Budget::new(options);
     let model = ModelProto::parse(bytes, &budget)?;
-    match model.ir_version {
-        Some(OLDEST_IR..) => {}
+    let has_defaults = match model.ir_version {
+        Some(version @ OLDEST_IR..) => version >= DEFAULTS_IR,
         Some(version) => return Err(Error::unsupported(format!("ONNX format version {version} is not read here"))),
         None => return Err(Error::invalid_model("not an ONNX model: the format version is missing")),
+    };
+    if model.opsets.is_empty() {
+        return Err(Error::invalid_model("the file names no operator set"));
     }
-    let opset = opset(&model)?;
+    let opsets = opsets(&[], &model.opsets)?;
     let graph = model.graph.ok_or_else(|| Error::invalid_model("the model has no graph"))?;
     let mut notes = Vec::new();
     if model.trains {
         notes.push("the file's training part is not used".to_owned());
     }
-    let graph = convert::graph(graph, name, opset, &model.functions, &budget, external, &options.constants)?;
+    let (graph, more) =
+        convert::graph(graph, name, opsets, &model.functions, &budget, external, options, has_defaults)?;
+    notes.extend(more);
     Ok((graph, notes))
 }
 
-/// The version of ONNX's default operator set; other sets matter only to the nodes that use them.
-fn opset(model: &ModelProto<'_>) -> Result<i64> {
-    let mut domains: Vec<&str> = model.opsets.iter().map(|(domain, _)| default_domain(domain)).collect();
-    domains.sort_unstable();
-    if let Some(twice) = domains.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::invalid_model(format!("the operator set `{}` is named twice", twice[0])));
+/// The versions of the operator sets by domain, those of `outer` where these do not name a domain.
+///
+/// As in ONNX Runtime, of a set that is named twice the last version counts.
+fn opsets<'a>(outer: &[(&'a str, i64)], named: &[(&'a str, i64)]) -> Result<Vec<(&'a str, i64)>> {
+    let mut opsets = outer.to_vec();
+    for &(domain, version) in named {
+        let domain = default_domain(domain);
+        opsets.retain(|(own, _)| *own != domain);
+        opsets.push((domain, version));
     }
-    let own = model.opsets.iter().find(|(domain, _)| default_domain(domain).is_empty());
-    let (_, version) = own.ok_or_else(|| {
-        let others: Vec<_> = model.opsets.iter().map(|(domain, _)| domain).collect();
-        Error::unsupported(format!("the file does not name ONNX's own operator set, only {others:?}"))
-    })?;
-    if !OPSETS.contains(version) {
+    let version = opset(&opsets, "");
+    if !OPSETS.contains(&version) {
         let (first, last) = OPSETS.into_inner();
         return Err(Error::unsupported(format!("opset {version} is not read here; opsets {first} to {last} are")));
     }
-    Ok(*version)
+    Ok(opsets)
+}
+
+/// The version of a domain's operator set.
+///
+/// As in ONNX Runtime, a set that is not named has the latest version.
+fn opset(opsets: &[(&str, i64)], domain: &str) -> i64 {
+    let latest = if domain.is_empty() { *OPSETS.end() } else { i64::MAX };
+    opsets.iter().find(|(own, _)| *own == domain).map_or(latest, |(_, version)| *version)
 }
 
 /// Reads a tensor and its name from a serialized `TensorProto`, the format of ONNX's test data.
@@ -88,4 +106,17 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor)> {
     let proto = TensorProto::parse(bytes, &Budget::new(&options))?;
     let tensor = tensor::read(&proto, &mut External::new(None, &options))?;
     Ok((proto.name().to_owned(), tensor))
+}
+
+/// Reads a value of the kind that `like` has, and its name, in the formats of ONNX's test data:
+/// `TensorProto`, `SequenceProto` or `OptionalProto`.
+///
+/// # Errors
+/// As [`read_tensor`], and if the value holds others than tensors and sequences of them.
+pub fn read_value(bytes: &[u8], like: &Fact) -> Result<(String, Value)> {
+    match &like.kind {
+        Kind::Tensor => read_tensor(bytes).map(|(name, tensor)| (name, Value::Tensor(tensor))),
+        Kind::Sequence(_) => sequence::read(bytes),
+        Kind::Optional(_) | Kind::OptionalSequence(_) => sequence::read_optional(bytes),
+    }
 }

@@ -27,6 +27,16 @@ pub struct ImportOptions {
     ///
     /// Operators that need an operand when the model is loaded (a shape, an axis) can then read it.
     pub constants: Vec<(String, Tensor)>,
+    /// Shapes of inputs of an ONNX model, by name; `None` is a size that runs choose.
+    ///
+    /// They replace what the file declares: for an input without a declared shape, and where an
+    /// operator needs a size when the model is read.
+    pub shapes: Vec<(String, Vec<Option<usize>>)>,
+    /// Inputs of an ONNX model whose defaults are not used, by name.
+    ///
+    /// From format version 4 on, an initializer that is an input too is the input's default. It is
+    /// built in as a constant, unless the input is named here: then each item must give it.
+    pub without_default: Vec<String>,
     /// Where the weights of a Hugging Face folder stay.
     pub weights: Weights,
 }
@@ -60,6 +70,8 @@ impl Default for ImportOptions {
             max_header_bytes: 16 << 20,
             trusted_root: None,
             constants: Vec::new(),
+            shapes: Vec::new(),
+            without_default: Vec::new(),
             weights: Weights::Own,
         }
     }
@@ -77,6 +89,23 @@ impl ImportOptions {
     #[must_use]
     pub fn constant(mut self, name: impl Into<String>, value: Tensor) -> Self {
         self.constants.push((name.into(), value));
+        self
+    }
+
+    /// Sets the shape of the input `name` of an ONNX model; `None` is a size that runs choose.
+    #[must_use]
+    pub fn input_shape(mut self, name: impl Into<String>, dims: impl Into<Vec<Option<usize>>>) -> Self {
+        self.shapes.push((name.into(), dims.into()));
+        self
+    }
+
+    /// Makes the input `name` of an ONNX model one that each item gives, although the file has a
+    /// default for it.
+    ///
+    /// [`Model::defaults`](crate::Model::defaults) lists the inputs that have one.
+    #[must_use]
+    pub fn no_default(mut self, name: impl Into<String>) -> Self {
+        self.without_default.push(name.into());
         self
     }
 

@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData};
 
 use crate::{
-    error::Result,
+    error::{AnyError, Error, Result},
     inference::{Inference, Slots},
     threads::panics,
 };
@@ -11,7 +11,7 @@ use crate::{
 /// Makes a model of a closure, which all workers call item by item.
 ///
 /// An error or a panic in the closure fails that item alone. The closure sees each item exactly
-/// once.
+/// once. `?` converts any error in it; [`Error::downcast_ref`] returns that error later.
 ///
 /// ```
 /// use gristmill::{bulk, from_fn};
@@ -22,7 +22,7 @@ pub fn from_fn<I, O, F>(call: F) -> FromFn<I, O, F>
 where
     I: Send + ?Sized,
     O: Send,
-    F: Fn(&I) -> Result<O> + Send + Sync,
+    F: Fn(&I) -> Result<O, AnyError> + Send + Sync,
 {
     FromFn { call, types: PhantomData }
 }
@@ -33,13 +33,13 @@ pub struct FromFn<I: ?Sized, O, F> {
     types: PhantomData<fn(&I) -> O>,
 }
 
-impl<I: Send + ?Sized, O: Send, F: Fn(&I) -> Result<O> + Send + Sync> Inference for FromFn<I, O, F> {
+impl<I: Send + ?Sized, O: Send, F: Fn(&I) -> Result<O, AnyError> + Send + Sync> Inference for FromFn<I, O, F> {
     type Input = I;
     type Output = O;
 
     fn infer(&self, chunk: &[&I], out: &mut Slots<'_, O>) -> Result<()> {
         for (index, input) in chunk.iter().enumerate() {
-            match panics::catch(|| (self.call)(input)) {
+            match panics::catch(|| (self.call)(input).map_err(Error::of_closure)) {
                 Ok(output) => out.set(index, output),
                 Err(error) => out.fail(index, error),
             }

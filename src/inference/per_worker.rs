@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{AnyError, Error, ErrorKind, Result, chain},
     inference::{Description, Inference, Slots},
     threads::panics,
 };
@@ -64,11 +64,11 @@ where
     T: Send,
     I: Send + ?Sized,
     O: Send,
-    F: Fn(usize) -> Result<T> + Send + Sync,
-    G: Fn(&mut T, &I) -> Result<O> + Send + Sync,
+    F: Fn(usize) -> Result<T, AnyError> + Send + Sync,
+    G: Fn(&mut T, &I) -> Result<O, AnyError> + Send + Sync,
 {
     /// Makes models with `make`, which gets the worker's number, and calls them item by item with
-    /// `call`.
+    /// `call`. `?` converts any error in both.
     pub fn new(make: F, call: G) -> Self {
         Self { make, call, models: Mutex::new(Vec::new()), types: PhantomData }
     }
@@ -113,13 +113,13 @@ where
     fn made<'m>(&self, worker: usize, leased: &'m mut WorkerModel<T>) -> Result<&'m mut T> {
         if matches!(leased, WorkerModel::Unmade) {
             let started = Instant::now();
-            *leased = match panics::catch(|| (self.make)(worker)) {
+            *leased = match panics::catch(|| (self.make)(worker).map_err(Error::of_closure)) {
                 Ok(model) => {
                     let seconds = started.elapsed().as_secs_f64();
                     tracing::info!(worker = thread::current().name(), seconds, "model loaded");
                     WorkerModel::Made { model, seconds }
                 }
-                Err(error) => WorkerModel::Failed(error.to_string()),
+                Err(error) => WorkerModel::Failed(chain(&error)),
             };
         }
         match leased {
@@ -145,8 +145,8 @@ where
     T: Send,
     I: Send + ?Sized,
     O: Send,
-    F: Fn(usize) -> Result<T> + Send + Sync,
-    G: Fn(&mut T, &I) -> Result<O> + Send + Sync,
+    F: Fn(usize) -> Result<T, AnyError> + Send + Sync,
+    G: Fn(&mut T, &I) -> Result<O, AnyError> + Send + Sync,
 {
     type Input = I;
     type Output = O;
@@ -156,7 +156,10 @@ where
             // An error here, before anything has run, lets the whole chunk go to another worker.
             self.made(worker, leased)?;
             for (index, input) in chunk.iter().enumerate() {
-                match self.made(worker, leased).and_then(|model| panics::catch(|| (self.call)(model, input))) {
+                match self
+                    .made(worker, leased)
+                    .and_then(|model| panics::catch(|| (self.call)(model, input).map_err(Error::of_closure)))
+                {
                     Ok(output) => out.set(index, output),
                     Err(error) => {
                         if error.kind() == ErrorKind::Panic {

@@ -3,7 +3,7 @@
 use std::{fmt, mem::size_of_val};
 
 use crate::{
-    error::{Context, Result},
+    error::{AnyError, Context, Error, Result},
     inference::{Description, Hints, Inference, Slots},
     threads::panics,
 };
@@ -15,7 +15,7 @@ type Bytes<T> = Option<Box<dyn Fn(&T) -> usize + Send + Sync>>;
 /// A model with a step before it, which makes its inputs, and a step after it.
 ///
 /// `prepare` turns an item `&T` into the model's input; `finish` turns the model's output into a
-/// result `R`.
+/// result `R`. `?` converts any error in them.
 ///
 /// Under [`Bulk::pipeline`](crate::bulk::Bulk::pipeline) the workers run both steps item by item,
 /// each exactly once per item, and chunks are cut by the cost of the prepared inputs. As an
@@ -25,7 +25,7 @@ type Bytes<T> = Option<Box<dyn Fn(&T) -> usize + Send + Sync>>;
 /// use gristmill::{Pipeline, bulk::Bulk, from_fn};
 /// let double = from_fn(|number: &f64| Ok(number * 2.0));
 /// let pipeline = Pipeline::new(double)
-///     .prepare(|text: &str| text.parse::<f64>().map_err(gristmill::Error::user))
+///     .prepare(|text: &str| Ok(text.parse::<f64>()?))
 ///     .finish(|_number, doubled| Ok(doubled.to_string()));
 /// let texts: Vec<_> = Bulk::pipeline(pipeline).map(["1.5", "x"]).collect();
 /// assert_eq!(texts[0].as_ref().unwrap(), "3");
@@ -56,11 +56,11 @@ impl<M: Inference<Input: Sized>> PipelineBuilder<M> {
     /// Sets the step that turns an item into the model's input.
     pub fn prepare<T: ?Sized>(
         self,
-        prepare: impl Fn(&T) -> Result<M::Input> + Send + Sync + 'static,
+        prepare: impl Fn(&T) -> Result<M::Input, AnyError> + Send + Sync + 'static,
     ) -> Pipeline<T, M, M::Output> {
         Pipeline {
             model: self.0,
-            prepare: Box::new(prepare),
+            prepare: Box::new(move |item| prepare(item).map_err(Error::of_closure)),
             finish: Box::new(|_, output| Ok(output)),
             item_bytes: None,
             result_bytes: None,
@@ -74,12 +74,12 @@ impl<T: ?Sized, M: Inference<Input: Sized>, R> Pipeline<T, M, R> {
     /// input.
     pub fn finish<R2>(
         self,
-        finish: impl Fn(&M::Input, M::Output) -> Result<R2> + Send + Sync + 'static,
+        finish: impl Fn(&M::Input, M::Output) -> Result<R2, AnyError> + Send + Sync + 'static,
     ) -> Pipeline<T, M, R2> {
         Pipeline {
             model: self.model,
             prepare: self.prepare,
-            finish: Box::new(finish),
+            finish: Box::new(move |input, output| finish(input, output).map_err(Error::of_closure)),
             item_bytes: self.item_bytes,
             result_bytes: None,
             usual_result_bytes: |_, result| size_of_val(result),

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     tensor::{DType, View, ViewMut},
 };
 
@@ -89,7 +89,7 @@ made_half!(f16 bf16);
 /// Converts the numbers of `from` to the type of `to`, which has as many elements.
 ///
 /// # Errors
-/// None today.
+/// `Internal` for strings.
 pub(crate) fn cast(from: View<'_>, to: &mut ViewMut<'_>) -> Result<()> {
     macro_rules! each {
         ($dtype:expr, $name:ident => $body:expr) => {
@@ -146,6 +146,7 @@ pub(crate) fn cast(from: View<'_>, to: &mut ViewMut<'_>) -> Result<()> {
                     type $name = Truth;
                     $body
                 }
+                DType::String => return Err(Error::internal("strings are cast by another kernel")),
             }
         };
     }

@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{error::Result, graph::ValueId, kernels::gemm::Packed, tensor::Tensor};
+use crate::{
+    error::Result,
+    graph::ValueId,
+    kernels::gemm::Packed,
+    tensor::{StringTable, Tensor},
+};
 
 /// Identifies how a constant was packed; nodes share equal packings of a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,9 +23,9 @@ pub struct Packing {
 
 type ByPacking = HashMap<(ValueId, Packing), Arc<[Packed]>>;
 
-/// The packed constants of one session while it is loaded.
+/// The packed constants and the strings of one session while it is loaded.
 #[derive(Default)]
-pub(crate) struct PackedConstants(Mutex<ByPacking>);
+pub(crate) struct PackedConstants(Mutex<ByPacking>, Mutex<StringTable>);
 
 impl PackedConstants {
     /// The constant `id` in `packing`, made by `pack` on first use.
@@ -38,6 +43,16 @@ impl PackedConstants {
         // kept.
         let packed: Arc<[Packed]> = pack(tensor)?.into();
         Ok(self.lock().entry((id, packing)).or_insert(packed).clone())
+    }
+
+    /// The number of a string of the model.
+    pub(crate) fn string(&self, text: &str) -> u64 {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).intern(text)
+    }
+
+    /// The strings of the model so far.
+    pub(crate) fn take_strings(&self) -> StringTable {
+        std::mem::take(&mut self.1.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock(&self) -> MutexGuard<'_, ByPacking> {

@@ -9,9 +9,14 @@ use crate::{
     graph::{Graph, Node, ValueId},
     kernels::{KernelSet, gemm::Factors},
     op::{CpuState, Io, KernelRequest, PackedConstants, Shapes},
-    shape::Bindings,
-    tensor::{AlignedBytes, DType, Tensor, View, ViewMut, byte_count},
+    tensor::{AlignedBytes, DType, RunStrings, Tensor, View, ViewMut, byte_count},
 };
+
+/// The most bytes of scratch for one node.
+const MAX_SCRATCH: usize = 512 << 20;
+
+/// The most bytes of strings of one node.
+const MAX_STRINGS: usize = 512 << 20;
 
 /// The results of a node whose operands are all constants, from its portable kernel.
 ///
@@ -19,12 +24,24 @@ use crate::{
 /// When the node has no kernel, an operand is no constant, a size is not fixed, or the kernel
 /// fails. The caller adds which node it was.
 pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
-    let CpuState::Kernel(make) = node.op.def().cpu else {
-        return Err(Error::unsupported("no kernel on the CPU"));
+    evaluate_by(graph, node, KernelSet::PORTABLE)
+}
+
+/// As [`evaluate`], by the kernel of `kernel_set`.
+///
+/// # Errors
+/// As [`evaluate`].
+pub(crate) fn evaluate_by(graph: &Graph, node: &Node, kernel_set: KernelSet) -> Result<Vec<Arc<Tensor>>> {
+    let make = match node.op.def().cpu {
+        CpuState::Kernel(make) => make,
+        CpuState::View => return viewed(graph, node),
+        CpuState::Folded | CpuState::Session | CpuState::Values(_) => {
+            return Err(Error::unsupported("no kernel on the CPU"));
+        }
     };
     // Nothing is shared with other nodes: what the kernel packs is dropped with it.
     let packed = PackedConstants::default();
-    let request = KernelRequest::new(graph, node, KernelSet::PORTABLE, Factors::F32, &packed);
+    let request = KernelRequest::new(graph, node, kernel_set, Factors::F32, &packed);
     let kernel = make(&request)?;
     let taken = request.taken();
     let operand = |(position, id): (usize, &Option<ValueId>)| -> Result<Option<&Tensor>> {
@@ -33,26 +50,55 @@ pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
         constant.map(Some).ok_or_else(|| Error::internal(format!("operand {position} is no constant")))
     };
     let operands = node.inputs.iter().enumerate().map(operand).collect::<Result<SmallVec<[_; 6]>>>()?;
+    if graph.is_measured(node) {
+        return Ok(kernel.compute(&operands)?.into_iter().map(Arc::new).collect());
+    }
+    let mut strings = RunStrings::new(Arc::new(packed.take_strings()));
+    strings.restart(MAX_STRINGS);
+    // Elements of strings are numbers of this evaluation.
+    let numbers = operands.iter().map(|tensor| tensor.map_or(Ok(None), |tensor| strings.numbers_of(tensor)));
+    let numbers = numbers.collect::<Result<SmallVec<[_; 6]>>>()?;
     let mut outputs = node.outputs.iter().map(|&id| Output::of(graph, id)).collect::<Result<SmallVec<[_; 2]>>>()?;
     let scratch_bytes = kernel.scratch_bytes(&Shapes {
         inputs: operands.iter().map(|operand| operand.map(Tensor::shape)).collect(),
         outputs: outputs.iter().map(|output| &*output.shape).collect(),
     });
+    if scratch_bytes > MAX_SCRATCH {
+        return Err(Error::limit(format!("needs {scratch_bytes} bytes of scratch; folding allows {MAX_SCRATCH}")));
+    }
     let mut scratch = AlignedBytes::try_zeroed(scratch_bytes)?;
     kernel.run(&mut Io {
-        inputs: operands.iter().map(|operand| operand.map(view)).collect(),
+        inputs: operands.iter().zip(&numbers).map(|(operand, numbers)| operand.map(|own| view(own, numbers))).collect(),
         outputs: outputs.iter_mut().map(Output::view).collect(),
         scratch: &mut scratch,
-        bindings: &Bindings::default(),
+        bindings: graph.fixed_symbols(),
+        strings: &mut strings,
     })?;
+    strings.check()?;
     outputs
         .into_iter()
-        .map(|Output { dtype, shape, data }| Tensor::from_aligned(dtype, shape, data).map(Arc::new))
+        .map(|Output { dtype, shape, data }| match dtype {
+            DType::String => strings.tensor(shape, bytemuck::cast_slice(&data)).map(Arc::new),
+            _ => Tensor::from_aligned(dtype, shape, data).map(Arc::new),
+        })
         .collect()
 }
 
-fn view(tensor: &Tensor) -> View<'_> {
-    View { dtype: tensor.dtype(), shape: tensor.shape(), bytes: tensor.bytes() }
+/// The operand of a node that moves no data, under the shape of its result.
+fn viewed(graph: &Graph, node: &Node) -> Result<Vec<Arc<Tensor>>> {
+    let operand = node.inputs.first().copied().flatten().and_then(|id| graph.constant_of(id));
+    let operand = operand.ok_or_else(|| Error::internal("operand 0 is no constant"))?;
+    let shape = graph.result_of(node, 0)?.shape.as_fixed();
+    let shape = shape.ok_or_else(|| Error::internal("a folded node has symbolic sizes"))?;
+    Ok(vec![Arc::new((**operand).clone().reshape(shape)?)])
+}
+
+/// A tensor with its own bytes, or those of its strings' numbers.
+fn view<'a>(tensor: &'a Tensor, numbers: &'a Option<AlignedBytes>) -> View<'a> {
+    match numbers {
+        Some(bytes) => View { bytes, ..tensor.view() },
+        None => tensor.view(),
+    }
 }
 
 /// Memory for one result.
@@ -79,9 +125,10 @@ impl Output {
 mod tests {
     use super::*;
     use crate::{
-        backend::{cpu::CpuSession, device::RunOutputs},
+        backend::cpu,
         op::{Case, CaseInput},
         ops,
+        plan::RunCap,
     };
 
     /// The case's graph with every operand constant.
@@ -103,20 +150,18 @@ mod tests {
                 let graph = of_constants(case);
                 let node = &graph.nodes()[0];
                 let got = evaluate(&graph, node).unwrap_or_else(|error| panic!("{what}: {error}"));
-                let session = CpuSession::load(graph.clone(), KernelSet::PORTABLE, Factors::F32).unwrap();
-                let read = |outputs: &dyn RunOutputs, at: usize| {
-                    let (shape, bytes) = outputs.get(at);
-                    (shape.to_vec(), bytes.to_vec())
-                };
-                let want: Vec<_> = session
-                    .run(
-                        |_| Ok(()),
-                        |_, _| Ok(()),
-                        |outputs| Ok((0..graph.outputs().len()).map(|at| read(outputs, at)).collect()),
-                    )
+                let session = cpu::load(graph.clone(), KernelSet::PORTABLE, Factors::F32, RunCap::default()).unwrap();
+                let want: Vec<Tensor> = session
+                    .run_to(&|_| Ok(()), &|_, _, _| Ok(()), &|_| None, |outputs| {
+                        let read = |(at, &id): (usize, &ValueId)| {
+                            let (shape, bytes) = outputs.get(at);
+                            let view = View { dtype: graph.fact(id).dtype, shape, bytes };
+                            outputs.strings().unwrap().own(view)
+                        };
+                        graph.outputs().iter().enumerate().map(read).collect()
+                    })
                     .unwrap();
-                let got: Vec<_> = got.iter().map(|tensor| (tensor.shape().to_vec(), tensor.bytes().to_vec())).collect();
-                assert_eq!(got, want, "{what}");
+                assert_eq!(got.iter().map(|tensor| (**tensor).clone()).collect::<Vec<_>>(), want, "{what}");
                 let constants = |graph: &Graph| graph.values.iter().filter(|value| value.constant.is_some()).count();
                 count += 1;
                 absent += usize::from(node.inputs.iter().any(Option::is_none));

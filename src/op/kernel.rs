@@ -13,7 +13,7 @@ use crate::{
     },
     op::{Inputs, Operator, PackedConstants, Packing},
     shape::{Bindings, Dim},
-    tensor::{Tensor, View, ViewMut},
+    tensor::{DType, RunStrings, Tensor, Value, View, ViewMut},
 };
 
 /// The CPU kernel of one node: its attributes and packed constants.
@@ -34,10 +34,28 @@ pub trait CpuKernel: Send + Sync {
     /// When an operand holds an invalid value, such as an index out of range.
     fn run(&self, io: &mut Io<'_>) -> Result<()>;
 
+    /// Computes outputs whose sizes depend on the operands' elements.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and when the operator's sizes follow from those of its operands.
+    fn compute(&self, inputs: &[Option<&Tensor>]) -> Result<Vec<Tensor>> {
+        let _ = inputs;
+        Err(Error::internal("a kernel that fills results of known sizes was asked to size them"))
+    }
+
     /// The bytes of the kernel's own constants, without those of [`KernelRequest::take_packed`].
     fn packed_bytes(&self) -> usize {
         0
     }
+}
+
+/// The CPU kernel of a node whose operands or results may be no tensors.
+pub trait ValueKernel: Send + Sync {
+    /// Computes the results; an absent operand is `None`.
+    ///
+    /// # Errors
+    /// When an operand is invalid, such as a position out of range.
+    fn compute(&self, inputs: &[Option<&Value>]) -> Result<Vec<Value>>;
 }
 
 /// The node that a kernel is made for.
@@ -81,7 +99,7 @@ impl<'a> KernelRequest<'a> {
 
     /// The operands.
     pub fn inputs(&self) -> Inputs<'a> {
-        Inputs::new(self.graph, &self.node.inputs)
+        self.graph.operands(self.node)
     }
 
     /// What is known of an operand that must be present.
@@ -132,6 +150,11 @@ impl<'a> KernelRequest<'a> {
         self.packed.get(id, packing, tensor, pack).map(Some)
     }
 
+    /// The number of a string in every run.
+    pub fn string(&self, text: &str) -> u64 {
+        self.packed.string(text)
+    }
+
     /// The instruction set of the kernels.
     pub fn kernel_set(&self) -> KernelSet {
         self.kernel_set
@@ -173,6 +196,8 @@ pub struct Io<'a> {
     pub scratch: &'a mut [u8],
     /// The run's sizes.
     pub bindings: &'a Bindings,
+    /// The run's strings; elements of tensors of strings are their numbers.
+    pub strings: &'a mut RunStrings,
 }
 
 impl<'a> Io<'a> {
@@ -185,12 +210,41 @@ impl<'a> Io<'a> {
         view.ok_or_else(|| Error::internal(format!("a kernel misses operand {index}")))
     }
 
+    /// The text of an element of a tensor of strings.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn text(&self, number: u64) -> Result<&Arc<str>> {
+        self.strings.get(number).ok_or_else(|| Error::internal(format!("a run has no string {number}")))
+    }
+
     /// A result to write; operands can be read at the same time.
     ///
     /// # Errors
     /// When the node has fewer results.
     pub fn output(&mut self, index: usize) -> Result<&mut ViewMut<'a>> {
         self.outputs.get_mut(index).ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
+    }
+
+    /// Fills the results with the tensors that `compute` makes of the operands.
+    ///
+    /// # Errors
+    /// As `compute`, and when a tensor is of another type or shape than its result.
+    pub(crate) fn fill_by(&mut self, compute: impl FnOnce(&[Option<&Tensor>]) -> Result<Vec<Tensor>>) -> Result<()> {
+        let own = |view: &Option<View<'_>>| view.map(|view| self.strings.own(view)).transpose();
+        let operands = self.inputs.iter().map(own).collect::<Result<Vec<_>>>()?;
+        let operands: Vec<_> = operands.iter().map(Option::as_ref).collect();
+        let made = compute(&operands)?;
+        for (to, made) in self.outputs.iter_mut().zip(&made) {
+            if (to.dtype, to.shape) != (made.dtype(), made.shape()) {
+                return Err(Error::invalid_input(format!("the result {made:?} is not {}{:?}", to.dtype, to.shape)));
+            }
+            match made.dtype() {
+                DType::String => self.strings.number(made, 0..made.bytes().len(), to.slice()?)?,
+                _ => to.bytes.copy_from_slice(made.bytes()),
+            }
+        }
+        Ok(())
     }
 
     /// Evaluates an attribute that may depend on the run's sizes.

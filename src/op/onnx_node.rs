@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, ValueId},
+    graph::{Graph, Node, ValueId},
     op::Inputs,
+    shape::Condition,
     tensor::{DType, Tensor},
 };
 
@@ -22,6 +23,8 @@ pub enum Attribute {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Strings(Vec<String>),
+    /// A type: that of tensors, and whether it is a sequence of them.
+    Type(DType, bool),
     /// A type that no operator reads (a graph, a sparse tensor), by its ONNX name.
     Other(&'static str),
 }
@@ -30,7 +33,7 @@ pub enum Attribute {
 ///
 /// A decoder takes the attributes that it knows and turns operands that describe shapes into
 /// attributes ([`take_integers`](Self::take_integers)); the remaining operands become the node's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OnnxNode<'a> {
     graph: &'a Graph,
     opset: i64,
@@ -38,6 +41,7 @@ pub struct OnnxNode<'a> {
     attributes: Vec<(String, Attribute)>,
     inputs: Vec<Option<ValueId>>,
     output_count: usize,
+    assumed: Vec<Condition>,
 }
 
 impl<'a> OnnxNode<'a> {
@@ -50,10 +54,15 @@ impl<'a> OnnxNode<'a> {
         inputs: Vec<Option<ValueId>>,
         output_count: usize,
     ) -> Self {
-        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count }
+        Self { graph, opset, op_type: op_type.into(), attributes, inputs, output_count, assumed: Vec::new() }
     }
 
-    /// The version of the default operator set.
+    /// The graph that the operands belong to.
+    pub(crate) fn graph(&self) -> &'a Graph {
+        self.graph
+    }
+
+    /// The version of the operator set of the node's domain.
     pub fn opset(&self) -> i64 {
         self.opset
     }
@@ -71,6 +80,37 @@ impl<'a> OnnxNode<'a> {
     /// The operands that have not been taken.
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs::new(self.graph, &self.inputs)
+    }
+
+    /// The attributes that have not been read.
+    pub(crate) fn take_attributes(&mut self) -> Vec<(String, Attribute)> {
+        std::mem::take(&mut self.attributes)
+    }
+
+    /// The node that makes a value, if one does.
+    pub(crate) fn maker(&self, id: ValueId) -> Option<&'a Node> {
+        self.graph.nodes().iter().rev().find(|node| node.outputs.contains(&id))
+    }
+
+    /// Notes that the operator as decoded is right only in runs that fulfil the condition.
+    ///
+    /// # Errors
+    /// When no run can fulfil it.
+    pub(crate) fn assume(&mut self, condition: Condition) -> Result<()> {
+        match condition.decide() {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::invalid_model(condition.violation())),
+            None => {
+                self.assumed.push(condition);
+                Ok(())
+            }
+        }
+    }
+
+    /// What decoding assumed.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn take_assumed(&mut self) -> Vec<Condition> {
+        std::mem::take(&mut self.assumed)
     }
 
     fn take(&mut self, name: &str) -> Option<Attribute> {
@@ -153,6 +193,21 @@ impl<'a> OnnxNode<'a> {
         }
     }
 
+    /// A list of strings.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Strings(value)) => Ok(Some(value)),
+            // An empty list carries no type in the file.
+            Some(Attribute::Ints(value)) if value.is_empty() => Ok(Some(Vec::new())),
+            Some(Attribute::Floats(value)) if value.is_empty() => Ok(Some(Vec::new())),
+            Some(other) => Err(wrong(name, "a list of strings", &other)),
+        }
+    }
+
     /// A tensor attribute.
     ///
     /// # Errors
@@ -162,6 +217,18 @@ impl<'a> OnnxNode<'a> {
             None => Ok(None),
             Some(Attribute::Tensor(value)) => Ok(Some(value)),
             Some(other) => Err(wrong(name, "a tensor", &other)),
+        }
+    }
+
+    /// A type of values: that of their tensors, and whether they are sequences.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub(crate) fn value_type(&mut self, name: &str) -> Result<Option<(DType, bool)>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Attribute::Type(dtype, is_sequence)) => Ok(Some((dtype, is_sequence))),
+            Some(other) => Err(wrong(name, "a type", &other)),
         }
     }
 
@@ -202,6 +269,7 @@ fn wrong(name: &str, expected: &str, found: &Attribute) -> Error {
         Attribute::Ints(_) => "a list of integers",
         Attribute::Floats(_) => "a list of numbers",
         Attribute::Strings(_) => "a list of strings",
+        Attribute::Type(..) => "a type",
         Attribute::Other(name) => name,
     };
     Error::invalid_model(format!("attribute `{name}` is {found}, expected {expected}"))

@@ -5,6 +5,7 @@ mod filters;
 pub(crate) mod geometry;
 mod products;
 mod run;
+pub mod transposed;
 mod windows;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::{
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    std::iter::once(&DEF)
+    [&DEF, &transposed::DEF].into_iter()
 }
 
 /// The position of the channels.
@@ -161,18 +162,19 @@ impl Operator for Conv {
         }
         let (channel_axis, spatial) = self.axes();
         let channels = weights[1].saturating_mul(self.groups);
-        if shape[channel_axis].as_fixed().is_some_and(|own| own != channels as i64) {
-            return Err(Error::invalid_model(format!("an input of shape {shape} where {channels} channels are due")));
-        }
-        if let Some(bias) = inputs.fact(2)
-            && bias.shape != Shape::fixed(&weights[..1])
-        {
-            return Err(Error::invalid_model(format!("a bias of shape {} for {} channels", bias.shape, weights[0])));
+        inputs.equal("the axis of channels", &Dim::from(channels), &shape[channel_axis]).map_err(|_| {
+            Error::invalid_model(format!("an input of shape {shape} where {channels} channels are due"))
+        })?;
+        if let Some(bias) = inputs.fact(2) {
+            let misfit = || Error::invalid_model(format!("a bias of shape {} for {} channels", bias.shape, weights[0]));
+            let [size] = bias.shape.dims() else { return Err(misfit()) };
+            inputs.equal("the bias", &Dim::from(weights[0]), size).map_err(|_| misfit())?;
         }
         let mut dims = shape.dims().to_vec();
         dims[channel_axis] = Dim::from(weights[0]);
         for axis in 0..rank {
             let size = self.window().outputs(axis, &shape[spatial + axis]);
+            inputs.assume(self.window().fits(axis, &shape[spatial + axis]))?;
             dims[spatial + axis] = if self.global_max { Dim::from(1) } else { size };
         }
         Ok(vec![Fact::new(DType::F32, Shape::new(dims))])

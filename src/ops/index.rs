@@ -1,11 +1,15 @@
 //! Operators that read or write elements by index.
 
+pub mod compress;
 pub mod gather;
 pub mod gather_elements;
 pub mod gather_nd;
+pub mod non_max_suppression;
+pub mod non_zero;
 pub mod one_hot;
 pub mod scatter;
 pub mod top_k;
+pub mod unique;
 
 use smallvec::SmallVec;
 
@@ -18,13 +22,17 @@ use crate::{
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [
+        &compress::DEF,
         &gather::DEF,
         &gather_elements::DEF,
         &gather_nd::DEF,
+        &non_max_suppression::DEF,
+        &non_zero::DEF,
         &one_hot::DEF,
         &scatter::elements::DEF,
         &scatter::nd::DEF,
         &top_k::DEF,
+        &unique::DEF,
     ]
     .into_iter()
 }
@@ -73,14 +81,14 @@ fn outside(index: i64, axis: usize, size: usize) -> Error {
     Error::invalid_input(format!("index {index} is out of range for axis {axis} of size {size}"))
 }
 
-/// Refuses booleans where numbers are required.
+/// Refuses booleans and strings where numbers are required.
 pub(crate) fn check_number(dtype: DType) -> Result<()> {
-    if dtype == DType::Bool { Err(not_numbers()) } else { Ok(()) }
+    if dtype.is_number() { Ok(()) } else { Err(not_numbers()) }
 }
 
-/// The error of a numeric kernel on booleans.
+/// The error of a numeric kernel on booleans or strings.
 pub(crate) fn not_numbers() -> Error {
-    Error::invalid_model("expected numbers, found bool")
+    Error::invalid_model("expected numbers, found bool or string")
 }
 
 /// Refuses indices that are not i32 or i64.

@@ -4,6 +4,7 @@ pub mod channel_norm;
 pub mod hardmax;
 pub mod l2_normalize;
 pub mod layer_norm;
+pub mod layer_norm_statistics;
 pub mod lp_normalize;
 pub(crate) mod row_axis;
 pub mod softmax;
@@ -18,6 +19,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &channel_norm::INSTANCE,
         &hardmax::DEF,
         &layer_norm::DEF,
+        &layer_norm_statistics::DEF,
         &lp_normalize::LP,
         &lp_normalize::RMS,
         &softmax::LOG_SOFTMAX,

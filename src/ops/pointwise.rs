@@ -4,7 +4,7 @@
 //! [`PointwiseChain`] applies several in one pass over memory; a rewrite makes it.
 
 mod binary;
-mod broadcast;
+pub(crate) mod broadcast;
 pub mod cast;
 mod chain;
 pub mod select;
@@ -12,6 +12,7 @@ mod unary;
 
 pub use binary::{Binary, BinaryFunction};
 pub use chain::{ChainStep, PointwiseChain};
+pub(crate) use unary::decode_swish;
 pub use unary::{Unary, UnaryFunction};
 
 use crate::op::OpDef;

@@ -153,6 +153,7 @@ impl Operator for Pool {
         }
         let mut dims = shape.dims().to_vec();
         for axis in 0..rank {
+            inputs.assume(window.fits(axis, &shape[axis + 2]))?;
             dims[axis + 2] = window.outputs(axis, &shape[axis + 2]);
         }
         Ok(vec![Fact::new(DType::F32, Shape::new(dims))])

@@ -4,6 +4,7 @@ pub mod attention;
 pub mod gemm;
 pub mod linear;
 pub mod matmul;
+pub mod rotary;
 
 use crate::op::OpDef;
 
@@ -17,6 +18,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &matmul::DEF,
         &attention::packed::DEF,
         &attention::rotary::DEF,
+        &rotary::DEF,
     ]
     .into_iter()
 }

@@ -2,6 +2,7 @@
 
 pub mod arg_reduce;
 mod cases;
+pub mod cum_prod;
 pub mod cum_sum;
 mod kernel;
 
@@ -17,7 +18,7 @@ use crate::{
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&arg_reduce::ARG_MAX, &arg_reduce::ARG_MIN, &cum_sum::DEF].into_iter().chain(ROWS)
+    [&arg_reduce::ARG_MAX, &arg_reduce::ARG_MIN, &cum_prod::DEF, &cum_sum::DEF].into_iter().chain(ROWS)
 }
 
 /// All elements along some axes reduced to one.

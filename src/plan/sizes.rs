@@ -25,9 +25,10 @@ impl Plan {
     /// Evaluates all sizes for a run.
     ///
     /// # Errors
-    /// When a size is unknown or negative, a view differs in size from its operand, or the memory
+    /// When a size is unknown or negative, or not as inference assumed, a view differs in size from its operand, or the memory
     /// exceeds the address space.
     pub(crate) fn evaluate(&self, bindings: &Bindings, sizes: &mut Sizes) -> Result<()> {
+        self.conditions.check(bindings)?;
         sizes.dims.clear();
         sizes.dims.reserve(self.dims);
         for value in &self.values {
@@ -64,6 +65,11 @@ impl Plan {
 }
 
 impl Sizes {
+    /// Whether every dimension was evaluated, even if the memory could not be laid out.
+    pub(crate) fn is_complete(&self, plan: &Plan) -> bool {
+        self.dims.len() == plan.dims
+    }
+
     /// A value's dimensions in this run.
     pub(crate) fn shape<'a>(&'a self, plan: &Plan, id: ValueId) -> &'a [usize] {
         let value = &plan.values[id.index()];

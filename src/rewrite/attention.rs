@@ -18,7 +18,13 @@ use crate::{
 pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((_, &[Some(weights), Some(v)])) = rewriter.is::<MatMul>(index) else { return Ok(()) };
     let Some(parts) = parts(rewriter, weights) else { return Ok(()) };
-    if rewriter.fact(v).shape.rank() != 4 {
+    // The products broadcast batch and heads, attention does not.
+    let lead = |id: ValueId| {
+        let shape = &rewriter.fact(id).shape;
+        (shape.rank() == 4).then(|| &shape.dims()[..2])
+    };
+    let Some(items) = lead(parts.q) else { return Ok(()) };
+    if lead(parts.keys_transposed) != Some(items) || lead(v) != Some(items) {
         return Ok(());
     }
     let keys = rewriter.insert(index, Transpose { perm: Some(vec![0, 1, 3, 2]) }, vec![Some(parts.keys_transposed)])?;
@@ -41,6 +47,7 @@ fn parts(rewriter: &Rewriter<'_>, weights: ValueId) -> Option<Parts> {
     if softmax.log || !last || !rewriter.used_once(weights) || rewriter.fact(scores).shape.rank() != 4 {
         return None;
     }
+    let masked_scores = scores;
     let masked = rewriter.binary(scores, BinaryFunction::Add);
     let candidates = match masked {
         Some((a, b)) => vec![(a, Some(b)), (b, Some(a))],
@@ -51,7 +58,9 @@ fn parts(rewriter: &Rewriter<'_>, weights: ValueId) -> Option<Parts> {
         let &[product] = outer.factors.as_slice() else { return None };
         let (_, inputs) = rewriter.made_by::<MatMul>(product)?;
         let &[Some(q), Some(k)] = inputs else { return None };
-        if !rewriter.used_once(scores) {
+        // A mask that widens the scores is a broadcast of attention's own operands.
+        let widened = rewriter.fact(product).shape != rewriter.fact(masked_scores).shape;
+        if widened || !rewriter.used_once(scores) {
             return None;
         }
         // A scale that is split between q and k is multiplied.

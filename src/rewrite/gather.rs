@@ -5,7 +5,7 @@ use crate::{
     graph::ValueId,
     ops::{
         index::gather::Gather,
-        pointwise::{Binary, Unary},
+        pointwise::{Binary, BinaryFunction, Unary},
     },
     rewrite::rewriter::Rewriter,
     tensor::Tensor,
@@ -23,6 +23,11 @@ pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     }
     let Some((op, &[Some(a), Some(b)])) = rewriter.is::<Binary>(index) else { return Ok(()) };
     let op = *op;
+    // Rows that no look-up reads must not fail.
+    let fails = matches!(op.function, BinaryFunction::Div | BinaryFunction::Mod { .. } | BinaryFunction::Pow);
+    if fails && !rewriter.fact(a).dtype.is_float() {
+        return Ok(());
+    }
     let (found, operands) = match (lookup(rewriter, a), lookup(rewriter, b)) {
         (Some(x), Some(y)) if x.ids == y.ids && x.gather == y.gather && a_table_each(rewriter, &x, &y) => {
             let tables = [x.table, y.table];

@@ -6,7 +6,7 @@ use crate::{
     ops::{
         norm::layer_norm::LayerNorm,
         pointwise::{BinaryFunction, UnaryFunction},
-        reduce::ReduceFunction,
+        reduce::{Reduce, ReduceFunction},
     },
     rewrite::rewriter::Rewriter,
     tensor::Tensor,
@@ -100,32 +100,49 @@ fn quotient(rewriter: &Rewriter<'_>, output: ValueId) -> Option<(ValueId, ValueI
 /// It is the mean of squared differences, or the mean of squares minus the squared mean, which
 /// exporters clamp at zero.
 fn is_variance(rewriter: &Rewriter<'_>, variance: ValueId, x: ValueId, difference: ValueId, axes: &[usize]) -> bool {
-    let below = rewriter.below_views(variance);
-    let below = rewriter.with_scalar(below, BinaryFunction::Max, |zero| zero == 0.0).unwrap_or(below);
-    let mean_of_square = |id: ValueId, of: ValueId| {
-        let Some((_, inputs)) = rewriter.made_by::<crate::ops::reduce::Reduce>(rewriter.below_views(id)) else {
-            return false;
-        };
-        let Some(square) = inputs[0] else { return false };
-        let product = rewriter.product(square);
-        product.scalar == 1.0
-            && product.factors == [of, of]
-            && rewriter.reduction_below_views(id, ReduceFunction::Mean, square).as_deref() == Some(axes)
+    if !rewriter.lines_up(variance, axes, x) {
+        return false;
+    }
+    // One element for each row from here on, in the order of the rows: no operand may broadcast.
+    let below = rewriter.below_reshapes(rewriter.below_expands(variance));
+    let same_shape = |a: ValueId, b: ValueId| rewriter.fact(a).shape == rewriter.fact(b).shape;
+    let clamped = rewriter.with_scalar(below, BinaryFunction::Max, |zero| zero == 0.0);
+    let below = match clamped {
+        Some(inner) if same_shape(inner, below) => rewriter.below_reshapes(inner),
+        Some(_) => return false,
+        None => below,
     };
-    if mean_of_square(below, difference) {
+    if mean_of_square(rewriter, below, difference, axes) {
         return true;
     }
     let Some((squares, square)) = rewriter.binary(below, BinaryFunction::Sub) else { return false };
+    if !same_shape(squares, below) || !same_shape(square, below) {
+        return false;
+    }
     let product = rewriter.product(square);
     let squared_mean = match product.factors[..] {
         [a, b] => {
+            let of_x = |axes_of_a: Vec<usize>| axes_of_a == axes;
+            let mean = rewriter.below_reshapes(a);
             a == b
                 && product.scalar == 1.0
-                && rewriter.reduction_below_views(a, ReduceFunction::Mean, x).as_deref() == Some(axes)
+                && same_shape(a, square)
+                && rewriter.reduction_below_views(mean, ReduceFunction::Mean, x).is_some_and(of_x)
         }
         _ => false,
     };
-    squared_mean && mean_of_square(squares, x)
+    squared_mean && mean_of_square(rewriter, squares, x, axes)
+}
+
+/// Whether `id` holds the means of the squares of `of` over the axes, in order.
+fn mean_of_square(rewriter: &Rewriter<'_>, id: ValueId, of: ValueId, axes: &[usize]) -> bool {
+    let id = rewriter.below_reshapes(id);
+    let Some((_, &[Some(square), ..])) = rewriter.made_by::<Reduce>(id) else { return false };
+    let product = rewriter.product(square);
+    product.scalar == 1.0
+        && product.factors == [of, of]
+        && rewriter.fact(square).shape == rewriter.fact(of).shape
+        && rewriter.reduction_below_views(id, ReduceFunction::Mean, square).as_deref() == Some(axes)
 }
 
 /// A constant that varies over the normalized axes alone, in their shape.

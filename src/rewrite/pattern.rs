@@ -112,12 +112,37 @@ impl Rewriter<'_> {
     /// `id` must align with `of` in a broadcast: the reduced dimensions are 1 or repeated, the
     /// others unchanged.
     pub(super) fn reduction(&self, id: ValueId, function: ReduceFunction, of: ValueId) -> Option<Vec<usize>> {
-        let axes = self.reduction_below_views(id, function, of)?;
-        let (own, full) = (&self.fact(id).shape, &self.fact(of).shape);
+        let core = self.below_reshapes(self.below_expands(id));
+        let axes = self.reduction_below_views(core, function, of)?;
+        self.lines_up(id, &axes, of).then_some(axes)
+    }
+
+    /// Whether a value of one element for each row of `of` over `axes` broadcasts to those rows.
+    pub(super) fn lines_up(&self, id: ValueId, axes: &[usize], of: ValueId) -> bool {
+        // Below `Expand`, which repeats along dimensions of 1 alone.
+        let (own, full) = (&self.fact(self.below_expands(id)).shape, &self.fact(of).shape);
         let one = Dim::from(1);
-        let lines_up = own.rank() == full.rank()
-            && (0..own.rank()).all(|axis| own[axis] == full[axis] || (axes.contains(&axis) && own[axis] == one));
-        lines_up.then_some(axes)
+        let Some(lead) = full.rank().checked_sub(own.rank()) else { return false };
+        (0..full.rank()).all(|axis| {
+            let dim = axis.checked_sub(lead).map_or(&one, |axis| &own[axis]);
+            if axes.contains(&axis) { *dim == one } else { *dim == full[axis] }
+        })
+    }
+
+    /// The value below any `Expand`.
+    pub(super) fn below_expands(&self, mut id: ValueId) -> ValueId {
+        while let Some((_, &[Some(below), ..])) = self.made_by::<Expand>(id) {
+            id = below;
+        }
+        id
+    }
+
+    /// The value below any `Reshape`, with the same elements in the same order.
+    pub(super) fn below_reshapes(&self, mut id: ValueId) -> ValueId {
+        while let Some((_, &[Some(below), ..])) = self.made_by::<Reshape>(id) {
+            id = below;
+        }
+        id
     }
 
     /// As [`reduction`](Self::reduction), through any later reshape.

@@ -23,6 +23,12 @@ struct Chain {
 }
 
 impl Chain {
+    /// Whether a further step may read `other`.
+    fn has_room(&self, other: Option<ValueId>) -> bool {
+        let known = other.is_none_or(|id| self.operands.contains(&id));
+        self.operands.len() + usize::from(!known) <= MAX_OPERANDS
+    }
+
     fn operand(&mut self, id: ValueId) -> usize {
         self.operands.iter().position(|&own| own == id).unwrap_or_else(|| {
             self.operands.push(id);
@@ -49,19 +55,17 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
                 .enumerate()
                 .filter_map(|(position, id)| Some((position, before((*id)?)?)))
                 .max_by_key(|(_, (_, chain))| chain.steps.len())
-                .map(|(position, (producer, chain))| (position, producer, chain.clone()))
+                .map(|(position, (producer, _))| (position, producer))
         };
-        chains[index] = match longest {
-            Some((position, producer, chain)) => {
-                let joined = extend(graph, &graph.nodes()[index], position, producer, chain);
-                if joined.is_some() {
-                    chains[producer] = None;
-                }
-                joined
-            }
-            None => None,
-        }
-        .or_else(|| begin(graph, &graph.nodes()[index]));
+        let node = &graph.nodes()[index];
+        let joined = longest.and_then(|(position, producer)| {
+            let (step, other) = step(graph, node, position)?;
+            let mut chain = chains[producer].take_if(|chain| chain.has_room(other))?;
+            push(&mut chain, step, other);
+            chain.absorbed.push(producer);
+            Some(chain)
+        });
+        chains[index] = joined.or_else(|| begin(graph, node));
     }
     let mut gone = vec![false; graph.nodes().len()];
     for (index, chain) in chains.into_iter().enumerate() {
@@ -69,7 +73,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
         let mut node = graph.nodes()[index].clone();
         node.op = Arc::new(PointwiseChain { steps: chain.steps });
         node.inputs = chain.operands.into_iter().map(Some).collect();
-        let fits = graph.infer(&node)?.first().is_some_and(|fact| fact.shape == graph.fact(node.outputs[0]).shape);
+        let fits = graph.infer(&node)?.0.first().is_some_and(|fact| fact.shape == graph.fact(node.outputs[0]).shape);
         if fits {
             graph.nodes[index] = node;
             chain.absorbed.into_iter().for_each(|index| gone[index] = true);
@@ -119,14 +123,6 @@ fn begin(graph: &Graph, node: &Node) -> Option<Chain> {
     Some(chain)
 }
 
-/// The chain with this node appended.
-fn extend(graph: &Graph, node: &Node, position: usize, producer: usize, mut chain: Chain) -> Option<Chain> {
-    let (step, other) = step(graph, node, position)?;
-    push(&mut chain, step, other);
-    chain.absorbed.push(producer);
-    (chain.operands.len() <= MAX_OPERANDS).then_some(chain)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +142,7 @@ mod tests {
                     bindings.bind(crate::shape::Symbol(0), rows);
                     Ok(())
                 },
-                |_, bytes| {
+                |_, bytes, _| {
                     bytes.copy_from_slice(bytemuck::cast_slice(x));
                     Ok(())
                 },

@@ -111,7 +111,7 @@ impl Rewriter<'_> {
     /// Nothing changes if a result's type or shape would.
     pub(super) fn replace(&mut self, index: usize, op: impl Operator, inputs: Vec<Option<ValueId>>) -> Result<()> {
         let new = Node { op: Arc::new(op), inputs, ..self.nodes[index].clone() };
-        let Ok(facts) = self.graph.infer(&new) else { return Ok(()) };
+        let Ok((facts, _)) = self.graph.infer(&new) else { return Ok(()) };
         let same = facts.iter().zip(&new.outputs).all(|(fact, &id)| {
             let old = self.graph.fact(id);
             (fact.dtype, &fact.shape) == (old.dtype, &old.shape)

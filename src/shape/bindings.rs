@@ -16,6 +16,20 @@ impl Bindings {
         self.0.clear();
     }
 
+    /// Whether no symbol is bound.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Binds the symbols that `other` binds.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        for (index, value) in other.0.iter().enumerate() {
+            if let Some(value) = value {
+                self.bind(Symbol(index as u32), *value);
+            }
+        }
+    }
+
     /// The value of a symbol, if it is bound.
     pub fn get(&self, symbol: Symbol) -> Option<usize> {
         self.0.get(symbol.0 as usize).copied().flatten()
@@ -40,7 +54,7 @@ impl Bindings {
 #[cfg(test)]
 impl Bindings {
     /// Binds symbols 0, 1, ... to `values`.
-    pub(super) fn of(values: &[usize]) -> Self {
+    pub(crate) fn of(values: &[usize]) -> Self {
         let mut bindings = Self::default();
         for (index, &value) in values.iter().enumerate() {
             bindings.bind(Symbol(index as u32), value);

@@ -2,9 +2,11 @@
 
 mod arithmetic;
 mod bounds;
+mod choose;
 mod display;
 mod divide;
 mod eval;
+mod substitute;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +27,12 @@ enum Function {
     FloorDiv,
     Max,
     Min,
+    /// The size to which two broadcast: they are equal, or one is 1.
+    Broadcast,
+    /// The first, counted from the end of an axis of the second size where it is negative.
+    Wrap,
+    /// The first, the second where that is 0.
+    OrElse,
 }
 
 /// A factor of a term.
@@ -96,26 +104,12 @@ impl Dim {
         })
     }
 
-    /// The larger of two.
-    #[must_use]
-    pub(crate) fn max(&self, other: &Self) -> Self {
-        match (self.as_fixed(), other.as_fixed()) {
-            (Some(a), Some(b)) => Self::number(a.max(b)),
-            _ if self == other => self.clone(),
-            _ if self < other => self.call(Function::Max, other),
-            _ => other.call(Function::Max, self),
-        }
-    }
-
-    /// The smaller of two.
-    #[must_use]
-    pub(crate) fn min(&self, other: &Self) -> Self {
-        match (self.as_fixed(), other.as_fixed()) {
-            (Some(a), Some(b)) => Self::number(a.min(b)),
-            _ if self == other => self.clone(),
-            _ if self < other => self.call(Function::Min, other),
-            _ => other.call(Function::Min, self),
-        }
+    /// Whether every symbol of the expression is one for which `holds`.
+    pub(crate) fn all_symbols(&self, holds: &impl Fn(Symbol) -> bool) -> bool {
+        self.terms.iter().flat_map(|(factors, _)| factors).all(|factor| match factor {
+            Factor::Symbol(symbol) => holds(*symbol),
+            Factor::Call(_, arguments) => arguments.0.all_symbols(holds) && arguments.1.all_symbols(holds),
+        })
     }
 
     /// A function of two sizes that cannot be computed yet.

@@ -56,6 +56,24 @@ impl AlignedBytes {
         Self { memory: Memory::Own(memory), start, len }
     }
 
+    /// The most bytes that the memory can hold, none if a file holds it.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.memory {
+            Memory::Own(memory) => memory.len() - self.start,
+            #[cfg(feature = "hugging-face")]
+            Memory::Mapped(_) => 0,
+        }
+    }
+
+    /// The same memory for `len` other bytes, whose contents are arbitrary.
+    ///
+    /// # Panics
+    /// If they are more than its capacity.
+    pub(crate) fn reused(self, len: usize) -> Self {
+        assert!(len <= self.capacity(), "{len} bytes in memory for {}", self.capacity());
+        Self { len, ..self }
+    }
+
     /// Copies `bytes`.
     pub(crate) fn copy_from(bytes: &[u8]) -> Self {
         let mut memory = Vec::with_capacity(bytes.len() + ALIGNMENT - 1);
@@ -90,7 +108,6 @@ impl Clone for AlignedBytes {
 
 impl AlignedBytes {
     /// Whether they are bytes of a mapped file.
-    #[cfg(feature = "gpu")]
     pub(crate) fn is_mapped(&self) -> bool {
         !matches!(self.memory, Memory::Own(_))
     }

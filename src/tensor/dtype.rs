@@ -24,6 +24,8 @@ pub enum DType {
     U64,
     /// One byte, 0 or 1.
     Bool,
+    /// A text; within a run the number of one.
+    String,
 }
 
 impl DType {
@@ -37,6 +39,7 @@ impl DType {
             5 => Self::I16,
             6 => Self::I32,
             7 => Self::I64,
+            8 => Self::String,
             9 => Self::Bool,
             10 => Self::F16,
             11 => Self::F64,
@@ -53,7 +56,7 @@ impl DType {
             DType::I8 | DType::U8 | DType::Bool => 1,
             DType::F16 | DType::BF16 | DType::I16 | DType::U16 => 2,
             DType::F32 | DType::I32 | DType::U32 => 4,
-            DType::F64 | DType::I64 | DType::U64 => 8,
+            DType::F64 | DType::I64 | DType::U64 | DType::String => 8,
         }
     }
 
@@ -62,9 +65,14 @@ impl DType {
         matches!(self, DType::F32 | DType::F64 | DType::F16 | DType::BF16)
     }
 
+    /// Whether it is a floating-point or integer type.
+    pub(crate) const fn is_number(self) -> bool {
+        !matches!(self, DType::Bool | DType::String)
+    }
+
     /// Whether it is an integer type; a boolean is not.
     pub(crate) const fn is_integer(self) -> bool {
-        !self.is_float() && !matches!(self, DType::Bool)
+        !self.is_float() && self.is_number()
     }
 }
 
@@ -84,6 +92,7 @@ impl fmt::Display for DType {
             DType::U32 => "u32",
             DType::U64 => "u64",
             DType::Bool => "bool",
+            DType::String => "string",
         })
     }
 }

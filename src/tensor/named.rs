@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Value};
 
 /// The inputs or outputs of one run of a [`Session`](crate::Session): named tensors, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tensors(Vec<(Arc<str>, Tensor)>);
+pub struct Tensors {
+    tensors: Vec<(Arc<str>, Tensor)>,
+    /// Sequences and optional values.
+    others: Vec<(Arc<str>, Value)>,
+}
 
 impl Tensors {
     /// No tensors.
@@ -24,40 +28,70 @@ impl Tensors {
     /// Adds a tensor, or replaces the one of the same name.
     pub fn insert(&mut self, name: impl Into<Arc<str>>, tensor: Tensor) {
         let name = name.into();
-        match self.0.iter_mut().find(|(other, _)| *other == name) {
+        match self.tensors.iter_mut().find(|(other, _)| *other == name) {
             Some((_, slot)) => *slot = tensor,
-            None => self.0.push((name, tensor)),
+            None => self.tensors.push((name, tensor)),
         }
+    }
+
+    /// Adds a value, or replaces the one of the same name.
+    pub fn insert_value(&mut self, name: impl Into<Arc<str>>, value: Value) {
+        let name = name.into();
+        match value {
+            Value::Tensor(tensor) => {
+                self.others.retain(|(other, _)| *other != name);
+                self.insert(name, tensor);
+            }
+            value => {
+                self.tensors.retain(|(other, _)| *other != name);
+                match self.others.iter_mut().find(|(other, _)| *other == name) {
+                    Some((_, slot)) => *slot = value,
+                    None => self.others.push((name, value)),
+                }
+            }
+        }
+    }
+
+    /// The value of that name.
+    pub fn get_value(&self, name: &str) -> Option<Value> {
+        let other = || self.others.iter().find(|(other, _)| &**other == name).map(|(_, value)| value.clone());
+        self.get(name).cloned().map(Value::Tensor).or_else(other)
+    }
+
+    /// The names and values of what is no tensor, in order.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.others.iter().map(|(name, value)| (&**name, value))
     }
 
     /// Adds a tensor whose name is new.
     pub(crate) fn push(&mut self, name: Arc<str>, tensor: Tensor) {
-        self.0.push((name, tensor));
+        self.tensors.push((name, tensor));
     }
 
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.iter().find(|(other, _)| &**other == name).map(|(_, tensor)| tensor)
+        self.tensors.iter().find(|(other, _)| &**other == name).map(|(_, tensor)| tensor)
     }
 
     /// The names and tensors, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, tensor)| (&**name, tensor))
+        self.tensors.iter().map(|(name, tensor)| (&**name, tensor))
     }
 
     /// The number of tensors.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.tensors.len()
     }
 
     /// Whether it has no tensors.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tensors.is_empty()
     }
 
     /// The size of all tensors in bytes.
     pub fn byte_len(&self) -> usize {
-        self.0.iter().map(|(_, tensor)| tensor.bytes().len()).sum()
+        let tensors: usize = self.tensors.iter().map(|(_, tensor)| tensor.byte_len()).sum();
+        tensors + self.others.iter().map(|(_, value)| value.byte_len()).sum::<usize>()
     }
 }
 

@@ -81,7 +81,7 @@ impl Embedder {
             Ok((folder, max_tokens, session))
         };
         let parse = || TextTokenizer::parse(&hugging_face::tokenizer_folder(path)?.join("tokenizer.json"));
-        let (loaded, tokenizer) = pool(None)?.install(|| rayon::join(load, parse));
+        let (loaded, tokenizer) = pool(None)?.run_once(|| rayon::join(load, parse));
         let (folder, max_tokens, session) = loaded?;
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
         let tokenizer = TextTokenizer::new(tokenizer.context(in_folder)?, max_tokens).context(in_file)?;
@@ -90,21 +90,23 @@ impl Embedder {
         let session = session.with_origin(started, folder.notes, move || fingerprint_of(&files));
         let (pooling, normalize) = folder.pooling;
         let options = format!(
-            "{max_tokens} tokens, {pooling:?}, normalized {normalize}, lower case {}, tokenizer {}",
+            "{max_tokens} tokens, {pooling:?}, normalized {normalize}, lower case {}, prompt {:?}, tokenizer {}",
             folder.lowercase,
+            folder.prompt,
             tokenizer.fingerprint()
         );
         let truncated = Arc::new(AtomicU64::new(0));
         let prepare = Prepare {
             tokenizer,
             positions: folder.position_ids.then_some(folder.positions),
+            prompt: folder.prompt,
             vocabulary: folder.vocabulary,
             token_types: folder.token_types,
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
             truncated: truncated.clone(),
         };
         let pipeline = Pipeline::new(EncoderModel { session, truncated, options })
-            .prepare(move |text: &str| prepare.tensors(text))
+            .prepare(move |text: &str| Ok(prepare.tensors(text)?))
             .item_bytes(|text: &str| text.len())
             .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
         let pipeline = Arc::new(pipeline);

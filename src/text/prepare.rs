@@ -17,6 +17,8 @@ pub(super) struct Prepare {
     pub(super) tokenizer: TextTokenizer,
     /// The rows of the position table, if the graph takes them.
     pub(super) positions: Option<Positions>,
+    /// What stands before each text.
+    pub(super) prompt: String,
     pub(super) vocabulary: usize,
     pub(super) token_types: Option<usize>,
     pub(super) names: [Arc<str>; 3],
@@ -26,7 +28,10 @@ pub(super) struct Prepare {
 impl Prepare {
     /// The inputs for one text.
     pub(super) fn tensors(&self, text: &str) -> Result<Tensors> {
-        let Encoded { ids, type_ids, truncated } = self.tokenizer.encode(text)?;
+        let Encoded { ids, type_ids, truncated } = match self.prompt.as_str() {
+            "" => self.tokenizer.encode(text)?,
+            prompt => self.tokenizer.encode(&format!("{prompt}{text}"))?,
+        };
         if ids.is_empty() {
             return Err(Error::invalid_input("the text has no tokens"));
         }

@@ -1,20 +1,26 @@
 //! Tokenization of single texts with truncation, as `tokenizer.json` describes it.
 
 mod cut;
+mod outline;
+mod overrides;
+mod shorten;
+mod steps;
 
 use std::{
+    borrow::Cow,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
 
 use serde_json::Value;
-use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{AddedToken, PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use crate::{
-    error::{Context, Error, Result},
+    error::{Context, Error, ErrorKind, Result},
     import::hugging_face::files::read_required,
-    text::tokenizer::cut::{last_cut, mentions_regex, splits_at_spaces, works_locally},
+    text::tokenizer::{cut::Cuts, overrides::Overrides, shorten::Shortener, steps::Steps},
+    threads::panics::catch,
 };
 
 /// The maximum size of `tokenizer.json` in bytes.
@@ -23,11 +29,11 @@ const MAX_FILE_BYTES: u64 = 128 << 20;
 /// Bytes of text per wanted token in the first attempt.
 const BYTES_PER_TOKEN: usize = 12;
 
-/// The maximum text length in bytes for a tokenizer that splits by regular expressions.
+/// The most bytes of a text that are tokenized at once, which bounds memory and time.
 ///
-/// Their engine gives up after a million backtracking steps, and the tokenizer then returns wrong
-/// tokens without an error. Texts of this length stay far below that number.
-const MAX_REGEX_BYTES: usize = 400_000;
+/// The engine of regular expressions gives up after a million backtracking steps, and the tokenizer then returns wrong
+/// tokens without an error. Texts of this length stay far below that number with the patterns of byte-level tokenizers.
+const MAX_BYTES: usize = 400_000;
 
 /// The tokens of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +47,7 @@ pub struct Encoded {
     pub truncated: bool,
 }
 
-/// A tokenizer from `tokenizer.json` that truncates texts to a number of tokens.
+/// A tokenizer from `tokenizer.json` and the settings files beside it that truncates texts to a number of tokens.
 ///
 /// Ignores the padding and the limit in the file. Starts no threads.
 pub struct TextTokenizer {
@@ -49,18 +55,21 @@ pub struct TextTokenizer {
     max_tokens: usize,
     /// The limit less the special tokens.
     text_tokens: usize,
-    /// Whether a text may be cut at a space between two words before tokenization.
-    cuttable: bool,
-    /// Whether the tokenizer applies regular expressions to the text.
-    uses_regex: bool,
+    /// Whether truncation keeps the end of a text.
+    keeps_end: bool,
+    cuts: Cuts,
+    shortener: Option<Shortener>,
+    steps: Steps,
     lowercase: bool,
-    /// The BLAKE3 hash of the file.
+    /// The BLAKE3 hash of the file and of the settings beside it.
     fingerprint: String,
 }
 
 /// A parsed tokenizer and the hash of its file.
 pub(super) struct Parsed {
     tokenizer: Tokenizer,
+    /// The side on which texts are truncated, if the settings beside the file say.
+    direction: Option<TruncationDirection>,
     fingerprint: String,
 }
 
@@ -69,7 +78,8 @@ fn in_file(path: &Path) -> String {
 }
 
 impl TextTokenizer {
-    /// Reads `tokenizer.json`; truncates texts to `max_tokens`, special tokens included.
+    /// Reads `tokenizer.json` and, from its folder, `tokenizer_config.json`, `special_tokens_map.json` and
+    /// `added_tokens.json`; truncates texts to `max_tokens`, special tokens included.
     ///
     /// # Errors
     /// If the file is missing, larger than 128 MiB or not a tokenizer, and if `max_tokens` leaves
@@ -81,11 +91,18 @@ impl TextTokenizer {
     /// Parses `tokenizer.json`, which is the slow part of [`open`](Self::open).
     pub(super) fn parse(path: &Path) -> Result<Parsed> {
         let bytes = read_required(path, MAX_FILE_BYTES)?;
+        outline::check(&bytes).context(|| in_file(path))?;
         // The parser of the crate panics on some invalid files.
         let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
         let problem = match parsed {
-            Ok(Ok(tokenizer)) => {
-                return Ok(Parsed { tokenizer, fingerprint: blake3::hash(&bytes).to_hex().to_string() });
+            Ok(Ok(mut tokenizer)) => {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                let overrides = Overrides::read(folder)?;
+                // The crate panics on some tokens.
+                let direction = catch(|| overrides.apply(&mut tokenizer)).context(|| in_file(path))?;
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(&bytes).update(&overrides.bytes);
+                return Ok(Parsed { tokenizer, direction, fingerprint: hasher.finalize().to_hex().to_string() });
             }
             Ok(Err(error)) => format!("is not a tokenizer: {error}"),
             Err(_) => "is not a tokenizer: reading it panicked".to_owned(),
@@ -95,16 +112,17 @@ impl TextTokenizer {
 
     /// Sets up a parsed tokenizer, as [`open`](Self::open) does.
     pub(super) fn new(parsed: impl Into<Parsed>, max_tokens: usize) -> Result<Self> {
-        let Parsed { mut tokenizer, fingerprint } = parsed.into();
+        let Parsed { mut tokenizer, direction, fingerprint } = parsed.into();
         let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if max_tokens <= special {
             return Err(Error::invalid_input(format!(
                 "a limit of {max_tokens} tokens leaves none beside the {special} special ones"
             )));
         }
-        let direction = tokenizer.get_truncation().map_or(TruncationDirection::Right, |params| params.direction);
+        let direction = direction.or(tokenizer.get_truncation().map(|params| params.direction)).unwrap_or_default();
         let truncation = TruncationParams {
-            max_length: max_tokens,
+            // One more than are kept, so that the crate, which stops early, shows whether there are more.
+            max_length: max_tokens + usize::from(special == 0),
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
             direction,
@@ -116,15 +134,41 @@ impl TextTokenizer {
         };
         let normalizer = settings(serde_json::to_value(tokenizer.get_normalizer()))?;
         let pre_tokenizer = settings(serde_json::to_value(tokenizer.get_pre_tokenizer()))?;
-        let spaced = |content: &str| content.contains(char::is_whitespace);
-        let cuttable = direction == TruncationDirection::Right
-            && works_locally(&normalizer)
-            && works_locally(&pre_tokenizer)
-            && splits_at_spaces(&pre_tokenizer)
-            && !tokenizer.get_added_tokens_decoder().values().any(|token| spaced(&token.content));
-        let uses_regex = mentions_regex(&normalizer) || mentions_regex(&pre_tokenizer);
+        let added: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
+        let keeps_end = direction == TruncationDirection::Left;
+        let cuts = Cuts::of(direction, &normalizer, &pre_tokenizer, &added);
+        let shortener = Shortener::of(tokenizer.get_model(), &normalizer, &pre_tokenizer, &added);
+        let shortener = shortener.filter(|_| !keeps_end);
+        let steps = Steps::of(&tokenizer, &normalizer, &pre_tokenizer, MAX_BYTES)?;
         let text_tokens = max_tokens - special;
-        Ok(Self { tokenizer, max_tokens, text_tokens, cuttable, uses_regex, lowercase: false, fingerprint })
+        let lowercase = false;
+        let own =
+            Self { tokenizer, max_tokens, text_tokens, keeps_end, cuts, shortener, steps, lowercase, fingerprint };
+        own.probe()?;
+        Ok(own)
+    }
+
+    /// Tokenizes a few texts, some of which any tokenizer should take.
+    ///
+    /// # Errors
+    /// If it panics, or takes none of them.
+    fn probe(&self) -> Result<()> {
+        let mut texts = vec![String::new(), "a".to_owned(), "Hello, world 1.".to_owned()];
+        texts.extend((0..16).filter_map(|id| self.tokenizer.id_to_token(id)));
+        let (mut takes, mut first) = (false, None);
+        for text in &texts {
+            match catch(|| self.encode_whole(text)) {
+                Ok(encoded) => takes |= !text.is_empty() && !encoded.ids.is_empty(),
+                Err(error) if error.kind() == ErrorKind::Panic => {
+                    return Err(Error::invalid_model(format!("panics on the text {text:?}: {error}")));
+                }
+                Err(error) => drop(first.get_or_insert(error)),
+            }
+        }
+        match first.filter(|_| !takes) {
+            Some(error) => Err(Error::invalid_model(format!("takes no text: {error}"))),
+            None => Ok(()),
+        }
     }
 
     /// The BLAKE3 hash of `tokenizer.json`.
@@ -141,33 +185,56 @@ impl TextTokenizer {
 
     /// Tokenizes a text and truncates the result.
     ///
-    /// Of a long text only the beginning is tokenized, up to a space between two words where a cut
-    /// provably does not change the tokens before it. The tokens are those of the whole text.
+    /// Of a long text only as much is tokenized as is kept, up to a place where a cut provably does not change the
+    /// tokens on the kept side. The tokens are those of the whole text.
     ///
     /// # Errors
-    /// If the tokenizer has no token for a character, and if a regular expression would be applied
-    /// to a text of more than 400,000 bytes.
+    /// If the tokenizer has no token for a character, and if more than 400,000 bytes of the text would have to be
+    /// tokenized at once.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
-        let mut window = self.text_tokens.saturating_mul(BYTES_PER_TOKEN).max(256);
-        while self.cuttable && window < text.len() {
-            if let Some(cut) = last_cut(text, window) {
-                let encoded = self.encode_whole(&text[..cut])?;
+        let max_bytes = self.steps.max_bytes;
+        let mut window = self.text_tokens.saturating_mul(BYTES_PER_TOKEN).clamp(256, max_bytes);
+        if !self.cuts.any() && self.shortener.is_none() {
+            window = max_bytes;
+        }
+        loop {
+            let (part, is_whole) = self.part(text, window);
+            if is_whole {
+                return self.encode_whole(&part);
+            }
+            if let Some(kept) = self.cuts.kept(&part) {
+                let encoded = self.encode_whole(kept)?;
                 if encoded.truncated {
                     return Ok(encoded);
                 }
             }
-            window = window.saturating_mul(4);
+            if window >= max_bytes {
+                return Err(Error::limit(format!(
+                    "a text of {} bytes, in which no place is found to cut it; the tokenizer takes {max_bytes} bytes at \
+                     once, cut it before",
+                    text.len()
+                )));
+            }
+            window = window.saturating_mul(4).min(max_bytes);
         }
-        self.encode_whole(text)
+    }
+
+    /// About `window` bytes of the side of a text that is kept, and whether that is all of it.
+    fn part<'t>(&self, text: &'t str, window: usize) -> (Cow<'t, str>, bool) {
+        if text.len() <= window {
+            return (Cow::Borrowed(text), true);
+        }
+        if let Some(shortener) = &self.shortener {
+            return shortener.beginning(text, window);
+        }
+        let part = match self.keeps_end {
+            true => &text[(text.len() - window..).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len())..],
+            false => &text[..(0..=window).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)],
+        };
+        (Cow::Borrowed(part), false)
     }
 
     fn encode_whole(&self, text: &str) -> Result<Encoded> {
-        if self.uses_regex && text.len() > MAX_REGEX_BYTES {
-            return Err(Error::limit(format!(
-                "a text of {} bytes; this tokenizer takes {MAX_REGEX_BYTES}, cut it before",
-                text.len()
-            )));
-        }
         let lowercase;
         let text = if self.lowercase {
             lowercase = text.to_lowercase();
@@ -176,12 +243,16 @@ impl TextTokenizer {
             text
         };
         let refused = |error: tokenizers::Error| Error::invalid_input(format!("the text cannot be tokenized: {error}"));
+        self.steps.check(&self.tokenizer, text)?;
         let encoding = self.tokenizer.encode_fast(text, true).map_err(refused)?;
-        Ok(Encoded {
-            truncated: !encoding.get_overflowing().is_empty(),
-            ids: encoding.get_ids().to_vec(),
-            type_ids: encoding.get_type_ids().to_vec(),
-        })
+        let (mut ids, mut type_ids) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
+        let more = ids.len().saturating_sub(self.max_tokens);
+        if more > 0 {
+            let removed = if self.keeps_end { 0..more } else { self.max_tokens..ids.len() };
+            ids.drain(removed.clone());
+            type_ids.drain(removed);
+        }
+        Ok(Encoded { truncated: more > 0 || !encoding.get_overflowing().is_empty(), ids, type_ids })
     }
 }
 
@@ -189,7 +260,7 @@ impl fmt::Debug for TextTokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TextTokenizer")
             .field("max_tokens", &self.max_tokens)
-            .field("cuttable", &self.cuttable)
+            .field("cuts", &self.cuts)
             .finish_non_exhaustive()
     }
 }

@@ -31,6 +31,35 @@ pub(crate) fn peak_rss_bytes() -> Option<u64> {
     status_field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
+/// Bytes of memory that this process may use, if the system reports them: the machine's, or fewer if a control group
+/// allows fewer.
+pub(crate) fn memory_bytes() -> Option<u64> {
+    let machine = status_field(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    Some(group_limits(&groups).into_iter().fold(machine, u64::min))
+}
+
+/// The memory limits of the control groups in `/proc/self/cgroup` and of all groups above them.
+fn group_limits(groups: &str) -> Vec<u64> {
+    let mut limits = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (root, file) = match fields.next() {
+            Some("") => ("/sys/fs/cgroup", "memory.max"),
+            Some(kinds) if kinds.split(',').any(|kind| kind == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let group = fields.next().unwrap_or("/").trim_start_matches('/');
+        for folder in Path::new(group).ancestors() {
+            let limit = fs::read_to_string(Path::new(root).join(folder).join(file)).unwrap_or_default();
+            limits.extend(limit.trim().parse::<u64>());
+        }
+    }
+    limits
+}
+
 /// Processor time of the pools' threads, and of all others, if the system reports it.
 ///
 /// The calling thread is not counted.
@@ -88,6 +117,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "reads files")]
     fn linux_reports_memory_and_time() {
+        assert!(memory_bytes().is_some_and(|bytes| bytes > 1 << 26));
         assert!(peak_rss_bytes().is_some_and(|bytes| bytes > 1 << 16));
         assert!(parallelism() >= 1);
         assert!(processor_time().is_some());

@@ -31,7 +31,7 @@ fn texts(
     let runs = runs.clone();
     let model = from_fn(move |&number: &u64| {
         runs.fetch_add(1, SeqCst);
-        if number % 1000 == 999 { Err(Error::invalid_input("bad")) } else { Ok(text(number)) }
+        if number % 1000 == 999 { Err(Error::invalid_input("bad").into()) } else { Ok(text(number)) }
     });
     Bulk::new(model).cached(cache, name)
 }

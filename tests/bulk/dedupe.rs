@@ -21,7 +21,11 @@ fn squares(asked: &Arc<Mutex<Vec<u64>>>) -> Bulk<impl gristmill::bulk::Stages<u6
     let asked = Arc::clone(asked);
     Bulk::new(from_fn(move |&number: &u64| {
         asked.lock().unwrap().push(number);
-        if number % 10 == 7 { Err(Error::invalid_input(format!("{number} is bad"))) } else { Ok(number * number) }
+        if number % 10 == 7 {
+            Err(Error::invalid_input(format!("{number} is bad")).into())
+        } else {
+            Ok(number * number)
+        }
     }))
 }
 
@@ -95,7 +99,7 @@ fn policies_count_every_item_that_fails() {
 fn the_report_of_borrowed_items_is_of_the_whole() {
     let bulk = Bulk::new(from_fn(|text: &str| {
         thread::sleep(Duration::from_millis(if text == "bad" { 20 } else { 1 }));
-        if text == "bad" { Err(Error::invalid_input("no good")) } else { Ok(()) }
+        if text == "bad" { Err(Error::invalid_input("no good").into()) } else { Ok(()) }
     }));
     let bulk = bulk.workers(1).chunk_size(1).dedupe();
     let notes = |items: &[&str], note: &str| {
@@ -206,7 +210,7 @@ fn squares_borrowed(
     let asked = Arc::clone(asked);
     Bulk::new(from_fn(move |&number: &u64| {
         asked.lock().unwrap().push(number);
-        if number % 10 == 7 { Err(Error::invalid_input("bad")) } else { Ok(number * number) }
+        if number % 10 == 7 { Err(Error::invalid_input("bad").into()) } else { Ok(number * number) }
     }))
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     env,
+    error::Error as StdError,
     ffi::OsStr,
     fs,
     io::Write as _,
@@ -48,7 +49,9 @@ impl Inference for Add {
     }
 }
 
-fn load(alive: &Arc<AtomicUsize>) -> impl Fn(&Path) -> Result<Add> + Send + Sync + 'static {
+fn load(
+    alive: &Arc<AtomicUsize>,
+) -> impl Fn(&Path) -> Result<Add, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static {
     let alive = alive.clone();
     move |path| {
         let text = fs::read_to_string(path).map_err(|error| Error::io(error, "reading the number"))?;
@@ -93,10 +96,7 @@ fn jobs_keep_their_version_while_a_thousand_follow() {
         })
         .collect();
     for version in 2..=1001_u64 {
-        publish(&path, |file| {
-            write!(file, "{}", 999 + version).map_err(|error| Error::io(error, "writing the number"))
-        })
-        .unwrap();
+        publish(&path, |file| Ok(write!(file, "{}", 999 + version)?)).unwrap();
         assert_eq!(hot.reload(&path).unwrap(), version);
     }
     stop.store(true, SeqCst);
@@ -141,9 +141,7 @@ fn pipelines_can_be_hot_too() {
     let path = folder.path().join("number");
     fs::write(&path, "1").unwrap();
     let load = load(&Arc::default());
-    let pipeline = move |path: &Path| {
-        Ok(Pipeline::new(load(path)?).prepare(|text: &str| text.parse::<u64>().map_err(Error::user)))
-    };
+    let pipeline = move |path: &Path| Ok(Pipeline::new(load(path)?).prepare(|text: &str| Ok(text.parse::<u64>()?)));
     let hot = Arc::new(Hot::open_pipeline(&path, pipeline, signature).unwrap());
     let bulk = Bulk::hot(hot.clone());
     let mut running = bulk.map(["1", "2"]);
@@ -190,7 +188,7 @@ fn readers_never_see_half_a_file() {
     let before = fs::read(&path).unwrap();
     let failed = publish(&path, |file| {
         file.write_all(b"half").map_err(|error| Error::io(error, "writing"))?;
-        Err(Error::user("the rest is missing"))
+        Err("the rest is missing".into())
     });
     assert!(failed.is_err());
     assert_eq!(fs::read(&path).unwrap(), before);
@@ -210,13 +208,13 @@ fn publish_pair(folder: &Path, number: u32) {
 }
 
 /// Opens such a folder: its number.
-fn open_pair(folder: &Path) -> Result<u64> {
+fn open_pair(folder: &Path) -> Result<u64, Box<dyn StdError + Send + Sync>> {
     let read = |name| fs::read_to_string(folder.join(name)).map_err(|error| Error::io(error, "reading a half"));
     let weights = read("weights")?;
     thread::sleep(Duration::from_micros(500));
     let config = read("config")?;
     assert_eq!(weights, config, "two halves");
-    weights.parse().map_err(Error::user)
+    Ok(weights.parse()?)
 }
 
 /// Of the test below, in a process of its own: writes or reads the folder until the last number.
@@ -271,7 +269,7 @@ fn readers_in_any_process_never_see_half_a_folder() {
     assert!(seen.len() >= 5, "only {seen:?}");
     let failed = publish_folder(&folder, |new| {
         fs::write(new.join("weights"), "half").unwrap();
-        Err(Error::user("the rest is missing"))
+        Err("the rest is missing".into())
     });
     assert!(failed.is_err());
     // A writer that was ended between its two steps.

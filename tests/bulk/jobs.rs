@@ -177,12 +177,12 @@ fn the_stages_of_a_pipeline_run_once_an_item_and_name_their_failures() {
         .prepare(move |text: &str| {
             count_prepared.fetch_add(1, SeqCst);
             assert_ne!(text, "4", "four is unlucky");
-            text.parse::<u64>().map_err(Error::user)
+            Ok(text.parse::<u64>()?)
         })
         .finish(move |number, square| {
             count_finished.fetch_add(1, SeqCst);
             match number {
-                6 => Err(Error::user("six is not finished")),
+                6 => Err("six is not finished".into()),
                 7 => panic!("seven panics"),
                 _ => Ok(square.to_string()),
             }
@@ -214,7 +214,7 @@ fn the_stages_of_a_pipeline_run_once_an_item_and_name_their_failures() {
 #[test]
 fn a_pipeline_is_a_model_too() {
     let pipeline = Pipeline::new(Squares::faulty(|number| if number == 5 { Fault::Item } else { Fault::None }))
-        .prepare(|text: &str| text.parse::<u64>().map_err(Error::user))
+        .prepare(|text: &str| Ok(text.parse::<u64>()?))
         .finish(|number, square| Ok(format!("{number}:{square}")));
     let results: Vec<_> = bulk::map(pipeline, ["2", "x", "5", "6"]).collect();
     assert_eq!(results[0].as_ref().unwrap(), "2:4");

@@ -2,8 +2,10 @@
 
 #[cfg(feature = "cache")]
 mod cache;
+mod closures;
 mod dedupe;
 mod drivers;
+mod fairness;
 mod first_chunk;
 mod hot;
 mod jobs;
@@ -11,8 +13,10 @@ mod panics;
 mod per_worker;
 mod properties;
 mod queue;
+mod service;
 mod splits;
 #[cfg(feature = "stream")]
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod unreached;

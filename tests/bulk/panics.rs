@@ -190,7 +190,7 @@ fn the_error_of_a_panic_has_its_own_backtrace() {
         }
         // Without the hook, as what was caught on another thread goes on.
         1 => std::panic::resume_unwind(Box::new("from elsewhere")),
-        2 => the_culprit(),
+        2 => Ok(the_culprit()?),
         _ => Ok(()),
     });
     let results: Vec<_> = Bulk::new(model).workers(1).chunk_size(1).map(0..4_u64).collect();

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use gristmill::{Error, ErrorKind, PerWorker, Pipeline, bulk::Bulk};
+use gristmill::{ErrorKind, PerWorker, Pipeline, bulk::Bulk};
 
 /// A model that is `Send` and not `Sync`.
 struct Counter {
@@ -143,7 +143,7 @@ fn workers_without_a_model_leave_the_work_to_the_others() {
             move |worker| {
                 count.fetch_add(1, SeqCst);
                 assert!(!panics || worker == 2, "no model here");
-                if worker == 2 { Ok(worker) } else { Err(Error::user("no model here")) }
+                if worker == 2 { Ok(worker) } else { Err("no model here".into()) }
             },
             |worker: &mut usize, number: &u64| {
                 thread::sleep(Duration::from_micros(200));
@@ -169,7 +169,7 @@ fn no_model_at_all_is_every_items_error_and_tried_once_a_worker() {
     let model = PerWorker::new(
         move |_| {
             count.fetch_add(1, SeqCst);
-            Err::<(), _>(Error::user("the weights are gone"))
+            Err::<(), _>("the weights are gone".into())
         },
         |(): &mut (), _: &u64| Ok(()),
     );
@@ -212,7 +212,7 @@ fn rayon_inside_a_model_does_not_enter_it_twice() {
 #[test]
 fn it_serves_inside_a_pipeline() {
     let model = PerWorker::new(|_| Ok(10), |factor: &mut u64, number: &u64| Ok(*number * *factor));
-    let pipeline = Pipeline::new(model).prepare(|text: &str| text.parse().map_err(Error::user));
+    let pipeline = Pipeline::new(model).prepare(|text: &str| Ok(text.parse()?));
     let results: Vec<u64> = Bulk::pipeline(pipeline).workers(2).map(["1", "2"]).map(Result::unwrap).collect();
     assert_eq!(results, [10, 20]);
 }
@@ -225,7 +225,7 @@ fn a_queue_passes_chunks_on_to_workers_that_have_a_model() {
         let model = PerWorker::new(
             move |worker| {
                 count.fetch_add(1, SeqCst);
-                if Some(worker) == able { Ok(worker) } else { Err(Error::user("no model here")) }
+                if Some(worker) == able { Ok(worker) } else { Err("no model here".into()) }
             },
             |worker: &mut usize, number: &u64| {
                 thread::sleep(Duration::from_micros(200));

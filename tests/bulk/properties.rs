@@ -80,12 +80,12 @@ impl Inference for Model {
 fn pipeline() -> Pipeline<Item, Model, u64> {
     Pipeline::new(Model)
         .prepare(|item: &Item| match item.fate {
-            Fate::Unprepared => Err(Error::user("unprepared")),
+            Fate::Unprepared => Err("unprepared".into()),
             Fate::PanicsPreparing => panic!("panics preparing"),
             _ => Ok(item.clone()),
         })
         .finish(|item, output| match item.fate {
-            Fate::Unfinished => Err(Error::user("unfinished")),
+            Fate::Unfinished => Err("unfinished".into()),
             Fate::PanicsFinishing => panic!("panics finishing"),
             _ => Ok(output + 1),
         })

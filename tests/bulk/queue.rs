@@ -118,7 +118,7 @@ fn a_handle_is_a_future() {
             self.0.unpark();
         }
     }
-    let pipeline = Pipeline::new(AddOne::default()).prepare(|text: &str| text.parse::<u64>().map_err(Error::user));
+    let pipeline = Pipeline::new(AddOne::default()).prepare(|text: &str| Ok(text.parse::<u64>()?));
     let queue = Bulk::pipeline(pipeline).queue::<String>(Duration::from_millis(1)).unwrap();
     let waker = Waker::from(Arc::new(Flag(thread::current())));
     for (text, answer) in [("41", Some(42)), ("x", None)] {
@@ -152,7 +152,7 @@ fn workers_that_wait_for_a_queue_of_their_own_pool_do_its_work() {
             // Four items fit; each item of the job submits more.
             let twelve = from_fn(move |number: &u64| {
                 let handles: Vec<_> = (0..12).map(|_| queue.submit(*number)).collect();
-                handles.into_iter().map(|handle| handle.wait().unwrap().map_err(Error::user)).sum::<Result<u64>>()
+                Ok(handles.into_iter().map(|handle| handle.wait().unwrap()).sum::<Result<u64, _>>()?)
             });
             Bulk::new(twelve).workers(workers).map(100..110_u64).map(Result::unwrap).collect::<Vec<_>>()
         });
@@ -169,7 +169,7 @@ fn a_model_may_submit_to_its_own_queue() {
             let countdown = from_fn(move |number: &u64| {
                 let Some(next) = number.checked_sub(1) else { return Ok(0) };
                 let queue: &Queue<_, u64> = own.get().unwrap();
-                queue.submit(next).wait().unwrap().map(|sum: u64| sum + number).map_err(Error::user)
+                Ok(queue.submit(next).wait().unwrap()? + number)
             });
             let model: Arc<dyn Inference<Input = u64, Output = u64>> = Arc::new(countdown);
             let bulk = Bulk::new(model).workers(1).memory_limit(memory);

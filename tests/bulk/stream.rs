@@ -105,14 +105,11 @@ fn ready<It>(items: It) -> Ready<It> {
 #[test]
 fn results_come_in_order_with_their_errors() {
     for chunk in [1, 7, 1000] {
-        let mut results =
-            Bulk::new(from_fn(
-                |&number: &u64| {
-                    if number % 100 == 13 { Err(Error::invalid_input("13")) } else { Ok(number.pow(3)) }
-                },
-            ))
-            .chunk_size(chunk)
-            .stream(ready(0..5000_u64));
+        let mut results = Bulk::new(from_fn(|&number: &u64| {
+            if number % 100 == 13 { Err(Error::invalid_input("13").into()) } else { Ok(number.pow(3)) }
+        }))
+        .chunk_size(chunk)
+        .stream(ready(0..5000_u64));
         for number in 0..5000 {
             match next(&mut results).unwrap() {
                 Ok(cube) => assert_eq!(cube, number * number * number),

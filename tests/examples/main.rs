@@ -1,10 +1,14 @@
 //! Examples, run as commands.
 
+#[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
+mod ends;
 mod first_steps;
 #[cfg(feature = "onnx")]
 mod inspect;
-#[cfg(all(unix, feature = "hugging-face"))]
+#[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
 mod interrupted;
+#[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
+mod mishaps;
 mod process_pool;
 #[cfg(feature = "onnx")]
 mod run;

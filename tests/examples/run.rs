@@ -25,9 +25,9 @@ impl Job {
         let features: Vec<i32> = data::elements(&data::arrays("magika.npz"), "features");
         let features = features.iter().copied().cycle().take(ROWS * 2048).collect();
         let job = Self { folder: tempfile::tempdir().unwrap(), features };
-        let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![ROWS, 2048] };
+        let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![ROWS, 2048], width: 0 };
         let bytes: Vec<u8> = job.features.iter().flat_map(|value| value.to_le_bytes()).collect();
-        npz::write(&job.path("in.npz"), [(&header, &bytes[..])]).unwrap();
+        npz::write(fs::File::create(job.path("in.npz")).unwrap(), [(&header, &bytes[..])]).unwrap();
         job
     }
 
@@ -82,4 +82,37 @@ fn a_damaged_file_leaves_no_output() {
     assert!(said.contains("in.npz: array `bytes`: ") && said.contains("rows 128 to 149"), "{said}");
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     assert!(job.failure().contains("in.npz"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_the_rows_that_are_done() {
+    use std::{process::Stdio, thread, time::Duration};
+
+    use crate::ends::{await_part, ended, part, signal};
+
+    const MANY: usize = 8000;
+    let _turn = crate::turn();
+    let job = Job::new();
+    let header = Header { name: "bytes".into(), dtype: DType::I32, shape: vec![MANY, 2048], width: 0 };
+    let row: Vec<u8> = job.features[..2048].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let file = fs::File::create(job.path("in.npz")).unwrap();
+    npz::write(file, [(&header, &row.repeat(MANY)[..])]).unwrap();
+    let mut command = example("run");
+    command.args([MODEL, "--device", "cpu", "--workers", "1", "--chunk", "1", "--in"]).arg(job.path("in.npz"));
+    let child = command.arg("--out").arg(job.path("out.npz")).stderr(Stdio::piped()).spawn().unwrap();
+    await_part(job.folder.path(), 0);
+    thread::sleep(Duration::from_millis(300));
+    signal(&child, "INT");
+    // What has been read ahead is finished, however busy the machine is.
+    let output = ended(child, Duration::from_secs(60));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let results = npz::read(&job.path("out.npz")).unwrap();
+    let (_, results) = results.iter().next().unwrap();
+    let done = results.shape()[0];
+    assert!(0 < done && done < MANY && said.contains(" of 8,000 rows"), "{done}: {said}");
+    let values = results.as_slice::<f32>().unwrap();
+    assert!(values.chunks(values.len() / done).all(|row| row == &values[..values.len() / done]));
+    assert!(part(job.folder.path()).is_none());
 }

@@ -343,9 +343,9 @@ fn modules_that_are_not_built_and_paths_that_lead_out_are_refused() {
         let path = damaged(|folder| folder.set_file("1_Pooling/config.json", &pooling.to_string()));
         check(path.path(), kind, &[part]);
     }
-    let prompt = r#"{"prompts": {"query": "query: "}, "default_prompt_name": "query"}"#;
+    let prompt = r#"{"prompts": {"query": "query: "}, "default_prompt_name": "document"}"#;
     let path = damaged(|folder| folder.set_file("config_sentence_transformers.json", prompt));
-    check(path.path(), ErrorKind::Unsupported, &["query"]);
+    check(path.path(), ErrorKind::InvalidModel, &["document"]);
     // The encoder may lie in a folder of its own.
     let folder = Folder::new(Kind::Bert, Weights::F32);
     let path = folder.temporary();
@@ -390,4 +390,100 @@ fn a_pipe_in_a_files_place_is_refused_at_once() {
         assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
         check(path.path(), ErrorKind::InvalidModel, &["not a regular file"]);
     }
+}
+
+#[test]
+fn every_name_of_the_text_settings_is_read() {
+    for kind in ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"] {
+        let mut folder = Folder::new(Kind::Bert, Weights::F32);
+        folder.files.retain(|(name, _)| name != "sentence_bert_config.json");
+        let settings = r#"{"max_seq_length": 12, "do_lower_case": true}"#;
+        folder.set_file(&format!("sentence_{kind}_config.json"), settings);
+        // The first name in the order of sentence-transformers counts.
+        if kind != "xlnet" {
+            folder.set_file("sentence_xlnet_config.json", r#"{"max_seq_length": 13}"#);
+        }
+        let opened = open(folder.temporary().path(), &FolderOptions::default()).unwrap();
+        assert_eq!((opened.max_tokens, opened.lowercase), (12, true), "{kind}");
+    }
+    let path = damaged(|folder| {
+        folder.set_file("sentence_bert_config.json", r#"{"tokenizer_args": {"do_lower_case": false}}"#);
+    });
+    check(path.path(), ErrorKind::Unsupported, &["sentence_bert_config.json", "do_lower_case", "tokenizer_args"]);
+}
+
+#[test]
+fn both_generations_of_pooling_settings_are_read() {
+    let opened = |pooling: &str| {
+        let mut folder = Folder::new(Kind::Bert, Weights::F32);
+        folder.set_file("1_Pooling/config.json", pooling);
+        open(folder.temporary().path(), &FolderOptions::default())
+    };
+    for (mode, pooling) in [("cls", Pooling::Cls), ("mean", Pooling::Mean), ("max", Pooling::Max)] {
+        for mode in [format!("\"{mode}\""), format!("[\"{mode}\"]")] {
+            let settings = format!(r#"{{"embedding_dimension": 32, "pooling_mode": {mode}, "include_prompt": true}}"#);
+            assert_eq!(opened(&settings).unwrap().pooling.0, pooling, "{mode}");
+        }
+    }
+    for (settings, part) in [
+        (r#"{"embedding_dimension": 33, "pooling_mode": "cls"}"#, "33"),
+        (r#"{"pooling_mode": ["cls", "mean"]}"#, "one alone"),
+        (r#"{"pooling_mode": 3}"#, "pooling_mode is 3"),
+        (r#"{"pooling_mode": "cls", "include_prompt": 1}"#, "include_prompt"),
+    ] {
+        let error = opened(settings).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_default_prompt_is_read() {
+    let with = |prompts: &str, pooling: Option<&str>| {
+        let mut folder = Folder::new(Kind::Bert, Weights::F32);
+        folder.set_file("config_sentence_transformers.json", prompts);
+        if let Some(pooling) = pooling {
+            folder.set_file("1_Pooling/config.json", pooling);
+        }
+        open(folder.temporary().path(), &FolderOptions::default()).map(|opened| opened.prompt)
+    };
+    let prompts = r#"{"prompts": {"query": "query: ", "none": ""}, "default_prompt_name": "#;
+    let excluded = r#"{"pooling_mode": "mean", "include_prompt": false}"#;
+    assert_eq!(with(&format!("{prompts}\"query\"}}"), None).unwrap(), "query: ");
+    assert_eq!(with(&format!("{prompts}null}}"), None).unwrap(), "");
+    assert_eq!(with(&format!("{prompts}\"none\"}}"), Some(excluded)).unwrap(), "");
+    assert!(with(&format!("{prompts}\"query\"}}"), Some(excluded)).unwrap_err().to_string().contains("prompt"));
+    assert!(with(r#"{"truncate_dim": 16}"#, None).unwrap_err().to_string().contains("truncate_dim"));
+}
+
+#[test]
+fn modules_may_be_in_inner_folders() {
+    let mut folder = Folder::new(Kind::Bert, Weights::F32);
+    let modules = folder.files.iter().find(|(name, _)| name == "modules.json").unwrap().1.clone();
+    folder.set_file("modules.json", &modules.replace("1_Pooling", "parts/pooling"));
+    folder.files.retain(|(name, _)| name != "1_Pooling/config.json");
+    folder.set_file("parts/pooling/config.json", r#"{"pooling_mode": "max"}"#);
+    assert_eq!(open(folder.temporary().path(), &FolderOptions::default()).unwrap().pooling.0, Pooling::Max);
+    for path in ["../other", "/etc", "parts//pooling", "parts/.."] {
+        folder.set_file("modules.json", &modules.replace("1_Pooling", path));
+        assert!(open(folder.temporary().path(), &FolderOptions::default()).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_none_is_said_to_be_so() {
+    let place = tempfile::tempdir().unwrap();
+    let text = |path: &Path| {
+        let error = gristmill::text::Embedder::open(path, Device::Cpu).unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    let (kind, said) = text(&place.path().join("absent"));
+    assert!(kind == ErrorKind::Io && said.contains("a Hugging Face folder of a text encoder"), "{said}");
+    assert!(said.contains("hf download OWNER/NAME --local-dir ") && said.contains("No such file"), "{said}");
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let (kind, said) = text(&file);
+    assert!(
+        kind == ErrorKind::InvalidInput && said.contains("is not a folder; a text model is a folder with"),
+        "{said}"
+    );
 }

@@ -4,11 +4,17 @@
 mod allocation;
 mod decode;
 #[cfg(feature = "onnx")]
+mod functions;
+#[cfg(feature = "onnx")]
 mod hostile;
 #[cfg(feature = "hugging-face")]
 mod hugging_face;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod rewrites;
+#[cfg(feature = "onnx")]
+mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "onnx")]
+mod versions;

@@ -7,6 +7,7 @@ use gristmill::{
         graph::{Graph, ValueId},
         ops::{
             conv::Conv,
+            index::gather::{Gather, OutOfRange},
             moves::{expand::Expand, reshape::Reshape, transpose::Transpose},
             norm::softmax::Softmax,
             pointwise::{Binary, BinaryFunction, Unary, UnaryFunction, cast::Cast},
@@ -300,4 +301,152 @@ fn a_convolution_of_one_dimension_with_channels_last_and_a_maximum() {
     let y = gelu_tanh(&mut sketch, y);
     let y = sketch.0.apply("max", GlobalPool { function: PoolFunction::Max }, &[y]).unwrap();
     assert_eq!(sketch.operators(y), ["Conv", "Reshape"]);
+}
+
+/// `(x - mean) / sqrt(variance(x) + 1)` of nine numbers in rows, where the variance comes from elsewhere.
+fn normalized(variance: impl Fn(&mut Sketch, ValueId, ValueId) -> ValueId) -> Vec<&'static str> {
+    let mut sketch = Sketch::new();
+    let x = sketch.0.input("x", DType::F32, Shape::fixed(&[3, 3]));
+    let mean = sketch.reduce(ReduceFunction::Mean, x, -1, true);
+    let difference = sketch.binary(BinaryFunction::Sub, x, mean);
+    let variance = variance(&mut sketch, x, difference);
+    let one = sketch.scalar(1.0);
+    let sum = sketch.add(variance, one);
+    let root = sketch.unary(UnaryFunction::Sqrt, sum);
+    let y = sketch.binary(BinaryFunction::Div, difference, root);
+    sketch.operators(y)
+}
+
+#[test]
+fn a_variance_that_lies_along_the_columns_is_no_layer_norm() {
+    let kept = normalized(|sketch, _, difference| {
+        let square = sketch.mul(difference, difference);
+        sketch.reduce(ReduceFunction::Mean, square, -1, true)
+    });
+    assert_eq!(kept, ["LayerNormalization"]);
+    let lost = normalized(|sketch, _, difference| {
+        let square = sketch.mul(difference, difference);
+        sketch.reduce(ReduceFunction::Mean, square, -1, false)
+    });
+    assert!(!lost.contains(&"LayerNormalization"), "{lost:?}");
+    let expanded = normalized(|sketch, _, difference| {
+        let square = sketch.mul(difference, difference);
+        let variance = sketch.reduce(ReduceFunction::Mean, square, -1, false);
+        sketch.0.apply("expand", Expand { shape: vec![Dim::from(3), Dim::from(3)] }, &[variance]).unwrap()
+    });
+    assert!(!expanded.contains(&"LayerNormalization"), "{expanded:?}");
+}
+
+#[test]
+fn a_squared_mean_that_lies_along_the_columns_is_no_layer_norm() {
+    let with_mean = |keep_dims: bool| {
+        normalized(move |sketch, x, _| {
+            let square = sketch.mul(x, x);
+            let squares = sketch.reduce(ReduceFunction::Mean, square, -1, true);
+            let mean = sketch.reduce(ReduceFunction::Mean, x, -1, keep_dims);
+            let squared_mean = sketch.mul(mean, mean);
+            sketch.binary(BinaryFunction::Sub, squares, squared_mean)
+        })
+    };
+    assert_eq!(with_mean(true), ["LayerNormalization"]);
+    let lost = with_mean(false);
+    assert!(!lost.contains(&"LayerNormalization"), "{lost:?}");
+}
+
+#[test]
+fn a_sum_that_lies_along_the_columns_is_no_softmax() {
+    let mut sketch = Sketch::new();
+    let x = sketch.0.input("x", DType::F32, Shape::fixed(&[3, 3]));
+    let column = |sketch: &mut Sketch, value, shape: &[usize]| {
+        let shape: Vec<Dim> = shape.iter().map(|&dim| Dim::from(dim)).collect();
+        sketch.0.apply("expand", Expand { shape }, &[value]).unwrap()
+    };
+    let maximum = sketch.reduce(ReduceFunction::Max, x, 1, true);
+    let difference = sketch.binary(BinaryFunction::Sub, x, maximum);
+    let exponential = sketch.unary(UnaryFunction::Exp, difference);
+    let sum = sketch.reduce(ReduceFunction::Sum, exponential, 1, false);
+    let sum = column(&mut sketch, sum, &[3, 3]);
+    let y = sketch.binary(BinaryFunction::Div, exponential, sum);
+    let left = sketch.operators(y);
+    assert!(!left.contains(&"Softmax"), "{left:?}");
+}
+
+/// Attention of `[batch, 2, 5, 4]` on constant keys and values of these shapes.
+fn attention_on(keys: &[usize], values: &[usize], size: f32) -> Vec<&'static str> {
+    let mut sketch = Sketch::new();
+    let q = sketch.input("q", &[2, 5, 4]);
+    let (keys, values) = (sketch.numbers(keys, 1.0), sketch.numbers(values, 2.0));
+    let size = sketch.scalar(size);
+    let scores = sketch.matmul(q, keys);
+    let scores = sketch.mul(scores, size);
+    let weights = sketch.0.apply("softmax", Softmax::over(3), &[scores]).unwrap();
+    let y = sketch.matmul(weights, values);
+    sketch.operators(y)
+}
+
+#[test]
+fn keys_and_values_that_items_share_are_not_attentions() {
+    for (keys, values) in [
+        (&[1, 2, 4, 7][..], &[1, 2, 7, 6][..]),
+        (&[1, 1, 4, 7], &[1, 2, 7, 6]),
+        (&[4, 7], &[1, 2, 7, 6]),
+        (&[1, 2, 4, 7], &[7, 6]),
+    ] {
+        let left = attention_on(keys, values, 0.5);
+        assert!(!left.contains(&"Attention"), "{left:?}");
+    }
+}
+
+#[test]
+fn attention_of_huge_scores_is_finite() {
+    let mut sketch = Sketch::new();
+    let dims = [1, 1, 1].map(Dim::from);
+    let batch = Dim::symbol(sketch.0.symbol("batch"));
+    let shape: Shape = std::iter::once(batch.clone()).chain(dims).collect();
+    let q = sketch.0.input("q", DType::F32, shape);
+    let pair = |sketch: &mut Sketch, name: &str, shape: [usize; 3]| {
+        let shape: Shape = std::iter::once(batch.clone()).chain(shape.map(Dim::from)).collect();
+        sketch.0.input(name, DType::F32, shape)
+    };
+    let (keys, values) = (pair(&mut sketch, "keys", [1, 1, 2]), pair(&mut sketch, "values", [1, 2, 1]));
+    let huge = sketch.scalar(3.3e12);
+    let (scale, scores) = (sketch.scalar(std::f32::consts::FRAC_1_SQRT_2), sketch.matmul(q, keys));
+    let scores = sketch.mul(scores, scale);
+    let scores = sketch.mul(scores, huge);
+    let weights = sketch.0.apply("softmax", Softmax::over(3), &[scores]).unwrap();
+    let y = sketch.matmul(weights, values);
+    assert!(sketch.operators(y).contains(&"Attention"));
+}
+
+#[test]
+fn a_row_that_no_look_up_reads_does_not_fail() {
+    let mut graph = Graph::new("look-up");
+    let n = Dim::symbol(graph.symbol("n"));
+    let ids = graph.input("ids", DType::I64, [n].into_iter().collect());
+    let table = graph.constant("table", Tensor::new([3], &[0i64, 5, 2]).unwrap());
+    let ten = graph.constant("ten", Tensor::scalar(10i64));
+    let rows = graph.apply("rows", Gather { axis: 0, outside: OutOfRange::Error }, &[table, ids]).unwrap();
+    let y = graph.apply("quotient", Binary { function: BinaryFunction::Div }, &[ten, rows]).unwrap();
+    graph.output("y", y);
+    let session = Session::load(graph, &SessionOptions::on(Device::Cpu)).unwrap();
+    let run = |ids: &[i64]| session.run(&Tensors::from([("ids", Tensor::new([ids.len()], ids).unwrap())]));
+    assert_eq!(run(&[1, 2, 2]).unwrap().get("y").unwrap().as_slice::<i64>().unwrap(), [2, 5, 5]);
+    assert!(run(&[0]).unwrap_err().to_string().contains("divisor"));
+}
+
+#[test]
+fn a_constant_that_is_widened_to_a_dynamic_size_is_checked_at_run_time() {
+    let mut graph = Graph::new("widened");
+    let n = Dim::symbol(graph.symbol("n"));
+    let x = graph.input("x", DType::F32, [n.clone()].into_iter().collect());
+    let column = graph.constant("column", Tensor::new([4, 1], &[1f32, 2.0, 3.0, 4.0]).unwrap());
+    let y = graph.apply("y", Expand { shape: vec![n, Dim::from(1)] }, &[column]).unwrap();
+    graph.output("y", y);
+    graph.output("x", x);
+    let session = Session::load(graph, &SessionOptions::on(Device::Cpu)).unwrap();
+    let run = |n: usize| session.run(&Tensors::from([("x", Tensor::new([n], &vec![0f32; n]).unwrap())]));
+    for n in [1, 4] {
+        assert_eq!(run(n).unwrap().get("y").unwrap().as_slice::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+    }
+    assert!(run(3).is_err());
 }

@@ -255,10 +255,11 @@ fn whatever_is_below_a_folder_gives_a_line() {
     let out = at("folder").with_extension("jsonl");
     let started = Instant::now();
     let run = example("identify").arg(folder.path()).arg(at("vanished")).arg("--jsonl").arg(&out).output().unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(run.status.code(), Some(3), "{}", String::from_utf8_lossy(&run.stderr));
     assert!(started.elapsed() < Duration::from_secs(60));
     let lines: Vec<Line> =
         fs::read_to_string(&out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().all(|line| line.path.extension().is_none_or(|kind| kind != "part")), "it met itself");
     let find =
         |name: &str| lines.iter().find(|line| line.path == at(name)).unwrap_or_else(|| panic!("no line for {name}"));
     for (name, label) in [

@@ -19,3 +19,5 @@ mod identify;
 mod labels;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "onnx")]
+mod tabular;

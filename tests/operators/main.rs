@@ -4,6 +4,10 @@ mod batching;
 #[cfg(feature = "candle")]
 mod candle;
 mod cases;
+#[cfg(feature = "onnx")]
+mod control;
+#[cfg(feature = "onnx")]
+mod measured;
 mod neighbours;
 #[cfg(feature = "onnx")]
 mod onnx;
@@ -15,5 +19,9 @@ mod oracle;
 #[cfg(feature = "onnx")]
 mod precision;
 mod shape_chains;
+#[cfg(feature = "onnx")]
+mod sizes;
+mod strings;
 #[path = "../support/mod.rs"]
 mod support;
+mod trees;

@@ -8,7 +8,8 @@ use gristmill::{
         kernels::Activation,
         op::Operator,
         ops::{
-            conv::{Conv, Layout},
+            conv::{Conv, Layout, transposed::ConvTranspose},
+            image::resize::{Change, Mode, Resize},
             pool::{
                 GlobalPool, Pool, PoolFunction,
                 segment_pool::{SegmentPool, SegmentPoolMode},
@@ -20,6 +21,7 @@ use gristmill::{
                 linear::{Linear, LinearInPlace},
                 matmul::MatMul,
             },
+            recurrent::{Cell, Recurrent},
         },
         shape::{Dim, Shape},
     },
@@ -110,6 +112,29 @@ fn check(name: &str, op: impl Operator + Clone, operands: &[Operand]) {
             }
         }
     }
+}
+
+#[test]
+fn items_of_recurrent_layers_stand_alone() {
+    for cell in [Cell::Lstm { coupled: false }, Cell::Gru { linear_before_reset: false }, Cell::Rnn] {
+        let (gates, size) = (cell.gates(), 33);
+        let op = Recurrent { batch_first: true, ..Recurrent::new(cell) };
+        let weights = |columns: usize, seed| Constant(numbers(&[1, gates * size, columns], seed));
+        let x = Batched(numbers(&[17, 5, 9], 1));
+        check(&format!("{cell:?}"), op, &[x, weights(9, 2), weights(size, 3), weights_of_bias(2 * gates * size)]);
+    }
+}
+
+fn weights_of_bias(len: usize) -> Operand {
+    Constant(numbers(&[1, len], 4))
+}
+
+#[test]
+fn items_of_larger_grids_stand_alone() {
+    let op = ConvTranspose { strides: vec![2, 2], ..ConvTranspose::new(vec![3, 3]) };
+    check("ConvTranspose", op, &[Batched(numbers(&[17, 5, 6, 7], 1)), Constant(numbers(&[5, 4, 3, 3], 2))]);
+    let changes = vec![Change::Keep, Change::Keep, Change::Scale(2.0), Change::Size(Dim::from(5))];
+    check("Resize", Resize::new(Mode::Linear, changes), &[Batched(numbers(&[17, 2, 6, 7], 1))]);
 }
 
 #[test]

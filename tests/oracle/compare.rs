@@ -73,6 +73,9 @@ pub fn difference(got: &Tensor, want: &Tensor, tolerance: Tolerance) -> Option<S
         };
         return (!got.iter().zip(want).all(near)).then(|| format!("{got:?} instead of {want:?}"));
     }
+    if got.dtype() == DType::String {
+        return (got != want).then(|| format!("{got:?} instead of {want:?}"));
+    }
     if got.dtype() != DType::F32 {
         return (got.bytes() != want.bytes()).then(|| format!("other elements than {want:?}"));
     }

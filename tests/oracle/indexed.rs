@@ -14,7 +14,7 @@ use gristmill::{
                 top_k::TopK,
             },
             moves::depth_to_space::{BlockOrder, DepthToSpace, SpaceToDepth},
-            reduce::{arg_reduce::ArgReduce, cum_sum::CumSum},
+            reduce::{arg_reduce::ArgReduce, cum_prod::CumProd, cum_sum::CumSum},
         },
     },
 };
@@ -25,6 +25,7 @@ use super::{Oracle, flat, indices, input, op, pick};
 pub const ORACLES: &[(&str, Oracle)] = &[
     ("ArgMax", arg_reduce),
     ("ArgMin", arg_reduce),
+    ("CumProd", cum_prod),
     ("CumSum", cum_sum),
     ("DepthToSpace", depth_to_space),
     ("EyeLike", eye_like),
@@ -242,6 +243,29 @@ fn cum_sum(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
                 let all = from.as_slice::<i64>().unwrap();
                 let sum = summed.iter().fold(0i64, |sum, &at| sum.wrapping_add(all[at]));
                 output.as_mut_slice::<i64>().unwrap()[position] = sum;
+            }
+        }
+    }
+    vec![output]
+}
+
+fn cum_prod(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, from) = (op::<CumProd>(operator), input(inputs, 0));
+    let axis = front(op.axis, from.shape().len());
+    let mut output = from.clone();
+    for (position, index) in indices(from.shape()).enumerate() {
+        let mut lane = lane(from.shape(), axis, &index);
+        if op.reverse {
+            lane.reverse();
+        }
+        let own = lane.iter().position(|&at| at == position).unwrap();
+        let taken = &lane[..own + usize::from(!op.exclusive)];
+        match from.as_slice::<f32>() {
+            Ok(all) => output.as_mut_slice::<f32>().unwrap()[position] = taken.iter().map(|&at| all[at]).product(),
+            Err(_) => {
+                let all = from.as_slice::<i64>().unwrap();
+                let product = taken.iter().fold(1i64, |product, &at| product.wrapping_mul(all[at]));
+                output.as_mut_slice::<i64>().unwrap()[position] = product;
             }
         }
     }

@@ -4,12 +4,21 @@
 
 mod cast;
 pub mod compare;
+mod control;
+mod deferred;
+mod images;
 mod indexed;
+mod losses;
+mod measured;
 mod moves;
 mod norms;
 mod pointwise;
 mod products;
+mod quantized;
+mod recurrent;
 mod shapes;
+mod strings;
+mod tabular;
 
 use gristmill::{Tensor, testing::op::Operator};
 
@@ -18,8 +27,23 @@ pub type Oracle = fn(&dyn Operator, &[Option<Tensor>]) -> Vec<Tensor>;
 
 /// The oracle of the operator called `name`.
 pub fn find(name: &str) -> Option<Oracle> {
-    let families =
-        [cast::ORACLES, indexed::ORACLES, moves::ORACLES, norms::ORACLES, products::ORACLES, shapes::ORACLES];
+    let families = [
+        cast::ORACLES,
+        control::ORACLES,
+        deferred::ORACLES,
+        images::ORACLES,
+        indexed::ORACLES,
+        measured::ORACLES,
+        losses::ORACLES,
+        moves::ORACLES,
+        norms::ORACLES,
+        products::ORACLES,
+        quantized::ORACLES,
+        recurrent::ORACLES,
+        shapes::ORACLES,
+        strings::ORACLES,
+        tabular::ORACLES,
+    ];
     let named = families.into_iter().flatten().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
     named.or_else(|| name.starts_with("Reduce").then_some(norms::reduce as Oracle)).or_else(|| pointwise::find(name))
 }

@@ -161,7 +161,7 @@ fn split(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let size = from.shape()[axis];
     let sizes: Vec<usize> = match &op.parts {
         Parts::Sizes(sizes) => sizes.iter().map(|size| size.as_fixed().unwrap() as usize).collect(),
-        Parts::Equal(count) => {
+        Parts::Equal(count) | Parts::AboutEqual(count) => {
             let part = size.div_ceil(*count);
             (0..*count).map(|index| part.min(size - index * part)).collect()
         }

@@ -10,6 +10,7 @@ use gristmill::{
                 hardmax::Hardmax,
                 l2_normalize::L2Normalize,
                 layer_norm::LayerNorm,
+                layer_norm_statistics::LayerNormStatistics,
                 lp_normalize::{LpNormalize, RmsNorm},
                 softmax::Softmax,
             },
@@ -30,6 +31,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("Hardmax", hardmax),
     ("InstanceNormalization", channel_norm),
     ("L2Normalize", l2_normalize),
+    ("LayerNormStatistics", layer_norm_statistics),
     ("LayerNormalization", layer_norm),
     ("LogSoftmax", softmax),
     ("LpNormalization", lp_normalize),
@@ -145,7 +147,9 @@ pub fn layer_norm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
     let sizes: Vec<usize> = norm.axes.iter().map(|&axis| from.shape()[axis]).collect();
     let weight = |index: usize, own: &[usize], absent: f64| {
         let weight = inputs.get(index).and_then(Option::as_ref);
-        weight.map_or(absent, |weight| floats(weight)[position(weight.shape(), own)])
+        // Further axes are of size 1.
+        let shape = |weight: &Tensor| weight.shape()[weight.shape().len().saturating_sub(own.len())..].to_vec();
+        weight.map_or(absent, |weight| floats(weight)[position(&shape(weight), own)])
     };
     let values = floats(from);
     let mut results = vec![0.0; values.len()];
@@ -160,6 +164,25 @@ pub fn layer_norm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
         }
     }
     vec![of_floats(from.dtype(), from.shape(), &results)]
+}
+
+fn layer_norm_statistics(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (from, norm) = (input(inputs, 0), op::<LayerNormStatistics>(operator));
+    let rank = from.shape().len();
+    let plain = LayerNorm { axes: (norm.axis..rank).collect(), epsilon: norm.epsilon };
+    let mut results = layer_norm(&plain, inputs);
+    let normalized: Vec<bool> = (0..rank).map(|axis| axis >= norm.axis).collect();
+    let (values, mut means, mut inverses) = (floats(from), Vec::new(), Vec::new());
+    for members in members(from.shape(), &normalized) {
+        let count = members.len() as f64;
+        let mean = members.iter().map(|&at| values[at]).sum::<f64>() / count;
+        let variance = members.iter().map(|&at| (values[at] - mean).powi(2)).sum::<f64>() / count;
+        means.push(mean);
+        inverses.push(1.0 / (variance + f64::from(norm.epsilon)).sqrt());
+    }
+    let shape: Vec<usize> = (0..rank).map(|axis| if axis < norm.axis { from.shape()[axis] } else { 1 }).collect();
+    results.extend([means, inverses].map(|all| of_floats(DType::F32, &shape, &all)));
+    results
 }
 
 pub fn l2_normalize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

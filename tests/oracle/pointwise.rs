@@ -311,17 +311,18 @@ fn integer_pair(function: B, dtype: DType, a: i128, b: i128) -> i128 {
         B::Pow if b < 0 => (a as f64).powf(b as f64) as i128,
         B::Pow => (0..b).fold(1, |product: i128, _| product.wrapping_mul(a)),
         B::BitShift { left: true } => {
-            if b < width {
+            if (0..width).contains(&b) {
                 a << b
             } else {
                 0
             }
         }
         B::BitShift { left: false } => {
-            if b < width {
+            if (0..width).contains(&b) {
                 a >> b
             } else {
-                0
+                // The sign alone is left.
+                a >> 127
             }
         }
         B::BitwiseAnd | B::And => a & b,

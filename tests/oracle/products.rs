@@ -6,16 +6,20 @@ use gristmill::{
         kernels::Activation,
         op::Operator,
         ops::{
-            conv::{Conv, Layout},
+            conv::{Conv, Layout, transposed::ConvTranspose},
             pool::{
                 GlobalPool, Pool, PoolFunction,
                 segment_pool::{SegmentPool, SegmentPoolMode},
                 window::{Pads, Window},
             },
             product::{
-                attention::{Attention, PackedAttention, RotaryHeads},
+                attention::{
+                    Attention, PackedAttention, RotaryHeads,
+                    standard::{Scores, StandardAttention},
+                },
                 gemm::Gemm,
                 linear::{Linear, LinearInPlace},
+                rotary::RotaryEmbedding,
             },
         },
     },
@@ -28,6 +32,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("Attention", attention),
     ("AveragePool", pool),
     ("Conv", conv),
+    ("ConvTranspose", conv_transpose),
     ("Gemm", gemm),
     ("GlobalAveragePool", global_pool),
     ("GlobalMaxPool", global_pool),
@@ -37,7 +42,9 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("MaxPool", pool),
     ("PackedAttention", packed_attention),
     ("RotaryHeads", rotary_heads),
+    ("RotaryEmbedding", rotary),
     ("SegmentPool", segment_pool),
+    ("StandardAttention", standard_attention),
 ];
 
 fn numbers(tensor: &Tensor) -> &[f32] {
@@ -86,6 +93,134 @@ fn activate(activation: Activation, x: f64) -> f64 {
         }
         other => panic!("the cases here do not use {other:?}"),
     }
+}
+
+/// Each pair of numbers as a complex number, turned.
+fn rotary(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let op = op::<RotaryEmbedding>(operator);
+    let (x, cosines, sines) = (input(inputs, 0), input(inputs, 1), input(inputs, 2));
+    let late = x.shape().len() == 3;
+    let size = if late { x.shape()[2] / op.heads } else { x.shape()[3] };
+    let pairs = *cosines.shape().last().unwrap();
+    let places = optional(inputs, 3).map(|places| places.to_i64().unwrap());
+    vec![made(x.shape(), |index| {
+        let (item, at) = if late { (index[0], index[1]) } else { (index[0], index[2]) };
+        let own = index[index.len() - 1] % size;
+        let place = places.as_ref().map_or(item * cosines.shape()[cosines.shape().len() - 2] + at, |places| {
+            places[item * x.shape()[if late { 1 } else { 2 }] + at] as usize
+        });
+        let value = |own: usize| {
+            let mut index = index.clone();
+            *index.last_mut().unwrap() += own;
+            *index.last_mut().unwrap() -= self_of(&index, size, own);
+            f64::from(numbers(x)[flat(x.shape(), &index)])
+        };
+        if own >= 2 * pairs {
+            return f64::from(numbers(x)[flat(x.shape(), &index)]);
+        }
+        let (pair, second) = if op.interleaved { (own / 2, own % 2 == 1) } else { (own % pairs, own >= pairs) };
+        let (a, b) = if op.interleaved { (2 * pair, 2 * pair + 1) } else { (pair, pair + pairs) };
+        let angle = |of: &Tensor| f64::from(numbers(of)[place * pairs + pair]);
+        match second {
+            false => value(a) * angle(cosines) - value(b) * angle(sines),
+            true => value(a) * angle(sines) + value(b) * angle(cosines),
+        }
+    })]
+}
+
+/// How far the last index, to which `own` was added, is past `own` within its head.
+fn self_of(index: &[usize], size: usize, own: usize) -> usize {
+    (index[index.len() - 1] - own) % size
+}
+
+/// The operand as `[batch, heads, length, size]`.
+fn four(tensor: &Tensor, heads: Option<usize>) -> Tensor {
+    let (&[batch, length, width], Some(heads)) = (tensor.shape(), heads) else { return tensor.clone() };
+    made(&[batch, heads, length, width / heads], |index| {
+        let column = index[1] * (width / heads) + index[3];
+        f64::from(numbers(tensor)[flat(tensor.shape(), &[index[0], index[2], column])])
+    })
+}
+
+fn standard_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let op = op::<StandardAttention>(operator);
+    let (of_q, of_kv) = op.heads.unzip();
+    let q = four(input(inputs, 0), of_q);
+    let past = optional(inputs, 4).map_or(0, |past| past.shape()[2]);
+    let whole = |index: usize| {
+        let new = four(input(inputs, index), of_kv);
+        let mut shape = new.shape().to_vec();
+        shape[2] += past;
+        made(&shape, |mut index_of| match (index_of[2].checked_sub(past), optional(inputs, index + 3)) {
+            (None, Some(old)) => f64::from(numbers(old)[flat(old.shape(), &index_of)]),
+            (at, _) => {
+                index_of[2] = at.unwrap();
+                f64::from(numbers(&new)[flat(new.shape(), &index_of)])
+            }
+        })
+    };
+    let (k, v) = (whole(1), whole(2));
+    let (&[batch, heads, queries, size], &[_, groups, keys, _]) = (q.shape(), k.shape()) else { panic!("four") };
+    let lengths = optional(inputs, 6).map(|lengths| lengths.to_i64().unwrap());
+    let group = |head: usize| head / (heads / groups);
+    let product = |index: &[usize]| -> f64 {
+        let scale = op.scale.map_or(1.0 / (size as f64).sqrt(), f64::from);
+        let of = |at: usize| {
+            let left = numbers(&q)[flat(q.shape(), &[index[0], index[1], index[2], at])];
+            f64::from(left) * f64::from(numbers(&k)[flat(k.shape(), &[index[0], group(index[1]), index[3], at])])
+        };
+        scale * (0..size).map(of).sum::<f64>()
+    };
+    let cap = f64::from(op.softcap);
+    let capped = |index: &[usize]| if cap > 0.0 { (product(index) / cap).tanh() * cap } else { product(index) };
+    let bias = |index: &[usize]| {
+        let offset = lengths.as_ref().map_or(past as i64, |lengths| lengths[index[0]] - queries as i64);
+        let (query, key) = (index[2] as i64 + offset, index[3] as i64);
+        let [left, right] = op.window.map(|side| side.map_or(i64::MAX / 2, |side| side as i64));
+        let counts = !(op.causal && key > query) && key >= query - left && key <= query + right;
+        let counts = counts && lengths.as_ref().is_none_or(|lengths| key < lengths[index[0]]);
+        let given = optional(inputs, 3).map_or(0.0, |mask| {
+            let skipped = 4 - mask.shape().len();
+            let own: Vec<usize> = index[skipped..].to_vec();
+            if own[own.len() - 1] >= *mask.shape().last().unwrap() {
+                return f64::NEG_INFINITY;
+            }
+            let at = super::pointwise::position(mask.shape(), &own);
+            match mask.dtype() {
+                gristmill::DType::Bool if mask.bytes()[at] == 0 => f64::NEG_INFINITY,
+                gristmill::DType::Bool => 0.0,
+                _ => f64::from(numbers(mask)[at]),
+            }
+        });
+        if counts { given } else { f64::NEG_INFINITY }
+    };
+    let weight = |index: &[usize]| {
+        let at = |key: usize| [index[0], index[1], index[2], key];
+        let sum: f64 = (0..keys).map(|key| (capped(&at(key)) + bias(&at(key))).exp()).sum();
+        if sum == 0.0 { 0.0 } else { (capped(index) + bias(index)).exp() / sum }
+    };
+    let shape = [batch, heads, queries, v.shape()[3]];
+    let y = made(&shape, |index| {
+        let of = |key: usize| {
+            let own = flat(v.shape(), &[index[0], group(index[1]), key, index[3]]);
+            weight(&[index[0], index[1], index[2], key]) * f64::from(numbers(&v)[own])
+        };
+        (0..keys).map(of).sum()
+    });
+    let y = match op.heads {
+        None => y,
+        Some(_) => made(&[batch, queries, heads * shape[3]], |index| {
+            let (head, column) = (index[2] / shape[3], index[2] % shape[3]);
+            f64::from(numbers(&y)[flat(&shape, &[index[0], head, index[1], column])])
+        }),
+    };
+    let scores = made(&[batch, heads, queries, keys], |index| match op.scores {
+        Scores::Products => product(&index),
+        Scores::Capped => capped(&index),
+        Scores::Masked => capped(&index) + bias(&index),
+        Scores::Softmax => weight(&index),
+    });
+    [y, k, v, scores].into_iter().take(op.results).collect()
 }
 
 fn matmul(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
@@ -175,7 +310,7 @@ fn gemm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
 }
 
 /// The number of windows of an axis and the pads before and behind it, from the definitions of ONNX.
-fn windows(window: &Window<'_>, axis: usize, size: usize) -> (usize, usize, usize) {
+pub fn windows(window: &Window<'_>, axis: usize, size: usize) -> (usize, usize, usize) {
     let (stride, extent) = (window.strides[axis], (window.kernel[axis] - 1) * window.dilations[axis] + 1);
     let same = size.div_ceil(stride);
     let total = (same.saturating_sub(1) * stride + extent).saturating_sub(size);
@@ -202,6 +337,53 @@ fn tap(window: &Window<'_>, pads: &[usize], sizes: &[usize], at: &[usize], tap: 
             position.checked_sub(pads[axis]).filter(|&position| position < sizes[axis])
         })
         .collect()
+}
+
+/// Each number of the input times each weight, added where ONNX's definition puts it.
+fn conv_transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let op = op::<ConvTranspose>(operator);
+    let (x, w) = (input(inputs, 0), input(inputs, 1));
+    let sizes = &x.shape()[2..];
+    let whole = |axis: usize| {
+        let extent = (op.kernel[axis] - 1) * op.dilations[axis] + 1;
+        (sizes[axis] - 1) * op.strides[axis] + op.output_padding[axis] + extent
+    };
+    // The size of an axis, and what is cut off before it.
+    let axis = |axis: usize| {
+        let size = match (&op.output_shape, &op.pads) {
+            (Some(sizes), _) => sizes[axis],
+            (None, Pads::Explicit(pads)) => return (whole(axis) - pads[axis].0 - pads[axis].1, pads[axis].0),
+            (None, _) => sizes[axis] * op.strides[axis],
+        };
+        let total = whole(axis).saturating_sub(size);
+        (size, if op.pads == Pads::SameUpper { total / 2 } else { total - total / 2 })
+    };
+    let axes: Vec<(usize, usize)> = (0..sizes.len()).map(axis).collect();
+    let filters = w.shape()[1] * op.groups;
+    let mut shape = vec![x.shape()[0], filters];
+    shape.extend(axes.iter().map(|axis| axis.0));
+    let bias = |filter: usize| optional(inputs, 2).map_or(0.0, |bias| f64::from(numbers(bias)[filter]));
+    let mut sums: Vec<f64> = indices(&shape).map(|index| bias(index[1])).collect();
+    for from in indices(x.shape()) {
+        for own in 0..w.shape()[1] {
+            for taps in indices(&op.kernel) {
+                let group = from[1] / (x.shape()[1] / op.groups);
+                let mut to = vec![from[0], group * w.shape()[1] + own];
+                to.extend((0..sizes.len()).map(|axis| {
+                    (from[axis + 2] * op.strides[axis] + taps[axis] * op.dilations[axis]).wrapping_sub(axes[axis].1)
+                }));
+                let mut weight = vec![from[1], own];
+                weight.extend(taps);
+                if to.iter().zip(&shape).all(|(at, size)| at < size) {
+                    let product =
+                        f64::from(numbers(x)[flat(x.shape(), &from)]) * f64::from(numbers(w)[flat(w.shape(), &weight)]);
+                    sums[flat(&shape, &to)] += product;
+                }
+            }
+        }
+    }
+    let mut sums = sums.into_iter();
+    vec![made(&shape, |_| sums.next().unwrap())]
 }
 
 fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

@@ -115,6 +115,11 @@ pub fn int(name: &str, value: i64) -> Message {
     Message::new().text(1, name).int(20, 2).int(3, value)
 }
 
+/// An `AttributeProto` that holds a graph.
+pub fn graph_attribute(name: &str, graph: &Message) -> Message {
+    Message::new().text(1, name).int(20, 5).message(6, graph)
+}
+
 /// An `AttributeProto` that holds a tensor.
 pub fn tensor_attribute(name: &str, tensor: &Message) -> Message {
     Message::new().text(1, name).int(20, 4).message(5, tensor)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     backend::{
         choice::form::{Form, NOTHING_RAN, RunSample, Unlike, compare},
-        cpu::CpuSession,
+        cpu,
         device::Engine,
         load,
         options::{Precision, SessionOptions},
@@ -29,13 +29,12 @@ pub(crate) struct Rounded {
 
 impl Rounded {
     /// The CPU's form in bf16, from a graph that still has all its constants.
-    pub(crate) fn bf16(graph: Graph, kernel_set: KernelSet, min_cosine: f32) -> Self {
+    pub(crate) fn bf16(graph: Graph, options: &SessionOptions, kernel_set: KernelSet, min_cosine: f32) -> Self {
+        let cap = options.cap();
         let make = move || match kernel_set.has_bf16() {
             false => Err(format!("the kernel set {kernel_set} only emulates bf16")),
-            true => match CpuSession::load_here(graph, kernel_set, Factors::Bf16) {
-                Ok(bf16) => Ok(Box::new(bf16) as Engine),
-                Err(error) => Err(format!("there is no bf16 form: {error}")),
-            },
+            true => cpu::load_here(graph, kernel_set, Factors::Bf16, cap)
+                .map_err(|error| format!("there is no bf16 form: {error}")),
         };
         Self { precision: Precision::Bf16, make: Box::new(make), min_cosine }
     }

@@ -1,9 +1,10 @@
 //! A model loaded on the CPU: kernels in order, a plan, and a pool of arenas.
 
 mod load;
+mod size;
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -11,14 +12,14 @@ use smallvec::SmallVec;
 
 use crate::{
     backend::device::{BindSizes, DeviceReport, DeviceSession, ReadOutputs, RunOutputs, WriteInput},
-    error::{Context, Error, Result},
+    error::{Context, Result},
     graph::{Graph, ValueId},
     kernels::{self, KernelSet},
     op::{CpuKernel, Io, Shapes},
-    plan::{Location, Plan, Sizes},
+    plan::{Location, Plan, RunCap, Sizes},
     shape::Bindings,
     tensor::{
-        View, ViewMut,
+        RunStrings, StringTable, View, ViewMut,
         arena::{Arena, Split},
         byte_count,
     },
@@ -44,6 +45,9 @@ pub(crate) struct CpuSession {
     arenas: Mutex<Vec<RunMemory>>,
     scratch: AtomicUsize,
     weights: usize,
+    cap: RunCap,
+    /// The strings of constants and kernels.
+    strings: Arc<StringTable>,
 }
 
 /// The memory of one run, reused by later runs.
@@ -52,6 +56,7 @@ pub(crate) struct RunMemory {
     arena: Arena,
     sizes: Sizes,
     pub(crate) bindings: Bindings,
+    strings: Option<RunStrings>,
 }
 
 /// The outputs of a run, borrowed before its memory is reused.
@@ -64,6 +69,10 @@ impl RunOutputs for Outputs<'_> {
     fn get(&self, position: usize) -> (&[usize], &[u8]) {
         let id = self.session.graph.outputs()[position];
         (self.memory.sizes.shape(&self.session.plan, id), self.session.bytes(id, self.memory))
+    }
+
+    fn strings(&self) -> Option<&RunStrings> {
+        self.memory.strings.as_ref()
     }
 }
 
@@ -99,24 +108,24 @@ impl CpuSession {
     pub(crate) fn run<R>(
         &self,
         bind: impl FnOnce(&mut Bindings) -> Result<()>,
-        mut write_input: impl FnMut(usize, &mut [u8]) -> Result<()>,
+        mut write_input: impl FnMut(usize, &mut [u8], &mut RunStrings) -> Result<()>,
         read_outputs: impl FnOnce(&Outputs<'_>) -> Result<R>,
     ) -> Result<R> {
         // A run that panics drops its memory while unwinding; the lock is never held across a run.
         let mut memory = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
-        self.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
-        let values = memory.sizes.total();
-        let scratch = self.steps.iter().map(|step| step.kernel.scratch_bytes(&self.shapes(step, &memory.sizes))).max();
-        let scratch = scratch.unwrap_or(0);
-        let total =
-            values.checked_add(scratch).ok_or_else(|| Error::limit("a run needs more memory than can be addressed"))?;
+        memory.bindings.extend(self.graph.fixed_symbols());
+        let (values, total) = self.size_run(&mut memory)?;
         memory.arena.reserve(total)?;
         self.scratch.fetch_max(memory.arena.len(), Ordering::Relaxed);
+        let RunMemory { arena, strings, sizes, .. } = &mut memory;
+        let strings = strings.get_or_insert_with(|| RunStrings::new(self.strings.clone()));
+        strings.restart(self.cap.bytes().saturating_sub(total));
         for (position, &id) in self.graph.inputs().iter().enumerate() {
-            if let Some(range) = self.range(id, &memory.sizes) {
-                write_input(position, memory.arena.part_mut(range))?;
+            if let Some(range) = self.range(id, sizes) {
+                write_input(position, arena.part_mut(range), strings)?;
+                strings.check()?;
             }
         }
         for step in &self.steps {
@@ -128,7 +137,8 @@ impl CpuSession {
     }
 
     fn run_step(&self, step: &Step, memory: &mut RunMemory, scratch: std::ops::Range<usize>) -> Result<()> {
-        let RunMemory { arena, sizes, bindings } = memory;
+        let RunMemory { arena, sizes, bindings, strings } = memory;
+        let strings = strings.get_or_insert_with(|| RunStrings::new(self.strings.clone()));
         let mut split: Split<'_> = arena.split();
         let outputs = step.outputs.iter().map(|&id| {
             let range = self.range(id, sizes).unwrap_or(0..0);
@@ -145,8 +155,8 @@ impl CpuSession {
                 View { dtype: self.plan.dtype(id), shape: sizes.shape(&self.plan, id), bytes }
             })
         });
-        let mut io = Io { inputs: inputs.collect(), outputs, scratch, bindings };
-        step.kernel.run(&mut io)
+        step.kernel.run(&mut Io { inputs: inputs.collect(), outputs, scratch, bindings, strings: &mut *strings })?;
+        strings.check()
     }
 
     /// Returns the bytes of a value that is not being written.

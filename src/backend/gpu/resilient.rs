@@ -7,11 +7,12 @@ use crate::{
         cpu::CpuSession,
         device::{BindSizes, DeviceReport, DeviceSession, HostOperator, ReadOutputs, RunOutputs, WriteInput},
         gpu::{operand::WeightFormat, session::GpuSession},
-        options::GpuOptions,
+        options::{GpuOptions, SessionOptions},
     },
     error::{Error, Result},
     graph::{Graph, ValueId},
     kernels::{KernelSet, gemm::Factors},
+    plan::RunCap,
     shape::Bindings,
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Resilient {
     /// Bytes of constants that are kept on the host only in case the device is lost.
     kept: Kept,
     options: GpuOptions,
+    cap: RunCap,
     kernel_set: KernelSet,
     format: WeightFormat,
     now: RwLock<Arc<Now>>,
@@ -119,16 +121,18 @@ impl Resilient {
     /// As [`GpuSession::load`].
     pub(crate) fn load(
         graph: Graph,
-        options: &GpuOptions,
+        options: &SessionOptions,
         kernel_set: KernelSet,
         format: WeightFormat,
     ) -> Result<Self> {
-        let session = Box::new(GpuSession::load(graph.clone(), options, kernel_set, format)?);
+        let cap = options.cap();
+        let session = Box::new(GpuSession::load(graph.clone(), &options.gpu, kernel_set, format)?.capped(cap));
         let kept = Kept::of(&graph, session.graph());
         Ok(Self {
             graph,
             kept,
-            options: options.clone(),
+            options: options.gpu.clone(),
+            cap,
             kernel_set,
             format,
             now: RwLock::new(Now::new(State::Gpu { session, opened_again: false })),
@@ -155,7 +159,7 @@ impl Resilient {
         if matches!(&lost.state, State::Gpu { opened_again: false, .. }) {
             match GpuSession::load(self.graph.clone(), &self.options, self.kernel_set, self.format) {
                 Ok(session) => {
-                    let session = Box::new(session);
+                    let session = Box::new(session.capped(self.cap));
                     note(format!("the gpu was lost and opened again; its runs were repeated: {error}"));
                     *now = Now::new(State::Gpu { session, opened_again: true });
                     return Ok(());
@@ -166,7 +170,7 @@ impl Resilient {
         let precision = if self.format == WeightFormat::F32 { "" } else { " in f32" };
         note(format!("the gpu was lost; the rest ran on the cpu{precision}: {error}"));
         // Other threads wait for the lock, so the load must not need them.
-        let session = CpuSession::load_here(self.graph.clone(), self.kernel_set, Factors::F32)?;
+        let session = CpuSession::load_here(self.graph.clone(), self.kernel_set, Factors::F32)?.capped(self.cap);
         *now = Now::new(State::Cpu(Box::new(session)));
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::{
     },
     error::{Error, Result},
     graph::ValueId,
-    tensor::byte_count,
+    tensor::{RunStrings, byte_count},
 };
 
 /// A run that is being recorded.
@@ -102,7 +102,8 @@ impl<'s> Run<'s> {
     pub(super) fn write_input(&mut self, position: usize, write: &WriteInput<'_>) -> Result<()> {
         let id = self.loaded.graph.inputs()[position];
         let bytes = self.bytes(id)?;
-        write(position, self.memory.host_mut(id, bytes))?;
+        // A graph with strings is not loaded on a GPU.
+        write(position, self.memory.host_mut(id, bytes), &mut RunStrings::default())?;
         self.memory.on_host[id.index()] = true;
         if self.loaded.residence.needs_device[id.index()] {
             self.send(id).map_err(|error| error.context(format!("input `{}`", self.loaded.graph.value(id).name)))?;

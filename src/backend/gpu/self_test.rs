@@ -9,7 +9,7 @@ use crate::{
     graph::Graph,
     ops::product::matmul::MatMul,
     shape::Shape,
-    tensor::{DType, Tensor},
+    tensor::{DType, RunStrings, Tensor},
 };
 
 /// Compares products of known numbers with those of the tiled kernel, repeatedly because a race shows only sometimes.
@@ -67,11 +67,11 @@ fn product(k: usize) -> Result<Graph> {
 /// Runs the product of `k` summands.
 fn products(session: &dyn DeviceSession, k: usize) -> Result<Vec<f32>> {
     let x = numbers(TESTED[0] * k, 29);
-    let write = |_: usize, bytes: &mut [u8]| {
+    let write = |_: usize, bytes: &mut [u8], _: &mut RunStrings| {
         bytes.copy_from_slice(bytemuck::cast_slice(&x));
         Ok(())
     };
-    session.run_to(&|_| Ok(()), &write, |outputs| Ok(bytemuck::pod_collect_to_vec(outputs.get(0).1)))
+    session.run_to(&|_| Ok(()), &write, &|_| None, |outputs| Ok(bytemuck::pod_collect_to_vec(outputs.get(0).1)))
 }
 
 /// The squared differences relative to the squares.

@@ -3,6 +3,7 @@
 mod load;
 mod nodes;
 mod report;
+mod size;
 
 use std::{
     fmt,
@@ -20,7 +21,7 @@ use crate::{
     },
     error::{Context, Error, ErrorKind, Result},
     graph::Graph,
-    plan::Sizes,
+    plan::{RunCap, Sizes},
     shape::Bindings,
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct GpuSession {
     host: Vec<HostOperator>,
     /// Whether a product uses cooperative matrices, or why none can; `None` unless requested.
     by_matrices: Option<std::result::Result<bool, String>>,
+    cap: RunCap,
 }
 
 /// Runs that the device refused for lack of memory.
@@ -60,6 +62,11 @@ impl GpuSession {
         self.loaded.residence.device.is_lost()
     }
 
+    /// Sets the most bytes of a run.
+    pub(super) fn capped(self, cap: RunCap) -> Self {
+        Self { cap, ..self }
+    }
+
     /// Runs the model once, with memory from the pool.
     fn run_once(
         &self,
@@ -71,7 +78,8 @@ impl GpuSession {
         let mut memory = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         memory.bindings.clear();
         bind(&mut memory.bindings)?;
-        self.loaded.residence.plan.evaluate(&memory.bindings, &mut memory.sizes)?;
+        memory.bindings.extend(self.loaded.graph.fixed_symbols());
+        self.size_run(&mut memory)?;
         let mut run = Run::begin(&self.loaded, memory)?;
         let started = Instant::now();
         for position in 0..self.loaded.graph.inputs().len() {
@@ -128,7 +136,7 @@ impl DeviceSession for GpuSession {
     }
 
     fn run_bytes(&self) -> usize {
-        self.run_bytes.load(Ordering::Relaxed)
+        self.run_bytes.load(Ordering::Relaxed).min(self.cap.bytes())
     }
 
     fn report(&self) -> DeviceReport {

@@ -15,7 +15,7 @@ use crate::{
     },
     error::Result,
     inference::{Slots, ran_on},
-    tensor::{AlignedBytes, Tensor, Tensors},
+    tensor::{AlignedBytes, DType, Tensor, Tensors},
     threads::split::{self, with_workers},
 };
 
@@ -51,21 +51,22 @@ impl Session {
                 ([piece], results) => {
                     let result = results.and_then(|mut ran| ran.outputs.pop().ok_or_else(no_result));
                     if piece.rows.start == 0 && piece.rows.end == self.rows_of(piece.item, &bound) {
-                        put(out, piece.item, result);
+                        self.put(out, chunk, piece.item, result);
                         continue;
                     }
                     parts.push(result);
                     if piece.rows.end == self.rows_of(piece.item, &bound) {
                         let parts: Result<Vec<_>> = parts.drain(..).collect();
-                        put(out, piece.item, parts.and_then(|parts| self.join(&parts)));
+                        let joined = parts.and_then(|parts| self.join(&parts));
+                        self.put(out, chunk, piece.item, joined);
                     }
                 }
                 (pieces, Ok(ran)) => {
                     for (piece, result) in pieces.iter().zip(ran.outputs) {
-                        out.set(piece.item, result);
+                        self.put(out, chunk, piece.item, Ok(result));
                     }
                 }
-                (pieces, Err(_)) => self.run_halves(engine, pieces, &bound, out),
+                (pieces, Err(_)) => self.run_halves(engine, pieces, &bound, chunk, out),
             }
         }
     }
@@ -95,6 +96,7 @@ impl Session {
         engine: &dyn DeviceSession,
         pieces: &[Piece],
         bound: &[Option<Bound<'_>>],
+        chunk: &[&Tensors],
         out: &mut Slots<'_, Tensors>,
     ) {
         for half in pieces.chunks(pieces.len().div_ceil(2).max(1)) {
@@ -102,12 +104,20 @@ impl Session {
                 (half, Ok(ran)) => {
                     ran.device.iter().for_each(ran_on::record);
                     for (piece, result) in half.iter().zip(ran.outputs) {
-                        out.set(piece.item, result);
+                        self.put(out, chunk, piece.item, Ok(result));
                     }
                 }
                 ([piece], Err(error)) => out.fail(piece.item, error),
-                (half, Err(_)) => self.run_halves(engine, half, bound, out),
+                (half, Err(_)) => self.run_halves(engine, half, bound, chunk, out),
             }
+        }
+    }
+
+    /// Puts the result of an item into its slot.
+    fn put(&self, out: &mut Slots<'_, Tensors>, chunk: &[&Tensors], item: usize, result: Result<Tensors>) {
+        match result.and_then(|outputs| self.judged(chunk[item], outputs)) {
+            Ok(outputs) => out.set(item, outputs),
+            Err(error) => out.fail(item, error),
         }
     }
 
@@ -121,7 +131,12 @@ impl Session {
             if let Some(rows) = shape.first_mut() {
                 *rows = parts.iter().map(|part| part.shape()[0]).sum();
             }
-            let mut data = AlignedBytes::zeroed(parts.iter().map(|part| part.bytes().len()).sum());
+            if named.fact.dtype == DType::String {
+                let texts = parts.iter().map(|part| part.as_strings()).collect::<Result<Vec<_>>>()?.concat();
+                joined.push(named.name.clone(), Tensor::from_strings(shape, &texts)?);
+                continue;
+            }
+            let mut data = AlignedBytes::try_zeroed(parts.iter().map(|part| part.bytes().len()).sum())?;
             let mut filled = 0;
             for part in parts {
                 data[filled..filled + part.bytes().len()].copy_from_slice(part.bytes());
@@ -138,12 +153,4 @@ fn is_of_one_device(results: &[Result<RunResults>]) -> bool {
     let mut devices = results.iter().flatten().map(|ran| &ran.device);
     let first = devices.next();
     devices.all(|device| Some(device) == first)
-}
-
-/// Puts the result of an item into its slot.
-fn put(out: &mut Slots<'_, Tensors>, item: usize, result: Result<Tensors>) {
-    match result {
-        Ok(result) => out.set(item, result),
-        Err(error) => out.fail(item, error),
-    }
 }

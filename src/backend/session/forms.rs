@@ -107,5 +107,5 @@ fn reduced_forms(
     }
     let on_gpu = has_gpu.then(|| Rounded::f16(graph.clone(), options, kernel_set, min_cosine));
     let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect_bf16);
-    (Some(Rounded::bf16(graph, kernel_set, min_cosine)), on_gpu)
+    (Some(Rounded::bf16(graph, options, kernel_set, min_cosine)), on_gpu)
 }

@@ -84,7 +84,7 @@ impl Inference for Session {
             load_seconds: self.load_seconds,
             model_fingerprint: self.fingerprint.clone(),
             options: self.options.clone(),
-            notes: self.notes.iter().cloned().chain(note).chain(notes).collect(),
+            notes: self.notes.iter().cloned().chain(note).chain(notes).chain(self.not_a_number.note()).collect(),
             ..Description::default()
         }
     }

@@ -12,6 +12,7 @@ use crate::{
         session::{
             Named, Session,
             forms::{Arithmetic, choice},
+            not_a_number::{NotANumber, weights_note},
             options_text,
         },
     },
@@ -39,8 +40,11 @@ impl Session {
         let batching = find_batching(&mut graph, &mut notes);
         let original = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
         let Arithmetic { kernel_set, factors, .. } = arithmetic;
+        let pool = pool(None)?;
+        let weights_note = pool.run_once(|| weights_note(&graph));
         let load = || load::load(graph, options, kernel_set, factors, &mut notes);
-        let loaded = pool(None)?.install(load).context(in_model)?;
+        let loaded = pool.run_once(load).context(in_model)?;
+        notes.extend(weights_note);
         let weight_bytes = loaded.engine.weight_bytes() + loaded.gpu.as_ref().map_or(0, |gpu| gpu.weight_bytes());
         let graph = loaded.engine.graph().clone();
         let (choice, known_precision) = choice(loaded, original, options, &arithmetic, &mut notes);
@@ -57,6 +61,8 @@ impl Session {
             notes,
             options: options_text(options),
             fingerprint: Fingerprint::default(),
+            cap: options.cap(),
+            not_a_number: NotANumber::new(options.fail_on_nan),
             row_bytes: OnceLock::new(),
             last_run_ns: AtomicU64::new(0),
             pool: OnceLock::new(),

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     graph::Batching,
     shape::{Bindings, Symbol},
-    tensor::{DType, Tensor, Tensors},
+    tensor::{DType, RunStrings, Tensor, Tensors},
 };
 
 /// The outputs of each piece of a run, and the device that ran if the session may change it.
@@ -43,15 +43,18 @@ impl Session {
             self.bind_run(&items, sizes);
             Ok(())
         };
-        let write_input = |position: usize, bytes: &mut [u8]| {
+        let write_input = |position: usize, bytes: &mut [u8], strings: &mut RunStrings| {
             if Some(position) == offsets {
                 return write_offsets(&items, bytes);
             }
             let own = position - usize::from(offsets.is_some_and(|offsets| offsets < position));
-            self.write_rows(&items, own, bytes);
-            Ok(())
+            self.write_rows(&items, own, bytes, strings)
         };
-        engine.run_to(&bind, &write_input, |outputs| self.read_pieces(pieces, outputs))
+        let others = |position: usize| {
+            let (item, _) = items.first()?;
+            item.others.iter().find(|(own, _)| *own == position).map(|(_, value)| value.clone())
+        };
+        engine.run_to(&bind, &write_input, &others, |outputs| self.read_pieces(pieces, outputs))
     }
 
     /// Binds the sizes of a run: those of the first item, with the row count of all items together.
@@ -72,18 +75,23 @@ impl Session {
     }
 
     /// Concatenates the items' rows of tensor `own` into an input.
-    fn write_rows(&self, items: &Rows<'_, '_>, own: usize, bytes: &mut [u8]) {
+    fn write_rows(&self, items: &Rows<'_, '_>, own: usize, bytes: &mut [u8], strings: &mut RunStrings) -> Result<()> {
         let mut filled = 0;
         for (item, rows) in items {
             let tensor = item.tensors[own];
-            let mut part = tensor.bytes();
+            let mut part = 0..tensor.bytes().len();
             if self.rows_symbol().is_some() {
                 let row = part.len() / tensor.shape().first().copied().unwrap_or(1).max(1);
-                part = &part[rows.start * row..rows.end * row];
+                part = rows.start * row..rows.end * row;
             }
-            bytes[filled..filled + part.len()].copy_from_slice(part);
+            let to = &mut bytes[filled..filled + part.len()];
             filled += part.len();
+            match tensor.dtype() {
+                DType::String => strings.number(tensor, part, bytemuck::cast_slice_mut(to))?,
+                _ => to.copy_from_slice(&tensor.bytes()[part]),
+            }
         }
+        Ok(())
     }
 
     /// Cuts the outputs of a run into those of its pieces.
@@ -91,11 +99,15 @@ impl Session {
         let mut outputs: SmallVec<[Tensors; 1]> = SmallVec::from_elem(Tensors::new(), pieces.len());
         let is_split = self.rows_symbol().is_some();
         for (position, named) in self.outputs.iter().enumerate() {
+            if let (Some(value), [output]) = (run.other(position), outputs.as_mut_slice()) {
+                output.insert_value(named.name.clone(), value.clone());
+                continue;
+            }
             let (shape, bytes) = run.get(position);
             let mut start = 0;
             for (piece, output) in outputs.iter_mut().enumerate() {
                 let range = self.rows_of_output(named, shape, piece, start..start + pieces[piece].rows.len());
-                let tensor = slice_rows(named.fact.dtype, shape, bytes, range.clone(), is_split)?;
+                let tensor = slice_rows(named.fact.dtype, shape, bytes, range.clone(), is_split, run.strings())?;
                 output.push(named.name.clone(), tensor);
                 start = range.end;
             }
@@ -130,11 +142,22 @@ fn write_offsets(items: &Rows<'_, '_>, bytes: &mut [u8]) -> Result<()> {
 }
 
 /// Copies rows of an output, or the whole output unless it is `split`.
-fn slice_rows(dtype: DType, shape: &[usize], bytes: &[u8], rows: Range<usize>, split: bool) -> Result<Tensor> {
+fn slice_rows(
+    dtype: DType,
+    shape: &[usize],
+    bytes: &[u8],
+    rows: Range<usize>,
+    split: bool,
+    strings: Option<&RunStrings>,
+) -> Result<Tensor> {
+    let tensor = |shape: Vec<usize>, bytes: &[u8]| match (dtype, strings) {
+        (DType::String, Some(strings)) => strings.tensor(shape, bytemuck::cast_slice(bytes)),
+        _ => Tensor::from_bytes(dtype, shape, bytes),
+    };
     if !split {
-        return Tensor::from_bytes(dtype, shape, bytes);
+        return tensor(shape.to_vec(), bytes);
     }
     let row: usize = shape.iter().skip(1).product::<usize>() * dtype.size();
     let own: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().skip(1).copied()).collect();
-    Tensor::from_bytes(dtype, own, &bytes[rows.start * row..rows.end * row])
+    tensor(own, &bytes[rows.start * row..rows.end * row])
 }

@@ -8,7 +8,7 @@ use crate::{
         report::Report,
         settings::OnError,
     },
-    error::{ItemError, Result},
+    error::{ItemError, Result, chain},
 };
 
 /// The items of a job that are equal to others.
@@ -91,7 +91,7 @@ impl<O, It: Iterator> Distinct<O, It> {
             if let Err(error) = &result {
                 self.errors += 1;
                 if self.first_error.is_none() {
-                    self.first_error = Some(error.to_string());
+                    self.first_error = Some(chain(error));
                 }
                 match self.policy {
                     OnError::Skip => continue,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::{AnyError, Error, Result},
     threads::panics,
 };
 
@@ -148,16 +148,17 @@ fn publish_with(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<
 
 /// Writes a file so that readers in any process see the old content or the new, never a part.
 ///
-/// `write` fills a file beside it, which is then renamed. Several writers take turns.
+/// `write` fills a file beside it, which is then renamed; `?` converts any error in it. Several
+/// writers take turns.
 ///
 /// # Errors
 /// Those of `write`, and failures of the file system; the old content then stays.
-pub fn publish(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+pub fn publish(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> Result<(), AnyError>) -> Result<()> {
     let path = path.as_ref();
     publish_with(path, |new| {
         let io = |error| Error::io(error, format!("writing beside {}", path.display()));
         let mut file = File::create(new).map_err(io)?;
-        write(&mut file)?;
+        write(&mut file).map_err(Error::of_closure)?;
         file.flush().map_err(io)
     })
 }
@@ -170,12 +171,12 @@ pub fn publish(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> Result<(
 ///
 /// # Errors
 /// Those of `write`, and failures of the file system; the old folder then stays.
-pub fn publish_folder(folder: impl AsRef<Path>, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn publish_folder(folder: impl AsRef<Path>, write: impl FnOnce(&Path) -> Result<(), AnyError>) -> Result<()> {
     let folder = folder.as_ref();
     publish_with(folder, |new| {
         fs::create_dir(new)
             .map_err(|error| Error::io(error, format!("making a folder beside {}", folder.display())))?;
-        write(new)
+        write(new).map_err(Error::of_closure)
     })
 }
 
@@ -187,12 +188,12 @@ pub fn publish_folder(folder: impl AsRef<Path>, write: impl FnOnce(&Path) -> Res
 ///
 /// # Errors
 /// Those of `open`, a panic in it, and failures of the file system.
-pub fn read_published<T>(path: impl AsRef<Path>, open: impl Fn(&Path) -> Result<T>) -> Result<T> {
+pub fn read_published<T>(path: impl AsRef<Path>, open: impl Fn(&Path) -> Result<T, AnyError>) -> Result<T> {
     let path = path.as_ref();
+    let open = || panics::catch(|| open(path).map_err(Error::of_closure));
     // A path without a file name has no lock files.
-    let Ok(place) = Place::of(path) else { return panics::catch(|| open(path)) };
+    let Ok(place) = Place::of(path) else { return open() };
     let mut lock = place.shared()?;
-    let open = || panics::catch(|| open(path));
     if lock.is_none() {
         // This may find old and new files; then the lock file exists afterwards.
         let opened = open();

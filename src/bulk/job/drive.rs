@@ -60,7 +60,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                 let more = self.more_pumps(&mut state);
                 drop(state);
                 if more {
-                    crew.launch(Launch::Turn);
+                    crew.launch(Launch::Pump);
                 }
                 return;
             };
@@ -78,7 +78,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             drop(state);
             Abandoned::let_go(remains);
             if more {
-                crew.launch(Launch::Turn);
+                crew.launch(Launch::Pump);
             }
             state = self.lock();
         }

@@ -47,6 +47,11 @@ impl Drivers {
         self.in_charge
     }
 
+    /// Drivers whose threads are started and have not left.
+    pub(in crate::bulk) fn running(&self) -> usize {
+        self.running
+    }
+
     /// Whether a driver waits for a chunk.
     pub(in crate::bulk) fn any_idle(&self) -> bool {
         self.idle > 0
@@ -78,6 +83,11 @@ impl Drivers {
     /// Hands the chunks back to the workers; each driver leaves after the chunk that it has.
     pub(in crate::bulk) fn release(&mut self) {
         self.in_charge = false;
+    }
+
+    /// Lets the drivers that are running take the chunks, or hands the chunks back to the workers.
+    pub(in crate::bulk) fn take_charge(&mut self, wanted: bool) {
+        self.in_charge = wanted && self.running > 0;
     }
 
     /// Counts a driver that starts to wait for a chunk.

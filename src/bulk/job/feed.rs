@@ -20,7 +20,7 @@ use crate::{
         stages::Stages,
         sync,
     },
-    error::ItemError,
+    error::{ItemError, chain},
     threads::platform,
 };
 
@@ -170,7 +170,7 @@ impl<It: Iterator, O> Feed<It, O> {
 
     fn failed(&mut self, error: &ItemError) {
         self.tally.failed(error);
-        tracing::warn!(index = error.index, stage = %error.stage, error = %error.source, "item failed");
+        tracing::warn!(index = error.index, stage = %error.stage, error = chain(&error.source), "item failed");
     }
 
     /// Bounds on the number of results to come.
@@ -241,7 +241,7 @@ impl<It: Iterator, O> Feed<It, O> {
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
-            side.crew.launch(Launch::Turn);
+            side.crew.launch(Launch::Pump);
         }
         let waits = room > 0 && !(ready && self.slow) && !self.pull(side, room);
         if ready {

@@ -4,13 +4,11 @@ use std::sync::Arc;
 #[cfg(feature = "stream")]
 use std::task::{Context, Poll};
 
-use rayon::ThreadPool;
-
 use crate::{
     bulk::{
         job::{
             Job,
-            crew::{Crew, Launch, lend_a_hand},
+            crew::{Crew, Launch},
             drivers,
             feed::{Feed, Side},
             intake::Intake,
@@ -21,25 +19,25 @@ use crate::{
         settings::Settings,
         stages::Stages,
     },
-    threads::panics,
+    error::Stage,
+    threads::{
+        pool::{JOB_SHARE, Pool},
+        turns::Member,
+    },
 };
 
 /// A job, the pool that works for it, and how its items are made.
 pub(in crate::bulk) struct Pooled<S: Stages<I>, I, C> {
     job: Job<S, I>,
-    pool: Arc<ThreadPool>,
+    pool: Arc<Pool>,
+    member: Member,
     intake: C,
 }
 
 impl<S: Stages<I>, I, C> Pooled<S, I, C> {
-    pub(in crate::bulk) fn new(
-        stages: Arc<S>,
-        pool: Arc<ThreadPool>,
-        settings: Settings,
-        ordered: bool,
-        intake: C,
-    ) -> Self {
-        Self { job: Job::new(stages, pool.current_num_threads(), settings, ordered), pool, intake }
+    pub(in crate::bulk) fn new(stages: Arc<S>, pool: Arc<Pool>, settings: Settings, ordered: bool, intake: C) -> Self {
+        let member = pool.join(settings.share.unwrap_or(JOB_SHARE));
+        Self { job: Job::new(stages, pool.workers(), settings, ordered), pool, member, intake }
     }
 }
 
@@ -88,6 +86,10 @@ where
         self.job.stop(None);
     }
 
+    fn first() -> Stage {
+        S::FIRST
+    }
+
     fn pulled(&self) -> usize {
         self.job.lock().pulled
     }
@@ -106,16 +108,20 @@ where
     fn launch(&self, kind: Launch) {
         let task = Arc::clone(self);
         match kind {
-            // The last task to let go of a job drops its model.
-            Launch::Turn => self.pool.spawn(move || {
-                task.job.turn(&task);
-                panics::drop_quietly(task);
+            Launch::Pump => self.pool.push(&self.member, Box::new(move || task.job.turn(&task))),
+            Launch::Probe => self.pool.broadcast(move || {
+                if task.member.run_now(|| task.job.probe(&task)) {
+                    task.launch(Launch::Pump);
+                }
             }),
-            Launch::Probe => self.pool.spawn_broadcast(move |_| task.job.probe(&task)),
         }
     }
 
+    fn contended(&self) -> bool {
+        self.member.contended()
+    }
+
     fn lend_a_hand(&self) -> bool {
-        lend_a_hand(&self.pool)
+        self.pool.help(&self.member)
     }
 }

@@ -132,7 +132,7 @@ impl<It: Iterator, O> Feed<It, O> {
         let more = job.more_pumps(&mut state);
         drop(state);
         if more {
-            side.crew.launch(Launch::Turn);
+            side.crew.launch(Launch::Pump);
         }
         count > 0 || !waiting
     }

@@ -34,23 +34,24 @@ impl<S: Stages<I>, I> Job<S, I> {
         more
     }
 
-    /// Makes the calling worker a pump if it can run chunks and another pump is wanted.
-    pub(in crate::bulk) fn probe(&self, crew: &dyn Crew) {
-        if self.stages.model().ready_here() && self.more_pumps(&mut self.lock()) {
-            self.turn(crew);
-        }
+    /// Makes the calling worker a pump if it can run chunks and another pump is wanted; whether
+    /// that pump wants another turn, as in [`turn`](Self::turn).
+    pub(in crate::bulk) fn probe(&self, crew: &dyn Crew) -> bool {
+        self.stages.model().ready_here() && self.more_pumps(&mut self.lock()) && self.turn(crew)
     }
 
-    /// One turn of a pump: takes a unit of work, does it and launches the next turn; or ends the
-    /// pump.
-    pub(in crate::bulk) fn turn(&self, crew: &dyn Crew) {
+    /// One turn of a pump: takes a unit of work and does it, or ends the pump; whether the pump
+    /// wants another turn.
+    pub(in crate::bulk) fn turn(&self, crew: &dyn Crew) -> bool {
         if split::shares() {
             // This worker waits inside a chunk that it has split: the turn would delay that chunk.
-            return crew.launch(Launch::Turn);
+            return true;
         }
         let started = sync::now();
         let ready_here = self.stages.model().ready_here();
+        let hurry = crew.contended().then_some(self.settings.turn_time);
         let mut state = self.lock();
+        state.tuner.hurry(hurry);
         let can_run = ready_here && !state.drivers.in_charge();
         let Some(unit) = self.pick(&mut state, can_run) else {
             state.pumps -= 1;
@@ -66,7 +67,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                 // No pump is left to take what this worker cannot run.
                 crew.launch(Launch::Probe);
             }
-            return;
+            return false;
         };
         state.units += 1;
         let more = self.more_pumps(&mut state);
@@ -78,7 +79,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         };
         drop(state);
         if more {
-            crew.launch(Launch::Turn);
+            crew.launch(Launch::Pump);
         }
         match unit {
             Unit::Prepare(window, block) => self.prepare(window, block, started),
@@ -105,7 +106,12 @@ impl<S: Stages<I>, I> Job<S, I> {
             }
             Unit::Finish(ran) => self.finish(ran, started),
         }
-        crew.launch(Launch::Turn);
+        true
+    }
+
+    /// Whether a pump's next turn would only end it.
+    pub(in crate::bulk) fn is_idle(&self) -> bool {
+        !self.lock().has_work()
     }
 
     /// The next unit of work.

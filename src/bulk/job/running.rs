@@ -10,7 +10,7 @@ use crate::{
         job::{feed::Feed, results::Numbered},
         report::Report,
     },
-    error::{Error, ItemError, Result, Stage},
+    error::{ItemError, Result, Stage},
 };
 
 /// A job as its consumer calls it: once for each batch of results, not for each result.
@@ -24,16 +24,27 @@ pub(in crate::bulk) trait Serve<It, O>: Send + Sync {
     fn stop(&self, feed: &mut Feed<It, O>);
     /// Ends the job when its consumer is dropped.
     fn give_up(&self);
+    /// The stage that an item waits for when it has been read.
+    fn first() -> Stage
+    where
+        Self: Sized;
     /// Items pulled so far.
     fn pulled(&self) -> usize;
     /// What the job did so far.
     fn report(&self, feed: &Feed<It, O>) -> Report;
 }
 
+/// Why there is no job.
+struct NotStarted {
+    error: ItemError,
+    /// Whether the consumer has it.
+    taken: bool,
+}
+
 /// A running job, from a source `It` to results `O`.
 pub(in crate::bulk) struct Running<O, It> {
-    /// The error that kept the job from starting is returned once.
-    job: Result<Arc<dyn Serve<It, O>>, Option<Error>>,
+    /// The error that kept the job from starting is the result of its first item.
+    job: Result<Arc<dyn Serve<It, O>>, Box<NotStarted>>,
     feed: Feed<It, O>,
 }
 
@@ -53,7 +64,11 @@ impl<O, It: Iterator> Running<O, It> {
     }
 
     fn with<J: Serve<It, O> + 'static>(job: Result<J>, feed: Feed<It, O>) -> Self {
-        Self { job: job.map(|job| Arc::new(job) as Arc<dyn Serve<It, O>>).map_err(Some), feed }
+        let not_started = |source| {
+            let error = ItemError { index: 0, stage: J::first(), source };
+            Box::new(NotStarted { error, taken: false })
+        };
+        Self { job: job.map(|job| Arc::new(job) as Arc<dyn Serve<It, O>>).map_err(not_started), feed }
     }
 
     /// The next result; waits for it.
@@ -66,9 +81,10 @@ impl<O, It: Iterator> Running<O, It> {
     fn wait(&mut self) -> Option<Numbered<O>> {
         match &mut self.job {
             Ok(job) => Arc::clone(job).next(&mut self.feed),
-            Err(error) => {
-                let source = error.take()?;
-                Some((0, Err(ItemError { index: 0, stage: Stage::Read, source })))
+            Err(why) if why.taken => None,
+            Err(why) => {
+                why.taken = true;
+                Some((0, Err(why.error.clone())))
             }
         }
     }
@@ -86,7 +102,7 @@ impl<O, It: Iterator> Running<O, It> {
     pub(in crate::bulk) fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.job {
             Ok(job) => self.feed.size_hint(job.pulled()),
-            Err(error) => (0, Some(usize::from(error.is_some()))),
+            Err(why) => (0, Some(usize::from(!why.taken))),
         }
     }
 
@@ -107,7 +123,10 @@ impl<O, It: Iterator> Running<O, It> {
 impl<O, It> Running<O, It> {
     /// What the job did so far.
     pub(in crate::bulk) fn report(&self) -> Report {
-        self.job.as_ref().map_or_else(|_| Report::default(), |job| job.report(&self.feed))
+        match &self.job {
+            Ok(job) => job.report(&self.feed),
+            Err(why) => Report::not_started(&why.error.source, 1),
+        }
     }
 }
 

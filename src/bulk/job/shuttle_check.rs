@@ -1,6 +1,6 @@
-//! The core of a job under a model checker: every wait, wake-up and lock of the consumer, of two
+//! The core of a job under a model checker: every wait, wake-up and lock of the consumer, of up to two
 //! workers and of two drivers, in thousands of interleavings, for jobs of up to six items with all
-//! that can happen to them.
+//! that can happen to them, and for others who come for turns of the same workers.
 //!
 //! A wait never times out here (see [`sync`](super::sync)): a job that would be saved by the
 //! consumer's next look at the clock fails as a deadlock.
@@ -10,7 +10,7 @@
 //! ```
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeSet, VecDeque},
     io,
     panic::{self, AssertUnwindSafe},
@@ -36,12 +36,13 @@ use crate::{
         settings::{OnError, Settings},
         stages::{Plain, Stages},
         sync::{
-            Condvar, Mutex,
+            Condvar, Mutex, MutexGuard,
             atomic::{AtomicUsize, Ordering::Relaxed},
         },
     },
     error::{Error, ErrorKind, ItemError, Result, Stage},
     inference::{Hints, Inference, Pipeline, Slots},
+    threads::turns::{Member, Turns, Workers},
 };
 
 const MOST_ITEMS: usize = 6;
@@ -126,6 +127,8 @@ struct Scenario {
     startable: usize,
     /// Items that the model asks for in the first chunk.
     first: usize,
+    /// Whether others come for a turn, as a queue and as a single run.
+    outsiders: [bool; 2],
 }
 
 fn random_below(end: usize) -> usize {
@@ -162,7 +165,8 @@ impl Scenario {
             items,
             steps,
             ordered,
-            workers: 2,
+            // One that cannot run the model needs another that can.
+            workers: if crippled { 2 } else { [1, 2, 2][random_below(3)] },
             chunk: [None, Some(1), Some(2), Some(3)][random.gen_range(0..4)],
             max_cost: [None, None, Some(1), Some(4)][random.gen_range(0..4)],
             window: [None, Some(1), Some(2), Some(3)][random.gen_range(0..4)],
@@ -173,6 +177,7 @@ impl Scenario {
             settles: [usize::MAX, usize::MAX, 1, 2][random_below(4)],
             startable,
             first: [1, 1, 2, 3][random_below(4)],
+            outsiders: [random_below(3) == 0, random_below(3) == 0],
         }
     }
 
@@ -230,11 +235,15 @@ impl Scenario {
             cancel: cancel.clone(),
             ..Settings::default()
         };
+        let turns = Arc::new(Turns::default());
         let crew = Arc::new(Threads {
             job: Job::new(Arc::new(stages), self.workers, settings, self.ordered),
-            tasks: Mutex::new(Tasks { waiting: VecDeque::new(), over: false }),
+            member: turns.join(1),
+            turns,
+            tasks: Mutex::new(Tasks::new(self.workers)),
             changed: Condvar::new(),
             workers: self.workers,
+            begun: AtomicUsize::new(0),
         });
         let workers: Vec<_> = (0..self.workers)
             .map(|worker| {
@@ -250,6 +259,13 @@ impl Scenario {
                 crew.job.look();
             })
         });
+        let outsiders: Vec<_> = (0..2)
+            .filter(|&kind| self.outsiders[kind])
+            .map(|kind| {
+                let crew = Arc::clone(&crew);
+                thread::spawn(move || crew.come_from_outside(kind == 1))
+            })
+            .collect();
         let mut drivers = Vec::new();
         crew.job.start_drivers(|number| {
             if number >= self.startable {
@@ -274,7 +290,8 @@ impl Scenario {
         // As the iterators do when they are dropped.
         crew.job.stop(None);
         drivers.into_iter().for_each(|driver| driver.join().expect("no driver panics"));
-        crew.tasks.lock().unwrap_or_else(PoisonError::into_inner).over = true;
+        outsiders.into_iter().for_each(|outsider| outsider.join().expect("no outsider panics"));
+        crew.tasks().over = true;
         crew.changed.notify_all();
         workers.into_iter().for_each(|worker| worker.join().expect("no worker panics"));
         canceller.into_iter().for_each(|canceller| canceller.join().expect("no panic here"));
@@ -282,7 +299,7 @@ impl Scenario {
         if self.end == End::Drain {
             assert_eq!(crew.job.ledger.in_flight(), 0, "bytes in flight when nothing is");
         }
-        assert!(crew.job.lock().is_idle(), "pumps or units are left over");
+        assert!(crew.is_idle(), "pumps, units or lanes are left over");
     }
 
     /// Whether these are results that the scenario may have.
@@ -383,53 +400,204 @@ impl Inference for Model {
     }
 }
 
-/// A pool of the checker's threads.
+/// A pool of the checker's threads, which takes tasks in rayon's order.
 struct Threads<S: Stages<I>, I> {
     job: Job<S, I>,
+    turns: Arc<Turns>,
+    member: Member,
     tasks: Mutex<Tasks>,
     changed: Condvar,
     workers: usize,
+    /// Turns of the job that began.
+    begun: AtomicUsize,
 }
 
 struct Tasks {
-    /// Each for any worker, or for one.
-    waiting: VecDeque<(Option<usize>, Launch)>,
+    /// What each worker has spawned; it takes the latest first, others steal the oldest.
+    own: Vec<VecDeque<Task>>,
+    /// For that worker alone.
+    pinned: Vec<VecDeque<Task>>,
+    /// From other threads.
+    injected: VecDeque<Task>,
     over: bool,
 }
 
-impl<S: Stages<I>, I: Send> Threads<S, I> {
+enum Task {
+    Lane,
+    Probe,
+    /// An announced turn of another member.
+    Outside(Arc<Outsider>),
+}
+
+/// Somebody else who wants a turn.
+struct Outsider {
+    member: Member,
+    /// How many turns of the job had begun when it came.
+    before: AtomicUsize,
+    served: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Outsider {
+    fn serve(&self) {
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+}
+
+shuttle::thread_local! {
+    /// Which worker the thread is.
+    static HERE: Cell<Option<usize>> = Cell::new(None);
+}
+
+impl Tasks {
+    fn new(workers: usize) -> Self {
+        let empty = || (0..workers).map(|_| VecDeque::new()).collect();
+        Self { own: empty(), pinned: empty(), injected: VecDeque::new(), over: false }
+    }
+
+    fn own(&mut self, worker: usize) -> Option<Task> {
+        self.own[worker].pop_back().or_else(|| self.pinned[worker].pop_front())
+    }
+
+    fn any(&mut self, worker: usize) -> Option<Task> {
+        let stolen = |tasks: &mut Self| tasks.own.iter_mut().find_map(VecDeque::pop_front);
+        self.own(worker).or_else(|| stolen(self)).or_else(|| self.injected.pop_front())
+    }
+}
+
+impl<S: Stages<I> + 'static, I: Send + 'static> Threads<S, I> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The body of a worker.
     fn work(self: Arc<Self>, worker: usize) {
+        HERE.with(|here| here.set(Some(worker)));
         loop {
-            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            let launch = loop {
-                let mine = |(of, _): &(Option<usize>, Launch)| of.is_none_or(|of| of == worker);
-                if let Some((_, launch)) = tasks.waiting.iter().position(mine).and_then(|at| tasks.waiting.remove(at)) {
-                    break launch;
+            let mut tasks = self.tasks();
+            let task = loop {
+                if let Some(task) = tasks.any(worker) {
+                    break task;
                 }
                 if tasks.over {
                     return;
                 }
                 tasks = self.changed.wait(tasks).unwrap_or_else(PoisonError::into_inner);
             };
+            self.judge_wait(&task);
             drop(tasks);
-            match launch {
-                Launch::Turn => self.job.turn(&self),
-                Launch::Probe => self.job.probe(&self),
+            self.execute(task);
+        }
+    }
+
+    fn execute(self: &Arc<Self>, task: Task) {
+        match task {
+            Task::Lane => self.turns.lane(self),
+            Task::Probe => {
+                if self.member.run_now(|| self.job.probe(self)) {
+                    self.launch(Launch::Pump);
+                }
             }
+            Task::Outside(outsider) => outsider.member.run_announced(self, || false, || outsider.serve()),
+        }
+    }
+
+    /// Whether a task from outside was taken as soon as the turns were over that had begun before.
+    fn judge_wait(&self, task: &Task) {
+        if let Task::Outside(outsider) = task {
+            let since = self.begun.load(Relaxed).saturating_sub(outsider.before.load(Relaxed));
+            // Those that were taken and not counted yet, and as many probes.
+            assert!(since <= 2 * self.workers, "{since} turns of the job went before somebody else's");
+        }
+    }
+
+    /// Comes from outside for one turn, as a queue does or as a single run does, and waits for it.
+    fn come_from_outside(self: Arc<Self>, announced: bool) {
+        let member = self.turns.join(8);
+        let before = AtomicUsize::new(usize::MAX);
+        let outsider = Arc::new(Outsider { member, before, served: Mutex::new(false), changed: Condvar::new() });
+        if announced {
+            outsider.member.announce();
+            let mut tasks = self.tasks();
+            outsider.before.store(self.begun.load(Relaxed), Relaxed);
+            tasks.injected.push_back(Task::Outside(Arc::clone(&outsider)));
+            drop(tasks);
+            self.changed.notify_all();
+        } else {
+            let other = Arc::clone(&outsider);
+            let turn = move || {
+                other.serve();
+                false
+            };
+            outsider.member.push(&self, Box::new(turn));
+        }
+        let mut served = outsider.served.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*served {
+            served = outsider.changed.wait(served).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether nothing is left of the turns.
+    fn is_idle(&self) -> bool {
+        self.job.lock().is_idle() && self.turns.is_idle()
+    }
+}
+
+impl<S: Stages<I> + 'static, I: Send + 'static> Workers for Arc<Threads<S, I>> {
+    fn count(&self) -> usize {
+        self.workers
+    }
+
+    fn spawn_lane(&self) {
+        let mut tasks = self.tasks();
+        match HERE.with(Cell::get) {
+            Some(worker) => tasks.own[worker].push_back(Task::Lane),
+            None => tasks.injected.push_back(Task::Lane),
+        }
+        drop(tasks);
+        self.changed.notify_all();
+    }
+
+    fn run_any(&self) -> bool {
+        let mut tasks = self.tasks();
+        let task = HERE.with(Cell::get).and_then(|worker| tasks.any(worker));
+        task.iter().for_each(|task| self.judge_wait(task));
+        drop(tasks);
+        task.map(|task| self.execute(task)).is_some()
+    }
+
+    fn run_own(&self) {
+        let mut tasks = self.tasks();
+        let task = HERE.with(Cell::get).and_then(|worker| tasks.own(worker));
+        task.iter().for_each(|task| self.judge_wait(task));
+        drop(tasks);
+        if let Some(task) = task {
+            self.execute(task);
         }
     }
 }
 
-impl<S: Stages<I>, I: Send> Crew for Arc<Threads<S, I>> {
+impl<S: Stages<I> + 'static, I: Send + 'static> Crew for Arc<Threads<S, I>> {
     fn launch(&self, kind: Launch) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
-            Launch::Turn => tasks.waiting.push_back((None, kind)),
-            Launch::Probe => tasks.waiting.extend((0..self.workers).map(|worker| (Some(worker), kind))),
+            Launch::Pump => {
+                let crew = Arc::clone(self);
+                let turn = move || {
+                    crew.begun.fetch_add(1, Relaxed);
+                    crew.job.turn(&crew)
+                };
+                self.member.push(self, Box::new(turn));
+            }
+            Launch::Probe => {
+                self.tasks().pinned.iter_mut().for_each(|pinned| pinned.push_back(Task::Probe));
+                self.changed.notify_all();
+            }
         }
-        drop(tasks);
-        self.changed.notify_all();
+    }
+
+    fn contended(&self) -> bool {
+        self.member.contended()
     }
 
     fn lend_a_hand(&self) -> bool {
@@ -502,6 +670,7 @@ fn a_small_job_under_schedules_in_order() {
             settles: usize::MAX,
             startable: 0,
             first: 1,
+            outsiders: [false, memory == 3],
         });
     }
 }

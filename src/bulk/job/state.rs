@@ -13,7 +13,7 @@ use crate::{
         },
         report::measures::Measures,
     },
-    error::Result,
+    error::{Result, Stage},
 };
 
 /// What the threads of a job share under its lock.
@@ -47,6 +47,8 @@ pub(in crate::bulk) struct State<I, E, R, O> {
     pub(in crate::bulk) stopped: bool,
     /// The error of items that were not reached; if `None`, their results are not wanted.
     pub(in crate::bulk) why: Option<String>,
+    /// The stage that an item waits for when it has been pulled.
+    pub(in crate::bulk) first: Stage,
     pub(in crate::bulk) tuner: Tuner,
     /// Nanoseconds to prepare an item.
     pub(in crate::bulk) prepare_ns: Mean,
@@ -60,7 +62,7 @@ pub(in crate::bulk) struct State<I, E, R, O> {
 }
 
 impl<I, E, R, O> State<I, E, R, O> {
-    pub(in crate::bulk) fn new(tuner: Tuner, ordered: bool, prepares: bool) -> Self {
+    pub(in crate::bulk) fn new(tuner: Tuner, ordered: bool, first: Stage) -> Self {
         Self {
             windows: VecDeque::new(),
             retired: 0,
@@ -77,9 +79,10 @@ impl<I, E, R, O> State<I, E, R, O> {
             stalled: false,
             stopped: false,
             why: None,
+            first,
             tuner,
             prepare_ns: Mean::default(),
-            prepare_most: if prepares { 1 } else { 256 },
+            prepare_most: if first == Stage::Prepare { 1 } else { 256 },
             entry_bytes: Mean::default(),
             output_bytes: Mean::default(),
             measures: Measures::default(),
@@ -107,7 +110,7 @@ impl<I, E, R, O> State<I, E, R, O> {
             let done = self.done.as_mut().map(std::mem::take);
             return Some(Abandoned { held, remains: Vec::new(), windows, finishing, done });
         };
-        let remains = self.windows.iter_mut().map(|window| window.abandon(why, &mut self.done)).collect();
+        let remains = self.windows.iter_mut().map(|window| window.abandon(self.first, why, &mut self.done)).collect();
         Some(Abandoned { held, remains, windows: VecDeque::new(), finishing: VecDeque::new(), done: None })
     }
 

@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{bulk::sync, error::ItemError, threads::platform};
+use crate::{
+    bulk::sync,
+    error::{ItemError, chain},
+    threads::platform,
+};
 
 /// What the consumer counts.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl Tally {
     pub(in crate::bulk) fn failed(&mut self, error: &ItemError) {
         self.errors += 1;
         if self.first_error.is_none() {
-            self.first_error = Some(error.to_string());
+            self.first_error = Some(chain(error));
         }
     }
 

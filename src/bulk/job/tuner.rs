@@ -48,6 +48,8 @@ pub(in crate::bulk) struct Tuner {
     ns_per_cost: Mean,
     cost_per_item: Mean,
     growth: Growth,
+    /// How many nanoseconds a chunk may take, while others want the workers.
+    hurry: Option<f64>,
 }
 
 /// The first chunk of a job, if the model asks for a size.
@@ -73,7 +75,13 @@ impl Tuner {
             ns_per_cost: Mean::default(),
             cost_per_item: Mean::default(),
             growth: Growth::default(),
+            hurry: None,
         }
+    }
+
+    /// Limits the time of the chunks to come, while others want the workers.
+    pub(in crate::bulk) fn hurry(&mut self, time: Option<Duration>) {
+        self.hurry = time.map(|time| time.as_nanos() as f64);
     }
 
     /// A tuner for `model` under the caller's `settings`; chunks run on `workers`, or on the
@@ -202,7 +210,10 @@ impl Tuner {
         let share = queued / (CHUNKS_PER_WORKER * self.workers) as u64;
         let floor = self.ns_per_cost.get().map(|rate| (LEAST_NS / rate.max(1e-6)) as u64);
         // Single items while nothing is measured, so that they spread over the workers.
-        let budget = self.ceiling.unwrap_or(self.growth.level as u64);
+        let mut budget = self.ceiling.unwrap_or(self.growth.level as u64);
+        if let Some(ns) = self.hurry.filter(|_| !self.driven) {
+            budget = budget.min(self.ns_per_cost.get().map_or(1, |rate| (ns / rate.max(1e-6)) as u64));
+        }
         share.max(floor.unwrap_or(1)).min(budget).max(1)
     }
 

@@ -228,15 +228,21 @@ impl<I, E, O> Window<I, E, O> {
         self.results.let_go();
     }
 
-    /// Resolves every item that no worker holds with an error that says `why`.
-    pub(in crate::bulk) fn abandon(&mut self, why: &str, done: &mut Option<Done<O>>) -> Remains<I, E> {
+    /// Resolves every item that no worker holds with an error that says `why`, or with that of its
+    /// source; unprepared items waited for the stage `first`.
+    pub(in crate::bulk) fn abandon(&mut self, first: Stage, why: &str, done: &mut Option<Done<O>>) -> Remains<I, E> {
         let blocks = std::mem::take(&mut self.blocks);
         let entries = std::mem::take(&mut self.entries);
         (self.unprepared, self.queued_cost, self.sorted, self.open) = (0, 0, true, false);
-        let unprepared = blocks.iter().flat_map(|block| block.start..block.start + block.items.len());
-        let unprepared = unprepared.map(|place| (place, Stage::Prepare));
-        for (place, stage) in unprepared.chain(entries.iter().map(|entry| (entry.place, Stage::Run))) {
-            let source = Error::new(ErrorKind::Cancelled, why);
+        let why = Error::new(ErrorKind::Cancelled, why);
+        let unprepared = blocks.iter().flat_map(|block| (block.start..).zip(&block.items));
+        let unprepared = unprepared.map(|(place, item)| match item {
+            Ok(_) => (place, first, &why),
+            Err(error) => (place, Stage::Read, error),
+        });
+        let prepared = entries.iter().map(|entry| (entry.place, Stage::Run, &why));
+        for (place, stage, source) in unprepared.chain(prepared) {
+            let source = source.clone();
             self.write(place, Err(ItemError { index: self.first + place, stage, source }), done);
         }
         (blocks, entries)
@@ -246,6 +252,26 @@ impl<I, E, O> Window<I, E, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cancelled_items_have_the_stage_that_they_waited_for() {
+        for first in [Stage::Prepare, Stage::Run] {
+            let mut window = Window::<usize, (), ()>::new(10);
+            window.push(vec![Ok(0), Ok(1), Err(Error::user("torn")), Ok(3)]);
+            let block = window.take_block(1).unwrap();
+            window.preparing -= block.items.len();
+            let entry = Entry { place: 0, cost: 1, bytes: 0, prepared: 0, value: () };
+            window.enqueue([entry].into(), 1, true);
+            window.abandon(first, "over", &mut None);
+            let mut batch = Batch::new();
+            window.take_front(&mut batch);
+            let errors = std::iter::from_fn(|| batch.pop()).map(|(_, result)| result.unwrap_err());
+            let errors: Vec<_> = errors.map(|error| (error.index, error.stage, error.source.kind())).collect();
+            let cancelled = |index, stage| (index, stage, ErrorKind::Cancelled);
+            let torn = (12, Stage::Read, ErrorKind::User);
+            assert_eq!(errors, [cancelled(10, Stage::Run), cancelled(11, first), torn, cancelled(13, first)]);
+        }
+    }
 
     #[test]
     fn the_oldest_item_stays_in_front_whoever_puts_back_first() {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use crate::{
-    bulk::{queue::core::Core, stages::Stages},
+    bulk::{
+        queue::core::{Core, Gathered},
+        stages::Stages,
+    },
     threads::panics::{self, lock},
 };
 
@@ -24,9 +27,9 @@ where
         let mut state = lock(&self.state);
         loop {
             if !state.stranded.is_empty() && state.asked == 0 {
-                state.asked = self.pool.current_num_threads();
+                state.asked = self.pool.workers();
                 let task = Arc::clone(&self);
-                self.pool.spawn_broadcast(move |_| task.take_stranded());
+                self.pool.broadcast(move || task.member.run_now(|| task.take_stranded()));
                 // If none of them can, all are busy with something else: then they are asked again.
                 state = self.changed.wait_timeout(state, ASK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
@@ -38,15 +41,26 @@ where
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let waited = first.since.elapsed();
+            if self.model.version() != state.current.0 {
+                drop(state);
+                self.adopt();
+                state = lock(&self.state);
+                continue;
+            }
+            let (number, since) = (first.index, first.since);
+            let waited = since.elapsed();
             // Costs are known only once items are prepared: a chunk is gathered by the mean cost so
             // far.
             let cost = state.tuner.item_cost().max(1.0);
+            let hurry = self.member.contended().then_some(self.settings.turn_time);
+            state.tuner.hurry(hurry);
             let (target, most) = state.tuner.bounds((state.waiting.len() as f64 * cost) as u64);
             let chunk = ((target as f64 / cost) as usize).clamp(1, most);
             // A chunk whose worker waits for this queue does not occupy a lane: it continues only
             // with what it waits for.
-            if state.running > state.tuner.lanes() + state.helpers || state.tuner.holds_back() && state.helpers == 0 {
+            if state.running.len() > state.tuner.lanes() + state.helpers
+                || state.tuner.holds_back() && state.helpers == 0
+            {
                 // Every lane is occupied and one more chunk waits: the next one may as well grow.
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else if state.waiting.len() < chunk.max(2).min(most)
@@ -59,12 +73,14 @@ where
             } else {
                 let count = chunk.min(state.waiting.len());
                 let items: Vec<_> = state.waiting.drain(..count).collect();
-                state.running += 1;
+                let (version, stages) = &state.current;
+                let gathered = Gathered { items, version: (*version, Arc::clone(stages)) };
+                state.running.push((number, since));
                 state.tuner.begun();
                 let task = Arc::clone(&self);
                 drop(state);
-                self.pool.spawn(move || {
-                    task.run(items);
+                self.pool.push_once(&self.member, move || {
+                    task.run(gathered);
                     panics::drop_quietly(task);
                 });
                 state = lock(&self.state);

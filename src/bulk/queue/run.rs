@@ -11,7 +11,10 @@ use crate::{
             chunk::{Outcome, Raw, finish_chunk, infer_chunk, prepare_item, totals},
             drivers,
         },
-        queue::core::{Chunk, Core, State, Submitted},
+        queue::{
+            core::{Chunk, Core, Gathered, State, Submitted},
+            measures::Answer,
+        },
         stages::{Ready, Stages},
     },
     error::{Error, ErrorKind, ItemError, Result, Stage},
@@ -28,13 +31,16 @@ where
     I: Send + 'static,
 {
     /// Prepares gathered items on a worker, and runs them there or hands them to the drivers.
-    pub(in crate::bulk) fn run(&self, items: Vec<Submitted<I, S::Output>>) {
+    pub(in crate::bulk) fn run(&self, gathered: Gathered<S, I>) {
         let started = Instant::now();
+        let Gathered { items, version } = gathered;
         let (mut entries, mut tickets) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
-        let mut bytes = 0;
+        let (number, mut bytes) = (items.first().map_or(0, |first| first.index), 0);
+        let mut answered = Vec::new();
+        let mut times = Vec::with_capacity(items.len());
         for submitted in items {
             bytes += submitted.bytes;
-            let Submitted { index, item, ticket, .. } = submitted;
+            let Submitted { index, item, ticket, since, .. } = submitted;
             let why = if self.settings.cancel.is_cancelled() {
                 Some("the queue's jobs were cancelled")
             } else {
@@ -42,22 +48,31 @@ where
             };
             if let Some(why) = why {
                 let source = Error::new(ErrorKind::Cancelled, why);
-                ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source }));
+                ticket.fill(Err(ItemError { index, stage: S::FIRST, source }));
+                answered.push((Answer::Cancelled, since));
                 panics::drop_quietly(item);
                 continue;
             }
-            let entry = panics::catch(|| prepare_item(&*self.stages, item, index, 0, &mut 0));
+            times.push(since);
+            let entry = panics::catch(|| prepare_item(&*version.1, item, index, 0, &mut 0));
             match entry {
                 Ok(Ready::Run(entry)) => {
                     entries.push(entry);
-                    tickets.push(ticket);
+                    tickets.push((ticket, since));
                 }
-                Ok(Ready::Done(output)) => ticket.fill(Ok(output)),
-                Err(source) => ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source })),
+                Ok(Ready::Done(output)) => {
+                    ticket.fill(Ok(output));
+                    answered.push((Answer::Result, since));
+                }
+                Err(source) => {
+                    ticket.fill(Err(ItemError { index, stage: Stage::Prepare, source }));
+                    answered.push((Answer::Error, since));
+                }
             }
         }
-        let chunk = Chunk { entries, tickets, bytes, took: started.elapsed() };
+        let chunk = Chunk { number, version, entries, tickets, answered, bytes, took: started.elapsed() };
         let mut state = lock(&self.state);
+        times.into_iter().for_each(|since| state.measures.taken(since, started));
         if state.drivers.in_charge() {
             state.prepared.push_back(chunk);
             drop(state);
@@ -71,7 +86,7 @@ where
     /// Runs a chunk on a worker, or passes it on if this worker cannot.
     fn run_here(&self, mut chunk: Chunk<S, I>) {
         let started = Instant::now();
-        match infer_chunk(&*self.stages, &chunk.entries) {
+        match infer_chunk(&*chunk.version.1, &chunk.entries) {
             Some((slots, _)) => {
                 chunk.took += started.elapsed();
                 self.finish(chunk, slots);
@@ -85,8 +100,12 @@ where
 
     /// Takes a stranded chunk if the calling worker can run it; called on each worker.
     pub(in crate::bulk) fn take_stranded(&self) {
-        let ready_here = self.stages.model().ready_here();
         let mut state = lock(&self.state);
+        let stages = state.stranded.front().map(|chunk| Arc::clone(&chunk.version.1));
+        drop(state);
+        let ready_here = stages.as_ref().is_some_and(|stages| stages.model().ready_here());
+        panics::drop_quietly(stages);
+        state = lock(&self.state);
         state.asked -= 1;
         let chunk = ready_here.then(|| state.stranded.pop_front()).flatten();
         drop(state);
@@ -99,7 +118,7 @@ where
     /// The body of a driver: runs chunks until the queue is closed and empty, or the model wants no
     /// drivers any more.
     pub(in crate::bulk) fn drive(self: Arc<Self>) {
-        split::drive_for(self.pool.current_num_threads());
+        split::drive_for(self.pool.workers());
         let mut state = lock(&self.state);
         loop {
             if !state.drivers.in_charge() {
@@ -114,17 +133,19 @@ where
             };
             drop(state);
             let started = Instant::now();
-            let slots = infer_chunk(&*self.stages, &chunk.entries);
+            let (version, stages) = (chunk.version.0, Arc::clone(&chunk.version.1));
+            let slots = infer_chunk(&*stages, &chunk.entries);
             chunk.took += started.elapsed();
             if let Some((slots, _)) = slots {
                 let task = Arc::clone(&self);
-                self.pool.spawn(move || {
+                self.pool.push_once(&self.member, move || {
                     task.finish(chunk, slots);
                     panics::drop_quietly(task);
                 });
-                let released = drivers::is_released(self.stages.model());
+                let released = drivers::is_released(stages.model());
+                panics::drop_quietly(stages);
                 state = lock(&self.state);
-                if released {
+                if released && state.current.0 == version {
                     state.drivers.release();
                 }
             } else {
@@ -148,25 +169,40 @@ where
 
     /// Finishes a chunk on a worker, and hands its results to their handles.
     fn finish(&self, chunk: Chunk<S, I>, slots: Vec<Option<Result<Raw<S>>>>) {
-        let Chunk { entries, tickets, bytes, took } = chunk;
+        let Chunk { number, version: (version, stages), entries, tickets, mut answered, bytes, took } = chunk;
         let started = Instant::now();
-        let Outcome { results, .. } = finish_chunk(&*self.stages, 0, &entries, slots);
-        for (result, ticket) in results.into_iter().flatten().zip(tickets) {
-            ticket.fill(result);
-        }
+        let Outcome { results, .. } = finish_chunk(&*stages, 0, &entries, slots);
         let (cost, _) = totals(&entries);
         let count = entries.len();
         panics::drop_each(entries);
+        let results: Vec<_> = results.into_iter().flatten().collect();
+        for (result, (_, since)) in results.iter().zip(&tickets) {
+            answered.push((if result.is_ok() { Answer::Result } else { Answer::Error }, *since));
+        }
+        let now = Instant::now();
+        let took = took + now.duration_since(started);
         let mut state = lock(&self.state);
+        let current = state.current.0 == version;
         if count > 0 {
-            let (model, workers) = (self.stages.model(), self.pool.current_num_threads());
-            state.tuner.finished(model, &self.settings, workers, count, cost, took + started.elapsed());
-        } else {
+            state.measures.ran(count, took);
+            if current {
+                let (model, workers) = (stages.model(), self.pool.workers());
+                state.tuner.finished(model, &self.settings, workers, count, cost, took);
+            }
+        } else if current {
             state.tuner.came_back();
         }
-        state.running -= 1;
+        answered.iter().for_each(|&(answer, since)| state.measures.answered(answer, since, now));
+        state.unanswered -= answered.len();
+        state.running.retain(|&(first, _)| first != number);
         self.ledger.remove(bytes);
+        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
+        for (result, (ticket, _)) in results.into_iter().zip(tickets) {
+            ticket.fill(result);
+        }
+        wakers.into_values().for_each(|waker| panics::quietly(|| waker.wake()));
+        panics::drop_quietly(stages);
     }
 }

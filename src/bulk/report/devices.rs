@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// The items of a job that ran on one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct DeviceItems {
     /// The name of the device.
@@ -11,6 +12,7 @@ pub struct DeviceItems {
     /// Items that ran there, failed ones included.
     pub items: usize,
     /// Ranges of their indices in the job, from 0, in ascending order; at most 4096.
+    #[cfg_attr(feature = "serde", serde(with = "pairs"))]
     pub ranges: Vec<Range<usize>>,
     /// Ranges past the limit, which `ranges` leaves out.
     pub ranges_left_out: usize,
@@ -21,6 +23,23 @@ impl DeviceItems {
     pub(crate) fn has(&self, index: usize) -> bool {
         let place = self.ranges.partition_point(|range| range.end <= index);
         self.ranges.get(place).is_some_and(|range| range.contains(&index))
+    }
+}
+
+/// Ranges as pairs of numbers, as in [`Report::to_json`](super::Report::to_json).
+#[cfg(feature = "serde")]
+mod pairs {
+    use std::ops::Range;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(ranges: &[Range<usize>], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(ranges.iter().map(|range| [range.start, range.end]))
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<Range<usize>>, D::Error> {
+        let pairs = Vec::<[usize; 2]>::deserialize(from)?;
+        Ok(pairs.into_iter().map(|[start, end]| start..end).collect())
     }
 }
 

@@ -12,11 +12,8 @@ impl fmt::Display for Report {
         if self.truncated > 0 {
             write!(f, ", {} truncated", self.truncated)?;
         }
-        let model: Vec<&str> = [&self.device, &self.kernel_set, &self.precision]
-            .into_iter()
-            .map(String::as_str)
-            .filter(|s| !s.is_empty())
-            .collect();
+        let model = [&self.device, &self.kernel_set, &self.precision].into_iter().filter(|s| !s.is_empty());
+        let model: Vec<String> = model.map(|text| one_line(text)).collect();
         if !model.is_empty() {
             write!(f, "\n{}; loaded in {:.2} s", model.join(", "), self.load_seconds)?;
         }
@@ -40,11 +37,38 @@ impl fmt::Display for Report {
             write!(f, "; slowest item: {index}, {:.1} ms", seconds * 1e3)?;
         }
         for DeviceItems { device, items, .. } in &self.devices {
-            write!(f, "\nran on {device}: {items} items")?;
+            write!(f, "\nran on {}: {items} items", one_line(device))?;
         }
         for note in &self.notes {
-            write!(f, "\nnote: {note}")?;
+            write!(f, "\nnote: {}", one_line(note))?;
         }
         Ok(())
+    }
+}
+
+/// Text in one line, whatever names of files and texts are in it: control characters are escaped.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_make_no_lines() {
+        let notes = vec!["reading `a\nnote: forged\u{1b}[31m`".to_owned()];
+        let report = Report { device: "card\n9 items".into(), notes, ..Report::default() };
+        let text = report.to_string();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.ends_with(r"note: reading `a\nnote: forged\u{1b}[31m`"), "{text}");
     }
 }

@@ -157,6 +157,33 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "serde")]
+    fn serde_has_the_same_fields_and_reads_them_again() {
+        let ranges = vec![3..4, 10..11];
+        let report = Report {
+            items: 3,
+            seconds: 0.25,
+            device: "a \"device\"".into(),
+            chunk_items: Spread { min: 1, median: 2, max: 3 },
+            worker_busy: vec![0.5, 1.0],
+            peak_rss_bytes: Some(7),
+            model_fingerprint: "ab12".to_owned().into(),
+            notes: vec!["one".into()],
+            slowest: vec![SlowItem { index: 7, seconds: 0.5, alone: true }],
+            queue_wait_seconds: Spread { min: 0.0, median: 0.25, max: 1.5 },
+            devices: vec![DeviceItems { device: "cpu".into(), items: 2, ranges, ranges_left_out: 1 }],
+            ..Report::default()
+        };
+        let value = serde_json::to_value(&report).unwrap();
+        let by_hand: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        let names = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!((names(&value), &value["devices"]), (names(&by_hand), &by_hand["devices"]));
+        assert_eq!(serde_json::from_value::<Report>(value).unwrap(), report);
+        assert_eq!(serde_json::from_str::<Report>(&report.to_json()).unwrap(), report);
+        assert_eq!(serde_json::from_str::<Report>(r#"{"items":3}"#).unwrap().items, 3);
+    }
+
+    #[test]
     fn device_ranges_are_pairs() {
         let items = DeviceItems { device: "cpu".into(), items: 2, ranges: vec![3..4, 10..11], ranges_left_out: 0 };
         assert_eq!(device_items(&items), r#"{"device":"cpu","items":2,"ranges":[[3,4],[10,11]],"ranges_left_out":0}"#);

@@ -7,6 +7,7 @@ pub(in crate::bulk) const SLOWEST: usize = 5;
 
 /// One of the slowest items of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct SlowItem {
     /// Its index in the job, from 0.

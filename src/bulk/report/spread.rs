@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Smallest, median and largest value of a number over a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Spread<T = usize> {
     /// The smallest value.
@@ -12,6 +13,23 @@ pub struct Spread<T = usize> {
     pub median: T,
     /// The largest value.
     pub max: T,
+}
+
+/// Times in seconds: their median, the times that 95 and 99 of 100 do not exceed, and the largest.
+///
+/// All but the largest are within a fifth.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct Percentiles {
+    /// The median.
+    pub median: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// The largest value.
+    pub max: f64,
 }
 
 /// A histogram of durations in constant memory.
@@ -41,17 +59,27 @@ impl Times {
 
     /// Smallest, median and largest, in seconds.
     pub(in crate::bulk) fn spread(&self) -> Spread<f64> {
+        Spread { min: self.min.as_secs_f64(), median: self.quantile(1, 2), max: self.max.as_secs_f64() }
+    }
+
+    /// Median, high percentiles and largest, in seconds.
+    pub(in crate::bulk) fn percentiles(&self) -> Percentiles {
+        let [median, p95, p99] = [(1, 2), (95, 100), (99, 100)].map(|(part, of)| self.quantile(part, of));
+        Percentiles { median, p95, p99, max: self.max.as_secs_f64() }
+    }
+
+    /// The time in seconds that `part` of every `of` times do not reach, within a fifth.
+    fn quantile(&self, part: u64, of: u64) -> f64 {
         let mut before = 0_u64;
-        let median = self.counts.iter().position(|&count| {
+        let place = self.counts.iter().position(|&count| {
             before += u64::from(count);
-            before * 2 > u64::from(self.count)
+            before * of > u64::from(self.count) * part
         });
-        let middle = median.map_or(0.0, |place| {
+        let seconds = place.map_or(0.0, |place| {
             let (power, quarter) = ((place / 4) as i32, (place % 4) as f64);
             2_f64.powi(power) * (1.0 + quarter / 4.0 + 0.125) * 1e-9
         });
-        let (min, max) = (self.min.as_secs_f64(), self.max.as_secs_f64());
-        Spread { min, median: middle.clamp(min, max), max }
+        seconds.clamp(self.min.as_secs_f64(), self.max.as_secs_f64())
     }
 }
 
@@ -113,6 +141,18 @@ mod tests {
             assert_eq!((min, max), (seconds(middle / 2), seconds(middle * 3)));
             assert!((median / seconds(middle) - 1.0).abs() < 0.2, "{median} for {middle} ns");
         }
+    }
+
+    #[test]
+    fn percentiles_are_within_a_fifth() {
+        assert_eq!(Times::default().percentiles(), Percentiles::default());
+        let mut times = Times::default();
+        (1..=1000).for_each(|ms| times.add(Duration::from_millis(ms)));
+        let Percentiles { median, p95, p99, max } = times.percentiles();
+        for (value, due) in [(median, 0.5), (p95, 0.95), (p99, 0.99)] {
+            assert!((value / due - 1.0).abs() < 0.2, "{value} for {due}");
+        }
+        assert_eq!(max, 1.0);
     }
 
     #[test]

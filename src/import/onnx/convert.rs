@@ -1,39 +1,69 @@
 //! Conversion of an ONNX graph to a [`Graph`].
 
+mod batch_norm;
+mod control;
+mod free;
+mod function;
 mod inputs;
+mod node;
+mod old_opsets;
+mod scope;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use scope::{Outer, Scope};
 
 use crate::{
     error::{Context, Error, Result},
     graph::{Graph, ValueId},
-    import::onnx::{
-        attribute,
-        budget::Budget,
-        external::External,
-        order,
-        proto::{GraphProto, NodeProto, TensorProto},
-        scan::{parse, scan},
-        tensor,
+    import::{
+        onnx::{
+            budget::Budget,
+            external::External,
+            order,
+            proto::{FunctionKey, GraphProto, TensorProto},
+            scan::{Functions, check_operators, functions, makers, parse},
+            tensor,
+        },
+        options::ImportOptions,
     },
-    op::OnnxNode,
-    ops::{self, generate::constant::Constant},
-    tensor::Tensor,
+    ops::tokens,
 };
 
 /// The maximum number of inputs and of outputs.
 const MAX_PORTS: usize = 4096;
 
 /// Converts a serialized `GraphProto`.
-pub(super) fn graph(
-    bytes: &[u8],
+///
+/// With `has_defaults`, initializers that are inputs too are defaults of these.
+#[allow(clippy::too_many_arguments, reason = "the parts of one file and what to make of them")]
+pub(super) fn graph<'a>(
+    bytes: &'a [u8],
     name: &str,
-    opset: i64,
-    functions: &[&[u8]],
+    opsets: Vec<(&'a str, i64)>,
+    all_functions: &[&'a [u8]],
     budget: &Budget,
     external: &mut External<'_>,
-    constants: &[(String, Tensor)],
-) -> Result<Graph> {
+    options: &ImportOptions,
+    has_defaults: bool,
+) -> Result<(Graph, Vec<String>)> {
+    let proto = parse_graph(bytes, budget)?;
+    let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
+    let functions = functions(all_functions, budget)?;
+    let makers = makers(&proto, budget)?;
+    check_operators(&proto, &functions, budget)?;
+    let file = File { functions: &functions, budget };
+    let scope = Scope { opsets, used: scope::used(&proto, 0)?, ..Scope::default() };
+    let mut converter = Converter::new(Graph::new(name), scope, file, external, None);
+    converter.initializers(&proto)?;
+    converter.inputs(&proto, options, has_defaults)?;
+    converter.nodes(&proto, &makers)?;
+    converter.outputs(&proto)?;
+    tokens::check(&converter.graph)?;
+    Ok((converter.graph, converter.notes))
+}
+
+fn parse_graph<'a>(bytes: &'a [u8], budget: &Budget) -> Result<GraphProto<'a>> {
     let proto = GraphProto::parse(bytes, budget)?;
     for (list, what) in [(&proto.inputs, "inputs"), (&proto.outputs, "outputs")] {
         if list.len() > MAX_PORTS {
@@ -43,61 +73,90 @@ pub(super) fn graph(
     if proto.has_sparse {
         return Err(Error::unsupported("sparse initializers are not built here"));
     }
-    let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
-    let mut converter = Converter { graph: Graph::new(name), values: HashMap::new(), opset, budget, external };
-    let makers = scan(&proto, functions, budget)?;
-    converter.initializers(&proto)?;
-    converter.inputs(&proto, constants)?;
-    for (name, &maker) in &makers {
-        if converter.values.contains_key(name) {
-            let node = parse(&proto, maker)?.describe();
-            return Err(Error::invalid_model(format!("value `{name}` is made twice: by the file and by {node}")));
-        }
-    }
-    for index in converter.order(&proto, &makers)? {
-        let node = parse(&proto, index)?;
-        converter.node(&node)?;
-    }
-    converter.outputs(&proto)?;
-    Ok(converter.graph)
+    Ok(proto)
 }
 
-/// A graph under construction and the values it has by name.
+/// What a file has besides its graphs, for the conversion of each of them.
+#[derive(Clone, Copy)]
+struct File<'a, 'b> {
+    functions: &'b Functions<'a>,
+    budget: &'b Budget,
+}
+
+/// A graph under construction.
 struct Converter<'a, 'b, 'c> {
     graph: Graph,
-    values: HashMap<&'a str, ValueId>,
-    opset: i64,
-    budget: &'b Budget,
+    scope: Scope<'a>,
+    file: File<'a, 'b>,
     external: &'b mut External<'c>,
+    /// The functions that are being inlined, outermost first.
+    calls: Vec<FunctionKey<'a>>,
+    outer: Option<Outer<'a, 'b>>,
+    /// The values of the outer graph that are inputs here, in their order.
+    captured: Vec<ValueId>,
+    depth: usize,
+    /// Remarks for the report.
+    notes: Vec<String>,
 }
 
-impl<'a> Converter<'a, '_, '_> {
+impl<'a, 'b, 'c> Converter<'a, 'b, 'c> {
+    fn new(
+        graph: Graph,
+        scope: Scope<'a>,
+        file: File<'a, 'b>,
+        external: &'b mut External<'c>,
+        outer: Option<Outer<'a, 'b>>,
+    ) -> Self {
+        let depth = outer.map_or(0, |outer| outer.depth + 1);
+        let calls = outer.map_or_else(Vec::new, |outer| outer.calls.to_vec());
+        Self { graph, scope, file, external, calls, outer, captured: Vec::new(), depth, notes: Vec::new() }
+    }
+
+    /// Converts the nodes in an order in which each follows those that it depends on.
+    fn nodes(&mut self, proto: &GraphProto<'a>, makers: &HashMap<&'a str, u32>) -> Result<()> {
+        for (name, &maker) in makers {
+            if self.scope.has_own(name) {
+                let node = parse(proto, maker)?.describe();
+                return Err(Error::invalid_model(format!("value `{name}` is made twice: by the file and by {node}")));
+            }
+        }
+        for index in self.order(proto, makers)? {
+            let node = parse(proto, index)?;
+            self.node(&node)?;
+        }
+        Ok(())
+    }
+
     fn initializers(&mut self, proto: &GraphProto<'a>) -> Result<()> {
+        let mut seen = HashSet::new();
         for (index, bytes) in proto.initializers.iter().enumerate() {
-            let proto = TensorProto::parse(bytes, self.budget).context(|| format!("initializer number {index}"))?;
+            let proto =
+                TensorProto::parse(bytes, self.file.budget).context(|| format!("initializer number {index}"))?;
             let name = proto.name();
             if name.is_empty() {
                 return Err(Error::invalid_model(format!("initializer number {index} has no name")));
             }
             let tensor = tensor::read(&proto, self.external).context(|| format!("initializer `{name}`"))?;
             let id = self.graph.constant(name, tensor);
-            if self.values.insert(name, id).is_some() {
+            if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("initializer `{name}` is given twice")));
             }
+            self.scope.define(name, id);
         }
         Ok(())
     }
 
     /// The order in which to convert the nodes.
-    fn order(&self, proto: &GraphProto<'a>, makers: &HashMap<&'a str, u32>) -> Result<Vec<u32>> {
+    fn order(&mut self, proto: &GraphProto<'a>, makers: &HashMap<&'a str, u32>) -> Result<Vec<u32>> {
         let mut needs = Vec::with_capacity(proto.nodes.len());
         for index in 0..proto.nodes.len() as u32 {
             let node = parse(proto, index)?;
             let mut own = Vec::new();
-            for name in node.inputs.iter().copied().filter(|name| !name.is_empty()) {
+            let within = free::free_names(&node, self.file.budget, self.depth + 1)?;
+            for name in node.inputs.iter().copied().filter(|name| !name.is_empty()).chain(within) {
                 match makers.get(name) {
                     Some(&maker) => own.push(maker),
-                    None if self.values.contains_key(name) => {}
+                    None if self.resolve(name).is_some() || self.scope.absent.contains(name) => {}
                     None => {
                         let node = node.describe();
                         return Err(Error::invalid_model(format!("{node} uses `{name}`, which nothing makes")));
@@ -110,41 +169,5 @@ impl<'a> Converter<'a, '_, '_> {
             Ok(node) => Error::invalid_model(format!("{} depends on its own result", node.describe())),
             Err(error) => error,
         })
-    }
-
-    fn node(&mut self, node: &NodeProto<'a>) -> Result<()> {
-        let place = || node.describe();
-        let attributes = attribute::read(node, self.budget, self.external).context(place)?;
-        let inputs = node.inputs.iter().map(|name| {
-            if name.is_empty() {
-                return Ok(None);
-            }
-            let id = self.values.get(name).copied();
-            id.map(Some).ok_or_else(|| Error::internal(format!("`{name}` was not converted before its use")))
-        });
-        let inputs = inputs.collect::<Result<Vec<_>>>()?;
-        let decode = ops::find_onnx(node.op_type()).ok_or_else(|| Error::internal("the operator was found before"))?;
-        let mut own = OnnxNode::new(&self.graph, self.opset, node.op_type(), attributes, inputs, node.outputs.len());
-        let op = decode(&mut own).context(place)?;
-        let inputs = own.finish().context(place)?;
-        if let (Some(Constant { value }), [name]) = (op.downcast_ref(), node.outputs.as_slice()) {
-            let id = self.graph.constant(*name, value.clone());
-            self.values.insert(name, id);
-            return Ok(());
-        }
-        // Errors of `Graph::node` name the node already.
-        let outputs = self.graph.node(node.name(), op, inputs)?;
-        if node.outputs.len() > outputs.len() {
-            let (asked, made) = (node.outputs.len(), outputs.len());
-            let what = format!("{asked} outputs are asked for, of which {made} are built here");
-            return Err(Error::unsupported(what).context(place()));
-        }
-        for (&name, id) in node.outputs.iter().zip(outputs) {
-            if !name.is_empty() {
-                name.clone_into(&mut self.graph.values[id.index()].name);
-                self.values.insert(name, id);
-            }
-        }
-        Ok(())
     }
 }

@@ -1,15 +1,14 @@
 //! Tensor data in files beside the model.
 //!
-//! The location must be a plain file name in the model's own folder. The file is opened without
-//! following symbolic links and must have no second hard link, since either would let a model read
-//! files elsewhere. [`ImportOptions::trust_root`] admits links into a folder, as caches of model
+//! The location must be a path below the model's own folder. No part of it may be a symbolic link,
+//! and the file must have no second hard link, since either would let a model read files elsewhere. [`ImportOptions::trust_root`] admits links into a folder, as caches of model
 //! hubs need.
 
 use std::{
     collections::HashMap,
     fs::{self, File},
     io::{Read, Seek, SeekFrom},
-    path::{Component, Path},
+    path::Path,
 };
 
 use crate::{
@@ -64,10 +63,16 @@ impl<'a> External<'a> {
                 "location" => location = Some(value),
                 "offset" => offset = number(key, value)?,
                 "length" => length = Some(number(key, value)?),
+                // A SHA-1 of the file, which ONNX Runtime does not compare either.
+                "checksum" => {}
                 _ => return Err(Error::unsupported(format!("external data have the key {key:?}, not known here"))),
             }
         }
         let location = location.ok_or_else(|| Error::invalid_model("external data name no file"))?;
+        if self.folder.is_none() {
+            return Err(of_bytes());
+        }
+        let location = &path_below(location).context(|| format!("file {location:?}"))?;
         if length.is_some_and(|length| length != bytes as u64) {
             return Err(Error::invalid_model(format!("a tensor {dtype}{shape:?} takes {bytes} bytes, not {length:?}")));
         }
@@ -107,10 +112,7 @@ impl<'a> External<'a> {
     }
 
     fn open(&self, name: &str) -> Result<(File, FileStamp)> {
-        let folder = self.folder.ok_or_else(|| {
-            Error::unsupported("a model that was given as bytes cannot have data in other files; open it by its path")
-        })?;
-        check_name(name)?;
+        let folder = self.folder.ok_or_else(of_bytes)?;
         let folder = fs::canonicalize(folder).map_err(|error| Error::io(error, "finding the model's folder"))?;
         let mut path = folder.join(name);
         let root = match &self.options.trusted_root {
@@ -120,11 +122,10 @@ impl<'a> External<'a> {
             None => None,
         };
         let trusted = |path: &Path| root.as_ref().is_some_and(|root| path.starts_with(root));
-        let found = fs::symlink_metadata(&path).map_err(|error| Error::io(error, "finding it"))?;
-        if found.file_type().is_symlink() {
-            let target = fs::canonicalize(&path).map_err(|error| Error::io(error, "following the link"))?;
+        let target = fs::canonicalize(&path).map_err(|error| Error::io(error, "finding it"))?;
+        if target != path {
             if !trusted(&target) {
-                return Err(refused("a symbolic link"));
+                return Err(refused("reached by a symbolic link"));
             }
             path = target;
         }
@@ -144,6 +145,10 @@ impl<'a> External<'a> {
     }
 }
 
+fn of_bytes() -> Error {
+    Error::unsupported("a model that was given as bytes cannot have data in other files; open it by its path")
+}
+
 fn refused(what: &str) -> Error {
     Error::unsupported(format!(
         "it is {what}, which could give a model what lies outside its folder; \
@@ -151,14 +156,14 @@ fn refused(what: &str) -> Error {
     ))
 }
 
-/// Refuses anything but a plain file name, on any system.
-fn check_name(name: &str) -> Result<()> {
-    let mut parts = Path::new(name).components();
-    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
-    if !plain || name.contains(['/', '\\', ':', '\0']) {
-        return Err(Error::invalid_model("external data must lie in the model's folder, under a plain file name"));
+/// The path of a file below a folder, in its shortest form; anything else is refused, on any system.
+fn path_below(name: &str) -> Result<String> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    let parts: Vec<&str> = name.split('/').filter(|part| *part != ".").collect();
+    if name.contains(['\\', ':', '\0']) || parts.is_empty() || !parts.iter().all(|part| plain(part)) {
+        return Err(Error::invalid_model("external data must lie in the model's folder or below it"));
     }
-    Ok(())
+    Ok(parts.join("/"))
 }
 
 /// Parses a decimal number without sign or spaces.
@@ -199,12 +204,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_names_pass() {
-        for name in ["weights.bin", "a..b", ".hidden", "é"] {
-            assert!(check_name(name).is_ok(), "{name}");
+    fn only_paths_below_the_folder_pass() {
+        for (name, path) in [
+            ("weights.bin", "weights.bin"),
+            ("a..b", "a..b"),
+            (".hidden", ".hidden"),
+            ("é", "é"),
+            ("./a", "a"),
+            ("./a/./b", "a/b"),
+            ("a/b/c", "a/b/c"),
+        ] {
+            assert_eq!(path_below(name).unwrap(), path);
         }
-        for name in ["", ".", "..", "/etc/passwd", "../x", "a/../../b", "a/b", "./a", "a/", "a\\b", "C:x", "a\0b"] {
-            assert!(check_name(name).is_err(), "{name:?}");
+        for name in
+            ["", ".", "./", "..", "/etc/passwd", "../x", "a/../../b", "a/../b", "a//b", "a/", "a\\b", "C:x", "a\0b"]
+        {
+            assert!(path_below(name).is_err(), "{name:?}");
         }
     }
 

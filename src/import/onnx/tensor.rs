@@ -21,6 +21,9 @@ const fn read_as(dtype: DType, field: u32, scalar: Scalar) -> ElementType {
     ElementType::Read { dtype, field, scalar }
 }
 
+/// The field of `TensorProto` that holds strings.
+const STRINGS: u32 = 6;
+
 /// ONNX's element types, indexed by their number in files.
 const ELEMENT_TYPES: [ElementType; 27] = [
     ElementType::Undefined,
@@ -31,7 +34,8 @@ const ELEMENT_TYPES: [ElementType; 27] = [
     read_as(DType::I16, 5, Scalar::Varint),
     read_as(DType::I32, 5, Scalar::Varint),
     read_as(DType::I64, 7, Scalar::Varint),
-    ElementType::Unsupported("string"),
+    // Its scalar is never read.
+    read_as(DType::String, STRINGS, Scalar::Varint),
     read_as(DType::Bool, 5, Scalar::Varint),
     read_as(DType::F16, 5, Scalar::Varint),
     read_as(DType::F64, 10, Scalar::Fixed64),
@@ -73,6 +77,9 @@ pub(super) fn size(dim: i64) -> Result<usize> {
 pub(super) fn read(proto: &TensorProto<'_>, external: &mut External<'_>) -> Result<Tensor> {
     let dtype = dtype(proto.data_type)?;
     let shape = proto.dims.iter().map(|&dim| size(dim)).collect::<Result<Vec<_>>>()?;
+    if dtype == DType::String {
+        return strings(shape, proto);
+    }
     let bytes = byte_count(dtype, &shape).filter(|bytes| bytes / dtype.size() <= MAX_ELEMENTS);
     let bytes = bytes
         .ok_or_else(|| Error::limit(format!("a tensor {dtype}{shape:?} is larger than {MAX_ELEMENTS} elements")))?;
@@ -93,6 +100,21 @@ pub(super) fn read(proto: &TensorProto<'_>, external: &mut External<'_>) -> Resu
         (false, None, None) if bytes == 0 => Tensor::zeros(dtype, shape),
         (false, None, None) => Err(Error::invalid_model(format!("a tensor {dtype}{shape:?} has no data"))),
     }
+}
+
+/// Reads a tensor of strings, which are in the model file in any case.
+fn strings(shape: Vec<usize>, proto: &TensorProto<'_>) -> Result<Tensor> {
+    let elsewhere = proto.raw.is_some() || !proto.external.is_empty() || !matches!(proto.location, None | Some(0));
+    if elsewhere || !matches!(proto.typed, None | Some(STRINGS)) {
+        return Err(Error::invalid_model("a tensor of strings has its data in a field of another type"));
+    }
+    let mut texts = Vec::new();
+    proto.texts(STRINGS, |text| texts.push(text))?;
+    if byte_count(DType::String, &shape) != texts.len().checked_mul(DType::String.size()) {
+        let given = texts.len();
+        return Err(Error::invalid_model(format!("a tensor string{shape:?} has {given} strings")));
+    }
+    Tensor::from_strings(shape, &texts)
 }
 
 fn from_raw(dtype: DType, shape: Vec<usize>, bytes: usize, raw: &[u8]) -> Result<Tensor> {
@@ -166,5 +188,6 @@ fn fits(dtype: DType, bits: u64) -> bool {
         DType::U32 => u32::try_from(value).is_ok(),
         DType::Bool => bits <= 1,
         DType::F32 | DType::F64 | DType::I64 | DType::U64 => true,
+        DType::String => false,
     }
 }

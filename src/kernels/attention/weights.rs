@@ -17,6 +17,9 @@ pub(super) struct MaskRows {
     pub(super) column_stride: usize,
 }
 
+/// The largest score that is subtracted in one step with its product.
+const FUSED_MOST: f32 = 1e6;
+
 /// Turns rows of scores into exponentials, in place, and sums each row.
 pub(super) struct Exponentials<'a> {
     scores: *mut f32,
@@ -72,9 +75,19 @@ impl Kernel for Exponentials<'_> {
                         })
                     }
                 };
+                let largest = s.largest(largest);
+                // A fused difference of an exact and a rounded product is off by the rounding.
+                let apart = mask.is_none() && largest.abs() > FUSED_MOST;
+                if apart {
+                    let mut at = 0;
+                    while at < keys {
+                        s.store(scores.add(at), s.mul(s.load(scores.add(at)), factor));
+                        at += S::LANES;
+                    }
+                }
                 // The stored scores already include the factor.
-                let factor = if mask.is_some() { s.splat(1.0) } else { factor };
-                let offset = s.splat(-s.largest(largest));
+                let factor = if mask.is_some() || apart { s.splat(1.0) } else { factor };
+                let offset = s.splat(-largest);
                 let total = fold!(s: S, keys, zero, add, |at, count| {
                     let e = s.head(math::exp(s, s.fma(s.load(scores.add(at)), factor, offset)), count, zero);
                     s.store(scores.add(at), e);

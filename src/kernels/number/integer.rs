@@ -12,7 +12,9 @@ pub(crate) trait Integer: Number + Ord {
     fn or(self, other: Self) -> Self;
     /// `self ^ other`
     fn xor(self, other: Self) -> Self;
-    /// `self` shifted by `places` to the left or to the right; 0 if that is all bits or more.
+    /// `self` shifted by `places` to the left or to the right, where the sign moves in.
+    ///
+    /// A negative `places`, and one of all bits or more, moves every bit out.
     fn shifted(self, places: Self, left: bool) -> Self;
 }
 
@@ -71,10 +73,11 @@ macro_rules! integers {
             fn and(self, other: Self) -> Self { self & other }
             fn or(self, other: Self) -> Self { self | other }
             fn xor(self, other: Self) -> Self { self ^ other }
+            #[allow(unused_comparisons, reason = "unsigned numbers are never below 0")]
             fn shifted(self, places: Self, left: bool) -> Self {
                 let places = u32::try_from(places).unwrap_or(u32::MAX);
                 let moved = if left { self.checked_shl(places) } else { self.checked_shr(places) };
-                moved.unwrap_or(0)
+                moved.unwrap_or(if !left && self < 0 { !0 } else { 0 })
             }
         }
     )*};

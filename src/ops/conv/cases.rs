@@ -44,7 +44,6 @@ pub(super) fn cases() -> Vec<Case> {
             .value(&[1, 33, 70, 9], spread)
             .constant(&[17, 33, 3, 3], spread),
         Case::new("empty batch", conv(&[3])).value(&[0, 2, 8], spread).constant(&[3, 2, 3], spread),
-        Case::new("no positions", conv(&[3])).value(&[2, 2, 2], spread).constant(&[3, 2, 3], spread),
         Case::new("no channels", conv(&[3]))
             .value(&[2, 0, 5], spread)
             .constant(&[3, 0, 3], spread)

@@ -40,6 +40,12 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     if let Some(values) = node.ints("value_ints")? {
         found.push(Arc::new(Tensor::new([values.len()], &values)?));
     }
+    if let Some(value) = node.string("value_string")? {
+        found.push(Arc::new(Tensor::from_strings([], &[value])?));
+    }
+    if let Some(values) = node.strings("value_strings")? {
+        found.push(Arc::new(Tensor::from_strings([values.len()], &values)?));
+    }
     match <[_; 1]>::try_from(found) {
         Ok([value]) => Ok(Arc::new(Constant { value })),
         Err(found) => Err(Error::unsupported(format!("a constant with {} tensors or numbers", found.len()))),

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use half::{bf16, f16};
+
 use crate::{
     error::{Error, Result},
     graph::{Fact, MAX_TRACKED},
     op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
     ops::generate::constant::Constant,
     shape::{Dim, Shape},
-    tensor::{DType, Tensor},
+    tensor::{DType, Element, Tensor},
 };
 
 /// The most numbers that are computed at load.
@@ -40,6 +42,12 @@ pub(crate) static DEF: OpDef = OpDef {
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let dtype = node.inputs().required(0)?.dtype;
+    if let Some(stash) = node.int("stash_type")?
+        && stash != 1
+        && matches!(dtype, DType::F16 | DType::BF16)
+    {
+        return Err(Error::unsupported(format!("`stash_type` is {stash}, expected 1 (f32)")));
+    }
     if dtype.is_float() {
         let (delta, limit, start) = (node.take_constant(2)?, node.take_constant(1)?, node.take_constant(0)?);
         return match (start, limit, delta) {
@@ -64,21 +72,28 @@ fn floats(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor> {
     let one = |tensor: &Tensor| match tensor.dtype() {
         DType::F32 => tensor.as_slice::<f32>().ok().and_then(|all| all.first()).map(|&value| f64::from(value)),
         DType::F64 => tensor.as_slice::<f64>().ok().and_then(|all| all.first().copied()),
+        DType::F16 => tensor.as_slice::<f16>().ok().and_then(|all| all.first()).map(|&value| f64::from(value)),
+        DType::BF16 => tensor.as_slice::<bf16>().ok().and_then(|all| all.first()).map(|&value| f64::from(value)),
         _ => None,
     };
     let (Some(start_at), Some(limit), Some(delta)) = (one(start), one(limit), one(delta)) else {
-        return Err(Error::unsupported("a Range of neither f32, f64, i16, i32 nor i64"));
+        return Err(Error::unsupported("a Range of neither f16, bf16, f32, f64, i16, i32 nor i64"));
     };
     let count = ((limit - start_at) / delta).ceil();
     if count.is_nan() || count > MAX_NUMBERS {
         return Err(Error::limit(format!("a range from {start_at} to {limit} by {delta}")));
     }
     let values = (0..count.max(0.0) as usize).map(|index| start_at + index as f64 * delta);
-    if start.dtype() == DType::F64 {
-        let values: Vec<f64> = values.collect();
-        return Tensor::new([values.len()], &values);
+    match start.dtype() {
+        DType::F64 => list(values),
+        DType::F16 => list(values.map(f16::from_f64)),
+        DType::BF16 => list(values.map(bf16::from_f64)),
+        _ => list(values.map(|value| value as f32)),
     }
-    let values: Vec<f32> = values.map(|value| value as f32).collect();
+}
+
+fn list<T: Element>(values: impl Iterator<Item = T>) -> Result<Tensor> {
+    let values: Vec<T> = values.collect();
     Tensor::new([values.len()], &values)
 }
 
@@ -88,8 +103,7 @@ impl Range {
             step if step < 0 => (&self.limit, &self.start, step.saturating_neg()),
             step => (&self.start, &self.limit, step),
         };
-        let count = (to - from).ceil_div(&Dim::number(step));
-        if count.is_at_least(0) { count } else { Dim::max(&count, &Dim::from(0)) }
+        Dim::max(&(to - from).ceil_div(&Dim::number(step)), &Dim::from(0))
     }
 }
 

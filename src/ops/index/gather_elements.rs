@@ -9,7 +9,10 @@ use crate::{
     graph::Fact,
     kernels::strided,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    ops::index::{self, Indices, check_index_type},
+    ops::{
+        index::{self, Indices, check_index_type},
+        tracked,
+    },
     shape::Dim,
     tensor::View,
 };
@@ -45,11 +48,12 @@ impl Operator for GatherElements {
         inputs.expect(2, 2)?;
         let (data, indices) = (inputs.required(0)?, inputs.required(1)?);
         check_index_type(indices.dtype)?;
-        data.shape.axis(self.axis)?;
+        let axis = data.shape.axis(self.axis)?;
         if data.shape.rank() != indices.shape.rank() {
             return Err(Error::invalid_model(format!("indices {indices} into {data} of another rank")));
         }
-        Ok(vec![Fact::new(data.dtype, indices.shape.clone())])
+        let elements = tracked::indexed(&Kernel { axis }, &[data], indices, &indices.shape);
+        Ok(vec![Fact::new(data.dtype, indices.shape.clone()).with_elements(elements)])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

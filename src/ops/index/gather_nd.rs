@@ -6,7 +6,10 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    ops::index::{self, Indices, check_index_type},
+    ops::{
+        index::{self, Indices, check_index_type},
+        tracked,
+    },
     shape::{Dim, Shape},
 };
 
@@ -53,7 +56,8 @@ impl Operator for GatherNd {
         let len = tuple_len(data, indices, self.batch_dims)?;
         let outer = &indices.shape.dims()[..indices.shape.rank() - 1];
         let shape: Shape = outer.iter().chain(&data.shape.dims()[self.batch_dims + len..]).cloned().collect();
-        Ok(vec![Fact::new(data.dtype, shape)])
+        let elements = tracked::indexed(&Kernel { batch_dims: self.batch_dims, len }, &[data], indices, &shape);
+        Ok(vec![Fact::new(data.dtype, shape).with_elements(elements)])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

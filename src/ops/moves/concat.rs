@@ -29,7 +29,9 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let axis = node.int("axis")?.ok_or_else(|| Error::invalid_model("`axis` is missing"))?;
+    // Opset 1 to 3 have a default.
+    let default = (node.opset() < 4).then_some(1);
+    let axis = node.int("axis")?.or(default).ok_or_else(|| Error::invalid_model("`axis` is missing"))?;
     Ok(Arc::new(Concat { axis }))
 }
 
@@ -45,19 +47,16 @@ impl Operator for Concat {
         let mut dims = first.shape.dims().to_vec();
         for fact in &facts[1..] {
             let fits = fact.dtype == first.dtype && fact.shape.rank() == dims.len();
-            let clash =
-                |own: &Dim, other: &Dim| own.as_fixed().zip(other.as_fixed()).is_some_and(|(own, other)| own != other);
-            let misfit = |(own, (dim, other)): (usize, (&Dim, &Dim))| own != axis && clash(dim, other);
-            if !fits || dims.iter().zip(fact.shape.dims()).enumerate().any(misfit) {
-                return Err(Error::invalid_model(format!("{fact} and {first} cannot be joined along axis {axis}")));
+            let misfit = || Error::invalid_model(format!("{fact} and {first} cannot be joined along axis {axis}"));
+            if !fits {
+                return Err(misfit());
             }
             for (own, (dim, other)) in dims.iter_mut().zip(fact.shape.dims()).enumerate() {
-                if own == axis {
-                    *dim = &*dim + other;
-                } else if other.as_fixed().is_some() {
-                    // Different expressions may still be equal: each run checks.
-                    dim.clone_from(other);
-                }
+                // Different expressions may still be equal.
+                *dim = match own == axis {
+                    true => &*dim + other,
+                    false => inputs.equal("another axis than the joined one", dim, other).map_err(|_| misfit())?,
+                };
             }
         }
         let shape = Shape::new(dims);

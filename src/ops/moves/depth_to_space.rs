@@ -7,7 +7,7 @@ use crate::{
     graph::Fact,
     kernels::strided::{self, Axis},
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, OnnxNode, OpDef, Operator},
-    shape::{Dim, Shape},
+    shape::{Condition, Dim, Shape},
 };
 
 /// The order of the channels of one pixel block in the operand.
@@ -81,6 +81,10 @@ fn decode_depth_to_space(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 fn decode_space_to_depth(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    match node.string("mode")?.as_deref() {
+        None | Some("DCR") => {}
+        Some(other) => return Err(Error::unsupported(format!("the mode `{other}`"))),
+    }
     Ok(Arc::new(SpaceToDepth { block: block(node)? }))
 }
 
@@ -92,8 +96,11 @@ fn image<'a>(inputs: &Inputs<'a>) -> Result<(&'a Fact, [Dim; 4])> {
     Ok((input, dims.map_err(|_| Error::invalid_model(format!("{input} is not [N, C, H, W]")))?))
 }
 
-fn part(dim: &Dim, by: &Dim) -> Result<Dim> {
-    dim.exact_div(by).ok_or_else(|| Error::invalid_model(format!("the size {dim} is not a multiple of {by}")))
+fn part(inputs: &Inputs<'_>, dim: &Dim, by: &Dim) -> Result<Dim> {
+    let part = dim.floor_div(by);
+    let misfit = |_| Error::invalid_model(format!("the size {dim} is not a multiple of {by}"));
+    inputs.assume(Condition::equal("an axis that is cut into blocks", dim, &(&part * by))).map_err(misfit)?;
+    Ok(part)
 }
 
 fn first_axis(axes: &[Option<usize>]) -> Option<Vec<Option<usize>>> {
@@ -108,7 +115,7 @@ impl Operator for DepthToSpace {
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         let (input, [n, c, h, w]) = image(inputs)?;
         let side = Dim::from(self.block);
-        let channels = part(&c, &(&side * &side))?;
+        let channels = part(inputs, &c, &(&side * &side))?;
         Ok(vec![Fact::new(input.dtype, Shape::new(vec![n, channels, h * &side, w * &side]))])
     }
 
@@ -125,7 +132,7 @@ impl Operator for SpaceToDepth {
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         let (input, [n, c, h, w]) = image(inputs)?;
         let side = Dim::from(self.block);
-        let shape = vec![n, &(c * &side) * &side, part(&h, &side)?, part(&w, &side)?];
+        let shape = vec![n, &(c * &side) * &side, part(inputs, &h, &side)?, part(inputs, &w, &side)?];
         Ok(vec![Fact::new(input.dtype, Shape::new(shape))])
     }
 

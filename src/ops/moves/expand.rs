@@ -43,14 +43,14 @@ impl Operator for Expand {
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(1, 1)?;
         let input = inputs.required(0)?;
-        let shape = input.shape.broadcast(&Shape::new(self.shape.clone()))?;
+        let shape = inputs.broadcast(&input.shape, &Shape::new(self.shape.clone()))?;
         let elements = tracked::moved(&[input], &shape, |views, output| expand(views[0], output));
         Ok(vec![Fact::new(input.dtype, shape).with_elements(elements)])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {
         let input = &inputs.fact(0)?.shape;
-        let output = input.broadcast(&Shape::new(self.shape.clone())).ok()?;
+        let output = inputs.broadcast(input, &Shape::new(self.shape.clone())).ok()?;
         let added = output.rank() - input.rank();
         let symbol = size.as_symbol()?;
         let repeated = |axis: usize| axis < added || input[axis - added].as_fixed() == Some(1);

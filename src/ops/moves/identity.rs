@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
+    ops::sequence::optional::SameValue,
     shape::Dim,
 };
 
@@ -15,12 +16,19 @@ pub struct Identity;
 
 pub(crate) static DEF: OpDef = OpDef {
     name: "Identity",
-    onnx: Some(|_| Ok(Arc::new(Identity))),
+    onnx: Some(decode),
     cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::View,
     gpu: GpuState::View,
 };
+
+fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    Ok(match node.inputs().fact(0) {
+        Some(fact) if !fact.is_tensor() => Arc::new(SameValue),
+        _ => Arc::new(Identity),
+    })
+}
 
 pub(crate) fn decode_dropout(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     // The ratio and the seed matter in training only.

@@ -10,7 +10,7 @@ use crate::{
     kernels::strided::{self, Axis},
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
     ops::tracked,
-    shape::{Dim, Shape, normalize_axis},
+    shape::{Condition, Dim, Shape, normalize_axis},
     tensor::{DType, Tensor, View, ViewMut},
 };
 
@@ -62,7 +62,9 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     // Up to opset 10 the value is a float attribute, and only floats are padded.
     let mut value = node.float("value")?.map(|value| Arc::new(Tensor::scalar(value)));
     value = value.or(node.take_constant(2)?).filter(|value| !value.is_empty());
-    let pads = match node.ints("pads")? {
+    // Opset 1 has another name.
+    let listed = if node.opset() < 2 { node.ints("paddings")? } else { node.ints("pads")? };
+    let pads = match listed {
         Some(pads) => pads.into_iter().map(Dim::number).collect(),
         None => node.take_integers(1)?.ok_or_else(|| Error::invalid_model("`pads` is missing"))?,
     };
@@ -180,6 +182,9 @@ impl Operator for Pad {
         let pads = self.before.iter().zip(&self.behind);
         let shape: Shape =
             input.shape.dims().iter().zip(pads).map(|(dim, (before, behind))| &(dim + before) + behind).collect();
+        for dim in shape.dims() {
+            inputs.assume(Condition::at_least("a padded axis", dim, &Dim::from(0)))?;
+        }
         let value = match self.value.as_deref().map(Tensor::to_i64) {
             None => Some(vec![Dim::from(0)]),
             Some(value) => value.ok().map(|value| value.into_iter().map(Dim::number).collect()),

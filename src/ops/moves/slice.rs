@@ -1,7 +1,10 @@
 //! `Slice`: ranges of axes, with steps.
 
+mod part;
+
 use std::sync::Arc;
 
+pub use part::Part;
 use smallvec::SmallVec;
 
 use crate::{
@@ -16,26 +19,13 @@ use crate::{
 
 /// A strided range of each listed axis, and the other axes whole.
 ///
-/// A start or end that depends on an input's size is assumed to be within its axis, and a part of
-/// one element to exist: otherwise sizes would be expressions that no later operator could match. A
-/// run that violates this fails.
+/// A symbolic axis is assumed to hold at least one element where that makes the part's size simpler:
+/// otherwise it would be an expression that no later operator could match. A run that violates this
+/// fails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
     /// The ranges, of one axis each.
     pub parts: Vec<Part>,
-}
-
-/// The range of one axis.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Part {
-    /// The axis.
-    pub axis: usize,
-    /// The first element; negative counts from the end; clamped to the axis.
-    pub start: Dim,
-    /// The end, exclusive; negative and clamped as `start`.
-    pub end: Dim,
-    /// The step between elements; not 0. Negative reads backwards.
-    pub step: i64,
 }
 
 pub(crate) static DEF: OpDef = OpDef {
@@ -63,87 +53,17 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     }
     let shape = &node.inputs().required(0)?.shape;
     let parts = starts.into_iter().zip(ends).zip(axes).zip(steps);
-    let parts = parts.map(|(((start, end), axis), step)| Ok(Part { axis: shape.axis(axis)?, start, end, step }));
+    let parts = parts.map(|(((start, end), axis), step)| {
+        // The largest numbers mean "to the end" in either direction, as ONNX Runtime takes them.
+        let all = step < 0 && [i64::MAX, i64::from(i32::MAX)].map(Some).contains(&end.as_fixed());
+        let end = if all { Dim::number(i64::MIN) } else { end };
+        Ok(Part { axis: shape.axis(axis)?, start, end, step })
+    });
     Ok(Arc::new(Slice { parts: parts.collect::<Result<_>>()? }))
 }
 
-/// Beyond every symbolic size: exporters write such numbers, at least 10^9, for "to the end".
-const BEYOND: i64 = 1_000_000_000;
-
-impl Part {
-    /// The first element and the number of elements, of an axis of that size, clamped as in ONNX.
-    fn resolve(&self, start: i64, end: i64, size: usize) -> (usize, usize) {
-        let size = size as i64;
-        let front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
-        if size == 0 {
-            return (0, 0);
-        }
-        let (start, span) = if self.step > 0 {
-            let start = front(start).clamp(0, size);
-            (start, front(end).clamp(0, size) - start)
-        } else {
-            let start = front(start).clamp(0, size - 1);
-            (start, start - front(end).clamp(-1, size - 1))
-        };
-        let count = (span.max(0) as u64).div_ceil(self.step.unsigned_abs());
-        (start as usize, count as usize)
-    }
-
-    /// The number of elements of an axis of that size.
-    fn count(&self, size: &Dim) -> Dim {
-        let numbers = (self.start.as_fixed(), self.end.as_fixed());
-        if let ((Some(start), Some(end)), Some(size)) = (numbers, size.as_fixed().and_then(|n| usize::try_from(n).ok()))
-        {
-            return Dim::from(self.resolve(start, end, size).1);
-        }
-        if let (Some(start), Some(end)) = numbers
-            && self.step > 0
-            && end.checked_sub(start) == Some(1)
-            && (start < 0) == (end < 0)
-        {
-            return Dim::from(1);
-        }
-        let last = size - &Dim::from(1);
-        let span = if self.step > 0 {
-            &at(&self.end, size, size) - &at(&self.start, size, size)
-        } else {
-            let end = match self.end.as_fixed() {
-                Some(end) if end <= -BEYOND => Dim::number(-1),
-                _ => at(&self.end, size, &last),
-            };
-            &at(&self.start, size, &last) - &end
-        };
-        let count = span.ceil_div(&Dim::number(self.step.saturating_abs()));
-        if count.is_at_least(0) { count } else { Dim::max(&count, &Dim::from(0)) }
-    }
-
-    fn is_whole(&self, size: &Dim) -> bool {
-        self.step == 1 && self.start.as_fixed() == Some(0) && self.count(size) == *size
-    }
-}
-
-/// The position `at` counted from the front and at most `most`, where one of them is symbolic.
-fn at(at: &Dim, size: &Dim, most: &Dim) -> Dim {
-    match at.as_fixed() {
-        Some(number) if number >= BEYOND => most.clone(),
-        Some(number) if number <= -BEYOND => Dim::from(0),
-        Some(number) if number >= 0 => {
-            if number == 0 || (most - at).is_at_least(0) {
-                at.clone()
-            } else {
-                Dim::min(at, most)
-            }
-        }
-        None if !at.is_negative() => at.clone(),
-        _ => {
-            let front = size + at;
-            if front.is_at_least(0) { front } else { Dim::max(&front, &Dim::from(0)) }
-        }
-    }
-}
-
 impl Slice {
-    fn shape(&self, input: &Shape) -> Result<Shape> {
+    fn shape(&self, inputs: &Inputs<'_>, input: &Shape) -> Result<Shape> {
         let mut dims = input.dims().to_vec();
         for (index, part) in self.parts.iter().enumerate() {
             if part.step == 0 {
@@ -154,7 +74,9 @@ impl Slice {
             }
             let size = dims.get(part.axis);
             let size = size.ok_or_else(|| Error::invalid_model(format!("{input} has no axis {}", part.axis)))?;
-            dims[part.axis] = part.count(size);
+            let (count, assumed) = part.count(size);
+            assumed.into_iter().try_for_each(|condition| inputs.assume(condition))?;
+            dims[part.axis] = count;
         }
         Ok(Shape::new(dims))
     }
@@ -205,7 +127,7 @@ impl Operator for Slice {
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(1, 1)?;
         let input = inputs.required(0)?;
-        let shape = self.shape(&input.shape)?;
+        let shape = self.shape(inputs, &input.shape)?;
         let number = |dim: &Dim| dim.as_fixed().ok_or_else(|| Error::unsupported("a symbolic part"));
         let elements = tracked::moved(&[input], &shape, |views, output| self.run(number, views[0], output));
         Ok(vec![Fact::new(input.dtype, shape).with_elements(elements)])

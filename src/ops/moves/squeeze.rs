@@ -3,21 +3,32 @@
 use std::sync::Arc;
 
 use crate::{
-    error::{Error, Result},
+    error::{Context, Error, Result},
     op::{OnnxNode, Operator},
-    ops::moves::reshape::Reshape,
-    shape::{Dim, Shape, normalize_axis},
+    ops::{moves::reshape::Reshape, tokens},
+    shape::{Condition, Dim, Shape, normalize_axis},
 };
 
 pub(crate) fn decode_squeeze(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let axes = axes(node)?;
     let input = node.inputs().required(0)?.shape.clone();
+    let one = Dim::from(1);
     let dropped: Vec<usize> = match axes {
         Some(axes) => axes.into_iter().map(|axis| input.axis(axis)).collect::<Result<_>>()?,
-        None => (0..input.rank()).filter(|&axis| input[axis].as_fixed() == Some(1)).collect(),
+        None => {
+            // The result's number of dimensions must not depend on the run.
+            if let Some(axis) = (0..input.rank()).find(|&axis| input[axis].as_fixed().is_none()) {
+                return Err(Error::unsupported(format!(
+                    "without `axes`, axis {axis} of {input} goes in the runs in which it is 1; its size must be known \
+                     when the model is read (`ImportOptions::input_shape`)"
+                )));
+            }
+            (0..input.rank()).filter(|&axis| input[axis] == one).collect()
+        }
     };
-    if let Some(&axis) = dropped.iter().find(|&&axis| input[axis].as_fixed().is_some_and(|size| size != 1)) {
-        return Err(Error::invalid_model(format!("axis {axis} of {input} is not 1 and cannot be dropped")));
+    for &axis in &dropped {
+        node.assume(Condition::equal("an axis that is dropped", &input[axis], &one))
+            .context(|| format!("axis {axis}"))?;
     }
     let kept = (0..input.rank()).filter(|axis| !dropped.contains(axis)).map(|axis| input[axis].clone());
     reshape(&input, kept.collect())
@@ -43,6 +54,9 @@ pub(crate) fn decode_unsqueeze(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operat
 pub(crate) fn decode_flatten(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let axis = node.int("axis")?.unwrap_or(1);
     let input = node.inputs().required(0)?.shape.clone();
+    if axis == input.rank() as i64 {
+        tokens::refuse(node)?;
+    }
     // The rank itself is a valid axis here: all dimensions become the first one.
     let axis = if axis == input.rank() as i64 { input.rank() } else { input.axis(axis)? };
     let part = |dims: &[Dim]| Shape::new(dims).elements();
@@ -62,14 +76,10 @@ fn axes(node: &mut OnnxNode<'_>) -> Result<Option<Vec<i64>>> {
 ///
 /// It stays valid when they change: leading dimensions are copied, and one further is inferred.
 fn reshape(input: &Shape, mut dims: Vec<Dim>) -> Result<Arc<dyn Operator>> {
-    if dims.iter().any(|dim| dim.as_fixed() == Some(0)) {
-        return Ok(Arc::new(Reshape { shape: dims, zero_copies: false }));
-    }
-    // A dropped symbolic size is 1 or multiplies another dimension, as each run shows.
-    if Shape::new(dims.clone()).elements() != input.elements() {
-        let last =
-            dims.last_mut().ok_or_else(|| Error::unsupported(format!("{input} may have more than one element")))?;
-        *last = Dim::number(-1);
+    let exact = Reshape { shape: dims.clone(), zero_copies: false };
+    // A symbolic size that is dropped must not become part of an inferred one.
+    if dims.iter().any(|dim| dim.as_fixed() == Some(0)) || Shape::new(dims.clone()).elements() != input.elements() {
+        return Ok(Arc::new(exact));
     }
     let kept = dims.iter().zip(input.dims()).take_while(|(new, old)| new == old).count();
     dims[..kept].fill(Dim::from(0));
@@ -79,6 +89,10 @@ fn reshape(input: &Shape, mut dims: Vec<Dim>) -> Result<Arc<dyn Operator>> {
     let open = symbolic.or_else(|| left.iter().position(|dim| dim.as_fixed() != Some(1)));
     if let Some(axis) = open {
         dims[kept + axis] = Dim::number(-1);
+    }
+    if dims.iter().any(|dim| dim.as_fixed().is_none()) {
+        // It may be 0 in a run, which would copy another dimension.
+        return Ok(Arc::new(exact));
     }
     Ok(Arc::new(Reshape { shape: dims, zero_copies: true }))
 }

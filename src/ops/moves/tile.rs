@@ -31,7 +31,23 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    if node.opset() < 6 {
+        return decode_along_axis(node);
+    }
     let repeats = node.take_integers(1)?.ok_or_else(|| Error::invalid_model("`repeats` is missing"))?;
+    Ok(Arc::new(Tile { repeats }))
+}
+
+/// The form up to opset 5: a number of repetitions along one axis.
+fn decode_along_axis(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    let axis = node.take_numbers(2)?.and_then(|all| all.first().copied());
+    let count = node.take_integers(1)?.and_then(|all| all.first().cloned());
+    let (Some(axis), Some(count)) = (axis, count) else {
+        return Err(Error::invalid_model("`tiles` or `axis` is missing"));
+    };
+    let shape = &node.inputs().required(0)?.shape;
+    let axis = shape.axis(axis)?;
+    let repeats = (0..shape.rank()).map(|own| if own == axis { count.clone() } else { Dim::from(1) }).collect();
     Ok(Arc::new(Tile { repeats }))
 }
 

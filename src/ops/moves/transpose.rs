@@ -6,8 +6,9 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    shape::{Dim, normalize_axis, strides},
-    tensor::{DType, Tensor},
+    ops::tracked,
+    shape::{Dim, Shape, normalize_axis, strides},
+    tensor::{DType, Tensor, View, ViewMut},
 };
 
 /// Output axis `i` is input axis `perm[i]`.
@@ -57,8 +58,12 @@ impl Operator for Transpose {
         inputs.expect(1, 1)?;
         let input = inputs.required(0)?;
         let order = self.order(input.shape.rank())?;
-        let shape = order.iter().map(|&axis| input.shape[axis].clone()).collect();
-        Ok(vec![Fact::new(input.dtype, shape)])
+        let shape: Shape = order.iter().map(|&axis| input.shape[axis].clone()).collect();
+        let elements = tracked::moved(&[input], &shape, |views, output| {
+            transpose(&order, views[0], output);
+            Ok(())
+        });
+        Ok(vec![Fact::new(input.dtype, shape).with_elements(elements)])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
@@ -79,36 +84,20 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
 impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
-        let from = strides(input.shape);
-        let steps: Vec<usize> = self.order.iter().map(|&axis| from[axis]).collect();
-        let output = io.output(0)?;
-        match input.dtype.size() {
-            1 => walk::<u8>(
-                bytemuck::cast_slice(input.bytes),
-                output.shape,
-                &steps,
-                bytemuck::cast_slice_mut(output.bytes),
-            ),
-            2 => walk::<u16>(
-                bytemuck::cast_slice(input.bytes),
-                output.shape,
-                &steps,
-                bytemuck::cast_slice_mut(output.bytes),
-            ),
-            4 => walk::<u32>(
-                bytemuck::cast_slice(input.bytes),
-                output.shape,
-                &steps,
-                bytemuck::cast_slice_mut(output.bytes),
-            ),
-            _ => walk::<u64>(
-                bytemuck::cast_slice(input.bytes),
-                output.shape,
-                &steps,
-                bytemuck::cast_slice_mut(output.bytes),
-            ),
-        }
+        transpose(&self.order, input, io.output(0)?);
         Ok(())
+    }
+}
+
+fn transpose(order: &[usize], input: View<'_>, output: &mut ViewMut<'_>) {
+    let from = strides(input.shape);
+    let steps: Vec<usize> = order.iter().map(|&axis| from[axis]).collect();
+    let to = &mut *output.bytes;
+    match input.dtype.size() {
+        1 => walk::<u8>(bytemuck::cast_slice(input.bytes), output.shape, &steps, bytemuck::cast_slice_mut(to)),
+        2 => walk::<u16>(bytemuck::cast_slice(input.bytes), output.shape, &steps, bytemuck::cast_slice_mut(to)),
+        4 => walk::<u32>(bytemuck::cast_slice(input.bytes), output.shape, &steps, bytemuck::cast_slice_mut(to)),
+        _ => walk::<u64>(bytemuck::cast_slice(input.bytes), output.shape, &steps, bytemuck::cast_slice_mut(to)),
     }
 }
 

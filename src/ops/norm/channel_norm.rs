@@ -11,7 +11,7 @@ use crate::{
         simd::{self, PairFunction, Side},
     },
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    shape::{Dim, Shape},
+    shape::{Condition, Dim, Shape},
     tensor::DType,
 };
 
@@ -64,7 +64,12 @@ fn decode_batch(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let epsilon = node.float("epsilon")?.unwrap_or(1e-5);
     // The momentum matters in training only.
     node.float("momentum")?;
-    if node.flag("training_mode", false)? || node.output_count() > 1 {
+    // Up to opset 6, training is the default; up to 8, there are statistics for each position.
+    let trains = node.opset() < 7 && !node.flag("is_test", false)?;
+    if node.opset() < 9 && !node.flag("spatial", true)? {
+        return Err(Error::unsupported("BatchNormalization with statistics for each position (`spatial` is 0)"));
+    }
+    if node.flag("training_mode", false)? || trains || node.output_count() > 1 {
         return Err(Error::unsupported("BatchNormalization in training"));
     }
     Ok(Arc::new(ChannelNorm { statistics: Statistics::Given, epsilon }))
@@ -102,22 +107,31 @@ impl Operator for ChannelNorm {
         let input = inputs.required(0)?;
         let channels = input.shape.dims().get(1).filter(|_| input.dtype == DType::F32);
         let channels = channels.ok_or_else(|| Error::unsupported(format!("a norm of the channels of {input}")))?;
-        let weights = match self.statistics {
-            Statistics::Group { groups, grouped_weights } => {
-                if channels.as_fixed().is_none_or(|own| groups == 0 || own % groups as i64 != 0) {
-                    return Err(Error::invalid_model(format!("{channels} channels in {groups} groups")));
-                }
-                if grouped_weights { Dim::from(groups) } else { channels.clone() }
-            }
-            _ => channels.clone(),
-        };
+        let (mut channels, mut weights) = (channels.clone(), None);
+        if let Statistics::Group { groups, grouped_weights } = self.statistics {
+            let groups = Dim::from(groups);
+            let whole = &channels.floor_div(&groups) * &groups;
+            inputs
+                .assume(Condition::equal("the channels in groups", &channels, &whole))
+                .map_err(|_| Error::invalid_model(format!("{channels} channels in {groups} groups")))?;
+            weights = grouped_weights.then_some(groups);
+        }
         for index in 1..operands {
             let own = inputs.required(index)?;
-            if own.dtype != DType::F32 || own.shape != Shape::new(vec![weights.clone()]) {
-                return Err(Error::invalid_model(format!("operand {index} is {own}, expected f32[{weights}]")));
+            let expected = weights.as_ref().unwrap_or(&channels);
+            let misfit = || Error::invalid_model(format!("operand {index} is {own}, expected f32[{expected}]"));
+            let [size] = own.shape.dims() else { return Err(misfit()) };
+            if own.dtype != DType::F32 {
+                return Err(misfit());
+            }
+            let size = inputs.equal("an operand of one number per channel", expected, size).map_err(|_| misfit())?;
+            if weights.is_none() {
+                channels = size;
             }
         }
-        Ok(vec![Fact::new(input.dtype, input.shape.clone())])
+        let mut dims = input.shape.dims().to_vec();
+        dims[1] = channels;
+        Ok(vec![Fact::new(input.dtype, Shape::new(dims))])
     }
 
     fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

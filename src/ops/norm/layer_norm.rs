@@ -10,6 +10,7 @@ use crate::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
         Shapes,
     },
+    ops::norm::layer_norm_statistics,
     shape::{Dim, Shape},
     tensor::{DType, View},
 };
@@ -47,7 +48,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
         return Err(Error::unsupported(format!("`stash_type` is {stash}, expected 1 (f32)")));
     }
     if node.output_count() > 1 {
-        return Err(Error::unsupported("the mean and the deviation as results of LayerNormalization"));
+        return Ok(layer_norm_statistics::made(axis, epsilon));
     }
     Ok(Arc::new(LayerNorm { axes: (axis..shape.rank()).collect(), epsilon }))
 }
@@ -78,9 +79,13 @@ impl Operator for LayerNorm {
             return Err(Error::unsupported(format!("layer norm of elements of type {}", input.dtype)));
         }
         for weight in [1, 2].into_iter().filter_map(|index| inputs.fact(index)) {
-            if weight.dtype != DType::F32 || normalized.broadcast(&weight.shape)?.rank() != normalized.rank() {
+            if weight.dtype != DType::F32 || weight.shape.rank() > input.shape.rank() {
                 return Err(Error::invalid_model(format!("a weight {weight} of layer norm over {normalized}")));
             }
+            // Further axes of size 1 change nothing.
+            let extra = weight.shape.rank().saturating_sub(normalized.rank());
+            let extra = weight.shape.dims()[..extra].iter().take_while(|dim| dim.as_fixed() == Some(1)).count();
+            inputs.broadcast_into(&Shape::new(&weight.shape.dims()[extra..]), &normalized)?;
         }
         Ok(vec![Fact::new(input.dtype, input.shape.clone())])
     }
@@ -118,7 +123,8 @@ fn weight<'a>(view: Option<View<'a>>, axes: &[usize], whole: &'a mut [f32], abse
     match view {
         Some(view) if view.bytes.len() == size_of_val(whole) => view.slice(),
         Some(view) => {
-            update(&Broadcast::new(axes, &[view.shape])?, whole, view.slice::<f32>()?, &|_, weight| weight);
+            let shape = &view.shape[view.shape.len().saturating_sub(axes.len())..];
+            update(&Broadcast::new(axes, &[shape])?, whole, view.slice::<f32>()?, &|_, weight| weight);
             Ok(whole)
         }
         None => {
@@ -174,6 +180,8 @@ fn cases() -> Vec<Case> {
         whole(over("last axis", &[2]), &[2, 3, 384], &[384]),
         whole(over("last two", &[1, 2]), &[3, 4, 5], &[4, 5]),
         whole(over("stretched", &[1, 2]), &[3, 4, 5], &[5]),
+        whole(over("further axes", &[2]), &[3, 4, 5], &[1, 1, 5]),
+        whole(over("stretched, further axes", &[2]), &[3, 4, 5], &[1, 1, 1]),
         whole(over("middle", &[1]), &[2, 37, 19], &[37]),
         whole(over("first", &[0]), &[37, 3], &[37]),
         over("no bias", &[1]).value(&[3, 17], Fill::Spread).value(&[17], Fill::Spread),

@@ -70,18 +70,15 @@ impl Operator for Binary {
         let dtype = inputs.required(0)?.dtype;
         for index in 0..inputs.len() {
             let own = inputs.required(index)?.dtype;
-            let power = self.function == BinaryFunction::Pow && index == 1 && own != DType::Bool;
+            let power = self.function == BinaryFunction::Pow && index == 1 && own.is_number();
             if !self.function.takes(own) || (own != dtype && !power) {
                 let what = format!("{} does not take operands of types {dtype} and {own}", self.function.name());
                 return Err(Error::unsupported(what));
             }
         }
         let shape = broadcast_shape(inputs)?;
-        if self.function == BinaryFunction::PRelu && shape != inputs.required(0)?.shape {
-            return Err(Error::invalid_model(format!(
-                "the slope of PRelu does not broadcast to {}",
-                inputs.required(0)?
-            )));
+        if self.function == BinaryFunction::PRelu {
+            inputs.broadcast_into(&inputs.required(1)?.shape, &inputs.required(0)?.shape)?;
         }
         let dtype = if self.function.is_comparison() { DType::Bool } else { dtype };
         let elements = elements(self.function, inputs, &shape);

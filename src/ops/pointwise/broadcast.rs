@@ -10,7 +10,7 @@ use crate::{
 pub(crate) fn broadcast_shape(inputs: &Inputs<'_>) -> Result<Shape> {
     let mut shape = Shape::scalar();
     for index in 0..inputs.len() {
-        shape = shape.broadcast(&inputs.required(index)?.shape)?;
+        shape = inputs.broadcast(&shape, &inputs.required(index)?.shape)?;
     }
     Ok(shape)
 }

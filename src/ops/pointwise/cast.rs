@@ -1,20 +1,22 @@
-//! `Cast`: numbers in another type; `CastLike` is decoded as it.
+//! `Cast`: numbers in another type, or as strings; `CastLike` is decoded as it.
+
+mod strings;
 
 use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::Fact,
+    graph::{Fact, MAX_EXACT},
     kernels,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    shape::Dim,
+    shape::{Condition, Dim},
     tensor::{DType, Tensor},
 };
 
 /// The operand's numbers in another type.
 ///
 /// Integers wrap. A floating-point number is truncated to an integer and clamped to its range; NaN
-/// becomes 0. Every number but zero is true.
+/// becomes 0. Every number but zero is true. A string must be a number of the type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cast {
     /// The result's type.
@@ -33,22 +35,52 @@ pub(crate) static DEF: OpDef = OpDef {
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     // Saturation concerns float8 alone, which tensors do not support.
     node.flag("saturate", true)?;
-    let to = node.dtype("to")?.ok_or_else(|| Error::invalid_model("`to` is missing"))?;
+    node.string("round_mode")?;
+    let to = if node.opset() < 6 { dtype_by_name(node)? } else { node.dtype("to")? };
+    let to = to.ok_or_else(|| Error::invalid_model("`to` is missing"))?;
     Ok(Arc::new(Cast { to }))
+}
+
+/// The type by its name, as up to opset 5.
+fn dtype_by_name(node: &mut OnnxNode<'_>) -> Result<Option<DType>> {
+    let Some(name) = node.string("to")? else { return Ok(None) };
+    let dtype = match name.to_ascii_uppercase().as_str() {
+        "FLOAT" => DType::F32,
+        "FLOAT16" => DType::F16,
+        "DOUBLE" => DType::F64,
+        "BOOL" => DType::Bool,
+        "INT8" => DType::I8,
+        "INT16" => DType::I16,
+        "INT32" => DType::I32,
+        "INT64" => DType::I64,
+        "UINT8" => DType::U8,
+        "UINT16" => DType::U16,
+        "UINT32" => DType::U32,
+        "UINT64" => DType::U64,
+        _ => return Err(Error::unsupported(format!("attribute `to`: elements of the type `{name}`"))),
+    };
+    Ok(Some(dtype))
 }
 
 pub(crate) fn decode_like(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     node.flag("saturate", true)?;
+    node.string("round_mode")?;
     let to = node.inputs().required(1)?.dtype;
     node.drop_inputs(1);
     Ok(Arc::new(Cast { to }))
+}
+
+/// That a number of f32 is counted exactly.
+pub(super) fn counted_exactly(dim: &Dim) -> Condition {
+    Condition::at_least("the range in which f32 counts exactly", &Dim::number(MAX_EXACT), dim)
 }
 
 impl Cast {
     fn element(&self, dim: &Dim) -> Option<Dim> {
         // A size is assumed to fit the integer types that models use for sizes.
         let Some(number) = dim.as_fixed() else {
-            return matches!(self.to, DType::I32 | DType::I64 | DType::U32 | DType::U64).then(|| dim.clone());
+            let fits = matches!(self.to, DType::F32 | DType::I32 | DType::I64 | DType::U32 | DType::U64);
+            return fits.then(|| dim.clone());
         };
         let number = match self.to {
             DType::I8 => i64::from(number as i8),
@@ -60,6 +92,7 @@ impl Cast {
             DType::U32 => i64::from(number as u32),
             DType::U64 => i64::try_from(number as u64).ok()?,
             DType::Bool => i64::from(number != 0),
+            DType::F32 if number.unsigned_abs() <= MAX_EXACT as u64 => number,
             _ => return None,
         };
         Some(Dim::number(number))
@@ -75,7 +108,12 @@ impl Operator for Cast {
         inputs.expect(1, 1)?;
         let input = inputs.required(0)?;
         let elements = input.elements.as_ref();
-        let elements = elements.and_then(|elements| elements.iter().map(|dim| self.element(dim)).collect());
+        let elements: Option<Vec<Dim>> =
+            elements.and_then(|elements| elements.iter().map(|dim| self.element(dim)).collect());
+        if input.dtype.is_float() {
+            let symbolic = elements.iter().flatten().filter(|dim| dim.as_fixed().is_none());
+            symbolic.into_iter().try_for_each(|dim| inputs.assume(counted_exactly(dim)))?;
+        }
         Ok(vec![Fact::new(self.to, input.shape.clone()).with_elements(elements)])
     }
 
@@ -93,7 +131,13 @@ fn kernel(_request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
 impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
-        kernels::cast(input, io.output(0)?)
+        let Io { outputs, strings, .. } = io;
+        let output = outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?;
+        match (input.dtype, output.dtype) {
+            (_, DType::String) => strings::to_strings(input, output.slice()?, strings),
+            (DType::String, _) => strings::from_strings(input.slice()?, output, strings),
+            _ => kernels::cast(input, output),
+        }
     }
 }
 

@@ -77,14 +77,25 @@ fn decode_gelu(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     Ok(Arc::new(Unary { function }))
 }
 
+/// `x / (1 + e^(-alpha x))`, of which the functions have the usual alpha.
+pub(crate) fn decode_swish(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    match node.float("alpha")? {
+        None | Some(1.0) => Ok(Arc::new(Unary { function: UnaryFunction::Silu })),
+        Some(alpha) => Err(Error::unsupported(format!("a Swish whose `alpha` is {alpha}, expected 1"))),
+    }
+}
+
 fn decode_is_inf(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let (negative, positive) = (node.flag("detect_negative", true)?, node.flag("detect_positive", true)?);
     Ok(Arc::new(Unary { function: UnaryFunction::IsInf { negative, positive } }))
 }
 
 fn decode_clip(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let mut low = node.float("min")?.unwrap_or(f32::NEG_INFINITY);
-    let mut high = node.float("max")?.unwrap_or(f32::INFINITY);
+    // An absent bound is the least or the greatest finite number, which clips infinities.
+    let finite = node.inputs().required(0)?.dtype == DType::F32;
+    let (least, greatest) = if finite { (f32::MIN, f32::MAX) } else { (f32::NEG_INFINITY, f32::INFINITY) };
+    let mut low = node.float("min")?.unwrap_or(least);
+    let mut high = node.float("max")?.unwrap_or(greatest);
     // Bounds that are f32 constants become attributes; others stay operands.
     let bound = |node: &OnnxNode<'_>, index: usize| match node.inputs().id(index) {
         None => Some(None),
@@ -117,7 +128,10 @@ impl Operator for Unary {
                 return Err(Error::invalid_model(format!("a bound is {bound}, expected one {}", input.dtype)));
             }
         }
-        let elements = input.elements.as_ref().filter(|_| matches!(input.dtype, DType::I64 | DType::I32 | DType::Bool));
+        let elements = input
+            .elements
+            .as_ref()
+            .filter(|_| matches!(input.dtype, DType::I64 | DType::I32 | DType::Bool | DType::F32));
         let known = elements.and_then(|all| all.iter().map(|dim| self.element(dim)).collect());
         Ok(vec![Fact::new(dtype, input.shape.clone()).with_elements(known)])
     }
@@ -133,6 +147,8 @@ impl Unary {
         let negative = || &Dim::number(0) - dim;
         match self.function {
             UnaryFunction::Neg => Some(negative()),
+            // Known elements are whole numbers.
+            UnaryFunction::Ceil | UnaryFunction::Floor | UnaryFunction::Round => Some(dim.clone()),
             UnaryFunction::Not => Some(&Dim::number(1) - dim),
             UnaryFunction::Abs if dim.least().is_some_and(|least| least >= 0) => Some(dim.clone()),
             UnaryFunction::Abs if negative().least().is_some_and(|least| least >= 0) => Some(negative()),

@@ -36,7 +36,6 @@ fn pool_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
         Case::new("same lower", Pool { pads: Pads::SameLower, ..padded(&[4], &[]) }).value(&[1, 2, 7], fill),
         Case::new("three dimensions", padded(&[2, 3, 2], &[(0, 1), (1, 1), (0, 0)])).value(&[1, 2, 4, 5, 6], fill),
         Case::new("empty", pool(&[2, 2])).value(&[0, 3, 4, 4], fill),
-        Case::new("no positions", pool(&[2])).value(&[2, 3, 1], fill),
     ]
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     op::OnnxNode,
-    shape::Dim,
+    shape::{Condition, Dim},
 };
 
 /// The padding of the spatial dimensions.
@@ -70,6 +70,15 @@ impl Window<'_> {
         } else {
             &room.floor_div(&stride) + &one
         }
+    }
+
+    /// That the padded axis of that size holds a window.
+    pub(crate) fn fits(&self, axis: usize, size: &Dim) -> Condition {
+        let Pads::Explicit(pads) = self.pads else {
+            return Condition::at_least("an axis that is padded as needed", size, &Dim::from(1));
+        };
+        let padded = &(size + &Dim::from(pads[axis].0)) + &Dim::from(pads[axis].1);
+        Condition::at_least("the padded axis under the window", &padded, &Dim::from(self.extent(axis)))
     }
 
     /// The padding before and after an axis of that size.

@@ -2,6 +2,7 @@
 
 pub(crate) mod packed;
 pub(crate) mod rotary;
+pub mod standard;
 
 pub use packed::PackedAttention;
 pub use rotary::RotaryHeads;

@@ -65,18 +65,10 @@ impl Operator for Gemm {
         }
         let (m, a_k) = if self.trans_a { (&a[1], &a[0]) } else { (&a[0], &a[1]) };
         let (b_k, n) = if self.trans_b { (&b[1], &b[0]) } else { (&b[0], &b[1]) };
-        if a_k.as_fixed().zip(b_k.as_fixed()).is_some_and(|(a, b)| a != b) {
-            return Err(misfit());
-        }
+        inputs.equal("the summed axis", a_k, b_k).map_err(|_| misfit())?;
         let shape = Shape::new(vec![m.clone(), n.clone()]);
         if let Some(c) = inputs.fact(2) {
-            let whole = c.shape.broadcast(&shape)?;
-            let grows = |(whole, own): (&Dim, &Dim)| {
-                whole.as_fixed() != own.as_fixed() && whole.as_fixed().is_some() && own.as_fixed().is_some()
-            };
-            if whole.rank() != 2 || whole.dims().iter().zip(shape.dims()).any(grows) {
-                return Err(Error::invalid_model(format!("{} is not broadcast to {shape}", c.shape)));
-            }
+            inputs.broadcast_into(&c.shape, &shape)?;
         }
         Ok(vec![Fact::new(DType::F32, shape)])
     }

@@ -76,9 +76,8 @@ impl Linear {
             _ => return Err(Error::invalid_model(format!("{x} times {w}: expected [..., K] and a matrix"))),
         };
         let differ = |a: &Dim, b: &Dim| a.as_fixed().zip(b.as_fixed()).is_some_and(|(a, b)| a != b);
-        if differ(k, w_k) {
-            return Err(Error::invalid_model(format!("{x} times {w}: the shapes do not fit")));
-        }
+        let misfit = |_| Error::invalid_model(format!("{x} times {w}: the shapes do not fit"));
+        inputs.equal("the summed axis", k, w_k).map_err(misfit)?;
         let shape: Shape = leading.iter().chain([n]).cloned().collect();
         for (index, name) in [(2, "bias"), (4, "layer norm's scale"), (5, "layer norm's bias")] {
             if let Some(fact) = inputs.fact(index)

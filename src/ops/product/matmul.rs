@@ -44,26 +44,44 @@ impl Operator for MatMul {
         if a.dtype != DType::F32 || b.dtype != DType::F32 {
             return Err(Error::unsupported(format!("a product of {a} and {b}; only f32 is")));
         }
-        let misfit = || Error::invalid_model(format!("{} times {}: the shapes do not fit", a.shape, b.shape));
-        let ([.., a_k], [.., b_last]) = (a.shape.dims(), b.shape.dims()) else { return Err(misfit()) };
-        let (b_k, column) = match b.shape.dims() {
-            [.., k, n] => (k, Some(n)),
-            _ => (b_last, None),
-        };
-        if a_k.as_fixed().zip(b_k.as_fixed()).is_some_and(|(a, b)| a != b) {
-            return Err(misfit());
-        }
-        let leading = |shape: &Shape| Shape::new(&shape.dims()[..shape.rank().saturating_sub(2)]);
-        let mut dims = leading(&a.shape).broadcast(&leading(&b.shape)).map_err(|_| misfit())?.dims().to_vec();
-        if let [.., m, _] = a.shape.dims() {
-            dims.push(m.clone());
-        }
-        dims.extend(column.cloned());
-        Ok(vec![Fact::new(DType::F32, Shape::new(dims))])
+        Ok(vec![Fact::new(DType::F32, result_shape(inputs, &a.shape, &b.shape)?)])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
-        let (a, b) = (&inputs.fact(0)?.shape, &inputs.fact(1)?.shape);
+        Self::item_axis(&inputs.fact(0)?.shape, &inputs.fact(1)?.shape, axes[0], axes[1])
+    }
+}
+
+/// The shape of the product of operands of these shapes.
+///
+/// # Errors
+/// When they do not fit.
+pub(crate) fn result_shape(inputs: &Inputs<'_>, a: &Shape, b: &Shape) -> Result<Shape> {
+    let misfit = || Error::invalid_model(format!("{a} times {b}: the shapes do not fit"));
+    let ([.., a_k], [.., b_last]) = (a.dims(), b.dims()) else { return Err(misfit()) };
+    let (b_k, column) = match b.dims() {
+        [.., k, n] => (k, Some(n)),
+        _ => (b_last, None),
+    };
+    inputs.equal("the summed axis", a_k, b_k).map_err(|_| misfit())?;
+    let leading = |shape: &Shape| Shape::new(&shape.dims()[..shape.rank().saturating_sub(2)]);
+    let mut dims = inputs.broadcast(&leading(a), &leading(b)).map_err(|_| misfit())?.dims().to_vec();
+    if let [.., m, _] = a.dims() {
+        dims.push(m.clone());
+    }
+    dims.extend(column.cloned());
+    Ok(Shape::new(dims))
+}
+
+impl MatMul {
+    /// The items' axis of the result, as [`Operator::batch_axes`], of operands of these shapes.
+    pub(crate) fn item_axis(
+        a: &Shape,
+        b: &Shape,
+        a_axis: Option<usize>,
+        b_axis: Option<usize>,
+    ) -> Option<Vec<Option<usize>>> {
+        let axes = [a_axis, b_axis];
         // The items' axis; leading dimensions are counted from the right.
         #[derive(PartialEq, Clone, Copy)]
         enum ItemAxis {
@@ -90,7 +108,7 @@ impl Operator for MatMul {
         let removed = usize::from(a.rank() == 1) + usize::from(b.rank() == 1);
         let rank = a.rank().max(2).max(b.rank()) - removed;
         match own {
-            ItemAxis::Row => Some(vec![Some(rank - 2 + usize::from(b.rank() == 1))]),
+            ItemAxis::Row => Some(vec![Some(rank + usize::from(b.rank() == 1) - 2)]),
             ItemAxis::Column => Some(vec![Some(rank - 1)]),
             ItemAxis::Leading(from_end) => {
                 // The other operand must not vary along that axis.

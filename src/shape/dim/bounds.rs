@@ -10,21 +10,25 @@ impl Dim {
             Factor::Call(function, arguments) => {
                 let sign = |dim: &Self| dim.least().is_some_and(|least| least >= 0);
                 let (a, b) = (sign(&arguments.0), sign(&arguments.1));
-                if *function == Function::Max { a || b } else { a && b }
+                match function {
+                    Function::Max => a || b,
+                    Function::Wrap => a,
+                    _ => a && b,
+                }
             }
         };
         let sum = |(factors, coefficient): &(Vec<Factor>, i64)| *coefficient > 0 && factors.iter().all(never_negative);
         (self.valid && self.terms.iter().all(sum)).then_some(self.constant)
     }
 
+    /// Whether the expression is provably at least 0 for all values from 0 up of its symbols.
+    pub(crate) fn is_never_negative(&self) -> bool {
+        self.least().is_some_and(|least| least >= 0)
+    }
+
     /// Whether the expression is provably at least `least` for all values from 1 up of its symbols.
     pub(crate) fn is_at_least(&self, least: i64) -> bool {
         self.lower_bound().is_some_and(|bound| bound >= least)
-    }
-
-    /// Whether the expression is provably below 0 for all values from 1 up of its symbols.
-    pub(crate) fn is_negative(&self) -> bool {
-        (self * &Self::number(-1)).is_at_least(1)
     }
 
     /// A lower bound for all values from 1 up of the symbols, if one can be derived.
@@ -44,7 +48,9 @@ impl Dim {
                         match function {
                             Function::FloorDiv => (a? >= 0 && b? >= 1).then_some(0)?,
                             Function::Max => a.max(b)?,
-                            Function::Min => a?.min(b?),
+                            // One of the two.
+                            Function::Min | Function::Broadcast | Function::OrElse => a?.min(b?),
+                            Function::Wrap => a.filter(|&a| a >= 0)?,
                         }
                     }
                 };
@@ -72,8 +78,6 @@ mod tests {
         let a = Dim::symbol(Symbol(0));
         assert!((&a - &Dim::from(1)).is_at_least(0));
         assert!(!(&a - &Dim::from(2)).is_at_least(0));
-        assert!((&Dim::number(-1) * &a).is_negative());
-        assert!(!(&Dim::from(1) - &a).is_negative());
         assert!(a.floor_div(&Dim::from(2)).is_at_least(0));
         assert!(Dim::max(&a, &Dim::from(4)).is_at_least(4));
         assert!(!Dim::min(&a, &Dim::number(-1)).is_at_least(0));

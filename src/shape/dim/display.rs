@@ -54,6 +54,9 @@ impl fmt::Display for Named<'_> {
                             Function::FloorDiv => write!(f, "(({a})/({b}))")?,
                             Function::Max => write!(f, "max({a}, {b})")?,
                             Function::Min => write!(f, "min({a}, {b})")?,
+                            Function::Broadcast => write!(f, "broadcast({a}, {b})")?,
+                            Function::Wrap => write!(f, "({a} from the end of {b})")?,
+                            Function::OrElse => write!(f, "({a} or else {b})")?,
                         }
                     }
                 }

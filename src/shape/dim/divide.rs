@@ -1,38 +1,60 @@
 //! Division of expressions.
 
-use crate::shape::dim::{Dim, Factor, Function};
+use crate::shape::dim::{Dim, Factor, Function, MAX_TERMS};
 
 impl Dim {
-    /// The quotient if `divisor` divides every coefficient, or is a single term that divides every
-    /// term.
+    /// The quotient, if the division of polynomials leaves no remainder.
     pub(crate) fn exact_div(&self, divisor: &Self) -> Option<Self> {
         if !self.valid || !divisor.valid {
             return None;
         }
-        if self == divisor && *self != Self::number(0) {
-            return Some(Self::number(1));
-        }
-        let (factors, coefficient) = match (divisor.terms.as_slice(), divisor.constant) {
-            ([], 0) => return None,
-            ([], constant) => (&[] as &[Factor], constant),
-            ([(factors, coefficient)], 0) => (factors.as_slice(), *coefficient),
-            _ => return None,
-        };
-        if self.constant.checked_rem(coefficient) != Some(0) || (self.constant != 0 && !factors.is_empty()) {
-            return None;
-        }
-        let mut terms = Vec::with_capacity(self.terms.len());
-        for (term, own) in &self.terms {
-            let mut rest = term.clone();
+        let (factors, coefficient) = divisor.leading()?;
+        let (mut left, mut quotient) = (self.clone(), Self::number(0));
+        // The leading term falls in each step; a quotient of more terms would be invalid.
+        for _ in 0..=MAX_TERMS {
+            let Some((own, value)) = left.leading() else { return quotient.valid.then_some(quotient) };
+            let mut rest = own.to_vec();
             for factor in factors {
                 rest.remove(rest.iter().position(|other| other == factor)?);
             }
-            if own % coefficient != 0 {
+            if value.checked_rem(coefficient) != Some(0) {
                 return None;
             }
-            terms.push((rest, own / coefficient));
+            let term = match rest.is_empty() {
+                true => Self::number(value.checked_div(coefficient)?),
+                false => Self::from_terms(0, vec![(rest, value / coefficient)]),
+            };
+            left = &left - &(&term * divisor);
+            quotient = quotient + &term;
+            if !left.valid {
+                return None;
+            }
         }
-        Some(Self::from_terms(self.constant / coefficient, terms))
+        None
+    }
+
+    /// The term of the highest degree, the last in order among several; `None` for 0.
+    ///
+    /// The order is kept when both sides are multiplied by the same, as division needs.
+    fn leading(&self) -> Option<(&[Factor], i64)> {
+        let last = self.terms.iter().max_by_key(|(factors, _)| (factors.len(), factors));
+        let last = last.map(|(factors, coefficient)| (factors.as_slice(), *coefficient));
+        last.or_else(|| (self.constant != 0).then_some((&[], self.constant)))
+    }
+
+    /// Both without the symbols that are factors of all their terms.
+    ///
+    /// The quotient is the same where those are not 0.
+    pub(crate) fn cancel(&self, other: &Self) -> (Self, Self) {
+        let (mut a, mut b) = (self.clone(), other.clone());
+        let Some((factors, _)) = self.terms.first().filter(|_| !other.terms.is_empty()) else { return (a, b) };
+        for factor in factors.iter().filter(|factor| matches!(factor, Factor::Symbol(_))) {
+            let factor = Self::from_terms(0, vec![(vec![factor.clone()], 1)]);
+            if let (Some(x), Some(y)) = (a.exact_div(&factor), b.exact_div(&factor)) {
+                (a, b) = (x, y);
+            }
+        }
+        (a, b)
     }
 
     /// The quotient, rounded down.
@@ -58,6 +80,21 @@ impl Dim {
 mod tests {
     use super::*;
     use crate::shape::{Bindings, Symbol};
+
+    #[test]
+    fn equal_factors_cancel() {
+        let [a, b] = [0, 1].map(|index| Dim::symbol(Symbol(index)));
+        // Convolutions with strides give such a size, one factor of a whole tensor's.
+        let q = &(&b - &Dim::from(3)).floor_div(&Dim::from(2)) - &Dim::from(2);
+        let by = |number: i64, dim: &Dim| &Dim::number(number) * dim;
+        assert_eq!((&by(120, &a) * &q).exact_div(&by(120, &q)), Some(a.clone()));
+        let sum = &(&a + &b) + &Dim::from(1);
+        assert_eq!((&sum * &(&a - &b)).exact_div(&sum), Some(&a - &b));
+        assert_eq!((&(&sum * &a) + &Dim::from(1)).exact_div(&sum), None);
+        assert_eq!(by(3, &a).exact_div(&Dim::from(2)), None);
+        assert_eq!(a.exact_div(&Dim::from(0)), None);
+        assert_eq!(Dim::from(0).exact_div(&a), Some(Dim::from(0)));
+    }
 
     #[test]
     fn division_rounds_as_asked() {

@@ -34,6 +34,12 @@ impl Dim {
                             Function::FloorDiv => a.checked_div_euclid(b).ok_or_else(|| fail("overflows"))?,
                             Function::Max => a.max(b),
                             Function::Min => a.min(b),
+                            Function::Broadcast if a == b || b == 1 => a,
+                            Function::Broadcast if a == 1 => b,
+                            Function::Broadcast => return Err(fail(&format!("broadcasts {a} with {b}"))),
+                            Function::Wrap if a < 0 => a.checked_add(b).ok_or_else(|| fail("overflows"))?,
+                            Function::OrElse if a == 0 => b,
+                            Function::Wrap | Function::OrElse => a,
                         }
                     }
                 };

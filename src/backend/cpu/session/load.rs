@@ -1,25 +1,18 @@
-//! Loading on the CPU: kernels in groups of nodes, then the plan.
+//! Loading on the CPU: kernels, then the plan.
 
 use std::sync::{Mutex, atomic::AtomicUsize};
 
-use rayon::prelude::*;
-use smallvec::SmallVec;
-
 use crate::{
-    backend::cpu::session::{CpuSession, Step},
-    error::{Context, Error, Result},
-    graph::{Graph, Node, ValueId},
+    backend::cpu::{
+        kernels::{NodeKernels, Packed, left, threads},
+        session::{CpuSession, Step},
+    },
+    error::Result,
+    graph::Graph,
     kernels::{KernelSet, gemm::Factors},
-    op::{CpuKernel, CpuState, KernelRequest, PackedConstants},
-    plan::Plan,
+    plan::{Plan, RunCap},
     rewrite,
 };
-
-/// Positions of the operands that a kernel packed.
-type Packed = SmallVec<[usize; 4]>;
-
-/// A kernel and the operands that it packed.
-type Made = (Box<dyn CpuKernel>, Packed);
 
 impl CpuSession {
     /// Makes the kernel of every node and drops the constants that kernels packed.
@@ -27,9 +20,7 @@ impl CpuSession {
     /// # Errors
     /// If a node cannot run on the CPU.
     pub(crate) fn load(graph: Graph, kernel_set: KernelSet, factors: Factors) -> Result<Self> {
-        // Outside a pool rayon would start its global one.
-        let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
-        Self::load_by(graph, kernel_set, factors, threads)
+        Self::load_by(graph, kernel_set, factors, threads())
     }
 
     /// Like [`load`](Self::load), on the calling thread alone.
@@ -40,82 +31,41 @@ impl CpuSession {
         Self::load_by(graph, kernel_set, factors, 1)
     }
 
+    /// Sets the most bytes of a run.
+    pub(crate) fn capped(self, cap: RunCap) -> Self {
+        Self { cap, ..self }
+    }
+
     /// Makes kernels in groups of `at_once` nodes, on the threads of the current pool.
     fn load_by(mut graph: Graph, kernel_set: KernelSet, factors: Factors, at_once: usize) -> Result<Self> {
         graph.verify()?;
         if factors == Factors::Bf16 {
             rewrite::store_rounded(&mut graph)?;
         }
-        let constants = PackedConstants::default();
-        let mut uses = graph.use_counts();
-        let mut packed: Vec<Packed> = Vec::with_capacity(graph.nodes().len());
+        let NodeKernels { made, weights, strings } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
+        let mut packed: Vec<Packed> = Vec::with_capacity(made.len());
         let mut steps = Vec::new();
-        // In small groups: the originals of packed constants are dropped before the next group is packed.
-        for first in (0..graph.nodes().len()).step_by(at_once) {
-            let nodes = &graph.nodes()[first..(first + at_once).min(graph.nodes().len())];
-            let make = |node| make(&graph, node, kernel_set, factors, &constants);
-            let made: Vec<_> = match nodes {
-                [node] => vec![make(node)],
-                nodes => nodes.par_iter().map(make).collect(),
+        for (node, made) in graph.nodes().iter().zip(made) {
+            let Some((kernel, own)) = made else {
+                packed.push(Packed::new());
+                continue;
             };
-            for (index, made) in (first..).zip(made) {
-                let Some((kernel, own)) = made? else {
-                    packed.push(Packed::new());
-                    continue;
-                };
-                steps.push(step(&graph.nodes()[index], kernel, &own));
-                drop_unused(&mut graph, index, &own, &mut uses);
-                packed.push(own);
-            }
+            let (inputs, outputs) = (left(node, &own), node.outputs.iter().copied().collect());
+            steps.push(Step { kernel, name: node.describe(), inputs, outputs });
+            packed.push(own);
         }
         // A dropped constant has no place in the plan, and needs none.
         let plan = Plan::new(&graph, |node, operand| packed[node].contains(&operand));
-        let left: usize =
-            graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len()).sum();
-        let weights = left + constants.bytes() + steps.iter().map(|step| step.kernel.packed_bytes()).sum::<usize>();
-        Ok(Self { graph, plan, steps, kernel_set, arenas: Mutex::default(), scratch: AtomicUsize::new(0), weights })
-    }
-}
-
-/// Makes the kernel of a node, `None` if the node moves no data.
-fn make(
-    graph: &Graph,
-    node: &Node,
-    kernel_set: KernelSet,
-    factors: Factors,
-    constants: &PackedConstants,
-) -> Result<Option<Made>> {
-    let make = match node.op.def().cpu {
-        CpuState::Kernel(make) => make,
-        CpuState::View => return Ok(None),
-        CpuState::Folded => {
-            return Err(Error::unsupported(format!("{} has no kernel on the CPU", node.describe())));
-        }
-    };
-    let request = KernelRequest::new(graph, node, kernel_set, factors, constants);
-    let kernel = make(&request).context(|| node.describe())?;
-    Ok(Some((kernel, request.taken())))
-}
-
-/// The step of a node whose kernel packed the operands `packed`.
-fn step(node: &Node, kernel: Box<dyn CpuKernel>, packed: &Packed) -> Step {
-    let keep = |(position, id): (usize, &Option<ValueId>)| id.filter(|_| !packed.contains(&position));
-    Step {
-        kernel,
-        name: node.describe(),
-        inputs: node.inputs.iter().enumerate().map(keep).collect(),
-        outputs: node.outputs.iter().copied().collect(),
-    }
-}
-
-/// Drops the packed operands of node `index` that no other node uses.
-fn drop_unused(graph: &mut Graph, index: usize, packed: &Packed, uses: &mut [usize]) {
-    let node = &graph.nodes()[index];
-    let ids: SmallVec<[ValueId; 4]> = packed.iter().filter_map(|&position| node.inputs[position]).collect();
-    for id in ids {
-        uses[id.index()] -= 1;
-        if uses[id.index()] == 0 {
-            graph.values[id.index()].constant = None;
-        }
+        Ok(Self {
+            graph,
+            plan,
+            steps,
+            kernel_set,
+            arenas: Mutex::default(),
+            scratch: AtomicUsize::new(0),
+            weights,
+            cap: RunCap::default(),
+            strings,
+        })
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     graph::ValueId,
     op::{CpuKernel, Io},
-    tensor::{AlignedBytes, View, ViewMut},
+    tensor::{AlignedBytes, RunStrings, View, ViewMut},
 };
 
 impl Run<'_> {
@@ -25,9 +25,9 @@ impl Run<'_> {
         let mut results = Vec::with_capacity(outputs.len());
         for &id in outputs {
             let bytes = self.bytes(id)?;
-            results.push((id, AlignedBytes::zeroed(bytes)));
+            results.push((id, AlignedBytes::try_zeroed(bytes)?));
         }
-        let mut scratch = AlignedBytes::zeroed(kernel.scratch_bytes(&residence.shapes(index, &self.memory.sizes)));
+        let mut scratch = AlignedBytes::try_zeroed(kernel.scratch_bytes(&residence.shapes(index, &self.memory.sizes)))?;
         let view = |id: ValueId| -> Result<View<'_>> {
             let root = plan.root_of(id);
             let bytes = match loaded.graph.constant_of(root) {
@@ -42,8 +42,14 @@ impl Run<'_> {
             shape: self.memory.sizes.shape(plan, *id),
             bytes: &mut bytes[..],
         });
-        let mut io =
-            Io { inputs: views, outputs: written.collect(), scratch: &mut scratch, bindings: &self.memory.bindings };
+        let mut io = Io {
+            inputs: views,
+            outputs: written.collect(),
+            scratch: &mut scratch,
+            bindings: &self.memory.bindings,
+            // A graph with strings is not loaded on a GPU.
+            strings: &mut RunStrings::default(),
+        };
         kernel.run(&mut io)?;
         drop(io);
         for (id, bytes) in results {

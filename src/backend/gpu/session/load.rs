@@ -31,7 +31,7 @@ use crate::{
     error::{Context, Error, ErrorKind, Result},
     graph::{Graph, ValueId},
     kernels::KernelSet,
-    plan::Plan,
+    plan::{Plan, RunCap},
 };
 
 impl GpuSession {
@@ -104,6 +104,7 @@ impl GpuSession {
             refused: Mutex::new(Refused::default()),
             host,
             by_matrices,
+            cap: RunCap::default(),
         })
     }
 }

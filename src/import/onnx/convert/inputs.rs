@@ -1,32 +1,51 @@
 //! The declared inputs and outputs of the graph.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     error::{Context, Error, Result},
-    graph::ValueId,
-    import::onnx::{
-        convert::Converter,
-        proto::{DimProto, GraphProto, ValueInfoProto},
-        tensor,
+    graph::{ElementShape, Fact, Kind, ValueId},
+    import::{
+        onnx::{
+            convert::Converter,
+            proto::{DimProto, GraphProto, KindProto, ValueInfoProto},
+            tensor,
+        },
+        options::ImportOptions,
+    },
+    ops::{
+        moves::identity::Identity,
+        tabular::{Labels, zip_map::ZipMap},
     },
     shape::{Dim, Shape},
-    tensor::Tensor,
+    tensor::DType,
 };
 
 /// The maximum number of symbolic dimensions of a model.
 const MAX_SYMBOLS: usize = 1024;
 
 impl<'a> Converter<'a, '_, '_> {
-    /// Adds the inputs, except those in `constants`, which become constants.
-    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, constants: &[(String, Tensor)]) -> Result<()> {
-        let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.budget);
+    /// Adds the inputs, except those that the options or the file make constants.
+    pub(super) fn inputs(&mut self, proto: &GraphProto<'a>, options: &ImportOptions, has_defaults: bool) -> Result<()> {
+        let parse = |bytes: &&'a [u8]| ValueInfoProto::parse(bytes, self.file.budget);
         let inputs = proto.inputs.iter().map(parse).collect::<Result<Vec<_>>>()?;
-        for (name, tensor) in constants {
-            let input = inputs.iter().find(|input| input.name() == name && !self.values.contains_key(input.name()));
-            let input = input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))?;
+        for name in &options.without_default {
+            let input = inputs.iter().map(ValueInfoProto::name).find(|own| own == name);
+            let input = input.filter(|_| has_defaults && self.scope.values.contains_key(name.as_str()));
+            let input = input.ok_or_else(|| Error::invalid_input(format!("no input `{name}` has a default")))?;
+            self.scope.values.remove(input);
+        }
+        let named = |values: &HashMap<&str, ValueId>, name: &str| {
+            let input = inputs.iter().find(|input| input.name() == name && !values.contains_key(input.name()));
+            input.ok_or_else(|| Error::invalid_input(format!("the model has no input `{name}`")))
+        };
+        for (name, _) in &options.shapes {
+            named(&self.scope.values, name)?;
+        }
+        for (name, tensor) in &options.constants {
+            let input = named(&self.scope.values, name)?;
             let id = self.graph.constant(name, tensor.clone());
-            self.values.insert(input.name(), id);
+            self.scope.define(input.name(), id);
         }
         // Named dimensions come first, so that names made for unnamed ones cannot collide with
         // them.
@@ -45,27 +64,46 @@ impl<'a> Converter<'a, '_, '_> {
             if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("input `{name}` is declared twice")));
             }
-            match self.values.get(name) {
+            match self.scope.values.get(name) {
                 // An input with an initializer is a constant; old files list every initializer as
                 // an input.
-                Some(&id) => self.check_declared(input, id),
-                None => self.input(input),
+                Some(&id) => {
+                    if has_defaults && !options.constants.iter().any(|(own, _)| own == name) {
+                        self.graph.add_default(name);
+                    }
+                    self.check_declared(input, id).and_then(|()| match self.misfit(input, id) {
+                        Some(what) => Err(Error::invalid_model(what)),
+                        None => Ok(()),
+                    })
+                }
+                None => self.input(input, options),
             }
             .context(|| format!("input `{name}`"))?;
         }
         Ok(())
     }
 
-    fn input(&mut self, input: &ValueInfoProto<'a>) -> Result<()> {
-        if let Some(kind) = input.other {
-            return Err(Error::unsupported(format!("it is {kind}; only tensors are taken here")));
-        }
-        let elem_type = input.elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?;
+    fn input(&mut self, input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<()> {
+        let elem_type = match (input.elem_type, input.kind) {
+            (_, KindProto::Other(kind)) => return Err(Error::unsupported(format!("it is {kind}"))),
+            (elem_type, _) => elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?,
+        };
         let dtype = tensor::dtype(elem_type)?;
-        let dims = input
-            .dims
-            .as_ref()
-            .ok_or_else(|| Error::unsupported("its number of dimensions is not declared, which is needed here"))?;
+        if input.kind != KindProto::Tensor {
+            if dtype == DType::String {
+                return Err(Error::unsupported("it holds strings within another value"));
+            }
+            let shape = element_shape(input)?;
+            let kind = match input.kind {
+                KindProto::Sequence => Kind::Sequence(shape),
+                KindProto::Optional => Kind::Optional(shape),
+                _ => Kind::OptionalSequence(shape),
+            };
+            let id = self.graph.input_of(input.name(), Fact::of_kind(dtype, kind));
+            self.scope.define(input.name(), id);
+            return Ok(());
+        }
+        let dims = declared_or_given(input, options)?;
         let mut shape = Vec::with_capacity(dims.len());
         for (axis, dim) in dims.iter().enumerate() {
             shape.push(match *dim {
@@ -88,7 +126,7 @@ impl<'a> Converter<'a, '_, '_> {
             return Err(Error::limit("a dimension is too large"));
         }
         let id = self.graph.input(input.name(), dtype, shape);
-        self.values.insert(input.name(), id);
+        self.scope.define(input.name(), id);
         Ok(())
     }
 
@@ -106,31 +144,73 @@ impl<'a> Converter<'a, '_, '_> {
         }
         let mut seen = HashSet::new();
         for bytes in &proto.outputs {
-            let output = ValueInfoProto::parse(bytes, self.budget)?;
+            let output = ValueInfoProto::parse(bytes, self.file.budget)?;
             let name = output.name();
-            let id = self.values.get(name).copied().filter(|_| !name.is_empty());
+            let id = self.resolve(name).filter(|_| !name.is_empty());
             let id = id.ok_or_else(|| Error::invalid_model(format!("nothing makes the output `{name}`")))?;
             if !seen.insert(name) {
                 return Err(Error::invalid_model(format!("output `{name}` is declared twice")));
             }
-            self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+            // Exporters seldom declare the right sizes within nodes.
+            if self.outer.is_none() {
+                self.check_declared(&output, id).context(|| format!("output `{name}`"))?;
+                // Nothing is read by what a file says of its results' sizes, which exporters get wrong.
+                if let Some(what) = self.misfit(&output, id) {
+                    self.notes.push(format!("output `{name}`: {what}"));
+                }
+            }
+            if let Some(labels) = self.zipped(id) {
+                let classes = labels.describe();
+                self.notes.push(format!("output `{name}` has a column for each key of the file's maps: {classes}"));
+            }
             self.graph.output(name, id);
         }
         Ok(())
     }
 
-    /// Checks the declared type and shape of a value against the inferred ones.
+    /// The keys of a list of maps, which is held as a table with a column for each.
+    fn zipped(&self, id: ValueId) -> Option<&Labels> {
+        let mut id = id;
+        loop {
+            let node = self.graph.nodes().iter().rev().find(|node| node.outputs.contains(&id))?;
+            if let Some(ZipMap { labels }) = node.op() {
+                return Some(labels);
+            }
+            node.op::<Identity>()?;
+            id = (*node.inputs.first()?)?;
+        }
+    }
+
+    /// Checks the declared type of a value against the inferred one.
     fn check_declared(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Result<()> {
         let fact = self.graph.fact(id);
-        if let Some(kind) = declared.other {
-            return Err(Error::invalid_model(format!("it is declared as {kind} but is {fact}")));
+        // A list of maps is the table that it is made of.
+        if declared.kind != KindProto::Tensor && self.zipped(id).is_some() {
+            return Ok(());
+        }
+        let fits = match (declared.kind, &fact.kind) {
+            (KindProto::Tensor, Kind::Tensor) => true,
+            // A value without a declared type is declared as nothing.
+            (KindProto::Tensor, _) => declared.elem_type.is_none(),
+            (KindProto::Sequence, Kind::Sequence(_)) => true,
+            (KindProto::Optional | KindProto::OptionalSequence, _) => true,
+            _ => false,
+        };
+        if !fits {
+            return Err(Error::invalid_model(format!("it is declared as {:?} but is {fact}", declared.kind)));
         }
         if let Some(code) = declared.elem_type.filter(|&code| code != 0)
             && tensor::dtype(code)? != fact.dtype
         {
             return Err(Error::invalid_model(format!("it is declared as {} but is {fact}", tensor::dtype(code)?)));
         }
-        let Some(dims) = &declared.dims else { return Ok(()) };
+        Ok(())
+    }
+
+    /// How the declared shape of a tensor differs from the inferred one.
+    fn misfit(&self, declared: &ValueInfoProto<'_>, id: ValueId) -> Option<String> {
+        let fact = self.graph.fact(id);
+        let dims = declared.dims.as_ref().filter(|_| fact.is_tensor())?;
         let differs = |(dim, own): (&DimProto<'_>, &Dim)| match (dim, own.as_fixed()) {
             (DimProto::Fixed(size), Some(own)) => *size != own,
             _ => false,
@@ -144,8 +224,41 @@ impl<'a> Converter<'a, '_, '_> {
                     DimProto::Unknown => "?".to_owned(),
                 })
                 .collect();
-            return Err(Error::invalid_model(format!("it is declared as [{}] but is {fact}", dims.join(", "))));
+            return Some(format!("it is declared as [{}] but is {fact}", dims.join(", ")));
         }
-        Ok(())
+        None
     }
+}
+
+/// The dimensions of an input: those of the options, else those that the file declares.
+fn declared_or_given<'a>(input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<Vec<DimProto<'a>>> {
+    let given = options.shapes.iter().rev().find(|(name, _)| name == input.name()).map(|(_, dims)| dims);
+    let Some(given) = given else {
+        return input.dims.as_ref().map(|dims| dims.to_vec()).ok_or_else(|| {
+            Error::unsupported("its number of dimensions is not declared; `ImportOptions::input_shape` gives it")
+        });
+    };
+    let declared = input.dims.as_ref().filter(|dims| dims.len() == given.len());
+    // A size that runs choose keeps its name.
+    let open = |axis: usize| match declared.map(|dims| dims[axis]) {
+        Some(DimProto::Named(name)) => DimProto::Named(name),
+        _ => DimProto::Unknown,
+    };
+    let dim = |(axis, size): (usize, &Option<usize>)| match size.map(i64::try_from) {
+        None => Ok(open(axis)),
+        Some(Ok(size)) => Ok(DimProto::Fixed(size)),
+        Some(Err(_)) => Err(Error::limit("a dimension is too large")),
+    };
+    given.iter().enumerate().map(dim).collect()
+}
+
+/// What is declared of the shape of the tensors within a value.
+fn element_shape(input: &ValueInfoProto<'_>) -> Result<ElementShape> {
+    let Some(dims) = &input.dims else { return Ok(ElementShape::Any) };
+    let size = |dim: &DimProto<'_>| match dim {
+        DimProto::Fixed(size) => Ok(Some(Dim::from(tensor::size(*size)?))),
+        // The same name may have another size in each tensor.
+        _ => Ok(None),
+    };
+    Ok(ElementShape::Sizes(dims.iter().map(size).collect::<Result<_>>()?))
 }

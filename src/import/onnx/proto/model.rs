@@ -1,4 +1,4 @@
-//! `ModelProto` and the names of functions.
+//! `ModelProto`: a model.
 
 use crate::{
     error::{Error, Result},
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The maximum number of operator sets that a file may name.
-const MAX_OPSETS: usize = 256;
+pub(super) const MAX_OPSETS: usize = 256;
 
 /// A model (`ModelProto`).
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl<'a> ModelProto<'a> {
     }
 }
 
-fn opset<'a>(bytes: &'a [u8], budget: &Budget) -> Result<(&'a str, i64)> {
+pub(super) fn opset<'a>(bytes: &'a [u8], budget: &Budget) -> Result<(&'a str, i64)> {
     let (mut domain, mut version) = (None, None);
     let mut message = Message::open("OperatorSetIdProto", bytes, budget)?;
     while let Some(field) = message.next()? {
@@ -63,21 +63,6 @@ fn opset<'a>(bytes: &'a [u8], budget: &Budget) -> Result<(&'a str, i64)> {
         }
     }
     Ok((domain.unwrap_or_default(), version.unwrap_or_default()))
-}
-
-/// The domain and name of a `FunctionProto`.
-pub(crate) fn function<'a>(bytes: &'a [u8], budget: &Budget) -> Result<(&'a str, &'a str)> {
-    let (mut name, mut domain) = (None, None);
-    let mut message = Message::open("FunctionProto", bytes, budget)?;
-    while let Some(field) = message.next()? {
-        match field.number {
-            1 => once(&mut name, &field, field.text(budget)?)?,
-            10 => once(&mut domain, &field, field.text(budget)?)?,
-            4..=9 | 11..=14 => {}
-            _ => return Err(field.unknown()),
-        }
-    }
-    Ok((domain.unwrap_or_default(), name.unwrap_or_default()))
 }
 
 /// The domain with `ai.onnx`, the second name of the default domain, as the empty name.

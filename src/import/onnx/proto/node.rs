@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     import::onnx::{
         budget::Budget,
-        proto::model::default_domain,
+        proto::{FunctionKey, model::default_domain},
         wire::{Message, once},
     },
 };
@@ -75,6 +75,11 @@ impl<'a> NodeProto<'a> {
     /// The domain; empty for the default domain.
     pub(crate) fn domain(&self) -> &'a str {
         default_domain(self.domain.unwrap_or_default())
+    }
+
+    /// The name of the function that the node calls, if it calls one.
+    pub(crate) fn function(&self) -> FunctionKey<'a> {
+        (self.domain(), self.op_type(), self.overload.unwrap_or_default())
     }
 
     /// The node in error messages.

@@ -11,6 +11,9 @@ use crate::{
     },
 };
 
+/// The field that holds strings.
+const STRINGS: u32 = 6;
+
 /// A tensor (`TensorProto`); its typed data are not parsed.
 #[derive(Debug, Default)]
 pub(crate) struct TensorProto<'a> {
@@ -43,6 +46,10 @@ impl<'a> TensorProto<'a> {
                 2 => once(&mut data_type, &field, field.int32()?)?,
                 3 => return Err(Error::unsupported("a tensor in segments is not read here")),
                 number @ (4..=7 | 10 | 11) => {
+                    if number == STRINGS {
+                        budget.item()?;
+                        budget.bytes(field.block()?.len())?;
+                    }
                     if this.typed.is_some_and(|other| other != number) {
                         return Err(Error::invalid_model("a tensor holds data of two types"));
                     }
@@ -65,6 +72,18 @@ impl<'a> TensorProto<'a> {
         }
         this.data_type = data_type.unwrap_or_default();
         Ok(this)
+    }
+
+    /// Calls `each` with each text in the field `number`.
+    pub(crate) fn texts(&self, number: u32, mut each: impl FnMut(&'a str)) -> Result<()> {
+        let unlimited = Budget::unlimited();
+        let mut message = Message::open("TensorProto", self.message, &unlimited)?;
+        while let Some(field) = message.next()? {
+            if field.number == number {
+                each(field.text(&unlimited)?);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn name(&self) -> &'a str {

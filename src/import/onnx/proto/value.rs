@@ -19,16 +19,37 @@ pub(crate) enum DimProto<'a> {
     Unknown,
 }
 
+/// What a value is declared as.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum KindProto {
+    /// Nothing, or a tensor.
+    #[default]
+    Tensor,
+    Sequence,
+    Optional,
+    OptionalSequence,
+    /// Something else, by its name.
+    Other(&'static str),
+}
+
+/// A declared type (`TypeProto`): that of a tensor, or of the tensors within.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TypeProto<'a> {
+    pub(crate) kind: KindProto,
+    pub(crate) elem_type: Option<i32>,
+    /// The dimensions, if declared.
+    pub(crate) dims: Option<SmallVec<[DimProto<'a>; 6]>>,
+}
+
 /// The declared type and shape of a value (`ValueInfoProto`).
 #[derive(Debug, Default)]
 pub(crate) struct ValueInfoProto<'a> {
     name: Option<&'a str>,
-    /// The element type of a tensor.
+    /// The element type of a tensor, or of the tensors within.
     pub(crate) elem_type: Option<i32>,
     /// The dimensions of a tensor, if declared.
     pub(crate) dims: Option<SmallVec<[DimProto<'a>; 6]>>,
-    /// The kind of a value that is not a tensor.
-    pub(crate) other: Option<&'static str>,
+    pub(crate) kind: KindProto,
 }
 
 impl<'a> ValueInfoProto<'a> {
@@ -45,7 +66,8 @@ impl<'a> ValueInfoProto<'a> {
             }
         }
         if let Some(kind) = kind {
-            this.read_type(kind, budget)?;
+            let TypeProto { kind, elem_type, dims } = TypeProto::parse(kind, budget)?;
+            (this.kind, this.elem_type, this.dims) = (kind, elem_type, dims);
         }
         Ok(this)
     }
@@ -53,44 +75,74 @@ impl<'a> ValueInfoProto<'a> {
     pub(crate) fn name(&self) -> &'a str {
         self.name.unwrap_or_default()
     }
+}
 
-    fn read_type(&mut self, bytes: &'a [u8], budget: &Budget) -> Result<()> {
-        let mut tensor = None;
-        let mut message = Message::open("TypeProto", bytes, budget)?;
-        while let Some(field) = message.next()? {
-            let other = match field.number {
-                1 => {
-                    once(&mut tensor, &field, field.block()?)?;
-                    continue;
-                }
-                6 => continue,
-                4 => "a sequence",
-                5 => "a map",
-                7 => "an opaque value",
-                8 => "a sparse tensor",
-                9 => "an optional value",
-                _ => return Err(field.unknown()),
-            };
-            once(&mut self.other, &field, other)?;
-        }
-        match (tensor, self.other) {
-            (Some(_), Some(_)) => Err(Error::invalid_model("a value is declared with two types")),
-            (Some(tensor), None) => self.read_tensor_type(tensor, budget),
-            (None, _) => Ok(()),
-        }
+impl<'a> TypeProto<'a> {
+    pub(crate) fn parse(bytes: &'a [u8], budget: &Budget) -> Result<Self> {
+        // An optional value of a sequence of tensors is the deepest type.
+        Self::parse_within(bytes, budget, 2)
     }
 
-    fn read_tensor_type(&mut self, bytes: &'a [u8], budget: &Budget) -> Result<()> {
+    fn parse_within(bytes: &'a [u8], budget: &Budget, left: usize) -> Result<Self> {
+        let mut found = None;
+        let mut message = Message::open("TypeProto", bytes, budget)?;
+        while let Some(field) = message.next()? {
+            let own = match field.number {
+                1 => Self::tensor(field.block()?, budget)?,
+                4 | 9 if left > 0 => {
+                    let inner = Self::element(field.block()?, budget, left - 1)?;
+                    let kind = match (field.number, inner.kind) {
+                        (4, KindProto::Tensor) => KindProto::Sequence,
+                        (9, KindProto::Tensor) => KindProto::Optional,
+                        (9, KindProto::Sequence) => KindProto::OptionalSequence,
+                        _ => KindProto::Other("a sequence or optional value of other values than tensors"),
+                    };
+                    Self { kind, ..inner }
+                }
+                6 => continue,
+                4 => Self::other("a sequence of sequences"),
+                5 => Self::other("a map"),
+                7 => Self::other("an opaque value"),
+                8 => Self::other("a sparse tensor"),
+                9 => Self::other("an optional value of such"),
+                _ => return Err(field.unknown()),
+            };
+            if found.replace(own).is_some() {
+                return Err(Error::invalid_model("a value is declared with two types"));
+            }
+        }
+        Ok(found.unwrap_or_default())
+    }
+
+    fn other(name: &'static str) -> Self {
+        Self { kind: KindProto::Other(name), ..Self::default() }
+    }
+
+    /// The type in a `TypeProto.Sequence` or `TypeProto.Optional`.
+    fn element(bytes: &'a [u8], budget: &Budget, left: usize) -> Result<Self> {
+        let mut inner = None;
+        let mut message = Message::open("TypeProto.Sequence", bytes, budget)?;
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => once(&mut inner, &field, field.block()?)?,
+                _ => return Err(field.unknown()),
+            }
+        }
+        inner.map_or_else(|| Ok(Self::default()), |inner| Self::parse_within(inner, budget, left))
+    }
+
+    fn tensor(bytes: &'a [u8], budget: &Budget) -> Result<Self> {
+        let mut this = Self::default();
         let mut shape = None;
         let mut message = Message::open("TypeProto.Tensor", bytes, budget)?;
         while let Some(field) = message.next()? {
             match field.number {
-                1 => once(&mut self.elem_type, &field, field.int32()?)?,
+                1 => once(&mut this.elem_type, &field, field.int32()?)?,
                 2 => once(&mut shape, &field, field.block()?)?,
                 _ => return Err(field.unknown()),
             }
         }
-        let Some(shape) = shape else { return Ok(()) };
+        let Some(shape) = shape else { return Ok(this) };
         let mut dims = SmallVec::new();
         let mut message = Message::open("TensorShapeProto", shape, budget)?;
         while let Some(field) = message.next()? {
@@ -102,8 +154,8 @@ impl<'a> ValueInfoProto<'a> {
                 return Err(Error::limit(format!("a value is declared with more than {MAX_RANK} dimensions")));
             }
         }
-        self.dims = Some(dims);
-        Ok(())
+        this.dims = Some(dims);
+        Ok(this)
     }
 }
 
@@ -118,5 +170,6 @@ fn dimension<'a>(bytes: &'a [u8], budget: &Budget) -> Result<DimProto<'a>> {
             _ => return Err(field.unknown()),
         }
     }
-    Ok(dim.filter(|dim| *dim != DimProto::Named("")).unwrap_or(DimProto::Unknown))
+    // Older exporters write -1 for a size that is not known.
+    Ok(dim.filter(|dim| !matches!(dim, DimProto::Named("") | DimProto::Fixed(-1))).unwrap_or(DimProto::Unknown))
 }

@@ -7,9 +7,12 @@ use crate::{
     graph::Fact,
     kernels::strided,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    ops::index::{
-        self, Indices,
-        scatter::{Join, operands, same_shape, scatter},
+    ops::{
+        index::{
+            self, Indices,
+            scatter::{Join, operands, same_shape, scatter},
+        },
+        tracked,
     },
     shape::Dim,
 };
@@ -43,11 +46,14 @@ impl Operator for ScatterElements {
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         let [data, indices, updates] = operands(inputs, self.join)?;
-        data.shape.axis(self.axis)?;
+        let axis = data.shape.axis(self.axis)?;
         if [indices.shape.rank(), updates.shape.rank()] != [data.shape.rank(); 2] {
             return Err(Error::invalid_model(format!("indices {indices} and updates {updates} for {data}")));
         }
-        Ok(vec![Fact::new(data.dtype, data.shape.clone())])
+        let moves = self.join == Join::Replace;
+        let elements =
+            moves.then(|| tracked::indexed(&Kernel { axis, join: self.join }, &[data, updates], indices, &data.shape));
+        Ok(vec![Fact::new(data.dtype, data.shape.clone()).with_elements(elements.flatten())])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

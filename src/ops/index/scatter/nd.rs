@@ -6,9 +6,12 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
-    ops::index::{
-        self, Indices, gather_nd,
-        scatter::{Join, operands, same_shape, scatter},
+    ops::{
+        index::{
+            self, Indices, gather_nd,
+            scatter::{Join, operands, same_shape, scatter},
+        },
+        tracked,
     },
 };
 
@@ -39,7 +42,10 @@ impl Operator for ScatterNd {
         if updates.shape.rank() != indices.shape.rank() - 1 + data.shape.rank() - len {
             return Err(Error::invalid_model(format!("indices {indices} and updates {updates} for {data}")));
         }
-        Ok(vec![Fact::new(data.dtype, data.shape.clone())])
+        let moves = self.join == Join::Replace;
+        let elements =
+            moves.then(|| tracked::indexed(&Kernel { join: self.join, len }, &[data, updates], indices, &data.shape));
+        Ok(vec![Fact::new(data.dtype, data.shape.clone()).with_elements(elements.flatten())])
     }
 }
 

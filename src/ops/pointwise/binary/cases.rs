@@ -28,6 +28,10 @@ pub(super) fn of(function: F) -> Vec<Case> {
             cases.push(case("u32").tensor(tensor(&[3], &[1u32, u32::MAX, 12])).tensor(tensor(&[3], &[31u32, 4, 32])));
             if let F::BitShift { .. } = function {
                 let right = Binary { function: F::BitShift { left: false } };
+                let (a, b) =
+                    (tensor(&[6], &[-8i32, 4, -1, -9, i32::MIN, 7]), tensor(&[6], &[1i32, -32, 100, -1, 31, 32]));
+                cases.push(case("signed").tensor(a.clone()).tensor(b.clone()));
+                cases.push(Case::new("signed, right", right).tensor(a).tensor(b));
                 cases.push(
                     Case::new("right", right).tensor(tensor(&[3], &[16u32, 4, 1])).tensor(tensor(&[3], &[1u32, 2, 40])),
                 );

@@ -1,9 +1,9 @@
 //! Arithmetic on the elements that shape inference tracks.
 
 use crate::{
-    graph::MAX_TRACKED,
+    graph::{MAX_EXACT, MAX_TRACKED},
     op::Inputs,
-    ops::pointwise::binary::function::BinaryFunction as F,
+    ops::pointwise::{binary::function::BinaryFunction as F, cast::counted_exactly},
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -15,12 +15,13 @@ pub(super) fn elements(function: F, inputs: &Inputs<'_>, output: &Shape) -> Opti
     if count > MAX_TRACKED {
         return None;
     }
-    let mut operands = Vec::with_capacity(inputs.len());
+    let (mut operands, mut floats) = (Vec::with_capacity(inputs.len()), false);
     for index in 0..inputs.len() {
         let fact = inputs.fact(index)?;
-        if !matches!(fact.dtype, DType::I64 | DType::I32 | DType::Bool) {
+        if !matches!(fact.dtype, DType::I64 | DType::I32 | DType::Bool | DType::F32) {
             return None;
         }
+        floats |= fact.dtype == DType::F32;
         let own = fact.shape.as_fixed()?;
         let elements = fact.elements.as_deref()?;
         operands.push((own, elements));
@@ -41,12 +42,31 @@ pub(super) fn elements(function: F, inputs: &Inputs<'_>, output: &Shape) -> Opti
     (0..count)
         .map(|flat| {
             let start = first.1.get(at(&first.0, flat))?.clone();
-            let folded = others
-                .iter()
-                .try_fold(start, |sum, (own, elements)| apply(function, &sum, elements.get(at(own, flat))?));
+            let folded = others.iter().try_fold(start, |sum, (own, elements)| {
+                let other = elements.get(at(own, flat))?;
+                if floats { apply_exactly(function, inputs, &sum, other) } else { apply(function, &sum, other) }
+            });
             folded.filter(Dim::is_valid)
         })
         .collect()
+}
+
+/// One function of two whole numbers of f32, if the result is a whole number that can be known.
+fn apply_exactly(function: F, inputs: &Inputs<'_>, a: &Dim, b: &Dim) -> Option<Dim> {
+    let result = match function {
+        F::Div if b.as_fixed() != Some(0) => a.exact_div(b),
+        F::Add | F::Sum | F::Sub | F::Mul | F::Max | F::Min => apply(function, a, b),
+        F::Equal | F::Less | F::Greater | F::GreaterOrEqual | F::LessOrEqual => apply(function, a, b),
+        _ => None,
+    }?;
+    for dim in [a, b, &result] {
+        match dim.as_fixed() {
+            Some(number) if number.unsigned_abs() > MAX_EXACT as u64 => return None,
+            Some(_) => {}
+            None => inputs.assume(counted_exactly(dim)).ok()?,
+        }
+    }
+    Some(result)
 }
 
 /// One function of two integers or booleans, if the result can be known.
@@ -65,9 +85,15 @@ fn apply(function: F, a: &Dim, b: &Dim) -> Option<Dim> {
             None if a.least()? >= 0 && b.least()? > 0 => Some(a.floor_div(b)),
             None => None,
         },
-        F::Mod { .. } => match both {
-            Some((a, b)) if a >= 0 && b > 0 => Some(Dim::number(a % b)),
-            _ => None,
+        F::Mod { truncated } => match both {
+            Some((a, b)) if truncated => a.checked_rem(b).map(Dim::number),
+            Some((a, b)) => {
+                // The remainder has the sign of the divisor.
+                let rest = a.checked_rem(b)?;
+                Some(Dim::number(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }))
+            }
+            None if a.least()? >= 0 && b.least()? > 0 => Some(a - &(&a.floor_div(b) * b)),
+            None => None,
         },
         F::Equal => truth(equal(a, b)),
         F::Less => truth(less(a, b)),

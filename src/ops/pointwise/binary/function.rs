@@ -101,7 +101,7 @@ impl BinaryFunction {
         match self.class() {
             _ if self == Self::Equal => true,
             _ if self == (Self::Mod { truncated: false }) => dtype.is_integer(),
-            Class::Numbers | Class::Comparisons => dtype != DType::Bool,
+            Class::Numbers | Class::Comparisons => dtype.is_number(),
             Class::Bits => dtype.is_integer(),
             Class::Booleans => dtype == DType::Bool,
         }

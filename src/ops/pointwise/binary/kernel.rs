@@ -39,6 +39,10 @@ impl CpuKernel for Kernel {
                 with_integer!(a.dtype, T => apply::<T, T>(walk, a, b, output, bitwise(function)?), else none())
             }
             Class::Comparisons if a.dtype == DType::Bool => apply::<u8, u8>(walk, a, b, output, comparison(function)?),
+            // Equal numbers are equal strings.
+            Class::Comparisons if a.dtype == DType::String => {
+                apply::<u64, u8>(walk, a, b, output, comparison(function)?)
+            }
             Class::Comparisons => {
                 with_number!(a.dtype, T => apply::<T, u8>(walk, a, b, output, comparison(function)?), else none())
             }

@@ -41,7 +41,7 @@ macro_rules! binary_functions {
                 Sum Any plain Pointwise, &T::plus;
             }
             Bits bitwise(T: Integer) -> T {
-                /// The bits of an integer shifted by `b` places, zeros moving in
+                /// The bits of an integer shifted by `b` places; to the right, the sign moves in
                 BitShift {
                     /// Whether to the higher places, otherwise to the lower ones.
                     left: bool = true

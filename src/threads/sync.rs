@@ -1,4 +1,4 @@
-//! Locks and the clock of a job: the standard ones or, with `--cfg shuttle`, those of the model
+//! Locks and the clock of jobs and of the pool's turns: the standard ones or, with `--cfg shuttle`, those of the model
 //! checker.
 //!
 //! The checker chooses every interleaving. Its `wait_timeout` never times out, so that a lost
@@ -8,21 +8,29 @@
 use std::time::Instant;
 
 #[cfg(not(shuttle))]
-pub(super) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
+pub(crate) use std::{
+    sync::{Condvar, Mutex, MutexGuard, atomic},
+    thread::LocalKey,
+    thread_local,
+};
 
 #[cfg(shuttle)]
-pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard, atomic};
+pub(crate) use shuttle::{
+    sync::{Condvar, Mutex, MutexGuard, atomic},
+    thread::LocalKey,
+    thread_local,
+};
 
 /// The current time.
 #[cfg(not(shuttle))]
 #[inline]
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// Always the same time.
 #[cfg(shuttle)]
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *START.get_or_init(Instant::now)
 }

@@ -1,0 +1,210 @@
+//! Conversion of one node: decoded by the rule of its version, in a type that its kernel has.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Context, Error, ErrorKind, Result},
+    graph::ValueId,
+    import::onnx::{
+        attribute,
+        convert::{Converter, batch_norm, old_opsets},
+        opset,
+        proto::NodeProto,
+        scan::is_built,
+    },
+    op::{Attribute, OnnxNode},
+    ops::{
+        self,
+        control::is_control,
+        generate::constant::Constant,
+        pointwise::{Binary, BinaryFunction, cast::Cast},
+        tokens,
+    },
+    rewrite,
+    tensor::DType,
+};
+
+/// A node whose attributes and operands are known.
+#[derive(Clone)]
+pub(super) struct Call<'a> {
+    pub(super) name: &'a str,
+    /// The domain; empty for the default domain.
+    pub(super) domain: &'a str,
+    /// The version of the domain's operator set.
+    pub(super) opset: i64,
+    pub(super) op_type: &'a str,
+    pub(super) attributes: Vec<(String, Attribute)>,
+    pub(super) inputs: Vec<Option<ValueId>>,
+    /// The number of results up to the last that is used.
+    pub(super) outputs: usize,
+    /// The number of results that the node names.
+    pub(super) named: usize,
+}
+
+impl<'a> Converter<'a, '_, '_> {
+    pub(super) fn node(&mut self, node: &NodeProto<'a>) -> Result<()> {
+        let place = || node.describe();
+        let of_call = self.scope.attributes.as_deref();
+        let attributes = attribute::read(node, self.file.budget, self.external, of_call).context(place)?;
+        let inputs = node.inputs.iter().map(|name| {
+            if name.is_empty() || self.scope.absent.contains(name) {
+                return Ok(None);
+            }
+            let id = self.scope.values.get(name).copied();
+            id.map(Some).ok_or_else(|| Error::internal(format!("`{name}` was not converted before its use")))
+        });
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        if node.domain().is_empty() && is_control(node.op_type()) {
+            return self.control(node, attributes, inputs).context(place);
+        }
+        if !is_built(node, self.file.functions) {
+            return self.inline(node, attributes, &inputs).context(place);
+        }
+        // Optional results that nothing uses need not be built.
+        let last = node.outputs.iter().rposition(|name| self.scope.used.contains(name));
+        let outputs = last.map_or(1, |last| last + 1).min(node.outputs.len());
+        let mut call = Call {
+            name: node.name(),
+            domain: node.domain(),
+            opset: opset(&self.scope.opsets, node.domain()),
+            op_type: node.op_type(),
+            attributes,
+            inputs,
+            outputs,
+            named: node.outputs.len(),
+        };
+        if call.domain.is_empty() {
+            old_opsets::adapt(&mut self.graph, &mut call).context(place)?;
+        }
+        let made = self.call(&call, place)?;
+        self.name(node, outputs, made)
+    }
+
+    /// Names the results of a node, of which `asked` are used.
+    pub(super) fn name(&mut self, node: &NodeProto<'a>, asked: usize, made: Vec<ValueId>) -> Result<()> {
+        if asked > made.len() {
+            let what = format!("{asked} outputs are asked for, of which {} are built here", made.len());
+            return Err(Error::unsupported(what).context(node.describe()));
+        }
+        for (&name, id) in node.outputs.iter().zip(made) {
+            if !name.is_empty() {
+                name.clone_into(&mut self.graph.values[id.index()].name);
+                self.scope.define(name, id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the node as it is, or else in a form that has a kernel.
+    fn call(&mut self, call: &Call<'_>, place: impl Fn() -> String + Copy) -> Result<Vec<ValueId>> {
+        let error = match self.add(call, place) {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        // The forms below are of ONNX's own operators.
+        if !call.domain.is_empty() {
+            return Err(error);
+        }
+        if let Some(made) = self.scaled_apart(call, place)? {
+            return Ok(made);
+        }
+        match self.widened(call) {
+            Some(wide) => self.in_wide_type(call, wide, place),
+            None => Err(error),
+        }
+    }
+
+    /// Decodes the node and adds it to the graph.
+    fn add(&mut self, call: &Call<'_>, place: impl Fn() -> String + Copy) -> Result<Vec<ValueId>> {
+        if batch_norm::trains(call) {
+            return batch_norm::of_batch(&mut self.graph, call).context(place);
+        }
+        let Call { name, domain, opset, op_type, attributes, inputs, outputs, .. } = call.clone();
+        let mut own = OnnxNode::new(&self.graph, opset, op_type, attributes, inputs, outputs);
+        let op = ops::decode(domain, &mut own).context(place)?;
+        let assumed = own.take_assumed();
+        let inputs = own.finish().context(place)?;
+        self.graph.assume(place(), assumed)?;
+        if let (Some(Constant { value }), 1) = (op.downcast_ref(), outputs) {
+            return Ok(vec![self.graph.constant(name, value.clone())]);
+        }
+        // Errors of `Graph::node` name the node already.
+        let makes_tokens = op.def().name == tokens::TOKENIZER;
+        let made = self.graph.node(name, op, inputs)?;
+        // Later operators may need a small constant when they are decoded; what uses tokens is
+        // checked by the node that makes them.
+        if !makes_tokens {
+            rewrite::fold_last(&mut self.graph)?;
+        }
+        Ok(made)
+    }
+
+    /// The type in which an operator computes that has no kernel for its operands' type.
+    fn widened(&self, call: &Call<'_>) -> Option<DType> {
+        let mut dtypes = call.inputs.iter().flatten().map(|&id| self.graph.fact(id).dtype);
+        let first = dtypes.next()?;
+        // The statistics of a batch may be of a wider type than its elements.
+        let fits = |own: DType| own == first || !own.is_float() || call.op_type == "BatchNormalization";
+        match first {
+            DType::F16 | DType::BF16 => dtypes.all(fits).then_some(DType::F32),
+            own if own.is_integer() && matches!(call.op_type, "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp") => {
+                Some(DType::F64)
+            }
+            _ => None,
+        }
+    }
+
+    /// Adds the node between casts of its operands to a wider type and of its results back.
+    fn in_wide_type(
+        &mut self,
+        call: &Call<'_>,
+        wide: DType,
+        place: impl Fn() -> String + Copy,
+    ) -> Result<Vec<ValueId>> {
+        let mut call = call.clone();
+        let narrow = call.inputs.first().copied().flatten().map(|id| self.graph.fact(id).dtype);
+        let narrow = narrow.ok_or_else(|| Error::internal("a node without operands has no type"))?;
+        let count = if narrow.is_float() { call.inputs.len() } else { 1 };
+        for input in call.inputs[..count].iter_mut().flatten() {
+            let dtype = self.graph.fact(*input).dtype;
+            if dtype != wide && dtype.is_float() == narrow.is_float() {
+                *input = self.cast(call.name, *input, wide)?;
+            }
+        }
+        let mut made = self.add(&call, place)?;
+        for id in &mut made {
+            if self.graph.fact(*id).dtype == wide {
+                *id = self.cast(call.name, *id, narrow)?;
+            }
+        }
+        Ok(made)
+    }
+
+    fn cast(&mut self, name: &str, id: ValueId, to: DType) -> Result<ValueId> {
+        self.graph.apply(name, Cast { to }, &[id])
+    }
+
+    /// A normalization whose scale and bias vary over more than the normalized axes, as ONNX
+    /// defines it: they are applied to its result.
+    fn scaled_apart(&mut self, call: &Call<'_>, place: impl Fn() -> String + Copy) -> Result<Option<Vec<ValueId>>> {
+        let fits = matches!(call.op_type, "LayerNormalization" | "RMSNormalization") && call.outputs == 1;
+        let &[Some(x), scale, ..] = call.inputs.as_slice() else { return Ok(None) };
+        if !fits || self.graph.fact(x).dtype != DType::F32 {
+            return Ok(None);
+        }
+        let bias = call.inputs.get(2).copied().flatten();
+        let bare = Call { inputs: vec![Some(x)], ..call.clone() };
+        let Ok(mut made) = self.add(&bare, place) else { return Ok(None) };
+        for (weight, function) in [(scale, BinaryFunction::Mul), (bias, BinaryFunction::Add)] {
+            let Some(weight) = weight else { continue };
+            let inputs = vec![Some(made[0]), Some(weight)];
+            made = self.graph.node(call.name, Arc::new(Binary { function }), inputs)?;
+        }
+        if self.graph.fact(made[0]).shape == self.graph.fact(x).shape {
+            return Ok(Some(made));
+        }
+        let (x, weights) = (self.graph.fact(x), [scale, bias].map(|id| id.map(|id| self.graph.fact(id).to_string())));
+        Err(Error::new(ErrorKind::InvalidModel, format!("the weights {weights:?} do not broadcast to {x}")))
+            .context(place)
+    }
+}

@@ -1,0 +1,185 @@
+//! The types and numbers of dimensions of results whose sizes only a run tells.
+
+use crate::{
+    error::{Error, Result},
+    op::{Attribute, Inputs},
+    ops::deferred::Deferred,
+    shape::{Dim, normalize_axis},
+    tensor::DType,
+};
+
+/// The type of a result, and each of its sizes that is known.
+pub(super) type Sized = (DType, Vec<Option<Dim>>);
+
+/// The results of an operator, from the shapes of its operands alone.
+pub(super) type Rule = fn(&Deferred, &Inputs<'_>) -> Result<Vec<Sized>>;
+
+/// Operators with the first operand that their decoders need at load.
+const RULES: &[(&str, usize, Rule)] = &[
+    ("ConstantOfShape", 0, constant_of_shape),
+    ("CumSum", 1, like_first),
+    ("Expand", 1, expand),
+    ("OneHot", 1, one_hot),
+    ("Pad", 1, pad),
+    ("Range", 0, range),
+    ("ReduceL1", 1, reduce),
+    ("ReduceL2", 1, reduce),
+    ("ReduceLogSum", 1, reduce),
+    ("ReduceLogSumExp", 1, reduce),
+    ("ReduceMax", 1, reduce),
+    ("ReduceMean", 1, reduce),
+    ("ReduceMin", 1, reduce),
+    ("ReduceProd", 1, reduce),
+    ("ReduceSum", 1, reduce),
+    ("ReduceSumSquare", 1, reduce),
+    ("Reshape", 1, reshape),
+    ("Slice", 1, slice),
+    ("Split", 1, split),
+    ("Squeeze", 1, squeeze),
+    ("Tile", 1, tile),
+    ("TopK", 1, top_k),
+    ("Trilu", 1, like_first),
+    ("Unsqueeze", 1, unsqueeze),
+];
+
+/// The first operand that the decoder of an operator needs at load, and its rule.
+pub(super) fn find(op_type: &str) -> Option<(usize, Rule)> {
+    RULES.iter().find(|(name, ..)| *name == op_type).map(|(_, first, rule)| (*first, *rule))
+}
+
+/// Refuses operands that say sizes or axes and are no lists of integers.
+pub(super) fn check_lists(op_type: &str, first: usize, inputs: &Inputs<'_>) -> Result<()> {
+    for index in first..inputs.len() {
+        let is_value = match op_type {
+            "Range" | "OneHot" => true,
+            "Pad" => index == 2,
+            _ => false,
+        };
+        if let Some(fact) = inputs.fact(index)
+            && !is_value
+            && (!fact.dtype.is_integer() || fact.shape.rank() > 1)
+        {
+            return Err(Error::invalid_model(format!("operand {index} is {fact}, expected a list of integers")));
+        }
+    }
+    Ok(())
+}
+
+/// The number of elements of an operand that is a list, 0 where it is absent.
+fn length(inputs: &Inputs<'_>, index: usize) -> Result<usize> {
+    let Some(fact) = inputs.fact(index) else { return Ok(0) };
+    match fact.shape.dims() {
+        [] => Ok(1),
+        [length] => length.as_fixed().and_then(|length| usize::try_from(length).ok()).ok_or_else(|| {
+            Error::unsupported(format!("operand {index} is {fact}; its length, a number of dimensions, must be fixed"))
+        }),
+        _ => Err(Error::invalid_model(format!("operand {index} is {fact}, expected a list"))),
+    }
+}
+
+/// The elements of an operand or attribute, if they are known numbers.
+fn known(op: &Deferred, inputs: &Inputs<'_>, name: &str, index: usize) -> Option<Vec<i64>> {
+    let operand = || inputs.integers(index)?.iter().map(Dim::as_fixed).collect();
+    op.ints(name).map(<[i64]>::to_vec).or_else(operand)
+}
+
+/// The sizes of operand 0, of which those along `axes` are open.
+fn open(inputs: &Inputs<'_>, axes: Option<Vec<i64>>) -> Result<Sized> {
+    let input = inputs.required(0)?;
+    let rank = input.shape.rank();
+    let Some(axes) = axes else { return Ok((input.dtype, vec![None; rank])) };
+    let mut dims: Vec<_> = input.shape.dims().iter().cloned().map(Some).collect();
+    for axis in axes {
+        dims[normalize_axis(axis, rank)?] = None;
+    }
+    Ok((input.dtype, dims))
+}
+
+fn like_first(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![open(inputs, Some(Vec::new()))?])
+}
+
+fn reshape(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![(inputs.required(0)?.dtype, vec![None; length(inputs, 1)?])])
+}
+
+fn tile(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    inputs.expect(2, 2)?;
+    Ok(vec![open(inputs, None)?])
+}
+
+fn expand(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let input = inputs.required(0)?;
+    let length = length(inputs, 1)?;
+    // Axes that the new shape does not reach stay as they are.
+    let kept = input.shape.dims()[..input.shape.rank().saturating_sub(length)].iter().cloned().map(Some);
+    Ok(vec![(input.dtype, kept.chain(vec![None; length]).collect())])
+}
+
+fn constant_of_shape(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let value = op.attributes.iter().find_map(|(name, value)| match value {
+        Attribute::Tensor(value) if name == "value" => Some(value.dtype()),
+        _ => None,
+    });
+    Ok(vec![(value.unwrap_or(DType::F32), vec![None; length(inputs, 0)?])])
+}
+
+fn slice(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let first = || -> Result<Vec<i64>> { Ok((0..length(inputs, 1)? as i64).collect()) };
+    let axes = match (op.ints("axes"), inputs.fact(3)) {
+        (None, None) => Some(first()?),
+        _ => known(op, inputs, "axes", 3),
+    };
+    Ok(vec![open(inputs, axes)?])
+}
+
+fn pad(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let axes = inputs.fact(3).and_then(|_| known(op, inputs, "axes", 3));
+    Ok(vec![open(inputs, axes)?])
+}
+
+fn one_hot(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let mut dims: Vec<_> = inputs.required(0)?.shape.dims().iter().cloned().map(Some).collect();
+    dims.insert(normalize_axis(op.int("axis").unwrap_or(-1), dims.len() + 1)?, None);
+    Ok(vec![(inputs.required(2)?.dtype, dims)])
+}
+
+fn top_k(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let (dtype, dims) = open(inputs, Some(vec![op.int("axis").unwrap_or(-1)]))?;
+    Ok(vec![(dtype, dims.clone()), (DType::I64, dims)])
+}
+
+fn split(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![open(inputs, Some(vec![op.int("axis").unwrap_or(0)]))?; op.output_count])
+}
+
+fn range(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![(inputs.required(0)?.dtype, vec![None])])
+}
+
+fn squeeze(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let input = inputs.required(0)?;
+    inputs.required(1)?;
+    let rank = input.shape.rank().checked_sub(length(inputs, 1)?);
+    let rank = rank.ok_or_else(|| Error::invalid_model(format!("more axes are dropped than {input} has")))?;
+    Ok(vec![(input.dtype, vec![None; rank])])
+}
+
+fn unsqueeze(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let input = inputs.required(0)?;
+    Ok(vec![(input.dtype, vec![None; input.shape.rank() + length(inputs, 1)?])])
+}
+
+fn reduce(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let input = inputs.required(0)?;
+    let (rank, count) = (input.shape.rank(), length(inputs, 1)?);
+    let whole = count == 0 && op.int("noop_with_empty_axes").unwrap_or(0) == 0;
+    let dropped = match op.int("keepdims").unwrap_or(1) {
+        0 if whole => rank,
+        0 => count,
+        _ => 0,
+    };
+    let left = rank.checked_sub(dropped);
+    let left = left.ok_or_else(|| Error::invalid_model(format!("more axes are reduced than {input} has")))?;
+    Ok(vec![(input.dtype, vec![None; left])])
+}

@@ -1,0 +1,70 @@
+//! `DynamicQuantizeLinear`: numbers as bytes, whose scale is that of the whole tensor.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, Io, OpDef, Operator, function_kernel},
+    ops::quantized::quantize::quantized,
+    shape::Shape,
+    tensor::{DType, Tensor},
+};
+
+/// The operand as bytes, their scale, and their zero point.
+///
+/// The scale depends on every element, so items of a batch are never independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DynamicQuantize;
+
+pub(crate) static DEF: OpDef = OpDef {
+    name: "DynamicQuantizeLinear",
+    onnx: Some(|_| Ok(Arc::new(DynamicQuantize))),
+    cases,
+    accuracy: Accuracy::Exact,
+    cpu: CpuState::Kernel(|request| function_kernel::<DynamicQuantize>(request, run)),
+    gpu: GpuState::Host("bytes are made on the host"),
+};
+
+impl Operator for DynamicQuantize {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        inputs.expect(1, 1)?;
+        let x = inputs.required(0)?;
+        if x.dtype != DType::F32 {
+            return Err(Error::unsupported(format!("{} quantized with its own scale", x.dtype)));
+        }
+        let scalar = |dtype| Fact::new(dtype, Shape::scalar());
+        Ok(vec![Fact::new(DType::U8, x.shape.clone()), scalar(DType::F32), scalar(DType::U8)])
+    }
+}
+
+fn run(_: &DynamicQuantize, io: &mut Io<'_>) -> Result<()> {
+    let x = io.input(0)?.slice::<f32>()?;
+    let least = x.iter().fold(0f32, |least, &x| least.min(x));
+    let most = x.iter().fold(0f32, |most, &x| most.max(x));
+    // Zeros alone have any scale; ONNX Runtime's is 1.
+    let scale = if least == most { 1.0 } else { (most - least) / 255.0 };
+    let zero_point = (-least / scale).clamp(0.0, 255.0).round_ties_even() as u8;
+    for (to, &x) in io.output(0)?.slice::<u8>()?.iter_mut().zip(x) {
+        *to = quantized(x, scale, f64::from(zero_point));
+    }
+    io.output(1)?.slice::<f32>()?.fill(scale);
+    io.output(2)?.slice::<u8>()?.fill(zero_point);
+    Ok(())
+}
+
+fn cases() -> Vec<Case> {
+    let of = |values: &[f32]| Tensor::new([values.len()], values).expect("as many numbers");
+    let case = |name: &str| Case::new(name, DynamicQuantize);
+    vec![
+        case("both signs").value(&[3, 7], Fill::Spread),
+        case("positive").value(&[40], Fill::Positive),
+        case("negative").tensor(of(&[-1.0, -2.1, -1.3, -2.5, -3.34, -4.0])),
+        case("zeros").tensor(of(&[0.0, -0.0])),
+        case("empty").value(&[0, 3], Fill::Spread),
+    ]
+}

@@ -1,0 +1,287 @@
+//! The CPU kernel of recurrent layers.
+//!
+//! The products of the input are computed for all steps at once, those of the state for all items
+//! side by side. An item whose sequence has ended goes along without effect.
+
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        gemm::{Epilogue, gemm_dense},
+    },
+    op::{CpuKernel, Io, KernelRequest, Shapes, scratch_numbers},
+    ops::recurrent::{
+        Cell, Recurrent, Way,
+        step::{States, Step},
+        weights::Weights,
+    },
+    tensor::View,
+};
+
+struct Kernel {
+    op: Recurrent,
+    set: KernelSet,
+    /// Numbers of an item's state.
+    size: usize,
+    inputs: Weights,
+    states: Weights,
+}
+
+pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let op = request.op::<Recurrent>()?.clone();
+    let fixed = |index: usize| {
+        let dims = request.input(index)?.shape.as_fixed();
+        dims.ok_or_else(|| Error::internal("weights of symbolic shape were not refused"))
+    };
+    let (weights, own) = (fixed(1)?, fixed(2)?);
+    let inputs = Weights::of_input(request, weights[1], weights[2])?;
+    let states = Weights::of_state(request, &op, own[2])?;
+    Ok(Box::new(Kernel { set: request.kernel_set(), size: own[2], inputs, states, op }))
+}
+
+/// The sizes of a run.
+#[derive(Clone, Copy)]
+struct Sizes {
+    steps: usize,
+    batch: usize,
+    size: usize,
+    gates: usize,
+}
+
+impl Sizes {
+    /// Numbers of scratch: the sums of all steps, those of one step and its products, two states,
+    /// and the biases.
+    fn scratch(&self) -> Option<[usize; 5]> {
+        let width = self.gates.checked_mul(self.size)?;
+        let step = self.batch.checked_mul(width)?.checked_next_multiple_of(16)?;
+        let states = self.batch.checked_mul(self.size)?.checked_next_multiple_of(16)?;
+        Some([
+            step.checked_mul(self.steps)?,
+            step.checked_mul(2)?,
+            states,
+            states,
+            width.checked_mul(2)?.checked_next_multiple_of(16)?,
+        ])
+    }
+}
+
+impl Kernel {
+    fn sizes(&self, x: &[usize]) -> Sizes {
+        let axis = usize::from(!self.op.batch_first);
+        Sizes { steps: x[1 - axis], batch: x[axis], size: self.size, gates: self.op.cell.gates() }
+    }
+}
+
+impl CpuKernel for Kernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
+        let sizes = shapes.inputs[0].map(|x| self.sizes(x).scratch());
+        let sum = |all: [usize; 5]| all.into_iter().try_fold(0usize, usize::checked_add)?.checked_mul(4);
+        sizes.map_or(0, |sizes| sizes.and_then(sum).unwrap_or(usize::MAX))
+    }
+
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let x = io.input(0)?;
+        let sizes = self.sizes(x.shape);
+        let inputs = io.inputs.clone();
+        let optional = |index: usize| inputs.get(index).copied().flatten();
+        let numbers = |index: usize| optional(index).map(|view: View<'_>| view.slice::<f32>()).transpose();
+        let required = |index: usize| {
+            let view = optional(index).ok_or_else(|| Error::internal(format!("operand {index} is missing")))?;
+            view.slice::<f32>()
+        };
+        let lengths = optional(4).map(|view| lengths(view.slice()?, &sizes)).transpose()?;
+        for index in [5, 6] {
+            let due = sizes.batch * sizes.size * self.op.way.count();
+            if let Some(view) = optional(index).filter(|view| view.bytes.len() != due * size_of::<f32>()) {
+                let (own, batch) = (view.shape, sizes.batch);
+                return Err(Error::invalid_input(format!("a state of shape {own:?} for {batch} items")));
+            }
+        }
+        let weights = self.inputs.matrices(|| required(1))?;
+        let own = self.states.matrices(|| required(2))?;
+        let run = Run {
+            kernel: self,
+            sizes,
+            x: x.slice()?,
+            lengths: lengths.as_deref(),
+            biases: numbers(3)?,
+            first: [numbers(5)?, numbers(6)?],
+            peepholes: numbers(7)?,
+        };
+        let scratch = scratch_numbers(io.scratch);
+        let mut outputs = io.outputs.iter_mut().map(|output| output.slice::<f32>());
+        let mut next = || outputs.next().transpose();
+        let (Some(all), Some(last)) = (next()?, next()?) else {
+            return Err(Error::internal("a recurrent layer misses a result"));
+        };
+        let mut results = Results { all, last, last_cell: next()?.unwrap_or_default() };
+        for way in 0..self.op.way.count() {
+            let parts = self.states.parts();
+            run.way(way, &weights.all()[way], &own.all()[way * parts..][..parts], &mut results, scratch)?;
+        }
+        Ok(())
+    }
+}
+
+/// The items' lengths, checked.
+fn lengths(lengths: &[i32], sizes: &Sizes) -> Result<Vec<usize>> {
+    let of = |&length: &i32| usize::try_from(length).ok().filter(|&length| length <= sizes.steps);
+    let found = lengths.iter().map(of).collect::<Option<Vec<_>>>();
+    found.filter(|all| all.len() == sizes.batch).ok_or_else(|| {
+        let Sizes { steps, batch, .. } = sizes;
+        Error::invalid_input(format!("lengths {lengths:?} of {batch} items with {steps} steps"))
+    })
+}
+
+/// What the ways of one run read.
+struct Run<'a> {
+    kernel: &'a Kernel,
+    sizes: Sizes,
+    x: &'a [f32],
+    lengths: Option<&'a [usize]>,
+    biases: Option<&'a [f32]>,
+    /// The first states, and those of the cell.
+    first: [Option<&'a [f32]>; 2],
+    peepholes: Option<&'a [f32]>,
+}
+
+struct Results<'a> {
+    all: &'a mut [f32],
+    last: &'a mut [f32],
+    last_cell: &'a mut [f32],
+}
+
+impl Run<'_> {
+    fn way(
+        &self,
+        way: usize,
+        weights: &crate::kernels::gemm::Packed,
+        matrices: &[crate::kernels::gemm::Packed],
+        results: &mut Results<'_>,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        let (op, sizes) = (&self.kernel.op, self.sizes);
+        let Sizes { steps, batch, size, gates } = sizes;
+        let width = gates * size;
+        let parts = sizes.scratch().ok_or_else(|| Error::internal("scratch overflows"))?;
+        let (sums, scratch) = scratch.split_at_mut(parts[0]);
+        let (step, scratch) = scratch.split_at_mut(parts[1]);
+        let (hidden, scratch) = scratch.split_at_mut(parts[2]);
+        let (cell, biases) = scratch.split_at_mut(parts[3]);
+        let (bias, state_bias) = self.biases(way, &mut biases[..2 * width]);
+        let epilogue = Epilogue { bias: Some(bias), ..Epilogue::default() };
+        let sums = &mut sums[..steps * batch * width];
+        gemm_dense(self.kernel.set, self.x, steps * batch, weights.into(), &epilogue, sums, &mut [])?;
+        let (current, products) = step.split_at_mut(parts[1] / 2);
+        let (current, products) = (&mut current[..batch * width], &mut products[..batch * width]);
+        let mut states = States { hidden: &mut hidden[..batch * size], cell: &mut cell[..batch * size] };
+        self.first_states(way, &mut states);
+        let functions = op.cell.functions();
+        let own = Step {
+            set: self.kernel.set,
+            cell: op.cell,
+            functions: &op.functions[way * functions..][..functions],
+            clip: op.clip,
+            size,
+            matrices,
+            state_bias,
+            peepholes: self.peepholes.map(|all| &all[way * 3 * size..][..3 * size]),
+        };
+        let reverse = op.way == Way::Reverse || way == 1;
+        let most = self.lengths.map_or(steps, |lengths| lengths.iter().copied().max().unwrap_or(0));
+        let length = |item: usize| self.lengths.map_or(steps, |lengths| lengths[item]);
+        for item in 0..batch {
+            for at in length(item)..steps {
+                results.all[self.place(at, way, item)..][..size].fill(0.0);
+            }
+            if length(item) == 0 {
+                // As ONNX Runtime has it; ONNX does not say.
+                self.state_of(&mut *results.last, way, item).fill(0.0);
+                self.state_of(&mut *results.last_cell, way, item).fill(0.0);
+            }
+        }
+        for index in 0..most {
+            let at = |item: usize| match length(item) {
+                length if index >= length => None,
+                length if reverse => Some(length - 1 - index),
+                _ => Some(index),
+            };
+            for item in 0..batch {
+                let row = at(item).map_or(0, |at| self.row(at, item));
+                current[item * width..][..width].copy_from_slice(&sums[row * width..][..width]);
+            }
+            own.run(current, &mut states, products)?;
+            for item in 0..batch {
+                let Some(at) = at(item) else { continue };
+                let from = &states.hidden[item * size..][..size];
+                results.all[self.place(at, way, item)..][..size].copy_from_slice(from);
+                if index + 1 == length(item) {
+                    self.keep_last(way, item, &states, results);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of the input of an item's step.
+    fn row(&self, at: usize, item: usize) -> usize {
+        if self.kernel.op.batch_first { item * self.sizes.steps + at } else { at * self.sizes.batch + item }
+    }
+
+    /// The place of an item's state in a `[ways, batch, size]`.
+    fn state(&self, way: usize, item: usize) -> usize {
+        let ways = self.kernel.op.way.count();
+        let row = if self.kernel.op.batch_first { item * ways + way } else { way * self.sizes.batch + item };
+        row * self.sizes.size
+    }
+
+    /// The place of an item's state after a step among all.
+    fn place(&self, at: usize, way: usize, item: usize) -> usize {
+        let (ways, Sizes { steps, batch, size, .. }) = (self.kernel.op.way.count(), self.sizes);
+        let row = match self.kernel.op.batch_first {
+            true => (item * steps + at) * ways + way,
+            false => (at * ways + way) * batch + item,
+        };
+        row * size
+    }
+
+    fn first_states(&self, way: usize, states: &mut States<'_>) {
+        let size = self.sizes.size;
+        for (to, from) in [&mut *states.hidden, &mut *states.cell].into_iter().zip(self.first) {
+            for (item, to) in to.chunks_exact_mut(size.max(1)).enumerate() {
+                match from {
+                    Some(from) => to.copy_from_slice(&from[self.state(way, item)..][..size]),
+                    None => to.fill(0.0),
+                }
+            }
+        }
+    }
+
+    fn keep_last(&self, way: usize, item: usize, states: &States<'_>, results: &mut Results<'_>) {
+        let size = self.sizes.size;
+        self.state_of(&mut *results.last, way, item).copy_from_slice(&states.hidden[item * size..][..size]);
+        let cell = self.state_of(&mut *results.last_cell, way, item);
+        cell.copy_from_slice(&states.cell[item * size..][..cell.len()]);
+    }
+
+    /// An item's part of a `[ways, batch, size]`, or of no numbers.
+    fn state_of<'t>(&self, all: &'t mut [f32], way: usize, item: usize) -> &'t mut [f32] {
+        all.get_mut(self.state(way, item)..).and_then(|all| all.get_mut(..self.sizes.size)).unwrap_or_default()
+    }
+
+    /// The bias of the input's product, and that of the state's where it cannot be part of it.
+    fn biases<'b>(&self, way: usize, to: &'b mut [f32]) -> (&'b [f32], Option<&'b [f32]>) {
+        let width = to.len() / 2;
+        let late = matches!(self.kernel.op.cell, Cell::Gru { linear_before_reset: true });
+        to.fill(0.0);
+        if let Some(all) = self.biases {
+            to.copy_from_slice(&all[way * 2 * width..][..2 * width]);
+        }
+        let (input, state) = to.split_at_mut(width);
+        if late {
+            return (input, Some(state));
+        }
+        input.iter_mut().zip(&*state).for_each(|(input, state)| *input += state);
+        (input, None)
+    }
+}

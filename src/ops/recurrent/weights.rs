@@ -1,0 +1,95 @@
+//! Weights of recurrent layers, packed at load or in a run.
+
+use std::sync::Arc;
+
+use crate::{
+    error::Result,
+    kernels::{
+        KernelSet,
+        gemm::{Layout, Packed},
+    },
+    op::{KernelRequest, Packing},
+    ops::recurrent::{Cell, Recurrent},
+    tensor::Tensor,
+};
+
+/// The matrices of an operand: known at load, or packed in each run.
+pub(super) struct Weights {
+    packed: Option<Arc<[Packed]>>,
+    /// The rows of each matrix of a way.
+    parts: Vec<usize>,
+    columns: usize,
+    set: KernelSet,
+}
+
+/// The matrices of a run.
+pub(super) enum Matrices<'a> {
+    Known(&'a [Packed]),
+    Packed(Vec<Packed>),
+}
+
+impl Matrices<'_> {
+    pub(super) fn all(&self) -> &[Packed] {
+        match self {
+            Self::Known(packed) => packed,
+            Self::Packed(packed) => packed,
+        }
+    }
+}
+
+impl Weights {
+    /// Of the input, operand 1.
+    pub(super) fn of_input(request: &KernelRequest<'_>, rows: usize, columns: usize) -> Result<Self> {
+        Self::new(request, 1, "recurrent input", vec![rows], columns)
+    }
+
+    /// Of the state, operand 2. Where the reset gate comes before the product, the gates and the
+    /// candidate are multiplied apart.
+    pub(super) fn of_state(request: &KernelRequest<'_>, op: &Recurrent, size: usize) -> Result<Self> {
+        let parts = match op.cell {
+            Cell::Gru { linear_before_reset: false } => vec![2 * size, size],
+            cell => vec![cell.gates() * size],
+        };
+        Self::new(request, 2, "recurrent state", parts, size)
+    }
+
+    fn new(
+        request: &KernelRequest<'_>,
+        operand: usize,
+        name: &'static str,
+        parts: Vec<usize>,
+        columns: usize,
+    ) -> Result<Self> {
+        let set = request.kernel_set();
+        let packing = Packing { name, parameter: parts.len() as u64 };
+        let pack_all = |tensor: &Tensor| pack(set, &parts, columns, tensor.as_slice()?);
+        let packed = request.take_packed(operand, packing, pack_all)?;
+        Ok(Self { packed, parts, columns, set })
+    }
+
+    /// The matrices, from the operand where they were not known at load.
+    pub(super) fn matrices<'a>(&self, operand: impl FnOnce() -> Result<&'a [f32]>) -> Result<Matrices<'_>> {
+        match &self.packed {
+            Some(packed) => Ok(Matrices::Known(packed)),
+            None => pack(self.set, &self.parts, self.columns, operand()?).map(Matrices::Packed),
+        }
+    }
+
+    /// Matrices of each way.
+    pub(super) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+}
+
+/// The matrices of `data`, one after another for each way.
+fn pack(set: KernelSet, parts: &[usize], columns: usize, mut data: &[f32]) -> Result<Vec<Packed>> {
+    let mut all = Vec::new();
+    while !data.is_empty() {
+        for &rows in parts {
+            let (own, rest) = data.split_at(rows * columns);
+            all.push(Packed::new(set, own, columns, rows, Layout::Transposed)?);
+            data = rest;
+        }
+    }
+    Ok(all)
+}

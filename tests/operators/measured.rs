@@ -1,0 +1,137 @@
+//! Models whose sizes are known only while they run.
+
+use gristmill::{
+    DType, Device, ErrorKind, Inference, Model, Session, SessionOptions, Tensor, Tensors,
+    bulk::Bulk,
+    testing::{import::onnx::read_tensor, shape::Dim},
+};
+
+use crate::support::onnx_writer::*;
+
+fn load(draft: &Draft) -> Session {
+    Model::from_bytes(&draft.bytes()).unwrap().session(&SessionOptions::on(Device::Cpu)).unwrap()
+}
+
+/// The elements of `x` that are above zero, doubled, and how many they are.
+fn positive() -> Draft {
+    let (_, two) = read_tensor(&floats("two", &[], &[2.0]).0).unwrap();
+    assert_eq!(two.dtype(), DType::F32);
+    Draft::new()
+        .input(value("x", FLOAT, &["n", "3"]))
+        .initializer(floats("zero", &[], &[0.0]))
+        .initializer(floats("two", &[], &[2.0]))
+        .node(node("Greater", "above", &["x", "zero"], &["above"]))
+        .node(node("NonZero", "places", &["above"], &["places"]))
+        .node(node("Transpose", "turned", &["places"], &["turned"]))
+        .node(node("GatherND", "picked", &["x", "turned"], &["picked"]))
+        .node(node("Mul", "doubled", &["picked", "two"], &["doubled"]))
+        .node(node("Shape", "count", &["doubled"], &["count"]))
+        .output(value("doubled", FLOAT, &[""]))
+        .output(value("count", INT64, &["1"]))
+}
+
+#[test]
+fn what_is_measured_sizes_what_follows() {
+    let session = load(&positive());
+    let x = Tensor::new([2, 3], &[1f32, -2.0, 3.0, 0.0, 5.0, -6.0]).unwrap();
+    let outputs = session.run(&Tensors::from([("x", x)])).unwrap();
+    assert_eq!(outputs.get("doubled").unwrap(), &Tensor::new([3], &[2f32, 6.0, 10.0]).unwrap());
+    assert_eq!(outputs.get("count").unwrap(), &Tensor::new([1], &[3i64]).unwrap());
+    let none = Tensor::new([1, 3], &[-1f32; 3]).unwrap();
+    let outputs = session.run(&Tensors::from([("x", none)])).unwrap();
+    assert_eq!(outputs.get("doubled").unwrap().shape(), [0]);
+    let notes = session.describe().notes;
+    assert!(notes.iter().any(|note| note.contains("known only while the model runs") && note.contains("places")));
+    assert!(notes.iter().any(|note| note.contains("one by one")), "{notes:?}");
+    assert!(session.describe().scratch_bytes_per_worker > 0);
+}
+
+#[test]
+fn items_of_a_job_keep_their_own_sizes() {
+    let session = std::sync::Arc::new(load(&positive()));
+    let item = |seed: usize| {
+        let values: Vec<f32> = (0..3 * (seed % 5 + 1)).map(|at| ((at * 7 + seed * 3) % 11) as f32 - 5.0).collect();
+        Tensors::from([("x", Tensor::new([seed % 5 + 1, 3], &values).unwrap())])
+    };
+    let items: Vec<Tensors> = (0..200).map(item).collect();
+    let (results, _) = Bulk::new(session.clone()).workers(3).run(&items);
+    for (item, result) in items.iter().zip(results) {
+        let x = item.get("x").unwrap().as_slice::<f32>().unwrap();
+        let want: Vec<f32> = x.iter().filter(|value| **value > 0.0).map(|value| value * 2.0).collect();
+        assert_eq!(result.unwrap().get("doubled").unwrap().as_slice::<f32>().unwrap(), want);
+    }
+}
+
+#[test]
+fn sizes_that_do_not_broadcast_are_refused_as_soon_as_they_are_known() {
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["n"]))
+        .input(value("y", FLOAT, &["m"]))
+        .input(value("z", FLOAT, &["k"]))
+        .node(node("NonZero", "places", &["x"], &["places"]))
+        .node(node("Transpose", "turned", &["places"], &["turned"]))
+        .node(node("GatherND", "picked", &["x", "turned"], &["picked"]))
+        .node(node("Add", "measured", &["picked", "y"], &["sum"]))
+        .node(node("Add", "given", &["y", "z"], &["other"]))
+        .output(value("sum", FLOAT, &[""]))
+        .output(value("other", FLOAT, &[""]));
+    let session = load(&draft);
+    let run = |x: &[f32], y: usize, z: usize| {
+        let list = |values: &[f32]| Tensor::new([values.len()], values).unwrap();
+        let (y, z) = (vec![1.0; y], vec![2.0; z]);
+        let outputs = session.run(&Tensors::from([("x", list(x)), ("y", list(&y)), ("z", list(&z))]));
+        outputs.map(|outputs| outputs.get("sum").unwrap().as_slice::<f32>().unwrap().to_vec())
+    };
+    assert_eq!(run(&[0.0, 5.0, 7.0], 2, 2).unwrap(), [6.0, 8.0]);
+    assert_eq!(run(&[0.0, 5.0, 0.0], 2, 1).unwrap(), [6.0, 6.0]);
+    for (x, y, z, node) in [(&[4.0, 5.0, 7.0], 2, 2, "measured"), (&[0.0, 5.0, 7.0], 2, 3, "given")] {
+        let error = run(x, y, z).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains(node) && error.to_string().contains("cannot be broadcast"), "{error}");
+    }
+}
+
+#[test]
+fn sizes_that_explode_are_an_error_of_the_item() {
+    let draft = Draft::new()
+        .input(value("end", INT64, &[]))
+        .initializer(integers("start", &[], &[0]))
+        .initializer(integers("step", &[], &[1]))
+        .node(node("Range", "numbers", &["start", "end", "step"], &["numbers"]))
+        .output(value("numbers", INT64, &["count"]));
+    let session = load(&draft);
+    let run = |end: i64| session.run(&Tensors::from([("end", Tensor::scalar(end))]));
+    assert_eq!(run(3).unwrap().get("numbers").unwrap(), &Tensor::new([3], &[0i64, 1, 2]).unwrap());
+    assert_eq!(run(-3).unwrap().get("numbers").unwrap().shape(), [0]);
+    for end in [1 << 47, 1 << 55, i64::MAX] {
+        let error = run(end).unwrap_err();
+        assert!(error.to_string().contains("numbers"), "{error}");
+    }
+    // The session still runs.
+    assert_eq!(run(1).unwrap().get("numbers").unwrap().shape(), [1]);
+}
+
+#[test]
+fn operands_that_do_not_fit_are_named() {
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["n", "3"]))
+        .input(value("to", INT64, &["2"]))
+        .node(node("Reshape", "shaped", &["x", "to"], &["y"]))
+        .output(value("y", FLOAT, &["", ""]));
+    let model = Model::from_bytes(&draft.bytes()).unwrap();
+    let output = model.graph().outputs()[0];
+    assert!(model.graph().fact(output).shape.dims().iter().all(|dim: &Dim| dim.as_fixed().is_none()));
+    let session = model.session(&SessionOptions::on(Device::Cpu)).unwrap();
+    let x = Tensor::zeros(DType::F32, [2, 3]).unwrap();
+    let run = |to: &[i64]| {
+        session.run(&Tensors::from([("x", x.clone()), ("to", Tensor::new([2], to).unwrap())])).map(|outputs| {
+            let (_, tensor) = outputs.iter().next().unwrap();
+            tensor.shape().to_vec()
+        })
+    };
+    assert_eq!(run(&[3, -1]).unwrap(), [3, 2]);
+    assert_eq!(run(&[0, 3]).unwrap(), [2, 3]);
+    let error = run(&[4, 2]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("shaped"), "{error}");
+}
