@@ -14,6 +14,7 @@ pub(crate) mod broadcast;
 mod cache;
 mod cast;
 pub(crate) mod depthwise;
+pub(crate) mod fourier;
 pub mod gemm;
 pub(crate) mod integers;
 mod kernel_set;

@@ -22,6 +22,7 @@ pub mod quantized;
 pub mod recurrent;
 pub mod reduce;
 pub mod sequence;
+pub mod signal;
 pub mod strings;
 pub mod tabular;
 pub(crate) mod tokens;
@@ -54,6 +55,7 @@ pub fn all() -> &'static [&'static OpDef] {
             .chain(recurrent::operators())
             .chain(reduce::operators())
             .chain(sequence::operators())
+            .chain(signal::operators())
             .chain(strings::operators())
             .chain(tabular::operators())
             .collect();

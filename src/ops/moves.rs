@@ -1,11 +1,13 @@
 //! Operators that move elements or change their shape, without arithmetic.
 
+pub mod center_crop_pad;
 pub mod concat;
 pub mod depth_to_space;
 pub mod expand;
 pub mod identity;
 pub mod pad;
 pub mod reshape;
+pub mod reverse_sequence;
 pub mod slice;
 pub mod split;
 pub mod squeeze;
@@ -17,12 +19,14 @@ use crate::op::OpDef;
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [
+        &center_crop_pad::DEF,
         &concat::DEF,
         &depth_to_space::DEPTH_TO_SPACE,
         &expand::DEF,
         &identity::DEF,
         &pad::DEF,
         &reshape::DEF,
+        &reverse_sequence::DEF,
         &slice::DEF,
         &depth_to_space::SPACE_TO_DEPTH,
         &split::DEF,

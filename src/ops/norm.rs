@@ -5,7 +5,9 @@ pub mod hardmax;
 pub mod l2_normalize;
 pub mod layer_norm;
 pub mod layer_norm_statistics;
+pub mod local_response;
 pub mod lp_normalize;
+pub mod mean_variance;
 pub(crate) mod row_axis;
 pub mod softmax;
 
@@ -20,8 +22,10 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &hardmax::DEF,
         &layer_norm::DEF,
         &layer_norm_statistics::DEF,
+        &local_response::DEF,
         &lp_normalize::LP,
         &lp_normalize::RMS,
+        &mean_variance::DEF,
         &softmax::LOG_SOFTMAX,
         &softmax::SOFTMAX,
         &l2_normalize::DEF,

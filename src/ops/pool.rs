@@ -1,6 +1,8 @@
-//! `MaxPool`, `AveragePool` and their global forms.
+//! `MaxPool`, `AveragePool`, `LpPool` and their global forms.
 
 mod cases;
+pub mod max_unpool;
+pub mod max_with_indices;
 mod run;
 pub mod segment_pool;
 pub mod window;
@@ -11,14 +13,28 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
-    ops::pool::window::{Pads, Window, decode_list, decode_pads, positive},
+    ops::pool::{
+        max_with_indices::MaxPoolWithIndices,
+        window::{Pads, Window, decode_list, decode_pads, positive},
+    },
     shape::{Dim, Shape},
     tensor::DType,
 };
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&AVERAGE_POOL, &GLOBAL_AVERAGE_POOL, &GLOBAL_MAX_POOL, &MAX_POOL, &segment_pool::DEF].into_iter()
+    [
+        &AVERAGE_POOL,
+        &GLOBAL_AVERAGE_POOL,
+        &GLOBAL_LP_POOL,
+        &GLOBAL_MAX_POOL,
+        &LP_POOL,
+        &MAX_POOL,
+        &max_unpool::DEF,
+        &max_with_indices::DEF,
+        &segment_pool::DEF,
+    ]
+    .into_iter()
 }
 
 /// How a window is reduced.
@@ -31,6 +47,8 @@ pub enum PoolFunction {
         /// Whether padding counts as zeros, otherwise not at all.
         count_include_pad: bool,
     },
+    /// The norm of this order: the root of the sum of the magnitudes' powers.
+    Lp(u32),
 }
 
 /// Each window of each channel of `[batch, channels, spatial...]` reduced to one number.
@@ -59,20 +77,27 @@ pub struct GlobalPool {
 }
 
 macro_rules! def {
-    ($constant:ident, $name:literal, $decode:path, $cases:path, $accuracy:ident, $kernel:path, $shader:literal) => {
+    ($constant:ident, $name:literal, $decode:path, $cases:path, $accuracy:ident, $kernel:path, $gpu:expr) => {
         pub(crate) static $constant: OpDef = OpDef {
             name: $name,
             onnx: Some($decode),
             cases: $cases,
             accuracy: Accuracy::$accuracy,
             cpu: CpuState::Kernel($kernel),
-            gpu: GpuState::Kernel($shader),
+            gpu: $gpu,
         };
     };
 }
-def!(MAX_POOL, "MaxPool", decode, cases::max_cases, Exact, run::kernel, "pool");
-def!(AVERAGE_POOL, "AveragePool", decode, cases::average_cases, Reduction, run::kernel, "pool");
-def!(GLOBAL_MAX_POOL, "GlobalMaxPool", decode_global, cases::global_max_cases, Exact, run::global_kernel, "reduce");
+const POOL: GpuState = GpuState::Kernel("pool");
+const REDUCE: GpuState = GpuState::Kernel("reduce");
+const NO_SHADER: GpuState = GpuState::Host(NO_LP);
+/// Why a pool by a norm runs on the host.
+pub(crate) const NO_LP: &str = "no shader yet";
+
+def!(MAX_POOL, "MaxPool", decode, cases::max_cases, Exact, run::kernel, POOL);
+def!(AVERAGE_POOL, "AveragePool", decode, cases::average_cases, Reduction, run::kernel, POOL);
+def!(LP_POOL, "LpPool", decode, cases::lp_cases, Reduction, run::kernel, NO_SHADER);
+def!(GLOBAL_MAX_POOL, "GlobalMaxPool", decode_global, cases::global_max_cases, Exact, run::global_kernel, REDUCE);
 def!(
     GLOBAL_AVERAGE_POOL,
     "GlobalAveragePool",
@@ -80,40 +105,58 @@ def!(
     cases::global_average_cases,
     Reduction,
     run::global_kernel,
-    "reduce"
+    REDUCE
 );
+def!(GLOBAL_LP_POOL, "GlobalLpPool", decode_global, cases::global_lp_cases, Reduction, run::global_kernel, NO_SHADER);
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let kernel = node.ints("kernel_shape")?.ok_or_else(|| Error::invalid_model("`kernel_shape` is missing"))?;
     let kernel = positive("kernel_shape", &kernel)?;
     let rank = kernel.len();
-    let function = if node.op_type() == "MaxPool" {
-        if node.output_count() > 1 {
-            return Err(Error::unsupported("the indices of a MaxPool"));
-        }
-        // The order of those indices.
-        node.flag("storage_order", false)?;
+    let function = if node.op_type() == "LpPool" {
+        decode_order(node)?
+    } else if node.op_type() == "MaxPool" {
         PoolFunction::Max
     } else {
         PoolFunction::Average { count_include_pad: node.flag("count_include_pad", false)? }
     };
-    Ok(Arc::new(Pool {
+    let pool = Pool {
         function,
         strides: decode_list(node, "strides", rank)?,
         dilations: decode_list(node, "dilations", rank)?,
         pads: decode_pads(node, rank)?,
         ceil_mode: node.flag("ceil_mode", false)?,
         kernel,
-    }))
+    };
+    // The order of the places that are a second result.
+    let first_fastest = function == PoolFunction::Max && node.flag("storage_order", false)?;
+    match node.output_count() {
+        0..=1 => Ok(Arc::new(pool)),
+        _ if function == PoolFunction::Max => Ok(Arc::new(MaxPoolWithIndices { pool, first_fastest })),
+        _ => Err(Error::invalid_model("a pool of one result has further ones")),
+    }
 }
 
 fn decode_global(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let function = if node.op_type() == "GlobalMaxPool" {
-        PoolFunction::Max
-    } else {
-        PoolFunction::Average { count_include_pad: false }
+    let function = match node.op_type() {
+        "GlobalMaxPool" => PoolFunction::Max,
+        "GlobalLpPool" => decode_order(node)?,
+        _ => PoolFunction::Average { count_include_pad: false },
     };
     Ok(Arc::new(GlobalPool { function }))
+}
+
+/// The order of a norm, which is no integer in opset 1.
+fn decode_order(node: &mut OnnxNode<'_>) -> Result<PoolFunction> {
+    let order = match node.opset() {
+        ..2 => node.float("p")?.map(f64::from),
+        _ => node.int("p")?.map(|order| order as f64),
+    };
+    let order = order.unwrap_or(2.0);
+    if order.fract() != 0.0 || !(1.0..=1e6).contains(&order) {
+        return Err(Error::unsupported(format!("`p` is {order}, expected a positive integer")));
+    }
+    Ok(PoolFunction::Lp(order as u32))
 }
 
 impl Pool {
@@ -136,6 +179,7 @@ impl Operator for Pool {
         match self.function {
             PoolFunction::Max => &MAX_POOL,
             PoolFunction::Average { .. } => &AVERAGE_POOL,
+            PoolFunction::Lp(_) => &LP_POOL,
         }
     }
 
@@ -169,6 +213,7 @@ impl Operator for GlobalPool {
         match self.function {
             PoolFunction::Max => &GLOBAL_MAX_POOL,
             PoolFunction::Average { .. } => &GLOBAL_AVERAGE_POOL,
+            PoolFunction::Lp(_) => &GLOBAL_LP_POOL,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Matrix products and attention.
 
 pub mod attention;
+pub mod det;
+pub mod einsum;
 pub mod gemm;
 pub mod linear;
 pub mod matmul;
@@ -12,6 +14,8 @@ use crate::op::OpDef;
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [
         &attention::DEF,
+        &det::DEF,
+        &einsum::DEF,
         &gemm::GEMM,
         &linear::DEF,
         &linear::in_place::DEF,

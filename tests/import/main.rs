@@ -4,6 +4,8 @@
 mod allocation;
 mod decode;
 #[cfg(feature = "onnx")]
+mod einsum;
+#[cfg(feature = "onnx")]
 mod functions;
 #[cfg(feature = "onnx")]
 mod hostile;

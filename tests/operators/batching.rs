@@ -12,14 +12,21 @@ use gristmill::{
 };
 
 /// Operators that grant no axis on any case: they read no rows, or rows meet in them.
-const NEVER: [&str; 17] = [
+const NEVER: [&str; 24] = [
+    "AffineGrid",
+    "BlackmanWindow",
     "Compress",
     "ConstantOfShape",
     "Deferred",
     "DynamicQuantizeLinear",
     "EyeLike",
+    "HammingWindow",
+    "HannWindow",
     "If",
     "Loop",
+    "MaxPoolWithIndices",
+    "MaxUnpool",
+    "MelWeightMatrix",
     "NonMaxSuppression",
     "NonZero",
     "PackedAttention",

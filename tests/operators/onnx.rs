@@ -9,7 +9,7 @@ use std::{
 use gristmill::{Device, SessionOptions, Tensor};
 
 use crate::{
-    onnx_cases::{State, difference, run_all},
+    onnx_cases::{ABSOLUTE, State, difference, run_all},
     support::onnx_writer::*,
 };
 
@@ -70,6 +70,6 @@ fn a_wrong_output_fails() {
     assert_eq!(run(floats("y", &[1, 3], &[1.0, 2.0, 3.0])), ["FAILED"]);
     assert_eq!(run(integers("y", &[3, 1], &[1, 2, 3])), ["FAILED"]);
     let nan = Tensor::new([1], &[f32::NAN]).unwrap();
-    assert_eq!(difference(&nan, &nan), None);
-    assert!(difference(&nan, &Tensor::new([1], &[1f32]).unwrap()).is_some());
+    assert_eq!(difference(&nan, &nan, ABSOLUTE), None);
+    assert!(difference(&nan, &Tensor::new([1], &[1f32]).unwrap(), ABSOLUTE).is_some());
 }

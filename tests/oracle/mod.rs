@@ -6,6 +6,7 @@ mod cast;
 pub mod compare;
 mod control;
 mod deferred;
+mod einsum;
 mod images;
 mod indexed;
 mod losses;
@@ -16,7 +17,9 @@ mod pointwise;
 mod products;
 mod quantized;
 mod recurrent;
+mod regions;
 mod shapes;
+mod signal;
 mod strings;
 mod tabular;
 
@@ -31,6 +34,7 @@ pub fn find(name: &str) -> Option<Oracle> {
         cast::ORACLES,
         control::ORACLES,
         deferred::ORACLES,
+        einsum::ORACLES,
         images::ORACLES,
         indexed::ORACLES,
         measured::ORACLES,
@@ -40,7 +44,9 @@ pub fn find(name: &str) -> Option<Oracle> {
         products::ORACLES,
         quantized::ORACLES,
         recurrent::ORACLES,
+        regions::ORACLES,
         shapes::ORACLES,
+        signal::ORACLES,
         strings::ORACLES,
         tabular::ORACLES,
     ];

@@ -7,15 +7,18 @@ use gristmill::{
         ops::{
             index::gather::{Gather, OutOfRange},
             moves::{
+                center_crop_pad::CenterCropPad,
                 concat::Concat,
                 expand::Expand,
                 pad::{Pad, PadMode},
                 reshape::Reshape,
+                reverse_sequence::ReverseSequence,
                 slice::Slice,
                 split::{Parts, Split},
                 tile::Tile,
                 transpose::Transpose,
             },
+            pool::max_unpool::MaxUnpool,
         },
         shape::Dim,
     },
@@ -25,12 +28,15 @@ use super::{Oracle, flat, indices, input, op, pick};
 
 /// The operators that this file speaks for.
 pub const ORACLES: &[(&str, Oracle)] = &[
+    ("CenterCropPad", center_crop_pad),
     ("Concat", concat),
     ("Expand", expand),
     ("Gather", gather),
     ("Identity", identity),
+    ("MaxUnpool", max_unpool),
     ("Pad", pad),
     ("Reshape", reshape),
+    ("ReverseSequence", reverse_sequence),
     ("Slice", slice),
     ("Split", split),
     ("Tile", tile),
@@ -265,4 +271,68 @@ fn choose(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
         bytes.extend_from_slice(&from.bytes()[at * size..(at + 1) * size]);
     }
     vec![Tensor::from_bytes(yes.dtype(), shape, &bytes).unwrap()]
+}
+
+/// As [`pick`], with zeros where there is no position.
+fn pick_or_zero(from: &Tensor, shape: &[usize], at: impl Fn(&[usize]) -> Option<usize>) -> Tensor {
+    let size = from.dtype().size();
+    let mut bytes = Vec::new();
+    for index in indices(shape) {
+        match at(&index) {
+            Some(position) => bytes.extend_from_slice(&from.bytes()[position * size..(position + 1) * size]),
+            None => bytes.resize(bytes.len() + size, 0),
+        }
+    }
+    Tensor::from_bytes(from.dtype(), shape, &bytes).unwrap()
+}
+
+fn center_crop_pad(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, from) = (op::<CenterCropPad>(operator), input(inputs, 0));
+    let rank = from.shape().len() as i64;
+    let mut shape = from.shape().to_vec();
+    let axes = op.axes.clone().unwrap_or_else(|| (0..rank).collect());
+    for (axis, size) in axes.iter().zip(&op.sizes) {
+        shape[((axis + rank) % rank) as usize] = size.as_fixed().unwrap() as usize;
+    }
+    let place = |axis: usize, at: usize| {
+        let (old, new) = (from.shape()[axis] as i64, shape[axis] as i64);
+        let own = at as i64 + if old > new { (old - new) / 2 } else { -((new - old) / 2) };
+        (own >= 0 && own < old).then_some(own as usize)
+    };
+    let at = |index: &[usize]| -> Option<usize> {
+        let own: Option<Vec<usize>> = index.iter().enumerate().map(|(axis, &at)| place(axis, at)).collect();
+        Some(flat(from.shape(), &own?))
+    };
+    vec![pick_or_zero(from, &shape, at)]
+}
+
+fn reverse_sequence(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, from) = (op::<ReverseSequence>(operator), input(inputs, 0));
+    let lengths = input(inputs, 1).to_i64().unwrap();
+    vec![pick(from, from.shape(), |index| {
+        let (sequence, step) = if op.sequences_first { (0, 1) } else { (1, 0) };
+        let (length, mut own) = (lengths[index[sequence]] as usize, index.to_vec());
+        if own[step] < length {
+            own[step] = length - own[step] - 1;
+        }
+        flat(from.shape(), &own)
+    })]
+}
+
+fn max_unpool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, from, places) = (op::<MaxUnpool>(operator), input(inputs, 0), input(inputs, 1).to_i64().unwrap());
+    let mut pooled = from.shape().to_vec();
+    for axis in 0..op.kernel.len() {
+        let padding = op.pads[axis].0 + op.pads[axis].1;
+        pooled[axis + 2] = (pooled[axis + 2] - 1) * op.strides[axis] + op.kernel[axis] - padding;
+    }
+    let shape: Vec<usize> = match &op.shape {
+        Some(shape) => shape.iter().map(|dim| dim.as_fixed().unwrap() as usize).collect(),
+        None => pooled.clone(),
+    };
+    let at = |index: &[usize]| {
+        let inside = index.iter().zip(&pooled).all(|(at, size)| at < size);
+        inside.then(|| places.iter().position(|&place| place as usize == flat(&pooled, index)))?
+    };
+    vec![pick_or_zero(from, &shape, at)]
 }

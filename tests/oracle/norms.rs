@@ -11,7 +11,9 @@ use gristmill::{
                 l2_normalize::L2Normalize,
                 layer_norm::LayerNorm,
                 layer_norm_statistics::LayerNormStatistics,
+                local_response::LocalResponseNorm,
                 lp_normalize::{LpNormalize, RmsNorm},
+                mean_variance::MeanVarianceNorm,
                 softmax::Softmax,
             },
             reduce::{Reduce, ReduceFunction as F},
@@ -31,10 +33,12 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("Hardmax", hardmax),
     ("InstanceNormalization", channel_norm),
     ("L2Normalize", l2_normalize),
+    ("LRN", local_response),
     ("LayerNormStatistics", layer_norm_statistics),
     ("LayerNormalization", layer_norm),
     ("LogSoftmax", softmax),
     ("LpNormalization", lp_normalize),
+    ("MeanVarianceNormalization", mean_variance),
     ("RMSNormalization", rms_norm),
     ("Softmax", softmax),
 ];
@@ -257,4 +261,41 @@ pub fn channel_norm(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<T
         })
         .collect();
     vec![of_floats(from.dtype(), from.shape(), &results)]
+}
+
+fn local_response(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, x) = (op::<LocalResponseNorm>(operator), input(inputs, 0));
+    let (shape, values) = (x.shape(), floats(x));
+    let (before, after) = ((op.size as i128 - 1) / 2, op.size as i128 / 2);
+    let at = |index: Vec<usize>| {
+        let distance = |channel: usize| channel as i128 - index[1] as i128;
+        let near = (0..shape[1]).filter(|&channel| distance(channel) >= -before && distance(channel) <= after);
+        let square = |channel| {
+            let mut own = index.clone();
+            own[1] = channel;
+            values[flat(shape, &own)].powi(2)
+        };
+        let mean = near.map(square).sum::<f64>() / op.size as f64;
+        values[flat(shape, &index)] / (f64::from(op.bias) + f64::from(op.alpha) * mean).powf(f64::from(op.beta))
+    };
+    vec![of_floats(x.dtype(), shape, &indices(shape).map(at).collect::<Vec<_>>())]
+}
+
+fn mean_variance(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (op, x) = (op::<MeanVarianceNorm>(operator), input(inputs, 0));
+    let rank = x.shape().len() as i64;
+    let reduced: Vec<bool> =
+        (0..rank).map(|axis| op.axes.contains(&axis) || op.axes.contains(&(axis - rank))).collect();
+    let values = floats(x);
+    let mut results = values.clone();
+    for members in members(x.shape(), &reduced) {
+        let mean_of =
+            |f: &dyn Fn(f64) -> f64| members.iter().map(|&at| f(values[at])).sum::<f64>() / members.len() as f64;
+        let mean = mean_of(&|x| x);
+        let deviation = mean_of(&|x| (x - mean).powi(2)).sqrt();
+        for &at in &members {
+            results[at] = (values[at] - mean) / (deviation + 1e-9);
+        }
+    }
+    vec![of_floats(x.dtype(), x.shape(), &results)]
 }

@@ -276,6 +276,11 @@ fn real_pair(function: B, dtype: DType, a: f64, b: f64) -> f64 {
                 low
             }
         }
+        B::Mod { truncated: false } if dtype == DType::F32 => {
+            let (rest, b) = (a as f32 % b as f32, b as f32);
+            // The remainder has the sign of the divisor.
+            f64::from(if rest * b.signum() < 0.0 { rest + b } else { rest })
+        }
         B::Mod { .. } if dtype == DType::F32 => f64::from(a as f32 % b as f32),
         B::Mod { .. } => a % b,
         B::PRelu => {

@@ -9,6 +9,7 @@ use gristmill::{
             conv::{Conv, Layout, transposed::ConvTranspose},
             pool::{
                 GlobalPool, Pool, PoolFunction,
+                max_with_indices::MaxPoolWithIndices,
                 segment_pool::{SegmentPool, SegmentPoolMode},
                 window::{Pads, Window},
             },
@@ -35,11 +36,14 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("ConvTranspose", conv_transpose),
     ("Gemm", gemm),
     ("GlobalAveragePool", global_pool),
+    ("GlobalLpPool", global_pool),
     ("GlobalMaxPool", global_pool),
     ("Linear", linear),
     ("LinearInPlace", linear_in_place),
+    ("LpPool", pool),
     ("MatMul", matmul),
     ("MaxPool", pool),
+    ("MaxPoolWithIndices", max_pool_with_indices),
     ("PackedAttention", packed_attention),
     ("RotaryHeads", rotary_heads),
     ("RotaryEmbedding", rotary),
@@ -443,6 +447,10 @@ fn reduce(function: PoolFunction, values: &[f64], padding: usize) -> f64 {
             let count = values.len() + if count_include_pad { padding } else { 0 };
             values.iter().sum::<f64>() / count as f64
         }
+        PoolFunction::Lp(order) => {
+            let order = f64::from(order);
+            values.iter().map(|x| x.abs().powf(order)).sum::<f64>().powf(1.0 / order)
+        }
     }
 }
 
@@ -587,4 +595,31 @@ fn segment_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tenso
             SegmentPoolMode::Max => reduce(PoolFunction::Max, &values, 0),
         }
     })]
+}
+
+fn max_pool_with_indices(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let op = op::<MaxPoolWithIndices>(operator);
+    let values = pool(&op.pool, inputs).remove(0);
+    let x = input(inputs, 0);
+    let (window, sizes) = (op.pool.window(), &x.shape()[2..]);
+    let pads: Vec<usize> = (0..sizes.len()).map(|axis| windows(&window, axis, sizes[axis]).1).collect();
+    let size: usize = sizes.iter().product();
+    let mut places = Vec::new();
+    for (index, &value) in indices(values.shape()).zip(numbers(&values)) {
+        let plane = index[0] * x.shape()[1] + index[1];
+        let is_largest = |at: &Vec<usize>| {
+            let own = numbers(x)[plane * size + flat(sizes, at)];
+            own == value || (own.is_nan() && value.is_nan())
+        };
+        let mut under = indices(&op.pool.kernel).filter_map(|own| tap(&window, &pads, sizes, &index[2..], &own));
+        let at = under.find(is_largest).unwrap();
+        let (mut sizes, mut at) = (sizes.to_vec(), at);
+        if op.first_fastest {
+            sizes.reverse();
+            at.reverse();
+        }
+        places.push((plane * size + flat(&sizes, &at)) as i64);
+    }
+    let places = Tensor::new(values.shape().to_vec(), &places).unwrap();
+    vec![values, places]
 }

@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod control;
+mod einsum;
 mod free;
 mod function;
 mod inputs;

@@ -39,6 +39,9 @@ pub(super) fn cases() -> Vec<Case> {
         list(one("ReduceSum").value(&[2, 3, 4], Fill::Spread), &[1]),
         list(of("ReduceMax", &[("keepdims", 0)], 1).value(&[2, 3, 4], Fill::Spread), &[0, -1]),
         number(one("CumSum").value(&[3, 4], Fill::Spread), 1),
+        list(one("CenterCropPad").value(&[3, 4], Fill::Spread), &[2, 6]),
+        list(one("AffineGrid").value(&[1, 2, 3], Fill::Spread), &[1, 3, 2, 4]),
+        number(one("HannWindow"), 6),
         number(one("Trilu").value(&[3, 4], Fill::Spread), -1),
     ]
 }

@@ -16,9 +16,14 @@ pub(super) type Rule = fn(&Deferred, &Inputs<'_>) -> Result<Vec<Sized>>;
 
 /// Operators with the first operand that their decoders need at load.
 const RULES: &[(&str, usize, Rule)] = &[
+    ("AffineGrid", 1, affine_grid),
+    ("BlackmanWindow", 0, window),
+    ("CenterCropPad", 1, center_crop_pad),
     ("ConstantOfShape", 0, constant_of_shape),
     ("CumSum", 1, like_first),
     ("Expand", 1, expand),
+    ("HammingWindow", 0, window),
+    ("HannWindow", 0, window),
     ("OneHot", 1, one_hot),
     ("Pad", 1, pad),
     ("Range", 0, range),
@@ -122,6 +127,23 @@ fn constant_of_shape(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
         _ => None,
     });
     Ok(vec![(value.unwrap_or(DType::F32), vec![None; length(inputs, 0)?])])
+}
+
+fn center_crop_pad(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![open(inputs, op.ints("axes").map(<[i64]>::to_vec))?])
+}
+
+fn affine_grid(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let length = length(inputs, 1)?;
+    let axes = length.checked_sub(2).map(Dim::from);
+    let axes = axes.ok_or_else(|| Error::invalid_model(format!("{length} sizes of an image")))?;
+    Ok(vec![(inputs.required(0)?.dtype, [vec![None; length - 1], vec![Some(axes)]].concat())])
+}
+
+fn window(op: &Deferred, _: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let dtype = op.int("output_datatype").map_or(Some(DType::F32), DType::from_onnx);
+    let dtype = dtype.ok_or_else(|| Error::unsupported("`output_datatype` is a type that is not built here"))?;
+    Ok(vec![(dtype, vec![None])])
 }
 
 fn slice(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {

@@ -17,6 +17,11 @@ pub(super) fn average_cases() -> Vec<Case> {
     cases
 }
 
+/// Cases of `LpPool`.
+pub(super) fn lp_cases() -> Vec<Case> {
+    [1, 2, 3].into_iter().flat_map(|order| pool_cases(PoolFunction::Lp(order), Fill::Spread)).collect()
+}
+
 fn pool_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
     let pool = |kernel: &[usize]| Pool::new(function, kernel.to_vec());
     let padded = |kernel: &[usize], pads: &[(usize, usize)]| Pool {
@@ -47,6 +52,11 @@ pub(super) fn global_max_cases() -> Vec<Case> {
 /// Cases of `GlobalAveragePool`.
 pub(super) fn global_average_cases() -> Vec<Case> {
     global_cases(PoolFunction::Average { count_include_pad: false }, Fill::Spread)
+}
+
+/// Cases of `GlobalLpPool`.
+pub(super) fn global_lp_cases() -> Vec<Case> {
+    [1, 2, 5].into_iter().flat_map(|order| global_cases(PoolFunction::Lp(order), Fill::Spread)).collect()
 }
 
 fn global_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {

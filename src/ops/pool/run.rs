@@ -10,9 +10,9 @@ use crate::{
 
 /// A spatial axis of one run.
 #[derive(Clone, Copy)]
-struct Axis {
-    size: usize,
-    out: usize,
+pub(super) struct Axis {
+    pub(super) size: usize,
+    pub(super) out: usize,
     kernel: usize,
     stride: usize,
     dilation: usize,
@@ -25,7 +25,7 @@ impl Axis {
     const NONE: Self = Self { size: 1, out: 1, kernel: 1, stride: 1, dilation: 1, before: 0, behind: 0 };
 
     /// The taps of window `at` that are in the input.
-    fn taps(&self, at: usize) -> Range<usize> {
+    pub(super) fn taps(&self, at: usize) -> Range<usize> {
         let start = at * self.stride;
         let first = self.before.saturating_sub(start).div_ceil(self.dilation);
         let end = (self.size + self.before).saturating_sub(start).div_ceil(self.dilation);
@@ -39,7 +39,7 @@ impl Axis {
     }
 
     /// The input position of a tap that is in the input.
-    fn position(&self, at: usize, tap: usize) -> usize {
+    pub(super) fn position(&self, at: usize, tap: usize) -> usize {
         at * self.stride + tap * self.dilation - self.before
     }
 
@@ -54,7 +54,7 @@ impl Axis {
 
 impl Pool {
     /// Depth, height and width of a run.
-    fn axes(&self, x: &[usize], y: &[usize]) -> [Axis; 3] {
+    pub(super) fn axes(&self, x: &[usize], y: &[usize]) -> [Axis; 3] {
         let rank = self.kernel.len();
         let window = self.window();
         let mut axes = [Axis::NONE; 3];
@@ -99,6 +99,11 @@ impl CpuKernel for Pool {
                         taps(x, &axes, at, line, |sum, value| sum + value);
                         divide(&axes, at, count_include_pad, line);
                     }
+                    PoolFunction::Lp(order) => {
+                        line.fill(0.0);
+                        taps(x, &axes, at, line, |sum, value| sum + power(value, order));
+                        line.iter_mut().for_each(|sum| *sum = root(*sum, order));
+                    }
                 }
             }
         }
@@ -107,7 +112,7 @@ impl CpuKernel for Pool {
 }
 
 /// The larger, NaN if either is; the first of equals.
-fn larger(a: f32, b: f32) -> f32 {
+pub(super) fn larger(a: f32, b: f32) -> f32 {
     if b > a || b.is_nan() { b } else { a }
 }
 
@@ -116,6 +121,25 @@ fn empty(function: PoolFunction) -> f32 {
     match function {
         PoolFunction::Max => f32::NEG_INFINITY,
         PoolFunction::Average { .. } => f32::NAN,
+        PoolFunction::Lp(_) => 0.0,
+    }
+}
+
+/// A power of the magnitude.
+fn power(value: f32, order: u32) -> f32 {
+    match order {
+        1 => value.abs(),
+        2 => value * value,
+        _ => value.abs().powf(order as f32),
+    }
+}
+
+/// The inverse of [`power`].
+fn root(sum: f32, order: u32) -> f32 {
+    match order {
+        1 => sum,
+        2 => sum.sqrt(),
+        _ => sum.powf(1.0 / order as f32),
     }
 }
 
@@ -166,6 +190,7 @@ impl CpuKernel for GlobalPool {
             *y = match self.function {
                 PoolFunction::Max => x.iter().copied().fold(f32::NEG_INFINITY, larger),
                 PoolFunction::Average { .. } => sum(x) / size as f32,
+                PoolFunction::Lp(order) => root(x.iter().fold(0.0, |sum, &x| sum + power(x, order)), order),
             };
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::Result,
-    ops::pool::{Pool, PoolFunction},
+    ops::pool::{NO_LP, Pool, PoolFunction},
 };
 
 /// The entry in the list of kernels.
@@ -32,6 +32,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         PoolFunction::Max => ("-infinity()", "larger(made, v)", "made"),
         PoolFunction::Average { count_include_pad: false } => ("0.0", "made + v", "made / f32(taps)"),
         PoolFunction::Average { count_include_pad: true } => ("0.0", "made + v", "made / f32(padded)"),
+        PoolFunction::Lp(_) => return Ok(Made::Host(NO_LP)),
     };
     let values = [
         ("kernel", space(&op.kernel)),

@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     ops::{
-        pool::{GlobalPool, PoolFunction},
+        pool::{GlobalPool, NO_LP, PoolFunction},
         reduce::{Reduce, ReduceFunction},
     },
     shape::strides,
@@ -76,6 +76,7 @@ fn global(request: &GpuRequest<'_>, pool: &GlobalPool) -> Result<Made> {
     let formula = match pool.function {
         PoolFunction::Max => MAX,
         PoolFunction::Average { .. } => MEAN,
+        PoolFunction::Lp(_) => return Ok(Made::Host(NO_LP)),
     };
     let rank = request.input(0)?.shape.rank();
     if rank > 2 * MAX_GROUPS {

@@ -7,7 +7,7 @@ use crate::{
     graph::ValueId,
     import::onnx::{
         attribute,
-        convert::{Converter, batch_norm, old_opsets},
+        convert::{Converter, batch_norm, einsum, old_opsets},
         opset,
         proto::NodeProto,
         scan::is_built,
@@ -118,6 +118,13 @@ impl<'a> Converter<'a, '_, '_> {
     fn add(&mut self, call: &Call<'_>, place: impl Fn() -> String + Copy) -> Result<Vec<ValueId>> {
         if batch_norm::trains(call) {
             return batch_norm::of_batch(&mut self.graph, call).context(place);
+        }
+        if let ("", "Einsum", [(key, Attribute::String(equation))]) = (call.domain, call.op_type, &*call.attributes)
+            && key == "equation"
+            && let Some(made) =
+                einsum::in_products(&mut self.graph, call.name, equation, &call.inputs).context(place)?
+        {
+            return Ok(made);
         }
         let Call { name, domain, opset, op_type, attributes, inputs, outputs, .. } = call.clone();
         let mut own = OnnxNode::new(&self.graph, opset, op_type, attributes, inputs, outputs);

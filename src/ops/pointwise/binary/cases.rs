@@ -110,6 +110,8 @@ fn modulo() -> Vec<Case> {
         down().tensor(tensor(&[6], &a)).tensor(tensor(&[6], &b)),
         down().tensor(tensor(&[3], &[200u8, 7, 0])).tensor(tensor(&[], &[9u8])),
         cut("cut").tensor(tensor(&[6], &a)).tensor(tensor(&[6], &b)),
+        down().value(&[3, 7], Fill::Spread).value(&[3, 7], Fill::Spread),
+        down().value(&[5, 7], Fill::Hostile).value(&[5, 7], Fill::Hostile),
         cut("f32").value(&[3, 7], Fill::Spread).value(&[7], Fill::Positive),
         cut("hostile").value(&[5, 7], Fill::Hostile).value(&[5, 7], Fill::Hostile),
     ]

@@ -100,7 +100,6 @@ impl BinaryFunction {
     pub(super) fn takes(self, dtype: DType) -> bool {
         match self.class() {
             _ if self == Self::Equal => true,
-            _ if self == (Self::Mod { truncated: false }) => dtype.is_integer(),
             Class::Numbers | Class::Comparisons => dtype.is_number(),
             Class::Bits => dtype.is_integer(),
             Class::Booleans => dtype == DType::Bool,
