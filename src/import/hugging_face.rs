@@ -8,14 +8,18 @@
 //! `[tokens]`. Outputs: `last_hidden_state` f32 `[tokens, hidden]` and `sentence_embedding` f32
 //! `[texts, hidden]`.
 
+mod behind;
 mod config;
 mod encoder;
 pub(crate) mod files;
+mod folder_options;
 mod problems;
 mod sentence;
 mod weights;
 
 use std::path::{Path, PathBuf};
+
+pub use folder_options::FolderOptions;
 
 pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
@@ -23,23 +27,10 @@ use crate::{
     graph::Graph,
     import::{
         find::find,
-        options::ImportOptions,
         origin::{FileStamp, fingerprint_of},
     },
     threads::pool::pool,
 };
-
-/// Options for reading a folder, its own settings by default.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct FolderOptions {
-    /// How a text's token vectors are pooled; by default as the folder specifies, or else the mean.
-    pub pooling: Option<Pooling>,
-    /// Whether a text's vector is normalized to length 1; by default as the folder specifies.
-    pub normalize: Option<bool>,
-    /// Limits on what the files may require. Links are followed, as hub caches consist of them.
-    pub import: ImportOptions,
-}
 
 /// A model folder: the graph, and what preparing its inputs from a text requires.
 #[derive(Debug)]
@@ -63,8 +54,10 @@ pub struct Folder {
     pub lowercase: bool,
     /// What stands before each text.
     pub prompt: String,
-    /// How token vectors are pooled, and whether the result is normalized to length 1.
-    pub pooling: (Pooling, bool),
+    /// How token vectors are pooled, side by side, and whether the result is normalized to length 1.
+    pub pooling: (Vec<Pooling>, bool),
+    /// The steps behind the pooling, in words.
+    pub further: String,
     /// The folder that contains `tokenizer.json`.
     pub tokenizer_folder: PathBuf,
     /// Remarks for the report.
@@ -113,7 +106,7 @@ impl Positions {
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file is missing or unreadable,
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another model family, pickled
-/// weights or another pooling, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if the
+/// weights or other modules, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if the
 /// files contradict one another, with all contradictions in one message,
 /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past a limit.
 pub fn open(folder: impl AsRef<Path>, options: &FolderOptions) -> Result<Folder> {
@@ -142,12 +135,12 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     }
     let tensors = encoder::resolve(&config, &weights, &mut problems);
     problems.finish("the files do not fit together")?;
-    let pooling = options.pooling.or(sentence.pooling).unwrap_or(Pooling::Mean);
-    let normalize = options.normalize.unwrap_or(sentence.normalize);
+    let mut sources = vec![weights];
+    let behind = behind::embedding(&sentence, config.hidden, options, &mut sources)?;
     notes.extend(sentence.notes);
-    notes.extend(weights.notes());
+    notes.extend(sources.iter().find_map(weights::Weights::notes));
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-    let build = || encoder::build(&name, &config, tensors, &weights, (pooling, normalize));
+    let build = || encoder::build(&name, &config, tensors, &sources, &behind.stages);
     let graph = pool(None)?.run_once(build)?;
     let positions = config.positions;
     let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
@@ -159,14 +152,15 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         max_tokens: max_tokens.min(positions.count),
         positions,
         position_ids: config.has_position_ids(),
-        dimension: config.hidden,
+        dimension: behind.width,
         vocabulary: config.vocabulary,
         token_types: config.token_types,
         lowercase: sentence.lowercase,
         prompt: sentence.prompt,
-        pooling: (pooling, normalize),
+        pooling: (behind.pooling.clone(), behind.is_normalized()),
+        further: behind.further,
         tokenizer_folder: transformer,
         notes,
-        files: weights.into_files(),
+        files: sources.into_iter().flat_map(weights::Weights::into_files).collect(),
     })
 }

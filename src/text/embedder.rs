@@ -89,8 +89,10 @@ impl Embedder {
         let files = folder.files;
         let session = session.with_origin(started, folder.notes, move || fingerprint_of(&files));
         let (pooling, normalize) = folder.pooling;
+        let pooling = pooling.iter().map(|mode| format!("{mode:?}")).collect::<Vec<_>>().join(" and ");
         let options = format!(
-            "{max_tokens} tokens, {pooling:?}, normalized {normalize}, lower case {}, prompt {:?}, tokenizer {}",
+            "{max_tokens} tokens, {pooling}{}, normalized {normalize}, lower case {}, prompt {:?}, tokenizer {}",
+            folder.further,
             folder.lowercase,
             folder.prompt,
             tokenizer.fingerprint()

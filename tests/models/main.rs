@@ -17,6 +17,8 @@ mod identify;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/identify/labels.rs"]
 mod labels;
+#[cfg(feature = "hugging-face")]
+mod modules;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "onnx")]
