@@ -9,6 +9,8 @@ mod encoders;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/identify/features.rs"]
 mod features;
+#[cfg(feature = "hugging-face")]
+mod heads;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/identify/identifier.rs"]
 mod identifier;

@@ -27,8 +27,8 @@ pub(super) struct Behind {
     pub(super) width: usize,
     /// The ways of pooling.
     pub(super) pooling: Vec<Pooling>,
-    /// The steps other than pooling and a last division by the length, in words.
-    pub(super) further: String,
+    /// The steps in words.
+    pub(super) steps: String,
 }
 
 impl Behind {
@@ -50,8 +50,8 @@ pub(super) fn embedding(
     let mut behind = Behind {
         width: hidden.saturating_mul(pooling.len()),
         stages: vec![Stage::Pool(pooling.clone())],
+        steps: pooling.iter().map(|mode| format!("{mode:?}")).collect::<Vec<_>>().join(" and "),
         pooling,
-        further: String::new(),
     };
     for module in &sentence.modules {
         match module {
@@ -72,6 +72,7 @@ pub(super) fn embedding(
     if options.normalize == Some(true) && !behind.is_normalized() {
         behind.stages.push(Stage::Normalize);
     }
+    behind.steps.push_str(&format!(", normalized {}", behind.is_normalized()));
     Ok(behind)
 }
 
@@ -111,7 +112,7 @@ impl Behind {
         refuse_others(&weights, &known, &mut problems);
         problems.finish("the files do not fit together")?;
         self.width = dense.outputs;
-        self.further.push_str(&format!(", to {} by {:?}", dense.outputs, dense.activation));
+        self.steps.push_str(&format!(", to {} by {:?}", dense.outputs, dense.activation));
         self.stages.push(Stage::Product(Product { source, affine, activation: dense.activation, residual }));
         sources.push(weights);
         Ok(())
@@ -129,7 +130,7 @@ impl Behind {
         let norm = Norm { scale: find("norm.weight"), bias: Some(find("norm.bias")) };
         refuse_others(&weights, &["norm.weight", "norm.bias"], &mut problems);
         problems.finish("the files do not fit together")?;
-        self.further.push_str(", layer norm");
+        self.steps.push_str(", layer norm");
         self.stages.push(Stage::Norm { source: sources.len(), norm, epsilon: LAYER_NORM_EPSILON });
         sources.push(weights);
         Ok(())
@@ -143,7 +144,7 @@ impl Behind {
         }
         if let Some(width) = by_caller.or(by_folder).filter(|width| *width < most) {
             self.width = width;
-            self.further.push_str(&format!(", the first {width}"));
+            self.steps.push_str(&format!(", the first {width}"));
             self.stages.push(Stage::Truncate(width));
         }
         Ok(())

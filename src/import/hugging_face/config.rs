@@ -5,6 +5,7 @@ mod reader;
 
 use std::{collections::BTreeMap, path::Path};
 
+pub(super) use family::activation;
 pub(super) use reader::Reader;
 use serde_json::Value;
 
@@ -170,6 +171,8 @@ const UNUSED: &[&str] = &[
     "repad_logits_with_grad",
     "resid_pdrop",
     "return_dict",
+    "sbert_ce_default_activation_function",
+    "sentence_transformers",
     "sep_token_id",
     "seq_classif_dropout",
     "sinusoidal_pos_embds",

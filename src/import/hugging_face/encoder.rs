@@ -27,14 +27,23 @@ use crate::{
     tensor::{DType, Tensor},
 };
 
+/// What stands in front of the names of the encoder's tensors in files that hold a head too.
+pub(super) fn prefix(config: &Config, weights: &Weights) -> &'static str {
+    let names = names::of(config.family, config.gated);
+    let is_used = |prefix: &&str| weights.names().any(|name| name.strip_prefix(*prefix) == Some(names.words));
+    // transformers' own form of Nomic BERT has a name of its own.
+    [names.prefix, "nomic_bert."].into_iter().find(is_used).unwrap_or_default()
+}
+
 /// Reads the weights and builds the graph, with `stages` behind the last layer; the encoder's weights are the first
-/// of `sources`. Reads large weights in parallel on a pool.
+/// of `sources`. Their result is `output`. Reads large weights in parallel on a pool.
 pub(super) fn build(
     name: &str,
     config: &Config,
     tensors: Tensors,
     sources: &[Weights],
     stages: &[Stage],
+    output: &str,
 ) -> Result<Graph> {
     let [weights, ..] = sources else { return Err(Error::internal("an encoder without weights")) };
     let mut graph = Graph::new(name);
@@ -68,7 +77,7 @@ pub(super) fn build(
     let mut graph = encoder.builder.graph;
     let result = stages::build(&mut graph, sources, stages, x, offsets)?;
     graph.output("last_hidden_state", x);
-    graph.output("sentence_embedding", result);
+    graph.output(output, result);
     graph.set_batching(Batching::Packed { tokens, sequences, offsets });
     Ok(graph)
 }

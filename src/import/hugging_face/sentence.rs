@@ -9,13 +9,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(super) use modules::{Dense, Module};
+pub(super) use modules::{Dense, Module, activation};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     error::{Context, Error, Result},
-    import::hugging_face::{Pooling, files::optional},
+    import::hugging_face::{
+        Pooling, Purpose,
+        files::optional,
+        scores::{Scores, of_activation},
+    },
 };
 
 /// The settings of sentence-transformers.
@@ -33,6 +37,10 @@ pub(super) struct Sentence {
     pub(super) lowercase: bool,
     /// What stands before each text.
     pub(super) prompt: String,
+    /// Whether all tokens are of the first type.
+    pub(super) one_token_type: bool,
+    /// How the scores of pairs are made.
+    pub(super) scores: Option<Scores>,
     /// Whether the pooling counts the tokens of the prompt.
     includes_prompt: bool,
     pub(super) notes: Vec<String>,
@@ -69,6 +77,10 @@ struct TextSettings {
 struct TokenizerSettings {
     #[serde(default)]
     model_max_length: Option<f64>,
+    #[serde(default)]
+    model_input_names: Option<Vec<String>>,
+    #[serde(default)]
+    tokenizer_class: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -79,35 +91,50 @@ struct PromptSettings {
     truncate_dim: Option<usize>,
     #[serde(default)]
     default_prompt_name: Option<String>,
+    #[serde(default)]
+    activation_fn: Option<String>,
 }
 
 /// Reads the settings of a folder; all its files are optional.
-pub(super) fn read(folder: &Path) -> Result<Sentence> {
+pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
     let mut sentence = Sentence { transformer: folder.to_owned(), includes_prompt: true, ..Sentence::default() };
-    match optional::<Vec<modules::Entry>>(folder, "modules.json")? {
-        Some(entries) => sentence.read_modules(folder, &entries).context(|| "`modules.json`".into())?,
-        None => sentence.notes.push("no modules.json: pooling mean and no scaling unless told otherwise".to_owned()),
+    if purpose != Purpose::Classes {
+        sentence.read_own(folder, purpose)?;
     }
-    if let Some(settings) = optional::<PromptSettings>(folder, "config_sentence_transformers.json")? {
-        sentence.read_prompts(settings).context(|| "`config_sentence_transformers.json`".into())?;
-    }
-    for name in TEXT_FILES {
-        if let Some(text) = optional::<TextSettings>(&sentence.transformer, name)? {
-            sentence.read_text(text).context(|| format!("`{name}`"))?;
-            break;
-        }
-    }
-    if sentence.max_tokens.is_none()
-        && let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")?
-    {
+    if let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")? {
         // An absent limit is written as 1e30.
-        sentence.max_tokens =
-            tokenizer.model_max_length.filter(|most| (1.0..1e9).contains(most)).map(|most| most as usize);
+        let most = tokenizer.model_max_length.filter(|most| (1.0..1e9).contains(most)).map(|most| most as usize);
+        sentence.max_tokens = sentence.max_tokens.or(most);
+        // The general class of transformers 5 gives no types unless it is told to.
+        let general = tokenizer.tokenizer_class.as_deref() == Some("TokenizersBackend");
+        let names = tokenizer.model_input_names;
+        sentence.one_token_type = names.map_or(general, |names| !names.iter().any(|name| name == "token_type_ids"));
     }
     Ok(sentence)
 }
 
 impl Sentence {
+    /// Reads the files that sentence-transformers adds.
+    fn read_own(&mut self, folder: &Path, purpose: Purpose) -> Result<()> {
+        let entries = optional::<Vec<modules::Entry>>(folder, "modules.json")?;
+        match &entries {
+            Some(entries) => self.read_modules(folder, entries, purpose).context(|| "`modules.json`".into())?,
+            None if purpose == Purpose::Pairs => {}
+            None => self.notes.push("no modules.json: pooling mean and no scaling unless told otherwise".to_owned()),
+        }
+        if let Some(settings) = optional::<PromptSettings>(folder, "config_sentence_transformers.json")? {
+            self.read_prompts(settings, purpose).context(|| "`config_sentence_transformers.json`".into())?;
+        }
+        // A cross-encoder without modules.json is read as transformers' own.
+        for name in TEXT_FILES.iter().filter(|_| purpose == Purpose::Vectors || entries.is_some()) {
+            if let Some(text) = optional::<TextSettings>(&self.transformer, name)? {
+                self.read_text(text, purpose).context(|| format!("`{name}`"))?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The ways in which token vectors are pooled.
     pub(super) fn pooling(&self) -> Option<Vec<Pooling>> {
         self.modules.iter().find_map(|module| match module {
@@ -116,15 +143,25 @@ impl Sentence {
         })
     }
 
-    fn read_modules(&mut self, folder: &Path, entries: &[modules::Entry]) -> Result<()> {
+    fn read_modules(&mut self, folder: &Path, entries: &[modules::Entry], purpose: Purpose) -> Result<()> {
         let modules = modules::read(folder, entries)?;
+        if purpose == Purpose::Pairs {
+            if entries.len() > 1 {
+                return Err(Error::unsupported("modules behind a cross-encoder"));
+            }
+            self.transformer = modules.transformer;
+            return Ok(());
+        }
         let pooling = modules.pooling.ok_or_else(|| Error::unsupported("there is no pooling behind the encoder"))?;
         (self.transformer, self.modules) = (modules.transformer, modules.modules);
         (self.dimension, self.includes_prompt) = (pooling.dimension, pooling.includes_prompt);
         Ok(())
     }
 
-    fn read_prompts(&mut self, settings: PromptSettings) -> Result<()> {
+    fn read_prompts(&mut self, settings: PromptSettings, purpose: Purpose) -> Result<()> {
+        if purpose == Purpose::Pairs {
+            self.scores = settings.activation_fn.as_deref().map(of_activation).transpose()?;
+        }
         if settings.truncate_dim == Some(0) {
             return Err(Error::invalid_model("truncate_dim is 0"));
         }
@@ -133,21 +170,25 @@ impl Sentence {
         let prompt = settings.prompts.unwrap_or_default().remove(&name);
         self.prompt =
             prompt.ok_or_else(|| Error::invalid_model(format!("there is no prompt {name:?}, the default")))?;
+        if !self.prompt.is_empty() && purpose == Purpose::Pairs {
+            return Err(Error::unsupported("a prompt of pairs"));
+        }
         if !self.prompt.is_empty() && !self.includes_prompt {
             return Err(Error::unsupported("a pooling that leaves out the tokens of the prompt"));
         }
         Ok(())
     }
 
-    fn read_text(&mut self, text: TextSettings) -> Result<()> {
+    fn read_text(&mut self, text: TextSettings, purpose: Purpose) -> Result<()> {
         for (name, arguments) in [("tokenizer_args", text.tokenizer_args), ("config_args", text.config_args)] {
             let mut names = arguments.unwrap_or_default().into_keys();
             if let Some(argument) = names.find(|name| !matches!(name.as_str(), "trust_remote_code" | "revision")) {
                 return Err(Error::unsupported(format!("the setting {argument} of {name} is not read")));
             }
         }
-        if let Some(task) = text.transformer_task.filter(|task| task != "feature-extraction") {
-            return Err(Error::unsupported(format!("transformer_task is {task}, an embedder's is feature-extraction")));
+        let wanted = if purpose == Purpose::Pairs { "sequence-classification" } else { "feature-extraction" };
+        if let Some(task) = text.transformer_task.filter(|task| task != wanted) {
+            return Err(Error::unsupported(format!("transformer_task is {task}, expected is {wanted}")));
         }
         if text.max_seq_length == Some(0) {
             return Err(Error::invalid_model("max_seq_length is 0"));

@@ -20,6 +20,11 @@ impl Reader {
         Self { fields: RefCell::new(fields), problems: RefCell::default() }
     }
 
+    /// An error that begins with `what` if there were problems so far.
+    pub(in crate::import::hugging_face) fn checked(&self, what: &str) -> Result<()> {
+        self.problems.take().finish(what)
+    }
+
     /// The settings that were not read; an error that begins with `what` if there were problems.
     pub(in crate::import::hugging_face) fn finish(self, what: &str) -> Result<BTreeMap<String, Value>> {
         self.problems.into_inner().finish(what)?;
@@ -53,6 +58,15 @@ impl Reader {
             self.problem(format!("{name} is {} where {least} to {} is allowed", shortened(&value), bounds.end()));
             least
         })
+    }
+
+    /// A size of at most `most`, if there is one.
+    pub(in crate::import::hugging_face) fn optional_size(&self, name: &str, most: usize) -> Option<usize> {
+        self.has(name).then(|| self.size(name, 0..=most, None))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.fields.borrow().get(name).is_some_and(|value| !value.is_null())
     }
 
     pub(super) fn number(&self, name: &str, default: f64) -> f64 {
@@ -99,7 +113,7 @@ impl Reader {
     }
 
     /// A list of words, if there is one.
-    pub(super) fn words(&self, name: &str) -> Option<Vec<String>> {
+    pub(in crate::import::hugging_face) fn words(&self, name: &str) -> Option<Vec<String>> {
         let value = self.take(name)?;
         let words = value.as_array().and_then(|all| all.iter().map(|word| word.as_str().map(str::to_owned)).collect());
         if words.is_none() {
@@ -109,7 +123,7 @@ impl Reader {
     }
 
     /// An object of settings, if there is one.
-    pub(super) fn object(&self, name: &str) -> Option<serde_json::Map<String, Value>> {
+    pub(in crate::import::hugging_face) fn object(&self, name: &str) -> Option<serde_json::Map<String, Value>> {
         match self.take(name)? {
             Value::Object(fields) => Some(fields),
             value => {

@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use crate::import::hugging_face::{
     config::{Config, NormKind, Placement},
-    encoder::names::{self, Names, UNUSED},
+    encoder::{
+        self,
+        names::{self, Names, UNUSED},
+    },
     problems::Problems,
     weights::{Found, Weights},
 };
@@ -82,8 +85,7 @@ pub(in crate::import::hugging_face) struct Norm {
 /// Finds the tensors of the encoder; a missing, misshapen or unused tensor is a problem.
 pub(crate) fn resolve(config: &Config, weights: &Weights, problems: &mut Problems) -> Tensors {
     let names = names::of(config.family, config.gated);
-    let prefixed = weights.names().any(|name| name.strip_prefix(names.prefix) == Some(names.words));
-    let prefix = if prefixed { names.prefix } else { "" };
+    let prefix = encoder::prefix(config, weights);
     let mut finder = Finder { prefix, names, config, weights, problems, used: Vec::new() };
     let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
     let tensors = Tensors {
