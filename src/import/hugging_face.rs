@@ -1,111 +1,57 @@
 //! The reader of Hugging Face folders with an encoder.
 //!
 //! A folder contains `config.json`, `model.safetensors` (or the shards of
-//! `model.safetensors.index.json`) and the pooling files of sentence-transformers. They become one
+//! `model.safetensors.index.json`) and the files of sentence-transformers. They become one
 //! graph over packed tokens, where the texts of a run are concatenated without padding.
 //!
 //! Inputs: `input_ids`, and if the model has them `token_type_ids` and `position_ids`, each i32
 //! `[tokens]`. Outputs: `last_hidden_state` f32 `[tokens, hidden]` and `sentence_embedding` f32
-//! `[texts, hidden]`.
+//! `[texts, width]`, or `logits` f32 `[texts, classes]`.
 
+mod behind;
+mod classes;
 mod config;
 mod encoder;
 pub(crate) mod files;
+mod folder;
+mod folder_options;
 mod problems;
+mod purpose;
+mod scores;
 mod sentence;
 mod weights;
 
 use std::path::{Path, PathBuf};
 
+pub use folder::{Folder, Positions};
+pub use folder_options::FolderOptions;
+pub(crate) use purpose::Purpose;
+pub use scores::Scores;
+
 pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
     error::{Context, Error, Result},
-    graph::Graph,
     import::{
         find::find,
+        hugging_face::{
+            behind::Behind, classes::Head, config::Config, problems::Problems, sentence::Sentence, weights::Weights,
+        },
         options::ImportOptions,
-        origin::{FileStamp, fingerprint_of},
     },
     threads::pool::pool,
 };
 
-/// Options for reading a folder, its own settings by default.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct FolderOptions {
-    /// How a text's token vectors are pooled; by default as the folder specifies, or else the mean.
-    pub pooling: Option<Pooling>,
-    /// Whether a text's vector is normalized to length 1; by default as the folder specifies.
-    pub normalize: Option<bool>,
-    /// Limits on what the files may require. Links are followed, as hub caches consist of them.
-    pub import: ImportOptions,
-}
+/// The graph output that contains the vector of each text.
+pub(crate) const VECTOR: &str = "sentence_embedding";
 
-/// A model folder: the graph, and what preparing its inputs from a text requires.
+/// The graph output that contains the numbers of each text's classes.
+pub(crate) const CLASSES: &str = "logits";
+
+/// The classes of a folder and how their scores are made.
 #[derive(Debug)]
-#[non_exhaustive]
-pub struct Folder {
-    /// The graph of encoder and pooling.
-    pub graph: Graph,
-    /// The number of tokens to which a text is truncated, special tokens included.
-    pub max_tokens: usize,
-    /// The rows of the position table.
-    pub positions: Positions,
-    /// The length of a vector.
-    pub dimension: usize,
-    /// Whether the graph has the input `position_ids`.
-    pub position_ids: bool,
-    /// The number of different tokens.
-    pub vocabulary: usize,
-    /// The number of token types, if the graph has the input `token_type_ids`.
-    pub token_types: Option<usize>,
-    /// Whether texts are lowercased before they are tokenized.
-    pub lowercase: bool,
-    /// What stands before each text.
-    pub prompt: String,
-    /// How token vectors are pooled, and whether the result is normalized to length 1.
-    pub pooling: (Pooling, bool),
-    /// The folder that contains `tokenizer.json`.
-    pub tokenizer_folder: PathBuf,
-    /// Remarks for the report.
-    pub notes: Vec<String>,
-    /// The files of the weights.
-    pub(crate) files: Vec<FileStamp>,
-}
-
-impl Folder {
-    /// A BLAKE3 hash of the files of weights.
-    ///
-    /// Reads the files again. If one has changed since it was opened, the text says that the hash
-    /// is unknown.
-    pub fn fingerprint(&self) -> String {
-        fingerprint_of(&self.files)
-    }
-}
-
-/// The assignment of position table rows to a text's tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Positions {
-    /// The row of the first token.
-    pub first: usize,
-    /// The number of tokens that have a row.
-    pub count: usize,
-    /// A token that uses the row of its own number and is not counted (padding in RoBERTa).
-    pub skipped: Option<u32>,
-}
-
-impl Positions {
-    /// The row of each token.
-    pub fn of(self, tokens: impl IntoIterator<Item = u32>) -> impl Iterator<Item = i32> {
-        let mut next = self.first as i32;
-        tokens.into_iter().map(move |token| {
-            if Some(token) == self.skipped {
-                return token as i32;
-            }
-            next += 1;
-            next - 1
-        })
-    }
+pub(crate) struct Classes {
+    pub(crate) labels: Vec<String>,
+    pub(crate) scores: Scores,
 }
 
 /// Reads a folder.
@@ -113,7 +59,7 @@ impl Positions {
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file is missing or unreadable,
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another model family, pickled
-/// weights or another pooling, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if the
+/// weights or other modules, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if the
 /// files contradict one another, with all contradictions in one message,
 /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past a limit.
 pub fn open(folder: impl AsRef<Path>, options: &FolderOptions) -> Result<Folder> {
@@ -121,52 +67,117 @@ pub fn open(folder: impl AsRef<Path>, options: &FolderOptions) -> Result<Folder>
     read(folder, options).context(|| format!("model folder `{}`", folder.display()))
 }
 
+/// Reads a folder with a head for classes.
+pub(crate) fn open_classes(folder: &Path, options: &ImportOptions, purpose: Purpose) -> Result<(Folder, Classes)> {
+    read_classes(folder, options, purpose).context(|| format!("model folder `{}`", folder.display()))
+}
+
 /// The folder that contains `tokenizer.json`.
-pub(crate) fn tokenizer_folder(folder: &Path) -> Result<PathBuf> {
-    Ok(sentence::read(folder)?.transformer)
+pub(crate) fn tokenizer_folder(folder: &Path, purpose: Purpose) -> Result<PathBuf> {
+    Ok(sentence::read(folder, purpose)?.transformer)
 }
 
 pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
-    if !find(folder, "a Hugging Face folder of a text encoder")?.is_dir() {
-        let message = "is not a folder; a text model is a folder with its weights, config.json and tokenizer.json";
-        return Err(Error::invalid_input(message));
-    }
-    let sentence = sentence::read(folder)?;
+    check_is_folder(folder)?;
+    let sentence = sentence::read(folder, Purpose::Vectors)?;
+    let dimension = sentence.dimension;
+    let (mut encoder, ()) = Encoder::read(&sentence.transformer, &options.import, |config, _, problems| {
+        if let Some(dimension) = dimension.filter(|dimension| *dimension != config.hidden) {
+            let hidden = config.hidden;
+            problems.add(|| format!("the pooling is for vectors of {dimension}, hidden_size is {hidden}"));
+        }
+        Ok(())
+    })?;
+    let behind = behind::embedding(&sentence, encoder.config.hidden, options, &mut encoder.sources)?;
+    encoder.into_folder(folder, sentence, behind, VECTOR)
+}
+
+fn read_classes(folder: &Path, options: &ImportOptions, purpose: Purpose) -> Result<(Folder, Classes)> {
+    check_is_folder(folder)?;
+    let sentence = sentence::read(folder, purpose)?;
     let transformer = sentence.transformer.clone();
-    let (config, mut notes) = config::read(&transformer)?;
-    let weights = weights::Weights::open(&transformer, &options.import)?;
-    let mut problems = problems::Problems::default();
-    if let Some(dimension) = sentence.dimension.filter(|dimension| *dimension != config.hidden) {
-        let hidden = config.hidden;
-        problems.add(|| format!("the pooling is for vectors of {dimension}, hidden_size is {hidden}"));
+    let (encoder, (head, stages)) = Encoder::read(&transformer, options, |config, weights, problems| {
+        let head = Head::read(&transformer, config.family)?;
+        let stages = head.stages(config, weights, problems)?;
+        Ok((head, stages))
+    })?;
+    let scores = match purpose {
+        Purpose::Pairs if head.count != 1 => {
+            let message = format!("the model has {} classes; a reranker has one score", head.count);
+            return Err(Error::unsupported(message));
+        }
+        Purpose::Pairs => sentence.scores.or(head.pair_scores).unwrap_or(Scores::Sigmoid),
+        _ => head.scores,
+    };
+    let behind = Behind { stages, width: head.count, pooling: Vec::new(), steps: format!("{} classes", head.count) };
+    let mut folder = encoder.into_folder(folder, sentence, behind, CLASSES)?;
+    folder.pad = head.pad;
+    Ok((folder, Classes { labels: head.labels(), scores }))
+}
+
+fn check_is_folder(folder: &Path) -> Result<()> {
+    if find(folder, "a Hugging Face folder of a text encoder")?.is_dir() {
+        return Ok(());
     }
-    let tensors = encoder::resolve(&config, &weights, &mut problems);
-    problems.finish("the files do not fit together")?;
-    let pooling = options.pooling.or(sentence.pooling).unwrap_or(Pooling::Mean);
-    let normalize = options.normalize.unwrap_or(sentence.normalize);
-    notes.extend(sentence.notes);
-    notes.extend(weights.notes());
-    let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-    let build = || encoder::build(&name, &config, tensors, &weights, (pooling, normalize));
-    let graph = pool(None)?.run_once(build)?;
-    let positions = config.positions;
-    let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
-    if max_tokens > positions.count {
-        notes.push(format!("the folder allows {max_tokens} tokens, the model has {} positions", positions.count));
+    let message = "is not a folder; a text model is a folder with its weights, config.json and tokenizer.json";
+    Err(Error::invalid_input(message))
+}
+
+/// An encoder, read but for its weights.
+struct Encoder {
+    config: Config,
+    tensors: encoder::Tensors,
+    /// The files of the encoder's weights, then those of what stands behind it.
+    sources: Vec<Weights>,
+    notes: Vec<String>,
+}
+
+impl Encoder {
+    /// Reads the encoder, and with `behind` what its files hold beside it.
+    fn read<T>(
+        folder: &Path,
+        options: &ImportOptions,
+        behind: impl FnOnce(&Config, &Weights, &mut Problems) -> Result<T>,
+    ) -> Result<(Self, T)> {
+        let (config, notes) = config::read(folder)?;
+        let weights = Weights::open(folder, options)?;
+        let mut problems = Problems::default();
+        let behind = behind(&config, &weights, &mut problems)?;
+        let tensors = encoder::resolve(&config, &weights, &mut problems);
+        problems.finish("the files do not fit together")?;
+        Ok((Self { config, tensors, sources: vec![weights], notes }, behind))
     }
-    Ok(Folder {
-        graph,
-        max_tokens: max_tokens.min(positions.count),
-        positions,
-        position_ids: config.has_position_ids(),
-        dimension: config.hidden,
-        vocabulary: config.vocabulary,
-        token_types: config.token_types,
-        lowercase: sentence.lowercase,
-        prompt: sentence.prompt,
-        pooling: (pooling, normalize),
-        tokenizer_folder: transformer,
-        notes,
-        files: weights.into_files(),
-    })
+
+    /// Builds the graph.
+    fn into_folder(self, folder: &Path, sentence: Sentence, behind: Behind, output: &str) -> Result<Folder> {
+        let Self { config, tensors, sources, mut notes } = self;
+        notes.extend(sentence.notes);
+        notes.extend(sources.iter().find_map(Weights::notes));
+        let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
+        let build = || encoder::build(&name, &config, tensors, &sources, &behind.stages, output);
+        let graph = pool(None)?.run_once(build)?;
+        let positions = config.positions;
+        let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
+        if max_tokens > positions.count {
+            notes.push(format!("the folder allows {max_tokens} tokens, the model has {} positions", positions.count));
+        }
+        Ok(Folder {
+            graph,
+            max_tokens: max_tokens.min(positions.count),
+            positions,
+            position_ids: config.has_position_ids(),
+            dimension: behind.width,
+            vocabulary: config.vocabulary,
+            token_types: config.token_types,
+            one_token_type: sentence.one_token_type,
+            pad: None,
+            lowercase: sentence.lowercase,
+            prompt: sentence.prompt,
+            pooling: (behind.pooling.clone(), behind.is_normalized()),
+            steps: behind.steps,
+            tokenizer_folder: sentence.transformer,
+            notes,
+            files: sources.into_iter().flat_map(Weights::into_files).collect(),
+        })
+    }
 }

@@ -41,8 +41,14 @@ pub(crate) fn segments(offsets: &[i32], rows: usize) -> Result<impl ExactSizeIte
 pub enum SegmentReduction {
     /// The mean, summed from the first row to the last.
     Mean,
+    /// The mean times the square root of their number: their sum, divided by that root.
+    MeanSqrtLength,
+    /// The mean, in which the first row counts once, the second twice, and so on.
+    WeightedMean,
     /// The first row.
     First,
+    /// The last row.
+    Last,
     /// The largest of each column, NaN if any is NaN.
     Max,
 }
@@ -79,20 +85,22 @@ pub fn reduce_segments(
         match rows.get(..columns) {
             None => out.fill(0.0),
             Some(first) if reduction == SegmentReduction::First => out.copy_from_slice(first),
+            Some(_) if reduction == SegmentReduction::Last => out.copy_from_slice(&rows[rows.len() - columns..]),
             Some(_) => {
-                let mean = reduction == SegmentReduction::Mean;
-                // SAFETY: all rows of the segment, of which there is one at least, and a row of the
-                // result.
-                set.run(unsafe { ReduceSegment::new(mean, rows.as_ptr(), segment.len(), columns, out.as_mut_ptr()) });
+                let kernel =
+                    // SAFETY: all rows of the segment, of which there is one at least, and a row of the
+                    // result.
+                    unsafe { ReduceSegment::new(reduction, rows.as_ptr(), segment.len(), columns, out.as_mut_ptr()) };
+                set.run(kernel);
             }
         }
     }
     Ok(())
 }
 
-/// Computes the mean or the largest of `count` rows.
+/// Computes a mean or the largest of `count` rows.
 struct ReduceSegment {
-    mean: bool,
+    reduction: SegmentReduction,
     rows: *const f32,
     count: usize,
     columns: usize,
@@ -104,8 +112,8 @@ impl ReduceSegment {
     /// `count` dense rows of `columns` numbers, one at least, are readable at `rows`, and one is
     /// writable at `out`.
     #[inline(always)]
-    unsafe fn new(mean: bool, rows: *const f32, count: usize, columns: usize, out: *mut f32) -> Self {
-        Self { mean, rows, count, columns, out }
+    unsafe fn new(reduction: SegmentReduction, rows: *const f32, count: usize, columns: usize, out: *mut f32) -> Self {
+        Self { reduction, rows, count, columns, out }
     }
 }
 
@@ -113,9 +121,14 @@ impl Kernel for ReduceSegment {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { mean, rows, count, columns, out } = self;
+        let Self { reduction, rows, count, columns, out } = self;
         let zero = s.splat(0.0);
-        let divisor = s.splat(count as f32);
+        let divisor = match reduction {
+            SegmentReduction::MeanSqrtLength => (count as f32).sqrt(),
+            SegmentReduction::WeightedMean => count as f32 * (count + 1) as f32 / 2.0,
+            _ => count as f32,
+        };
+        let divisor = s.splat(divisor);
         let mut at = 0;
         while at < columns {
             let lanes = (columns - at).min(S::LANES);
@@ -124,9 +137,14 @@ impl Kernel for ReduceSegment {
                 let mut sum = load_or(s, rows, at, lanes, zero);
                 for row in 1..count {
                     let x = load_or(s, rows.add(row * columns), at, lanes, zero);
-                    sum = if mean { s.add(sum, x) } else { s.max_or_nan(sum, x) };
+                    sum = match reduction {
+                        SegmentReduction::Max => s.max_or_nan(sum, x),
+                        SegmentReduction::WeightedMean => s.add(sum, s.mul(x, s.splat((row + 1) as f32))),
+                        _ => s.add(sum, x),
+                    };
                 }
-                store_some(s, out, at, lanes, if mean { s.div(sum, divisor) } else { sum });
+                let divided = reduction != SegmentReduction::Max;
+                store_some(s, out, at, lanes, if divided { s.div(sum, divisor) } else { sum });
             }
             at += lanes;
         }

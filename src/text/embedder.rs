@@ -1,30 +1,21 @@
 //! The text embedder.
 
-use std::{
-    borrow::Borrow,
-    fmt,
-    path::Path,
-    sync::{Arc, atomic::AtomicU64},
-    time::Instant,
-};
+use std::{borrow::Borrow, fmt, path::Path, sync::Arc};
 
 use crate::{
-    backend::{Session, options::Device},
+    backend::options::Device,
     bulk::{Bulk, Results},
-    error::{Context, Error, ItemError, Result},
-    graph::Graph,
-    import::{hugging_face, origin::fingerprint_of},
+    error::{ItemError, Result},
+    import::hugging_face::{self, Purpose},
     inference::{Description, Inference, Pipeline},
     text::{
-        encoder_model::{EncoderModel, OUTPUT},
+        encoder_model::EncoderModel,
+        opened::{Opened, Opening},
         options::EmbedderOptions,
-        prepare::Prepare,
-        tokenizer::TextTokenizer,
     },
-    threads::pool::pool,
 };
 
-/// A text embedding model: tokenizer, encoder and pooling from a Hugging Face folder.
+/// A text embedding model: tokenizer, encoder, pooling and what stands behind it, from a Hugging Face folder.
 ///
 /// ```no_run
 /// use gristmill::{Device, text::Embedder};
@@ -65,53 +56,23 @@ impl Embedder {
     /// # Errors
     /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &EmbedderOptions) -> Result<Self> {
-        let (started, path) = (Instant::now(), folder.as_ref());
-        let in_folder = || format!("model folder `{}`", path.display());
-        // Both take about as long, so they run in parallel.
-        let load = || {
-            let mut folder = hugging_face::open(path, &options.folder)?;
-            let max_tokens = options.max_tokens.unwrap_or(folder.max_tokens);
-            if max_tokens > folder.positions.count {
-                let count = folder.positions.count;
-                return Err(Error::invalid_input(format!("{max_tokens} tokens; the model has {count} positions"))
-                    .context(in_folder()));
-            }
-            let graph = std::mem::replace(&mut folder.graph, Graph::new(""));
-            let session = Session::load(graph, &options.session.clone().outputs([OUTPUT]))?;
-            Ok((folder, max_tokens, session))
+        let path = folder.as_ref();
+        let opening = Opening {
+            path,
+            purpose: Purpose::Vectors,
+            output: hugging_face::VECTOR,
+            session: &options.session,
+            max_tokens: options.max_tokens,
         };
-        let parse = || TextTokenizer::parse(&hugging_face::tokenizer_folder(path)?.join("tokenizer.json"));
-        let (loaded, tokenizer) = pool(None)?.run_once(|| rayon::join(load, parse));
-        let (folder, max_tokens, session) = loaded?;
-        let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
-        let tokenizer = TextTokenizer::new(tokenizer.context(in_folder)?, max_tokens).context(in_file)?;
-        let tokenizer = tokenizer.lowercase(folder.lowercase);
-        let files = folder.files;
-        let session = session.with_origin(started, folder.notes, move || fingerprint_of(&files));
-        let (pooling, normalize) = folder.pooling;
-        let options = format!(
-            "{max_tokens} tokens, {pooling:?}, normalized {normalize}, lower case {}, prompt {:?}, tokenizer {}",
-            folder.lowercase,
-            folder.prompt,
-            tokenizer.fingerprint()
-        );
-        let truncated = Arc::new(AtomicU64::new(0));
-        let prepare = Prepare {
-            tokenizer,
-            positions: folder.position_ids.then_some(folder.positions),
-            prompt: folder.prompt,
-            vocabulary: folder.vocabulary,
-            token_types: folder.token_types,
-            names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
-            truncated: truncated.clone(),
-        };
-        let pipeline = Pipeline::new(EncoderModel { session, truncated, options })
+        let (opened, ()) = opening.open(|| Ok((hugging_face::open(path, &options.folder)?, ())))?;
+        let Opened { model, prepare, dimension, max_tokens } = opened;
+        let pipeline = Pipeline::new(model)
             .prepare(move |text: &str| Ok(prepare.tensors(text)?))
             .item_bytes(|text: &str| text.len())
             .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
         let pipeline = Arc::new(pipeline);
         let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { pipeline, bulk, dimension: folder.dimension, max_tokens })
+        Ok(Self { pipeline, bulk, dimension, max_tokens })
     }
 
     /// The length of a vector.

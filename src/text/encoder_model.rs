@@ -1,4 +1,4 @@
-//! A text encoder with pooling as a model.
+//! A text encoder with what stands behind it as a model.
 
 use std::sync::{
     Arc,
@@ -12,15 +12,15 @@ use crate::{
     tensor::Tensors,
 };
 
-/// The graph output that contains the vector of each text.
-pub(super) const OUTPUT: &str = "sentence_embedding";
-
-/// An encoder with pooling, which turns the token tensors of a text into its vector.
+/// An encoder with pooling or a head, which turns the token tensors of a text into its vector, or into the numbers of
+/// its classes.
 ///
 /// The inputs are `input_ids`, `token_type_ids` and `position_ids`.
 #[derive(Debug)]
 pub struct EncoderModel {
     pub(super) session: Session,
+    /// The graph output that contains the vector of each text.
+    pub(super) output: &'static str,
     pub(super) truncated: Arc<AtomicU64>,
     /// The options on which vectors depend, besides those of the session.
     pub(super) options: String,
@@ -30,6 +30,12 @@ impl EncoderModel {
     /// The session that runs the encoder.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    fn vector(&self, outputs: &Tensors) -> Result<Vec<f32>> {
+        let name = self.output;
+        let vector = outputs.get(name).ok_or_else(|| Error::internal(format!("the session gave no `{name}`")))?;
+        Ok(vector.as_slice::<f32>()?.to_vec())
     }
 }
 
@@ -43,7 +49,7 @@ impl Inference for EncoderModel {
         self.session.infer(chunk, &mut Slots::new(&mut outputs))?;
         for (index, output) in outputs.into_iter().enumerate() {
             let output = output.unwrap_or_else(|| Err(Error::internal("the session gave a text no vector")));
-            match output.and_then(|tensors| vector(&tensors)) {
+            match output.and_then(|tensors| self.vector(&tensors)) {
                 Ok(vector) => out.set(index, vector),
                 Err(error) => out.fail(index, error),
             }
@@ -76,9 +82,4 @@ impl Inference for EncoderModel {
         let options = format!("{}, {}", session.options, self.options);
         Description { truncated: self.truncated.load(Relaxed), options, ..session }
     }
-}
-
-fn vector(outputs: &Tensors) -> Result<Vec<f32>> {
-    let vector = outputs.get(OUTPUT).ok_or_else(|| Error::internal(format!("the session gave no `{OUTPUT}`")))?;
-    Ok(vector.as_slice::<f32>()?.to_vec())
 }

@@ -60,4 +60,13 @@ impl EmbedderOptions {
         self.folder.normalize = Some(normalize);
         self
     }
+
+    /// Keeps the first `width` numbers of each vector, as models trained for it (Matryoshka) allow.
+    ///
+    /// As in sentence-transformers, what is kept is not normalized again unless [`normalize`](Self::normalize) says so.
+    #[must_use]
+    pub fn truncate_dim(mut self, width: usize) -> Self {
+        self.folder.truncate_dim = Some(width);
+        self
+    }
 }

@@ -21,6 +21,10 @@ pub(super) struct Prepare {
     pub(super) prompt: String,
     pub(super) vocabulary: usize,
     pub(super) token_types: Option<usize>,
+    /// Whether all tokens are of the first type.
+    pub(super) one_token_type: bool,
+    /// A token that is left out at the end of a text.
+    pub(super) pad: Option<u32>,
     pub(super) names: [Arc<str>; 3],
     pub(super) truncated: Arc<AtomicU64>,
 }
@@ -28,10 +32,26 @@ pub(super) struct Prepare {
 impl Prepare {
     /// The inputs for one text.
     pub(super) fn tensors(&self, text: &str) -> Result<Tensors> {
-        let Encoded { ids, type_ids, truncated } = match self.prompt.as_str() {
+        self.of_tokens(match self.prompt.as_str() {
             "" => self.tokenizer.encode(text)?,
             prompt => self.tokenizer.encode(&format!("{prompt}{text}"))?,
-        };
+        })
+    }
+
+    /// The inputs for two texts.
+    pub(super) fn pair(&self, first: &str, second: &str) -> Result<Tensors> {
+        self.of_tokens(self.tokenizer.encode_pair(first, second)?)
+    }
+
+    fn of_tokens(&self, encoded: Encoded) -> Result<Tensors> {
+        let Encoded { mut ids, mut type_ids, truncated } = encoded;
+        while ids.len() > 1 && ids.last().copied() == self.pad {
+            ids.pop();
+            type_ids.pop();
+        }
+        if self.one_token_type {
+            type_ids.fill(0);
+        }
         if ids.is_empty() {
             return Err(Error::invalid_input("the text has no tokens"));
         }

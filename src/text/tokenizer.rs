@@ -73,6 +73,10 @@ pub(super) struct Parsed {
     fingerprint: String,
 }
 
+fn refused(error: tokenizers::Error) -> Error {
+    Error::invalid_input(format!("the text cannot be tokenized: {error}"))
+}
+
 fn in_file(path: &Path) -> String {
     format!("`{}`", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
 }
@@ -112,8 +116,17 @@ impl TextTokenizer {
 
     /// Sets up a parsed tokenizer, as [`open`](Self::open) does.
     pub(super) fn new(parsed: impl Into<Parsed>, max_tokens: usize) -> Result<Self> {
-        let Parsed { mut tokenizer, direction, fingerprint } = parsed.into();
-        let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        Self::set_up(parsed.into(), max_tokens, false)
+    }
+
+    /// Sets up a parsed tokenizer for [`encode_pair`](Self::encode_pair).
+    pub(super) fn for_pairs(parsed: Parsed, max_tokens: usize) -> Result<Self> {
+        Self::set_up(parsed, max_tokens, true)
+    }
+
+    fn set_up(parsed: Parsed, max_tokens: usize, pairs: bool) -> Result<Self> {
+        let Parsed { mut tokenizer, direction, fingerprint } = parsed;
+        let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pairs));
         if max_tokens <= special {
             return Err(Error::invalid_input(format!(
                 "a limit of {max_tokens} tokens leaves none beside the {special} special ones"
@@ -122,13 +135,13 @@ impl TextTokenizer {
         let direction = direction.or(tokenizer.get_truncation().map(|params| params.direction)).unwrap_or_default();
         let truncation = TruncationParams {
             // One more than are kept, so that the crate, which stops early, shows whether there are more.
-            max_length: max_tokens + usize::from(special == 0),
+            max_length: max_tokens + usize::from(special == 0 && !pairs),
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
             direction,
         };
-        let refused = |error: tokenizers::Error| Error::invalid_model(format!("cannot be cut: {error}"));
-        tokenizer.with_truncation(Some(truncation)).map_err(refused)?.with_padding(None);
+        let uncut = |error: tokenizers::Error| Error::invalid_model(format!("cannot be cut: {error}"));
+        tokenizer.with_truncation(Some(truncation)).map_err(uncut)?.with_padding(None);
         let settings = |value: serde_json::Result<Value>| {
             value.map_err(|error| Error::internal(format!("a tokenizer's part does not serialize: {error}")))
         };
@@ -234,17 +247,30 @@ impl TextTokenizer {
         (Cow::Borrowed(part), false)
     }
 
+    /// Tokenizes two texts as one, and truncates the longer one first.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode); each text is tokenized whole.
+    pub(super) fn encode_pair(&self, first: &str, second: &str) -> Result<Encoded> {
+        let [first, second] = [first, second].map(|text| self.cased(text));
+        for text in [&first, &second] {
+            check_length(text, self.steps.max_bytes)?;
+            self.steps.check(&self.tokenizer, text)?;
+        }
+        let encoding = self.tokenizer.encode_fast((first.as_ref(), second.as_ref()), true).map_err(refused)?;
+        let (ids, type_ids) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
+        Ok(Encoded { truncated: !encoding.get_overflowing().is_empty(), ids, type_ids })
+    }
+
+    /// The text in lower case, where the folder asks for it.
+    fn cased<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.lowercase { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) }
+    }
+
     fn encode_whole(&self, text: &str) -> Result<Encoded> {
-        let lowercase;
-        let text = if self.lowercase {
-            lowercase = text.to_lowercase();
-            &lowercase
-        } else {
-            text
-        };
-        let refused = |error: tokenizers::Error| Error::invalid_input(format!("the text cannot be tokenized: {error}"));
-        self.steps.check(&self.tokenizer, text)?;
-        let encoding = self.tokenizer.encode_fast(text, true).map_err(refused)?;
+        let text = self.cased(text);
+        self.steps.check(&self.tokenizer, &text)?;
+        let encoding = self.tokenizer.encode_fast(text.as_ref(), true).map_err(refused)?;
         let (mut ids, mut type_ids) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
         let more = ids.len().saturating_sub(self.max_tokens);
         if more > 0 {
@@ -254,6 +280,17 @@ impl TextTokenizer {
         }
         Ok(Encoded { truncated: more > 0 || !encoding.get_overflowing().is_empty(), ids, type_ids })
     }
+}
+
+/// An error where a text is too long to be tokenized at once.
+fn check_length(text: &str, most: usize) -> Result<()> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    let bytes = text.len();
+    Err(Error::limit(format!(
+        "a text of {bytes} bytes in a pair; the tokenizer takes {most} bytes at once, cut it before"
+    )))
 }
 
 impl fmt::Debug for TextTokenizer {

@@ -108,7 +108,7 @@ fn pooling_is_what_the_folder_says_unless_told_otherwise() {
             folder.set_sentence(&format!("pooling_mode_{name}"), normalize, Some(9));
             let path = folder.temporary();
             let opened = open(path.path(), &FolderOptions::default()).unwrap();
-            assert_eq!((opened.pooling, opened.max_tokens), ((pooling, normalize), 9));
+            assert_eq!((opened.pooling, opened.max_tokens), ((vec![pooling], normalize), 9));
             agree(path.path(), &folder, mode, normalize);
         }
     }
@@ -116,11 +116,11 @@ fn pooling_is_what_the_folder_says_unless_told_otherwise() {
     plain.files.clear();
     let path = plain.temporary();
     let opened = open(path.path(), &FolderOptions::default()).unwrap();
-    assert_eq!((opened.pooling, opened.max_tokens), ((Pooling::Mean, false), folder::POSITIONS - 2));
+    assert_eq!((opened.pooling, opened.max_tokens), ((vec![Pooling::Mean], false), folder::POSITIONS - 2));
     assert!(opened.notes.iter().any(|note| note.contains("modules.json")), "{:?}", opened.notes);
     let mut options = FolderOptions::default();
     (options.pooling, options.normalize) = (Some(Pooling::Max), Some(true));
-    assert_eq!(open(path.path(), &options).unwrap().pooling, (Pooling::Max, true));
+    assert_eq!(open(path.path(), &options).unwrap().pooling, (vec![Pooling::Max], true));
     // More tokens than there are positions is told, not believed.
     plain.set_sentence("pooling_mode_cls_token", true, Some(500));
     let opened = open(plain.temporary().path(), &FolderOptions::default()).unwrap();
@@ -307,9 +307,19 @@ fn modules_that_are_not_built_and_paths_that_lead_out_are_refused() {
     let module = |kind: &str, path: &str| json!({"idx": 0, "name": "0", "path": path, "type": format!("sentence_transformers.models.{kind}")});
     let cases = [
         (
-            vec![module("Transformer", ""), module("Pooling", "1_Pooling"), module("Dense", "2_Dense")],
+            vec![module("Transformer", ""), module("Pooling", "1_Pooling"), module("LSTM", "2_LSTM")],
             ErrorKind::Unsupported,
-            "Dense",
+            "LSTM",
+        ),
+        (
+            vec![module("Transformer", ""), module("Dense", "2_Dense"), module("Pooling", "1_Pooling")],
+            ErrorKind::Unsupported,
+            "module 1 is `Dense`",
+        ),
+        (
+            vec![module("Transformer", ""), module("Pooling", "1_Pooling"), module("Dense", "2_Dense")],
+            ErrorKind::InvalidModel,
+            "2_Dense",
         ),
         (vec![module("Transformer", "")], ErrorKind::Unsupported, "pooling"),
         (vec![module("Pooling", "1_Pooling")], ErrorKind::Unsupported, "Pooling"),
@@ -326,13 +336,8 @@ fn modules_that_are_not_built_and_paths_that_lead_out_are_refused() {
         check(path.path(), kind, &["modules.json", part]);
     }
     let poolings = [
-        (
-            json!({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}),
-            ErrorKind::Unsupported,
-            "one alone",
-        ),
-        (json!({"pooling_mode_lasttoken": true}), ErrorKind::Unsupported, "lasttoken"),
-        (json!({}), ErrorKind::Unsupported, "[]"),
+        (json!({"pooling_mode_first_token": true}), ErrorKind::Unsupported, "pooling_mode_first_token"),
+        (json!({"pooling_mode_cls_token": 1}), ErrorKind::InvalidModel, "pooling_mode_cls_token is 1"),
         (
             json!({"pooling_mode_cls_token": true, "word_embedding_dimension": "x"}),
             ErrorKind::InvalidModel,
@@ -419,15 +424,38 @@ fn both_generations_of_pooling_settings_are_read() {
         folder.set_file("1_Pooling/config.json", pooling);
         open(folder.temporary().path(), &FolderOptions::default())
     };
-    for (mode, pooling) in [("cls", Pooling::Cls), ("mean", Pooling::Mean), ("max", Pooling::Max)] {
+    let modes = [
+        ("cls", Pooling::Cls),
+        ("mean", Pooling::Mean),
+        ("max", Pooling::Max),
+        ("mean_sqrt_len_tokens", Pooling::MeanSqrtLength),
+        ("weightedmean", Pooling::WeightedMean),
+        ("lasttoken", Pooling::Last),
+    ];
+    for (mode, pooling) in modes {
         for mode in [format!("\"{mode}\""), format!("[\"{mode}\"]")] {
             let settings = format!(r#"{{"embedding_dimension": 32, "pooling_mode": {mode}, "include_prompt": true}}"#);
-            assert_eq!(opened(&settings).unwrap().pooling.0, pooling, "{mode}");
+            assert_eq!(opened(&settings).unwrap().pooling.0, [pooling], "{mode}");
         }
+    }
+    // Side by side: in the order of the list, or of sentence-transformers' switches; the mean without any.
+    for (settings, modes) in [
+        (r#"{"pooling_mode": ["mean", "cls", "mean"]}"#, vec![Pooling::Mean, Pooling::Cls, Pooling::Mean]),
+        (
+            r#"{"pooling_mode_lasttoken": true, "pooling_mode_cls_token": true, "pooling_mode_max_tokens": true,
+                "pooling_mode_mean_tokens": false}"#,
+            vec![Pooling::Cls, Pooling::Max, Pooling::Last],
+        ),
+        (r#"{"pooling_mode_cls_token": false}"#, vec![Pooling::Mean]),
+        ("{}", vec![Pooling::Mean]),
+    ] {
+        let opened = opened(settings).unwrap();
+        assert_eq!((opened.dimension, opened.pooling.0), (32 * modes.len(), modes), "{settings}");
     }
     for (settings, part) in [
         (r#"{"embedding_dimension": 33, "pooling_mode": "cls"}"#, "33"),
-        (r#"{"pooling_mode": ["cls", "mean"]}"#, "one alone"),
+        (r#"{"pooling_mode": ["cls", "first"]}"#, "first"),
+        (r#"{"pooling_mode": []}"#, "pooling_mode is []"),
         (r#"{"pooling_mode": 3}"#, "pooling_mode is 3"),
         (r#"{"pooling_mode": "cls", "include_prompt": 1}"#, "include_prompt"),
     ] {
@@ -452,7 +480,10 @@ fn a_default_prompt_is_read() {
     assert_eq!(with(&format!("{prompts}null}}"), None).unwrap(), "");
     assert_eq!(with(&format!("{prompts}\"none\"}}"), Some(excluded)).unwrap(), "");
     assert!(with(&format!("{prompts}\"query\"}}"), Some(excluded)).unwrap_err().to_string().contains("prompt"));
-    assert!(with(r#"{"truncate_dim": 16}"#, None).unwrap_err().to_string().contains("truncate_dim"));
+    for wrong in ["0", "-3", "\"x\""] {
+        let error = with(&format!(r#"{{"truncate_dim": {wrong}}}"#), None).unwrap_err().to_string();
+        assert!(error.contains("config_sentence_transformers.json"), "{error}");
+    }
 }
 
 #[test]
@@ -462,7 +493,7 @@ fn modules_may_be_in_inner_folders() {
     folder.set_file("modules.json", &modules.replace("1_Pooling", "parts/pooling"));
     folder.files.retain(|(name, _)| name != "1_Pooling/config.json");
     folder.set_file("parts/pooling/config.json", r#"{"pooling_mode": "max"}"#);
-    assert_eq!(open(folder.temporary().path(), &FolderOptions::default()).unwrap().pooling.0, Pooling::Max);
+    assert_eq!(open(folder.temporary().path(), &FolderOptions::default()).unwrap().pooling.0, [Pooling::Max]);
     for path in ["../other", "/etc", "parts//pooling", "parts/.."] {
         folder.set_file("modules.json", &modules.replace("1_Pooling", path));
         assert!(open(folder.temporary().path(), &FolderOptions::default()).is_err(), "{path}");

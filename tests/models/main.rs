@@ -9,6 +9,8 @@ mod encoders;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/identify/features.rs"]
 mod features;
+#[cfg(feature = "hugging-face")]
+mod heads;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/identify/identifier.rs"]
 mod identifier;
@@ -17,6 +19,8 @@ mod identify;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/identify/labels.rs"]
 mod labels;
+#[cfg(feature = "hugging-face")]
+mod modules;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "onnx")]

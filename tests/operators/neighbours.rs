@@ -212,7 +212,14 @@ fn sequences_of_packed_batches_stand_alone() {
         Tensor::new([starts.len()], &starts).unwrap()
     };
     let attention: (&str, Arc<dyn Operator>, usize) = ("attention", Arc::new(PackedAttention::new(3, 0.25)), 3 * 96);
-    let pools = [SegmentPoolMode::Mean, SegmentPoolMode::Cls, SegmentPoolMode::Max];
+    let pools = [
+        SegmentPoolMode::Mean,
+        SegmentPoolMode::Cls,
+        SegmentPoolMode::Max,
+        SegmentPoolMode::MeanSqrtLength,
+        SegmentPoolMode::WeightedMean,
+        SegmentPoolMode::Last,
+    ];
     let pools = pools.map(|mode| ("pool", Arc::new(SegmentPool { mode }) as Arc<dyn Operator>, 37));
     for (name, op, width) in std::iter::once(attention).chain(pools) {
         let x = numbers(&[total, width], 1);

@@ -593,6 +593,13 @@ fn segment_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tenso
             SegmentPoolMode::Cls => values[0],
             SegmentPoolMode::Mean => reduce(PoolFunction::Average { count_include_pad: false }, &values, 0),
             SegmentPoolMode::Max => reduce(PoolFunction::Max, &values, 0),
+            SegmentPoolMode::MeanSqrtLength => values.iter().sum::<f64>() / (values.len() as f64).sqrt(),
+            SegmentPoolMode::WeightedMean => {
+                let weights = (1..=values.len()).map(|weight| weight as f64);
+                let sum: f64 = weights.clone().zip(&values).map(|(weight, value)| weight * value).sum();
+                sum / weights.sum::<f64>()
+            }
+            SegmentPoolMode::Last => values[values.len() - 1],
         }
     })]
 }

@@ -3,13 +3,15 @@
 mod family;
 mod reader;
 
-use std::{cell::RefCell, collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
+pub(super) use family::activation;
+pub(super) use reader::Reader;
 use serde_json::Value;
 
 use crate::{
     error::{Context, Error, Result},
-    import::hugging_face::{Positions, config::reader::Reader, files::settings},
+    import::hugging_face::{Positions, files::settings},
     kernels::{Activation, attention::Reach},
 };
 
@@ -169,6 +171,8 @@ const UNUSED: &[&str] = &[
     "repad_logits_with_grad",
     "resid_pdrop",
     "return_dict",
+    "sbert_ce_default_activation_function",
+    "sentence_transformers",
     "sep_token_id",
     "seq_classif_dropout",
     "sinusoidal_pos_embds",
@@ -195,13 +199,12 @@ pub(super) fn read(folder: &Path) -> Result<(Config, Vec<String>)> {
 }
 
 fn parse(fields: BTreeMap<String, Value>) -> Result<(Config, Vec<String>)> {
-    let reader = Reader { fields: RefCell::new(fields), problems: RefCell::default() };
+    let reader = Reader::new(fields);
     let config = family::read(&reader)?;
     if !config.heads.is_multiple_of(config.key_heads) {
         reader.problem(format!("{} heads cannot share {} heads of keys", config.heads, config.key_heads));
     }
-    let (mut unread, problems) = (reader.fields.into_inner(), reader.problems.into_inner());
-    problems.finish("the settings are not an encoder's")?;
+    let mut unread = reader.finish("the settings are not an encoder's")?;
     unread.retain(|name, value| !UNUSED.contains(&name.as_str()) && !value.is_null());
     let names: Vec<_> = unread.into_keys().collect();
     let note = (!names.is_empty()).then(|| format!("config.json: not read: {}", names.join(", ")));

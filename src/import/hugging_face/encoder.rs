@@ -3,45 +3,49 @@
 mod builder;
 mod names;
 mod positions;
+mod stages;
 mod tensors;
 
-pub(super) use tensors::{Tensors, resolve};
+pub(super) use stages::{Product, Residual, Stage};
+pub(super) use tensors::{Affine, Norm, Tensors, resolve};
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     graph::{Batching, Graph, ValueId},
     import::hugging_face::{
-        Pooling,
         config::{Config, LayerKind, Placement},
-        encoder::{
-            builder::{Builder, LayerWeights},
-            tensors::Norm,
-        },
+        encoder::builder::{Builder, LayerWeights},
         weights::{Found, Weights},
     },
     kernels::Activation,
     ops::{
         index::gather::{Gather, OutOfRange},
-        norm::l2_normalize::L2Normalize,
         pointwise::{Binary, BinaryFunction},
-        pool::segment_pool::SegmentPool,
         product::attention::PackedAttention,
     },
     shape::{Dim, Shape, Symbol},
     tensor::{DType, Tensor},
 };
 
-/// The minimum length by which a vector is divided.
-const NORMALIZE_EPSILON: f32 = 1e-12;
+/// What stands in front of the names of the encoder's tensors in files that hold a head too.
+pub(super) fn prefix(config: &Config, weights: &Weights) -> &'static str {
+    let names = names::of(config.family, config.gated);
+    let is_used = |prefix: &&str| weights.names().any(|name| name.strip_prefix(*prefix) == Some(names.words));
+    // transformers' own form of Nomic BERT has a name of its own.
+    [names.prefix, "nomic_bert."].into_iter().find(is_used).unwrap_or_default()
+}
 
-/// Reads the weights and builds the graph; reads large weights in parallel on a pool.
+/// Reads the weights and builds the graph, with `stages` behind the last layer; the encoder's weights are the first
+/// of `sources`. Their result is `output`. Reads large weights in parallel on a pool.
 pub(super) fn build(
     name: &str,
     config: &Config,
     tensors: Tensors,
-    weights: &Weights,
-    (pooling, normalize): (Pooling, bool),
+    sources: &[Weights],
+    stages: &[Stage],
+    output: &str,
 ) -> Result<Graph> {
+    let [weights, ..] = sources else { return Err(Error::internal("an encoder without weights")) };
     let mut graph = Graph::new(name);
     let (tokens, sequences) = (graph.symbol("tokens"), graph.symbol("sequences"));
     let mut encoder =
@@ -71,12 +75,9 @@ pub(super) fn build(
         x = encoder.builder.norm("final_norm", norm, x)?;
     }
     let mut graph = encoder.builder.graph;
-    let mut pooled = graph.apply("pooling", SegmentPool { mode: pooling }, &[x, offsets])?;
-    if normalize {
-        pooled = graph.apply("normalize", L2Normalize { epsilon: NORMALIZE_EPSILON }, &[pooled])?;
-    }
+    let result = stages::build(&mut graph, sources, stages, x, offsets)?;
     graph.output("last_hidden_state", x);
-    graph.output("sentence_embedding", pooled);
+    graph.output(output, result);
     graph.set_batching(Batching::Packed { tokens, sequences, offsets });
     Ok(graph)
 }

@@ -25,6 +25,18 @@ pub enum SegmentPoolMode {
     Cls,
     /// The maximum of each column, NaN if any is.
     Max,
+    /// Their sum, divided by the square root of their number.
+    MeanSqrtLength,
+    /// Their mean, in which the first counts once, the second twice, and so on.
+    WeightedMean,
+    /// The last.
+    Last,
+}
+
+impl SegmentPoolMode {
+    /// Every mode.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Mean, Self::Cls, Self::Max, Self::MeanSqrtLength, Self::WeightedMean, Self::Last];
 }
 
 /// The rows of each packed sequence reduced to one row.
@@ -73,6 +85,9 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
         SegmentPoolMode::Mean => SegmentReduction::Mean,
         SegmentPoolMode::Cls => SegmentReduction::First,
         SegmentPoolMode::Max => SegmentReduction::Max,
+        SegmentPoolMode::MeanSqrtLength => SegmentReduction::MeanSqrtLength,
+        SegmentPoolMode::WeightedMean => SegmentReduction::WeightedMean,
+        SegmentPoolMode::Last => SegmentReduction::Last,
     };
     Ok(Box::new(Kernel { reduction, set: request.kernel_set() }))
 }
@@ -88,7 +103,6 @@ impl CpuKernel for Kernel {
 
 fn cases() -> Vec<Case> {
     let offsets = |offsets: &[i32]| Tensor::new([offsets.len()], offsets).expect("as many as there are");
-    let modes = [SegmentPoolMode::Mean, SegmentPoolMode::Cls, SegmentPoolMode::Max];
     let of_mode = |mode: SegmentPoolMode| {
         let case = |name: &str| Case::new(format!("{mode:?}, {name}"), SegmentPool { mode });
         [
@@ -98,5 +112,5 @@ fn cases() -> Vec<Case> {
             case("no sequence").value(&[0, 5], Fill::Spread).tensor(offsets(&[0])),
         ]
     };
-    modes.into_iter().flat_map(of_mode).collect()
+    SegmentPoolMode::ALL.into_iter().flat_map(of_mode).collect()
 }

@@ -34,8 +34,14 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     };
     let reduce = match request.op::<SegmentPool>()?.mode {
         SegmentPoolMode::Cls => first.to_owned(),
+        SegmentPoolMode::Last => "        made = x[(end - 1u) * p.columns + column];\n".to_owned(),
         SegmentPoolMode::Max => all("made = larger(", ", "),
         SegmentPoolMode::Mean => all("made = (", " + ") + "        made = made / f32(end - start);\n",
+        SegmentPoolMode::MeanSqrtLength => all("made = (", " + ") + "        made = made / sqrt(f32(end - start));\n",
+        SegmentPoolMode::WeightedMean => {
+            all("made = (", " + f32(row - start + 1u) * ")
+                + "        made = made / (f32(end - start) * f32(end - start + 1u) / 2.0);\n"
+        }
     };
     Made::kernel(Kernel { program: request.program(&SHADER, &[("reduce", &reduce)])? })
 }

@@ -193,7 +193,8 @@ fn epsilon(reader: &Reader, name: &str, default: f64) -> f32 {
     epsilon as f32
 }
 
-fn activation(reader: &Reader, name: &str, default: &str) -> Result<Activation> {
+/// The activation that a setting names.
+pub(in crate::import::hugging_face) fn activation(reader: &Reader, name: &str, default: &str) -> Result<Activation> {
     Ok(match reader.text(name, Some(default)).as_str() {
         "gelu" | "gelu_python" => Activation::Gelu,
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,

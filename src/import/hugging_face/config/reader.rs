@@ -10,12 +10,27 @@ use crate::{
 };
 
 /// Takes settings out of a JSON object; what remains was not read.
-pub(super) struct Reader {
-    pub(super) fields: RefCell<BTreeMap<String, Value>>,
-    pub(super) problems: RefCell<Problems>,
+pub(in crate::import::hugging_face) struct Reader {
+    fields: RefCell<BTreeMap<String, Value>>,
+    problems: RefCell<Problems>,
 }
 
 impl Reader {
+    pub(in crate::import::hugging_face) fn new(fields: BTreeMap<String, Value>) -> Self {
+        Self { fields: RefCell::new(fields), problems: RefCell::default() }
+    }
+
+    /// An error that begins with `what` if there were problems so far.
+    pub(in crate::import::hugging_face) fn checked(&self, what: &str) -> Result<()> {
+        self.problems.take().finish(what)
+    }
+
+    /// The settings that were not read; an error that begins with `what` if there were problems.
+    pub(in crate::import::hugging_face) fn finish(self, what: &str) -> Result<BTreeMap<String, Value>> {
+        self.problems.into_inner().finish(what)?;
+        Ok(self.fields.into_inner())
+    }
+
     pub(super) fn problem(&self, problem: String) {
         self.problems.borrow_mut().add(|| problem);
     }
@@ -25,7 +40,12 @@ impl Reader {
     }
 
     /// A size within `bounds`; otherwise a problem and the lower bound.
-    pub(super) fn size(&self, name: &str, bounds: RangeInclusive<usize>, default: Option<usize>) -> usize {
+    pub(in crate::import::hugging_face) fn size(
+        &self,
+        name: &str,
+        bounds: RangeInclusive<usize>,
+        default: Option<usize>,
+    ) -> usize {
         let least = *bounds.start();
         let Some(value) = self.take(name) else {
             return default.unwrap_or_else(|| {
@@ -40,6 +60,15 @@ impl Reader {
         })
     }
 
+    /// A size of at most `most`, if there is one.
+    pub(in crate::import::hugging_face) fn optional_size(&self, name: &str, most: usize) -> Option<usize> {
+        self.has(name).then(|| self.size(name, 0..=most, None))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.fields.borrow().get(name).is_some_and(|value| !value.is_null())
+    }
+
     pub(super) fn number(&self, name: &str, default: f64) -> f64 {
         let Some(value) = self.take(name) else { return default };
         value.as_f64().unwrap_or_else(|| {
@@ -48,7 +77,7 @@ impl Reader {
         })
     }
 
-    pub(super) fn text(&self, name: &str, default: Option<&str>) -> String {
+    pub(in crate::import::hugging_face) fn text(&self, name: &str, default: Option<&str>) -> String {
         match self.take(name) {
             None => default.unwrap_or_default().to_owned(),
             Some(Value::String(text)) => text,
@@ -72,7 +101,7 @@ impl Reader {
     }
 
     /// Whether a switch is on.
-    pub(super) fn flag(&self, name: &str, default: bool) -> bool {
+    pub(in crate::import::hugging_face) fn flag(&self, name: &str, default: bool) -> bool {
         match self.take(name) {
             None => default,
             Some(Value::Bool(on)) => on,
@@ -84,7 +113,7 @@ impl Reader {
     }
 
     /// A list of words, if there is one.
-    pub(super) fn words(&self, name: &str) -> Option<Vec<String>> {
+    pub(in crate::import::hugging_face) fn words(&self, name: &str) -> Option<Vec<String>> {
         let value = self.take(name)?;
         let words = value.as_array().and_then(|all| all.iter().map(|word| word.as_str().map(str::to_owned)).collect());
         if words.is_none() {
@@ -94,7 +123,7 @@ impl Reader {
     }
 
     /// An object of settings, if there is one.
-    pub(super) fn object(&self, name: &str) -> Option<serde_json::Map<String, Value>> {
+    pub(in crate::import::hugging_face) fn object(&self, name: &str) -> Option<serde_json::Map<String, Value>> {
         match self.take(name)? {
             Value::Object(fields) => Some(fields),
             value => {
@@ -105,7 +134,7 @@ impl Reader {
     }
 
     /// Refuses a setting that is present with a value other than `allowed`.
-    pub(super) fn refuse_unless(&self, name: &str, allowed: &[Value]) -> Result<()> {
+    pub(in crate::import::hugging_face) fn refuse_unless(&self, name: &str, allowed: &[Value]) -> Result<()> {
         match self.take(name) {
             Some(value) if !allowed.contains(&value) => {
                 Err(Error::unsupported(format!("{name} is {}, which is not built", shortened(&value))))

@@ -206,6 +206,7 @@ pub(super) const UNUSED: &[&str] = &[
     "classifier.",
     "cls.",
     "decoder.",
+    "dense.",
     "discriminator_predictions.",
     "embeddings.position_ids",
     "embeddings.token_type_ids",

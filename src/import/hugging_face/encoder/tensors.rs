@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use crate::import::hugging_face::{
     config::{Config, NormKind, Placement},
-    encoder::names::{self, Names, UNUSED},
+    encoder::{
+        self,
+        names::{self, Names, UNUSED},
+    },
     problems::Problems,
     weights::{Found, Weights},
 };
@@ -44,7 +47,7 @@ pub(super) struct Layer {
 
 /// A linear layer: rows of a weight `[out, in]`, and a bias `[out]`.
 #[derive(Debug)]
-pub(super) struct Affine {
+pub(in crate::import::hugging_face) struct Affine {
     pub(super) weight: Found,
     /// The rows of the weight that are the layer's.
     pub(super) rows: Range<usize>,
@@ -52,6 +55,20 @@ pub(super) struct Affine {
 }
 
 impl Affine {
+    /// Finds a layer by the first of `names` that exists, which are those of its weight.
+    pub(in crate::import::hugging_face) fn find(
+        weights: &Weights,
+        names: &[String],
+        (inputs, outputs): (usize, usize),
+        bias: bool,
+        problems: &mut Problems,
+    ) -> Self {
+        let weight = weights.find(names, &[outputs, inputs], problems);
+        let layer = weight.name().strip_suffix("weight").unwrap_or_default();
+        let bias = bias.then(|| weights.find(&[format!("{layer}bias")], &[outputs], problems));
+        Self { weight, rows: 0..outputs, bias }
+    }
+
     /// Whether the layer is all of its weight.
     pub(super) fn is_whole(&self) -> bool {
         self.rows == (0..self.weight.shape()[0])
@@ -60,16 +77,15 @@ impl Affine {
 
 /// A norm: scale and bias.
 #[derive(Debug)]
-pub(super) struct Norm {
-    pub(super) scale: Found,
-    pub(super) bias: Option<Found>,
+pub(in crate::import::hugging_face) struct Norm {
+    pub(in crate::import::hugging_face) scale: Found,
+    pub(in crate::import::hugging_face) bias: Option<Found>,
 }
 
 /// Finds the tensors of the encoder; a missing, misshapen or unused tensor is a problem.
 pub(crate) fn resolve(config: &Config, weights: &Weights, problems: &mut Problems) -> Tensors {
     let names = names::of(config.family, config.gated);
-    let prefixed = weights.names().any(|name| name.strip_prefix(names.prefix) == Some(names.words));
-    let prefix = if prefixed { names.prefix } else { "" };
+    let prefix = encoder::prefix(config, weights);
     let mut finder = Finder { prefix, names, config, weights, problems, used: Vec::new() };
     let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
     let tensors = Tensors {

@@ -1,0 +1,159 @@
+//! The modules that sentence-transformers runs behind an encoder, as modules.json lists them.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    error::{Context, Error, Result},
+    import::hugging_face::{
+        Pooling,
+        config::Reader,
+        files::{plain_name, settings},
+        sentence::pooling::{self, PoolingSettings},
+    },
+    kernels::Activation,
+};
+
+/// The largest width of a module.
+const MAX_WIDTH: usize = 1 << 20;
+
+/// One entry of modules.json.
+#[derive(Deserialize)]
+pub(super) struct Entry {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// A module behind the encoder.
+#[derive(Debug)]
+pub(in crate::import::hugging_face) enum Module {
+    /// The token vectors of a text become one vector, in several ways side by side.
+    Pooling(Vec<Pooling>),
+    /// A product with an activation.
+    Dense(Dense),
+    /// A norm by mean and variance.
+    LayerNorm { folder: PathBuf, width: usize },
+    /// Division by the length.
+    Normalize,
+}
+
+/// The settings of a product.
+#[derive(Debug)]
+pub(in crate::import::hugging_face) struct Dense {
+    pub(in crate::import::hugging_face) folder: PathBuf,
+    pub(in crate::import::hugging_face) inputs: usize,
+    pub(in crate::import::hugging_face) outputs: usize,
+    pub(in crate::import::hugging_face) bias: bool,
+    pub(in crate::import::hugging_face) activation: Activation,
+    /// Whether the input is added to the result.
+    pub(in crate::import::hugging_face) residual: bool,
+}
+
+/// The modules of a folder, and what its pooling says beside its modes.
+pub(super) struct Modules {
+    /// The folder of the encoder's files.
+    pub(super) transformer: PathBuf,
+    pub(super) modules: Vec<Module>,
+    pub(super) pooling: Option<PoolingSettings>,
+}
+
+/// Reads the entries of modules.json and the settings of each.
+pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
+    let mut modules = Modules { transformer: folder.to_owned(), modules: Vec::new(), pooling: None };
+    for (position, entry) in entries.iter().enumerate() {
+        let kind = entry.kind.rsplit('.').next().unwrap_or_default();
+        if !entry.kind.starts_with("sentence_transformers.") {
+            return Err(Error::unsupported(format!("module {position} is `{}`, which is code of its own", entry.kind)));
+        }
+        let place = path(folder, entry)?;
+        let within = || entry.path.clone();
+        match (position, kind) {
+            (0, "Transformer") => modules.transformer = place,
+            (1, "Pooling") => {
+                let read = pooling::read(&place).context(within)?;
+                modules.modules.push(Module::Pooling(read.modes.clone()));
+                modules.pooling = Some(read);
+            }
+            (2.., "Normalize") => {
+                on_texts(&reader(&place, false).context(within)?).context(within)?;
+                modules.modules.push(Module::Normalize);
+            }
+            (2.., "Dense") => modules.modules.push(dense(place).context(within)?),
+            (2.., "LayerNorm") => modules.modules.push(layer_norm(place).context(within)?),
+            // Works in training alone.
+            (2.., "Dropout") => {}
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "module {position} is `{kind}`; supported are Transformer, Pooling, and behind them Dense, LayerNorm \
+                     and Normalize"
+                )));
+            }
+        }
+    }
+    Ok(modules)
+}
+
+fn path(folder: &Path, entry: &Entry) -> Result<PathBuf> {
+    match entry.path.as_str() {
+        "" => Ok(folder.to_owned()),
+        path => {
+            let parts = path.split('/').map(|part| plain_name(part, "path"));
+            Ok(folder.join(parts.collect::<Result<PathBuf>>()?))
+        }
+    }
+}
+
+/// The settings of a module.
+fn reader(folder: &Path, required: bool) -> Result<Reader> {
+    match settings(folder, "config.json")? {
+        None if required => Err(Error::invalid_model("`config.json` is missing")),
+        fields => Ok(Reader::new(fields.unwrap_or_default())),
+    }
+}
+
+/// Refuses a module that works on anything but the vector of a text.
+fn on_texts(reader: &Reader) -> Result<()> {
+    for name in ["module_input_name", "module_output_name"] {
+        reader.refuse_unless(name, &[Value::from("sentence_embedding")])?;
+    }
+    Ok(())
+}
+
+fn dense(folder: PathBuf) -> Result<Module> {
+    let reader = reader(&folder, true)?;
+    on_texts(&reader)?;
+    let width = |name: &str| reader.size(name, 1..=MAX_WIDTH, None);
+    let (inputs, outputs) = (width("in_features"), width("out_features"));
+    let (bias, residual) = (reader.flag("bias", true), reader.flag("use_residual", false));
+    let activation = activation(&reader.text("activation_function", Some("torch.nn.modules.activation.Tanh")))?;
+    reader.finish("`config.json`")?;
+    Ok(Module::Dense(Dense { folder, inputs, outputs, bias, activation, residual }))
+}
+
+fn layer_norm(folder: PathBuf) -> Result<Module> {
+    let reader = reader(&folder, true)?;
+    let width = reader.size("dimension", 1..=MAX_WIDTH, None);
+    reader.finish("`config.json`")?;
+    Ok(Module::LayerNorm { folder, width })
+}
+
+/// The activation of a class of torch, with the settings that it has by default.
+pub(in crate::import::hugging_face) fn activation(path: &str) -> Result<Activation> {
+    let class = path.strip_prefix("torch.nn.").and_then(|path| path.rsplit('.').next());
+    Ok(match class {
+        Some("Identity") => Activation::None,
+        Some("Tanh") => Activation::Tanh,
+        Some("ReLU") => Activation::Relu,
+        Some("GELU") => Activation::Gelu,
+        Some("SiLU") => Activation::Silu,
+        Some("Sigmoid") => Activation::Sigmoid,
+        Some("LeakyReLU") => Activation::LeakyRelu { slope: 0.01 },
+        Some("ReLU6") => Activation::Clip { low: 0.0, high: 6.0 },
+        Some("Hardswish") => Activation::HardSwish,
+        Some("Hardsigmoid") => Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
+        _ => return Err(Error::unsupported(format!("the activation `{path}`"))),
+    })
+}

@@ -1,0 +1,56 @@
+//! Options of a model with a classification head.
+
+use crate::{
+    backend::options::{Device, SessionOptions},
+    import::{ImportOptions, Weights, hugging_face::Scores},
+};
+
+/// Options of a [`Classifier`](crate::text::Classifier) or a [`Reranker`](crate::text::Reranker); by default the
+/// settings of its folder.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ClassifierOptions {
+    /// Device, precision, kernel set.
+    pub session: SessionOptions,
+    /// The number of tokens to which a text or a pair is truncated, special tokens included.
+    pub max_tokens: Option<usize>,
+    /// How scores are made.
+    pub scores: Option<Scores>,
+    /// Limits on what the files may require.
+    pub import: ImportOptions,
+}
+
+impl ClassifierOptions {
+    /// The settings of the folder on `device`.
+    pub fn on(device: Device) -> Self {
+        Self { session: SessionOptions::on(device), ..Self::default() }
+    }
+
+    /// Sets device, precision and kernel set.
+    #[must_use]
+    pub fn session(mut self, session: SessionOptions) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Sets the number of tokens to which a text or a pair is truncated.
+    #[must_use]
+    pub fn max_tokens(mut self, tokens: usize) -> Self {
+        self.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Sets how scores are made.
+    #[must_use]
+    pub fn scores(mut self, scores: Scores) -> Self {
+        self.scores = Some(scores);
+        self
+    }
+
+    /// Sets where the weights stay; [`Weights::Mapped`] shares one copy between processes.
+    #[must_use]
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.import.weights = weights;
+        self
+    }
+}

@@ -1,0 +1,120 @@
+//! The reranker.
+
+use std::{fmt, iter, path::Path, sync::Arc};
+
+use crate::{
+    backend::options::Device,
+    bulk::{Bulk, Results},
+    error::{Error, ItemError, Result},
+    import::hugging_face::Purpose,
+    inference::{Description, Inference, Pipeline},
+    text::{classifier, classifier_options::ClassifierOptions, encoder_model::EncoderModel, opened::Opened},
+};
+
+/// A reranker (cross-encoder): scores how well a document answers a query, both read by the encoder as one text.
+///
+/// ```no_run
+/// use gristmill::{Device, text::Reranker};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let reranker = Reranker::open("ms-marco-MiniLM-L6-v2", Device::Auto)?;
+/// let scores: Vec<f32> = reranker.scores("how do mills work", &["Stones grind grain.", "Cats sleep."])?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Cloning is cheap; clones share the weights.
+#[derive(Clone)]
+pub struct Reranker {
+    pipeline: Arc<RerankerPipeline>,
+    /// For jobs without settings of their own; keeps its threads between jobs.
+    bulk: Arc<Bulk<RerankerPipeline>>,
+    max_tokens: usize,
+}
+
+/// A query and a document.
+type Pair = (Arc<str>, Arc<str>);
+
+/// The pipeline of a [`Reranker`], from pairs of a query and a document to scores.
+pub type RerankerPipeline = Pipeline<(Arc<str>, Arc<str>), EncoderModel, f32>;
+
+impl Reranker {
+    /// Opens a model folder.
+    ///
+    /// # Errors
+    /// If a file is missing, damaged or not supported, if the model has more than one class, and if the device is not
+    /// available.
+    pub fn open(folder: impl AsRef<Path>, device: Device) -> Result<Self> {
+        Self::open_with(folder, &ClassifierOptions::on(device))
+    }
+
+    /// Opens a model folder with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and if an option does not fit the model.
+    pub fn open_with(folder: impl AsRef<Path>, options: &ClassifierOptions) -> Result<Self> {
+        let opened = classifier::open(folder.as_ref(), options, Purpose::Pairs)?;
+        let (Opened { model, prepare, max_tokens, .. }, classes) = opened;
+        let scores = classes.scores;
+        let pipeline = Pipeline::new(model)
+            .prepare(move |(query, document): &Pair| Ok(prepare.pair(query, document)?))
+            .item_bytes(|(query, document): &Pair| query.len() + document.len())
+            .finish(move |_, mut numbers| {
+                scores.apply(&mut numbers);
+                match numbers[..] {
+                    [score] => Ok(score),
+                    _ => Err(Error::internal("a pair without its score").into()),
+                }
+            });
+        let pipeline = Arc::new(pipeline);
+        let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
+        Ok(Self { pipeline, bulk, max_tokens })
+    }
+
+    /// The number of tokens to which a pair is truncated, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Describes the model; `truncated` is the number of pairs truncated so far.
+    pub fn describe(&self) -> Description {
+        self.pipeline.describe()
+    }
+
+    /// Scores documents for a query, in order; the higher the better.
+    ///
+    /// # Errors
+    /// The error of the first document that failed.
+    pub fn scores<T: AsRef<str>>(&self, query: &str, documents: &[T]) -> Result<Vec<f32>, ItemError> {
+        let query: Arc<str> = query.into();
+        let pairs = documents.iter().map(|document| (query.clone(), document.as_ref().into()));
+        let (scores, _) = self.bulk.run(&pairs.collect::<Vec<Pair>>());
+        scores.into_iter().collect()
+    }
+
+    /// Scores any number of pairs of a query and a document lazily, in order, with one result per pair.
+    pub fn map<It, Q, D>(&self, pairs: It) -> Results<f32, iter::Map<It::IntoIter, fn((Q, D)) -> (Arc<str>, Arc<str>)>>
+    where
+        It: IntoIterator<Item = (Q, D)>,
+        Q: Into<Arc<str>>,
+        D: Into<Arc<str>>,
+    {
+        let shared: fn((Q, D)) -> Pair = |(query, document)| (query.into(), document.into());
+        self.bulk.map(pairs.into_iter().map(shared))
+    }
+
+    /// A [`Bulk`] of this model, for jobs with their own settings.
+    pub fn bulk(&self) -> Bulk<RerankerPipeline> {
+        Bulk::pipeline(self.pipeline())
+    }
+
+    /// The pipeline from pairs to scores.
+    pub fn pipeline(&self) -> Arc<RerankerPipeline> {
+        self.pipeline.clone()
+    }
+}
+
+impl fmt::Debug for Reranker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reranker").field("max_tokens", &self.max_tokens).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+//! Classification heads: `golden_heads.py` made the models and computed the scores.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use gristmill::{
+    Device, ErrorKind, Weights,
+    text::{Classifier, ClassifierOptions, Embedder, Reranker, Scores},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+/// The largest difference of a score to its golden in f32.
+const MOST: f64 = 2e-5;
+
+#[derive(Deserialize)]
+struct Classes {
+    labels: Vec<String>,
+    scores: Vec<Option<Vec<f64>>>,
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    pair: [usize; 2],
+    score: f64,
+}
+
+fn heads(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/heads").join(name)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> T {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn texts() -> Vec<String> {
+    read(&heads("texts.json"))
+}
+
+/// A folder with some words of its files replaced.
+fn changed(name: &str, changes: &[(&str, &str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(heads(name)).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    for (file, from, to) in changes {
+        let file = folder.path().join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replace(from, to)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn every_head_gives_the_scores_of_transformers() {
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(heads("classes")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    assert!(folders.len() >= 15, "{} heads", folders.len());
+    let texts = texts();
+    for folder in folders {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let golden: Classes = read(&folder.join("golden.json"));
+        let classifier = Classifier::open(&folder, Device::Cpu).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let labels: Vec<&str> = classifier.labels().iter().map(|label| &**label).collect();
+        assert_eq!(labels, golden.labels, "{name}");
+        let (together, _) = classifier.bulk().run(&texts);
+        let options = ClassifierOptions::on(Device::Cpu).weights(Weights::Mapped);
+        let mapped = Classifier::open_with(&folder, &options).unwrap();
+        let (by_mapped, _) = mapped.bulk().run(&texts);
+        let mut worst = 0f64;
+        for (((text, expected), class), other) in texts.iter().zip(&golden.scores).zip(together).zip(by_mapped) {
+            let Some(expected) = expected else {
+                assert!(class.is_err(), "{name}: a class of a text without tokens");
+                continue;
+            };
+            let class = class.unwrap_or_else(|error| panic!("{name}: {text:?}: {error}"));
+            assert_eq!(class.scores.len(), expected.len(), "{name}");
+            let mut best = 0;
+            for (index, (&own, &score)) in class.scores.iter().zip(expected).enumerate() {
+                let difference = (f64::from(own) - score).abs();
+                assert!(difference <= MOST, "{name}: {text:?}: class {index} differs by {difference:e}");
+                worst = worst.max(difference);
+                best = if score > expected[best] { index } else { best };
+            }
+            assert_eq!((&*class.label, class.score), (labels[best], class.scores[best]), "{name}: {text:?}");
+            assert_eq!(classifier.classify(&[text.as_str()]).unwrap(), [class.clone()], "{name}: {text:?}");
+            assert_eq!(other.unwrap(), class, "{name}: {text:?}, mapped");
+        }
+        println!("{name}: at most {worst:.1e}");
+    }
+}
+
+#[test]
+fn pairs_have_the_scores_of_sentence_transformers() {
+    let texts = texts();
+    for name in ["bert", "one-type", "roberta"] {
+        let folder = heads("pairs").join(name);
+        let golden: Vec<Pair> = read(&folder.join("golden.json"));
+        let reranker = Reranker::open(&folder, Device::Cpu).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let pairs = golden.iter().map(|golden| golden.pair.map(|text| texts[text].clone()));
+        let together: Vec<f32> =
+            reranker.map(pairs.map(|[query, document]| (query, document))).collect::<Result<_, _>>().unwrap();
+        let mut worst = 0f64;
+        for (golden, &score) in golden.iter().zip(&together) {
+            let difference = (f64::from(score) - golden.score).abs();
+            assert!(difference <= MOST, "{name}: {:?} differs by {difference:e}", golden.pair);
+            worst = worst.max(difference);
+            let [query, document] = golden.pair.map(|text| texts[text].as_str());
+            assert_eq!(reranker.scores(query, &[document]).unwrap(), [score], "{name}: {:?}", golden.pair);
+        }
+        assert_eq!(together.len(), golden.len());
+        assert!(reranker.describe().truncated > 0, "{name}");
+        println!("{name}: at most {worst:.1e}");
+    }
+}
+
+#[test]
+fn scores_are_made_as_the_caller_says() {
+    let text = ["the quick brown fox"];
+    let folder = heads("classes/distilbert");
+    let scores = |scores| {
+        let options = ClassifierOptions::on(Device::Cpu).scores(scores);
+        Classifier::open_with(&folder, &options).unwrap().classify(&text).unwrap().remove(0).scores
+    };
+    let raw: Vec<f64> = scores(Scores::Raw).into_iter().map(f64::from).collect();
+    let sum: f64 = raw.iter().map(|number| number.exp()).sum();
+    for ((own, each), number) in scores(Scores::Softmax).into_iter().zip(scores(Scores::Sigmoid)).zip(raw) {
+        assert!((f64::from(own) - number.exp() / sum).abs() < 1e-6);
+        assert!((f64::from(each) - 1.0 / (1.0 + (-number).exp())).abs() < 1e-6);
+    }
+    // A cross-encoder without a setting takes the sigmoid.
+    let open = |scores| {
+        let options = ClassifierOptions::on(Device::Cpu).scores(scores);
+        Reranker::open_with(heads("pairs/bert"), &options).unwrap().scores("a fox", &["a dog"]).unwrap()[0]
+    };
+    let plain = Reranker::open(heads("pairs/bert"), Device::Cpu).unwrap().scores("a fox", &["a dog"]).unwrap()[0];
+    assert_eq!(plain, open(Scores::Sigmoid));
+    assert!((f64::from(plain) - 1.0 / (1.0 + f64::from(-open(Scores::Raw)).exp())).abs() < 1e-6);
+}
+
+#[test]
+fn long_pairs_fit_or_are_refused() {
+    let reranker = Reranker::open(heads("pairs/bert"), Device::Cpu).unwrap();
+    assert_eq!(reranker.max_tokens(), 64);
+    assert!(reranker.scores("a", &["word ".repeat(50_000)]).is_ok());
+    let error = reranker.scores("a", &["word ".repeat(100_000)]).unwrap_err();
+    assert_eq!(error.source.kind(), ErrorKind::Limit);
+    assert!(error.to_string().contains("500000 bytes in a pair"), "{error}");
+    let few = ClassifierOptions::on(Device::Cpu).max_tokens(3);
+    let error = Reranker::open_with(heads("pairs/bert"), &few).unwrap_err().to_string();
+    assert!(error.contains("3 special ones"), "{error}");
+}
+
+#[test]
+fn heads_that_are_not_there_are_refused() {
+    let said = |name: &str, changes: &[(&str, &str, &str)], pairs: bool| {
+        let folder = changed(name, changes);
+        let error = match pairs {
+            true => Reranker::open(folder.path(), Device::Cpu).err(),
+            false => Classifier::open(folder.path(), Device::Cpu).err(),
+        };
+        error.unwrap_or_else(|| panic!("{name}: {changes:?}")).to_string()
+    };
+    let config = "config.json";
+    let tokens = ("ForSequenceClassification", "ForTokenClassification");
+    for name in ["bert", "distilbert", "modernbert"] {
+        let error = said(&format!("classes/{name}"), &[(config, tokens.0, tokens.1)], false);
+        assert!(error.contains("ForTokenClassification"), "{error}");
+    }
+    let error = said("classes/distilbert", &[(config, "\"2\": \"glad\"", "\"2\": \"glad\", \"3\": \"mad\"")], false);
+    assert!(error.contains("classifier.weight") && error.contains("classifier.bias"), "{error}");
+    let error = said(
+        "classes/modernbert",
+        &[(config, "\"classifier_pooling\": \"cls\"", "\"classifier_pooling\": \"max\"")],
+        false,
+    );
+    assert!(error.contains("classifier_pooling `max`"), "{error}");
+    let error = said("classes/distilbert", &[], true);
+    assert!(error.contains("3 classes"), "{error}");
+    let settings = "config_sentence_transformers.json";
+    let identity = "torch.nn.modules.linear.Identity";
+    for to in ["torch.nn.modules.activation.Tanh", "own.Code"] {
+        let error = said("pairs/roberta", &[(settings, identity, to)], true);
+        assert!(error.contains(to) && error.contains(settings), "{error}");
+    }
+    let prompt = ("\"default_prompt_name\": null", "\"default_prompt_name\": \"p\"");
+    let error = said("pairs/roberta", &[(settings, prompt.0, prompt.1), (settings, "{}", "{\"p\": \"q: \"}")], true);
+    assert!(error.contains("prompt"), "{error}");
+    let task = ("sequence-classification", "feature-extraction");
+    let error = said("pairs/roberta", &[("sentence_bert_config.json", task.0, task.1)], true);
+    assert!(error.contains("feature-extraction"), "{error}");
+    // A cross-encoder's folder is no embedder's.
+    let error = Embedder::open(heads("pairs/roberta"), Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("pooling"), "{error}");
+    // An encoder without a head.
+    let bare = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/distilbert");
+    let error = Classifier::open(bare, Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("DistilBertModel"), "{error}");
+}

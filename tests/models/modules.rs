@@ -1,0 +1,145 @@
+//! What sentence-transformers runs behind an encoder: `golden_modules.py` made the modules and computed the vectors.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use gristmill::{
+    Device, ErrorKind, Weights,
+    text::{Embedder, EmbedderOptions},
+};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+/// The largest difference of a number to sentence-transformers' in f32.
+const MOST: f64 = 2e-5;
+
+#[derive(Deserialize)]
+struct Golden {
+    text: String,
+    vector: Vec<f64>,
+}
+
+fn goldens(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
+}
+
+/// Copies the files of a folder and of its inner folders.
+fn copied(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copied(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// A folder of the encoder `bert` and the modules of a case, and what the case expects.
+fn case(name: &str) -> (TempDir, Vec<Golden>) {
+    let folder = tempfile::tempdir().unwrap();
+    copied(&goldens("encoders/bert"), folder.path());
+    copied(&goldens("modules").join(name), folder.path());
+    let golden = fs::read_to_string(folder.path().join("golden.json")).unwrap();
+    (folder, serde_json::from_str(&golden).unwrap())
+}
+
+fn difference(own: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(own.len(), expected.len());
+    let differences = own.iter().zip(expected).map(|(&own, &other)| (f64::from(own) - other).abs());
+    differences.fold(0f64, |most, next| if next.is_nan() { next } else { most.max(next) })
+}
+
+#[test]
+fn every_module_gives_the_vectors_of_sentence_transformers() {
+    for (name, width) in [("poolings", 192), ("dense", 24), ("truncated", 7), ("older-switches", 8)] {
+        let (folder, golden) = case(name);
+        for weights in [Weights::Own, Weights::Mapped] {
+            let options = EmbedderOptions::on(Device::Cpu).weights(weights);
+            let embedder = Embedder::open_with(folder.path(), &options).unwrap();
+            assert_eq!(embedder.dimension(), width, "{name}");
+            let texts: Vec<&str> = golden.iter().map(|golden| golden.text.as_str()).collect();
+            let together = embedder.embed(&texts).unwrap();
+            let mut worst = 0f64;
+            for (golden, vector) in golden.iter().zip(together) {
+                let most = difference(&vector, &golden.vector);
+                worst = worst.max(most);
+                assert!(most <= MOST, "{name}: {:?} differs by {most:e}", golden.text);
+                assert_eq!(embedder.embed(&[golden.text.as_str()]).unwrap(), [vector], "{name}: {:?}", golden.text);
+            }
+            println!("{name}: at most {worst:.1e}");
+        }
+    }
+}
+
+#[test]
+fn vectors_are_truncated_before_they_are_normalized() {
+    let (folder, golden) = case("truncated");
+    let opened = |options: EmbedderOptions| Embedder::open_with(folder.path(), &options);
+    let on = || EmbedderOptions::on(Device::Cpu);
+    let of_length = |vector: &[f64], width: usize| {
+        let length = vector[..width].iter().map(|number| number * number).sum::<f64>().sqrt();
+        vector[..width].iter().map(|number| number / length).collect::<Vec<_>>()
+    };
+    for golden in &golden {
+        let vector =
+            |options: EmbedderOptions| opened(options).unwrap().embed(&[golden.text.as_str()]).unwrap().remove(0);
+        let most = difference(&vector(on().normalize(true)), &of_length(&golden.vector, 7));
+        assert!(most <= MOST, "{:?} differs by {most:e}", golden.text);
+        assert!(difference(&vector(on().truncate_dim(3)), &golden.vector[..3]) <= MOST);
+        assert!(difference(&vector(on().truncate_dim(3).normalize(true)), &of_length(&golden.vector, 3)) <= MOST);
+        // Without the folder's limit the normalization of its modules is the last step.
+        let whole = vector(on().truncate_dim(12));
+        assert_eq!(whole, vector(on().truncate_dim(12).normalize(true)));
+        assert!(difference(&whole[..7], &golden.vector) <= MOST);
+    }
+    for width in [0, 13, usize::MAX] {
+        let error = opened(on().truncate_dim(width)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("12 numbers"), "{error}");
+    }
+}
+
+#[test]
+fn modules_that_do_not_fit_are_refused() {
+    let path = |name: &str| name.to_owned();
+    let changed = |file: &str, from: &str, to: &str| {
+        let (folder, _) = case("dense");
+        let file = folder.path().join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replace(from, to)).unwrap();
+        Embedder::open(folder.path(), Device::Cpu).expect_err(to).to_string()
+    };
+    let dense = path("2_Dense/config.json");
+    for (from, to, named) in [
+        ("64", "32", "in_features takes vectors of 32, before it they have 64"),
+        ("24", "25", "`linear.weight` is"),
+        ("24", "1e9", "out_features is 1000000000"),
+        ("torch.nn.modules.activation.GELU", "torch.nn.modules.activation.Mish", "Mish"),
+        ("torch.nn.modules.activation.GELU", "own.Tanh", "own.Tanh"),
+        ("\"bias\": true", "\"bias\": false", "`linear.bias` has no place"),
+        ("\"bias\": true", "\"use_residual\": true", "`residual.weight` is missing"),
+        (
+            "\"module_input_name\": \"sentence_embedding\"",
+            "\"module_input_name\": \"token_embeddings\"",
+            "token_embeddings",
+        ),
+    ] {
+        let error = changed(&dense, from, to);
+        assert!(error.contains(named) && error.contains("2_Dense"), "{error}");
+    }
+    let error = changed("3_LayerNorm/config.json", "24", "23");
+    assert!(error.contains("3_LayerNorm") && error.contains("dimension takes vectors of 23"), "{error}");
+    let error = changed("5_Normalize/config.json", "sentence_embedding", "token_embeddings");
+    assert!(error.contains("5_Normalize") && error.contains("token_embeddings"), "{error}");
+    let error = changed("modules.json", "sentence_transformers.base.modules.dense.Dense", "own_code.Dense");
+    assert!(error.contains("own_code.Dense"), "{error}");
+    let (folder, _) = case("dense");
+    fs::rename(folder.path().join("2_Dense/model.safetensors"), folder.path().join("2_Dense/pytorch_model.bin"))
+        .unwrap();
+    let error = Embedder::open(folder.path(), Device::Cpu).unwrap_err();
+    assert!(error.to_string().contains("pickle") && error.to_string().contains("2_Dense"), "{error}");
+}

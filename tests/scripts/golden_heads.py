@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Makes tiny random models with a classification head, and their scores for awkward texts and pairs.
+
+    golden_heads.py FOLDER [NAME...]
+
+`classes/NAME` holds a model of transformers' own class for sequence classification and golden.json: for each text of
+texts.json the scores of all classes by transformers' pipeline, one text at a time, or null for a text without tokens.
+`pairs/NAME` holds what sentence-transformers' CrossEncoder saves, and golden.json: pairs of texts by their places in
+texts.json, each with the score of CrossEncoder.predict. Weights are f16, computed with in f32. Versions that the goldens were made with:
+sentence-transformers 6.2, transformers 5.24, torch 2.15.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import torch
+import transformers as tf
+from sentence_transformers import CrossEncoder
+from tokenizers import processors
+
+from golden_encoders import POSITIONS, TEXTS, byte_level, unigram, word_piece
+
+TEXTS = TEXTS + ["ends with <pad><pad>", "<pad>"]
+SIZES = dict(vocab_size=320, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
+ROBERTA = dict(max_position_embeddings=POSITIONS + 2, pad_token_id=1, type_vocab_size=1)
+LLAMA = dict(max_position_embeddings=POSITIONS, num_key_value_heads=1, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+MODERN = dict(**{**SIZES, "num_hidden_layers": 2}, max_position_embeddings=POSITIONS, local_attention=16, pad_token_id=1,
+              bos_token_id=0, cls_token_id=0, eos_token_id=2, sep_token_id=2)
+MOODS = dict(id2label={0: "sad", 1: "none", 2: "glad"}, label2id={"sad": 0, "none": 1, "glad": 2})
+MANY = dict(MOODS, problem_type="multi_label_classification")
+BERT = dict(**SIZES, max_position_embeddings=POSITIONS)
+DISTIL = dict(vocab_size=320, dim=16, n_layers=1, n_heads=2, hidden_dim=24, max_position_embeddings=POSITIONS)
+
+
+def pairs_of_bytes():
+    tokenizer, names = byte_level()
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), False, False)
+    return tokenizer, names
+
+
+CLASSES = {
+    "albert": (lambda: tf.AlbertConfig(**BERT, embedding_size=8, num_labels=1), word_piece),
+    "bert": (lambda: tf.BertConfig(**BERT), word_piece),
+    "camembert": (lambda: tf.CamembertConfig(**SIZES, **ROBERTA, **MOODS), lambda: unigram("<s> $A </s>")),
+    "distilbert": (lambda: tf.DistilBertConfig(**DISTIL, **MOODS), word_piece),
+    "electra": (lambda: tf.ElectraConfig(**BERT, embedding_size=8, **MANY), word_piece),
+    "eurobert": (lambda: tf.EuroBertConfig(**SIZES, **LLAMA, mask_token_id=4, **MOODS), byte_level),
+    "eurobert-mean": (lambda: tf.EuroBertConfig(**SIZES, **LLAMA, mask_token_id=4, classifier_pooling="mean", **MOODS),
+                      byte_level),
+    "gemma3": (lambda: tf.Gemma3TextConfig(**SIZES, **LLAMA, head_dim=12, sliding_window=9, query_pre_attn_scalar=16,
+                                           layer_types=["sliding_attention"], **MOODS), lambda: unigram("<s> $A")),
+    "modernbert": (lambda: tf.ModernBertConfig(**MODERN, **MOODS), byte_level),
+    "modernbert-mean": (lambda: tf.ModernBertConfig(**MODERN, classifier_pooling="mean", classifier_bias=True,
+                                                    classifier_activation="silu", norm_bias=True, **MANY), byte_level),
+    "mpnet": (lambda: tf.MPNetConfig(**SIZES, max_position_embeddings=POSITIONS + 2, problem_type="regression", **MOODS),
+              word_piece),
+    "nomic-bert": (lambda: tf.NomicBertConfig(**BERT, **MOODS), word_piece),
+    "qwen3": (lambda: tf.Qwen3Config(**SIZES, **LLAMA, head_dim=10, **MOODS), lambda: byte_level("$A")),
+    "roberta": (lambda: tf.RobertaConfig(**SIZES, **ROBERTA, **MOODS), byte_level),
+    "xlm-roberta-xl": (lambda: tf.XLMRobertaXLConfig(**SIZES, **ROBERTA, **MOODS), lambda: unigram("<s> $A </s>")),
+}
+# Settings, tokenizer, its options, further settings of config.json, and the activation that is saved.
+PAIRS = {
+    "bert": (lambda: tf.BertConfig(**BERT, num_labels=1), word_piece,
+             dict(model_input_names=["input_ids", "token_type_ids", "attention_mask"]), {}, None),
+    "one-type": (lambda: tf.BertConfig(**BERT, num_labels=1), word_piece,
+                 dict(model_input_names=["input_ids", "attention_mask"], model_max_length=POSITIONS - 1),
+                 {"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}, None),
+    "roberta": (lambda: tf.RobertaConfig(**SIZES, **ROBERTA, num_labels=1), pairs_of_bytes,
+                dict(truncation_side="left", model_max_length=POSITIONS - 1), {}, torch.nn.Identity()),
+}
+
+
+def model_of(config, tokenizer, options, place):
+    """Saves a random model and its tokenizer."""
+    torch.manual_seed(7)
+    config, (tokenizer, names) = config(), tokenizer()
+    model = tf.AutoModelForSequenceClassification.from_config(config).eval()
+    with torch.no_grad():
+        for own, weight in model.named_parameters():
+            start = 1.0 if weight.dim() == 1 and "bias" not in own and config.model_type != "gemma3_text" else 0.0
+            weight.copy_(start + 0.3 * torch.randn_like(weight))
+    shutil.rmtree(place, ignore_errors=True)
+    model.half().save_pretrained(place, safe_serialization=True)
+    options = {"model_max_length": POSITIONS, **names, **options}
+    tf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options).save_pretrained(place)
+    path = place / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def number(score):
+    return float(f"{float(score):.9g}")
+
+
+def classes(folder, name):
+    place = pathlib.Path(folder) / "classes" / name
+    model_of(*CLASSES[name], {}, place)
+    model = tf.AutoModelForSequenceClassification.from_pretrained(place, dtype=torch.float32)
+    tokenizer = tf.AutoTokenizer.from_pretrained(place)
+    pipeline = tf.pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
+    golden = []
+    for text in TEXTS:
+        if not tokenizer(text)["input_ids"]:
+            golden.append(None)
+            continue
+        scores = {one["label"]: number(one["score"]) for one in pipeline(text, top_k=None, truncation=True)}
+        golden.append([scores[model.config.id2label[index]] for index in range(model.config.num_labels)])
+    golden = {"labels": list(model.config.id2label.values()), "scores": golden}
+    (place / "golden.json").write_text(json.dumps(golden) + "\n")
+
+
+def pairs(folder, name):
+    config, tokenizer, options, settings, activation = PAIRS[name]
+    place = pathlib.Path(folder) / "pairs" / name
+    model_of(config, tokenizer, options, place)
+    path = place / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}, indent=2) + "\n")
+    if activation:
+        with tempfile.TemporaryDirectory() as saved:
+            CrossEncoder(str(place), activation_fn=activation, device="cpu").save_pretrained(saved)
+            for other in ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"]:
+                shutil.copy(pathlib.Path(saved) / other, place)
+    model = CrossEncoder(str(place), device="cpu", model_kwargs={"dtype": torch.float32})
+    golden = [*zip(range(len(TEXTS)), reversed(range(len(TEXTS)))), (19, 18), (18, 19), (0, 19), (19, 0), (19, 19)]
+    golden = [{"pair": pair, "score": number(model.predict([[TEXTS[one] for one in pair]])[0])} for pair in golden]
+    (place / "golden.json").write_text(json.dumps(golden) + "\n")
+
+
+if __name__ == "__main__":
+    for own in sys.argv[2:] or CLASSES:
+        classes(sys.argv[1], own)
+    for own in PAIRS:
+        pairs(sys.argv[1], own)
+    (pathlib.Path(sys.argv[1]) / "texts.json").write_text(json.dumps(TEXTS, indent=0) + "\n")
