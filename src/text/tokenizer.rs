@@ -135,13 +135,15 @@ impl TextTokenizer {
         let direction = direction.or(tokenizer.get_truncation().map(|params| params.direction)).unwrap_or_default();
         let truncation = TruncationParams {
             // One more than are kept, so that the crate, which stops early, shows whether there are more.
-            max_length: max_tokens + usize::from(special == 0 && !pairs),
+            max_length: max_tokens + usize::from(special == 0),
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
             direction,
         };
         let uncut = |error: tokenizers::Error| Error::invalid_model(format!("cannot be cut: {error}"));
-        tokenizer.with_truncation(Some(truncation)).map_err(uncut)?.with_padding(None);
+        // How a pair is cut follows from the whole lengths of both texts.
+        let truncation = (!pairs).then_some(truncation);
+        tokenizer.with_truncation(truncation).map_err(uncut)?.with_padding(None);
         let settings = |value: serde_json::Result<Value>| {
             value.map_err(|error| Error::internal(format!("a tokenizer's part does not serialize: {error}")))
         };
@@ -257,9 +259,20 @@ impl TextTokenizer {
             check_length(text, self.steps.max_bytes)?;
             self.steps.check(&self.tokenizer, text)?;
         }
-        let encoding = self.tokenizer.encode_fast((first.as_ref(), second.as_ref()), true).map_err(refused)?;
+        let mut first = self.tokenizer.encode_fast(first.as_ref(), false).map_err(refused)?;
+        let mut second = self.tokenizer.encode_fast(second.as_ref(), false).map_err(refused)?;
+        second.set_type_ids(vec![1; second.len()]);
+        let whole = [first.len(), second.len()];
+        let kept = longest_first(whole, self.text_tokens);
+        let direction = if self.keeps_end { TruncationDirection::Left } else { TruncationDirection::Right };
+        first.truncate(kept[0], 0, direction);
+        second.truncate(kept[1], 0, direction);
+        // What was cut off would be given special tokens too.
+        first.take_overflowing();
+        second.take_overflowing();
+        let encoding = self.tokenizer.post_process(first, Some(second), true).map_err(refused)?;
         let (ids, type_ids) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
-        Ok(Encoded { truncated: !encoding.get_overflowing().is_empty(), ids, type_ids })
+        Ok(Encoded { truncated: kept != whole, ids, type_ids })
     }
 
     /// The text in lower case, where the folder asks for it.
@@ -280,6 +293,16 @@ impl TextTokenizer {
         }
         Ok(Encoded { truncated: more > 0 || !encoding.get_overflowing().is_empty(), ids, type_ids })
     }
+}
+
+/// How many tokens of two texts are kept: all of the shorter one if they fit, else half of each, the longer one's half
+/// rounded up, and the second's of two that are equally long.
+fn longest_first([first, second]: [usize; 2], most: usize) -> [usize; 2] {
+    if first.saturating_add(second) <= most {
+        return [first, second];
+    }
+    let shorter = first.min(second).min(most / 2);
+    if first > second { [most - shorter, shorter] } else { [shorter, most - shorter] }
 }
 
 /// An error where a text is too long to be tokenized at once.
