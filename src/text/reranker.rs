@@ -34,6 +34,9 @@ pub struct Reranker {
 /// A query and a document.
 type Pair = (Arc<str>, Arc<str>);
 
+/// Pairs of what callers have, as pairs of shared texts.
+type Shared<It, Q, D> = iter::Map<It, fn((Q, D)) -> Pair>;
+
 /// The pipeline of a [`Reranker`], from pairs of a query and a document to scores.
 pub type RerankerPipeline = Pipeline<(Arc<str>, Arc<str>), EncoderModel, f32>;
 
@@ -92,7 +95,7 @@ impl Reranker {
     }
 
     /// Scores any number of pairs of a query and a document lazily, in order, with one result per pair.
-    pub fn map<It, Q, D>(&self, pairs: It) -> Results<f32, iter::Map<It::IntoIter, fn((Q, D)) -> (Arc<str>, Arc<str>)>>
+    pub fn map<It, Q, D>(&self, pairs: It) -> Results<f32, Shared<It::IntoIter, Q, D>>
     where
         It: IntoIterator<Item = (Q, D)>,
         Q: Into<Arc<str>>,
