@@ -249,7 +249,14 @@ fn segments_are_reduced_one_by_one() {
             let rows = offsets[offsets.len() - 1] as usize;
             let mut x = numbers(rows * columns, 1);
             x[20 * columns] = f32::NAN;
-            for reduction in [SegmentReduction::Mean, SegmentReduction::First, SegmentReduction::Max] {
+            for reduction in [
+                SegmentReduction::Mean,
+                SegmentReduction::MeanSqrtLength,
+                SegmentReduction::WeightedMean,
+                SegmentReduction::First,
+                SegmentReduction::Last,
+                SegmentReduction::Max,
+            ] {
                 let mut found = vec![f32::NAN; LENGTHS.len() * columns];
                 reduce_segments(set, reduction, &x, columns, &offsets, &mut found).unwrap();
                 let mut wanted = Vec::new();
@@ -260,7 +267,14 @@ fn segments_are_reduced_one_by_one() {
                         wanted.push(match reduction {
                             _ if own.is_empty() => 0.0,
                             SegmentReduction::Mean => own.iter().sum::<f64>() / own.len() as f64,
+                            SegmentReduction::MeanSqrtLength => own.iter().sum::<f64>() / (own.len() as f64).sqrt(),
+                            SegmentReduction::WeightedMean => {
+                                let weights: Vec<f64> = (1..=own.len()).map(|weight| weight as f64).collect();
+                                let sum: f64 = own.iter().zip(&weights).map(|(x, weight)| x * weight).sum();
+                                sum / weights.iter().sum::<f64>()
+                            }
                             SegmentReduction::First => own[0],
+                            SegmentReduction::Last => own[own.len() - 1],
                             SegmentReduction::Max if own.iter().any(|x| x.is_nan()) => f64::NAN,
                             SegmentReduction::Max => own.iter().copied().fold(f64::NEG_INFINITY, f64::max),
                         });

@@ -86,7 +86,11 @@ fn every_head_gives_the_scores_of_transformers() {
                 best = if score > expected[best] { index } else { best };
             }
             assert_eq!((&*class.label, class.score), (labels[best], class.scores[best]), "{name}: {text:?}");
-            assert_eq!(classifier.classify(&[text.as_str()]).unwrap(), std::slice::from_ref(class), "{name}: {text:?}");
+            assert_eq!(
+                classifier.classify(&[text.as_str()]).unwrap(),
+                std::slice::from_ref(&class),
+                "{name}: {text:?}"
+            );
             assert_eq!(other.unwrap(), class, "{name}: {text:?}, mapped");
         }
         println!("{name}: at most {worst:.1e}");
