@@ -15,13 +15,15 @@ mod labels;
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
     hint::black_box,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::mpsc,
     time::{Duration, Instant},
 };
+
+#[cfg(any(feature = "onnx", feature = "hugging-face"))]
+use std::{fs, path::PathBuf};
 
 use gristmill::{
     Error, Inference, Result, Slots,

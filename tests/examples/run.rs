@@ -84,7 +84,7 @@ fn a_damaged_file_leaves_no_output() {
     assert!(job.failure().contains("in.npz"));
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "hugging-face"))]
 #[test]
 fn a_signal_leaves_the_rows_that_are_done() {
     use std::{process::Stdio, thread, time::Duration};
