@@ -208,7 +208,7 @@ impl Scenario {
         if self.steps {
             let pipeline = Pipeline::new(Model::of(self))
                 .prepare(|item: &Item| match item.fate {
-                    Fate::Unprepared => Err(Error::user("unprepared")),
+                    Fate::Unprepared => Err(Error::user("unprepared").into()),
                     // Past the panic hook, which the checker takes for a failure.
                     Fate::PanicsPreparing => panic::resume_unwind(Box::new("preparing")),
                     _ => Ok(Item { bytes: item.prepared_bytes, ..item.clone() }),
