@@ -17,8 +17,8 @@ pub use constants::Packing;
 pub(crate) use evaluate::{evaluate, evaluate_by};
 pub(crate) use function::function_kernel;
 pub use inputs::Inputs;
-pub(crate) use kernel::scratch_numbers;
 pub use kernel::{CpuKernel, Io, KernelRequest, Shapes, ValueKernel};
+pub(crate) use kernel::{first_result, scratch_numbers};
 pub use onnx_node::{Attribute, OnnxNode};
 pub use operator::{Body, Operator};
 

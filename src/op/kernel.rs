@@ -200,6 +200,14 @@ pub struct Io<'a> {
     pub strings: &'a mut RunStrings,
 }
 
+/// The first result, for kernels that borrow their operands, scratch or strings apart from it.
+///
+/// # Errors
+/// When the node has none.
+pub(crate) fn first_result<'o, 'a>(outputs: &'o mut [ViewMut<'a>]) -> Result<&'o mut ViewMut<'a>> {
+    outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))
+}
+
 impl<'a> Io<'a> {
     /// An operand that must be present.
     ///

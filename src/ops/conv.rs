@@ -16,7 +16,7 @@ use crate::{
     graph::Fact,
     kernels::Activation,
     op::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
-    ops::pool::window::{Pads, Window, decode_list, decode_pads, positive},
+    ops::pool::window::{Pads, Window, decode_kernel, decode_list, decode_pads, positive},
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -74,26 +74,24 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let weights = node.inputs().required(1)?.shape.clone();
-    let kernel = match node.ints("kernel_shape")? {
-        Some(kernel) => positive("kernel_shape", &kernel)?,
-        None => weights.as_fixed().and_then(|dims| dims.get(2..).map(<[usize]>::to_vec)).ok_or_else(|| {
-            Error::unsupported(format!("weights of shape {weights}, which must be known when the model is loaded"))
-        })?,
-    };
-    let rank = kernel.len();
-    let groups = node.int("group")?.unwrap_or(1);
-    let conv = Conv {
-        strides: decode_list(node, "strides", rank)?,
-        dilations: decode_list(node, "dilations", rank)?,
-        pads: decode_pads(node, rank)?,
-        groups: positive("group", &[groups])?[0],
-        ..Conv::new(kernel)
-    };
-    Ok(Arc::new(conv))
+    Ok(Arc::new(Conv::decode(node, 1)?))
 }
 
 impl Conv {
+    /// The convolution of an ONNX node whose operand `weights` is the weights.
+    pub(crate) fn decode(node: &mut OnnxNode<'_>, weights: usize) -> Result<Self> {
+        let kernel = decode_kernel(node, weights)?;
+        let rank = kernel.len();
+        let groups = node.int("group")?.unwrap_or(1);
+        Ok(Self {
+            strides: decode_list(node, "strides", rank)?,
+            dilations: decode_list(node, "dilations", rank)?,
+            pads: decode_pads(node, rank)?,
+            groups: positive("group", &[groups])?[0],
+            ..Self::new(kernel)
+        })
+    }
+
     /// A convolution with strides of 1, no pads, one group, channels first and no activation.
     pub fn new(kernel: Vec<usize>) -> Self {
         let rank = kernel.len();

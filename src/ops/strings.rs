@@ -8,7 +8,12 @@ pub mod tf_idf_vectorizer;
 #[cfg(feature = "onnx")]
 pub mod tokenizer;
 
-use crate::op::OpDef;
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    op::{Inputs, OpDef},
+    tensor::DType,
+};
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
@@ -18,6 +23,16 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     #[cfg(not(feature = "onnx"))]
     let more: [&OpDef; 0] = [];
     always.into_iter().chain(more)
+}
+
+/// The one operand, of strings.
+fn only_strings<'a>(inputs: &Inputs<'a>) -> Result<&'a Fact> {
+    inputs.expect(1, 1)?;
+    let input = inputs.required(0)?;
+    if input.dtype != DType::String {
+        return Err(Error::invalid_model(format!("{input} is no string")));
+    }
+    Ok(input)
 }
 
 /// Why these operators stay on the processor.

@@ -9,7 +9,7 @@ use crate::{
     graph::Fact,
     op::{Accuracy, CpuState, GpuState, Inputs, Io, OnnxNode, OpDef, Operator, function_kernel},
     ops::{
-        pool::window::{Pads, Window, decode_list, decode_pads, positive},
+        pool::window::{Pads, Window, decode_kernel, decode_list, decode_pads, positive},
         wide,
     },
     shape::{Condition, Dim, Shape},
@@ -49,13 +49,7 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let weights = node.inputs().required(1)?.shape.clone();
-    let kernel = match node.ints("kernel_shape")? {
-        Some(kernel) => positive("kernel_shape", &kernel)?,
-        None => weights.as_fixed().and_then(|dims| dims.get(2..).map(<[usize]>::to_vec)).ok_or_else(|| {
-            Error::unsupported(format!("weights of shape {weights}, which must be known when the model is loaded"))
-        })?,
-    };
+    let kernel = decode_kernel(node, 1)?;
     let rank = kernel.len();
     let (groups, offset_groups) = (node.int("group")?.unwrap_or(1), node.int("offset_group")?.unwrap_or(1));
     Ok(Arc::new(DeformConv {

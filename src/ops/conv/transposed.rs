@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
-    ops::pool::window::{Pads, decode_list, decode_pads, positive},
+    ops::pool::window::{Pads, decode_kernel, decode_list, decode_pads, positive},
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -46,13 +46,7 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    let weights = node.inputs().required(1)?.shape.clone();
-    let kernel = match node.ints("kernel_shape")? {
-        Some(kernel) => positive("kernel_shape", &kernel)?,
-        None => weights.as_fixed().and_then(|dims| dims.get(2..).map(<[usize]>::to_vec)).ok_or_else(|| {
-            Error::unsupported(format!("weights of shape {weights}, which must be known when the model is loaded"))
-        })?,
-    };
+    let kernel = decode_kernel(node, 1)?;
     let rank = kernel.len();
     let not_negative = |name: &str, list: Vec<i64>| {
         let sizes = list.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<Vec<_>>>();

@@ -6,7 +6,10 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     kernels::strided::{self, Axis},
-    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        first_result,
+    },
     ops::tracked,
     shape::{Dim, Shape},
     tensor::{DType, Tensor, View, ViewMut},
@@ -83,7 +86,7 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
 impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let Io { inputs, outputs, .. } = io;
-        let output = outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?;
+        let output = first_result(outputs)?;
         concat(inputs.iter().copied().flatten(), self.axis, output)
     }
 }

@@ -8,7 +8,10 @@ use crate::{
     error::{Error, Result},
     graph::{Fact, MAX_EXACT},
     kernels,
-    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        first_result,
+    },
     shape::{Condition, Dim},
     tensor::{DType, Tensor},
 };
@@ -132,7 +135,7 @@ impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
         let Io { outputs, strings, .. } = io;
-        let output = outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?;
+        let output = first_result(outputs)?;
         match (input.dtype, output.dtype) {
             (_, DType::String) => strings::to_strings(input, output.slice()?, strings),
             (DType::String, _) => strings::from_strings(input.slice()?, output, strings),

@@ -95,6 +95,20 @@ impl Window<'_> {
     }
 }
 
+/// Decodes the taps along each spatial axis: `kernel_shape`, or else the shape of operand `weights`.
+///
+/// # Errors
+/// When a number is not positive, or neither is known when the model is loaded.
+pub(crate) fn decode_kernel(node: &mut OnnxNode<'_>, weights: usize) -> Result<Vec<usize>> {
+    let weights = node.inputs().required(weights)?.shape.clone();
+    match node.ints("kernel_shape")? {
+        Some(kernel) => positive("kernel_shape", &kernel),
+        None => weights.as_fixed().and_then(|dims| dims.get(2..).map(<[usize]>::to_vec)).ok_or_else(|| {
+            Error::unsupported(format!("weights of shape {weights}, which must be known when the model is loaded"))
+        }),
+    }
+}
+
 /// Decodes a list of one number per spatial axis; all 1 where absent.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::{
     op::{Accuracy, Case, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
     ops::{
         conv::Conv,
-        pool::window::{Pads, decode_list, decode_pads, positive},
+        pool::window::Pads,
         quantized::centered::{is_bytes, is_one},
     },
     shape::{Dim, Shape},
@@ -46,22 +46,7 @@ def!(INTEGER, "ConvInteger", false);
 def!(LINEAR, "QLinearConv", true);
 
 fn decode(node: &mut OnnxNode<'_>, scaled: bool) -> Result<Arc<dyn Operator>> {
-    let weights = node.inputs().required(if scaled { 3 } else { 1 })?.shape.clone();
-    let kernel = match node.ints("kernel_shape")? {
-        Some(kernel) => positive("kernel_shape", &kernel)?,
-        None => weights.as_fixed().and_then(|dims| dims.get(2..).map(<[usize]>::to_vec)).ok_or_else(|| {
-            Error::unsupported(format!("weights of shape {weights}, which must be known when the model is loaded"))
-        })?,
-    };
-    let rank = kernel.len();
-    let groups = node.int("group")?.unwrap_or(1);
-    let conv = Conv {
-        strides: decode_list(node, "strides", rank)?,
-        dilations: decode_list(node, "dilations", rank)?,
-        pads: decode_pads(node, rank)?,
-        groups: positive("group", &[groups])?[0],
-        ..Conv::new(kernel)
-    };
+    let conv = Conv::decode(node, if scaled { 3 } else { 1 })?;
     Ok(Arc::new(QuantizedConv { conv, scaled }))
 }
 

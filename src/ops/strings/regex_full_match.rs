@@ -7,8 +7,11 @@ use regex::{Regex, RegexBuilder};
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    ops::strings::ON_THE_HOST,
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        first_result,
+    },
+    ops::strings::{ON_THE_HOST, only_strings},
     shape::Dim,
     tensor::{DType, Tensor},
 };
@@ -56,11 +59,7 @@ impl Operator for RegexFullMatch {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(1, 1)?;
-        let input = inputs.required(0)?;
-        if input.dtype != DType::String {
-            return Err(Error::invalid_model(format!("{input} is no string")));
-        }
+        let input = only_strings(inputs)?;
         Ok(vec![Fact::new(DType::Bool, input.shape.clone())])
     }
 
@@ -81,7 +80,7 @@ impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?.slice::<u64>()?;
         let Io { outputs, strings, .. } = io;
-        let output = outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?;
+        let output = first_result(outputs)?;
         for (&number, to) in input.iter().zip(output.bytes.iter_mut()) {
             *to = u8::from(strings.get(number).is_some_and(|text| self.pattern.is_match(text)));
         }

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     kernels::broadcast::Broadcast,
-    op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator, first_result},
     ops::{
         pointwise::broadcast::{broadcast_batch_axes, broadcast_shape},
         strings::ON_THE_HOST,
@@ -57,7 +57,7 @@ impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let (first, second) = (io.input(0)?, io.input(1)?);
         let Io { outputs, strings, .. } = io;
-        let output = outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?;
+        let output = first_result(outputs)?;
         let walk = Broadcast::new(output.shape, &[first.shape, second.shape])?;
         let (first, second, output) = (first.slice::<u64>()?, second.slice::<u64>()?, output.slice::<u64>()?);
         let steps = [0, 1].map(|operand| usize::from(walk.moves(operand)));

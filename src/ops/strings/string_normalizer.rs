@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
-    ops::strings::ON_THE_HOST,
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        first_result,
+    },
+    ops::strings::{ON_THE_HOST, only_strings},
     shape::Dim,
     tensor::{DType, Tensor},
 };
@@ -66,11 +69,7 @@ impl Operator for StringNormalizer {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(1, 1)?;
-        let input = inputs.required(0)?;
-        if input.dtype != DType::String {
-            return Err(Error::invalid_model(format!("{input} is no string")));
-        }
+        let input = only_strings(inputs)?;
         Ok(vec![Fact::new(DType::String, input.shape.clone())])
     }
 
@@ -91,8 +90,7 @@ impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?.slice::<u64>()?;
         let Io { outputs, strings, .. } = io;
-        let output =
-            outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?.slice::<u64>()?;
+        let output = first_result(outputs)?.slice::<u64>()?;
         for (&from, to) in input.iter().zip(output) {
             let text = strings.get(from).map_or("", |text| text);
             *to = match self.case {

@@ -7,7 +7,10 @@ use crate::ops::strings::tokenizer::Tokenizer;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        first_result,
+    },
     ops::{strings::ON_THE_HOST, tabular::Labels, tokens},
     shape::{Dim, Shape},
     tensor::{DType, Tensor},
@@ -203,8 +206,7 @@ impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
         let Io { outputs, strings, .. } = io;
-        let output =
-            outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?.slice::<f32>()?;
+        let output = first_result(outputs)?.slice::<f32>()?;
         output.fill(0.0);
         let items = input.shape.last().copied().unwrap_or(0);
         let mut row = Vec::new();

@@ -7,9 +7,12 @@ use regex::Regex;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
+        first_result,
+    },
     ops::{
-        strings::{ON_THE_HOST, regex_full_match::compile},
+        strings::{ON_THE_HOST, only_strings, regex_full_match::compile},
         tokens,
     },
     shape::{Dim, Shape},
@@ -75,11 +78,7 @@ impl Operator for Tokenizer {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(1, 1)?;
-        let input = inputs.required(0)?;
-        if input.dtype != DType::String {
-            return Err(Error::invalid_model(format!("{input} is no string")));
-        }
+        let input = only_strings(inputs)?;
         let dims = input.shape.dims().iter().cloned().chain([Dim::from(1)]);
         Ok(vec![Fact::new(DType::String, dims.collect::<Shape>())])
     }
@@ -103,8 +102,7 @@ impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?.slice::<u64>()?;
         let Io { outputs, strings, .. } = io;
-        let output =
-            outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?.slice::<u64>()?;
+        let output = first_result(outputs)?.slice::<u64>()?;
         let mut list = String::new();
         for (&number, to) in input.iter().zip(output) {
             let text: Arc<str> = strings.get(number).cloned().unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::{
     kernels,
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
-        Shapes,
+        Shapes, first_result,
     },
     ops::tabular::{ON_THE_HOST, rows},
     shape::{Dim, Shape},
@@ -94,7 +94,7 @@ impl CpuKernel for Kernel {
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let Io { inputs, outputs, scratch, .. } = io;
-        let output = outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?;
+        let output = first_result(outputs)?;
         let (count, width) = rows::sizes(output.shape);
         let output = output.slice::<f32>()?;
         output.fill(0.0);

@@ -65,11 +65,7 @@ impl Operator for LinearClassifier {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(1, 1)?;
-        let input = inputs.required(0)?;
-        rows::check_numbers(input)?;
-        let (count, columns) = rows::table(input)?;
-        rows::check_columns(&columns, self.coefficients.len() / self.intercepts.len().max(1))?;
+        let count = rows::counted(inputs, self.coefficients.len() / self.intercepts.len().max(1))?;
         let labels = Fact::new(self.labels.dtype(), Shape::new([count.clone()]));
         Ok(vec![labels, Fact::new(DType::F32, Shape::new([count, Dim::from(self.labels.len())]))])
     }

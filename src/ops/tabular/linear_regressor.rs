@@ -7,7 +7,7 @@ use crate::{
     graph::Fact,
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
-        Shapes,
+        Shapes, first_result,
     },
     ops::tabular::{ON_THE_HOST, PostTransform, rows},
     shape::{Dim, Shape},
@@ -62,11 +62,7 @@ impl Operator for LinearRegressor {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(1, 1)?;
-        let input = inputs.required(0)?;
-        rows::check_numbers(input)?;
-        let (count, columns) = rows::table(input)?;
-        rows::check_columns(&columns, self.columns())?;
+        let count = rows::counted(inputs, self.columns())?;
         Ok(vec![Fact::new(DType::F32, Shape::new([count, Dim::from(self.intercepts.len())]))])
     }
 
@@ -98,8 +94,7 @@ impl CpuKernel for Kernel {
         self.sums.check(columns)?;
         let Io { outputs, scratch, .. } = io;
         let input = rows::convert(input, DType::F32, scratch)?.slice::<f32>()?;
-        let output =
-            outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?.slice::<f32>()?;
+        let output = first_result(outputs)?.slice::<f32>()?;
         let mut scores = vec![0.0; self.sums.len()];
         for (row, output) in output.chunks_exact_mut(self.sums.len()).enumerate() {
             self.sums.score(&input[row * columns..(row + 1) * columns], &mut scores);

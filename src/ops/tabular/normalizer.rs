@@ -7,7 +7,7 @@ use crate::{
     graph::Fact,
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
-        Shapes,
+        Shapes, first_result,
     },
     ops::tabular::{ON_THE_HOST, rows},
     shape::Dim,
@@ -88,8 +88,7 @@ impl CpuKernel for Kernel {
         let (_, columns) = rows::sizes(input.shape);
         let Io { outputs, scratch, .. } = io;
         let input = rows::convert(input, DType::F32, scratch)?.slice::<f32>()?;
-        let output =
-            outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?.slice::<f32>()?;
+        let output = first_result(outputs)?.slice::<f32>()?;
         for (input, output) in input.chunks_exact(columns.max(1)).zip(output.chunks_exact_mut(columns.max(1))) {
             let numbers = input.iter().map(|&x| f64::from(x));
             let norm = match self.norm {

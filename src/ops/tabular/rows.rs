@@ -34,6 +34,16 @@ pub(super) fn check_numbers(fact: &Fact) -> Result<()> {
     }
 }
 
+/// The number of rows of the one operand, a table of numbers with that many columns.
+pub(super) fn counted(inputs: &Inputs<'_>, expected: usize) -> Result<Dim> {
+    inputs.expect(1, 1)?;
+    let input = inputs.required(0)?;
+    check_numbers(input)?;
+    let (count, columns) = table(input)?;
+    check_columns(&columns, expected)?;
+    Ok(count)
+}
+
 /// Refuses a number of columns other than `columns`, where it is known.
 pub(super) fn check_columns(columns: &Dim, expected: usize) -> Result<()> {
     match columns.as_fixed() {

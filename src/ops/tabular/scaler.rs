@@ -7,7 +7,7 @@ use crate::{
     graph::Fact,
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
-        Shapes,
+        Shapes, first_result,
     },
     ops::tabular::{ON_THE_HOST, rows},
     shape::Dim,
@@ -79,8 +79,7 @@ impl CpuKernel for Kernel {
         let columns = input.shape.last().copied().unwrap_or(1);
         let Io { outputs, scratch, .. } = io;
         let input = rows::convert(input, DType::F32, scratch)?.slice::<f32>()?;
-        let output =
-            outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?.slice::<f32>()?;
+        let output = first_result(outputs)?.slice::<f32>()?;
         for list in [offset, scale].into_iter().filter(|list| list.len() != 1) {
             rows::expect_columns(columns, list.len())?;
         }

@@ -7,7 +7,7 @@ use crate::{
     graph::Fact,
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
-        Shapes,
+        Shapes, first_result,
     },
     ops::tabular::{ON_THE_HOST, PostTransform, SvmKernel, rows, svm_kernel},
     shape::{Dim, Shape},
@@ -90,11 +90,7 @@ impl Operator for SvmRegressor {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(1, 1)?;
-        let input = inputs.required(0)?;
-        rows::check_numbers(input)?;
-        let (count, columns) = rows::table(input)?;
-        rows::check_columns(&columns, self.columns())?;
+        let count = rows::counted(inputs, self.columns())?;
         Ok(vec![Fact::new(DType::F32, Shape::new([count, Dim::from(1)]))])
     }
 
@@ -123,8 +119,7 @@ impl CpuKernel for Kernel {
         rows::expect_columns(columns, self.op.columns())?;
         let Io { outputs, scratch, .. } = io;
         let input = rows::convert(input, DType::F32, scratch)?.slice::<f32>()?;
-        let output =
-            outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?.slice::<f32>()?;
+        let output = first_result(outputs)?.slice::<f32>()?;
         for (row, output) in output.iter_mut().enumerate() {
             let score = self.op.score(&input[row * columns..(row + 1) * columns]);
             let mut scores = [score];

@@ -6,7 +6,10 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     kernels,
-    op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator, Shapes},
+    op::{
+        Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator, Shapes,
+        first_result,
+    },
     ops::tabular::{
         ON_THE_HOST, PostTransform, Trees, rows,
         trees::{self, Aggregate, Names},
@@ -116,7 +119,7 @@ impl CpuKernel for Kernel {
         let op = &self.op;
         let Io { inputs, outputs, scratch, .. } = io;
         let input = inputs.first().copied().flatten().ok_or_else(|| Error::internal("a kernel misses its operand"))?;
-        let output = outputs.first_mut().ok_or_else(|| Error::internal("a kernel misses its result"))?;
+        let output = first_result(outputs)?;
         let scores = op.trees.score(input, op.aggregate, op.targets, scratch)?;
         for scores in scores.chunks_exact_mut(op.targets) {
             scores.iter_mut().zip(&op.base).for_each(|(score, base)| *score += base);

@@ -7,10 +7,11 @@ use crate::{
         slices::{slice, stack},
     },
     error::{Error, Result},
+    graph::Fact,
     op::Body,
     ops::control::scan::Scan,
     shape::{Bindings, Symbol, normalize_axis},
-    tensor::{DType, Tensor, Value},
+    tensor::{Tensor, Value},
 };
 
 /// The graph of a node, loaded.
@@ -134,9 +135,7 @@ fn repeat(
         iteration += 1;
     }
     for (stack, id) in stacked.into_iter().zip(&outputs[1 + carried..]) {
-        let fact = body.session.graph.fact(*id);
-        let none: Vec<usize> = fact.shape.dims().iter().map(|dim| dim.eval_size(outer).unwrap_or(0)).collect();
-        state.push(stack_of(&stack, 0, fact.dtype, &none)?);
+        state.push(stack_of(&stack, 0, body.session.graph.fact(*id), outer)?);
     }
     Ok(state)
 }
@@ -175,10 +174,11 @@ fn map(
     Ok(made.into_iter().map(Value::Sequence).collect())
 }
 
-/// Tensors stacked along a new axis; `none` is the shape of each where there are none.
-fn stack_of(tensors: &[Tensor], axis: i64, dtype: DType, none: &[usize]) -> Result<Value> {
-    let shape = tensors.first().map_or(none, Tensor::shape);
-    Ok(stack(tensors, normalize_axis(axis, shape.len() + 1)?, dtype, shape)?.into())
+/// The values that an output of a graph had, stacked along a new axis; `fact` gives their shape where there are none.
+fn stack_of(tensors: &[Tensor], axis: i64, fact: &Fact, outer: &Bindings) -> Result<Value> {
+    let none = || fact.shape.dims().iter().map(|dim| dim.eval_size(outer).unwrap_or(0)).collect();
+    let shape = tensors.first().map_or_else(none, |tensor| tensor.shape().to_vec());
+    Ok(stack(tensors, normalize_axis(axis, shape.len() + 1)?, fact.dtype, &shape)?.into())
 }
 
 fn scan(
@@ -229,9 +229,7 @@ fn scan_slices(
         if *reversed {
             stack.reverse();
         }
-        let fact = graph.fact(*id);
-        let none: Vec<usize> = fact.shape.dims().iter().map(|dim| dim.eval_size(outer).unwrap_or(0)).collect();
-        state.push(stack_of(&stack, *axis, fact.dtype, &none)?);
+        state.push(stack_of(&stack, *axis, graph.fact(*id), outer)?);
     }
     Ok(state)
 }
@@ -248,8 +246,9 @@ fn scan_items(
     let states = values(operands, first..first + op.states)?.into_iter().map(tensor).collect::<Result<Vec<_>>>()?;
     let scanned = values(operands, first + op.states..first + op.states + op.inputs.len())?;
     let scanned = scanned.into_iter().map(tensor).collect::<Result<Vec<_>>>()?;
-    let whole = scanned.first().map_or(&[][..], Tensor::shape);
-    let (items, length) = (whole[0], whole[1]);
+    let &[items, length, ..] = scanned.first().map_or(&[][..], Tensor::shape) else {
+        return Err(Error::invalid_input("the operands have no items to scan"));
+    };
     let lengths = match operands.first().and_then(Option::as_ref).and_then(Value::as_tensor) {
         Some(lengths) => lengths.to_i64()?,
         None => vec![length as i64; items],
@@ -278,12 +277,8 @@ fn scan_items(
         }
     }
     let graph = &body.session.graph;
-    let shaped = results.into_iter().zip(graph.outputs()).map(|(result, id)| {
-        let fact = graph.fact(*id);
-        let none: Vec<usize> = fact.shape.dims().iter().map(|dim| dim.eval_size(outer).unwrap_or(0)).collect();
-        stack_of(&result, 0, fact.dtype, &none)
-    });
-    shaped.collect()
+    let results = results.into_iter().zip(graph.outputs());
+    results.map(|(result, id)| stack_of(&result, 0, graph.fact(*id), outer)).collect()
 }
 
 /// The tensor with zeros behind its rows, up to `length` rows.
