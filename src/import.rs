@@ -5,6 +5,7 @@
 
 mod find;
 mod fingerprint;
+mod hot;
 #[cfg(feature = "hugging-face")]
 pub mod hugging_face;
 mod model;

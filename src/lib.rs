@@ -100,6 +100,7 @@
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |
 //! | `serde` | no | [`Report`](bulk::Report) and its parts as values of serde |
+//! | `ndarray` | no | [`Tensor`] from arrays of `ndarray`, and back |
 //! | `candle` | no | models written with candle, and the module `candle` |
 //!
 //! # Errors

@@ -1,8 +1,11 @@
 //! Host tensors: a type, a shape, and bytes that clones share.
 
 pub(crate) mod arena;
+#[cfg(feature = "ndarray")]
+mod arrays;
 mod buffer;
 mod cosine;
+mod debug;
 mod dtype;
 mod finite;
 #[cfg(feature = "hugging-face")]
@@ -12,7 +15,7 @@ mod strings;
 mod value;
 mod view;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 pub(crate) use buffer::AlignedBytes;
 use bytemuck::Pod;
@@ -280,20 +283,17 @@ impl Tensor {
     }
 }
 
-impl fmt::Debug for Tensor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tensor({}{:?}", self.dtype, self.shape)?;
-        if self.dtype == DType::String {
-            let shown: Vec<&str> = self.texts().take(SHOWN_STRINGS).collect();
-            let rest = if self.len() > SHOWN_STRINGS { ", ..." } else { "" };
-            write!(f, " {}{rest}", format!("{shown:?}").trim_matches(['[', ']']))?;
+/// One dimension: the elements of the vector.
+impl<T: Element> From<Vec<T>> for Tensor {
+    fn from(values: Vec<T>) -> Self {
+        Self {
+            dtype: T::DTYPE,
+            shape: vec![values.len()],
+            data: Arc::new(AlignedBytes::copy_from(bytemuck::cast_slice(&values))),
+            strings: None,
         }
-        f.write_str(")")
     }
 }
-
-/// The strings that the debug text of a tensor shows.
-const SHOWN_STRINGS: usize = 8;
 
 /// The size of a tensor in bytes; `None` on overflow.
 ///

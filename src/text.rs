@@ -4,6 +4,7 @@ mod classifier;
 mod classifier_options;
 mod embedder;
 mod encoder_model;
+mod hot;
 mod opened;
 mod options;
 mod prepare;
@@ -12,7 +13,7 @@ mod tokenizer;
 
 pub use classifier::{Classified, Classifier, ClassifierPipeline};
 pub use classifier_options::ClassifierOptions;
-pub use embedder::{Embedder, EmbedderPipeline};
+pub use embedder::{Embedder, EmbedderPipeline, EmbedderQueue};
 pub use encoder_model::EncoderModel;
 pub use options::EmbedderOptions;
 pub use reranker::{Reranker, RerankerPipeline};

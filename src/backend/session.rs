@@ -41,7 +41,8 @@ use crate::{
 
 /// A model ready to run: weights loaded once, shared by all threads.
 ///
-/// An item is the named inputs of one run. Where the graph proves that the rows of the first axis are independent, the
+/// An item is the named inputs of one run, with every axis of the model: one row of a model of `[batch, 2]` has the
+/// shape `[1, 2]`, and so has its output. Where the graph proves that the rows of the first axis are independent, the
 /// items of a chunk run together; the outputs are the same bits either way.
 pub struct Session {
     choice: Choice,

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::tensor::{Tensor, Value};
+use crate::{
+    error::{Context, Error, Result},
+    tensor::{Element, Tensor, Value},
+};
 
 /// The inputs or outputs of one run of a [`Session`](crate::Session): named tensors, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,6 +76,25 @@ impl Tensors {
         self.tensors.iter().find(|(other, _)| &**other == name).map(|(_, tensor)| tensor)
     }
 
+    /// Removes the tensor of that name and returns it.
+    pub fn take(&mut self, name: &str) -> Option<Tensor> {
+        let place = self.tensors.iter().position(|(other, _)| &**other == name)?;
+        Some(self.tensors.remove(place).1)
+    }
+
+    /// The elements of the tensor of that name in row-major order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if no tensor has that name, or if its elements are
+    /// of another type.
+    pub fn elements<T: Element>(&self, name: &str) -> Result<&[T]> {
+        let Some(tensor) = self.get(name) else {
+            let names: Vec<&str> = self.iter().map(|(name, _)| name).collect();
+            return Err(Error::invalid_input(format!("no tensor is named {name:?}; there are {names:?}")));
+        };
+        tensor.as_slice().context(|| format!("tensor {name:?}"))
+    }
+
     /// The names and tensors, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.tensors.iter().map(|(name, tensor)| (&**name, tensor))
@@ -112,5 +134,16 @@ mod tests {
         assert_eq!(tensors.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((tensors.get("a"), tensors.get("c")), (Some(&Tensor::scalar(3_i32)), None));
         assert_eq!((tensors.len(), tensors.byte_len()), (2, 12));
+    }
+
+    #[test]
+    fn elements_are_typed_and_a_taken_tensor_is_gone() {
+        let mut tensors = Tensors::from([("a", Tensor::from(vec![1.5_f32, -2.0])), ("b", Tensor::scalar(2_i64))]);
+        assert_eq!(tensors.elements::<f32>("a").unwrap(), [1.5, -2.0]);
+        let message = |result: Result<&[f32]>| result.unwrap_err().to_string();
+        assert_eq!(message(tensors.elements("b")), "tensor \"b\": expected a tensor of f32, found i64");
+        assert_eq!(message(tensors.elements("c")), "no tensor is named \"c\"; there are [\"a\", \"b\"]");
+        assert_eq!(tensors.take("a"), Some(Tensor::from(vec![1.5_f32, -2.0])));
+        assert_eq!((tensors.take("a"), tensors.len()), (None, 1));
     }
 }

@@ -1,10 +1,10 @@
 //! The text embedder.
 
-use std::{borrow::Borrow, fmt, path::Path, sync::Arc};
+use std::{borrow::Borrow, fmt, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     backend::options::Device,
-    bulk::{Bulk, Results},
+    bulk::{Bulk, Queue, Results},
     error::{ItemError, Result},
     import::hugging_face::{self, Purpose},
     inference::{Description, Inference, Pipeline},
@@ -42,6 +42,9 @@ pub struct Embedder {
 /// The pipeline of an [`Embedder`], from texts to vectors.
 pub type EmbedderPipeline = Pipeline<str, EncoderModel, Vec<f32>>;
 
+/// A queue of texts that an [`Embedder`] turns into vectors.
+pub type EmbedderQueue = Queue<String, Vec<f32>>;
+
 impl Embedder {
     /// Opens a model folder.
     ///
@@ -56,20 +59,7 @@ impl Embedder {
     /// # Errors
     /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &EmbedderOptions) -> Result<Self> {
-        let path = folder.as_ref();
-        let opening = Opening {
-            path,
-            purpose: Purpose::Vectors,
-            output: hugging_face::VECTOR,
-            session: &options.session,
-            max_tokens: options.max_tokens,
-        };
-        let (opened, ()) = opening.open(|| Ok((hugging_face::open(path, &options.folder)?, ())))?;
-        let Opened { model, prepare, dimension, max_tokens } = opened;
-        let pipeline = Pipeline::new(model)
-            .prepare(move |text: &str| Ok(prepare.tensors(text)?))
-            .item_bytes(|text: &str| text.len())
-            .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
+        let Parts { pipeline, dimension, max_tokens } = open(folder.as_ref(), options)?;
         let pipeline = Arc::new(pipeline);
         let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
         Ok(Self { pipeline, bulk, dimension, max_tokens })
@@ -112,10 +102,43 @@ impl Embedder {
         Bulk::pipeline(self.pipeline())
     }
 
+    /// Opens a queue for texts that are submitted one at a time; see [`Bulk::queue`].
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn queue(&self, longest_wait: Duration) -> Result<EmbedderQueue> {
+        self.bulk.queue(longest_wait)
+    }
+
     /// The pipeline from texts to vectors.
     pub fn pipeline(&self) -> Arc<EmbedderPipeline> {
         self.pipeline.clone()
     }
+}
+
+/// What an embedder consists of.
+pub(super) struct Parts {
+    pub(super) pipeline: EmbedderPipeline,
+    dimension: usize,
+    max_tokens: usize,
+}
+
+/// Opens a model folder.
+pub(super) fn open(path: &Path, options: &EmbedderOptions) -> Result<Parts> {
+    let opening = Opening {
+        path,
+        purpose: Purpose::Vectors,
+        output: hugging_face::VECTOR,
+        session: &options.session,
+        max_tokens: options.max_tokens,
+    };
+    let (opened, ()) = opening.open(|| Ok((hugging_face::open(path, &options.folder)?, ())))?;
+    let Opened { model, prepare, dimension, max_tokens } = opened;
+    let pipeline = Pipeline::new(model)
+        .prepare(move |text: &str| Ok(prepare.tensors(text)?))
+        .item_bytes(|text: &str| text.len())
+        .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
+    Ok(Parts { pipeline, dimension, max_tokens })
 }
 
 impl fmt::Debug for Embedder {

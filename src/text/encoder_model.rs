@@ -32,6 +32,12 @@ impl EncoderModel {
         &self.session
     }
 
+    /// The length of a vector.
+    pub(super) fn dimension(&self) -> Option<i64> {
+        let (_, fact) = self.session.outputs().find(|(name, _)| *name == self.output)?;
+        fact.shape.dims().last()?.as_fixed()
+    }
+
     fn vector(&self, outputs: &Tensors) -> Result<Vec<f32>> {
         let name = self.output;
         let vector = outputs.get(name).ok_or_else(|| Error::internal(format!("the session gave no `{name}`")))?;

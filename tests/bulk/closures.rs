@@ -91,3 +91,22 @@ fn so_it_is_where_models_are_loaded_and_files_published() {
     let error = Hot::open(&path, load, |_| String::new()).unwrap_err();
     assert_eq!((error.kind(), error.downcast_ref::<ParseIntError>().is_some()), (ErrorKind::User, true));
 }
+
+#[test]
+fn anyhow_takes_and_prints_errors_once() {
+    use anyhow::Context as _;
+
+    fn quota(number: u64) -> anyhow::Result<u64> {
+        number.checked_sub(10).context("quota")
+    }
+    let bulk = Bulk::new(from_fn(|number: &u64| Ok(quota(*number)?)));
+    let first =
+        |bulk: &Bulk<_>, number: u64| -> anyhow::Result<u64> { Ok(bulk.map([number]).next().context("none")??) };
+    assert_eq!(first(&bulk, 12).unwrap(), 2);
+    let error = first(&bulk, 9).unwrap_err();
+    let printed = format!("{error:#}");
+    assert_eq!(printed.matches("quota").count(), 1, "{printed}");
+    assert_eq!(error.downcast_ref::<ItemError>().unwrap().index, 0);
+    let wrapped = first(&bulk, 9).context("the nightly run").unwrap_err();
+    assert_eq!(format!("{wrapped:#}"), format!("the nightly run: {printed}"));
+}

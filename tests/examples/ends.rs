@@ -302,23 +302,31 @@ fn a_signal_is_heard_while_nothing_comes() {
         assert!(rows.len() == 3 && columns == folder::HIDDEN, "{} rows", rows.len());
         assert!(place.part().is_none());
     }
-    // Nothing has been read: nothing is replaced.
-    let place = Place::new();
-    let out = place.path("out.npy");
-    fs::write(&out, OLD).unwrap();
-    let child = place.embed(Path::new("-"), &out).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    await_part(place.folder.path(), 0);
-    signal(&child, "INT");
-    let output = ended(child, Duration::from_secs(1));
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(fs::read(&out).unwrap() == OLD && place.part().is_none());
+    // No line has been read to its end: nothing is replaced.
+    for endless in [false, true] {
+        let place = Place::new();
+        let out = place.path("out.npy");
+        fs::write(&out, OLD).unwrap();
+        let mut child = place.embed(Path::new("-"), &out).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let source = child
+            .stdin
+            .take_if(|_| endless)
+            .map(|mut texts| thread::spawn(move || while texts.write_all(b"a word, then another").is_ok() {}));
+        await_part(place.folder.path(), 0);
+        thread::sleep(Duration::from_millis(200));
+        signal(&child, "INT");
+        let output = ended(child, Duration::from_secs(1));
+        assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+        source.into_iter().for_each(|source| source.join().unwrap());
+        assert!(fs::read(&out).unwrap() == OLD && place.part().is_none());
+    }
 }
 
 #[test]
 fn a_signal_at_any_moment_leaves_the_old_file_or_a_whole_one() {
     let _turn = crate::turn();
     for (name, number) in [("INT", 2), ("TERM", 15)] {
-        for wait in [0, 20, 60, 200, 600] {
+        for wait in [0, 5, 10, 20, 40, 60, 100, 200, 400, 600] {
             let place = Place::new();
             let out = place.path("out.npy");
             fs::write(&out, OLD).unwrap();

@@ -1,6 +1,8 @@
 //! Examples, run as commands.
 
 #[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
+mod damaged;
+#[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
 mod ends;
 mod first_steps;
 #[cfg(feature = "onnx")]

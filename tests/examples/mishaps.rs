@@ -224,3 +224,36 @@ fn a_full_disk_is_an_error_that_names_the_file() {
         assert_eq!(told(&mut limited(&command, "ulimit -f 40000")).0, 0);
     }
 }
+
+/// A disk of its own in the namespace of one process; not every system lets its users make one.
+#[test]
+fn a_small_disk_keeps_the_old_file() {
+    let place = Place::new();
+    let (texts, disk) = (place.path("texts.txt"), place.path("disk"));
+    fs::write(&texts, "one\ntwo words\n".repeat(500)).unwrap();
+    fs::create_dir(&disk).unwrap();
+    let out = disk.join("out.npy");
+    let within = |size: &str| {
+        let command = place.embed(&texts, &out);
+        let mut shell = Command::new("unshare");
+        shell.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+        // The old file, the command and its code, what the folder holds then, and whether the old file is still there.
+        shell.arg(format!(
+            "mount -t tmpfs -o size={size} tmpfs '{0}' || exit 77; printf old > '{1}'; \"$0\" \"$@\"; \
+             echo \"code $? holds $(ls -A '{0}') old $(grep -c '^old$' '{1}')\"",
+            disk.display(),
+            out.display()
+        ));
+        shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+        shell.output().ok().filter(|output| output.status.code() != Some(77) && !output.stdout.is_empty())
+    };
+    let Some(full) = within("16k") else {
+        println!("SKIPPED: no file system of one's own here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&full.stderr);
+    assert!(said.contains(&format!("writing {}: No space left on device", out.display())), "{said}");
+    assert!(String::from_utf8_lossy(&full.stdout).ends_with("code 1 holds out.npy old 1\n"), "{full:?}");
+    let whole = within("8m").unwrap();
+    assert!(String::from_utf8_lossy(&whole.stdout).ends_with("code 0 holds out.npy old 0\n"), "{whole:?}");
+}

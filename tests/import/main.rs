@@ -9,6 +9,8 @@ mod einsum;
 mod functions;
 #[cfg(feature = "onnx")]
 mod hostile;
+#[cfg(feature = "onnx")]
+mod hot;
 #[cfg(feature = "hugging-face")]
 mod hugging_face;
 #[cfg(feature = "onnx")]

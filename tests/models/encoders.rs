@@ -1,12 +1,20 @@
 //! Every encoder family against transformers: tiny random models, whose vectors `golden_encoders.py` computed.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use gristmill::{
     Device, Weights,
+    bulk::{Bulk, Hot},
     text::{Embedder, EmbedderOptions},
 };
 use serde::Deserialize;
+
+use crate::support::data;
 
 /// The largest difference of a number to transformers' in f32.
 const MOST: f64 = 2e-5;
@@ -85,4 +93,30 @@ fn mapped_weights_give_the_same_vectors() {
             goldens(&folder).into_iter().filter(|golden| !golden.ids.is_empty()).map(|golden| golden.text).collect();
         assert_eq!(copied.embed(&texts).unwrap(), mapped.embed(&texts).unwrap(), "{name}");
     }
+}
+
+#[test]
+fn an_embedder_is_replaced_by_one_of_the_same_length() {
+    let folder =
+        |name: &str| -> PathBuf { Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders").join(name) };
+    let vector = |name: &str| Embedder::open(folder(name), Device::Cpu).unwrap().embed(&["a text"]).unwrap().remove(0);
+    let hot = Arc::new(Hot::embedder(folder("bert"), &EmbedderOptions::on(Device::Cpu)).unwrap());
+    let bulk = Bulk::hot(hot.clone());
+    let now = || bulk.map(["a text"]).next().unwrap().unwrap();
+    assert_eq!(now(), vector("bert"));
+    assert_eq!(hot.reload(folder("mpnet")).unwrap(), 2);
+    assert_eq!(now(), vector("mpnet"));
+    let message = hot.reload(data::data("minilm")).unwrap_err().to_string();
+    assert!(message.contains("a text to 384 numbers") && message.contains("a text to 32 numbers"), "{message}");
+    assert_eq!((hot.version(), now()), (2, vector("mpnet")));
+}
+
+#[test]
+fn a_queue_of_an_embedder_answers() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/bert");
+    let embedder = Embedder::open(folder, Device::Cpu).unwrap();
+    let queue = embedder.queue(Duration::from_millis(1)).unwrap();
+    let answers = [queue.submit("a text".to_owned()), queue.submit("another".to_owned())];
+    let vectors: Vec<_> = answers.into_iter().map(|answer| answer.wait().unwrap().unwrap()).collect();
+    assert_eq!(vectors, embedder.embed(&["a text", "another"]).unwrap());
 }

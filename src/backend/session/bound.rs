@@ -109,7 +109,13 @@ fn check_input(named: &Named, tensor: &Tensor, sizes: &mut Bindings) -> Result<(
     let fits = tensor.dtype() == named.fact.dtype && tensor.shape().len() == named.fact.shape.rank();
     let misfit = || {
         let given = format!("{}{:?}", tensor.dtype(), tensor.shape());
-        Error::invalid_input(format!("input `{}` must be {}, given is {given}", named.name, named.fact))
+        let mut row = vec![1];
+        row.extend(tensor.shape());
+        let remedy = match named.fact.shape.rank() == row.len() {
+            true => format!("; one row of it has the shape {row:?}"),
+            false => String::new(),
+        };
+        Error::invalid_input(format!("input `{}` must be {}, given is {given}{remedy}", named.name, named.fact))
     };
     if !fits {
         return Err(misfit());
