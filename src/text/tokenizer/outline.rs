@@ -36,6 +36,9 @@ struct Outline {
     pre_tokenizer: Counts,
     #[serde(default)]
     post_processor: Counts,
+    /// Unused here; `tokenizers` panics where its texts are no Unicode.
+    #[serde(default)]
+    decoder: Counts,
     model: Model,
 }
 
@@ -91,11 +94,11 @@ pub(super) fn check(bytes: &[u8]) -> Result<()> {
         true => Ok(()),
         false => Err(Error::limit(format!("has {count} {what}; the limit is {most}"))),
     };
-    let Outline { added_tokens: added, model, .. } = &outline;
+    let Outline { added_tokens: added, model, normalizer, pre_tokenizer, post_processor, decoder } = &outline;
     within("added tokens", added.count, MAX_ADDED.0)?;
     within("bytes in an added token", added.longest, MAX_ADDED.1)?;
     within("bytes of added tokens", added.bytes, MAX_ADDED.2)?;
-    for settings in [&outline.normalizer, &outline.pre_tokenizer, &outline.post_processor] {
+    for settings in [normalizer, pre_tokenizer, post_processor, decoder] {
         within("values in its settings", settings.values, MAX_VALUES)?;
         within("regular expressions", settings.patterns, MAX_PATTERNS)?;
         within("bytes in a text of its settings", settings.longest, MAX_SETTING_BYTES)?;

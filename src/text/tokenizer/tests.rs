@@ -432,6 +432,18 @@ fn a_hostile_file_is_refused_when_it_is_opened() {
 }
 
 #[test]
+fn a_decoder_that_is_no_unicode_is_an_error_without_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let settings = with(bert(), "decoder", json!({"type": "WordPiece", "prefix": "ROGUE", "cleanup": true}));
+    std::fs::write(&path, settings.to_string()).unwrap();
+    TextTokenizer::open(&path, 8).unwrap();
+    std::fs::write(&path, settings.to_string().replace("ROGUE", "\\ud800")).unwrap();
+    let error = TextTokenizer::open(&path, 8).unwrap_err().to_string();
+    assert!(error.contains("is not a tokenizer: ") && !error.contains("panicked"), "{error}");
+}
+
+#[test]
 fn a_pattern_that_gives_up_is_the_error_of_that_text() {
     let tokenizer = open_file(&split_by(r"(?:a|a)+(?!c)b|\s")).unwrap();
     let plain = open_file(&split_by(r"\s")).unwrap();
