@@ -2,6 +2,7 @@
 //! before left.
 
 mod activation;
+mod bytes;
 mod cases;
 mod decode;
 mod infer;
@@ -15,7 +16,7 @@ use crate::op::{Accuracy, CpuState, GpuState, OpDef};
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&GRU, &LSTM, &RNN].into_iter()
+    [&DYNAMIC, &GRU, &LSTM, &RNN].into_iter()
 }
 
 /// What a step computes.
@@ -53,6 +54,10 @@ pub enum Way {
 /// items' lengths `[batch]`, the first state `[ways, batch, H]`, and for LSTM the cell's first
 /// state and the peepholes `[ways, 3 H]`. Results: the states after each step
 /// `[steps, ways, batch, H]` and the last ones `[ways, batch, H]`, for LSTM also those of the cell.
+///
+/// Weights of bytes are transposed, `[ways, I, gates H]` and `[ways, H, gates H]`, and have further
+/// operands: the scale and the zero point of the first, and of the second, for each way or also for
+/// each column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recurrent {
     /// What a step computes.
@@ -65,6 +70,9 @@ pub struct Recurrent {
     pub clip: Option<f32>,
     /// Whether the batch is the first axis of the input, of the states, and of the results.
     pub batch_first: bool,
+    /// Whether weights are bytes, and the numbers that they are multiplied with become bytes by
+    /// their range.
+    pub bytes: bool,
 }
 
 macro_rules! def {
@@ -81,6 +89,7 @@ macro_rules! def {
 }
 def!(LSTM, "LSTM", decode::lstm, cases::lstm);
 def!(GRU, "GRU", decode::gru, cases::gru);
+def!(DYNAMIC, "com.microsoft.DynamicQuantizeLSTM", decode::dynamic, cases::dynamic);
 def!(RNN, "RNN", decode::rnn, cases::rnn);
 
 impl Cell {
@@ -118,6 +127,6 @@ impl Recurrent {
             Cell::Gru { .. } => vec![StepFunction::Sigmoid, StepFunction::Tanh],
             Cell::Rnn => vec![StepFunction::Tanh],
         };
-        Self { cell, way: Way::Forward, functions, clip: None, batch_first: false }
+        Self { cell, way: Way::Forward, functions, clip: None, batch_first: false, bytes: false }
     }
 }

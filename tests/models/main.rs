@@ -21,6 +21,8 @@ mod identify;
 mod labels;
 #[cfg(feature = "hugging-face")]
 mod modules;
+#[cfg(feature = "onnx")]
+mod onnx_runtime;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "onnx")]

@@ -6,13 +6,16 @@ mod einsum;
 mod free;
 mod function;
 mod inputs;
+mod lower;
 mod node;
 mod old_opsets;
 mod scope;
+mod squeeze;
 
 use std::collections::{HashMap, HashSet};
 
 use scope::{Outer, Scope};
+use squeeze::OpenSqueeze;
 
 use crate::{
     error::{Context, Error, Result},
@@ -53,15 +56,17 @@ pub(super) fn graph<'a>(
     let functions = functions(all_functions, budget)?;
     let makers = makers(&proto, budget)?;
     check_operators(&proto, &functions, budget)?;
-    let file = File { functions: &functions, budget };
-    let scope = Scope { opsets, used: scope::used(&proto, 0)?, ..Scope::default() };
-    let mut converter = Converter::new(Graph::new(name), scope, file, external, None);
-    converter.initializers(&proto)?;
-    converter.inputs(&proto, options, has_defaults)?;
-    converter.nodes(&proto, &makers)?;
-    converter.outputs(&proto)?;
-    tokens::check(&converter.graph)?;
-    Ok((converter.graph, converter.notes))
+    squeeze::settled(&proto, budget, |open| {
+        let file = File { functions: &functions, budget, open };
+        let scope = Scope { opsets: opsets.clone(), used: scope::used(&proto, 0)?, ..Scope::default() };
+        let mut converter = Converter::new(Graph::new(name), scope, file, external, None);
+        converter.initializers(&proto)?;
+        converter.inputs(&proto, options, has_defaults)?;
+        converter.nodes(&proto, &makers)?;
+        converter.outputs(&proto)?;
+        tokens::check(&converter.graph)?;
+        Ok((converter.graph, converter.notes))
+    })
 }
 
 fn parse_graph<'a>(bytes: &'a [u8], budget: &Budget) -> Result<GraphProto<'a>> {
@@ -82,6 +87,7 @@ fn parse_graph<'a>(bytes: &'a [u8], budget: &Budget) -> Result<GraphProto<'a>> {
 struct File<'a, 'b> {
     functions: &'b Functions<'a>,
     budget: &'b Budget,
+    open: &'b OpenSqueeze,
 }
 
 /// A graph under construction.

@@ -7,6 +7,7 @@ use crate::{
     import::onnx::{
         attribute,
         budget::Budget,
+        lowered::Lowered,
         proto::{FunctionKey, FunctionProto, GraphProto, NodeProto},
     },
     ops::{self, control::is_control},
@@ -45,7 +46,8 @@ pub(super) fn functions<'a>(all: &[&'a [u8]], budget: &Budget) -> Result<Functio
 pub(super) fn is_built<'a>(node: &NodeProto<'a>, functions: &Functions<'a>) -> bool {
     let is_own = !node.domain().is_empty() && functions.contains_key(&node.function());
     let is_control = node.domain().is_empty() && is_control(node.op_type());
-    !is_own && (is_control || ops::find_onnx(node.domain(), node.op_type()).is_some())
+    let is_lowered = Lowered::find(node.domain(), node.op_type()).is_some();
+    !is_own && (is_control || is_lowered || ops::find_onnx(node.domain(), node.op_type()).is_some())
 }
 
 /// Maps the name of each value to the index of the node that produces it.

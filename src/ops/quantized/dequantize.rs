@@ -83,10 +83,7 @@ impl Operator for Dequantize {
 fn run(op: &Dequantize, io: &mut Io<'_>) -> Result<()> {
     let (x, scale) = (io.input(0)?, io.input(1)?);
     let zero_point = io.inputs.get(2).copied().flatten();
-    if let Some(zero_point) = zero_point.filter(|zero_point| zero_point.shape != scale.shape) {
-        let (own, due) = (zero_point.shape, scale.shape);
-        return Err(Error::invalid_input(format!("zero points of shape {own:?} for scales of shape {due:?}")));
-    }
+    grouping::check_zero_points(zero_point, scale)?;
     let grouping = Grouping::new(x.shape, scale.shape, op.axis, op.block)?;
     let scale = numbers(scale)?;
     let output = io.output(0)?;

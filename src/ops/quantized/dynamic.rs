@@ -44,17 +44,22 @@ impl Operator for DynamicQuantize {
 
 fn run(_: &DynamicQuantize, io: &mut Io<'_>) -> Result<()> {
     let x = io.input(0)?.slice::<f32>()?;
-    let least = x.iter().fold(0f32, |least, &x| least.min(x));
-    let most = x.iter().fold(0f32, |most, &x| most.max(x));
-    // Zeros alone have any scale; ONNX Runtime's is 1.
-    let scale = if least == most { 1.0 } else { (most - least) / 255.0 };
-    let zero_point = (-least / scale).clamp(0.0, 255.0).round_ties_even() as u8;
+    let (scale, zero_point) = range_of(x);
     for (to, &x) in io.output(0)?.slice::<u8>()?.iter_mut().zip(x) {
         *to = quantized(x, scale, f64::from(zero_point));
     }
     io.output(1)?.slice::<f32>()?.fill(scale);
     io.output(2)?.slice::<u8>()?.fill(zero_point);
     Ok(())
+}
+
+/// The scale and the zero point with which bytes span all numbers and 0.
+pub(in crate::ops) fn range_of(x: &[f32]) -> (f32, u8) {
+    let least = x.iter().fold(0f32, |least, &x| least.min(x));
+    let most = x.iter().fold(0f32, |most, &x| most.max(x));
+    // Zeros alone have any scale; ONNX Runtime's is 1.
+    let scale = if least == most { 1.0 } else { (most - least) / 255.0 };
+    (scale, (-least / scale).clamp(0.0, 255.0).round_ties_even() as u8)
 }
 
 fn cases() -> Vec<Case> {

@@ -4,6 +4,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     shape::{Dim, Shape, normalize_axis},
+    tensor::View,
 };
 
 /// The scale of an element of `[outer, size, inner]`.
@@ -53,6 +54,18 @@ impl Grouping {
     }
 }
 
+/// Refuses zero points of another shape than the scales'; one of each may have any.
+pub(super) fn check_zero_points(zero_point: Option<View<'_>>, scale: View<'_>) -> Result<()> {
+    let one = |view: View<'_>| view.shape.iter().product::<usize>() == 1;
+    match zero_point {
+        Some(zero) if zero.shape != scale.shape && !(one(zero) && one(scale)) => {
+            let (own, due) = (zero.shape, scale.shape);
+            Err(Error::invalid_input(format!("zero points of shape {own:?} for scales of shape {due:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses scales that cannot fit, as far as sizes are known.
 pub(super) fn check(of: &Fact, scale: &Fact, zero_point: Option<&Fact>, axis: i64, block: usize) -> Result<()> {
     if !scale.dtype.is_float() {
@@ -60,6 +73,7 @@ pub(super) fn check(of: &Fact, scale: &Fact, zero_point: Option<&Fact>, axis: i6
     }
     if let Some(zero_point) = zero_point
         && zero_point.shape.rank() != scale.shape.rank()
+        && [zero_point, scale].iter().any(|fact| fact.shape.elements().as_fixed() != Some(1))
     {
         return Err(Error::invalid_model(format!("zero points {zero_point} for scales {scale}")));
     }

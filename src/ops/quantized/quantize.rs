@@ -88,10 +88,7 @@ impl Operator for Quantize {
 fn run(op: &Quantize, io: &mut Io<'_>) -> Result<()> {
     let (x, scale) = (io.input(0)?, io.input(1)?);
     let zero_point = io.inputs.get(2).copied().flatten();
-    if let Some(zero_point) = zero_point.filter(|zero_point| zero_point.shape != scale.shape) {
-        let (own, due) = (zero_point.shape, scale.shape);
-        return Err(Error::invalid_input(format!("zero points of shape {own:?} for scales of shape {due:?}")));
-    }
+    grouping::check_zero_points(zero_point, scale)?;
     let grouping = Grouping::new(x.shape, scale.shape, op.axis, op.block)?;
     let (x, scale) = (numbers(x)?, numbers(scale)?);
     let output = io.output(0)?;
@@ -125,7 +122,7 @@ fn all<Q: Number>(
 }
 
 /// One number as an integer.
-pub(super) fn quantized<Q: Number>(x: f32, scale: f32, zero_point: f64) -> Q {
+pub(in crate::ops) fn quantized<Q: Number>(x: f32, scale: f32, zero_point: f64) -> Q {
     // Exact in double precision, however large the quotient.
     Q::narrow(f64::from((x / scale).round_ties_even()) + zero_point)
 }

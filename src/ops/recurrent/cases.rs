@@ -51,6 +51,62 @@ fn all(cell: Cell) -> Vec<Case> {
     cases
 }
 
+/// Weights of bytes, with scales for each way or each column.
+pub(super) fn dynamic() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (way, columns, signed) in [(Way::Forward, false, true), (Way::Reverse, true, false), (Way::Both, true, true)] {
+        for full in [false, true] {
+            cases.push(of_bytes(way, columns, signed, full, [4, 3, 5, 6]));
+        }
+    }
+    cases.push(of_bytes(Way::Forward, false, true, false, [2, 0, 3, 4]));
+    cases
+}
+
+fn of_bytes(way: Way, columns: bool, signed: bool, full: bool, sizes: [usize; 4]) -> Case {
+    let cell = Cell::Lstm { coupled: false };
+    let functions = Recurrent::new(cell).functions.repeat(way.count());
+    let op = Recurrent { way, functions, bytes: true, ..Recurrent::new(cell) };
+    let [steps, batch, width, size] = sizes;
+    let (ways, gates) = (way.count(), 4 * size);
+    let weights = |rows: usize, seed: usize| {
+        let all = (0..ways * rows * gates).map(|at| ((at * 97 + seed * 31) % 251) as u8);
+        let shape = [ways, rows, gates];
+        match signed {
+            true => Tensor::new(shape, &all.map(|byte| byte as i8).collect::<Vec<_>>()),
+            false => Tensor::new(shape, &all.collect::<Vec<_>>()),
+        }
+        .expect("one byte an index")
+    };
+    let groups = if columns { vec![ways, gates] } else { vec![ways] };
+    let count = groups.iter().product::<usize>();
+    let scale = |seed: usize| {
+        let all: Vec<f32> = (0..count).map(|at| 0.002 + ((at * 7 + seed) % 5) as f32 / 900.0).collect();
+        Tensor::new(groups.clone(), &all).expect("one scale a group")
+    };
+    let zero = |signed: bool| match signed {
+        true => Tensor::new(groups.clone(), &vec![0i8; count]),
+        false => Tensor::new(groups.clone(), &vec![121u8; count]),
+    };
+    let name = format!("{way:?}, columns {columns}, signed {signed}, full {full}, {batch} items");
+    let case = Case::new(&name, op).value(&[steps, batch, width], Fill::Spread);
+    let case = case.constant_tensor(weights(width, 1)).constant_tensor(weights(size, 2));
+    let state = [ways, batch, size];
+    let case = match full {
+        true => {
+            let lengths: Vec<i32> = (0..batch).map(|item| (steps - item.min(steps - 1)) as i32).collect();
+            let lengths = Tensor::new([batch], &lengths).expect("one length an item");
+            let case = case.constant(&[ways, 2 * gates], Fill::Spread).tensor(lengths);
+            let case = case.value(&state, Fill::Spread).value(&state, Fill::Spread);
+            case.constant(&[ways, 3 * size], Fill::Spread)
+        }
+        false => case.absent().absent().absent().absent().absent(),
+    };
+    let zero = zero(signed).expect("one zero point a group");
+    let case = case.constant_tensor(scale(1)).constant_tensor(zero.clone());
+    case.constant_tensor(scale(2)).constant_tensor(zero)
+}
+
 /// Operands without biases and states; sizes are steps, batch, input and state.
 fn bare(name: &str, op: Recurrent, [steps, batch, width, size]: [usize; 4], late: bool) -> Case {
     let (ways, rows) = (op.way.count(), op.cell.gates() * size);

@@ -13,6 +13,17 @@ pub(super) fn lstm(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     decode(node, Cell::Lstm { coupled })
 }
 
+/// `DynamicQuantizeLSTM`: weights of bytes.
+pub(super) fn dynamic(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
+    let coupled = node.flag("input_forget", false)?;
+    let own = decoded(node, Cell::Lstm { coupled })?;
+    let inputs = node.inputs();
+    if let Some(index) = [1, 2, 8, 9, 10, 11].into_iter().find(|&index| inputs.constant(index).is_none()) {
+        return Err(Error::unsupported(format!("operand {index} must be constant")));
+    }
+    Ok(Arc::new(Recurrent { bytes: true, ..own }))
+}
+
 pub(super) fn gru(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let linear_before_reset = node.flag("linear_before_reset", false)?;
     decode(node, Cell::Gru { linear_before_reset })
@@ -23,10 +34,16 @@ pub(super) fn rnn(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 }
 
 fn decode(node: &mut OnnxNode<'_>, cell: Cell) -> Result<Arc<dyn Operator>> {
+    Ok(Arc::new(decoded(node, cell)?))
+}
+
+fn decoded(node: &mut OnnxNode<'_>, cell: Cell) -> Result<Recurrent> {
     // The weights give the size; the flag only said which results old files want.
     let (size, _) = (node.int("hidden_size")?, node.flag("output_sequence", true)?);
+    let bytes = node.op_type() == "DynamicQuantizeLSTM";
     let weights = &node.inputs().required(2)?.shape;
-    if let (Some(size), Some(own)) = (size, weights.dims().get(2).and_then(crate::shape::Dim::as_fixed))
+    let axis = if bytes { 1 } else { 2 };
+    if let (Some(size), Some(own)) = (size, weights.dims().get(axis).and_then(crate::shape::Dim::as_fixed))
         && size != own
     {
         return Err(Error::invalid_model(format!("`hidden_size` is {size}, the weights of the state have {own}")));
@@ -52,7 +69,7 @@ fn decode(node: &mut OnnxNode<'_>, cell: Cell) -> Result<Arc<dyn Operator>> {
     let betas = node.floats("activation_beta")?.unwrap_or_default();
     let functions =
         if names.is_empty() { standard.functions.repeat(way.count()) } else { functions(&names, alphas, betas)? };
-    Ok(Arc::new(Recurrent { cell, way, functions, clip, batch_first }))
+    Ok(Recurrent { cell, way, functions, clip, batch_first, bytes: false })
 }
 
 /// The functions of these names; each takes the next of `alphas` and `betas` if it has one.

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Inputs, OpDef, Operator},
-    ops::recurrent::{Cell, GRU, LSTM, RNN, Recurrent},
+    ops::recurrent::{Cell, DYNAMIC, GRU, LSTM, RNN, Recurrent},
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -32,6 +32,7 @@ impl Recurrent {
 impl Operator for Recurrent {
     fn def(&self) -> &'static OpDef {
         match self.cell {
+            _ if self.bytes => &DYNAMIC,
             Cell::Lstm { .. } => &LSTM,
             Cell::Gru { .. } => &GRU,
             Cell::Rnn => &RNN,
@@ -40,16 +41,25 @@ impl Operator for Recurrent {
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         let lstm = matches!(self.cell, Cell::Lstm { .. });
-        inputs.expect(3, if lstm { 8 } else { 6 })?;
+        match self.bytes {
+            true => inputs.expect(12, 12)?,
+            false => inputs.expect(3, if lstm { 8 } else { 6 })?,
+        }
         let (x, weights, own) = (inputs.required(0)?, inputs.required(1)?, inputs.required(2)?);
         let (ways, gates) = (self.way.count(), self.cell.gates());
         let misfit = || Error::invalid_model(format!("an input {x} with weights {weights} and {own}"));
-        let dims = own
-            .shape
-            .as_fixed()
-            .filter(|dims| dims.len() == 3 && dims[0] == ways && dims[1] == gates * dims[2] && dims[2] > 0);
+        // Weights of bytes are transposed.
+        let usual = |mut dims: Vec<usize>| {
+            if self.bytes && dims.len() == 3 {
+                dims.swap(1, 2);
+            }
+            dims
+        };
+        let dims = own.shape.as_fixed().map(usual);
+        let dims = dims.filter(|dims| dims.len() == 3 && dims[0] == ways && dims[1] == gates * dims[2] && dims[2] > 0);
         let size = dims.ok_or_else(misfit)?[2];
-        let width = weights.shape.as_fixed().filter(|dims| dims.len() == 3 && dims[..2] == [ways, gates * size]);
+        let width = weights.shape.as_fixed().map(usual);
+        let width = width.filter(|dims| dims.len() == 3 && dims[..2] == [ways, gates * size]);
         let width = Dim::from(width.ok_or_else(misfit)?[2]);
         if x.shape.rank() != 3 || x.shape[2].as_fixed().is_some_and(|own| Dim::number(own) != width) {
             return Err(misfit());
@@ -76,8 +86,12 @@ impl Operator for Recurrent {
                 return Err(Error::invalid_model(format!("the lengths are of {}, expected i32", fact.dtype)));
             }
         }
+        if self.bytes {
+            self.check_bytes(inputs, ways, gates * size)?;
+        }
+        let is_other = |index: &usize| *index != 4 && !(self.bytes && matches!(index, 1 | 2 | 9 | 11));
         if let Some(other) = (0..inputs.len())
-            .filter(|&index| index != 4)
+            .filter(is_other)
             .filter_map(|index| inputs.fact(index))
             .find(|fact| fact.dtype != DType::F32)
         {
@@ -95,6 +109,10 @@ impl Operator for Recurrent {
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        // The range of numbers that become bytes is that of the whole batch.
+        if self.bytes {
+            return None;
+        }
         let own = usize::from(!self.batch_first);
         // An operand without the items' axis that has a batch of its own would mix them.
         let apart = (0..axes.len()).all(|index| inputs.id(index).is_none() || axes[index] == self.batch_axis(index));

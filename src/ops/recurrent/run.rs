@@ -5,15 +5,12 @@
 
 use crate::{
     error::{Error, Result},
-    kernels::{
-        KernelSet,
-        gemm::{Epilogue, gemm_dense},
-    },
+    kernels::KernelSet,
     op::{CpuKernel, Io, KernelRequest, Shapes, scratch_numbers},
     ops::recurrent::{
         Cell, Recurrent, Way,
         step::{States, Step},
-        weights::Weights,
+        weights::{Factors, Weights},
     },
     tensor::View,
 };
@@ -34,6 +31,11 @@ pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
         dims.ok_or_else(|| Error::internal("weights of symbolic shape were not refused"))
     };
     let (weights, own) = (fixed(1)?, fixed(2)?);
+    if op.bytes {
+        let inputs = Weights::of_bytes(request, 1, 8)?;
+        let states = Weights::of_bytes(request, 2, 10)?;
+        return Ok(Box::new(Kernel { set: request.kernel_set(), size: own[1], inputs, states, op }));
+    }
     let inputs = Weights::of_input(request, weights[1], weights[2])?;
     let states = Weights::of_state(request, &op, own[2])?;
     Ok(Box::new(Kernel { set: request.kernel_set(), size: own[2], inputs, states, op }))
@@ -73,6 +75,10 @@ impl Kernel {
 }
 
 impl CpuKernel for Kernel {
+    fn packed_bytes(&self) -> usize {
+        self.inputs.byte_len() + self.states.byte_len()
+    }
+
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
         let sizes = shapes.inputs[0].map(|x| self.sizes(x).scratch());
         let sum = |all: [usize; 5]| all.into_iter().try_fold(0usize, usize::checked_add)?.checked_mul(4);
@@ -117,7 +123,7 @@ impl CpuKernel for Kernel {
         let mut results = Results { all, last, last_cell: next()?.unwrap_or_default() };
         for way in 0..self.op.way.count() {
             let parts = self.states.parts();
-            run.way(way, &weights.all()[way], &own.all()[way * parts..][..parts], &mut results, scratch)?;
+            run.way(way, weights.of(way, 1), own.of(way, parts), &mut results, scratch)?;
         }
         Ok(())
     }
@@ -155,8 +161,8 @@ impl Run<'_> {
     fn way(
         &self,
         way: usize,
-        weights: &crate::kernels::gemm::Packed,
-        matrices: &[crate::kernels::gemm::Packed],
+        weights: Factors<'_>,
+        matrices: Factors<'_>,
         results: &mut Results<'_>,
         scratch: &mut [f32],
     ) -> Result<()> {
@@ -169,9 +175,8 @@ impl Run<'_> {
         let (hidden, scratch) = scratch.split_at_mut(parts[2]);
         let (cell, biases) = scratch.split_at_mut(parts[3]);
         let (bias, state_bias) = self.biases(way, &mut biases[..2 * width]);
-        let epilogue = Epilogue { bias: Some(bias), ..Epilogue::default() };
         let sums = &mut sums[..steps * batch * width];
-        gemm_dense(self.kernel.set, self.x, steps * batch, weights.into(), &epilogue, sums, &mut [])?;
+        weights.product(self.kernel.set, 0, self.x, steps * batch, Some(bias), sums)?;
         let (current, products) = step.split_at_mut(parts[1] / 2);
         let (current, products) = (&mut current[..batch * width], &mut products[..batch * width]);
         let mut states = States { hidden: &mut hidden[..batch * size], cell: &mut cell[..batch * size] };
@@ -212,11 +217,20 @@ impl Run<'_> {
             }
             own.run(current, &mut states, products)?;
             for item in 0..batch {
-                let Some(at) = at(item) else { continue };
+                let Some(at) = at(item) else {
+                    if op.bytes {
+                        states.hidden[item * size..][..size].fill(0.0);
+                    }
+                    continue;
+                };
                 let from = &states.hidden[item * size..][..size];
                 results.all[self.place(at, way, item)..][..size].copy_from_slice(from);
                 if index + 1 == length(item) {
                     self.keep_last(way, item, &states, results);
+                    // The range of the states is that of items that go on.
+                    if op.bytes {
+                        states.hidden[item * size..][..size].fill(0.0);
+                    }
                 }
             }
         }

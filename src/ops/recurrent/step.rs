@@ -2,11 +2,8 @@
 
 use crate::{
     error::Result,
-    kernels::{
-        KernelSet,
-        gemm::{Epilogue, Packed, gemm_dense},
-    },
-    ops::recurrent::{Cell, StepFunction},
+    kernels::KernelSet,
+    ops::recurrent::{Cell, StepFunction, weights::Factors},
 };
 
 /// What the steps of one way share.
@@ -18,7 +15,7 @@ pub(super) struct Step<'a> {
     /// Numbers of an item's state.
     pub(super) size: usize,
     /// The weights of the state.
-    pub(super) matrices: &'a [Packed],
+    pub(super) matrices: Factors<'a>,
     /// The bias of the state's product, where it is not in the gates already.
     pub(super) state_bias: Option<&'a [f32]>,
     pub(super) peepholes: Option<&'a [f32]>,
@@ -50,8 +47,7 @@ impl Step<'_> {
     /// The product of states and one matrix.
     fn product(&self, states: &[f32], matrix: usize, bias: Option<&[f32]>, to: &mut [f32]) -> Result<()> {
         let rows = states.len() / self.size;
-        let epilogue = Epilogue { bias, ..Epilogue::default() };
-        gemm_dense(self.set, states, rows, (&self.matrices[matrix]).into(), &epilogue, to, &mut [])
+        self.matrices.product(self.set, matrix, states, rows, bias, to)
     }
 
     /// Limits sums and applies a function.

@@ -6,16 +6,18 @@ use crate::{
     error::Result,
     kernels::{
         KernelSet,
-        gemm::{Layout, Packed},
+        gemm::{Epilogue, Layout, Packed, gemm_dense},
     },
     op::{KernelRequest, Packing},
-    ops::recurrent::{Cell, Recurrent},
+    ops::recurrent::{Cell, Recurrent, bytes::Bytes},
     tensor::Tensor,
 };
 
 /// The matrices of an operand: known at load, or packed in each run.
 pub(super) struct Weights {
     packed: Option<Arc<[Packed]>>,
+    /// One matrix of bytes for each way, instead.
+    bytes: Vec<Bytes>,
     /// The rows of each matrix of a way.
     parts: Vec<usize>,
     columns: usize,
@@ -26,13 +28,48 @@ pub(super) struct Weights {
 pub(super) enum Matrices<'a> {
     Known(&'a [Packed]),
     Packed(Vec<Packed>),
+    Bytes(&'a [Bytes]),
 }
 
 impl Matrices<'_> {
-    pub(super) fn all(&self) -> &[Packed] {
+    /// Those of a way, which has `parts`.
+    pub(super) fn of(&self, way: usize, parts: usize) -> Factors<'_> {
+        let own = way * parts..(way + 1) * parts;
         match self {
-            Self::Known(packed) => packed,
-            Self::Packed(packed) => packed,
+            Self::Known(packed) => Factors::Packed(&packed[own]),
+            Self::Packed(packed) => Factors::Packed(&packed[own]),
+            Self::Bytes(bytes) => Factors::Bytes(&bytes[own]),
+        }
+    }
+}
+
+/// The matrices of one way.
+#[derive(Clone, Copy)]
+pub(super) enum Factors<'a> {
+    Packed(&'a [Packed]),
+    Bytes(&'a [Bytes]),
+}
+
+impl Factors<'_> {
+    /// The product of `rows` rows and one matrix, plus a bias.
+    pub(super) fn product(
+        &self,
+        set: KernelSet,
+        matrix: usize,
+        x: &[f32],
+        rows: usize,
+        bias: Option<&[f32]>,
+        to: &mut [f32],
+    ) -> Result<()> {
+        match self {
+            Self::Packed(all) => {
+                let epilogue = Epilogue { bias, ..Epilogue::default() };
+                gemm_dense(set, x, rows, (&all[matrix]).into(), &epilogue, to, &mut [])
+            }
+            Self::Bytes(all) => {
+                all[matrix].product(set, x, rows, bias, to);
+                Ok(())
+            }
         }
     }
 }
@@ -64,12 +101,24 @@ impl Weights {
         let packing = Packing { name, parameter: parts.len() as u64 };
         let pack_all = |tensor: &Tensor| pack(set, &parts, columns, tensor.as_slice()?);
         let packed = request.take_packed(operand, packing, pack_all)?;
-        Ok(Self { packed, parts, columns, set })
+        Ok(Self { packed, bytes: Vec::new(), parts, columns, set })
+    }
+
+    /// Of bytes, whose scale and zero point follow one another.
+    pub(super) fn of_bytes(request: &KernelRequest<'_>, operand: usize, scale: usize) -> Result<Self> {
+        let bytes = Bytes::all(request, operand, scale)?;
+        Ok(Self { packed: None, bytes, parts: vec![0], columns: 0, set: request.kernel_set() })
+    }
+
+    /// Bytes that no other node shares.
+    pub(super) fn byte_len(&self) -> usize {
+        self.bytes.iter().map(Bytes::byte_len).sum()
     }
 
     /// The matrices, from the operand where they were not known at load.
     pub(super) fn matrices<'a>(&self, operand: impl FnOnce() -> Result<&'a [f32]>) -> Result<Matrices<'_>> {
         match &self.packed {
+            _ if !self.bytes.is_empty() => Ok(Matrices::Bytes(&self.bytes)),
             Some(packed) => Ok(Matrices::Known(packed)),
             None => pack(self.set, &self.parts, self.columns, operand()?).map(Matrices::Packed),
         }

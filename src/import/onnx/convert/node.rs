@@ -8,6 +8,7 @@ use crate::{
     import::onnx::{
         attribute,
         convert::{Converter, batch_norm, einsum, old_opsets},
+        lowered::Lowered,
         opset,
         proto::NodeProto,
         scan::is_built,
@@ -73,8 +74,13 @@ impl<'a> Converter<'a, '_, '_> {
             outputs,
             named: node.outputs.len(),
         };
+        if let Some(lowered) = Lowered::find(call.domain, call.op_type) {
+            let made = self.lower(lowered, &call, place())?;
+            return self.name(node, outputs, made);
+        }
         if call.domain.is_empty() {
             old_opsets::adapt(&mut self.graph, &mut call).context(place)?;
+            self.settle_squeeze(&mut call, &place)?;
         }
         let made = self.call(&call, place)?;
         self.name(node, outputs, made)
@@ -96,7 +102,7 @@ impl<'a> Converter<'a, '_, '_> {
     }
 
     /// Adds the node as it is, or else in a form that has a kernel.
-    fn call(&mut self, call: &Call<'_>, place: impl Fn() -> String + Copy) -> Result<Vec<ValueId>> {
+    pub(super) fn call(&mut self, call: &Call<'_>, place: impl Fn() -> String + Copy) -> Result<Vec<ValueId>> {
         let error = match self.add(call, place) {
             Ok(made) => return Ok(made),
             Err(error) => error,
@@ -157,6 +163,8 @@ impl<'a> Converter<'a, '_, '_> {
             own if own.is_integer() && matches!(call.op_type, "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp") => {
                 Some(DType::F64)
             }
+            // Bytes are f32 exactly, and so is the largest of them.
+            DType::I8 | DType::U8 if call.op_type == "MaxPool" => Some(DType::F32),
             _ => None,
         }
     }

@@ -170,6 +170,16 @@ fn dimension<'a>(bytes: &'a [u8], budget: &Budget) -> Result<DimProto<'a>> {
             _ => return Err(field.unknown()),
         }
     }
-    // Older exporters write -1 for a size that is not known.
-    Ok(dim.filter(|dim| !matches!(dim, DimProto::Named("") | DimProto::Fixed(-1))).unwrap_or(DimProto::Unknown))
+    let known = |dim: &DimProto<'_>| match dim {
+        // Older exporters write -1 for a size that is not known.
+        DimProto::Fixed(size) => *size != -1,
+        DimProto::Named(name) => is_name(name),
+        DimProto::Unknown => false,
+    };
+    Ok(dim.filter(known).unwrap_or(DimProto::Unknown))
+}
+
+/// Whether a dimension's name is that of a size, rather than a mark that every unknown size has.
+fn is_name(name: &str) -> bool {
+    name.contains(|c: char| c.is_alphabetic() || c == '_') && !name.eq_ignore_ascii_case("none")
 }
