@@ -6,12 +6,15 @@ use crate::{
     backend::options::Device,
     bulk::{Bulk, Results},
     error::{ItemError, Result},
-    import::hugging_face::{self, Purpose},
+    import::hugging_face::{self, Prompts, Purpose},
     inference::{Description, Inference, Pipeline},
     text::{
+        embedded::{Embedded, pooled},
         encoder_model::EncoderModel,
         opened::{Opened, Opening},
         options::EmbedderOptions,
+        prompt::Prompt,
+        tokenizer::Unit,
     },
 };
 
@@ -32,15 +35,41 @@ use crate::{
 /// Cloning is cheap; clones share the weights.
 #[derive(Clone)]
 pub struct Embedder {
+    opened: Arc<Opened>,
+    parts: Parts,
     pipeline: Arc<EmbedderPipeline>,
     /// For jobs without settings of their own; keeps its threads between jobs.
     bulk: Arc<Bulk<EmbedderPipeline>>,
-    dimension: usize,
-    max_tokens: usize,
 }
 
 /// The pipeline of an [`Embedder`], from texts to vectors.
 pub type EmbedderPipeline = Pipeline<str, EncoderModel, Vec<f32>>;
+
+/// The pipeline of an [`Embedder`], from texts to vectors with what became of the texts.
+pub type EmbeddedPipeline = Pipeline<str, EncoderModel, Embedded>;
+
+/// What the encoder is given of a text.
+#[derive(Clone, Debug)]
+struct Parts {
+    /// What stands before a text, or before each window of it.
+    prompt: Arc<str>,
+    overlap: Option<usize>,
+}
+
+impl Parts {
+    /// The model and the step before it.
+    fn before(&self, opened: &Opened) -> Pipeline<str, EncoderModel, Vec<Vec<f32>>> {
+        let Self { prompt, overlap } = self.clone();
+        let model = opened.model.with_options(&format!("prompt {prompt:?}, overlap {overlap:?}"));
+        let prepare = opened.prepare.clone();
+        Pipeline::new(model)
+            .prepare(move |text: &str| match overlap {
+                Some(overlap) => Ok(prepare.parts(&prompt, text, overlap)?),
+                None => Ok(prepare.tokenized(&prompt, text)?),
+            })
+            .item_bytes(|text: &str| text.len())
+    }
+}
 
 impl Embedder {
     /// Opens a model folder.
@@ -63,26 +92,64 @@ impl Embedder {
             output: hugging_face::VECTOR,
             session: &options.session,
             max_tokens: options.max_tokens,
+            unit: if options.overlap.is_some() { Unit::Windows } else { Unit::Text },
         };
         let (opened, ()) = opening.open(|| Ok((hugging_face::open(path, &options.folder)?, ())))?;
-        let Opened { model, prepare, dimension, max_tokens } = opened;
-        let pipeline = Pipeline::new(model)
-            .prepare(move |text: &str| Ok(prepare.tensors(text)?))
-            .item_bytes(|text: &str| text.len())
-            .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
+        if let Some(overlap) = options.overlap {
+            opened.prepare.tokenizer.check_overlap(overlap)?;
+        }
+        Self::with(Arc::new(opened), options.overlap, &options.prompt)
+    }
+
+    fn with(opened: Arc<Opened>, overlap: Option<usize>, prompt: &Prompt) -> Result<Self> {
+        let prompt: Arc<str> = prompt.of(&opened.prompts)?.into();
+        let parts = Parts { prompt, overlap };
+        let normalized = opened.is_normalized;
+        let pipeline = parts.before(&opened).finish(move |text, vectors| Ok(pooled(text, vectors, normalized)?));
+        let pipeline =
+            pipeline.result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
         let pipeline = Arc::new(pipeline);
         let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { pipeline, bulk, dimension, max_tokens })
+        Ok(Self { opened, parts, pipeline, bulk })
+    }
+
+    /// The same model with another prompt, which shares the weights.
+    ///
+    /// # Errors
+    /// If the folder has no prompt of that name, or a pooling that leaves prompts out.
+    pub fn with_prompt(&self, prompt: &Prompt) -> Result<Self> {
+        Self::with(self.opened.clone(), self.parts.overlap, prompt)
+    }
+
+    /// The same model for queries: with the prompt `query`, or none if the folder has no such prompt.
+    ///
+    /// # Errors
+    /// If the folder has a pooling that leaves prompts out.
+    pub fn queries(&self) -> Result<Self> {
+        self.with_prompt(&Prompt::for_task("query", &self.opened.prompts))
+    }
+
+    /// The same model for documents: with the prompt `document`, or none if the folder has no such prompt.
+    ///
+    /// # Errors
+    /// As [`queries`](Self::queries).
+    pub fn documents(&self) -> Result<Self> {
+        self.with_prompt(&Prompt::for_task("document", &self.opened.prompts))
+    }
+
+    /// The prompts of the folder.
+    pub fn prompts(&self) -> &Prompts {
+        &self.opened.prompts
     }
 
     /// The length of a vector.
     pub fn dimension(&self) -> usize {
-        self.dimension
+        self.opened.dimension
     }
 
     /// The number of tokens to which a text is truncated, special tokens included.
     pub fn max_tokens(&self) -> usize {
-        self.max_tokens
+        self.opened.max_tokens
     }
 
     /// Describes the model; `truncated` is the number of texts truncated so far.
@@ -112,6 +179,14 @@ impl Embedder {
         Bulk::pipeline(self.pipeline())
     }
 
+    /// A [`Bulk`] whose results say what became of each text: its tokens, whether it was truncated, its windows.
+    pub fn detailed(&self) -> Bulk<EmbeddedPipeline> {
+        let (normalized, in_windows) = (self.opened.is_normalized, self.parts.overlap.is_some());
+        let pipeline = self.parts.before(&self.opened);
+        let pipeline = pipeline.finish(move |text, vectors| Ok(Embedded::of(text, vectors, normalized, in_windows)?));
+        Bulk::pipeline(pipeline.result_bytes(Embedded::bytes))
+    }
+
     /// The pipeline from texts to vectors.
     pub fn pipeline(&self) -> Arc<EmbedderPipeline> {
         self.pipeline.clone()
@@ -121,8 +196,8 @@ impl Embedder {
 impl fmt::Debug for Embedder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Embedder")
-            .field("dimension", &self.dimension)
-            .field("max_tokens", &self.max_tokens)
+            .field("dimension", &self.dimension())
+            .field("max_tokens", &self.max_tokens())
             .finish_non_exhaustive()
     }
 }

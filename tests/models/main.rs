@@ -21,7 +21,13 @@ mod identify;
 mod labels;
 #[cfg(feature = "hugging-face")]
 mod modules;
+#[cfg(feature = "hugging-face")]
+mod sparse;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "onnx")]
 mod tabular;
+#[cfg(feature = "hugging-face")]
+mod tags;
+#[cfg(feature = "hugging-face")]
+mod token_vectors;
