@@ -31,10 +31,13 @@ macro_rules! say {
 pub(crate) use say;
 
 pub mod failure;
+pub mod json_lines;
+pub mod lines;
 pub mod logs;
 pub mod npz;
 pub mod output;
 pub mod stop;
+pub mod texts;
 
 use std::{
     ffi::OsString,

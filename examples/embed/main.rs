@@ -6,44 +6,54 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod lines;
 mod npy;
+mod vectors;
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use common::{
     Common, Failure, Flag, Outcome,
-    failure::whole,
+    failure::{whole, writing},
+    json_lines::JsonLines,
+    lines::field,
     one_line,
     output::{self, OutputFile},
     plain_path, say,
-    stop::Stop,
+    texts::TextFile,
 };
 use gristmill::{
     Weights,
-    text::{Embedder, EmbedderOptions},
+    text::{Embedded, Embedder, EmbedderOptions, Prompt, Quantizer, Ranges, VectorFormat},
 };
 use lexopt::ValueExt;
+use serde_json::json;
+use vectors::Vectors;
 
-use lines::{Lines, field};
-use npy::Npy;
+use npy::{Npy, read_ranges};
 
 const USAGE: &str = "\
 usage: embed --model DIR TEXTS --out OUT.npy [FLAGS]
 
 Writes one vector for each line of TEXTS (- is standard input), in order, f32 [lines, dimension]. A line that fails is
-reported on stderr with its number; its vector is all NaN.
+reported on stderr with its number; its vector is all NaN, or all zero in formats without NaN.
 
   --model DIR       a Hugging Face folder of a text encoder
   --out OUT.npy     where to write the vectors
   --field NAME      TEXTS are lines of JSON; the text is this field of each
   --max-tokens N    truncate texts to N tokens (the model's own limit)
+  --overlap N       read long texts in windows that have N tokens in common and take their mean, instead of truncating
+  --prompt NAME     the prompt of the folder that stands before each text (its default prompt)
+  --prompt-text TEXT  what stands before each text
+  --truncate-dim N, --dimensions N  keep the first N numbers of each vector
+  --normalize       divide each vector by its length
+  --output FORMAT   f32, f16, int8, uint8, binary or ubinary (f32), as sentence-transformers quantizes vectors; int8 and
+                    uint8 place numbers in the ranges of their columns, which a second pass over the vectors finds
+  --ranges FILE.npy   the ranges for int8 and uint8: the smallest and the largest number of each column, f32 [2, dimension]
+  --write-ranges FILE.npy  where to write the ranges that were found
+  --facts FILE.jsonl  where to write the number of each line, its tokens, and whether it was truncated
   --mapped          use the weights in place in their file: the fastest start and the same vectors, but slower for
                     many texts; the file must not be written to meanwhile";
 
@@ -54,115 +64,154 @@ fn main() -> ExitCode {
     common::main(embed)
 }
 
-fn embed() -> Outcome {
-    let (mut model, mut texts, mut out, mut name, mut max_tokens) = (None, None, None, None, None);
-    let mut weights = Weights::default();
-    let common = Common::parse(USAGE, |flag, parser| {
+/// What the flags say.
+#[derive(Default)]
+struct Arguments {
+    model: Option<PathBuf>,
+    texts: Option<PathBuf>,
+    out: Option<PathBuf>,
+    name: Option<String>,
+    format: VectorFormat,
+    ranges: Option<PathBuf>,
+    write_ranges: Option<PathBuf>,
+    facts: Option<PathBuf>,
+    options: EmbedderOptions,
+}
+
+impl Arguments {
+    fn take(&mut self, flag: Flag<'_>, parser: &mut lexopt::Parser) -> Result<bool, lexopt::Error> {
+        let options = &mut self.options;
         match flag {
-            Flag::Named("model") => model = Some(PathBuf::from(parser.value()?)),
-            Flag::Named("out") => out = Some(PathBuf::from(parser.value()?)),
-            Flag::Named("field") => name = Some(parser.value()?.string()?),
-            Flag::Named("max-tokens") => max_tokens = Some(parser.value()?.parse::<usize>()?),
-            Flag::Named("mapped") => weights = Weights::Mapped,
-            Flag::Value(value) if texts.is_none() => texts = Some(PathBuf::from(value)),
+            Flag::Named("model") => self.model = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("out") => self.out = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("field") => self.name = Some(parser.value()?.string()?),
+            Flag::Named("max-tokens") => options.max_tokens = Some(parser.value()?.parse()?),
+            Flag::Named("overlap") => options.overlap = Some(parser.value()?.parse()?),
+            Flag::Named("prompt") => options.prompt = Prompt::Named(parser.value()?.string()?),
+            Flag::Named("prompt-text") => options.prompt = Prompt::Text(parser.value()?.string()?),
+            Flag::Named("truncate-dim" | "dimensions") => options.folder.truncate_dim = Some(parser.value()?.parse()?),
+            Flag::Named("normalize") => options.folder.normalize = Some(true),
+            Flag::Named("output") => self.format = format(&parser.value()?.string()?)?,
+            Flag::Named("ranges") => self.ranges = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("write-ranges") => self.write_ranges = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("facts") => self.facts = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("mapped") => options.folder.import.weights = Weights::Mapped,
+            Flag::Value(value) if self.texts.is_none() => self.texts = Some(PathBuf::from(value)),
             _ => return Ok(false),
         }
         Ok(true)
-    })?;
-    let model = model.ok_or_else(|| Failure::usage("--model DIR is missing; see --help"))?;
-    let texts = texts.ok_or_else(|| Failure::usage("TEXTS is missing; see --help"))?;
-    let out = out.ok_or_else(|| Failure::usage("--out OUT.npy is missing; see --help"))?;
-    let model_files = output::model_files(&model, &[]);
-    let mut read: Vec<&Path> = model_files.iter().map(PathBuf::as_path).collect();
-    read.push(&texts);
-    output::check(&out, &read)?;
-    output::check_seekable(&out)?;
-    read.push(&out);
-    common.check_report(&read)?;
-    let file = file(&texts)?;
-    let mut options = EmbedderOptions::default().session(common.options()).weights(weights);
-    if let Some(tokens) = max_tokens {
-        options = options.max_tokens(tokens);
     }
-    let embedder = Embedder::open_with(&model, &options)?;
+
+    /// Checks that the flags and the paths fit together.
+    fn check(&self, common: &Common, [model, texts, out]: [&Path; 3]) -> Result<(), Failure> {
+        if !self.format.needs_ranges() && (self.ranges.is_some() || self.write_ranges.is_some()) {
+            return Err(Failure::usage("--ranges and --write-ranges are for --output int8 or uint8; see --help"));
+        }
+        if self.ranges.is_some() && self.write_ranges.is_some() {
+            return Err(Failure::usage("--write-ranges writes ranges that are not given by --ranges; see --help"));
+        }
+        let model_files = output::model_files(model, &[]);
+        let mut read: Vec<&Path> = model_files.iter().map(PathBuf::as_path).collect();
+        read.push(texts);
+        read.extend(self.ranges.as_deref());
+        for written in [Some(out), self.write_ranges.as_deref(), self.facts.as_deref()].into_iter().flatten() {
+            output::check(written, &read)?;
+            read.push(written);
+        }
+        output::check_seekable(out)?;
+        common.check_report(&read)
+    }
+}
+
+fn format(name: &str) -> Result<VectorFormat, lexopt::Error> {
+    Ok(match name {
+        "f32" => VectorFormat::F32,
+        "f16" => VectorFormat::F16,
+        "int8" => VectorFormat::Int8,
+        "uint8" => VectorFormat::Uint8,
+        "binary" => VectorFormat::Binary,
+        "ubinary" => VectorFormat::Ubinary,
+        other => return Err(format!("--output is f32, f16, int8, uint8, binary or ubinary, not {other}").into()),
+    })
+}
+
+fn embed() -> Outcome {
+    let mut arguments = Arguments::default();
+    let common = Common::parse(USAGE, |flag, parser| arguments.take(flag, parser))?;
+    let missing = |what: &str| Failure::usage(format!("{what} is missing; see --help"));
+    let model = arguments.model.clone().ok_or_else(|| missing("--model DIR"))?;
+    let texts = arguments.texts.clone().ok_or_else(|| missing("TEXTS"))?;
+    let out = arguments.out.clone().ok_or_else(|| missing("--out OUT.npy"))?;
+    arguments.check(&common, [&model, &texts, &out])?;
+    let Arguments { name, format, ranges, write_ranges, facts, options, .. } = arguments;
+    let mut file = TextFile::open(&texts)?;
+    let embedder = Embedder::open_with(&model, &options.session(common.options()))?;
+    let width = embedder.dimension();
+    let ranges: Option<Ranges> = ranges.map(|path| read_ranges(&path, width)).transpose()?;
+    let text = move |line: gristmill::Result<String>| match &name {
+        Some(name) => field(&line?, name),
+        None => line,
+    };
     // Until here a signal ends the process at once.
-    let (items, failure) = read_texts(&texts, file, name, common.stop())?;
-    let writing = |error: io::Error| common::failure::writing(&out, &error);
-    let mut npy = Npy::begin(OutputFile::create(&out, &[])?, embedder.dimension()).map_err(writing)?;
-    let failed_row = vec![f32::NAN; embedder.dimension()];
-    let mut results = common.bulk(embedder.bulk()).map_results(items);
-    let mut failed = 0;
+    let items = file.read(&texts, text, common.stop())?;
+    let mut vectors = Vectors::begin(&out, format, width, ranges.as_ref())?;
+    let mut facts = facts.as_deref().map(|path| JsonLines::open(Some(path))).transpose()?;
+    let mut results = common.bulk(embedder.detailed()).map_results(items);
+    let (mut failed, mut refused, mut line) = (0, 0, 0usize);
     for result in results.by_ref() {
-        match result {
-            Ok(vector) => npy.row(&vector).map_err(writing)?,
+        line += 1;
+        let (said, fact) = match result {
+            Ok(Embedded { vector, tokens, truncated, .. }) => {
+                let said = vectors.row(Some(&vector))?;
+                refused += usize::from(said.is_some());
+                (said, json!({"line": line, "tokens": tokens, "truncated": truncated}))
+            }
             Err(error) => {
-                failed += 1;
-                if failed <= MOST_REPORTED {
-                    say!("line {}: {}: {}", error.index + 1, error.stage, one_line(&whole(&error.source)));
-                }
-                npy.row(&failed_row).map_err(writing)?;
+                vectors.row(None)?;
+                let cause = whole(&error.source);
+                (Some(format!("{}: {cause}", error.stage)), json!({"line": line, "error": cause}))
+            }
+        };
+        if let Some(said) = said {
+            failed += 1;
+            if failed <= MOST_REPORTED {
+                say!("line {line}: {}", one_line(&said));
             }
         }
+        facts.as_mut().map_or(Ok(()), |facts| facts.write(&fact))?;
     }
     Common::check_started(&results.report())?;
-    if let Some(error) = failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        let (texts, read) = (plain_path(&texts), results.report().items);
-        return Err(Failure::new(format!("reading {texts} after line {read}: {error}; nothing is written")));
-    }
-    let (rows, file) = npy.finish().map_err(writing)?;
+    file.check(&texts, results.report().items)?;
+    let (rows, file, found) = vectors.finish()?;
     // What was there before is worth more than no vectors.
     if rows > 0 || !common.stop().is_asked() {
         file.finish()?;
+        facts.map_or(Ok(()), JsonLines::close)?;
+        if let (Some(path), Some(ranges)) = (&write_ranges, &found) {
+            write_found(path, ranges)?;
+        }
     }
-    say!("{}: {rows} vectors of {}", plain_path(&out), embedder.dimension());
+    say!("{}: {rows} vectors of {width}", plain_path(&out));
     if failed > 0 {
-        say!("{failed} lines failed: their vectors are all NaN");
+        say!("{failed} lines failed: their vectors are all {}", if is_float(format) { "NaN" } else { "zero" });
     }
-    common.end(&results.report())
+    let code = common.end(&results.report())?;
+    Ok(if refused > 0 { common.code(true) } else { code })
 }
 
-/// The texts, or why one is none, and where an error of the stream is kept.
-type Texts = (Box<dyn Iterator<Item = gristmill::Result<String>>>, Arc<Mutex<Option<io::Error>>>);
-
-/// The file of the texts, if it is one; a stream that may wait is opened when it is read.
-fn file(texts: &Path) -> Result<Option<File>, Failure> {
-    if texts.as_os_str() == "-" {
-        return Ok(None);
-    }
-    let fail = |error: io::Error| Failure::new(format!("opening {}: {error}", plain_path(texts)));
-    let found = std::fs::metadata(texts).map_err(fail)?;
-    if found.is_dir() {
-        return Err(Failure::new(format!("{} is a folder; TEXTS is a file of lines", plain_path(texts))));
-    }
-    found.is_file().then(|| File::open(texts).map_err(fail)).transpose()
+fn is_float(format: VectorFormat) -> bool {
+    matches!(format, VectorFormat::F32 | VectorFormat::F16)
 }
 
-/// The texts, read as they are needed; a thread of its own reads a stream that may wait.
-fn read_texts(texts: &Path, file: Option<File>, name: Option<String>, stop: &Stop) -> Result<Texts, Failure> {
-    let text = move |line: gristmill::Result<String>| match (&name, line) {
-        (Some(name), Ok(line)) => field(&line, name),
-        (_, line) => line,
-    };
-    let failure = Arc::<Mutex<Option<io::Error>>>::default();
-    let kept = failure.clone();
-    if let Some(file) = file {
-        let lines = Lines::new(BufReader::with_capacity(1 << 18, file), kept);
-        return Ok((Box::new(stop.until(lines.map(text))), failure));
+/// Writes ranges as [`read_ranges`] reads them.
+fn write_found(path: &Path, ranges: &Ranges) -> Result<(), Failure> {
+    let fail = |error: std::io::Error| writing(path, &error);
+    let plain = Quantizer::new(VectorFormat::F32, None)?;
+    let mut npy = Npy::begin(OutputFile::create(path, &[])?, VectorFormat::F32, ranges.least().len()).map_err(fail)?;
+    for row in [ranges.least(), ranges.most()] {
+        let mut bytes = Vec::new();
+        plain.append(row, &mut bytes)?;
+        npy.row(&bytes).map_err(fail)?;
     }
-    let path = texts.to_owned();
-    let lines = stop.until_waiting(move || {
-        let source: Box<dyn BufRead> = match path.as_os_str() == "-" {
-            true => Box::new(BufReader::new(io::stdin())),
-            false => match File::open(&path) {
-                Ok(file) => Box::new(BufReader::new(file)),
-                Err(error) => {
-                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    Box::new(io::empty())
-                }
-            },
-        };
-        Lines::new(source, kept)
-    });
-    let lines = lines.map_err(|error| format!("starting a thread that reads: {error}"))?;
-    Ok((Box::new(lines.map(text)), failure))
+    npy.finish().map_err(fail)?.1.finish()
 }

@@ -20,6 +20,7 @@ mod purpose;
 mod scores;
 mod sentence;
 mod weights;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ pub use folder::{Folder, Positions};
 pub use folder_options::FolderOptions;
 pub(crate) use purpose::Purpose;
 pub use scores::Scores;
+pub use sentence::Prompts;
+pub(crate) use sentence::{Late, Side, Splade};
 
 pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
@@ -34,7 +37,8 @@ use crate::{
     import::{
         find::find,
         hugging_face::{
-            behind::Behind, classes::Head, config::Config, problems::Problems, sentence::Sentence, weights::Weights,
+            behind::Behind, classes::Head, config::Config, encoder::Affine, problems::Problems, sentence::Sentence,
+            weights::Weights, words::WordHead,
         },
         options::ImportOptions,
     },
@@ -72,6 +76,55 @@ pub(crate) fn open_classes(folder: &Path, options: &ImportOptions, purpose: Purp
     read_classes(folder, options, purpose).context(|| format!("model folder `{}`", folder.display()))
 }
 
+/// Reads a folder that gives each token a vector.
+pub(crate) fn open_token_vectors(folder: &Path, options: &ImportOptions) -> Result<(Folder, Late)> {
+    read_token_vectors(folder, options).context(|| format!("model folder `{}`", folder.display()))
+}
+
+fn read_token_vectors(folder: &Path, options: &ImportOptions) -> Result<(Folder, Late)> {
+    const PROJECTION: &str = "linear.weight";
+    check_is_folder(folder)?;
+    let sentence = sentence::read(folder, Purpose::TokenVectors)?;
+    let late = sentence.late.clone();
+    let others: &[&str] = if late.inline { &[PROJECTION] } else { &[] };
+    let (mut encoder, projection) =
+        Encoder::read(&sentence.transformer, options, others, |config, weights, problems| {
+            Ok(late.inline.then(|| {
+                let outputs = weights.shape_of(PROJECTION).and_then(|shape| shape.first()).copied().unwrap_or(1);
+                Affine::find(weights, &[PROJECTION.to_owned()], (config.hidden, outputs), false, problems)
+            }))
+        })?;
+    let hidden = encoder.config.hidden;
+    let behind = behind::token_vectors(&late, hidden, projection, options, &mut encoder.sources)?;
+    Ok((encoder.into_folder(folder, sentence, behind, VECTOR)?, late))
+}
+
+/// How the numbers of a folder's words become a sparse vector.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) splade: Splade,
+    /// The most words with a weight.
+    pub(crate) most: Option<usize>,
+}
+
+/// Reads a folder with a masked-word head.
+pub(crate) fn open_words(folder: &Path, options: &ImportOptions) -> Result<(Folder, Words)> {
+    read_words(folder, options).context(|| format!("model folder `{}`", folder.display()))
+}
+
+fn read_words(folder: &Path, options: &ImportOptions) -> Result<(Folder, Words)> {
+    check_is_folder(folder)?;
+    let sentence = sentence::read(folder, Purpose::Words)?;
+    let transformer = sentence.transformer.clone();
+    let (encoder, stages) = Encoder::read(&transformer, options, &[], |config, weights, problems| {
+        WordHead::read(&transformer, config.family)?.stages(config, weights, problems)
+    })?;
+    let width = encoder.config.vocabulary;
+    let words = Words { splade: sentence.splade, most: sentence.most_words };
+    let behind = Behind { stages, width, pooling: Vec::new(), steps: format!("weights of {width} words") };
+    Ok((encoder.into_folder(folder, sentence, behind, VECTOR)?, words))
+}
+
 /// The folder that contains `tokenizer.json`.
 pub(crate) fn tokenizer_folder(folder: &Path, purpose: Purpose) -> Result<PathBuf> {
     Ok(sentence::read(folder, purpose)?.transformer)
@@ -81,7 +134,7 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, Purpose::Vectors)?;
     let dimension = sentence.dimension;
-    let (mut encoder, ()) = Encoder::read(&sentence.transformer, &options.import, |config, _, problems| {
+    let (mut encoder, ()) = Encoder::read(&sentence.transformer, &options.import, &[], |config, _, problems| {
         if let Some(dimension) = dimension.filter(|dimension| *dimension != config.hidden) {
             let hidden = config.hidden;
             problems.add(|| format!("the pooling is for vectors of {dimension}, hidden_size is {hidden}"));
@@ -96,8 +149,8 @@ fn read_classes(folder: &Path, options: &ImportOptions, purpose: Purpose) -> Res
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, purpose)?;
     let transformer = sentence.transformer.clone();
-    let (encoder, (head, stages)) = Encoder::read(&transformer, options, |config, weights, problems| {
-        let head = Head::read(&transformer, config.family)?;
+    let (encoder, (head, stages)) = Encoder::read(&transformer, options, &[], |config, weights, problems| {
+        let head = Head::read(&transformer, config.family, purpose)?;
         let stages = head.stages(config, weights, problems)?;
         Ok((head, stages))
     })?;
@@ -111,7 +164,11 @@ fn read_classes(folder: &Path, options: &ImportOptions, purpose: Purpose) -> Res
     };
     let behind = Behind { stages, width: head.count, pooling: Vec::new(), steps: format!("{} classes", head.count) };
     let mut folder = encoder.into_folder(folder, sentence, behind, CLASSES)?;
-    folder.pad = head.pad;
+    if purpose == Purpose::Classes && head.on_pairs {
+        let note = "the model was trained on pairs of texts; a classifier gives it single ones";
+        folder.notes.push(note.to_owned());
+    }
+    folder.pad = head.pad.filter(|_| purpose != Purpose::Tokens);
     Ok((folder, Classes { labels: head.labels(), scores }))
 }
 
@@ -133,28 +190,30 @@ struct Encoder {
 }
 
 impl Encoder {
-    /// Reads the encoder, and with `behind` what its files hold beside it.
+    /// Reads the encoder, and with `behind` what its files hold beside it, such as the tensors `others`.
     fn read<T>(
         folder: &Path,
         options: &ImportOptions,
+        others: &[&str],
         behind: impl FnOnce(&Config, &Weights, &mut Problems) -> Result<T>,
     ) -> Result<(Self, T)> {
         let (config, notes) = config::read(folder)?;
         let weights = Weights::open(folder, options)?;
         let mut problems = Problems::default();
         let behind = behind(&config, &weights, &mut problems)?;
-        let tensors = encoder::resolve(&config, &weights, &mut problems);
+        let tensors = encoder::resolve(&config, &weights, others, &mut problems);
         problems.finish("the files do not fit together")?;
         Ok((Self { config, tensors, sources: vec![weights], notes }, behind))
     }
 
     /// Builds the graph.
     fn into_folder(self, folder: &Path, sentence: Sentence, behind: Behind, output: &str) -> Result<Folder> {
+        let hides_keys = sentence.late.hides_keys();
         let Self { config, tensors, sources, mut notes } = self;
         notes.extend(sentence.notes);
         notes.extend(sources.iter().find_map(Weights::notes));
         let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-        let build = || encoder::build(&name, &config, tensors, &sources, &behind.stages, output);
+        let build = || encoder::build(&name, &config, tensors, &sources, &behind.stages, output, hides_keys);
         let graph = pool(None)?.run_once(build)?;
         let positions = config.positions;
         let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
@@ -172,7 +231,8 @@ impl Encoder {
             one_token_type: sentence.one_token_type,
             pad: None,
             lowercase: sentence.lowercase,
-            prompt: sentence.prompt,
+            prompts: sentence.prompts,
+            markers: sentence.late.markers,
             pooling: (behind.pooling.clone(), behind.is_normalized()),
             steps: behind.steps,
             tokenizer_folder: sentence.transformer,

@@ -10,8 +10,11 @@ use crate::{
     inference::{Description, Inference, Pipeline},
     text::{
         classifier_options::ClassifierOptions,
-        encoder_model::EncoderModel,
+        encoder_model::{EncoderModel, only},
         opened::{Opened, Opening},
+        prompt::Prompt,
+        tokenized::Facts,
+        tokenizer::Unit,
     },
 };
 
@@ -53,6 +56,10 @@ pub struct Classified {
     pub score: f32,
     /// The scores of all classes, in the order of [`Classifier::labels`].
     pub scores: Vec<f32>,
+    /// The number of tokens that the encoder saw, special ones included.
+    pub tokens: usize,
+    /// Whether tokens of the text were removed.
+    pub truncated: bool,
 }
 
 impl Classifier {
@@ -69,15 +76,19 @@ impl Classifier {
     /// # Errors
     /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &ClassifierOptions) -> Result<Self> {
+        if !matches!(&options.prompt, Prompt::Default) && options.prompt != Prompt::Text(String::new()) {
+            return Err(Error::invalid_input("a prompt for a classifier, which takes texts as they are"));
+        }
         let (Opened { model, prepare, max_tokens, .. }, classes) = open(folder.as_ref(), options, Purpose::Classes)?;
         let labels: Arc<[Arc<str>]> = classes.labels.into_iter().map(Arc::from).collect();
         let (names, scores) = (labels.clone(), classes.scores);
         let pipeline = Pipeline::new(model)
-            .prepare(move |text: &str| Ok(prepare.tensors(text)?))
+            .prepare(move |text: &str| Ok(prepare.tokenized("", text)?))
             .item_bytes(|text: &str| text.len())
-            .finish(move |_, mut numbers| {
+            .finish(move |text, numbers| {
+                let mut numbers = only(numbers)?;
                 scores.apply(&mut numbers);
-                Ok(Classified::of(&names, numbers)?)
+                Ok(Classified::of(&names, numbers, text.facts)?)
             })
             .result_bytes(|class: &Classified| size_of_val(class.scores.as_slice()) + size_of::<Classified>());
         let pipeline = Arc::new(pipeline);
@@ -136,6 +147,7 @@ pub(super) fn open(path: &Path, options: &ClassifierOptions, purpose: Purpose) -
         output: hugging_face::CLASSES,
         session: &options.session,
         max_tokens: options.max_tokens,
+        unit: if purpose == Purpose::Pairs { Unit::Pair } else { Unit::Text },
     };
     let (mut opened, mut classes) = opening.open(|| hugging_face::open_classes(path, &options.import, purpose))?;
     classes.scores = options.scores.unwrap_or(classes.scores);
@@ -145,7 +157,7 @@ pub(super) fn open(path: &Path, options: &ClassifierOptions, purpose: Purpose) -
 
 impl Classified {
     /// The class with the highest of `scores`.
-    fn of(labels: &[Arc<str>], scores: Vec<f32>) -> Result<Self> {
+    fn of(labels: &[Arc<str>], scores: Vec<f32>, facts: Facts) -> Result<Self> {
         let mut best = 0;
         for (class, score) in scores.iter().enumerate() {
             if score.is_nan() {
@@ -158,7 +170,8 @@ impl Classified {
         let (Some(label), Some(&score)) = (labels.get(best), scores.get(best)) else {
             return Err(Error::internal("a class without a name"));
         };
-        Ok(Self { label: label.clone(), score, scores })
+        let Facts { tokens, truncated } = facts;
+        Ok(Self { label: label.clone(), score, scores, tokens, truncated })
     }
 }
 

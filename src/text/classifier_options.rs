@@ -3,6 +3,7 @@
 use crate::{
     backend::options::{Device, SessionOptions},
     import::{ImportOptions, Weights, hugging_face::Scores},
+    text::prompt::Prompt,
 };
 
 /// Options of a [`Classifier`](crate::text::Classifier) or a [`Reranker`](crate::text::Reranker); by default the
@@ -14,6 +15,8 @@ pub struct ClassifierOptions {
     pub session: SessionOptions,
     /// The number of tokens to which a text or a pair is truncated, special tokens included.
     pub max_tokens: Option<usize>,
+    /// What stands before each query of a [`Reranker`](crate::text::Reranker).
+    pub prompt: Prompt,
     /// How scores are made.
     pub scores: Option<Scores>,
     /// Limits on what the files may require.
@@ -37,6 +40,13 @@ impl ClassifierOptions {
     #[must_use]
     pub fn max_tokens(mut self, tokens: usize) -> Self {
         self.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Sets what stands before each query of a reranker, as a text or by the name that the folder has for it.
+    #[must_use]
+    pub fn prompt(mut self, prompt: Prompt) -> Self {
+        self.prompt = prompt;
         self
     }
 

@@ -6,12 +6,15 @@ use crate::{
     backend::options::Device,
     bulk::{Bulk, Queue, Results},
     error::{ItemError, Result},
-    import::hugging_face::{self, Purpose},
+    import::hugging_face::{self, Prompts, Purpose},
     inference::{Description, Inference, Pipeline},
     text::{
+        embedded::{Embedded, pooled},
         encoder_model::EncoderModel,
         opened::{Opened, Opening},
         options::EmbedderOptions,
+        prompt::Prompt,
+        tokenizer::Unit,
     },
 };
 
@@ -32,11 +35,11 @@ use crate::{
 /// Cloning is cheap; clones share the weights.
 #[derive(Clone)]
 pub struct Embedder {
+    opened: Arc<Opened>,
+    parts: Parts,
     pipeline: Arc<EmbedderPipeline>,
     /// For jobs without settings of their own; keeps its threads between jobs.
     bulk: Arc<Bulk<EmbedderPipeline>>,
-    dimension: usize,
-    max_tokens: usize,
 }
 
 /// The pipeline of an [`Embedder`], from texts to vectors.
@@ -44,6 +47,43 @@ pub type EmbedderPipeline = Pipeline<str, EncoderModel, Vec<f32>>;
 
 /// A queue of texts that an [`Embedder`] turns into vectors.
 pub type EmbedderQueue = Queue<String, Vec<f32>>;
+
+/// The pipeline of an [`Embedder`], from texts to vectors with what became of the texts.
+pub type EmbeddedPipeline = Pipeline<str, EncoderModel, Embedded>;
+
+/// What the encoder is given of a text.
+#[derive(Clone, Debug)]
+struct Parts {
+    /// What stands before a text, or before each window of it.
+    prompt: Arc<str>,
+    overlap: Option<usize>,
+}
+
+impl Parts {
+    fn of(opened: &Opened, overlap: Option<usize>, prompt: &Prompt) -> Result<Self> {
+        Ok(Self { prompt: prompt.of(&opened.prompts)?.into(), overlap })
+    }
+
+    /// From texts to vectors.
+    fn vectors(&self, opened: &Opened) -> EmbedderPipeline {
+        let normalized = opened.is_normalized;
+        let pipeline = self.before(opened).finish(move |text, vectors| Ok(pooled(text, vectors, normalized)?));
+        pipeline.result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>())
+    }
+
+    /// The model and the step before it.
+    fn before(&self, opened: &Opened) -> Pipeline<str, EncoderModel, Vec<Vec<f32>>> {
+        let Self { prompt, overlap } = self.clone();
+        let model = opened.model.with_options(&format!("prompt {prompt:?}, overlap {overlap:?}"));
+        let prepare = opened.prepare.clone();
+        Pipeline::new(model)
+            .prepare(move |text: &str| match overlap {
+                Some(overlap) => Ok(prepare.parts(&prompt, text, overlap)?),
+                None => Ok(prepare.tokenized(&prompt, text)?),
+            })
+            .item_bytes(|text: &str| text.len())
+    }
+}
 
 impl Embedder {
     /// Opens a model folder.
@@ -59,20 +99,53 @@ impl Embedder {
     /// # Errors
     /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &EmbedderOptions) -> Result<Self> {
-        let Parts { pipeline, dimension, max_tokens } = open(folder.as_ref(), options)?;
-        let pipeline = Arc::new(pipeline);
+        Self::with(Arc::new(opened(folder.as_ref(), options)?), options.overlap, &options.prompt)
+    }
+
+    fn with(opened: Arc<Opened>, overlap: Option<usize>, prompt: &Prompt) -> Result<Self> {
+        let parts = Parts::of(&opened, overlap, prompt)?;
+        let pipeline = Arc::new(parts.vectors(&opened));
         let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { pipeline, bulk, dimension, max_tokens })
+        Ok(Self { opened, parts, pipeline, bulk })
+    }
+
+    /// The same model with another prompt, which shares the weights.
+    ///
+    /// # Errors
+    /// If the folder has no prompt of that name, or a pooling that leaves prompts out.
+    pub fn with_prompt(&self, prompt: &Prompt) -> Result<Self> {
+        Self::with(self.opened.clone(), self.parts.overlap, prompt)
+    }
+
+    /// The same model for queries: with the prompt `query`, or none if the folder has no such prompt.
+    ///
+    /// # Errors
+    /// If the folder has a pooling that leaves prompts out.
+    pub fn queries(&self) -> Result<Self> {
+        self.with_prompt(&Prompt::for_task("query", &self.opened.prompts))
+    }
+
+    /// The same model for documents: with the prompt `document`, or none if the folder has no such prompt.
+    ///
+    /// # Errors
+    /// As [`queries`](Self::queries).
+    pub fn documents(&self) -> Result<Self> {
+        self.with_prompt(&Prompt::for_task("document", &self.opened.prompts))
+    }
+
+    /// The prompts of the folder.
+    pub fn prompts(&self) -> &Prompts {
+        &self.opened.prompts
     }
 
     /// The length of a vector.
     pub fn dimension(&self) -> usize {
-        self.dimension
+        self.opened.dimension
     }
 
     /// The number of tokens to which a text is truncated, special tokens included.
     pub fn max_tokens(&self) -> usize {
-        self.max_tokens
+        self.opened.max_tokens
     }
 
     /// Describes the model; `truncated` is the number of texts truncated so far.
@@ -110,42 +183,48 @@ impl Embedder {
         self.bulk.queue(longest_wait)
     }
 
+    /// A [`Bulk`] whose results say what became of each text: its tokens, whether it was truncated, its windows.
+    pub fn detailed(&self) -> Bulk<EmbeddedPipeline> {
+        let (normalized, in_windows) = (self.opened.is_normalized, self.parts.overlap.is_some());
+        let pipeline = self.parts.before(&self.opened);
+        let pipeline = pipeline.finish(move |text, vectors| Ok(Embedded::of(text, vectors, normalized, in_windows)?));
+        Bulk::pipeline(pipeline.result_bytes(Embedded::bytes))
+    }
+
     /// The pipeline from texts to vectors.
     pub fn pipeline(&self) -> Arc<EmbedderPipeline> {
         self.pipeline.clone()
     }
 }
 
-/// What an embedder consists of.
-pub(super) struct Parts {
-    pub(super) pipeline: EmbedderPipeline,
-    dimension: usize,
-    max_tokens: usize,
-}
-
-/// Opens a model folder.
-pub(super) fn open(path: &Path, options: &EmbedderOptions) -> Result<Parts> {
+/// Opens the model in a folder.
+fn opened(path: &Path, options: &EmbedderOptions) -> Result<Opened> {
     let opening = Opening {
         path,
         purpose: Purpose::Vectors,
         output: hugging_face::VECTOR,
         session: &options.session,
         max_tokens: options.max_tokens,
+        unit: if options.overlap.is_some() { Unit::Windows } else { Unit::Text },
     };
     let (opened, ()) = opening.open(|| Ok((hugging_face::open(path, &options.folder)?, ())))?;
-    let Opened { model, prepare, dimension, max_tokens } = opened;
-    let pipeline = Pipeline::new(model)
-        .prepare(move |text: &str| Ok(prepare.tensors(text)?))
-        .item_bytes(|text: &str| text.len())
-        .result_bytes(|vector: &Vec<f32>| size_of_val(vector.as_slice()) + size_of::<Vec<f32>>());
-    Ok(Parts { pipeline, dimension, max_tokens })
+    if let Some(overlap) = options.overlap {
+        opened.prepare.tokenizer.check_overlap(overlap)?;
+    }
+    Ok(opened)
+}
+
+/// The pipeline of the model in a folder.
+pub(super) fn pipeline(path: &Path, options: &EmbedderOptions) -> Result<EmbedderPipeline> {
+    let opened = opened(path, options)?;
+    Ok(Parts::of(&opened, options.overlap, &options.prompt)?.vectors(&opened))
 }
 
 impl fmt::Debug for Embedder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Embedder")
-            .field("dimension", &self.dimension)
-            .field("max_tokens", &self.max_tokens)
+            .field("dimension", &self.dimension())
+            .field("max_tokens", &self.max_tokens())
             .finish_non_exhaustive()
     }
 }

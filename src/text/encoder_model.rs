@@ -10,15 +10,14 @@ use crate::{
     error::{Error, Result},
     inference::{Description, Hints, Inference, Slots},
     tensor::Tensors,
+    text::tokenized::{Run, Tokenized},
 };
 
-/// An encoder with pooling or a head, which turns the token tensors of a text into its vector, or into the numbers of
-/// its classes.
-///
-/// The inputs are `input_ids`, `token_type_ids` and `position_ids`.
-#[derive(Debug)]
+/// An encoder with pooling or a head, which turns the tokens of a text into its vector, or into the numbers of its
+/// classes: one list for each window of the text.
+#[derive(Clone, Debug)]
 pub struct EncoderModel {
-    pub(super) session: Session,
+    pub(super) session: Arc<Session>,
     /// The graph output that contains the vector of each text.
     pub(super) output: &'static str,
     pub(super) truncated: Arc<AtomicU64>,
@@ -38,6 +37,11 @@ impl EncoderModel {
         fact.shape.dims().last()?.as_fixed()
     }
 
+    /// The same model with further options on which results depend.
+    pub(super) fn with_options(&self, options: &str) -> Self {
+        Self { options: format!("{}, {options}", self.options), ..self.clone() }
+    }
+
     fn vector(&self, outputs: &Tensors) -> Result<Vec<f32>> {
         let name = self.output;
         let vector = outputs.get(name).ok_or_else(|| Error::internal(format!("the session gave no `{name}`")))?;
@@ -46,33 +50,41 @@ impl EncoderModel {
 }
 
 impl Inference for EncoderModel {
-    type Input = Tensors;
-    type Output = Vec<f32>;
+    type Input = Tokenized;
+    type Output = Vec<Vec<f32>>;
 
-    fn infer(&self, chunk: &[&Tensors], out: &mut Slots<'_, Vec<f32>>) -> Result<()> {
+    fn infer(&self, chunk: &[&Tokenized], out: &mut Slots<'_, Vec<Vec<f32>>>) -> Result<()> {
+        let runs: Vec<&Tensors> = chunk.iter().flat_map(|text| &text.runs).map(|run| &run.tensors).collect();
         let mut outputs = Vec::new();
-        outputs.resize_with(chunk.len(), || None);
-        self.session.infer(chunk, &mut Slots::new(&mut outputs))?;
-        for (index, output) in outputs.into_iter().enumerate() {
-            let output = output.unwrap_or_else(|| Err(Error::internal("the session gave a text no vector")));
-            match output.and_then(|tensors| self.vector(&tensors)) {
-                Ok(vector) => out.set(index, vector),
+        outputs.resize_with(runs.len(), || None);
+        self.session.infer(&runs, &mut Slots::new(&mut outputs))?;
+        let mut outputs = outputs.into_iter();
+        for (index, text) in chunk.iter().enumerate() {
+            let own = outputs.by_ref().take(text.runs.len()).map(|output| {
+                let output = output.unwrap_or_else(|| Err(Error::internal("the session gave a text no vector")));
+                output.and_then(|tensors| self.vector(&tensors))
+            });
+            // All of a text's outputs are taken, even behind one that failed.
+            let own: Vec<Result<Vec<f32>>> = own.collect();
+            match own.into_iter().collect() {
+                Ok(vectors) => out.set(index, vectors),
                 Err(error) => out.fail(index, error),
             }
         }
         Ok(())
     }
 
-    fn cost(&self, input: &Tensors) -> u64 {
-        self.session.cost(input)
+    fn cost(&self, input: &Tokenized) -> u64 {
+        input.runs.iter().map(|run| self.session.cost(&run.tensors)).sum()
     }
 
-    fn input_bytes(&self, input: &Tensors) -> usize {
-        self.session.input_bytes(input)
+    fn input_bytes(&self, input: &Tokenized) -> usize {
+        let bytes = |run: &Run| self.session.input_bytes(&run.tensors) + size_of_val(run.pieces.as_slice());
+        input.runs.iter().map(bytes).sum()
     }
 
-    fn output_bytes(&self, output: &Vec<f32>) -> usize {
-        size_of_val(output.as_slice())
+    fn output_bytes(&self, output: &Vec<Vec<f32>>) -> usize {
+        output.iter().map(|numbers| size_of_val(numbers.as_slice()) + size_of::<Vec<f32>>()).sum()
     }
 
     fn hints(&self) -> Hints {
@@ -87,5 +99,13 @@ impl Inference for EncoderModel {
         let session = self.session.describe();
         let options = format!("{}, {}", session.options, self.options);
         Description { truncated: self.truncated.load(Relaxed), options, ..session }
+    }
+}
+
+/// The numbers of a text that has one window.
+pub(super) fn only(mut windows: Vec<Vec<f32>>) -> Result<Vec<f32>> {
+    match (windows.pop(), windows.is_empty()) {
+        (Some(numbers), true) => Ok(numbers),
+        _ => Err(Error::internal("a text without its one window")),
     }
 }

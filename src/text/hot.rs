@@ -17,7 +17,7 @@ impl Hot<EmbedderPipeline> {
     /// As [`Embedder::open_with`](crate::text::Embedder::open_with).
     pub fn embedder(path: impl AsRef<Path>, options: &EmbedderOptions) -> Result<Self> {
         let options = options.clone();
-        let load = move |path: &Path| Ok(embedder::open(path, &options)?.pipeline);
+        let load = move |path: &Path| Ok(embedder::pipeline(path, &options)?);
         Self::open_pipeline(path, load, |model| match model.dimension() {
             Some(dimension) => format!("a text to {dimension} numbers"),
             None => "a text to a vector".to_owned(),

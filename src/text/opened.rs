@@ -11,20 +11,29 @@ use crate::{
     error::{Context, Error, Result},
     graph::Graph,
     import::{
-        hugging_face::{Folder, Purpose, tokenizer_folder},
+        hugging_face::{Folder, Prompts, Purpose, tokenizer_folder},
         origin::fingerprint_of,
     },
-    text::{encoder_model::EncoderModel, prepare::Prepare, tokenizer::TextTokenizer},
+    text::{
+        encoder_model::EncoderModel,
+        prepare::Prepare,
+        tokenizer::{TextTokenizer, Unit},
+    },
     threads::pool::pool,
 };
 
 /// A model, and the step before it.
 pub(super) struct Opened {
     pub(super) model: EncoderModel,
-    pub(super) prepare: Prepare,
+    pub(super) prepare: Arc<Prepare>,
     /// The columns of the model's output.
     pub(super) dimension: usize,
     pub(super) max_tokens: usize,
+    /// The number of tokens that have a position.
+    pub(super) most_tokens: usize,
+    pub(super) prompts: Prompts,
+    /// Whether each vector has the length 1.
+    pub(super) is_normalized: bool,
 }
 
 /// How a folder is opened.
@@ -35,12 +44,14 @@ pub(super) struct Opening<'a> {
     pub(super) output: &'static str,
     pub(super) session: &'a SessionOptions,
     pub(super) max_tokens: Option<usize>,
+    /// What the tokenizer is set up for.
+    pub(super) unit: Unit,
 }
 
 impl Opening<'_> {
     /// Opens the folder that `read` reads, with whatever else it returns.
     pub(super) fn open<H: Send>(self, read: impl FnOnce() -> Result<(Folder, H)> + Send) -> Result<(Opened, H)> {
-        let Self { path, purpose, output, session, max_tokens } = self;
+        let Self { path, purpose, output, session, max_tokens, unit } = self;
         let started = Instant::now();
         let in_folder = || format!("model folder `{}`", path.display());
         // Both take about as long, so they run in parallel.
@@ -60,26 +71,22 @@ impl Opening<'_> {
         let (loaded, tokenizer) = pool(None)?.run_once(|| rayon::join(load, parse));
         let (folder, head, max_tokens, session) = loaded?;
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
-        let tokenizer = tokenizer.context(in_folder)?;
-        let tokenizer = match purpose {
-            Purpose::Pairs => TextTokenizer::for_pairs(tokenizer, max_tokens),
-            _ => TextTokenizer::new(tokenizer, max_tokens),
-        };
+        let mut tokenizer = tokenizer.context(in_folder)?;
+        tokenizer.register(&folder.markers).context(in_file)?;
+        let tokenizer = TextTokenizer::set_up(tokenizer, max_tokens, unit);
         let tokenizer = tokenizer.context(in_file)?.lowercase(folder.lowercase);
         let files = folder.files;
         let session = session.with_origin(started, folder.notes, move || fingerprint_of(&files));
         let options = format!(
-            "{max_tokens} tokens, {}, lower case {}, prompt {:?}, tokenizer {}",
+            "{max_tokens} tokens, {}, lower case {}, tokenizer {}",
             folder.steps,
             folder.lowercase,
-            folder.prompt,
             tokenizer.fingerprint()
         );
         let truncated = Arc::new(AtomicU64::new(0));
         let prepare = Prepare {
             tokenizer,
             positions: folder.position_ids.then_some(folder.positions),
-            prompt: folder.prompt,
             vocabulary: folder.vocabulary,
             token_types: folder.token_types,
             one_token_type: folder.one_token_type,
@@ -87,7 +94,12 @@ impl Opening<'_> {
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
             truncated: truncated.clone(),
         };
-        let model = EncoderModel { session, output, truncated, options };
-        Ok((Opened { model, prepare, dimension: folder.dimension, max_tokens }, head))
+        let model = EncoderModel { session: Arc::new(session), output, truncated, options };
+        let (prompts, is_normalized, most_tokens) = (folder.prompts, folder.pooling.1, folder.positions.count);
+        let prepare = Arc::new(prepare);
+        Ok((
+            Opened { model, prepare, dimension: folder.dimension, max_tokens, most_tokens, prompts, is_normalized },
+            head,
+        ))
     }
 }

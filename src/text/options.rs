@@ -6,6 +6,7 @@ use crate::{
         Weights,
         hugging_face::{FolderOptions, Pooling},
     },
+    text::prompt::Prompt,
 };
 
 /// Options of an [`Embedder`](crate::text::Embedder); by default the settings of its folder.
@@ -16,6 +17,10 @@ pub struct EmbedderOptions {
     pub session: SessionOptions,
     /// The number of tokens to which a text is truncated, special tokens included.
     pub max_tokens: Option<usize>,
+    /// What stands before each text.
+    pub prompt: Prompt,
+    /// The number of tokens that two windows of a long text have in common; without it long texts are truncated.
+    pub overlap: Option<usize>,
     /// How the folder is read, including pooling and normalization.
     pub folder: FolderOptions,
 }
@@ -37,6 +42,23 @@ impl EmbedderOptions {
     #[must_use]
     pub fn max_tokens(mut self, tokens: usize) -> Self {
         self.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Sets what stands before each text, as a text or by the name that the folder has for it.
+    #[must_use]
+    pub fn prompt(mut self, prompt: Prompt) -> Self {
+        self.prompt = prompt;
+        self
+    }
+
+    /// Reads long texts in windows that have `overlap` tokens in common, instead of truncating them.
+    ///
+    /// The vector of a window is that of its part of the text alone; the vector of the text is their mean, in which each
+    /// counts by its tokens, and has the length 1 if theirs have.
+    #[must_use]
+    pub fn windows(mut self, overlap: usize) -> Self {
+        self.overlap = Some(overlap);
         self
     }
 

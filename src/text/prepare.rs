@@ -5,11 +5,16 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::{
     error::{Error, Result},
     import::hugging_face::Positions,
     tensor::{Tensor, Tensors},
-    text::tokenizer::{Encoded, TextTokenizer},
+    text::{
+        tokenized::{Facts, Run, Tokenized},
+        tokenizer::{Encoded, Spanned, TextTokenizer},
+    },
 };
 
 /// Turns a text into the encoder's inputs.
@@ -17,8 +22,6 @@ pub(super) struct Prepare {
     pub(super) tokenizer: TextTokenizer,
     /// The rows of the position table, if the graph takes them.
     pub(super) positions: Option<Positions>,
-    /// What stands before each text.
-    pub(super) prompt: String,
     pub(super) vocabulary: usize,
     pub(super) token_types: Option<usize>,
     /// Whether all tokens are of the first type.
@@ -30,21 +33,110 @@ pub(super) struct Prepare {
 }
 
 impl Prepare {
-    /// The inputs for one text.
-    pub(super) fn tensors(&self, text: &str) -> Result<Tensors> {
-        self.of_tokens(match self.prompt.as_str() {
-            "" => self.tokenizer.encode(text)?,
-            prompt => self.tokenizer.encode(&format!("{prompt}{text}"))?,
-        })
+    /// One text behind a prompt.
+    pub(super) fn tokenized(&self, prompt: &str, text: &str) -> Result<Tokenized> {
+        self.whole(self.encoded(prompt, text)?)
     }
 
-    /// The inputs for two texts.
-    pub(super) fn pair(&self, first: &str, second: &str) -> Result<Tensors> {
-        self.of_tokens(self.tokenizer.encode_pair(first, second)?)
+    fn encoded(&self, prompt: &str, text: &str) -> Result<Encoded> {
+        match prompt {
+            "" => self.tokenizer.encode(text),
+            prompt => self.tokenizer.encode(&format!("{prompt}{text}")),
+        }
     }
 
-    fn of_tokens(&self, encoded: Encoded) -> Result<Tensors> {
-        let Encoded { mut ids, mut type_ids, truncated } = encoded;
+    /// One text, of which a long one is cut into parts that have about `overlap` tokens in common; the prompt stands in
+    /// front of each.
+    pub(super) fn parts(&self, prompt: &str, text: &str, overlap: usize) -> Result<Tokenized> {
+        let whole = self.encoded(prompt, text)?;
+        if !whole.truncated {
+            let mut tokenized = self.whole(whole)?;
+            tokenized.runs.iter_mut().for_each(|run| run.bytes = 0..text.len());
+            return Ok(tokenized);
+        }
+        let mut facts = Facts { tokens: 0, truncated: false };
+        let mut runs = SmallVec::new();
+        for bytes in self.tokenizer.parts(prompt, text, overlap)? {
+            let encoded = self.encoded(prompt, &text[bytes.clone()])?;
+            let tokens = encoded.ids.len();
+            facts.tokens += tokens;
+            facts.truncated |= encoded.truncated;
+            runs.push(Run { tensors: self.tensors(encoded)?, tokens, ids: Vec::new(), pieces: Vec::new(), bytes });
+        }
+        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
+        Ok(Tokenized { runs, facts })
+    }
+
+    /// One text of at most `max_tokens`, with tokens added up to a length, and with its ids.
+    pub(super) fn expanded(
+        &self,
+        text: &str,
+        max_tokens: usize,
+        expansion: Option<(usize, u32, bool)>,
+        hides_keys: bool,
+    ) -> Result<Tokenized> {
+        let mut encoded = self.tokenizer.encode_within(text, max_tokens)?;
+        let (own, truncated) = (encoded.ids.len(), encoded.truncated);
+        let mut seen = own;
+        if let Some((length, token, attended)) = expansion.filter(|(length, ..)| own < *length) {
+            encoded.ids.resize(length, token);
+            encoded.type_ids.resize(length, 0);
+            seen = if attended { length } else { own };
+        }
+        let (ids, tokens) = (encoded.ids.clone(), encoded.ids.len());
+        let mut tensors = self.tensors(encoded)?;
+        if hides_keys {
+            if seen == 0 {
+                return Err(Error::invalid_input("the text has no tokens"));
+            }
+            let seen = i32::try_from(seen).map_err(|_| Error::limit("more than 2^31 tokens"))?;
+            tensors.insert("visible_keys", Tensor::new([tokens], &vec![seen; tokens])?);
+        }
+        self.truncated.fetch_add(u64::from(truncated), Relaxed);
+        let runs = smallvec![Run { tensors, tokens, ids, pieces: Vec::new(), bytes: 0..0 }];
+        Ok(Tokenized { runs, facts: Facts { tokens, truncated } })
+    }
+
+    /// Two texts.
+    pub(super) fn pair(&self, first: &str, second: &str) -> Result<Tokenized> {
+        self.whole(self.tokenizer.encode_pair(first, second)?)
+    }
+
+    /// One text, with the places of its tokens.
+    pub(super) fn spanned(&self, text: &str) -> Result<Tokenized> {
+        self.windows(vec![self.tokenizer.encode_spans(text)?])
+    }
+
+    /// One text in windows that have `overlap` tokens in common, with the places of its tokens.
+    pub(super) fn overlapping(&self, text: &str, overlap: usize) -> Result<Tokenized> {
+        self.windows(self.tokenizer.encode_windows(text, overlap)?)
+    }
+
+    fn windows(&self, windows: Vec<Spanned>) -> Result<Tokenized> {
+        let mut facts = Facts { tokens: 0, truncated: false };
+        let mut runs = SmallVec::new();
+        for Spanned { encoded, pieces } in windows {
+            let tokens = encoded.ids.len();
+            facts.tokens += tokens;
+            facts.truncated |= encoded.truncated;
+            let start = pieces.first().map_or(0, |piece| piece.bytes.start);
+            let end = pieces.last().map_or(start, |piece| piece.bytes.end);
+            runs.push(Run { tensors: self.tensors(encoded)?, tokens, ids: Vec::new(), pieces, bytes: start..end });
+        }
+        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
+        Ok(Tokenized { runs, facts })
+    }
+
+    fn whole(&self, encoded: Encoded) -> Result<Tokenized> {
+        let facts = Facts { tokens: encoded.ids.len(), truncated: encoded.truncated };
+        let tensors = self.tensors(encoded)?;
+        let runs = smallvec![Run { tensors, tokens: facts.tokens, ids: Vec::new(), pieces: Vec::new(), bytes: 0..0 }];
+        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
+        Ok(Tokenized { runs, facts })
+    }
+
+    fn tensors(&self, encoded: Encoded) -> Result<Tensors> {
+        let Encoded { mut ids, mut type_ids, .. } = encoded;
         while ids.len() > 1 && ids.last().copied() == self.pad {
             ids.pop();
             type_ids.pop();
@@ -72,7 +164,6 @@ impl Prepare {
             let positions: Vec<i32> = positions.of(ids).collect();
             tensors.insert(position.clone(), Tensor::new([positions.len()], &positions)?);
         }
-        self.truncated.fetch_add(u64::from(truncated), Relaxed);
         Ok(tensors)
     }
 }

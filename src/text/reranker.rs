@@ -6,9 +6,14 @@ use crate::{
     backend::options::Device,
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
-    import::hugging_face::Purpose,
+    import::hugging_face::{Purpose, Scores},
     inference::{Description, Inference, Pipeline},
-    text::{classifier, classifier_options::ClassifierOptions, encoder_model::EncoderModel, opened::Opened},
+    text::{
+        classifier,
+        classifier_options::ClassifierOptions,
+        encoder_model::{EncoderModel, only},
+        opened::Opened,
+    },
 };
 
 /// A reranker (cross-encoder): scores how well a document answers a query, both read by the encoder as one text.
@@ -25,6 +30,7 @@ use crate::{
 /// Cloning is cheap; clones share the weights.
 #[derive(Clone)]
 pub struct Reranker {
+    pairs: Pairs,
     pipeline: Arc<RerankerPipeline>,
     /// For jobs without settings of their own; keeps its threads between jobs.
     bulk: Arc<Bulk<RerankerPipeline>>,
@@ -39,6 +45,53 @@ type Shared<It, Q, D> = iter::Map<It, fn((Q, D)) -> Pair>;
 
 /// The pipeline of a [`Reranker`], from pairs of a query and a document to scores.
 pub type RerankerPipeline = Pipeline<(Arc<str>, Arc<str>), EncoderModel, f32>;
+
+/// The pipeline of a [`Reranker`], from pairs to scores with what became of the pairs.
+pub type RerankedPipeline = Pipeline<(Arc<str>, Arc<str>), EncoderModel, Reranked>;
+
+/// The score of a pair, with what became of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Reranked {
+    /// The score; the higher the better.
+    pub score: f32,
+    /// The number of tokens that the encoder saw, special ones included.
+    pub tokens: usize,
+    /// Whether tokens of the pair were removed.
+    pub truncated: bool,
+}
+
+/// What scores pairs.
+#[derive(Clone)]
+struct Pairs {
+    opened: Arc<Opened>,
+    scores: Scores,
+    /// What stands before each query.
+    prompt: Arc<str>,
+}
+
+impl Pairs {
+    /// The model and the step before it.
+    fn before(&self) -> Pipeline<Pair, EncoderModel, Vec<Vec<f32>>> {
+        let (prepare, prompt) = (self.opened.prepare.clone(), self.prompt.clone());
+        Pipeline::new(self.opened.model.with_options(&format!("prompt {prompt:?}")))
+            .prepare(move |(query, document): &Pair| match &*prompt {
+                "" => Ok(prepare.pair(query, document)?),
+                prompt => Ok(prepare.pair(&format!("{prompt}{query}"), document)?),
+            })
+            .item_bytes(|(query, document): &Pair| query.len() + document.len())
+    }
+}
+
+/// The score of a pair from the number of its class.
+fn score(scores: Scores, numbers: Vec<Vec<f32>>) -> Result<f32> {
+    let mut numbers = only(numbers)?;
+    scores.apply(&mut numbers);
+    match numbers[..] {
+        [score] => Ok(score),
+        _ => Err(Error::internal("a pair without its score")),
+    }
+}
 
 impl Reranker {
     /// Opens a model folder.
@@ -55,22 +108,15 @@ impl Reranker {
     /// # Errors
     /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &ClassifierOptions) -> Result<Self> {
-        let opened = classifier::open(folder.as_ref(), options, Purpose::Pairs)?;
-        let (Opened { model, prepare, max_tokens, .. }, classes) = opened;
-        let scores = classes.scores;
-        let pipeline = Pipeline::new(model)
-            .prepare(move |(query, document): &Pair| Ok(prepare.pair(query, document)?))
-            .item_bytes(|(query, document): &Pair| query.len() + document.len())
-            .finish(move |_, mut numbers| {
-                scores.apply(&mut numbers);
-                match numbers[..] {
-                    [score] => Ok(score),
-                    _ => Err(Error::internal("a pair without its score").into()),
-                }
-            });
+        let (opened, classes) = classifier::open(folder.as_ref(), options, Purpose::Pairs)?;
+        let prompt = options.prompt.of(&opened.prompts)?.into();
+        let max_tokens = opened.max_tokens;
+        let pairs = Pairs { opened: Arc::new(opened), scores: classes.scores, prompt };
+        let scores = pairs.scores;
+        let pipeline = pairs.before().finish(move |_, numbers| Ok(score(scores, numbers)?));
         let pipeline = Arc::new(pipeline);
         let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { pipeline, bulk, max_tokens })
+        Ok(Self { pairs, pipeline, bulk, max_tokens })
     }
 
     /// The number of tokens to which a pair is truncated, special tokens included.
@@ -108,6 +154,16 @@ impl Reranker {
     /// A [`Bulk`] of this model, for jobs with their own settings.
     pub fn bulk(&self) -> Bulk<RerankerPipeline> {
         Bulk::pipeline(self.pipeline())
+    }
+
+    /// A [`Bulk`] whose results say what became of each pair: its tokens, and whether it was truncated.
+    pub fn detailed(&self) -> Bulk<RerankedPipeline> {
+        let scores = self.pairs.scores;
+        let pipeline = self.pairs.before().finish(move |pair, numbers| {
+            let score = score(scores, numbers)?;
+            Ok(Reranked { score, tokens: pair.tokens(), truncated: pair.truncated() })
+        });
+        Bulk::pipeline(pipeline)
     }
 
     /// The pipeline from pairs to scores.

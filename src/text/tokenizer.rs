@@ -4,6 +4,7 @@ mod cut;
 mod outline;
 mod overrides;
 mod shorten;
+mod spans;
 mod steps;
 
 use std::{
@@ -14,12 +15,13 @@ use std::{
 };
 
 use serde_json::Value;
+pub(super) use spans::Spanned;
 use tokenizers::{AddedToken, PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use crate::{
     error::{Context, Error, ErrorKind, Result},
     import::hugging_face::files::read_required,
-    text::tokenizer::{cut::Cuts, overrides::Overrides, shorten::Shortener, steps::Steps},
+    text::tokenizer::{cut::Cuts, overrides::Overrides, shorten::Shortener, spans::Words, steps::Steps},
     threads::panics::catch,
 };
 
@@ -60,6 +62,7 @@ pub struct TextTokenizer {
     cuts: Cuts,
     shortener: Option<Shortener>,
     steps: Steps,
+    words: Words,
     lowercase: bool,
     /// The BLAKE3 hash of the file and of the settings beside it.
     fingerprint: String,
@@ -70,7 +73,49 @@ pub(super) struct Parsed {
     tokenizer: Tokenizer,
     /// The side on which texts are truncated, if the settings beside the file say.
     direction: Option<TruncationDirection>,
+    /// The tokens that the settings name.
+    named: Named,
     fingerprint: String,
+}
+
+/// Special tokens that the settings name.
+#[derive(Clone, Debug, Default)]
+struct Named {
+    /// For unknown words.
+    unknown: Option<String>,
+    /// For masked words.
+    mask: Option<String>,
+    /// For the end of a text.
+    end: Option<String>,
+}
+
+impl Parsed {
+    /// Makes each marker, or its first word, a token of its own if the tokenizer knows it, whatever its normalizer does.
+    pub(super) fn register(&mut self, markers: &[String]) -> Result<()> {
+        for marker in markers {
+            let first = marker.split_whitespace().next().unwrap_or_default();
+            let known = [marker.as_str(), first].into_iter().find(|part| self.tokenizer.token_to_id(part).is_some());
+            let Some(known) = known.filter(|_| !first.is_empty()) else { continue };
+            let encoded = self.tokenizer.encode_fast(known, false).map_err(refused)?;
+            if encoded.get_ids() == self.tokenizer.token_to_id(known).as_slice() {
+                continue;
+            }
+            let token = AddedToken::from(known, true).normalized(false);
+            self.tokenizer.add_special_tokens([token]).map_err(refused)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a tokenizer is set up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Single texts, which are truncated.
+    Text,
+    /// Pairs of texts.
+    Pair,
+    /// Whole texts, which are cut into windows.
+    Windows,
 }
 
 fn refused(error: tokenizers::Error) -> Error {
@@ -106,7 +151,8 @@ impl TextTokenizer {
                 let direction = catch(|| overrides.apply(&mut tokenizer)).context(|| in_file(path))?;
                 let mut hasher = blake3::Hasher::new();
                 hasher.update(&bytes).update(&overrides.bytes);
-                return Ok(Parsed { tokenizer, direction, fingerprint: hasher.finalize().to_hex().to_string() });
+                let fingerprint = hasher.finalize().to_hex().to_string();
+                return Ok(Parsed { tokenizer, direction, named: overrides.named(), fingerprint });
             }
             Ok(Err(error)) => format!("is not a tokenizer: {error}"),
             Err(_) => "is not a tokenizer: reading it panicked".to_owned(),
@@ -116,16 +162,13 @@ impl TextTokenizer {
 
     /// Sets up a parsed tokenizer, as [`open`](Self::open) does.
     pub(super) fn new(parsed: impl Into<Parsed>, max_tokens: usize) -> Result<Self> {
-        Self::set_up(parsed.into(), max_tokens, false)
+        Self::set_up(parsed.into(), max_tokens, Unit::Text)
     }
 
-    /// Sets up a parsed tokenizer for [`encode_pair`](Self::encode_pair).
-    pub(super) fn for_pairs(parsed: Parsed, max_tokens: usize) -> Result<Self> {
-        Self::set_up(parsed, max_tokens, true)
-    }
-
-    fn set_up(parsed: Parsed, max_tokens: usize, pairs: bool) -> Result<Self> {
-        let Parsed { mut tokenizer, direction, fingerprint } = parsed;
+    /// Sets up a parsed tokenizer for texts, pairs or windows.
+    pub(super) fn set_up(parsed: Parsed, max_tokens: usize, unit: Unit) -> Result<Self> {
+        let Parsed { mut tokenizer, direction, named, fingerprint } = parsed;
+        let pairs = unit == Unit::Pair;
         let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pairs));
         if max_tokens <= special {
             return Err(Error::invalid_input(format!(
@@ -141,8 +184,8 @@ impl TextTokenizer {
             direction,
         };
         let uncut = |error: tokenizers::Error| Error::invalid_model(format!("cannot be cut: {error}"));
-        // How a pair is cut follows from the whole lengths of both texts.
-        let truncation = (!pairs).then_some(truncation);
+        // How a pair is cut follows from the whole lengths of both texts; windows cover the whole text.
+        let truncation = (unit == Unit::Text).then_some(truncation);
         tokenizer.with_truncation(truncation).map_err(uncut)?.with_padding(None);
         let settings = |value: serde_json::Result<Value>| {
             value.map_err(|error| Error::internal(format!("a tokenizer's part does not serialize: {error}")))
@@ -156,9 +199,20 @@ impl TextTokenizer {
         let shortener = shortener.filter(|_| !keeps_end);
         let steps = Steps::of(&tokenizer, &normalizer, &pre_tokenizer, MAX_BYTES)?;
         let text_tokens = max_tokens - special;
+        let words = Words::of(&tokenizer, &named);
         let lowercase = false;
-        let own =
-            Self { tokenizer, max_tokens, text_tokens, keeps_end, cuts, shortener, steps, lowercase, fingerprint };
+        let own = Self {
+            tokenizer,
+            max_tokens,
+            text_tokens,
+            keeps_end,
+            cuts,
+            shortener,
+            steps,
+            words,
+            lowercase,
+            fingerprint,
+        };
         own.probe()?;
         Ok(own)
     }
@@ -172,7 +226,7 @@ impl TextTokenizer {
         texts.extend((0..16).filter_map(|id| self.tokenizer.id_to_token(id)));
         let (mut takes, mut first) = (false, None);
         for text in &texts {
-            match catch(|| self.encode_whole(text)) {
+            match catch(|| self.encode_whole(text, self.text_tokens)) {
                 Ok(encoded) => takes |= !text.is_empty() && !encoded.ids.is_empty(),
                 Err(error) if error.kind() == ErrorKind::Panic => {
                     return Err(Error::invalid_model(format!("panics on the text {text:?}: {error}")));
@@ -207,18 +261,27 @@ impl TextTokenizer {
     /// If the tokenizer has no token for a character, and if more than 400,000 bytes of the text would have to be
     /// tokenized at once.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
+        self.encode_to(text, self.text_tokens)
+    }
+
+    /// As [`encode`](Self::encode), of a tokenizer that is not set up for a limit.
+    pub(super) fn encode_within(&self, text: &str, max_tokens: usize) -> Result<Encoded> {
+        self.encode_to(text, max_tokens.saturating_sub(self.max_tokens - self.text_tokens))
+    }
+
+    fn encode_to(&self, text: &str, text_tokens: usize) -> Result<Encoded> {
         let max_bytes = self.steps.max_bytes;
-        let mut window = self.text_tokens.saturating_mul(BYTES_PER_TOKEN).clamp(256, max_bytes);
+        let mut window = text_tokens.saturating_mul(BYTES_PER_TOKEN).clamp(256, max_bytes);
         if !self.cuts.any() && self.shortener.is_none() {
             window = max_bytes;
         }
         loop {
             let (part, is_whole) = self.part(text, window);
             if is_whole {
-                return self.encode_whole(&part);
+                return self.encode_whole(&part, text_tokens);
             }
             if let Some(kept) = self.cuts.kept(&part) {
-                let encoded = self.encode_whole(kept)?;
+                let encoded = self.encode_whole(kept, text_tokens)?;
                 if encoded.truncated {
                     return Ok(encoded);
                 }
@@ -264,9 +327,8 @@ impl TextTokenizer {
         second.set_type_ids(vec![1; second.len()]);
         let whole = [first.len(), second.len()];
         let kept = longest_first(whole, self.text_tokens);
-        let direction = if self.keeps_end { TruncationDirection::Left } else { TruncationDirection::Right };
-        first.truncate(kept[0], 0, direction);
-        second.truncate(kept[1], 0, direction);
+        first.truncate(kept[0], 0, self.direction());
+        second.truncate(kept[1], 0, self.direction());
         // What was cut off would be given special tokens too.
         first.take_overflowing();
         second.take_overflowing();
@@ -275,23 +337,39 @@ impl TextTokenizer {
         Ok(Encoded { truncated: kept != whole, ids, type_ids })
     }
 
+    /// The side on which tokens are removed.
+    fn direction(&self) -> TruncationDirection {
+        if self.keeps_end { TruncationDirection::Left } else { TruncationDirection::Right }
+    }
+
     /// The text in lower case, where the folder asks for it.
     fn cased<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.lowercase { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) }
     }
 
-    fn encode_whole(&self, text: &str) -> Result<Encoded> {
+    fn encode_whole(&self, text: &str, text_tokens: usize) -> Result<Encoded> {
         let text = self.cased(text);
         self.steps.check(&self.tokenizer, &text)?;
-        let encoding = self.tokenizer.encode_fast(text.as_ref(), true).map_err(refused)?;
+        let (encoding, cut) = match self.tokenizer.get_truncation() {
+            Some(_) => (self.tokenizer.encode_fast(text.as_ref(), true).map_err(refused)?, false),
+            None => {
+                let mut whole = self.tokenizer.encode_fast(text.as_ref(), false).map_err(refused)?;
+                let cut = whole.len() > text_tokens;
+                whole.truncate(text_tokens, 0, self.direction());
+                whole.take_overflowing();
+                (self.tokenizer.post_process(whole, None, true).map_err(refused)?, cut)
+            }
+        };
         let (mut ids, mut type_ids) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
-        let more = ids.len().saturating_sub(self.max_tokens);
+        // Without a limit of its own the tokenizer gives as many as were asked for.
+        let more = self.tokenizer.get_truncation().map_or(0, |_| ids.len().saturating_sub(self.max_tokens));
         if more > 0 {
             let removed = if self.keeps_end { 0..more } else { self.max_tokens..ids.len() };
             ids.drain(removed.clone());
             type_ids.drain(removed);
         }
-        Ok(Encoded { truncated: more > 0 || !encoding.get_overflowing().is_empty(), ids, type_ids })
+        let truncated = cut || more > 0 || !encoding.get_overflowing().is_empty();
+        Ok(Encoded { truncated, ids, type_ids })
     }
 }
 
@@ -312,7 +390,7 @@ fn check_length(text: &str, most: usize) -> Result<()> {
     }
     let bytes = text.len();
     Err(Error::limit(format!(
-        "a text of {bytes} bytes in a pair; the tokenizer takes {most} bytes at once, cut it before"
+        "a text of {bytes} bytes in a pair or in windows; the tokenizer takes {most} bytes at once, cut it before"
     )))
 }
 

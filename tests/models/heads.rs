@@ -7,7 +7,7 @@ use std::{
 
 use gristmill::{
     Device, ErrorKind, Weights,
-    text::{Classifier, ClassifierOptions, Embedder, Reranker, Scores},
+    text::{Classifier, ClassifierOptions, Embedder, Prompt, Reranker, Scores},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -152,10 +152,55 @@ fn long_pairs_fit_or_are_refused() {
     assert!(reranker.scores("a", &["word ".repeat(50_000)]).is_ok());
     let error = reranker.scores("a", &["word ".repeat(100_000)]).unwrap_err();
     assert_eq!(error.source.kind(), ErrorKind::Limit);
-    assert!(error.to_string().contains("500000 bytes in a pair"), "{error}");
+    assert!(error.to_string().contains("500000 bytes in a pair or in windows"), "{error}");
     let few = ClassifierOptions::on(Device::Cpu).max_tokens(3);
     let error = Reranker::open_with(heads("pairs/bert"), &few).unwrap_err().to_string();
     assert!(error.contains("3 special ones"), "{error}");
+}
+
+#[test]
+fn a_classifier_notes_a_model_of_pairs() {
+    let notes = |folder: &Path| {
+        let (_, report) = Classifier::open(folder, Device::Cpu).unwrap().bulk().run(&["a fox"]);
+        report.notes.join("; ")
+    };
+    let change = [("config.json", "\"2\": \"glad\"", "\"2\": \"entailment\"")];
+    let folder = changed("classes/distilbert", &change);
+    assert!(notes(folder.path()).contains("trained on pairs"), "{}", notes(folder.path()));
+    assert!(!notes(&heads("classes/distilbert")).contains("pairs"));
+}
+
+#[test]
+fn prompts_stand_before_queries() {
+    let settings = "config_sentence_transformers.json";
+    let changes = [
+        (settings, "\"default_prompt_name\": null", "\"default_prompt_name\": \"p\""),
+        (settings, "\"prompts\": {}", "\"prompts\": {\"p\": \"q: \", \"r\": \"r\"}"),
+    ];
+    let folder = changed("pairs/roberta", &changes);
+    let plain = Reranker::open(heads("pairs/roberta"), Device::Cpu).unwrap();
+    let score = |prompt: Prompt| {
+        let options = ClassifierOptions::on(Device::Cpu).prompt(prompt);
+        Ok::<f32, gristmill::Error>(
+            Reranker::open_with(folder.path(), &options)?.scores("a fox", &["a dog"]).unwrap()[0],
+        )
+    };
+    let expected = |query: &str| plain.scores(query, &["a dog"]).unwrap()[0];
+    assert_eq!(score(Prompt::Default).unwrap(), expected("q: a fox"));
+    assert_eq!(score(Prompt::Named("r".into())).unwrap(), expected("ra fox"));
+    assert_eq!(score(Prompt::Text(String::new())).unwrap(), expected("a fox"));
+    let error = score(Prompt::Named("s".into())).unwrap_err().to_string();
+    assert!(error.contains("no prompt \"s\"; it has p, r"), "{error}");
+    let options = ClassifierOptions::on(Device::Cpu).prompt(Prompt::Text("p".into()));
+    let error = Classifier::open_with(heads("classes/bert"), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    // What became of a pair stands beside its score.
+    let pairs = [("a fox".into(), "a dog".into()), ("a fox".into(), "word ".repeat(200).into())];
+    let (detailed, _) = plain.detailed().run(&pairs);
+    let detailed: Vec<_> = detailed.into_iter().map(Result::unwrap).collect();
+    assert_eq!(detailed[0].score, expected("a fox"));
+    assert!(!detailed[0].truncated && detailed[1].truncated && detailed[1].tokens == plain.max_tokens());
+    assert!(detailed[0].tokens < 20);
 }
 
 #[test]
@@ -190,9 +235,6 @@ fn heads_that_are_not_there_are_refused() {
         let error = said("pairs/roberta", &[(settings, identity, to)], true);
         assert!(error.contains(to) && error.contains(settings), "{error}");
     }
-    let prompt = ("\"default_prompt_name\": null", "\"default_prompt_name\": \"p\"");
-    let error = said("pairs/roberta", &[(settings, prompt.0, prompt.1), (settings, "{}", "{\"p\": \"q: \"}")], true);
-    assert!(error.contains("prompt"), "{error}");
     let task = ("sequence-classification", "feature-extraction");
     let error = said("pairs/roberta", &[("sentence_bert_config.json", task.0, task.1)], true);
     assert!(error.contains("feature-extraction"), "{error}");

@@ -23,7 +23,13 @@ mod labels;
 mod modules;
 #[cfg(feature = "onnx")]
 mod onnx_runtime;
+#[cfg(feature = "hugging-face")]
+mod sparse;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "onnx")]
 mod tabular;
+#[cfg(feature = "hugging-face")]
+mod tags;
+#[cfg(feature = "hugging-face")]
+mod token_vectors;

@@ -7,9 +7,10 @@ use std::{
 
 use gristmill::{
     Device, ErrorKind, Weights,
-    text::{Embedder, EmbedderOptions},
+    text::{Embedder, EmbedderOptions, Prompt},
 };
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The largest difference of a number to sentence-transformers' in f32.
@@ -142,4 +143,83 @@ fn modules_that_do_not_fit_are_refused() {
         .unwrap();
     let error = Embedder::open(folder.path(), Device::Cpu).unwrap_err();
     assert!(error.to_string().contains("pickle") && error.to_string().contains("2_Dense"), "{error}");
+}
+
+#[test]
+fn prompts_are_chosen_by_name() {
+    let (folder, _) = case("dense");
+    let set = |file: &str, name: &str, value: Value| {
+        let file = folder.path().join(file);
+        let mut settings: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        settings[name] = value;
+        fs::write(&file, settings.to_string()).unwrap();
+    };
+    let prompts = json!({"query": "q: ", "document": null, "topic": "the "});
+    set("config_sentence_transformers.json", "prompts", prompts);
+    let plain = Embedder::open(folder.path(), Device::Cpu).unwrap();
+    let expected = |text: &str| plain.embed(&[text]).unwrap();
+    let text = ["a fox"];
+    assert_eq!(plain.queries().unwrap().embed(&text).unwrap(), expected("q: a fox"));
+    assert_eq!(plain.documents().unwrap().embed(&text).unwrap(), expected("a fox"));
+    let topic = Prompt::Named("topic".into());
+    assert_eq!(plain.with_prompt(&topic).unwrap().embed(&text).unwrap(), expected("the a fox"));
+    let options = EmbedderOptions::on(Device::Cpu).prompt(Prompt::Text("one ".into()));
+    let one = Embedder::open_with(folder.path(), &options).unwrap();
+    assert_eq!(one.embed(&text).unwrap(), expected("one a fox"));
+    assert_ne!(one.describe().options, plain.describe().options);
+    assert_eq!(plain.prompts().named.keys().collect::<Vec<_>>(), ["query", "topic"]);
+    for name in ["document", "none"] {
+        let error = plain.with_prompt(&Prompt::Named(name.into())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("it has query, topic"), "{error}");
+    }
+    // A pooling that leaves out the prompt is refused only with a prompt.
+    set("1_Pooling/config.json", "include_prompt", false.into());
+    let plain = Embedder::open(folder.path(), Device::Cpu);
+    let error = plain.and_then(|plain| plain.queries()).unwrap_err();
+    assert!(error.to_string().contains("leaves out the tokens of the prompt"), "{error}");
+}
+
+#[test]
+fn long_texts_are_read_in_windows() {
+    let text = "the lazy dog jumps over a quick fox, and one two three: na\u{ef}ve caf\u{e9}. ".repeat(12);
+    for (name, overlap, prompt) in [("dense", 8, ""), ("older-switches", 0, "the "), ("truncated", 40, "one ")] {
+        let (folder, _) = case(name);
+        let options = EmbedderOptions::on(Device::Cpu).prompt(Prompt::Text(prompt.into()));
+        let plain = Embedder::open_with(folder.path(), &options).unwrap();
+        let embedder = Embedder::open_with(folder.path(), &options.windows(overlap)).unwrap();
+        let (detailed, _) = embedder.detailed().run(&[text.as_str(), "a fox", ""]);
+        let [long, short, empty] = detailed.try_into().unwrap();
+        let (long, short) = (long.unwrap(), short.unwrap());
+        assert!(!long.truncated && long.windows.len() > 3, "{name}: {long:?}");
+        let (mut end, mut tokens, mut sums) = (0, 0, vec![0f64; embedder.dimension()]);
+        for (index, window) in long.windows.iter().enumerate() {
+            assert!(window.bytes.start <= end && window.bytes.end > end, "{name}: {:?}", window.bytes);
+            assert!(index == 0 || overlap == 0 || window.bytes.start < end, "{name}: {:?}", window.bytes);
+            end = window.bytes.end;
+            let (alone, _) = plain.detailed().run(&[&text[window.bytes.clone()]]);
+            let alone = alone.into_iter().next().unwrap().unwrap();
+            assert_eq!((&alone.vector, alone.truncated), (&window.vector, false), "{name}: {:?}", window.bytes);
+            sums.iter_mut().zip(&alone.vector).for_each(|(sum, x)| *sum += f64::from(*x) * alone.tokens as f64);
+            tokens += alone.tokens;
+        }
+        assert_eq!((end, tokens), (text.len(), long.tokens), "{name}");
+        let length = sums.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
+        let divisor = if name == "dense" { length } else { tokens as f64 };
+        let mean: Vec<f64> = sums.iter().map(|sum| sum / divisor).collect();
+        assert!(difference(&long.vector, &mean) < 1e-6, "{name}");
+        assert_eq!(embedder.embed(&[text.as_str()]).unwrap(), std::slice::from_ref(&long.vector), "{name}");
+        // What fits is read as without windows.
+        let (alone, _) = plain.detailed().run(&["a fox", "", text.as_str()]);
+        let [fox, nothing, cut] = alone.try_into().unwrap();
+        let fox = fox.unwrap();
+        assert_eq!((&short.vector, short.tokens), (&fox.vector, fox.tokens), "{name}");
+        assert_eq!((short.windows.len(), short.windows[0].bytes.clone(), fox.windows.len()), (1, 0..5, 0), "{name}");
+        assert_eq!(empty.unwrap().vector, nothing.unwrap().vector, "{name}");
+        assert!(cut.unwrap().truncated, "{name}");
+    }
+    let (folder, _) = case("dense");
+    let options = EmbedderOptions::on(Device::Cpu).windows(62);
+    let error = Embedder::open_with(folder.path(), &options).unwrap_err();
+    assert!(error.to_string().contains("62 tokens in common"), "{error}");
 }

@@ -525,7 +525,7 @@ fn sequence(offsets: &Tensor, row: usize) -> std::ops::Range<usize> {
 fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let PackedAttention { heads, key_heads, reach, scale, .. } = *op::<PackedAttention>(operator);
     let (qkv, offsets) = (input(inputs, 0), input(inputs, 1));
-    let bias = optional(inputs, 2);
+    let (bias, visible) = (optional(inputs, 2), optional(inputs, 3));
     let width = qkv.shape()[1] / (heads + 2 * key_heads);
     vec![made(&[qkv.shape()[0], heads * width], |index| {
         let (row, column) = (index[0], index[1]);
@@ -535,7 +535,8 @@ fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<T
         let shared = head / (heads / key_heads) * width;
         let score = |key: usize| {
             let hidden = if key < row { row - key > reach.before } else { key - row > reach.after };
-            if hidden {
+            let seen = visible.map(|visible| visible.as_slice::<i32>().expect("i32")[row] as usize);
+            if hidden || seen.is_some_and(|seen| key - rows.start >= seen) {
                 return f64::NEG_INFINITY;
             }
             let product = |at| broadcast(qkv, &[row, head * width + at]) * broadcast(qkv, &[key, keys + shared + at]);

@@ -10,11 +10,12 @@ use crate::{
             encoder::{Affine, Norm, Product, Residual, Stage},
             folder_options::FolderOptions,
             problems::Problems,
-            sentence::{Dense, Module, Sentence},
+            sentence::{Dense, Late, Module, Sentence, Step},
             weights::Weights,
         },
         options::ImportOptions,
     },
+    kernels::Activation,
 };
 
 /// torch's epsilon of a LayerNorm.
@@ -71,6 +72,32 @@ pub(super) fn embedding(
     behind.truncate(sentence.truncate_dim, options.truncate_dim)?;
     if options.normalize == Some(true) && !behind.is_normalized() {
         behind.stages.push(Stage::Normalize);
+    }
+    behind.steps.push_str(&format!(", normalized {}", behind.is_normalized()));
+    Ok(behind)
+}
+
+/// The steps of a folder that gives each token a vector.
+pub(super) fn token_vectors(
+    late: &Late,
+    hidden: usize,
+    projection: Option<Affine>,
+    options: &ImportOptions,
+    sources: &mut Vec<Weights>,
+) -> Result<Behind> {
+    let mut behind =
+        Behind { stages: Vec::new(), width: hidden, pooling: Vec::new(), steps: "a vector of each token".to_owned() };
+    if let Some(affine) = projection {
+        behind.width = affine.columns();
+        behind.steps.push_str(&format!(", to {}", behind.width));
+        let (activation, residual) = (Activation::None, Residual::Nothing);
+        behind.stages.push(Stage::Product(Product { source: 0, affine, activation, residual }));
+    }
+    for step in &late.steps {
+        match step {
+            Step::Dense(dense) => behind.dense(dense, options, sources).context(|| of_module(&dense.folder))?,
+            Step::Normalize => behind.stages.push(Stage::Normalize),
+        }
     }
     behind.steps.push_str(&format!(", normalized {}", behind.is_normalized()));
     Ok(behind)

@@ -1,4 +1,6 @@
-//! A sequence classifier's head: its settings in config.json, and its steps behind the encoder.
+//! A classifier's head, of texts or of tokens: its settings in config.json, and its steps behind the encoder.
+
+mod tokens;
 
 use std::path::Path;
 
@@ -7,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     error::{Context, Error, Result},
     import::hugging_face::{
-        Pooling,
+        Pooling, Purpose,
         config::{Config, Family, NormKind, Reader, activation},
         encoder::{self, Affine, Norm, Product, Residual, Stage},
         files::settings,
@@ -37,24 +39,33 @@ pub(super) struct Head {
     pooling: String,
     activation: Activation,
     bias: bool,
+    /// Whether the model was trained on pairs of texts.
+    pub(super) on_pairs: bool,
+    /// Whether each token has classes.
+    of_tokens: bool,
+    /// Whether the product of a causal model's token classes has a bias.
+    token_bias: bool,
 }
 
 impl Head {
     /// Reads the head's settings.
-    pub(super) fn read(folder: &Path, family: Family) -> Result<Self> {
+    pub(super) fn read(folder: &Path, family: Family, purpose: Purpose) -> Result<Self> {
         // The encoder's settings were read from it.
         let fields = settings(folder, "config.json")?.unwrap_or_default();
-        Self::parse(&Reader::new(fields), family).context(|| "`config.json`".into())
+        Self::parse(&Reader::new(fields), family, purpose).context(|| "`config.json`".into())
     }
 
-    fn parse(reader: &Reader, family: Family) -> Result<Self> {
+    fn parse(reader: &Reader, family: Family, purpose: Purpose) -> Result<Self> {
+        let of_tokens = purpose == Purpose::Tokens;
+        let (what, kind) = match of_tokens {
+            true => ("a tagger", "ForTokenClassification"),
+            false => ("a classifier", "ForSequenceClassification"),
+        };
         if let Some(names) = reader.words("architectures").filter(|names| !names.is_empty())
-            && !names.iter().any(|name| name.ends_with("ForSequenceClassification"))
+            && !names.iter().any(|name| name.ends_with(kind))
         {
             let names = names.join(", ");
-            return Err(Error::unsupported(format!(
-                "the model is {names}; a classifier is a ...ForSequenceClassification"
-            )));
+            return Err(Error::unsupported(format!("the model is {names}; {what} is a ...{kind}")));
         }
         if family == Family::T5 {
             return Err(Error::unsupported("the classification head of t5, which stands behind a decoder"));
@@ -79,6 +90,8 @@ impl Head {
             "" => None,
             path => Some(of_activation(path)?),
         };
+        let follows = |name: &String| name.eq_ignore_ascii_case("entailment");
+        let on_pairs = !newer.is_empty() || !older.is_empty() || labels.iter().flatten().any(follows);
         let euro = family == Family::EuroBert;
         let head = Self {
             labels,
@@ -89,9 +102,24 @@ impl Head {
             pooling: reader.text("classifier_pooling", Some(if euro { "late" } else { "cls" })),
             activation: activation(reader, "classifier_activation", "gelu")?,
             bias: reader.flag("classifier_bias", false),
+            on_pairs,
+            of_tokens,
+            token_bias: reader.flag("token_classification_bias", true),
         };
         reader.checked("the settings are not a classifier's")?;
         Ok(head)
+    }
+
+    /// ModernBERT's product and norm in front of the classes.
+    fn prediction_head(&self, config: &Config, weights: &Weights, problems: &mut Problems) -> [Stage; 2] {
+        let (names, sizes) = (["head.dense.weight".to_owned()], (config.hidden, config.hidden));
+        let affine = Affine::find(weights, &names, sizes, self.bias, problems);
+        let inner = Product { source: 0, affine, activation: self.activation, residual: Residual::Nothing };
+        let mut find = |part: &str| weights.find(&[format!("head.norm.{part}")], &[config.hidden], problems);
+        let scale = find("weight");
+        let bias = (config.norm == NormKind::Layer).then(|| find("bias"));
+        let norm = Stage::Norm { source: 0, norm: Norm { scale, bias }, epsilon: config.epsilon };
+        [Stage::Product(inner), norm]
     }
 
     /// The names of the classes.
@@ -101,6 +129,9 @@ impl Head {
 
     /// The steps behind an encoder; its weights are the first source.
     pub(super) fn stages(&self, config: &Config, weights: &Weights, problems: &mut Problems) -> Result<Vec<Stage>> {
+        if self.of_tokens {
+            return self.stages_of_tokens(config, weights, problems);
+        }
         let (hidden, prefix) = (config.hidden, encoder::prefix(config, weights));
         let mut product = |name: &str, outputs: usize, bias: bool, activation: Activation| {
             let names = ["", prefix].map(|prefix| format!("{prefix}{name}.weight"));
@@ -133,12 +164,8 @@ impl Head {
                     "mean" => Pooling::Mean,
                     other => return Err(Error::unsupported(format!("classifier_pooling `{other}`"))),
                 }]);
-                let inner = product("head.dense", hidden, self.bias, self.activation);
                 let classes = product("classifier", self.count, true, Activation::None);
-                let mut find = |part: &str| weights.find(&[format!("head.norm.{part}")], &[hidden], problems);
-                let scale = find("weight");
-                let bias = (config.norm == NormKind::Layer).then(|| find("bias"));
-                let norm = Stage::Norm { source: 0, norm: Norm { scale, bias }, epsilon: config.epsilon };
+                let [inner, norm] = self.prediction_head(config, weights, problems);
                 vec![pool, inner, norm, classes]
             }
             Family::EuroBert => {
@@ -178,7 +205,7 @@ mod tests {
     use super::*;
 
     fn parse(fields: Value) -> Result<Head> {
-        Head::parse(&Reader::new(serde_json::from_value(fields).unwrap()), Family::Bert)
+        Head::parse(&Reader::new(serde_json::from_value(fields).unwrap()), Family::Bert, Purpose::Classes)
     }
 
     #[test]
@@ -207,6 +234,19 @@ mod tests {
         assert_eq!(parse(newer).unwrap().pair_scores, Some(Scores::Raw));
         let older = json!({"sbert_ce_default_activation_function": identity});
         assert_eq!(parse(older).unwrap().pair_scores, Some(Scores::Raw));
+    }
+
+    #[test]
+    fn models_of_pairs_are_known_by_their_settings() {
+        for (fields, on_pairs) in [
+            (json!({}), false),
+            (json!({"id2label": {"0": "neutral", "1": "sad"}}), false),
+            (json!({"id2label": {"0": "ENTAILMENT", "1": "neutral"}}), true),
+            (json!({"sentence_transformers": {"version": "5.0"}, "num_labels": 3}), true),
+            (json!({"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}), true),
+        ] {
+            assert_eq!(parse(fields.clone()).unwrap().on_pairs, on_pairs, "{fields}");
+        }
     }
 
     #[test]

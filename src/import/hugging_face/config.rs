@@ -186,6 +186,7 @@ const UNUSED: &[&str] = &[
     "task_specific_params",
     "tie_weights_",
     "tie_word_embeddings",
+    "token_classification_bias",
     "torch_dtype",
     "transformers_version",
     "use_cache",

@@ -6,6 +6,8 @@ mod positions;
 mod stages;
 mod tensors;
 
+use std::sync::Arc;
+
 pub(super) use stages::{Product, Residual, Stage};
 pub(super) use tensors::{Affine, Norm, Tensors, resolve};
 
@@ -35,8 +37,14 @@ pub(super) fn prefix(config: &Config, weights: &Weights) -> &'static str {
     [names.prefix, "nomic_bert."].into_iter().find(is_used).unwrap_or_default()
 }
 
+/// The name of the tensor of the words' vectors.
+pub(super) fn words_name(config: &Config, weights: &Weights) -> String {
+    format!("{}{}", prefix(config, weights), names::of(config.family, config.gated).words)
+}
+
 /// Reads the weights and builds the graph, with `stages` behind the last layer; the encoder's weights are the first
-/// of `sources`. Their result is `output`. Reads large weights in parallel on a pool.
+/// of `sources`. Their result is `output`. With `hides_keys` the input `visible_keys` tells each token how many of its
+/// text's first tokens are attended to. Reads large weights in parallel on a pool.
 pub(super) fn build(
     name: &str,
     config: &Config,
@@ -44,16 +52,26 @@ pub(super) fn build(
     sources: &[Weights],
     stages: &[Stage],
     output: &str,
+    hides_keys: bool,
 ) -> Result<Graph> {
     let [weights, ..] = sources else { return Err(Error::internal("an encoder without weights")) };
     let mut graph = Graph::new(name);
     let (tokens, sequences) = (graph.symbol("tokens"), graph.symbol("sequences"));
-    let mut encoder =
-        Encoder { builder: Builder::new(graph, config, weights), config, position_ids: None, offsets: None };
+    let mut encoder = Encoder {
+        builder: Builder::new(graph, config, weights),
+        config,
+        position_ids: None,
+        offsets: None,
+        visible: None,
+    };
     let mut x = encoder.embeddings(&tensors, tokens)?;
     let offsets = Shape::new(vec![&Dim::symbol(sequences) + &Dim::from(1)]);
     let offsets = encoder.builder.graph.input("offsets", DType::I32, offsets);
     encoder.offsets = Some(offsets);
+    if hides_keys {
+        let per_token = Shape::new(vec![Dim::symbol(tokens)]);
+        encoder.visible = Some(encoder.builder.graph.input("visible_keys", DType::I32, per_token));
+    }
     x = encoder.embedding_norm(&tensors, x)?;
     let products = encoder.builder.products(&tensors)?;
     if let Some(projection) = &products.projection {
@@ -88,6 +106,7 @@ struct Encoder<'a> {
     config: &'a Config,
     position_ids: Option<ValueId>,
     offsets: Option<ValueId>,
+    visible: Option<ValueId>,
 }
 
 impl Encoder<'_> {
@@ -167,8 +186,14 @@ impl Encoder<'_> {
     fn attention(&mut self, name: &str, kind: LayerKind, qkv: ValueId, relative: Option<ValueId>) -> Result<ValueId> {
         let Config { heads, key_heads, scale, .. } = *self.config;
         let attention = PackedAttention { key_heads, reach: kind.reach, ..PackedAttention::new(heads, scale) };
-        let operands: Vec<ValueId> = [Some(qkv), self.offsets, relative].into_iter().flatten().collect();
-        self.builder.graph.apply(name, attention, &operands)
+        let mut operands = vec![Some(qkv), self.offsets, relative, self.visible];
+        while operands.last() == Some(&None) {
+            operands.pop();
+        }
+        match self.builder.graph.node(name, Arc::new(attention), operands)?[..] {
+            [result] => Ok(result),
+            _ => Err(Error::internal("attention has one result")),
+        }
     }
 
     /// The product that ends a half, added to the half's input, with the norms that stand there.

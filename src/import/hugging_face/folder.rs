@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     graph::Graph,
     import::{
-        hugging_face::Pooling,
+        hugging_face::{Pooling, Prompts},
         origin::{FileStamp, fingerprint_of},
     },
 };
@@ -34,8 +34,10 @@ pub struct Folder {
     pub pad: Option<u32>,
     /// Whether texts are lowercased before they are tokenized.
     pub lowercase: bool,
-    /// What stands before each text.
-    pub prompt: String,
+    /// What stands before texts.
+    pub prompts: Prompts,
+    /// What the tokenizer takes for tokens of their own.
+    pub(crate) markers: Vec<String>,
     /// How token vectors are pooled, side by side, and whether the result is normalized to length 1.
     pub pooling: (Vec<Pooling>, bool),
     /// The steps behind the encoder, in words.

@@ -9,4 +9,17 @@ pub(crate) enum Purpose {
     Classes,
     /// Scores of pairs, as sentence-transformers' cross-encoders make them.
     Pairs,
+    /// Classes of tokens, as transformers tells them.
+    Tokens,
+    /// Weights of a vocabulary's words, as sentence-transformers' sparse encoders make them.
+    Words,
+    /// A vector of each token, as sentence-transformers' multi-vector encoders make them.
+    TokenVectors,
+}
+
+impl Purpose {
+    /// Whether the files that sentence-transformers adds have no part in it.
+    pub(super) fn is_of_transformers(self) -> bool {
+        matches!(self, Self::Classes | Self::Tokens)
+    }
 }

@@ -1,17 +1,24 @@
 //! The settings that sentence-transformers adds to a folder: modules after the encoder, and text
 //! length.
 
+mod late;
 mod modules;
 mod pooling;
+mod prompts;
+mod splade;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
+pub(super) use late::Step;
+pub(crate) use late::{Late, Side};
 pub(super) use modules::{Dense, Module, activation};
+pub use prompts::Prompts;
 use serde::Deserialize;
 use serde_json::Value;
+pub(crate) use splade::Splade;
 
 use crate::{
     error::{Context, Error, Result},
@@ -35,14 +42,18 @@ pub(super) struct Sentence {
     pub(super) truncate_dim: Option<usize>,
     pub(super) max_tokens: Option<usize>,
     pub(super) lowercase: bool,
-    /// What stands before each text.
-    pub(super) prompt: String,
+    /// What stands before each text by default, and what may stand there, by name.
+    pub(super) prompts: Prompts,
     /// Whether all tokens are of the first type.
     pub(super) one_token_type: bool,
     /// How the scores of pairs are made.
     pub(super) scores: Option<Scores>,
-    /// Whether the pooling counts the tokens of the prompt.
-    includes_prompt: bool,
+    /// What gives each token a vector.
+    pub(super) late: Late,
+    /// How the numbers of words become weights.
+    pub(super) splade: Splade,
+    /// The most words of a text with a weight.
+    pub(super) most_words: Option<usize>,
     pub(super) notes: Vec<String>,
 }
 
@@ -86,19 +97,21 @@ struct TokenizerSettings {
 #[derive(Deserialize)]
 struct PromptSettings {
     #[serde(default)]
-    prompts: Option<BTreeMap<String, String>>,
+    prompts: Option<BTreeMap<String, Option<String>>>,
     #[serde(default)]
     truncate_dim: Option<usize>,
     #[serde(default)]
     default_prompt_name: Option<String>,
     #[serde(default)]
     activation_fn: Option<String>,
+    #[serde(default)]
+    max_active_dims: Option<usize>,
 }
 
 /// Reads the settings of a folder; all its files are optional.
 pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
-    let mut sentence = Sentence { transformer: folder.to_owned(), includes_prompt: true, ..Sentence::default() };
-    if purpose != Purpose::Classes {
+    let mut sentence = Sentence { transformer: folder.to_owned(), ..Sentence::default() };
+    if !purpose.is_of_transformers() {
         sentence.read_own(folder, purpose)?;
     }
     if let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")? {
@@ -117,16 +130,24 @@ impl Sentence {
     /// Reads the files that sentence-transformers adds.
     fn read_own(&mut self, folder: &Path, purpose: Purpose) -> Result<()> {
         let entries = optional::<Vec<modules::Entry>>(folder, "modules.json")?;
+        if purpose == Purpose::TokenVectors {
+            self.late = late::read(folder, entries.as_deref())?;
+            self.transformer.clone_from(&self.late.transformer);
+        }
         match &entries {
+            _ if purpose == Purpose::TokenVectors => {}
             Some(entries) => self.read_modules(folder, entries, purpose).context(|| "`modules.json`".into())?,
             None if purpose == Purpose::Pairs => {}
+            None if purpose == Purpose::Words => {
+                self.notes.push("no modules.json: each word's weight is the largest of its tokens'".to_owned());
+            }
             None => self.notes.push("no modules.json: pooling mean and no scaling unless told otherwise".to_owned()),
         }
         if let Some(settings) = optional::<PromptSettings>(folder, "config_sentence_transformers.json")? {
             self.read_prompts(settings, purpose).context(|| "`config_sentence_transformers.json`".into())?;
         }
         // A cross-encoder without modules.json is read as transformers' own.
-        for name in TEXT_FILES.iter().filter(|_| purpose == Purpose::Vectors || entries.is_some()) {
+        for name in TEXT_FILES.iter().filter(|_| purpose != Purpose::Pairs || entries.is_some()) {
             if let Some(text) = optional::<TextSettings>(&self.transformer, name)? {
                 self.read_text(text, purpose).context(|| format!("`{name}`"))?;
                 break;
@@ -144,6 +165,10 @@ impl Sentence {
     }
 
     fn read_modules(&mut self, folder: &Path, entries: &[modules::Entry], purpose: Purpose) -> Result<()> {
+        if purpose == Purpose::Words {
+            (self.transformer, self.splade) = splade::read(folder, entries)?;
+            return Ok(());
+        }
         let modules = modules::read(folder, entries)?;
         if purpose == Purpose::Pairs {
             if entries.len() > 1 {
@@ -154,7 +179,7 @@ impl Sentence {
         }
         let pooling = modules.pooling.ok_or_else(|| Error::unsupported("there is no pooling behind the encoder"))?;
         (self.transformer, self.modules) = (modules.transformer, modules.modules);
-        (self.dimension, self.includes_prompt) = (pooling.dimension, pooling.includes_prompt);
+        (self.dimension, self.prompts.excluded) = (pooling.dimension, !pooling.includes_prompt);
         Ok(())
     }
 
@@ -165,16 +190,19 @@ impl Sentence {
         if settings.truncate_dim == Some(0) {
             return Err(Error::invalid_model("truncate_dim is 0"));
         }
-        self.truncate_dim = settings.truncate_dim;
-        let Some(name) = settings.default_prompt_name else { return Ok(()) };
-        let prompt = settings.prompts.unwrap_or_default().remove(&name);
-        self.prompt =
-            prompt.ok_or_else(|| Error::invalid_model(format!("there is no prompt {name:?}, the default")))?;
-        if !self.prompt.is_empty() && purpose == Purpose::Pairs {
-            return Err(Error::unsupported("a prompt of pairs"));
+        if settings.max_active_dims == Some(0) {
+            return Err(Error::invalid_model("max_active_dims is 0"));
         }
-        if !self.prompt.is_empty() && !self.includes_prompt {
-            return Err(Error::unsupported("a pooling that leaves out the tokens of the prompt"));
+        (self.truncate_dim, self.most_words) = (settings.truncate_dim, settings.max_active_dims);
+        if purpose == Purpose::TokenVectors {
+            return Ok(());
+        }
+        let named = settings.prompts.unwrap_or_default();
+        self.prompts.named = named.into_iter().filter_map(|(name, prompt)| Some((name, prompt?))).collect();
+        if let Some(name) = settings.default_prompt_name {
+            let missing = || Error::invalid_model(format!("there is no prompt {name:?}, the default"));
+            let prompt = self.prompts.named.get(&name).ok_or_else(missing)?.clone();
+            self.prompts.default = self.prompts.checked(prompt)?;
         }
         Ok(())
     }
@@ -186,7 +214,11 @@ impl Sentence {
                 return Err(Error::unsupported(format!("the setting {argument} of {name} is not read")));
             }
         }
-        let wanted = if purpose == Purpose::Pairs { "sequence-classification" } else { "feature-extraction" };
+        let wanted = match purpose {
+            Purpose::Pairs => "sequence-classification",
+            Purpose::Words => "fill-mask",
+            _ => "feature-extraction",
+        };
         if let Some(task) = text.transformer_task.filter(|task| task != wanted) {
             return Err(Error::unsupported(format!("transformer_task is {task}, expected is {wanted}")));
         }

@@ -141,6 +141,12 @@ impl Weights {
         self.places.keys().map(String::as_str)
     }
 
+    /// The dimensions of a tensor.
+    pub(super) fn shape_of(&self, name: &str) -> Option<&[usize]> {
+        let file = self.places.get(name)?;
+        self.files[*file].tensors().get(name).map(|info| info.shape.as_slice())
+    }
+
     /// The tensor with the first of `names` that exists; a problem if none does or it does not fit.
     pub(super) fn find(&self, names: &[String], shape: &[usize], problems: &mut Problems) -> Found {
         let place = names.iter().find_map(|name| self.places.get_key_value(name));

@@ -35,6 +35,9 @@ pub struct PackedAttention<'a, X = f32> {
     pub bias: Option<DistanceBias<'a>>,
     /// The keys that a query sees.
     pub reach: Reach,
+    /// For each row the number of its sequence's first keys that its queries see, the same for all rows of a sequence;
+    /// without it they see all.
+    pub visible: Option<&'a [i32]>,
 }
 
 /// Writes the heads' results, `[rows, heads * head_dim]`, to `out`.
@@ -67,7 +70,7 @@ pub fn packed_attention_as<X: Given, O: Stored>(
     out: &mut [O],
     scratch: &mut [f32],
 ) -> Result<()> {
-    let &PackedAttention { qkv, offsets, heads, head_dim, scale, bias, reach, .. } = attention;
+    let &PackedAttention { qkv, offsets, heads, head_dim, scale, bias, reach, visible, .. } = attention;
     let key_heads = if attention.key_heads == 0 { heads } else { attention.key_heads };
     let misfit = || Error::internal(format!("attention of {} numbers in {heads} heads of {head_dim}", qkv.len()));
     if key_heads > heads || (heads > 0 && !heads.is_multiple_of(key_heads)) {
@@ -86,9 +89,16 @@ pub fn packed_attention_as<X: Given, O: Stored>(
     if bias.is_some_and(|bias| bias_row.checked_mul(heads) != Some(bias.table.len())) {
         return Err(misfit());
     }
+    if visible.is_some_and(|visible| visible.len() != rows) {
+        return Err(misfit());
+    }
     let by_distance = bias.is_some() || reach != Reach::ALL;
     for sequence in segments(offsets, rows)? {
         let (first, len) = (sequence.start, sequence.len());
+        let keys = match visible {
+            Some(visible) => visible_keys(&visible[sequence.clone()], reach)?,
+            None => len,
+        };
         let part = |start: usize| Strided {
             data: qkv.get(first * row_len + start..).unwrap_or_default(),
             row_stride: row_len,
@@ -103,7 +113,7 @@ pub fn packed_attention_as<X: Given, O: Stored>(
             if by_distance && (head == 0 || row.is_some()) {
                 distances(table, len, row, reach);
             }
-            let mask = (by_distance && len > 0).then_some(Mask::Distances(&*table));
+            let mask = (by_distance && len > 0).then(|| Mask::Distances(&table[..len + keys - 1]));
             let out_start = first * width + head * head_dim;
             Head {
                 q: part(head * head_dim),
@@ -112,7 +122,7 @@ pub fn packed_attention_as<X: Given, O: Stored>(
                 mask,
                 reach,
                 rows: len,
-                keys: len,
+                keys,
                 head_dim,
                 value_dim: head_dim,
                 scale,
@@ -121,4 +131,17 @@ pub fn packed_attention_as<X: Given, O: Stored>(
         }
     }
     Ok(())
+}
+
+/// The keys that the rows of a sequence see.
+fn visible_keys(rows: &[i32], reach: Reach) -> Result<usize> {
+    let Some(&first) = rows.first() else { return Ok(0) };
+    let keys = usize::try_from(first).ok().filter(|keys| (1..=rows.len()).contains(keys));
+    let keys = keys.filter(|_| rows.iter().all(|row| *row == first));
+    let keys = keys
+        .ok_or_else(|| Error::invalid_input(format!("rows that see {first} keys, of a sequence of {}", rows.len())))?;
+    match rows.len().saturating_sub(keys) > reach.before {
+        true => Err(Error::invalid_input(format!("a window of {} keys, in which a row sees none", reach.before))),
+        false => Ok(keys),
+    }
 }

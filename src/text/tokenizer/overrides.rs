@@ -12,6 +12,7 @@ use tokenizers::{
 use crate::{
     error::{Context, Error, Result},
     import::hugging_face::files::read_optional,
+    text::tokenizer::Named,
 };
 
 /// The maximum size of a settings file in bytes.
@@ -83,6 +84,17 @@ impl Overrides {
                 Err(Error::invalid_model(format!("truncation_side is {other:?}")).context(format!("`{CONFIG}`")))
             }
         }
+    }
+
+    /// The special tokens that the settings name.
+    pub(super) fn named(&self) -> Named {
+        let named = |name: &str| {
+            let mut values = [&self.config, &self.special].into_iter().filter_map(|file| file.get(name));
+            let value = values.find(|value| !value.is_null())?;
+            let content = value.as_str().or_else(|| value.get("content").and_then(Value::as_str));
+            content.map(str::to_owned)
+        };
+        Named { unknown: named("unk_token"), mask: named("mask_token"), end: named("eos_token") }
     }
 
     fn flag(&self, name: &str) -> Result<Option<bool>> {

@@ -33,8 +33,9 @@ struct Kernel {
 
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let op: &PackedAttention = request.op()?;
-    if op.key_heads != op.heads || op.reach != Reach::ALL || request.inputs().fact(2).is_some() {
-        return Ok(Made::Host("attention with shared keys, a window or a bias"));
+    if op.key_heads != op.heads || op.reach != Reach::ALL || (2..4).any(|index| request.inputs().fact(index).is_some())
+    {
+        return Ok(Made::Host("attention with shared keys, a window, a bias or hidden keys"));
     }
     let columns = request.output(0)?.shape.dims().last().and_then(|dim| dim.as_fixed());
     let columns = columns.and_then(|columns| usize::try_from(columns).ok());

@@ -20,10 +20,14 @@ use crate::{
         product::linear::Linear,
     },
     shape::Dim,
+    tensor::Tensor,
 };
 
 /// The minimum length by which a vector is divided.
 const NORMALIZE_EPSILON: f32 = 1e-12;
+
+/// The columns of a block of a large product.
+const BLOCK: usize = 4096;
 
 /// A step behind the last layer.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(in crate::import::hugging_face) enum Stage {
     Pool(Vec<Pooling>),
     /// A product of each row.
     Product(Product),
+    /// The largest of each column of a product among a text's rows.
+    MaxOfProduct { source: usize, affine: Affine },
     /// A norm of each row by mean and variance.
     Norm { source: usize, norm: Norm, epsilon: f32 },
     /// Each row divided by its length.
@@ -71,6 +77,9 @@ pub(super) fn build(
         x = match stage {
             Stage::Pool(modes) => pool(graph, &name("pooling"), modes, [x, offsets])?,
             Stage::Product(product) => product.build(graph, sources, &name("dense"), x)?,
+            Stage::MaxOfProduct { source, affine } => {
+                max_of_product(graph, source_of(sources, *source)?, &name("words"), affine, [x, offsets])?
+            }
             Stage::Norm { source, norm, epsilon } => {
                 let mut operands = vec![x];
                 for part in [Some(&norm.scale), norm.bias.as_ref()].into_iter().flatten() {
@@ -96,6 +105,36 @@ fn pool(graph: &mut Graph, name: &str, modes: &[Pooling], operands: [ValueId; 2]
     let each = modes.iter().map(|&mode| graph.apply(&format!("{name}.{mode:?}"), SegmentPool { mode }, &operands));
     let each = each.collect::<Result<Vec<_>>>()?;
     graph.apply(name, Concat { axis: -1 }, &each)
+}
+
+/// A product whose columns are many, block by block, so that no block of it is large.
+fn max_of_product(
+    graph: &mut Graph,
+    weights: &Weights,
+    name: &str,
+    affine: &Affine,
+    [x, offsets]: [ValueId; 2],
+) -> Result<ValueId> {
+    let bias = affine.bias.as_ref().map(|bias| weights.plain(bias)).transpose()?;
+    let bias = bias.as_ref().map(|bias| bias.as_slice::<f32>()).transpose()?;
+    let mut blocks = Vec::new();
+    for start in affine.rows.clone().step_by(BLOCK) {
+        let rows = start..affine.rows.end.min(start + BLOCK);
+        let name = format!("{name}.{start}");
+        let matrix = weights.transposed(&[(&affine.weight, rows.clone())])?;
+        let mut operands = vec![x, graph.constant(format!("{name}.weight"), matrix)];
+        if let Some(bias) = bias {
+            let own = bias.get(rows.clone()).ok_or_else(|| Error::internal("a bias that is too short"))?;
+            operands.push(graph.constant(format!("{name}.bias"), Tensor::new([own.len()], own)?));
+        }
+        let product = graph.apply(&name, Linear::default(), &operands)?;
+        let mode = Pooling::Max;
+        blocks.push(graph.apply(&format!("{name}.pooling"), SegmentPool { mode }, &[product, offsets])?);
+    }
+    match blocks[..] {
+        [only] => Ok(only),
+        _ => graph.apply(name, Concat { axis: -1 }, &blocks),
+    }
 }
 
 fn source_of(sources: &[Weights], index: usize) -> Result<&Weights> {

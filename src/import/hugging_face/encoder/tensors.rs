@@ -69,6 +69,16 @@ impl Affine {
         Self { weight, rows: 0..outputs, bias }
     }
 
+    /// A layer of these tensors.
+    pub(in crate::import::hugging_face) fn of(weight: Found, bias: Option<Found>) -> Self {
+        Self { rows: 0..weight.shape()[0], weight, bias }
+    }
+
+    /// The columns of its result.
+    pub(in crate::import::hugging_face) fn columns(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Whether the layer is all of its weight.
     pub(super) fn is_whole(&self) -> bool {
         self.rows == (0..self.weight.shape()[0])
@@ -82,11 +92,19 @@ pub(in crate::import::hugging_face) struct Norm {
     pub(in crate::import::hugging_face) bias: Option<Found>,
 }
 
-/// Finds the tensors of the encoder; a missing, misshapen or unused tensor is a problem.
-pub(crate) fn resolve(config: &Config, weights: &Weights, problems: &mut Problems) -> Tensors {
+/// Finds the tensors of the encoder; a missing or misshapen tensor is a problem, and one that is neither used nor one of
+/// `others`.
+pub(crate) fn resolve(config: &Config, weights: &Weights, others: &[&str], problems: &mut Problems) -> Tensors {
     let names = names::of(config.family, config.gated);
     let prefix = encoder::prefix(config, weights);
-    let mut finder = Finder { prefix, names, config, weights, problems, used: Vec::new() };
+    let mut finder = Finder {
+        prefix,
+        names,
+        config,
+        weights,
+        problems,
+        used: others.iter().map(|name| (*name).to_owned()).collect(),
+    };
     let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
     let tensors = Tensors {
         words: finder.tensor(&[names.words], &[config.vocabulary, width]),

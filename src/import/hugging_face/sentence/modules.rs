@@ -27,6 +27,21 @@ pub(super) struct Entry {
     kind: String,
 }
 
+impl Entry {
+    /// Whether it is of that class.
+    pub(super) fn is(&self, class: &str) -> bool {
+        self.kind == class
+    }
+
+    /// The class of a module of sentence-transformers.
+    pub(super) fn kind(&self) -> Result<&str> {
+        if !self.kind.starts_with("sentence_transformers.") {
+            return Err(Error::unsupported(format!("the module `{}`, which is code of its own", self.kind)));
+        }
+        Ok(self.kind.rsplit('.').next().unwrap_or_default())
+    }
+}
+
 /// A module behind the encoder.
 #[derive(Debug)]
 pub(in crate::import::hugging_face) enum Module {
@@ -41,7 +56,7 @@ pub(in crate::import::hugging_face) enum Module {
 }
 
 /// The settings of a product.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::import::hugging_face) struct Dense {
     pub(in crate::import::hugging_face) folder: PathBuf,
     pub(in crate::import::hugging_face) inputs: usize,
@@ -78,10 +93,13 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
                 modules.pooling = Some(read);
             }
             (2.., "Normalize") => {
-                on_texts(&reader(&place, false).context(within)?).context(within)?;
+                works_on(&reader(&place, false).context(within)?, "sentence_embedding").context(within)?;
                 modules.modules.push(Module::Normalize);
             }
-            (2.., "Dense") => modules.modules.push(dense(place).context(within)?),
+            (2.., "Dense") => {
+                let module = dense(place, "sentence_embedding").context(within)?;
+                modules.modules.push(Module::Dense(module));
+            }
             (2.., "LayerNorm") => modules.modules.push(layer_norm(place).context(within)?),
             // Works in training alone.
             (2.., "Dropout") => {}
@@ -96,7 +114,8 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
     Ok(modules)
 }
 
-fn path(folder: &Path, entry: &Entry) -> Result<PathBuf> {
+/// The folder of a module.
+pub(super) fn path(folder: &Path, entry: &Entry) -> Result<PathBuf> {
     match entry.path.as_str() {
         "" => Ok(folder.to_owned()),
         path => {
@@ -107,30 +126,31 @@ fn path(folder: &Path, entry: &Entry) -> Result<PathBuf> {
 }
 
 /// The settings of a module.
-fn reader(folder: &Path, required: bool) -> Result<Reader> {
+pub(super) fn reader(folder: &Path, required: bool) -> Result<Reader> {
     match settings(folder, "config.json")? {
         None if required => Err(Error::invalid_model("`config.json` is missing")),
         fields => Ok(Reader::new(fields.unwrap_or_default())),
     }
 }
 
-/// Refuses a module that works on anything but the vector of a text.
-fn on_texts(reader: &Reader) -> Result<()> {
+/// Refuses a module that works on something else.
+fn works_on(reader: &Reader, what: &str) -> Result<()> {
     for name in ["module_input_name", "module_output_name"] {
-        reader.refuse_unless(name, &[Value::from("sentence_embedding")])?;
+        reader.refuse_unless(name, &[Value::from(what)])?;
     }
     Ok(())
 }
 
-fn dense(folder: PathBuf) -> Result<Module> {
+/// The settings of a product of `what`.
+pub(super) fn dense(folder: PathBuf, what: &str) -> Result<Dense> {
     let reader = reader(&folder, true)?;
-    on_texts(&reader)?;
+    works_on(&reader, what)?;
     let width = |name: &str| reader.size(name, 1..=MAX_WIDTH, None);
     let (inputs, outputs) = (width("in_features"), width("out_features"));
     let (bias, residual) = (reader.flag("bias", true), reader.flag("use_residual", false));
     let activation = activation(&reader.text("activation_function", Some("torch.nn.modules.activation.Tanh")))?;
     reader.finish("`config.json`")?;
-    Ok(Module::Dense(Dense { folder, inputs, outputs, bias, activation, residual }))
+    Ok(Dense { folder, inputs, outputs, bias, activation, residual })
 }
 
 fn layer_norm(folder: PathBuf) -> Result<Module> {

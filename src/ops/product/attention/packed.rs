@@ -23,7 +23,8 @@ use crate::{
 ///
 /// `qkv [rows, H + 2 K]` holds each row's queries, `heads` of `D` columns, then its keys and its values, each
 /// `key_heads` of `D` columns; sequences begin at `offsets [sequences + 1]` (i32). An optional constant
-/// `bias [heads, 2 M + 1]` is added to the scores by the distance from query to key, clamped to `-M` and `M`.
+/// `bias [heads, 2 M + 1]` is added to the scores by the distance from query to key, clamped to `-M` and `M`. Of the
+/// optional `visible [rows]` (i32) each row holds the number of its sequence's first keys that its queries see.
 /// Result: `[rows, H]`. Made by importers and rewrites only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PackedAttention {
@@ -74,7 +75,7 @@ impl Operator for PackedAttention {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(2, 3)?;
+        inputs.expect(2, 4)?;
         let qkv = inputs.required(0)?;
         offsets::sequences(inputs.required(1)?)?;
         let [rows, columns] = qkv.shape.dims() else {
@@ -93,6 +94,11 @@ impl Operator for PackedAttention {
                 let heads = self.heads;
                 return Err(Error::invalid_model(format!("packed attention with a bias {bias} for {heads} heads")));
             }
+        }
+        if let Some(visible) = inputs.fact(3)
+            && (visible.dtype != DType::I32 || visible.shape.rank() != 1)
+        {
+            return Err(Error::invalid_model(format!("packed attention with visible keys {visible}")));
         }
         match hidden {
             Some(hidden) if matches!(qkv.dtype, DType::F32 | DType::BF16) => {
@@ -151,7 +157,9 @@ impl Kernel {
             None => None,
         };
         let (qkv, offsets) = (qkv.slice::<X>()?, offsets.slice()?);
-        let attention = kernels::PackedAttention { qkv, offsets, heads, key_heads, head_dim, scale, bias, reach };
+        let visible = io.inputs.get(3).copied().flatten().map(|visible| visible.slice()).transpose()?;
+        let attention =
+            kernels::PackedAttention { qkv, offsets, heads, key_heads, head_dim, scale, bias, reach, visible };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
         let (output, scratch) = (output.slice::<O>()?, scratch_numbers(io.scratch));
         kernels::packed_attention_as(self.set, self.factors, &attention, output, scratch)
@@ -163,6 +171,10 @@ fn cases() -> Vec<Case> {
     let case = |name: &str, heads: usize| Case::new(name, PackedAttention::new(heads, 0.25));
     let with = |name: &str, heads, key_heads, reach| {
         Case::new(name, PackedAttention { key_heads, reach, ..PackedAttention::new(heads, 0.25) })
+    };
+    let visible = |parts: &[(i32, usize)]| {
+        let rows: Vec<i32> = parts.iter().flat_map(|(keys, rows)| std::iter::repeat_n(*keys, *rows)).collect();
+        Tensor::new([rows.len()], &rows).expect("as many as there are")
     };
     let window = |before, after| Reach { before, after };
     vec![
@@ -183,6 +195,16 @@ fn cases() -> Vec<Case> {
             .value(&[140, 4 * 8], Fill::Spread)
             .tensor(offsets(&[0, 140]))
             .constant(&[2, 2 * 70 + 1], Fill::Spread),
+        case("visible", 2)
+            .value(&[30, 6 * 16], Fill::Spread)
+            .tensor(offsets(&[0, 1, 20, 30]))
+            .absent()
+            .tensor(visible(&[(1, 1), (7, 19), (10, 10)])),
+        with("visible in a window with a bias", 2, 1, window(20, 3))
+            .value(&[90, 4 * 8], Fill::Spread)
+            .tensor(offsets(&[0, 40, 90]))
+            .constant(&[2, 2 * 70 + 1], Fill::Spread)
+            .tensor(visible(&[(21, 40), (50, 50)])),
         case("no sequence", 2).value(&[0, 3 * 16], Fill::Spread).tensor(offsets(&[0])),
     ]
 }

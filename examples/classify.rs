@@ -1,0 +1,69 @@
+//! Finds the class of each line of a text file, in bulk.
+//!
+//! ```sh
+//! cargo run --release --example classify -- --model distilbert-base-uncased-finetuned-sst-2-english texts.txt
+//! ```
+
+mod common;
+#[path = "common/text_job.rs"]
+mod text_job;
+
+use std::process::ExitCode;
+
+use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
+use gristmill::text::{Classified, Classifier, ClassifierOptions, Scores};
+use lexopt::ValueExt;
+use serde_json::json;
+use text_job::TextJob;
+
+const USAGE: &str = "\
+usage: classify --model DIR TEXTS [FLAGS]
+
+Writes a line of JSON for each line of TEXTS (- is standard input), in order: its number, label, score and scores, the
+tokens that the model saw, and whether the text was truncated; or its number and error.
+
+  --field NAME      TEXTS are lines of JSON; the text is this field of each
+  --scores KIND     how scores are made: raw, sigmoid or softmax (as the folder says)
+";
+
+fn main() -> ExitCode {
+    common::main(classify)
+}
+
+fn classify() -> Outcome {
+    let (mut job, mut name, mut scores) = (TextJob::default(), None, None);
+    let usage = format!("{USAGE}{}", text_job::FLAGS);
+    let common = Common::parse(&usage, |flag, parser| {
+        match flag {
+            Flag::Named("field") => name = Some(parser.value()?.string()?),
+            Flag::Named("scores") => {
+                scores = Some(match parser.value()?.string()?.as_str() {
+                    "raw" => Scores::Raw,
+                    "sigmoid" => Scores::Sigmoid,
+                    "softmax" => Scores::Softmax,
+                    other => return Err(format!("--scores is raw, sigmoid or softmax, not {other}").into()),
+                });
+            }
+            flag => return job.take(&flag, parser),
+        }
+        Ok(true)
+    })?;
+    let (model, texts) = job.checked(&common, "TEXTS")?;
+    let file = TextFile::open(texts)?;
+    let mut options = ClassifierOptions::default().session(common.options()).weights(job.weights);
+    options.max_tokens = job.max_tokens;
+    options.scores = scores;
+    let classifier = Classifier::open_with(model, &options)?;
+    let labels = classifier.labels().to_vec();
+    let row = |class: Classified| {
+        let scores = labels.iter().map(|label| label.to_string()).zip(class.scores);
+        let scores: serde_json::Map<_, _> = scores.map(|(label, score)| (label, json!(score))).collect();
+        let (label, score) = (&*class.label, class.score);
+        json!({"label": label, "score": score, "scores": scores, "tokens": class.tokens, "truncated": class.truncated})
+    };
+    let text = move |line: gristmill::Result<String>| match &name {
+        Some(name) => field(&line?, name),
+        None => line,
+    };
+    job.run(&common, classifier.bulk(), file, text, row)
+}

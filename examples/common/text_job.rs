@@ -1,0 +1,112 @@
+//! A job of a text model over lines, whose results are lines of JSON.
+
+use std::path::{Path, PathBuf};
+
+use gristmill::{
+    ItemError, Weights,
+    bulk::{Bulk, Staged, Stages},
+};
+use lexopt::{Parser, ValueExt as _};
+use serde_json::Value;
+
+use crate::common::{
+    Common, Failure, Flag, Outcome, failure::whole, json_lines::JsonLines, one_line, output, say, texts::TextFile,
+};
+
+/// Failed lines that are reported one by one, at most.
+const MOST_REPORTED: usize = 20;
+
+/// The flags that all text models take.
+pub const FLAGS: &str = "\
+  --model DIR       a Hugging Face folder
+  --out OUT.jsonl   where to write the lines (standard output)
+  --max-tokens N    truncate texts to N tokens (the model's own limit)
+  --mapped          use the weights in place in their file: the fastest start and the same results, but slower for many
+                    texts; the file must not be written to meanwhile";
+
+/// What the flags say.
+#[derive(Default)]
+pub struct TextJob {
+    pub model: Option<PathBuf>,
+    pub texts: Option<PathBuf>,
+    pub out: Option<PathBuf>,
+    pub max_tokens: Option<usize>,
+    pub weights: Weights,
+}
+
+impl TextJob {
+    /// Takes a flag that all text models take; false for another one.
+    pub fn take(&mut self, flag: &Flag<'_>, parser: &mut Parser) -> Result<bool, lexopt::Error> {
+        match flag {
+            Flag::Named("model") => self.model = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("out") => self.out = Some(PathBuf::from(parser.value()?)),
+            Flag::Named("max-tokens") => self.max_tokens = Some(parser.value()?.parse()?),
+            Flag::Named("mapped") => self.weights = Weights::Mapped,
+            Flag::Value(value) if self.texts.is_none() => self.texts = Some(PathBuf::from(value)),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The folder of the model and the file of the texts, after all paths were checked.
+    pub fn checked(&self, common: &Common, what: &str) -> Result<(&Path, &Path), Failure> {
+        let model = self.model.as_deref().ok_or_else(|| Failure::usage("--model DIR is missing; see --help"))?;
+        let texts = self.texts.as_deref().ok_or_else(|| Failure::usage(format!("{what} is missing; see --help")))?;
+        let out = self.out.as_deref().filter(|path| path.as_os_str() != "-");
+        let model_files = output::model_files(model, &[]);
+        let mut read: Vec<&Path> = model_files.iter().map(PathBuf::as_path).collect();
+        read.push(texts);
+        if let Some(out) = out {
+            output::check(out, &read)?;
+            read.push(out);
+        }
+        common.check_report(&read)?;
+        Ok((model, texts))
+    }
+
+    /// Runs a model over what `item` makes of each line, and writes what `row` makes of each result.
+    pub fn run<S, T, R>(
+        &self,
+        common: &Common,
+        bulk: Bulk<S>,
+        mut file: TextFile,
+        item: impl Fn(gristmill::Result<String>) -> gristmill::Result<T> + Send + 'static,
+        row: impl Fn(R) -> Value,
+    ) -> Outcome
+    where
+        S: Staged<Output = R> + Stages<T> + 'static,
+        T: Send + 'static,
+    {
+        let texts = self.texts.clone().unwrap_or_default();
+        let items = file.read(&texts, item, common.stop())?;
+        let mut out = JsonLines::open(self.out.as_deref())?;
+        let mut results = common.bulk(bulk).map_results(items);
+        let (mut failed, mut line) = (0, 0usize);
+        for result in results.by_ref() {
+            let mut value = match result {
+                Ok(result) => row(result),
+                Err(error) => {
+                    failed += 1;
+                    if failed <= MOST_REPORTED {
+                        report(&error);
+                    }
+                    serde_json::json!({ "error": whole(&error.source) })
+                }
+            };
+            line += 1;
+            value["line"] = line.into();
+            out.write(&value)?;
+        }
+        Common::check_started(&results.report())?;
+        file.check(&texts, results.report().items)?;
+        // What was there before is worth more than nothing.
+        if line > 0 || !common.stop().is_asked() {
+            out.close()?;
+        }
+        common.end(&results.report())
+    }
+}
+
+fn report(error: &ItemError) {
+    say!("line {}: {}: {}", error.index + 1, error.stage, one_line(&whole(&error.source)));
+}

@@ -1,0 +1,85 @@
+//! Scores each pair of a query and a document of a file, in bulk.
+//!
+//! ```sh
+//! cargo run --release --example rerank -- --model ms-marco-MiniLM-L6-v2 pairs.tsv
+//! ```
+
+mod common;
+#[path = "common/text_job.rs"]
+mod text_job;
+
+use std::{process::ExitCode, sync::Arc};
+
+use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
+use gristmill::{
+    Error,
+    text::{ClassifierOptions, Prompt, Reranked, Reranker, Scores},
+};
+use lexopt::ValueExt;
+use serde_json::json;
+use text_job::TextJob;
+
+const USAGE: &str = "\
+usage: rerank --model DIR PAIRS [FLAGS]
+
+Writes a line of JSON for each line of PAIRS (- is standard input), in order: its number and score, the tokens that the
+model saw, and whether the pair was truncated; or its number and error. A line is a query, a tab and a document; or, where
+--query or --document is given or the name of PAIRS ends with .jsonl, JSON with two fields.
+
+  --query NAME      the field of the query (query)
+  --document NAME   the field of the document (document)
+  --scores KIND     how scores are made: raw or sigmoid (as the folder says)
+  --prompt NAME     the prompt of the folder that stands before each query (its default prompt)
+";
+
+/// A query and a document.
+type Pair = (Arc<str>, Arc<str>);
+
+fn main() -> ExitCode {
+    common::main(rerank)
+}
+
+fn rerank() -> Outcome {
+    let (mut job, mut query, mut document) = (TextJob::default(), None, None);
+    let mut options = ClassifierOptions::default();
+    let usage = format!("{USAGE}{}", text_job::FLAGS);
+    let common = Common::parse(&usage, |flag, parser| {
+        match flag {
+            Flag::Named("query") => query = Some(parser.value()?.string()?),
+            Flag::Named("document") => document = Some(parser.value()?.string()?),
+            Flag::Named("prompt") => options.prompt = Prompt::Named(parser.value()?.string()?),
+            Flag::Named("scores") => {
+                options.scores = Some(match parser.value()?.string()?.as_str() {
+                    "raw" => Scores::Raw,
+                    "sigmoid" => Scores::Sigmoid,
+                    other => return Err(format!("--scores is raw or sigmoid, not {other}").into()),
+                });
+            }
+            flag => return job.take(&flag, parser),
+        }
+        Ok(true)
+    })?;
+    let (model, pairs) = job.checked(&common, "PAIRS")?;
+    let file = TextFile::open(pairs)?;
+    let mut options = options.session(common.options()).weights(job.weights);
+    options.max_tokens = job.max_tokens;
+    let reranker = Reranker::open_with(model, &options)?;
+    let is_json = query.is_some() || document.is_some() || pairs.extension().is_some_and(|kind| kind == "jsonl");
+    let fields = is_json
+        .then(|| [query.unwrap_or_else(|| "query".to_owned()), document.unwrap_or_else(|| "document".to_owned())]);
+    let pair = move |line: gristmill::Result<String>| pair(&line?, fields.as_ref());
+    let row = |pair: Reranked| json!({"score": pair.score, "tokens": pair.tokens, "truncated": pair.truncated});
+    job.run(&common, reranker.detailed(), file, pair, row)
+}
+
+fn pair(line: &str, fields: Option<&[String; 2]>) -> gristmill::Result<Pair> {
+    let (query, document) = match fields {
+        Some([query, document]) => (field(line, query)?, field(line, document)?),
+        None => {
+            let parts = line.split_once('\t');
+            let (query, document) = parts.ok_or_else(|| Error::invalid_input("no tab between query and document"))?;
+            (query.to_owned(), document.to_owned())
+        }
+    };
+    Ok((query.into(), document.into()))
+}

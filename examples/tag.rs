@@ -1,0 +1,90 @@
+//! Finds the entities of each line of a text file, in bulk.
+//!
+//! ```sh
+//! cargo run --release --example tag -- --model bert-base-NER texts.txt
+//! ```
+
+mod common;
+#[path = "common/text_job.rs"]
+mod text_job;
+
+use std::process::ExitCode;
+
+use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
+use gristmill::text::{Aggregation, Entity, Tagged, Tagger, TaggerOptions};
+use lexopt::ValueExt;
+use serde_json::{Value, json};
+use text_job::TextJob;
+
+const USAGE: &str = "\
+usage: tag --model DIR TEXTS [FLAGS]
+
+Writes a line of JSON for each line of TEXTS (- is standard input), in order: its number and entities, the tokens that the
+model saw, and whether the text was truncated; or its number and error. An entity has a label, a score, a word, and its
+place in the text: start and end in characters, start_byte and end_byte in bytes.
+
+  --field NAME      TEXTS are lines of JSON; the text is this field of each
+  --aggregation KIND  how classes of tokens become entities: none, simple, first, average or max (simple)
+  --overlap N       read long texts in windows that have N tokens in common, instead of truncating them
+  --ignore LABEL    leaves out entities of this label; may be given several times (O)
+";
+
+fn main() -> ExitCode {
+    common::main(tag)
+}
+
+fn tag() -> Outcome {
+    let (mut job, mut name) = (TextJob::default(), None);
+    let (mut options, mut ignored) = (TaggerOptions::default(), Vec::new());
+    let usage = format!("{USAGE}{}", text_job::FLAGS);
+    let common = Common::parse(&usage, |flag, parser| {
+        match flag {
+            Flag::Named("field") => name = Some(parser.value()?.string()?),
+            Flag::Named("overlap") => options.overlap = Some(parser.value()?.parse()?),
+            Flag::Named("ignore") => ignored.push(parser.value()?.string()?),
+            Flag::Named("aggregation") => {
+                options.aggregation = match parser.value()?.string()?.as_str() {
+                    "none" => Aggregation::None,
+                    "simple" => Aggregation::Simple,
+                    "first" => Aggregation::First,
+                    "average" => Aggregation::Average,
+                    "max" => Aggregation::Max,
+                    other => {
+                        return Err(format!("--aggregation is none, simple, first, average or max, not {other}").into());
+                    }
+                }
+            }
+            flag => return job.take(&flag, parser),
+        }
+        Ok(true)
+    })?;
+    let (model, texts) = job.checked(&common, "TEXTS")?;
+    let file = TextFile::open(texts)?;
+    let mut options = options.session(common.options()).weights(job.weights);
+    options.max_tokens = job.max_tokens;
+    if !ignored.is_empty() {
+        options.ignored = ignored;
+    }
+    let tagger = Tagger::open_with(model, &options)?;
+    let row = |tagged: Tagged| {
+        let entities: Vec<Value> = tagged.entities.into_iter().map(entity).collect();
+        json!({"entities": entities, "tokens": tagged.tokens, "truncated": tagged.truncated})
+    };
+    let text = move |line: gristmill::Result<String>| match &name {
+        Some(name) => field(&line?, name),
+        None => line,
+    };
+    job.run(&common, tagger.bulk(), file, text, row)
+}
+
+fn entity(entity: Entity) -> Value {
+    json!({
+        "label": &*entity.label,
+        "score": entity.score,
+        "word": entity.word,
+        "start": entity.characters.start,
+        "end": entity.characters.end,
+        "start_byte": entity.bytes.start,
+        "end_byte": entity.bytes.end,
+    })
+}

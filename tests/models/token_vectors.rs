@@ -1,0 +1,161 @@
+//! Vectors of tokens: `golden_colbert.py` made the models and computed the vectors.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use gristmill::{
+    Device, ErrorKind, Weights,
+    text::{TokenEmbedder, TokenOptions, TokenVectors},
+};
+use tempfile::TempDir;
+
+/// The largest difference of a number to its golden in f32.
+const MOST: f64 = 2e-5;
+
+/// The vectors of a text as a query and as a document.
+type Golden = [Option<Vec<Vec<f64>>>; 2];
+
+fn heads(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/heads").join(name)
+}
+
+fn texts() -> Vec<String> {
+    serde_json::from_str(&fs::read_to_string(heads("texts.json")).unwrap()).unwrap()
+}
+
+/// The largest difference of a number.
+fn difference(own: &TokenVectors, golden: &[Vec<f64>], place: &str) -> f64 {
+    assert_eq!(own.iter().len(), golden.len(), "{place}");
+    assert_eq!(own.ids().len(), golden.len(), "{place}");
+    let mut worst = 0f64;
+    for (own, golden) in own.iter().zip(golden) {
+        assert_eq!(own.len(), golden.len(), "{place}");
+        for (own, golden) in own.iter().zip(golden) {
+            let difference = (f64::from(*own) - golden).abs();
+            assert!(difference <= MOST, "{place} differs by {difference:e}");
+            worst = worst.max(difference);
+        }
+    }
+    worst
+}
+
+#[test]
+fn every_late_interaction_model_gives_the_vectors_of_sentence_transformers() {
+    let texts = texts();
+    for name in ["fixed", "least", "pylate", "stanford"] {
+        let folder = heads("colbert").join(name);
+        let golden: Vec<Golden> =
+            serde_json::from_str(&fs::read_to_string(folder.join("golden.json")).unwrap()).unwrap();
+        let documents = TokenEmbedder::open(&folder, Device::Cpu).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(documents.dimension(), 4, "{name}");
+        let options = TokenOptions::on(Device::Cpu).weights(Weights::Mapped);
+        let mapped = TokenEmbedder::open_with(&folder, &options).unwrap();
+        let queries = documents.queries().unwrap();
+        let sides =
+            [(&queries, mapped.queries().unwrap(), "query"), (&documents, mapped.documents().unwrap(), "document")];
+        let mut worst = 0f64;
+        for (side, (embedder, mapped, what)) in sides.into_iter().enumerate() {
+            let wanted: Vec<usize> = (0..texts.len()).filter(|text| golden[*text][side].is_some()).collect();
+            assert!(wanted.len() >= 6);
+            let own: Vec<&str> = wanted.iter().map(|text| texts[*text].as_str()).collect();
+            let before = embedder.describe().truncated;
+            let (together, _) = embedder.bulk().run(&own);
+            let by_mapped = mapped.embed(&own).unwrap();
+            let mut truncated = 0;
+            for (text, (own, other)) in wanted.into_iter().zip(together.into_iter().zip(by_mapped)) {
+                let place = format!("{name}, {what}, {:?}", texts[text]);
+                let own = own.unwrap_or_else(|error| panic!("{place}: {error}"));
+                truncated += usize::from(own.truncated());
+                worst = worst.max(difference(&own, golden[text][side].as_ref().unwrap(), &place));
+                assert_eq!(
+                    embedder.embed(&[texts[text].as_str()]).unwrap(),
+                    std::slice::from_ref(&own),
+                    "{place}, alone"
+                );
+                assert_eq!(other, own, "{place}, mapped");
+            }
+            assert!(truncated > 0, "{name}, {what}");
+            assert_eq!((embedder.describe().truncated - before) as usize, 2 * truncated, "{name}, {what}");
+        }
+        println!("{name}: at most {worst:.1e}");
+    }
+}
+
+#[test]
+fn queries_score_documents_by_their_largest_products() {
+    let documents = TokenEmbedder::open(heads("colbert/fixed"), Device::Cpu).unwrap();
+    let query = documents.queries().unwrap().embed(&["a fox"]).unwrap().remove(0);
+    let document = documents.embed(&["the lazy dog"]).unwrap().remove(0);
+    let mut expected = 0f64;
+    for query in query.iter() {
+        let product = |other: &[f32]| query.iter().zip(other).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        expected += document.iter().map(product).fold(f64::NEG_INFINITY, f64::max);
+    }
+    assert!((f64::from(query.max_similarity(&document)) - expected).abs() < 1e-5);
+    assert_eq!((query.tokens(), query.iter().len()), (12, 12));
+    // Punctuation has no vector.
+    let marked = documents.embed(&["the lazy dog ..."]).unwrap().remove(0);
+    assert_eq!(marked.iter().len() + 3, marked.tokens());
+}
+
+/// A folder with some words of one of its files replaced.
+fn changed(name: &str, file: &str, from: &str, to: &str) -> TempDir {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            match entry.path().is_dir() {
+                true => copy(&entry.path(), &target),
+                false => drop(fs::copy(entry.path(), target).unwrap()),
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy(&heads(name), folder.path());
+    let file = folder.path().join(file);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&file, text.replace(from, to)).unwrap();
+    folder
+}
+
+#[test]
+fn what_is_not_read_is_refused() {
+    let (text, mask) = ("sentence_bert_config.json", "2_MultiVectorMask/config.json");
+    for (name, file, from, to, named) in [
+        ("colbert/fixed", text, "\"fixed\"", "\"most\"", "strategy `most`"),
+        ("colbert/fixed", text, "\"length\": 12", "\"length\": 0", "length is 0"),
+        ("colbert/fixed", text, "\"length\": 12", "\"length\": 65", "queries of 65 tokens"),
+        ("colbert/fixed", text, "\"length\": 12", "\"length\": 12, \"other\": 1", "other"),
+        ("colbert/fixed", text, "\"length\": 12", "\"length\": 12, \"token\": \"[NO]\"", "[NO]"),
+        ("colbert/fixed", mask, "\"keep_only_token_ids\": null", "\"keep_only_token_ids\": [3]", "keep_only_token_ids"),
+        ("colbert/fixed", "3_Normalize/config.json", "token_embeddings", "sentence_embedding", "Normalize"),
+        (
+            "colbert/fixed",
+            "1_Dense/config.json",
+            "\"module_input_name\": \"token_embeddings\"",
+            "\"module_input_name\": \"sentence_embedding\"",
+            "module_input_name",
+        ),
+        (
+            "colbert/fixed",
+            "modules.json",
+            "MultiVectorMask\"",
+            "HierarchicalTokenPooling\"",
+            "HierarchicalTokenPooling",
+        ),
+        ("colbert/pylate", "modules.json", "pylate.models", "own.models", "code of its own"),
+        ("colbert/pylate", "config_sentence_transformers.json", "\"ColBERT\"", "\"Other\"", "MultiVectorMask"),
+        ("colbert/stanford", "config.json", "HF_ColBERT", "BertModel", "HF_ColBERT"),
+    ] {
+        let folder = changed(name, file, from, to);
+        let queries = TokenEmbedder::open(folder.path(), Device::Cpu).and_then(|documents| documents.queries());
+        let error = queries.expect_err(named).to_string();
+        assert!(error.contains(named), "{error}");
+    }
+    let few = TokenOptions::on(Device::Cpu).max_tokens(2);
+    let error = TokenEmbedder::open_with(heads("colbert/least"), &few).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+}
