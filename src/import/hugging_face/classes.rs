@@ -80,6 +80,7 @@ impl Head {
             path => Some(of_activation(path)?),
         };
         let euro = family == Family::EuroBert;
+        let deberta = family == Family::DebertaV2;
         let head = Self {
             labels,
             count,
@@ -87,7 +88,11 @@ impl Head {
             pair_scores,
             pad: pad.filter(|_| causal),
             pooling: reader.text("classifier_pooling", Some(if euro { "late" } else { "cls" })),
-            activation: activation(reader, "classifier_activation", "gelu")?,
+            activation: activation(
+                reader,
+                if deberta { "pooler_hidden_act" } else { "classifier_activation" },
+                "gelu",
+            )?,
             bias: reader.flag("classifier_bias", false),
         };
         reader.checked("the settings are not a classifier's")?;
@@ -110,8 +115,12 @@ impl Head {
         let mut dense = |name: &str, activation: Activation| product(name, hidden, true, activation);
         let first = Stage::Pool(vec![Pooling::Cls]);
         Ok(match config.family {
-            Family::Bert | Family::NomicBert => {
+            Family::Bert | Family::NomicBert | Family::Gte | Family::JinaBert => {
                 let pooler = dense("pooler.dense", Activation::Tanh);
+                vec![first, pooler, product("classifier", self.count, true, Activation::None)]
+            }
+            Family::DebertaV2 => {
+                let pooler = dense("pooler.dense", self.activation);
                 vec![first, pooler, product("classifier", self.count, true, Activation::None)]
             }
             Family::Albert => {
@@ -122,7 +131,7 @@ impl Head {
                 let pooler = dense("pre_classifier", Activation::Relu);
                 vec![first, pooler, product("classifier", self.count, true, Activation::None)]
             }
-            Family::Roberta | Family::Mpnet | Family::XlmRobertaXl | Family::Electra => {
+            Family::Roberta | Family::JinaV3 | Family::Mpnet | Family::XlmRobertaXl | Family::Electra => {
                 let electra = config.family == Family::Electra;
                 let inner = dense("classifier.dense", if electra { Activation::Gelu } else { Activation::Tanh });
                 vec![first, inner, product("classifier.out_proj", self.count, true, Activation::None)]

@@ -151,7 +151,8 @@ impl Kernel {
             None => None,
         };
         let (qkv, offsets) = (qkv.slice::<X>()?, offsets.slice()?);
-        let attention = kernels::PackedAttention { qkv, offsets, heads, key_heads, head_dim, scale, bias, reach };
+        let attention =
+            kernels::PackedAttention { qkv, offsets, heads, key_heads, head_dim, scale, bias, reach, positions: None };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
         let (output, scratch) = (output.slice::<O>()?, scratch_numbers(io.scratch));
         kernels::packed_attention_as(self.set, self.factors, &attention, output, scratch)
