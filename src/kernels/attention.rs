@@ -5,6 +5,7 @@
 //! Keys are packed once per head. In products of bf16, queries, keys, exponentials and values are
 //! rounded; the sums are of the unrounded exponentials.
 
+mod disentangled;
 mod given;
 mod head;
 mod operand;
@@ -14,6 +15,7 @@ mod scratch;
 mod views;
 mod weights;
 
+pub use disentangled::{Disentangled, disentangled_len};
 pub use given::Given;
 pub use packed::{PackedAttention, packed_attention, packed_attention_as};
 pub use reach::{DistanceBias, Reach};

@@ -20,6 +20,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &linear::DEF,
         &linear::in_place::DEF,
         &matmul::DEF,
+        &attention::disentangled::DEF,
         &attention::packed::DEF,
         &attention::rotary::DEF,
         &rotary::DEF,

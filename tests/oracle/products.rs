@@ -15,7 +15,7 @@ use gristmill::{
             },
             product::{
                 attention::{
-                    Attention, PackedAttention, RotaryHeads,
+                    Attention, DisentangledAttention, PackedAttention, RotaryHeads,
                     standard::{Scores, StandardAttention},
                 },
                 gemm::Gemm,
@@ -34,6 +34,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("AveragePool", pool),
     ("Conv", conv),
     ("ConvTranspose", conv_transpose),
+    ("DisentangledAttention", disentangled_attention),
     ("Gemm", gemm),
     ("GlobalAveragePool", global_pool),
     ("GlobalLpPool", global_pool),
@@ -549,6 +550,30 @@ fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<T
         };
         let scores: Vec<f64> = rows.clone().map(score).collect();
         attend(&scores, |key| broadcast(qkv, &[rows.start + key, values + shared + column % width]))
+    })]
+}
+
+fn disentangled_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let own = op::<DisentangledAttention>(operator);
+    let (qkv, offsets) = (input(inputs, 0), input(inputs, 1));
+    let hidden = qkv.shape()[1] / 3;
+    let width = hidden / own.heads;
+    vec![made(&[qkv.shape()[0], hidden], |index| {
+        let (row, column) = (index[0], index[1]);
+        let rows = sequence(offsets, row);
+        let first = column / width * width;
+        let score = |key: usize| {
+            let query = |at: usize| broadcast(qkv, &[row, first + at]);
+            let key_at = |at: usize| broadcast(qkv, &[key, hidden + first + at]);
+            let position = own.position(row as i64 - key as i64);
+            let of = |table: usize, at: usize| {
+                optional(inputs, table).map_or(0.0, |table| broadcast(table, &[position, first + at]))
+            };
+            let term = |at: usize| query(at) * key_at(at) + query(at) * of(2, at) + key_at(at) * of(3, at);
+            (0..width).map(term).sum::<f64>() * f64::from(own.scale)
+        };
+        let scores: Vec<f64> = rows.clone().map(score).collect();
+        attend(&scores, |key| broadcast(qkv, &[rows.start + key, 2 * hidden + column]))
     })]
 }
 

@@ -9,9 +9,11 @@ as transformers asks for.
 """
 
 import json
+import math
 import pathlib
 import sys
 
+import safetensors.torch
 import torch
 import transformers as tf
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -71,9 +73,18 @@ def unigram(template="$A </s>"):
 
 ROBERTA = dict(max_position_embeddings=POSITIONS + 2, pad_token_id=1, type_vocab_size=1)
 LLAMA = dict(max_position_embeddings=POSITIONS, num_key_value_heads=2, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+# Six heads, so that the slopes are not those of a power of two.
+JINA = {**SIZES, "hidden_size": 36, "num_attention_heads": 6}
 FAMILIES = {
     "albert": (lambda: tf.AlbertConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
     "bert": (lambda: tf.BertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
+    "deberta-v2": (lambda: tf.DebertaV2Config(
+        **SIZES, max_position_embeddings=POSITIONS, embedding_size=16, type_vocab_size=2, relative_attention=True,
+        pos_att_type="c2p|p2c", pad_token_id=1), lambda: unigram("<s> $A </s>")),
+    "deberta-v3": (lambda: tf.DebertaV2Config(
+        **SIZES, max_position_embeddings=POSITIONS, relative_attention=True, pos_att_type=["p2c", "c2p"],
+        position_buckets=12, norm_rel_ebd="layer_norm", share_att_key=True, position_biased_input=False, pad_token_id=1),
+        lambda: unigram("<s> $A </s>")),
     "distilbert": (lambda: tf.DistilBertConfig(vocab_size=320, dim=32, n_layers=2, n_heads=4, hidden_dim=48,
                                                max_position_embeddings=POSITIONS), word_piece),
     "electra": (lambda: tf.ElectraConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
@@ -84,6 +95,12 @@ FAMILIES = {
     "gemma3-both-sides": (lambda: tf.Gemma3TextConfig(
         **SIZES, **LLAMA, head_dim=12, sliding_window=16, use_bidirectional_attention=True,
         layer_types=["sliding_attention", "full_attention"]), lambda: unigram("<s> $A </s>")),
+    "gte": (lambda: tf.GteConfig(**SIZES, max_position_embeddings=POSITIONS), lambda: unigram("<s> $A </s>")),
+    "gte-new": (lambda: tf.GteConfig(**SIZES, max_position_embeddings=POSITIONS, type_vocab_size=0, pad_token_id=0), word_piece),
+    "jina-bert": (lambda: tf.BertConfig(**JINA, max_position_embeddings=POSITIONS), word_piece),
+    "jina-bert-code": (lambda: tf.BertConfig(**JINA, max_position_embeddings=POSITIONS, pad_token_id=1), byte_level),
+    "jina-v3": (lambda: tf.JinaEmbeddingsV3Config(**SIZES, max_position_embeddings=POSITIONS + 2),
+                lambda: unigram("<s> $A </s>")),
     "modernbert": (lambda: tf.ModernBertConfig(**{**SIZES, "num_hidden_layers": 4}, max_position_embeddings=POSITIONS,
                                                local_attention=16, pad_token_id=1,
                                                bos_token_id=0, cls_token_id=0, eos_token_id=2, sep_token_id=2), byte_level),
@@ -100,12 +117,90 @@ FAMILIES = {
 }
 
 
+class JinaBert(torch.nn.Module):
+    """BERT with slopes over distances and gated products, after the paper of Jina Embeddings 2; `code` normalizes
+    queries and keys, and the first half once more."""
+
+    def __init__(self, config, code):
+        super().__init__()
+        self.config, self.code, nn = config, code, torch.nn
+        hidden, inner = config.hidden_size, config.intermediate_size
+        norm = lambda: nn.LayerNorm(hidden, config.layer_norm_eps)
+        self.embeddings = nn.ModuleDict({
+            "word_embeddings": nn.Embedding(config.vocab_size, hidden),
+            "token_type_embeddings": nn.Embedding(config.type_vocab_size, hidden), "LayerNorm": norm()})
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList()})
+        for _ in range(config.num_hidden_layers):
+            own = {"query": nn.Linear(hidden, hidden), "key": nn.Linear(hidden, hidden), "value": nn.Linear(hidden, hidden)}
+            if code:
+                own |= {"layer_norm_q": norm(), "layer_norm_k": norm()}
+            output = nn.ModuleDict({"dense": nn.Linear(hidden, hidden), "LayerNorm": norm()})
+            layer = {"attention": nn.ModuleDict({"self": nn.ModuleDict(own), "output": output})}
+            gated, down = nn.Linear(hidden, 2 * inner, bias=False), nn.Linear(inner, hidden)
+            if code:
+                layer |= {"mlp": nn.ModuleDict({"up_gated_layer": gated, "down_layer": down}),
+                          "layer_norm_1": norm(), "layer_norm_2": norm()}
+            else:
+                layer["mlp"] = nn.ModuleDict({"gated_layers": gated, "wo": down, "layernorm": norm()})
+            self.encoder["layer"].append(nn.ModuleDict(layer))
+
+    def slopes(self):
+        heads = self.config.num_attention_heads
+        powers = lambda count: [2 ** (-8 / count * (index + 1)) for index in range(count)]
+        whole = 2 ** int(math.log2(heads))
+        return torch.tensor((powers(whole) + powers(2 * whole)[0::2])[:heads])
+
+    def forward(self, input_ids, attention_mask):
+        x = self.embeddings["word_embeddings"](input_ids) + self.embeddings["token_type_embeddings"].weight[0]
+        x = self.embeddings["LayerNorm"](x)
+        places = torch.arange(input_ids.shape[1])
+        bias = -self.slopes()[:, None, None] * (places[:, None] - places[None]).abs()
+        for layer in self.encoder["layer"]:
+            own, output = layer["attention"]["self"], layer["attention"]["output"]
+            q, k, v = (own[part](x) for part in ["query", "key", "value"])
+            if self.code:
+                q, k = own["layer_norm_q"](q), own["layer_norm_k"](k)
+            q, k, v = (part.unflatten(-1, (bias.shape[0], -1)).transpose(1, 2) for part in [q, k, v])
+            scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + bias
+            mixed = (scores.softmax(-1) @ v).transpose(1, 2).flatten(-2)
+            attended = output["LayerNorm"](output["dense"](mixed) + x)
+            mlp, gelu = layer["mlp"], torch.nn.functional.gelu
+            if self.code:
+                x = layer["layer_norm_1"](x + attended)
+                plain, gated = mlp["up_gated_layer"](x).chunk(2, -1)
+                x = layer["layer_norm_2"](x + mlp["down_layer"](gelu(gated) * plain))
+            else:
+                gated, plain = mlp["gated_layers"](attended).chunk(2, -1)
+                x = mlp["layernorm"](attended + mlp["wo"](gelu(gated) * plain))
+        return tf.modeling_outputs.BaseModelOutput(last_hidden_state=x)
+
+    def save_pretrained(self, place, **_):
+        place.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file(self.state_dict(), place / "model.safetensors")
+        config = {**self.config.to_dict(), "position_embedding_type": "alibi", "feed_forward_type": "geglu"}
+        (place / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def as_new(model, place):
+    """Turns a saved GTE into the form of its authors, with a wider reach of positions."""
+    path, factor, size = place / "config.json", 2.0, 8
+    config = json.loads(path.read_text())
+    base = config.pop("rope_parameters")["rope_theta"]
+    path.write_text(json.dumps({
+        **config, "model_type": "new", "position_embedding_type": "rope", "layer_norm_type": "layer_norm", "pack_qkv": True,
+        "logn_attention_scale": False, "rope_theta": base, "rope_scaling": {"type": "ntk", "factor": factor}}, indent=2) + "\n")
+    powers = torch.arange(0, size, 2).float() / size
+    model.rotary_emb.inv_freq = 1.0 / ((base * factor) ** powers) / factor ** (2 / size)
+
+
 def make(folder, name):
     config, tokenizer = FAMILIES[name]
     torch.manual_seed(7)
     config, (tokenizer, names) = config(), tokenizer()
     is_t5 = config.model_type == "t5"
     model = tf.T5EncoderModel(config) if is_t5 else tf.AutoModel.from_config(config)
+    if name.startswith("jina-bert"):
+        model = JinaBert(config, name == "jina-bert-code")
     model = model.eval().float()
     with torch.no_grad():
         for own, weight in model.named_parameters():
@@ -115,6 +210,8 @@ def make(folder, name):
             weight.copy_(start + spread * torch.randn_like(weight))
     place = pathlib.Path(folder) / name
     model.save_pretrained(place, safe_serialization=True)
+    if name == "gte-new":
+        as_new(model, place)
     fast = tf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=POSITIONS, **names)
     fast.save_pretrained(place)
     golden = []

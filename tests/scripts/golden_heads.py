@@ -29,6 +29,9 @@ ROBERTA = dict(max_position_embeddings=POSITIONS + 2, pad_token_id=1, type_vocab
 LLAMA = dict(max_position_embeddings=POSITIONS, num_key_value_heads=1, pad_token_id=1, bos_token_id=0, eos_token_id=2)
 MODERN = dict(**{**SIZES, "num_hidden_layers": 2}, max_position_embeddings=POSITIONS, local_attention=16, pad_token_id=1,
               bos_token_id=0, cls_token_id=0, eos_token_id=2, sep_token_id=2)
+DEBERTA = dict(**SIZES, max_position_embeddings=POSITIONS, relative_attention=True, pos_att_type="p2c|c2p", position_buckets=12,
+               norm_rel_ebd="layer_norm", share_att_key=True, position_biased_input=False, pad_token_id=1,
+               pooler_hidden_act="gelu")
 MOODS = dict(id2label={0: "sad", 1: "none", 2: "glad"}, label2id={"sad": 0, "none": 1, "glad": 2})
 MANY = dict(MOODS, problem_type="multi_label_classification")
 BERT = dict(**SIZES, max_position_embeddings=POSITIONS)
@@ -41,10 +44,18 @@ def pairs_of_bytes():
     return tokenizer, names
 
 
+def pairs_of_pieces():
+    tokenizer, names = unigram()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "<s> $A </s>", "<s> $A </s> $B:1 </s>:1", [("<s>", 0), ("</s>", 2)])
+    return tokenizer, names
+
+
 CLASSES = {
     "albert": (lambda: tf.AlbertConfig(**BERT, embedding_size=8, num_labels=1), word_piece),
     "bert": (lambda: tf.BertConfig(**BERT), word_piece),
     "camembert": (lambda: tf.CamembertConfig(**SIZES, **ROBERTA, **MOODS), lambda: unigram("<s> $A </s>")),
+    "deberta-v3": (lambda: tf.DebertaV2Config(**DEBERTA, **MOODS), lambda: unigram("<s> $A </s>")),
     "distilbert": (lambda: tf.DistilBertConfig(**DISTIL, **MOODS), word_piece),
     "electra": (lambda: tf.ElectraConfig(**BERT, embedding_size=8, **MANY), word_piece),
     "eurobert": (lambda: tf.EuroBertConfig(**SIZES, **LLAMA, mask_token_id=4, **MOODS), byte_level),
@@ -55,6 +66,7 @@ CLASSES = {
     "modernbert": (lambda: tf.ModernBertConfig(**MODERN, **MOODS), byte_level),
     "modernbert-mean": (lambda: tf.ModernBertConfig(**MODERN, classifier_pooling="mean", classifier_bias=True,
                                                     classifier_activation="silu", norm_bias=True, **MANY), byte_level),
+    "gte": (lambda: tf.GteConfig(**BERT, **MOODS, pad_token_id=1), lambda: unigram("<s> $A </s>")),
     "mpnet": (lambda: tf.MPNetConfig(**SIZES, max_position_embeddings=POSITIONS + 2, problem_type="regression", **MOODS),
               word_piece),
     "nomic-bert": (lambda: tf.NomicBertConfig(**BERT, **MOODS), word_piece),
@@ -66,6 +78,7 @@ CLASSES = {
 PAIRS = {
     "bert": (lambda: tf.BertConfig(**BERT, num_labels=1), word_piece,
              dict(model_input_names=["input_ids", "token_type_ids", "attention_mask"]), {}, None),
+    "deberta-v3": (lambda: tf.DebertaV2Config(**DEBERTA, num_labels=1), pairs_of_pieces, dict(), {}, None),
     "one-type": (lambda: tf.BertConfig(**BERT, num_labels=1), word_piece,
                  dict(model_input_names=["input_ids", "attention_mask"], model_max_length=POSITIONS - 1),
                  {"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}, None),
@@ -131,7 +144,9 @@ def pairs(folder, name):
 
 if __name__ == "__main__":
     for own in sys.argv[2:] or CLASSES:
-        classes(sys.argv[1], own)
-    for own in PAIRS:
-        pairs(sys.argv[1], own)
+        if own in CLASSES:
+            classes(sys.argv[1], own)
+    for own in sys.argv[2:] or PAIRS:
+        if own in PAIRS:
+            pairs(sys.argv[1], own)
     (pathlib.Path(sys.argv[1]) / "texts.json").write_text(json.dumps(TEXTS, indent=0) + "\n")

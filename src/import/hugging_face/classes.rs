@@ -93,6 +93,7 @@ impl Head {
         let follows = |name: &String| name.eq_ignore_ascii_case("entailment");
         let on_pairs = !newer.is_empty() || !older.is_empty() || labels.iter().flatten().any(follows);
         let euro = family == Family::EuroBert;
+        let deberta = family == Family::DebertaV2;
         let head = Self {
             labels,
             count,
@@ -100,7 +101,11 @@ impl Head {
             pair_scores,
             pad: pad.filter(|_| causal),
             pooling: reader.text("classifier_pooling", Some(if euro { "late" } else { "cls" })),
-            activation: activation(reader, "classifier_activation", "gelu")?,
+            activation: activation(
+                reader,
+                if deberta { "pooler_hidden_act" } else { "classifier_activation" },
+                "gelu",
+            )?,
             bias: reader.flag("classifier_bias", false),
             on_pairs,
             of_tokens,
@@ -141,8 +146,12 @@ impl Head {
         let mut dense = |name: &str, activation: Activation| product(name, hidden, true, activation);
         let first = Stage::Pool(vec![Pooling::Cls]);
         Ok(match config.family {
-            Family::Bert | Family::NomicBert => {
+            Family::Bert | Family::NomicBert | Family::Gte | Family::JinaBert => {
                 let pooler = dense("pooler.dense", Activation::Tanh);
+                vec![first, pooler, product("classifier", self.count, true, Activation::None)]
+            }
+            Family::DebertaV2 => {
+                let pooler = dense("pooler.dense", self.activation);
                 vec![first, pooler, product("classifier", self.count, true, Activation::None)]
             }
             Family::Albert => {
@@ -153,7 +162,7 @@ impl Head {
                 let pooler = dense("pre_classifier", Activation::Relu);
                 vec![first, pooler, product("classifier", self.count, true, Activation::None)]
             }
-            Family::Roberta | Family::Mpnet | Family::XlmRobertaXl | Family::Electra => {
+            Family::Roberta | Family::JinaV3 | Family::Mpnet | Family::XlmRobertaXl | Family::Electra => {
                 let electra = config.family == Family::Electra;
                 let inner = dense("classifier.dense", if electra { Activation::Gelu } else { Activation::Tanh });
                 vec![first, inner, product("classifier.out_proj", self.count, true, Activation::None)]

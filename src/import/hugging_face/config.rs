@@ -20,10 +20,14 @@ use crate::{
 pub(super) enum Family {
     Albert,
     Bert,
+    DebertaV2,
     DistilBert,
     Electra,
     EuroBert,
     Gemma3,
+    Gte,
+    JinaBert,
+    JinaV3,
     ModernBert,
     Mpnet,
     NomicBert,
@@ -66,6 +70,23 @@ pub(super) struct RelativeBuckets {
     pub(super) most: usize,
 }
 
+/// How scores depend on vectors of the distance from key to query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Disentangled {
+    /// Half of the number of vectors.
+    pub(super) span: usize,
+    /// The distance from which on all share a vector, if distances share them before.
+    pub(super) buckets_to: Option<usize>,
+    /// Whether queries are multiplied with the vectors' keys.
+    pub(super) to_keys: bool,
+    /// Whether keys are multiplied with the vectors' queries.
+    pub(super) to_queries: bool,
+    /// Whether the vectors' keys and queries are made by the products of the tokens' own.
+    pub(super) shared: bool,
+    /// Whether the vectors are normalized.
+    pub(super) normed: bool,
+}
+
 /// What layers differ in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct LayerKind {
@@ -100,6 +121,11 @@ pub(super) struct Config {
     pub(super) positions: Positions,
     pub(super) token_types: Option<usize>,
     pub(super) relative: Option<RelativeBuckets>,
+    pub(super) disentangled: Option<Disentangled>,
+    /// Whether each head has a bias that grows with the distance, by a slope of its own.
+    pub(super) sloped: bool,
+    /// What the frequencies of rotary positions are divided by.
+    pub(super) rotary_divisor: f64,
     pub(super) placement: Placement,
     pub(super) norm: NormKind,
     pub(super) epsilon: f32,
@@ -111,6 +137,11 @@ pub(super) struct Config {
 }
 
 impl Config {
+    /// Whether the embeddings are widened before they are normalized, without a bias.
+    pub(super) fn projects_first(&self) -> bool {
+        self.family == Family::DebertaV2
+    }
+
     /// Whether tokens are told apart by positions that a run is given.
     pub(super) fn has_position_ids(&self) -> bool {
         self.position_rows.is_some() || self.layers.iter().any(|layer| layer.rotary_base.is_some())
@@ -120,9 +151,12 @@ impl Config {
 /// Settings that affect training, loading or other heads, but not the encoder's results.
 const UNUSED: &[&str] = &[
     "_name_or_path",
+    "alibi_starting_size",
     "architectures",
     "attention_dropout",
     "attention_probs_dropout_prob",
+    "attn_implementation",
+    "auto_map",
     "bos_token_id",
     "chunk_size_feed_forward",
     "classifier_activation",
@@ -131,6 +165,7 @@ const UNUSED: &[&str] = &[
     "classifier_dropout_prob",
     "classifier_num_labels",
     "classifier_pooling",
+    "cls_dropout",
     "cls_token_id",
     "decoder_bias",
     "decoder_start_token_id",
@@ -139,6 +174,7 @@ const UNUSED: &[&str] = &[
     "dropout",
     "dropout_rate",
     "dtype",
+    "emb_pooler",
     "embd_pdrop",
     "embedding_dropout",
     "eos_token_id",
@@ -151,6 +187,7 @@ const UNUSED: &[&str] = &[
     "initializer_factor",
     "initializer_range",
     "label2id",
+    "legacy",
     "mask_token_id",
     "max_window_layers",
     "mlp_dropout",
@@ -158,7 +195,10 @@ const UNUSED: &[&str] = &[
     "num_labels",
     "output_attentions",
     "output_past",
+    "pooler_dropout",
     "pooler_fc_size",
+    "pooler_hidden_act",
+    "pooler_hidden_size",
     "pooler_num_attention_heads",
     "pooler_num_fc_layers",
     "pooler_size",
@@ -189,7 +229,9 @@ const UNUSED: &[&str] = &[
     "token_classification_bias",
     "torch_dtype",
     "transformers_version",
+    "unpad_inputs",
     "use_cache",
+    "use_memory_efficient_attention",
 ];
 
 /// Reads config.json; also returns a note on settings that were not read, if any.

@@ -1,15 +1,16 @@
 //! The graph of an encoder over packed tokens, composed of the parts that its configuration names.
 
 mod builder;
+mod disentangled;
 mod names;
 mod positions;
 mod stages;
 mod tensors;
 
-use std::sync::Arc;
-
-pub(super) use stages::{Product, Residual, Stage};
+pub(super) use stages::{Product, Residual, Stage, build as build_stages};
 pub(super) use tensors::{Affine, Norm, Tensors, resolve};
+
+use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
@@ -23,7 +24,7 @@ use crate::{
     ops::{
         index::gather::{Gather, OutOfRange},
         pointwise::{Binary, BinaryFunction},
-        product::attention::PackedAttention,
+        product::attention::{DisentangledAttention, PackedAttention},
     },
     shape::{Dim, Shape, Symbol},
     tensor::{DType, Tensor},
@@ -31,15 +32,15 @@ use crate::{
 
 /// What stands in front of the names of the encoder's tensors in files that hold a head too.
 pub(super) fn prefix(config: &Config, weights: &Weights) -> &'static str {
-    let names = names::of(config.family, config.gated);
+    let names = names::of(config, weights);
     let is_used = |prefix: &&str| weights.names().any(|name| name.strip_prefix(*prefix) == Some(names.words));
-    // transformers' own form of Nomic BERT has a name of its own.
-    [names.prefix, "nomic_bert."].into_iter().find(is_used).unwrap_or_default()
+    // transformers' own form of Nomic BERT has a name of its own, as has the authors' of GTE.
+    [names.prefix, "nomic_bert.", "new."].into_iter().find(is_used).unwrap_or_default()
 }
 
 /// The name of the tensor of the words' vectors.
 pub(super) fn words_name(config: &Config, weights: &Weights) -> String {
-    format!("{}{}", prefix(config, weights), names::of(config.family, config.gated).words)
+    format!("{}{}", prefix(config, weights), names::of(config, weights).words)
 }
 
 /// Reads the weights and builds the graph, with `stages` behind the last layer; the encoder's weights are the first
@@ -72,22 +73,40 @@ pub(super) fn build(
         let per_token = Shape::new(vec![Dim::symbol(tokens)]);
         encoder.visible = Some(encoder.builder.graph.input("visible_keys", DType::I32, per_token));
     }
-    x = encoder.embedding_norm(&tensors, x)?;
     let products = encoder.builder.products(&tensors)?;
+    if !config.projects_first() {
+        x = encoder.embedding_norm(&tensors, x)?;
+    }
     if let Some(projection) = &products.projection {
         x = encoder.builder.linear("embeddings.projection", projection, Activation::None, x, None)?;
+    }
+    if config.projects_first() {
+        x = encoder.embedding_norm(&tensors, x)?;
     }
     let relative = match (&tensors.relative, config.relative) {
         (Some(table), Some(relative)) => {
             let table = positions::relative(&weights.plain(table)?, relative)?;
             Some(encoder.builder.graph.constant("relative_positions", table))
         }
+        _ if config.sloped => {
+            let table = positions::slopes(config.heads, config.positions.count)?;
+            Some(encoder.builder.graph.constant("sloped_positions", table))
+        }
         _ => None,
     };
+    let mut vectors = Vec::new();
+    for (index, made) in disentangled::vectors(config, weights, &tensors)?.into_iter().enumerate() {
+        let [keys, queries] = made;
+        let mut constant = |kind: &str, tensor: Option<Tensor>| {
+            tensor.map(|tensor| encoder.builder.graph.constant(format!("layer.{index}.position_{kind}"), tensor))
+        };
+        vectors.push([constant("keys", keys), constant("queries", queries)]);
+    }
     for (index, kind) in config.layers.iter().enumerate() {
         let group = index * config.groups / config.layers.len();
         let layer = (&tensors.layers[group], &products.layers[group]);
-        x = encoder.layer(index, *kind, layer, relative, x)?;
+        let added = Summands { relative, vectors: vectors.get(group).copied() };
+        x = encoder.layer(index, *kind, layer, added, x)?;
     }
     if let Some(norm) = &tensors.final_norm {
         x = encoder.builder.norm("final_norm", norm, x)?;
@@ -98,6 +117,15 @@ pub(super) fn build(
     graph.output(output, result);
     graph.set_batching(Batching::Packed { tokens, sequences, offsets });
     Ok(graph)
+}
+
+/// What is added to the scores of a layer's attention.
+#[derive(Clone, Copy)]
+struct Summands {
+    /// A number for each head and distance.
+    relative: Option<ValueId>,
+    /// The keys and the queries of relative positions.
+    vectors: Option<[Option<ValueId>; 2]>,
 }
 
 /// An encoder under construction.
@@ -156,7 +184,7 @@ impl Encoder<'_> {
         index: usize,
         kind: LayerKind,
         (tensors, products): (&tensors::Layer, &LayerWeights),
-        relative: Option<ValueId>,
+        added: Summands,
         x: ValueId,
     ) -> Result<ValueId> {
         let name = |part: &str| format!("layer.{index}.{part}");
@@ -166,13 +194,21 @@ impl Encoder<'_> {
             _ => x,
         };
         let mut qkv = self.builder.linear(&name("query_key_value"), &products.qkv, Activation::None, input, None)?;
+        if let Some(norms) = &tensors.wide_norms {
+            qkv = self.builder.wide_norms(&name("query_key.norm"), norms, qkv)?;
+        }
         if kind.rotary_base.is_some() || tensors.head_norms.is_some() {
             qkv = self.builder.rotary(&name("rotary"), kind, tensors, self.position_ids, qkv)?;
         }
-        let mixed = self.attention(&name("attention"), kind, qkv, relative)?;
+        let mixed = self.attention(&name("attention"), kind, qkv, added)?;
         let norm = tensors.attention_norm.as_ref();
         let output = (&products.attention, tensors.attention_result_norm.as_ref());
-        let x = self.half(&name("attention.output"), output, norm, mixed, x)?;
+        let mut half = self.half(&name("attention.output"), output, norm, mixed, x)?;
+        if let Some(norm) = &tensors.second_norm {
+            half = self.builder.add(&name("second.add"), half, x)?;
+            half = self.builder.norm(&name("second.norm"), norm, half)?;
+        }
+        let x = half;
         let input = if before { self.builder.norm(&name("norm"), &tensors.norm, x)? } else { x };
         let mut up = self.builder.linear(&name("intermediate"), &products.up, self.config.activation, input, None)?;
         if let Some(gate) = &products.gate {
@@ -183,10 +219,21 @@ impl Encoder<'_> {
         self.half(&name("output"), output, Some(&tensors.norm), up, x)
     }
 
-    fn attention(&mut self, name: &str, kind: LayerKind, qkv: ValueId, relative: Option<ValueId>) -> Result<ValueId> {
+    fn attention(&mut self, name: &str, kind: LayerKind, qkv: ValueId, added: Summands) -> Result<ValueId> {
         let Config { heads, key_heads, scale, .. } = *self.config;
+        if let (Some([keys, queries]), Some(positions)) = (added.vectors, self.config.disentangled) {
+            if self.visible.is_some() {
+                return Err(Error::unsupported("hidden keys beside relative positions of keys and queries"));
+            }
+            let op = DisentangledAttention { heads, scale, span: positions.span, buckets_to: positions.buckets_to };
+            let operands = vec![Some(qkv), self.offsets, keys, queries];
+            return match self.builder.graph.node(name, Arc::new(op), operands)?[..] {
+                [result] => Ok(result),
+                _ => Err(Error::internal("attention has one result")),
+            };
+        }
         let attention = PackedAttention { key_heads, reach: kind.reach, ..PackedAttention::new(heads, scale) };
-        let mut operands = vec![Some(qkv), self.offsets, relative, self.visible];
+        let mut operands = vec![Some(qkv), self.offsets, added.relative, self.visible];
         while operands.last() == Some(&None) {
             operands.pop();
         }

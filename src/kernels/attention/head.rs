@@ -5,6 +5,7 @@ use crate::{
     kernels::{
         KernelSet,
         attention::{
+            disentangled::{HeadPositions, PositionScores, disentangled_len},
             operand::{OperandOf, Strided},
             reach::Reach,
             scratch::{attention_len_as, left_len},
@@ -60,6 +61,8 @@ pub(super) struct Head<'a, X> {
     pub(super) k: Strided<'a, X>,
     pub(super) v: Strided<'a, X>,
     pub(super) mask: Option<Mask<'a>>,
+    /// In place of a mask, with keys that are the queries' own.
+    pub(super) positions: Option<HeadPositions<'a>>,
     pub(super) reach: Reach,
     pub(super) rows: usize,
     pub(super) keys: usize,
@@ -92,7 +95,14 @@ impl<X> Head<'_, X> {
             Some(Mask::Distances(all)) => all.len() + 1 == rows + keys,
             None => true,
         };
-        if !fits || scratch_len < attention_len_as(set, factors, keys, head_dim, value_dim)? {
+        let mut needed = attention_len_as(set, factors, keys, head_dim, value_dim)?;
+        let mut fits = fits;
+        if let Some(positions) = &self.positions {
+            let more = disentangled_len(set, factors, keys, head_dim, positions.positions)?;
+            needed = needed.saturating_add(more);
+            fits &= mask.is_none() && rows == keys && self.reach == Reach::ALL;
+        }
+        if !fits || scratch_len < needed {
             return Err(Error::internal("attention: the mask does not fit, or scratch is short"));
         }
         Ok(())
@@ -115,13 +125,19 @@ impl<X> Head<'_, X> {
     where
         X: OperandOf<T>,
     {
-        let &Self { q, k, v, mask, reach, rows, keys, head_dim, value_dim, scale } = self;
+        let &Self { q, k, v, mask, positions, reach, rows, keys, head_dim, value_dim, scale } = self;
         let factors = T::FACTORS;
         let width = tile::width(set);
         let scores_stride = keys.next_multiple_of(width);
         let (scores, scratch) = scratch.split_at_mut(MAX_ROWS * scores_stride);
         let (rounded, scratch) = scratch.split_at_mut(left_len(factors, keys, head_dim).unwrap_or_default());
-        let (packed_k, packed_v) = scratch.split_at_mut(pack_len_as(set, factors, head_dim, keys)?);
+        let (packed_k, scratch) = scratch.split_at_mut(pack_len_as(set, factors, head_dim, keys)?);
+        let (packed_v, scratch) = scratch.split_at_mut(pack_len_as(set, factors, keys, value_dim)?);
+        let mut positions = match positions {
+            // SAFETY: `check` has passed.
+            Some(own) => Some(unsafe { PositionScores::new::<T, X>(own, set, (k, keys, head_dim), rounded, scratch)? }),
+            None => None,
+        };
         let k = Matrix { data: k.data, k: head_dim, n: keys, row_stride: 1, column_stride: k.row_stride };
         let k = X::pack(set, &k, packed_k)?;
         let values = match X::in_place(v) {
@@ -148,7 +164,11 @@ impl<X> Head<'_, X> {
                 // panels.
                 unsafe { Tile::new(span.len(), k.depth(), a, b, c) }.run(set);
             }
-            let mask = mask.map(|mask| mask.from(span.start, rows, seen.start));
+            let mask = match &mut positions {
+                // SAFETY: the rows of Q that were read above.
+                Some(positions) => Some(unsafe { positions.rows((span.clone(), (a, a_stride)), keys, scale) }),
+                None => mask.map(|mask| mask.from(span.start, rows, seen.start)),
+            };
             let (first, sums) = (scores[seen.start..].as_mut_ptr(), &mut sums[..span.len()]);
             // SAFETY: as many rows of scores, with room for whole panels; all rows of the mask are
             // within its data.

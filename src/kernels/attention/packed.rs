@@ -5,6 +5,7 @@ use crate::{
     kernels::{
         KernelSet,
         attention::{
+            disentangled::{Disentangled, HeadPositions},
             given::Given,
             head::{Head, Mask},
             operand::Strided,
@@ -38,6 +39,8 @@ pub struct PackedAttention<'a, X = f32> {
     /// For each row the number of its sequence's first keys that its queries see, the same for all rows of a sequence;
     /// without it they see all.
     pub visible: Option<&'a [i32]>,
+    /// Scores with relative positions; in place of a bias and a limited reach.
+    pub positions: Option<Disentangled<'a>>,
 }
 
 /// Writes the heads' results, `[rows, heads * head_dim]`, to `out`.
@@ -57,7 +60,8 @@ pub fn packed_attention(
 /// [`packed_attention`] from f32 or bf16 to either, with products of `factors`.
 ///
 /// Scratch is [`attention_len_as`](crate::kernels::attention::attention_len_as) for the longest
-/// sequence, and with a bias or a limited reach twice the rows of that sequence more.
+/// sequence, and with a bias or a limited reach twice the rows of that sequence more; with positions
+/// [`disentangled_len`](crate::kernels::attention::disentangled_len) more.
 ///
 /// # Errors
 ///
@@ -70,7 +74,7 @@ pub fn packed_attention_as<X: Given, O: Stored>(
     out: &mut [O],
     scratch: &mut [f32],
 ) -> Result<()> {
-    let &PackedAttention { qkv, offsets, heads, head_dim, scale, bias, reach, visible, .. } = attention;
+    let &PackedAttention { qkv, offsets, heads, head_dim, scale, bias, reach, visible, positions, .. } = attention;
     let key_heads = if attention.key_heads == 0 { heads } else { attention.key_heads };
     let misfit = || Error::internal(format!("attention of {} numbers in {heads} heads of {head_dim}", qkv.len()));
     if key_heads > heads || (heads > 0 && !heads.is_multiple_of(key_heads)) {
@@ -91,6 +95,12 @@ pub fn packed_attention_as<X: Given, O: Stored>(
     }
     if visible.is_some_and(|visible| visible.len() != rows) {
         return Err(misfit());
+    }
+    if let Some(positions) = &positions {
+        positions.check(width)?;
+        if key_heads != heads {
+            return Err(misfit());
+        }
     }
     let by_distance = bias.is_some() || reach != Reach::ALL;
     for sequence in segments(offsets, rows)? {
@@ -120,6 +130,7 @@ pub fn packed_attention_as<X: Given, O: Stored>(
                 k: part(width + key_head * head_dim),
                 v: part(width + key_width + key_head * head_dim),
                 mask,
+                positions: positions.map(|all| HeadPositions::of(&all, head * head_dim, width)),
                 reach,
                 rows: len,
                 keys,

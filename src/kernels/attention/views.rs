@@ -118,6 +118,7 @@ pub fn attention_as<'a>(
                 k: part(k),
                 v: part(v),
                 mask,
+                positions: None,
                 reach: Reach::ALL,
                 rows: queries,
                 keys,

@@ -1,9 +1,11 @@
 //! Scaled dot-product attention: over padded batches here, over packed sequences in `packed`.
 
+pub(crate) mod disentangled;
 pub(crate) mod packed;
 pub(crate) mod rotary;
 pub mod standard;
 
+pub use disentangled::DisentangledAttention;
 pub use packed::PackedAttention;
 pub use rotary::RotaryHeads;
 

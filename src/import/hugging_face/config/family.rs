@@ -1,6 +1,9 @@
 //! The settings of each family.
 
+mod deberta;
 mod decoders;
+mod gte;
+mod jina;
 mod modern;
 
 use serde_json::Value;
@@ -15,8 +18,8 @@ use crate::{
 };
 
 /// What model types this build reads, for messages.
-const KNOWN: &str = "albert, bert, camembert, distilbert, electra, eurobert, gemma3_text, modernbert, mpnet, nomic_bert, \
-                     qwen3, roberta, t5, xlm-roberta and xlm-roberta-xl";
+const KNOWN: &str = "albert, bert, camembert, deberta-v2, distilbert, electra, eurobert, gemma3_text, gte, \
+                     jina_embeddings_v3, modernbert, mpnet, new, nomic_bert, qwen3, roberta, t5, xlm-roberta and xlm-roberta-xl";
 
 /// Most positions with rotary angles, of which each has a row in a table; texts are cut there at the latest.
 const MAX_TURNED: usize = 1 << 16;
@@ -28,10 +31,15 @@ const MAX_LAYERS: usize = 1000;
 pub(super) fn read(reader: &Reader) -> Result<Config> {
     let family = match reader.text("model_type", None).as_str() {
         "albert" => Family::Albert,
+        "bert" if reader.is_text("position_embedding_type", "alibi") => Family::JinaBert,
         "bert" => Family::Bert,
+        "deberta-v2" => Family::DebertaV2,
         "distilbert" => Family::DistilBert,
         "electra" => Family::Electra,
         "eurobert" => Family::EuroBert,
+        "gte" | "new" => Family::Gte,
+        "jina_embeddings_v3" => Family::JinaV3,
+        "xlm-roberta" if reader.is_text("position_embedding_type", "rotary") => Family::JinaV3,
         "gemma3_text" => Family::Gemma3,
         "modernbert" => Family::ModernBert,
         "mpnet" => Family::Mpnet,
@@ -53,6 +61,10 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     match family {
         Family::ModernBert | Family::NomicBert => modern::read(reader, family),
         Family::EuroBert | Family::Gemma3 | Family::Qwen3 => decoders::read(reader, family),
+        Family::Gte => gte::read(reader),
+        Family::JinaBert => jina::read_second(reader),
+        Family::JinaV3 => jina::read_third(reader),
+        Family::DebertaV2 => deberta::read(reader),
         Family::T5 => t5(reader),
         _ => bert(reader, family),
     }
@@ -69,7 +81,8 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         name("hidden_act", "activation"),
         if family == Family::Albert { "gelu_new" } else { "gelu" },
     )?;
-    let epsilon = if distil { 1e-12 } else { epsilon(reader, "layer_norm_eps", 1e-12) };
+    let least = if family == Family::JinaV3 { 1e-5 } else { 1e-12 };
+    let epsilon = if distil { 1e-12 } else { epsilon(reader, "layer_norm_eps", least) };
     let hidden = reader.size(name("hidden_size", "dim"), 1..=1 << 16, None);
     let heads = reader.size(name("num_attention_heads", "n_heads"), 1..=1 << 12, None);
     if !hidden.is_multiple_of(heads) {
@@ -127,6 +140,9 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         },
         token_types: has_types.then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
         relative,
+        disentangled: None,
+        sloped: false,
+        rotary_divisor: 1.0,
         placement: if family == Family::XlmRobertaXl { Placement::Before } else { Placement::After },
         norm: NormKind::Layer,
         epsilon,
@@ -172,6 +188,9 @@ fn t5(reader: &Reader) -> Result<Config> {
             buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
             most: reader.size("relative_attention_max_distance", 2..=1 << 16, Some(128)),
         }),
+        disentangled: None,
+        sloped: false,
+        rotary_divisor: 1.0,
         placement: Placement::Before,
         norm: NormKind::Rms,
         epsilon: epsilon(reader, "layer_norm_epsilon", 1e-6),

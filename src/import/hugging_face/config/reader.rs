@@ -69,6 +69,11 @@ impl Reader {
         self.fields.borrow().get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether a setting is the text `value`; does not take it.
+    pub(super) fn is_text(&self, name: &str, value: &str) -> bool {
+        self.fields.borrow().get(name).and_then(Value::as_str) == Some(value)
+    }
+
     pub(super) fn number(&self, name: &str, default: f64) -> f64 {
         let Some(value) = self.take(name) else { return default };
         value.as_f64().unwrap_or_else(|| {
@@ -120,6 +125,12 @@ impl Reader {
             self.problem(format!("{name} is {}", shortened(&value)));
         }
         words
+    }
+
+    /// A text or a list of texts; none if the setting is absent.
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        let is_text = self.fields.borrow().get(name).is_some_and(Value::is_string);
+        if is_text { vec![self.text(name, None)] } else { self.words(name).unwrap_or_default() }
     }
 
     /// An object of settings, if there is one.

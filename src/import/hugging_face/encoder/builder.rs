@@ -17,7 +17,10 @@ use crate::{
     },
     kernels::Activation,
     ops::{
-        moves::concat::Concat,
+        moves::{
+            concat::Concat,
+            slice::{Part, Slice},
+        },
         norm::{layer_norm::LayerNorm, lp_normalize::RmsNorm},
         pointwise::{Binary, BinaryFunction},
         product::{
@@ -25,6 +28,7 @@ use crate::{
             linear::{Linear, LinearInPlace},
         },
     },
+    shape::Dim,
     tensor::Tensor,
 };
 
@@ -176,6 +180,22 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Queries and keys, each normalized over all heads.
+    pub(super) fn wide_norms(&mut self, name: &str, norms: &[Norm; 2], qkv: ValueId) -> Result<ValueId> {
+        let width = self.config.hidden as i64;
+        let mut parts = Vec::new();
+        for (index, part) in ["query", "key", "value"].into_iter().enumerate() {
+            let columns = index as i64 * width..(index as i64 + 1) * width;
+            let columns = Part { axis: 1, start: Dim::number(columns.start), end: Dim::number(columns.end), step: 1 };
+            let mut value = self.graph.apply(&format!("{name}.{part}"), Slice { parts: vec![columns] }, &[qkv])?;
+            if let Some(norm) = norms.get(index) {
+                value = self.norm(&format!("{name}.{part}.norm"), norm, value)?;
+            }
+            parts.push(value);
+        }
+        self.graph.apply(name, Concat { axis: -1 }, &parts)
+    }
+
     /// The factors of a norm by the root mean square.
     fn rms_scale(&mut self, scale: &Found) -> Result<ValueId> {
         if self.config.norm != NormKind::RmsFromOne {
@@ -222,7 +242,10 @@ impl<'a> Builder<'a> {
         if let Some((_, tables)) = self.rotary.iter().find(|(own, _)| *own == base) {
             return Ok(*tables);
         }
-        let [cosines, sines] = positions::rotary(self.config.positions.count, self.config.head_dim, base)?;
+        let [cosines, sines] = {
+            let Config { head_dim, rotary_divisor, .. } = *self.config;
+            positions::rotary(self.config.positions.count, head_dim, base, rotary_divisor)?
+        };
         let tables = [
             self.graph.constant(format!("cosines.{base}"), cosines),
             self.graph.constant(format!("sines.{base}"), sines),

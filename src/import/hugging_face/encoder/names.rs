@@ -1,6 +1,9 @@
 //! The names of an encoder's tensors in the files of each family.
 
-use crate::import::hugging_face::config::Family;
+use crate::import::hugging_face::{
+    config::{Config, Family},
+    weights::Weights,
+};
 
 /// The names of tensors; those of a layer stand behind the layer's own name.
 pub(super) struct Names {
@@ -13,8 +16,11 @@ pub(super) struct Names {
     pub(super) embedding_norm: Option<&'static str>,
     /// The product that widens the embeddings.
     pub(super) projection: &'static str,
-    /// The table of relative positions.
+    /// The table of relative positions, and its norm.
     pub(super) relative: &'static str,
+    pub(super) relative_norm: &'static str,
+    /// The products that make keys and queries of relative positions.
+    pub(super) position_parts: [&'static str; 2],
     /// The norm behind the last layer.
     pub(super) final_norm: &'static str,
     /// A layer; `{}` stands for its number.
@@ -34,9 +40,29 @@ pub(super) struct Names {
     /// The norm of the second half.
     pub(super) norm: &'static str,
     pub(super) result_norm: &'static str,
-    /// Whether the products have biases: those of queries, keys and values, of the attention, and of the second half.
-    pub(super) biases: bool,
+    /// Whether of one product for both the activated half is the second.
+    pub(super) activated_last: bool,
+    /// The norms of all queries and of all keys of a token.
+    pub(super) wide_norms: Option<[&'static str; 2]>,
+    /// A norm of the first half's result and its input, behind the one of the attention.
+    pub(super) second_norm: Option<&'static str>,
+    pub(super) biases: Biases,
 }
+
+/// Which products have biases.
+#[derive(Clone, Copy)]
+pub(super) struct Biases {
+    /// Those of queries, keys and values, and of the attention.
+    pub(super) attention: bool,
+    /// The first of the second half.
+    pub(super) up: bool,
+    /// The last.
+    pub(super) down: bool,
+}
+
+const ALL: Biases = Biases { attention: true, up: true, down: true };
+const NONE: Biases = Biases { attention: false, up: false, down: false };
+const GATED: Biases = Biases { up: false, ..ALL };
 
 const BERT: Names = Names {
     prefix: "bert.",
@@ -46,6 +72,8 @@ const BERT: Names = Names {
     embedding_norm: Some("embeddings.LayerNorm"),
     projection: "",
     relative: "",
+    relative_norm: "",
+    position_parts: ["", ""],
     final_norm: "",
     layer: "encoder.layer.{}.",
     qkv: &["attention.self.query", "attention.self.key", "attention.self.value"],
@@ -57,12 +85,25 @@ const BERT: Names = Names {
     down: "output.dense",
     norm: "output.LayerNorm",
     result_norm: "",
-    biases: true,
+    activated_last: false,
+    wide_norms: None,
+    second_norm: None,
+    biases: ALL,
 };
 
 const ROBERTA: Names = Names { prefix: "roberta.", ..BERT };
 
 const ELECTRA: Names = Names { prefix: "electra.", projection: "embeddings_project", ..BERT };
+
+const DEBERTA_V2: Names = Names {
+    prefix: "deberta.",
+    projection: "embeddings.embed_proj",
+    relative: "encoder.rel_embeddings.weight",
+    relative_norm: "encoder.LayerNorm",
+    position_parts: ["attention.self.pos_key_proj", "attention.self.pos_query_proj"],
+    qkv: &["attention.self.query_proj", "attention.self.key_proj", "attention.self.value_proj"],
+    ..BERT
+};
 
 const DISTILBERT: Names = Names {
     prefix: "distilbert.",
@@ -107,6 +148,46 @@ const XLM_ROBERTA_XL: Names = Names {
     ..BERT
 };
 
+const GTE: Names = Names {
+    prefix: "gte.",
+    qkv: &["attention.qkv_proj"],
+    attention: "attention.o_proj",
+    attention_norm: "attn_ln",
+    up: &["mlp.up_gate_proj"],
+    down: "mlp.down_proj",
+    norm: "mlp_ln",
+    activated_last: true,
+    biases: GATED,
+    ..BERT
+};
+
+const JINA_BERT: Names =
+    Names { up: &["mlp.gated_layers"], down: "mlp.wo", norm: "mlp.layernorm", biases: GATED, ..BERT };
+
+const JINA_BERT_CODE: Names = Names {
+    up: &["mlp.up_gated_layer"],
+    down: "mlp.down_layer",
+    norm: "layer_norm_2",
+    activated_last: true,
+    wide_norms: Some(["attention.self.layer_norm_q", "attention.self.layer_norm_k"]),
+    second_norm: Some("layer_norm_1"),
+    biases: GATED,
+    ..BERT
+};
+
+const JINA_V3: Names = Names {
+    prefix: "roberta.",
+    embedding_norm: Some("emb_ln"),
+    layer: "encoder.layers.{}.",
+    qkv: &["mixer.Wqkv"],
+    attention: "mixer.out_proj",
+    attention_norm: "norm1",
+    up: &["mlp.fc1"],
+    down: "mlp.fc2",
+    norm: "norm2",
+    ..BERT
+};
+
 const MODERN_BERT: Names = Names {
     prefix: "model.",
     words: "embeddings.tok_embeddings.weight",
@@ -119,7 +200,7 @@ const MODERN_BERT: Names = Names {
     up: &["mlp.Wi"],
     down: "mlp.Wo",
     norm: "mlp_norm",
-    biases: false,
+    biases: NONE,
     ..BERT
 };
 
@@ -135,7 +216,7 @@ const EURO_BERT: Names = Names {
     up: &["mlp.gate_proj", "mlp.up_proj"],
     down: "mlp.down_proj",
     norm: "post_attention_layernorm",
-    biases: false,
+    biases: NONE,
     ..BERT
 };
 
@@ -158,7 +239,7 @@ const NOMIC_BERT: Names = Names {
     up: &["mlp.fc12", "mlp.fc11"],
     down: "mlp.fc2",
     norm: "norm2",
-    biases: false,
+    biases: NONE,
     ..BERT
 };
 
@@ -175,21 +256,28 @@ const T5: Names = Names {
     up: &["1.DenseReluDense.wi"],
     down: "1.DenseReluDense.wo",
     norm: "1.layer_norm",
-    biases: false,
+    biases: NONE,
     ..BERT
 };
 
 const T5_GATED: Names = Names { up: &["1.DenseReluDense.wi_0", "1.DenseReluDense.wi_1"], ..T5 };
 
 /// The names of a family's tensors.
-pub(super) fn of(family: Family, gated: bool) -> &'static Names {
+pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
+    let (family, gated) = (config.family, config.gated);
+    let has = |end: &str| weights.names().any(|name| name.ends_with(end));
     match family {
         Family::Albert => &ALBERT,
         Family::Bert => &BERT,
+        Family::DebertaV2 => &DEBERTA_V2,
         Family::DistilBert => &DISTILBERT,
         Family::Electra => &ELECTRA,
         Family::EuroBert => &EURO_BERT,
         Family::Gemma3 => &GEMMA3,
+        Family::Gte => &GTE,
+        Family::JinaBert if has("attention.self.layer_norm_q.weight") => &JINA_BERT_CODE,
+        Family::JinaBert => &JINA_BERT,
+        Family::JinaV3 => &JINA_V3,
         Family::ModernBert => &MODERN_BERT,
         Family::Mpnet => &MPNET,
         Family::NomicBert => &NOMIC_BERT,
@@ -215,6 +303,8 @@ pub(super) const UNUSED: &[&str] = &[
     "generator_predictions.",
     "head.",
     "lm_head.",
+    "lm_predictions.",
+    "mask_predictions.",
     "pooler.",
     "pre_classifier.",
     "predictions.",

@@ -4,11 +4,11 @@ use crate::{error::Result, import::hugging_face::config::RelativeBuckets, tensor
 
 /// The cosines and the sines of `rows` positions' angles, each `[rows, columns / 2]`.
 ///
-/// Pair `i` turns by `position / base^(2 i / columns)`, in f32 as PyTorch computes it.
-pub(super) fn rotary(rows: usize, columns: usize, base: f64) -> Result<[Tensor; 2]> {
+/// Pair `i` turns by `position / (base^(2 i / columns) divisor)`, in f32 as PyTorch computes it.
+pub(super) fn rotary(rows: usize, columns: usize, base: f64, divisor: f64) -> Result<[Tensor; 2]> {
     let pairs = columns / 2;
     let frequencies: Vec<f32> =
-        (0..pairs).map(|pair| 1.0 / (base as f32).powf((2 * pair) as f32 / columns as f32)).collect();
+        (0..pairs).map(|pair| 1.0 / (base as f32).powf((2 * pair) as f32 / columns as f32) / divisor as f32).collect();
     let table = |function: fn(f64) -> f64| {
         let angles = (0..rows).flat_map(|row| frequencies.iter().map(move |&frequency| row as f32 * frequency));
         let values: Vec<f32> = angles.map(|angle| function(f64::from(angle)) as f32).collect();
@@ -28,6 +28,27 @@ pub(super) fn relative(table: &Tensor, relative: RelativeBuckets) -> Result<Tens
         values.extend((-most..=most).map(|distance| rows[bucket(distance, relative) * heads + head]));
     }
     Tensor::new([heads, 2 * relative.most + 1], &values)
+}
+
+/// The bias of each head by the distance from query to key, `[heads, 2 count - 1]`: the distance times a slope.
+///
+/// Source: Press, Smith and Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
+/// Extrapolation" (2022).
+pub(super) fn slopes(heads: usize, count: usize) -> Result<Tensor> {
+    let most = count as i64 - 1;
+    let mut values = Vec::with_capacity(heads * (2 * count - 1));
+    for head in 0..heads {
+        let slope = slope(head, heads);
+        values.extend((-most..=most).map(|distance| -(distance.unsigned_abs() as f32 * slope)));
+    }
+    Tensor::new([heads, 2 * count - 1], &values)
+}
+
+/// The slope of a head: powers of one number, and past the last power of two heads every other one of twice as many.
+fn slope(head: usize, heads: usize) -> f32 {
+    let whole = 1usize << heads.ilog2();
+    let (index, of) = if head < whole { (head, whole) } else { (2 * (head - whole), 2 * whole) };
+    2f64.powf(-8.0 / of as f64).powi(index as i32 + 1) as f32
 }
 
 /// The row of a distance: half of the rows for keys behind the query; of these, half for one distance each and the
@@ -59,7 +80,7 @@ mod tests {
 
     #[test]
     fn angles_grow_with_the_position() {
-        let [cosines, sines] = rotary(3, 4, 10_000.0).unwrap();
+        let [cosines, sines] = rotary(3, 4, 10_000.0, 1.0).unwrap();
         assert_eq!(cosines.shape(), [3, 2]);
         let sines = sines.as_slice::<f32>().unwrap();
         assert_eq!(sines[..2], [0.0, 0.0]);

@@ -65,7 +65,7 @@ pub(in crate::import::hugging_face) enum Residual {
 }
 
 /// Adds stages behind `x` to a graph; `offsets` are the rows where texts begin.
-pub(super) fn build(
+pub(in crate::import::hugging_face) fn build(
     graph: &mut Graph,
     sources: &[Weights],
     stages: &[Stage],

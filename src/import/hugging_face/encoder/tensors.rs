@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::import::hugging_face::{
-    config::{Config, NormKind, Placement},
+    config::{Config, Disentangled, Family, NormKind, Placement},
     encoder::{
         self,
         names::{self, Names, UNUSED},
@@ -20,8 +20,9 @@ pub(crate) struct Tensors {
     pub(super) token_types: Option<Found>,
     pub(super) norm: Option<Norm>,
     pub(super) projection: Option<Affine>,
-    /// `[buckets, heads]`
+    /// `[buckets, heads]`, or `[positions, hidden]` with a norm.
     pub(super) relative: Option<Found>,
+    pub(super) relative_norm: Option<Norm>,
     /// The layers that have weights of their own.
     pub(super) layers: Vec<Layer>,
     pub(super) final_norm: Option<Norm>,
@@ -32,17 +33,33 @@ pub(crate) struct Tensors {
 pub(super) struct Layer {
     /// Queries, keys and values.
     pub(super) qkv: Vec<Affine>,
+    /// The products that make keys and queries of relative positions.
+    pub(super) position_parts: [Option<Affine>; 2],
     pub(super) attention: Affine,
     /// Absent where the embeddings' norm serves the first layer too.
     pub(super) attention_norm: Option<Norm>,
     pub(super) attention_result_norm: Option<Norm>,
     pub(super) head_norms: Option<[Found; 2]>,
+    /// The norms of all queries and of all keys of a token.
+    pub(super) wide_norms: Option<[Norm; 2]>,
+    /// The norm of the first half's result and its input, behind that of the attention.
+    pub(super) second_norm: Option<Norm>,
     /// The activated product, and the one it is multiplied by.
     pub(super) up: Affine,
     pub(super) gate: Option<Affine>,
     pub(super) down: Affine,
     pub(super) norm: Norm,
     pub(super) result_norm: Option<Norm>,
+}
+
+impl Layer {
+    /// The products that make keys and queries of relative positions.
+    pub(super) fn position_parts(&self, disentangled: Disentangled) -> [Option<&Affine>; 2] {
+        match disentangled.shared {
+            true => [disentangled.to_keys.then(|| &self.qkv[1]), disentangled.to_queries.then(|| &self.qkv[0])],
+            false => self.position_parts.each_ref().map(Option::as_ref),
+        }
+    }
 }
 
 /// A linear layer: rows of a weight `[out, in]`, and a bias `[out]`.
@@ -95,7 +112,7 @@ pub(in crate::import::hugging_face) struct Norm {
 /// Finds the tensors of the encoder; a missing or misshapen tensor is a problem, and one that is neither used nor one of
 /// `others`.
 pub(crate) fn resolve(config: &Config, weights: &Weights, others: &[&str], problems: &mut Problems) -> Tensors {
-    let names = names::of(config.family, config.gated);
+    let names = names::of(config, weights);
     let prefix = encoder::prefix(config, weights);
     let mut finder = Finder {
         prefix,
@@ -106,13 +123,22 @@ pub(crate) fn resolve(config: &Config, weights: &Weights, others: &[&str], probl
         used: others.iter().map(|name| (*name).to_owned()).collect(),
     };
     let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
+    let projects_first = config.projects_first();
     let tensors = Tensors {
         words: finder.tensor(&[names.words], &[config.vocabulary, width]),
         positions: config.position_rows.map(|rows| finder.tensor(&[names.positions], &[rows, width])),
         token_types: config.token_types.map(|rows| finder.tensor(&[names.token_types], &[rows, width])),
-        norm: names.embedding_norm.map(|name| finder.norm(name, width)),
-        projection: config.embedding.map(|width| finder.affine(names.projection, width, hidden, true)),
-        relative: config.relative.map(|relative| finder.tensor(&[names.relative], &[relative.buckets, config.heads])),
+        norm: names.embedding_norm.map(|name| finder.norm(name, if projects_first { hidden } else { width })),
+        projection: config.embedding.map(|width| finder.affine(names.projection, width, hidden, !projects_first)),
+        relative: match (config.relative, config.disentangled) {
+            (Some(relative), _) => Some(finder.tensor(&[names.relative], &[relative.buckets, config.heads])),
+            (None, Some(positions)) => Some(finder.tensor(&[names.relative], &[2 * positions.span, hidden])),
+            (None, None) => None,
+        },
+        relative_norm: config
+            .disentangled
+            .filter(|positions| positions.normed)
+            .map(|_| finder.norm(names.relative_norm, hidden)),
         layers: (0..config.groups).map(|index| finder.layer(index)).collect(),
         final_norm: (config.placement != Placement::After).then(|| finder.norm(names.final_norm, hidden)),
     };
@@ -133,45 +159,58 @@ struct Finder<'a> {
 impl Finder<'_> {
     fn layer(&mut self, index: usize) -> Layer {
         let names = self.names;
+        let biases = names.biases;
         let Config { hidden, heads, key_heads, head_dim, intermediate, placement, gated, .. } = *self.config;
         let layer = names.layer.replace("{}", &index.to_string());
         let name = |part: &str| format!("{layer}{part}");
         let widths = [heads * head_dim, key_heads * head_dim, key_heads * head_dim];
         let qkv = match names.qkv {
-            [joined] => vec![self.affine(&name(joined), hidden, widths.iter().sum(), names.biases)],
+            [joined] => vec![self.affine(&name(joined), hidden, widths.iter().sum(), biases.attention)],
             parts => parts
                 .iter()
                 .zip(widths)
-                .map(|(part, width)| self.affine(&name(part), hidden, width, names.biases))
+                .map(|(part, width)| self.affine(&name(part), hidden, width, biases.attention))
                 .collect(),
         };
         let (up, gate) = match (names.up, gated) {
             ([up, gate], true) => {
-                let up = self.affine(&name(up), hidden, intermediate, names.biases);
-                (up, Some(self.affine(&name(gate), hidden, intermediate, names.biases)))
+                let up = self.affine(&name(up), hidden, intermediate, biases.up);
+                (up, Some(self.affine(&name(gate), hidden, intermediate, biases.up)))
             }
             ([joined], true) => {
-                let whole = self.affine(&name(joined), hidden, 2 * intermediate, names.biases);
+                let whole = self.affine(&name(joined), hidden, 2 * intermediate, biases.up);
                 let part = |rows: Range<usize>| Affine { weight: whole.weight.clone(), rows, bias: whole.bias.clone() };
-                (part(0..intermediate), Some(part(intermediate..2 * intermediate)))
+                let halves = [part(0..intermediate), part(intermediate..2 * intermediate)];
+                let [first, last] = halves;
+                if names.activated_last { (last, Some(first)) } else { (first, Some(last)) }
             }
-            (parts, _) => (self.affine(&name(parts[0]), hidden, intermediate, names.biases), None),
+            (parts, _) => (self.affine(&name(parts[0]), hidden, intermediate, biases.up), None),
         };
+        let (to_keys, to_queries) = match self.config.disentangled {
+            Some(Disentangled { to_keys, to_queries, shared: false, .. }) => (to_keys, to_queries),
+            _ => (false, false),
+        };
+        let [keys, queries] = names.position_parts;
+        let position_parts = [(to_keys, keys), (to_queries, queries)]
+            .map(|(wanted, part)| wanted.then(|| self.affine(&name(part), hidden, hidden, true)));
         let around = placement == Placement::Around;
         // ModernBERT normalizes the embeddings once, for the first layer too.
         let first = index == 0 && placement == Placement::Before && names.embedding_norm.is_some();
         Layer {
             qkv,
-            attention: self.affine(&name(names.attention), heads * head_dim, hidden, names.biases),
+            position_parts,
+            attention: self.affine(&name(names.attention), heads * head_dim, hidden, biases.attention),
             attention_norm: (!first).then(|| self.norm(&name(names.attention_norm), hidden)),
             attention_result_norm: around.then(|| self.norm(&name(names.attention_result_norm), hidden)),
             head_norms: self
                 .config
                 .normed_heads
                 .then(|| names.head_norms.map(|part| self.tensor(&[&name(&format!("{part}.weight"))], &[head_dim]))),
+            wide_norms: names.wide_norms.map(|parts| parts.map(|part| self.norm(&name(part), hidden))),
+            second_norm: names.second_norm.map(|part| self.norm(&name(part), hidden)),
             up,
             gate,
-            down: self.affine(&name(names.down), intermediate, hidden, names.biases),
+            down: self.affine(&name(names.down), intermediate, hidden, biases.down),
             norm: self.norm(&name(names.norm), hidden),
             result_norm: around.then(|| self.norm(&name(names.result_norm), hidden)),
         }
@@ -207,7 +246,9 @@ impl Finder<'_> {
             self.weights.names().filter(|name| self.used.binary_search_by(|used| used.as_str().cmp(name)).is_err())
         {
             let own = name.strip_prefix(self.prefix).unwrap_or(name);
-            if !UNUSED.iter().any(|unused| own.starts_with(unused)) {
+            // transformers leaves the table unread where positions are relative alone.
+            let no_positions = self.config.family == Family::DebertaV2 && own == self.names.positions;
+            if !no_positions && !UNUSED.iter().any(|unused| own.starts_with(unused)) {
                 self.problems
                     .add(|| format!("the tensor `{name}` has no place in the model that config.json describes"));
             }

@@ -158,8 +158,18 @@ impl Kernel {
         };
         let (qkv, offsets) = (qkv.slice::<X>()?, offsets.slice()?);
         let visible = io.inputs.get(3).copied().flatten().map(|visible| visible.slice()).transpose()?;
-        let attention =
-            kernels::PackedAttention { qkv, offsets, heads, key_heads, head_dim, scale, bias, reach, visible };
+        let attention = kernels::PackedAttention {
+            qkv,
+            offsets,
+            heads,
+            key_heads,
+            head_dim,
+            scale,
+            bias,
+            reach,
+            visible,
+            positions: None,
+        };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
         let (output, scratch) = (output.slice::<O>()?, scratch_numbers(io.scratch));
         kernels::packed_attention_as(self.set, self.factors, &attention, output, scratch)

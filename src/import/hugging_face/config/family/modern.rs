@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary, windowed_layers};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     import::hugging_face::{
         Positions,
         config::{Config, Family, LayerKind, NormKind, Placement, reader::Reader},
@@ -60,6 +60,9 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         positions: Positions { first: 0, count: most, skipped: None },
         token_types: (!modern).then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
         relative: None,
+        disentangled: None,
+        sloped: false,
+        rotary_divisor: 1.0,
         placement: if modern { Placement::Before } else { Placement::After },
         norm,
         epsilon,
@@ -84,6 +87,9 @@ fn older_nomic(reader: &Reader) -> Result<()> {
         ("rotary_emb_base", "rope_theta"),
     ] {
         reader.rename(older, name);
+    }
+    if reader.size("moe_every_n_layers", 0..=MAX_LAYERS, Some(0)) > 0 {
+        return Err(Error::unsupported("a mixture of experts (moe_every_n_layers)"));
     }
     reader.refuse_unless("activation_function", &[Value::from("swiglu")])?;
     for off in [
