@@ -157,6 +157,7 @@ impl Kernel {
             scale,
             bias: None,
             reach: Reach::ALL,
+            visible: None,
             positions,
         };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
