@@ -16,6 +16,8 @@ mod process_pool;
 mod run;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "hugging-face")]
+mod text_models;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
