@@ -20,6 +20,8 @@ mod purpose;
 mod scores;
 mod sentence;
 mod weights;
+mod word_rules;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,7 @@ pub use folder::{Folder, Positions};
 pub use folder_options::FolderOptions;
 pub(crate) use purpose::Purpose;
 pub use scores::Scores;
+pub(crate) use word_rules::Words;
 
 pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
@@ -72,14 +75,18 @@ pub(crate) fn open_classes(folder: &Path, options: &ImportOptions, purpose: Purp
     read_classes(folder, options, purpose).context(|| format!("model folder `{}`", folder.display()))
 }
 
-/// The folder that contains `tokenizer.json`.
-pub(crate) fn tokenizer_folder(folder: &Path, purpose: Purpose) -> Result<PathBuf> {
-    Ok(sentence::read(folder, purpose)?.transformer)
+/// The folder that contains the tokenizer's files, and whether tokenizer.json alone of them is read.
+pub(crate) fn tokenizer_folder(folder: &Path, purpose: Purpose) -> Result<(PathBuf, bool)> {
+    let sentence = sentence::read(folder, purpose)?;
+    Ok((sentence.transformer, sentence.words.is_some()))
 }
 
 pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, Purpose::Vectors)?;
+    if sentence.words.is_some() {
+        return words::read(folder, sentence, options, VECTOR);
+    }
     let dimension = sentence.dimension;
     let (mut encoder, ()) = Encoder::read(&sentence.transformer, &options.import, |config, _, problems| {
         if let Some(dimension) = dimension.filter(|dimension| *dimension != config.hidden) {
@@ -176,6 +183,7 @@ impl Encoder {
             pooling: (behind.pooling.clone(), behind.is_normalized()),
             steps: behind.steps,
             tokenizer_folder: sentence.transformer,
+            words: None,
             notes,
             files: sources.into_iter().flat_map(Weights::into_files).collect(),
         })

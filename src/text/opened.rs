@@ -46,7 +46,11 @@ impl Opening<'_> {
         // Both take about as long, so they run in parallel.
         let load = || {
             let (mut folder, head) = read()?;
+            let of_option = max_tokens.is_some();
             let max_tokens = max_tokens.unwrap_or(folder.max_tokens);
+            if let Some(words) = &mut folder.words {
+                words.limited |= of_option;
+            }
             if max_tokens > folder.positions.count {
                 let count = folder.positions.count;
                 return Err(Error::invalid_input(format!("{max_tokens} tokens; the model has {count} positions"))
@@ -56,14 +60,20 @@ impl Opening<'_> {
             let session = Session::load(graph, &session.clone().outputs([output]))?;
             Ok((folder, head, max_tokens, session))
         };
-        let parse = || TextTokenizer::parse(&tokenizer_folder(path, purpose)?.join("tokenizer.json"));
+        let parse = || {
+            let (folder, alone) = tokenizer_folder(path, purpose)?;
+            TextTokenizer::parse_in(&folder, alone)
+        };
         let (loaded, tokenizer) = pool(None)?.run_once(|| rayon::join(load, parse));
         let (folder, head, max_tokens, session) = loaded?;
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
         let tokenizer = tokenizer.context(in_folder)?;
         let tokenizer = match purpose {
             Purpose::Pairs => TextTokenizer::for_pairs(tokenizer, max_tokens),
-            _ => TextTokenizer::new(tokenizer, max_tokens),
+            _ => match folder.words {
+                Some(words) => TextTokenizer::for_words(tokenizer, max_tokens, words),
+                None => TextTokenizer::new(tokenizer, max_tokens),
+            },
         };
         let tokenizer = tokenizer.context(in_file)?.lowercase(folder.lowercase);
         let files = folder.files;
@@ -84,6 +94,7 @@ impl Opening<'_> {
             token_types: folder.token_types,
             one_token_type: folder.one_token_type,
             pad: folder.pad,
+            may_be_empty: folder.words.is_some(),
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
             truncated: truncated.clone(),
         };

@@ -1,10 +1,12 @@
 //! Tokenization of single texts with truncation, as `tokenizer.json` describes it.
 
+mod convert;
 mod cut;
 mod outline;
 mod overrides;
 mod shorten;
 mod steps;
+mod words;
 
 use std::{
     borrow::Cow,
@@ -18,8 +20,11 @@ use tokenizers::{AddedToken, PostProcessor, Tokenizer, TruncationDirection, Trun
 
 use crate::{
     error::{Context, Error, ErrorKind, Result},
-    import::hugging_face::files::read_required,
-    text::tokenizer::{cut::Cuts, overrides::Overrides, shorten::Shortener, steps::Steps},
+    import::hugging_face::{
+        Words,
+        files::{read_optional, read_required},
+    },
+    text::tokenizer::{cut::Cuts, overrides::Overrides, shorten::Shortener, steps::Steps, words::WordRules},
     threads::panics::catch,
 };
 
@@ -61,6 +66,8 @@ pub struct TextTokenizer {
     shortener: Option<Shortener>,
     steps: Steps,
     lowercase: bool,
+    /// The rules for vectors of words, which take no special tokens.
+    words: Option<WordRules>,
     /// The BLAKE3 hash of the file and of the settings beside it.
     fingerprint: String,
 }
@@ -71,6 +78,17 @@ pub(super) struct Parsed {
     /// The side on which texts are truncated, if the settings beside the file say.
     direction: Option<TruncationDirection>,
     fingerprint: String,
+}
+
+/// What a tokenizer is set up for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    /// Single texts.
+    Single,
+    /// Two texts as one.
+    Pairs,
+    /// Single texts, for vectors of words.
+    Words(Words),
 }
 
 fn refused(error: tokenizers::Error) -> Error {
@@ -92,16 +110,31 @@ impl TextTokenizer {
         Self::new(Self::parse(path)?, max_tokens).context(|| in_file(path))
     }
 
+    /// Parses the tokenizer of a folder; `alone` leaves the settings beside tokenizer.json unread.
+    pub(super) fn parse_in(folder: &Path, alone: bool) -> Result<Parsed> {
+        let overrides = if alone { Overrides::default() } else { Overrides::read(folder)? };
+        Self::parse_with(&folder.join("tokenizer.json"), &overrides)
+    }
+
     /// Parses `tokenizer.json`, which is the slow part of [`open`](Self::open).
     pub(super) fn parse(path: &Path) -> Result<Parsed> {
-        let bytes = read_required(path, MAX_FILE_BYTES)?;
+        Self::parse_with(path, &Overrides::read(path.parent().unwrap_or(Path::new("")))?)
+    }
+
+    fn parse_with(path: &Path, overrides: &Overrides) -> Result<Parsed> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let bytes = match read_optional(path, MAX_FILE_BYTES)? {
+            Some(bytes) => bytes,
+            None => match convert::of_folder(folder)? {
+                Some(bytes) => bytes,
+                None => read_required(path, MAX_FILE_BYTES)?,
+            },
+        };
         outline::check(&bytes).context(|| in_file(path))?;
         // The parser of the crate panics on some invalid files.
         let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
         let problem = match parsed {
             Ok(Ok(mut tokenizer)) => {
-                let folder = path.parent().unwrap_or(Path::new(""));
-                let overrides = Overrides::read(folder)?;
                 // The crate panics on some tokens.
                 let direction = catch(|| overrides.apply(&mut tokenizer)).context(|| in_file(path))?;
                 let mut hasher = blake3::Hasher::new();
@@ -116,23 +149,42 @@ impl TextTokenizer {
 
     /// Sets up a parsed tokenizer, as [`open`](Self::open) does.
     pub(super) fn new(parsed: impl Into<Parsed>, max_tokens: usize) -> Result<Self> {
-        Self::set_up(parsed.into(), max_tokens, false)
+        Self::set_up(parsed.into(), max_tokens, Texts::Single)
     }
 
     /// Sets up a parsed tokenizer for [`encode_pair`](Self::encode_pair).
     pub(super) fn for_pairs(parsed: Parsed, max_tokens: usize) -> Result<Self> {
-        Self::set_up(parsed, max_tokens, true)
+        Self::set_up(parsed, max_tokens, Texts::Pairs)
     }
 
-    fn set_up(parsed: Parsed, max_tokens: usize, pairs: bool) -> Result<Self> {
+    /// Sets up a parsed tokenizer for vectors of words.
+    pub(super) fn for_words(parsed: Parsed, max_tokens: usize, words: Words) -> Result<Self> {
+        Self::set_up(parsed, max_tokens, Texts::Words(words))
+    }
+
+    fn set_up(parsed: Parsed, mut max_tokens: usize, texts: Texts) -> Result<Self> {
         let Parsed { mut tokenizer, direction, fingerprint } = parsed;
-        let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pairs));
+        let pairs = texts == Texts::Pairs;
+        let special = match texts {
+            Texts::Words(_) => 0,
+            _ => tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pairs)),
+        };
+        let mut own = tokenizer.get_truncation().cloned();
+        let mut rules = None;
+        if let Texts::Words(words) = texts {
+            // model2vec replaces the file's own limit; without another one it counts.
+            own = own.filter(|_| !words.model2vec);
+            if let Some(own) = own.as_ref().filter(|_| !words.limited) {
+                max_tokens = max_tokens.min(own.max_length);
+            }
+            rules = Some(WordRules::of(&tokenizer, words, max_tokens));
+        }
         if max_tokens <= special {
             return Err(Error::invalid_input(format!(
                 "a limit of {max_tokens} tokens leaves none beside the {special} special ones"
             )));
         }
-        let direction = direction.or(tokenizer.get_truncation().map(|params| params.direction)).unwrap_or_default();
+        let direction = direction.or(own.map(|params| params.direction)).unwrap_or_default();
         let truncation = TruncationParams {
             // One more than are kept, so that the crate, which stops early, shows whether there are more.
             max_length: max_tokens + usize::from(special == 0),
@@ -157,8 +209,18 @@ impl TextTokenizer {
         let steps = Steps::of(&tokenizer, &normalizer, &pre_tokenizer, MAX_BYTES)?;
         let text_tokens = max_tokens - special;
         let lowercase = false;
-        let own =
-            Self { tokenizer, max_tokens, text_tokens, keeps_end, cuts, shortener, steps, lowercase, fingerprint };
+        let own = Self {
+            tokenizer,
+            max_tokens,
+            text_tokens,
+            keeps_end,
+            cuts,
+            shortener,
+            steps,
+            lowercase,
+            words: rules,
+            fingerprint,
+        };
         own.probe()?;
         Ok(own)
     }
@@ -207,6 +269,14 @@ impl TextTokenizer {
     /// If the tokenizer has no token for a character, and if more than 400,000 bytes of the text would have to be
     /// tokenized at once.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
+        match self.words {
+            Some(rules) => rules.encode(self, text),
+            None => self.encode_kept(text),
+        }
+    }
+
+    /// The tokens of a text that are kept.
+    fn encode_kept(&self, text: &str) -> Result<Encoded> {
         let max_bytes = self.steps.max_bytes;
         let mut window = self.text_tokens.saturating_mul(BYTES_PER_TOKEN).clamp(256, max_bytes);
         if !self.cuts.any() && self.shortener.is_none() {
@@ -283,7 +353,7 @@ impl TextTokenizer {
     fn encode_whole(&self, text: &str) -> Result<Encoded> {
         let text = self.cased(text);
         self.steps.check(&self.tokenizer, &text)?;
-        let encoding = self.tokenizer.encode_fast(text.as_ref(), true).map_err(refused)?;
+        let encoding = self.tokenizer.encode_fast(text.as_ref(), self.words.is_none()).map_err(refused)?;
         let (mut ids, mut type_ids) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
         let more = ids.len().saturating_sub(self.max_tokens);
         if more > 0 {

@@ -25,3 +25,5 @@ mod modules;
 mod support;
 #[cfg(feature = "onnx")]
 mod tabular;
+#[cfg(feature = "hugging-face")]
+mod words;

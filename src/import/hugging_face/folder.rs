@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     graph::Graph,
     import::{
-        hugging_face::Pooling,
+        hugging_face::{Pooling, Words},
         origin::{FileStamp, fingerprint_of},
     },
 };
@@ -42,6 +42,8 @@ pub struct Folder {
     pub steps: String,
     /// The folder that contains `tokenizer.json`.
     pub tokenizer_folder: PathBuf,
+    /// How texts become tokens, if the model consists of word vectors.
+    pub(crate) words: Option<Words>,
     /// Remarks for the report.
     pub notes: Vec<String>,
     /// The files of the weights.

@@ -1,6 +1,7 @@
 //! The settings that sentence-transformers adds to a folder: modules after the encoder, and text
 //! length.
 
+mod model2vec;
 mod modules;
 mod pooling;
 
@@ -19,6 +20,7 @@ use crate::{
         Pooling, Purpose,
         files::optional,
         scores::{Scores, of_activation},
+        word_rules::Words,
     },
 };
 
@@ -39,6 +41,8 @@ pub(super) struct Sentence {
     pub(super) prompt: String,
     /// Whether all tokens are of the first type.
     pub(super) one_token_type: bool,
+    /// How texts become tokens, if the model consists of word vectors.
+    pub(super) words: Option<Words>,
     /// How the scores of pairs are made.
     pub(super) scores: Option<Scores>,
     /// Whether the pooling counts the tokens of the prompt.
@@ -98,8 +102,16 @@ struct PromptSettings {
 /// Reads the settings of a folder; all its files are optional.
 pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
     let mut sentence = Sentence { transformer: folder.to_owned(), includes_prompt: true, ..Sentence::default() };
+    if purpose == Purpose::Vectors
+        && let Some(read) = model2vec::read(folder)?
+    {
+        return Ok(read);
+    }
     if purpose != Purpose::Classes {
         sentence.read_own(folder, purpose)?;
+    }
+    if sentence.words.is_some() {
+        return Ok(sentence);
     }
     if let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")? {
         // An absent limit is written as 1e30.
@@ -126,7 +138,8 @@ impl Sentence {
             self.read_prompts(settings, purpose).context(|| "`config_sentence_transformers.json`".into())?;
         }
         // A cross-encoder without modules.json is read as transformers' own.
-        for name in TEXT_FILES.iter().filter(|_| purpose == Purpose::Vectors || entries.is_some()) {
+        let read = self.words.is_none() && (purpose == Purpose::Vectors || entries.is_some());
+        for name in TEXT_FILES.iter().filter(|_| read) {
             if let Some(text) = optional::<TextSettings>(&self.transformer, name)? {
                 self.read_text(text, purpose).context(|| format!("`{name}`"))?;
                 break;
@@ -150,6 +163,11 @@ impl Sentence {
                 return Err(Error::unsupported("modules behind a cross-encoder"));
             }
             self.transformer = modules.transformer;
+            return Ok(());
+        }
+        if modules.words {
+            (self.transformer, self.modules) = (modules.transformer, modules.modules);
+            self.words = Some(Words { model2vec: false, limited: false });
             return Ok(());
         }
         let pooling = modules.pooling.ok_or_else(|| Error::unsupported("there is no pooling behind the encoder"))?;
