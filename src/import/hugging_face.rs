@@ -20,8 +20,8 @@ mod purpose;
 mod scores;
 mod sentence;
 mod weights;
-mod word_rules;
-mod words;
+mod static_rules;
+mod static_vectors;
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub use folder::{Folder, Positions};
 pub use folder_options::FolderOptions;
 pub(crate) use purpose::Purpose;
 pub use scores::Scores;
-pub(crate) use word_rules::Words;
+pub(crate) use static_rules::StaticRules;
 
 pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
@@ -78,14 +78,14 @@ pub(crate) fn open_classes(folder: &Path, options: &ImportOptions, purpose: Purp
 /// The folder that contains the tokenizer's files, and whether tokenizer.json alone of them is read.
 pub(crate) fn tokenizer_folder(folder: &Path, purpose: Purpose) -> Result<(PathBuf, bool)> {
     let sentence = sentence::read(folder, purpose)?;
-    Ok((sentence.transformer, sentence.words.is_some()))
+    Ok((sentence.transformer, sentence.static_rules.is_some()))
 }
 
 pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, Purpose::Vectors)?;
-    if sentence.words.is_some() {
-        return words::read(folder, sentence, options, VECTOR);
+    if sentence.static_rules.is_some() {
+        return static_vectors::read(folder, sentence, options, VECTOR);
     }
     let dimension = sentence.dimension;
     let (mut encoder, ()) = Encoder::read(&sentence.transformer, &options.import, |config, _, problems| {
@@ -183,7 +183,7 @@ impl Encoder {
             pooling: (behind.pooling.clone(), behind.is_normalized()),
             steps: behind.steps,
             tokenizer_folder: sentence.transformer,
-            words: None,
+            static_rules: None,
             notes,
             files: sources.into_iter().flat_map(Weights::into_files).collect(),
         })

@@ -48,7 +48,7 @@ impl Opening<'_> {
             let (mut folder, head) = read()?;
             let of_option = max_tokens.is_some();
             let max_tokens = max_tokens.unwrap_or(folder.max_tokens);
-            if let Some(words) = &mut folder.words {
+            if let Some(words) = &mut folder.static_rules {
                 words.limited |= of_option;
             }
             if max_tokens > folder.positions.count {
@@ -70,8 +70,8 @@ impl Opening<'_> {
         let tokenizer = tokenizer.context(in_folder)?;
         let tokenizer = match purpose {
             Purpose::Pairs => TextTokenizer::for_pairs(tokenizer, max_tokens),
-            _ => match folder.words {
-                Some(words) => TextTokenizer::for_words(tokenizer, max_tokens, words),
+            _ => match folder.static_rules {
+                Some(words) => TextTokenizer::for_static(tokenizer, max_tokens, words),
                 None => TextTokenizer::new(tokenizer, max_tokens),
             },
         };
@@ -94,7 +94,7 @@ impl Opening<'_> {
             token_types: folder.token_types,
             one_token_type: folder.one_token_type,
             pad: folder.pad,
-            may_be_empty: folder.words.is_some(),
+            may_be_empty: folder.static_rules.is_some(),
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
             truncated: truncated.clone(),
         };

@@ -6,7 +6,7 @@ mod outline;
 mod overrides;
 mod shorten;
 mod steps;
-mod words;
+mod static_tokens;
 
 use std::{
     borrow::Cow,
@@ -21,10 +21,10 @@ use tokenizers::{AddedToken, PostProcessor, Tokenizer, TruncationDirection, Trun
 use crate::{
     error::{Context, Error, ErrorKind, Result},
     import::hugging_face::{
-        Words,
+        StaticRules,
         files::{read_optional, read_required},
     },
-    text::tokenizer::{cut::Cuts, overrides::Overrides, shorten::Shortener, steps::Steps, words::WordRules},
+    text::tokenizer::{cut::Cuts, overrides::Overrides, shorten::Shortener, steps::Steps, static_tokens::StaticTokens},
     threads::panics::catch,
 };
 
@@ -67,7 +67,7 @@ pub struct TextTokenizer {
     steps: Steps,
     lowercase: bool,
     /// The rules for vectors of words, which take no special tokens.
-    words: Option<WordRules>,
+    static_tokens: Option<StaticTokens>,
     /// The BLAKE3 hash of the file and of the settings beside it.
     fingerprint: String,
 }
@@ -88,7 +88,7 @@ enum Texts {
     /// Two texts as one.
     Pairs,
     /// Single texts, for vectors of words.
-    Words(Words),
+    StaticRules(StaticRules),
 }
 
 fn refused(error: tokenizers::Error) -> Error {
@@ -158,26 +158,26 @@ impl TextTokenizer {
     }
 
     /// Sets up a parsed tokenizer for vectors of words.
-    pub(super) fn for_words(parsed: Parsed, max_tokens: usize, words: Words) -> Result<Self> {
-        Self::set_up(parsed, max_tokens, Texts::Words(words))
+    pub(super) fn for_static(parsed: Parsed, max_tokens: usize, words: StaticRules) -> Result<Self> {
+        Self::set_up(parsed, max_tokens, Texts::StaticRules(words))
     }
 
     fn set_up(parsed: Parsed, mut max_tokens: usize, texts: Texts) -> Result<Self> {
         let Parsed { mut tokenizer, direction, fingerprint } = parsed;
         let pairs = texts == Texts::Pairs;
         let special = match texts {
-            Texts::Words(_) => 0,
+            Texts::StaticRules(_) => 0,
             _ => tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pairs)),
         };
         let mut own = tokenizer.get_truncation().cloned();
         let mut rules = None;
-        if let Texts::Words(words) = texts {
+        if let Texts::StaticRules(words) = texts {
             // model2vec replaces the file's own limit; without another one it counts.
             own = own.filter(|_| !words.model2vec);
             if let Some(own) = own.as_ref().filter(|_| !words.limited) {
                 max_tokens = max_tokens.min(own.max_length);
             }
-            rules = Some(WordRules::of(&tokenizer, words, max_tokens));
+            rules = Some(StaticTokens::of(&tokenizer, words, max_tokens));
         }
         if max_tokens <= special {
             return Err(Error::invalid_input(format!(
@@ -218,7 +218,7 @@ impl TextTokenizer {
             shortener,
             steps,
             lowercase,
-            words: rules,
+            static_tokens: rules,
             fingerprint,
         };
         own.probe()?;
@@ -269,7 +269,7 @@ impl TextTokenizer {
     /// If the tokenizer has no token for a character, and if more than 400,000 bytes of the text would have to be
     /// tokenized at once.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
-        match self.words {
+        match self.static_tokens {
             Some(rules) => rules.encode(self, text),
             None => self.encode_kept(text),
         }
@@ -353,7 +353,7 @@ impl TextTokenizer {
     fn encode_whole(&self, text: &str) -> Result<Encoded> {
         let text = self.cased(text);
         self.steps.check(&self.tokenizer, &text)?;
-        let encoding = self.tokenizer.encode_fast(text.as_ref(), self.words.is_none()).map_err(refused)?;
+        let encoding = self.tokenizer.encode_fast(text.as_ref(), self.static_tokens.is_none()).map_err(refused)?;
         let (mut ids, mut type_ids) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
         let more = ids.len().saturating_sub(self.max_tokens);
         if more > 0 {

@@ -26,4 +26,4 @@ mod support;
 #[cfg(feature = "onnx")]
 mod tabular;
 #[cfg(feature = "hugging-face")]
-mod words;
+mod static_vectors;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     graph::Graph,
     import::{
-        hugging_face::{Pooling, Words},
+        hugging_face::{Pooling, StaticRules},
         origin::{FileStamp, fingerprint_of},
     },
 };
@@ -43,7 +43,7 @@ pub struct Folder {
     /// The folder that contains `tokenizer.json`.
     pub tokenizer_folder: PathBuf,
     /// How texts become tokens, if the model consists of word vectors.
-    pub(crate) words: Option<Words>,
+    pub(crate) static_rules: Option<StaticRules>,
     /// Remarks for the report.
     pub notes: Vec<String>,
     /// The files of the weights.

@@ -20,7 +20,7 @@ use crate::{
         Pooling, Purpose,
         files::optional,
         scores::{Scores, of_activation},
-        word_rules::Words,
+        static_rules::StaticRules,
     },
 };
 
@@ -42,7 +42,7 @@ pub(super) struct Sentence {
     /// Whether all tokens are of the first type.
     pub(super) one_token_type: bool,
     /// How texts become tokens, if the model consists of word vectors.
-    pub(super) words: Option<Words>,
+    pub(super) static_rules: Option<StaticRules>,
     /// How the scores of pairs are made.
     pub(super) scores: Option<Scores>,
     /// Whether the pooling counts the tokens of the prompt.
@@ -110,7 +110,7 @@ pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
     if purpose != Purpose::Classes {
         sentence.read_own(folder, purpose)?;
     }
-    if sentence.words.is_some() {
+    if sentence.static_rules.is_some() {
         return Ok(sentence);
     }
     if let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")? {
@@ -138,7 +138,7 @@ impl Sentence {
             self.read_prompts(settings, purpose).context(|| "`config_sentence_transformers.json`".into())?;
         }
         // A cross-encoder without modules.json is read as transformers' own.
-        let read = self.words.is_none() && (purpose == Purpose::Vectors || entries.is_some());
+        let read = self.static_rules.is_none() && (purpose == Purpose::Vectors || entries.is_some());
         for name in TEXT_FILES.iter().filter(|_| read) {
             if let Some(text) = optional::<TextSettings>(&self.transformer, name)? {
                 self.read_text(text, purpose).context(|| format!("`{name}`"))?;
@@ -165,9 +165,9 @@ impl Sentence {
             self.transformer = modules.transformer;
             return Ok(());
         }
-        if modules.words {
+        if modules.is_static {
             (self.transformer, self.modules) = (modules.transformer, modules.modules);
-            self.words = Some(Words { model2vec: false, limited: false });
+            self.static_rules = Some(StaticRules { model2vec: false, limited: false });
             return Ok(());
         }
         let pooling = modules.pooling.ok_or_else(|| Error::unsupported("there is no pooling behind the encoder"))?;

@@ -11,7 +11,7 @@ use crate::{
         config::Reader,
         files::settings,
         sentence::{Sentence, modules::Module},
-        word_rules::{MAX_TOKENS, Words},
+        static_rules::{MAX_TOKENS, StaticRules},
     },
 };
 
@@ -39,8 +39,8 @@ fn parse(fields: BTreeMap<String, Value>) -> Result<Sentence> {
         modules.push(Module::Normalize);
     }
     reader.checked("the settings are not model2vec's")?;
-    let words = Some(Words { model2vec: true, limited });
-    Ok(Sentence { modules, max_tokens: Some(max_tokens), words, ..Sentence::default() })
+    let static_rules = Some(StaticRules { model2vec: true, limited });
+    Ok(Sentence { modules, max_tokens: Some(max_tokens), static_rules, ..Sentence::default() })
 }
 
 #[cfg(test)]
@@ -54,9 +54,9 @@ mod tests {
         let of = |fields: Value| parse(serde_json::from_value(fields).unwrap());
         let plain = of(json!({"model_type": "model2vec"})).unwrap();
         assert_eq!((plain.max_tokens, plain.modules.len()), (Some(512), 1));
-        assert_eq!(plain.words, Some(Words { model2vec: true, limited: true }));
+        assert_eq!(plain.static_rules, Some(StaticRules { model2vec: true, limited: true }));
         let free = of(json!({"normalize": true, "max_length": null})).unwrap();
-        assert_eq!((free.words.unwrap().limited, free.modules.len()), (false, 2));
+        assert_eq!((free.static_rules.unwrap().limited, free.modules.len()), (false, 2));
         assert!(of(json!({"normalize": "yes"})).is_err());
     }
 }

@@ -59,12 +59,12 @@ pub(super) struct Modules {
     pub(super) modules: Vec<Module>,
     pub(super) pooling: Option<PoolingSettings>,
     /// Whether the first module consists of word vectors, which need no pooling.
-    pub(super) words: bool,
+    pub(super) is_static: bool,
 }
 
 /// Reads the entries of modules.json and the settings of each.
 pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
-    let mut modules = Modules { transformer: folder.to_owned(), modules: Vec::new(), pooling: None, words: false };
+    let mut modules = Modules { transformer: folder.to_owned(), modules: Vec::new(), pooling: None, is_static: false };
     for (position, entry) in entries.iter().enumerate() {
         let kind = entry.kind.rsplit('.').next().unwrap_or_default();
         if !entry.kind.starts_with("sentence_transformers.") {
@@ -73,10 +73,10 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
         let place = path(folder, entry)?;
         let within = || entry.path.clone();
         // Word vectors need no pooling.
-        match (position + usize::from(modules.words), kind) {
+        match (position + usize::from(modules.is_static), kind) {
             (0, "Transformer") => modules.transformer = place,
             (0, "StaticEmbedding") => {
-                (modules.transformer, modules.words) = (place, true);
+                (modules.transformer, modules.is_static) = (place, true);
                 modules.modules.push(Module::Pooling(vec![Pooling::Mean]));
             }
             (1, "Pooling") => {

@@ -12,7 +12,7 @@ use crate::{
         problems::Problems,
         sentence::Sentence,
         weights::{Found, Weights},
-        word_rules::MAX_TOKENS,
+        static_rules::MAX_TOKENS,
     },
     ops::{
         index::gather::{Gather, OutOfRange},
@@ -51,7 +51,7 @@ pub(super) fn read(folder: &Path, sentence: Sentence, options: &FolderOptions, o
         pooling: (behind.pooling.clone(), behind.is_normalized()),
         steps: behind.steps,
         tokenizer_folder: sentence.transformer,
-        words: sentence.words,
+        static_rules: sentence.static_rules,
         notes,
         files: sources.into_iter().flat_map(Weights::into_files).collect(),
     })

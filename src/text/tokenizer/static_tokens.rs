@@ -4,21 +4,21 @@ use tokenizers::{ModelWrapper, Tokenizer};
 
 use crate::{
     error::Result,
-    import::hugging_face::Words,
+    import::hugging_face::StaticRules,
     text::tokenizer::{Encoded, TextTokenizer},
 };
 
 /// Rules for vectors of words; such texts have no special tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct WordRules {
+pub(super) struct StaticTokens {
     /// A token that is left out.
     unknown: Option<u32>,
     /// The number of characters to which a text is cut.
     characters: Option<usize>,
 }
 
-impl WordRules {
-    pub(super) fn of(tokenizer: &Tokenizer, words: Words, max_tokens: usize) -> Self {
+impl StaticTokens {
+    pub(super) fn of(tokenizer: &Tokenizer, words: StaticRules, max_tokens: usize) -> Self {
         if !words.model2vec {
             return Self::default();
         }

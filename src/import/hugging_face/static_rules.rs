@@ -5,7 +5,7 @@ pub(super) const MAX_TOKENS: usize = 1 << 24;
 
 /// How texts become tokens for vectors of words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Words {
+pub(crate) struct StaticRules {
     /// Whether the rules are model2vec's: tokens of unknown words are left out, and texts are cut to as many
     /// characters as tokens of the median length have. Else tokenizer.json alone decides.
     pub(crate) model2vec: bool,
