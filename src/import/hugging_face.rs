@@ -19,6 +19,8 @@ mod problems;
 mod purpose;
 mod scores;
 mod sentence;
+mod static_rules;
+mod static_vectors;
 mod weights;
 mod words;
 
@@ -30,6 +32,7 @@ pub(crate) use purpose::Purpose;
 pub use scores::Scores;
 pub use sentence::Prompts;
 pub(crate) use sentence::{Late, Side, Splade};
+pub(crate) use static_rules::StaticRules;
 
 pub use crate::ops::pool::segment_pool::SegmentPoolMode as Pooling;
 use crate::{
@@ -90,7 +93,7 @@ fn read_token_vectors(folder: &Path, options: &ImportOptions) -> Result<(Folder,
     let (mut encoder, projection) =
         Encoder::read(&sentence.transformer, options, others, |config, weights, problems| {
             Ok(late.inline.then(|| {
-                let outputs = weights.shape_of(PROJECTION).and_then(|shape| shape.first()).copied().unwrap_or(1);
+                let outputs = weights.shape(PROJECTION).and_then(|shape| shape.first()).copied().unwrap_or(1);
                 Affine::find(weights, &[PROJECTION.to_owned()], (config.hidden, outputs), false, problems)
             }))
         })?;
@@ -125,14 +128,18 @@ fn read_words(folder: &Path, options: &ImportOptions) -> Result<(Folder, Words)>
     Ok((encoder.into_folder(folder, sentence, behind, VECTOR)?, words))
 }
 
-/// The folder that contains `tokenizer.json`.
-pub(crate) fn tokenizer_folder(folder: &Path, purpose: Purpose) -> Result<PathBuf> {
-    Ok(sentence::read(folder, purpose)?.transformer)
+/// The folder that contains the tokenizer's files, and whether tokenizer.json alone of them is read.
+pub(crate) fn tokenizer_folder(folder: &Path, purpose: Purpose) -> Result<(PathBuf, bool)> {
+    let sentence = sentence::read(folder, purpose)?;
+    Ok((sentence.transformer, sentence.static_rules.is_some()))
 }
 
 pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, Purpose::Vectors)?;
+    if sentence.static_rules.is_some() {
+        return static_vectors::read(folder, sentence, options, VECTOR);
+    }
     let dimension = sentence.dimension;
     let (mut encoder, ()) = Encoder::read(&sentence.transformer, &options.import, &[], |config, _, problems| {
         if let Some(dimension) = dimension.filter(|dimension| *dimension != config.hidden) {
@@ -236,6 +243,7 @@ impl Encoder {
             pooling: (behind.pooling.clone(), behind.is_normalized()),
             steps: behind.steps,
             tokenizer_folder: sentence.transformer,
+            static_rules: None,
             notes,
             files: sources.into_iter().flat_map(Weights::into_files).collect(),
         })

@@ -150,6 +150,17 @@ impl SafetensorsFile {
         self.read_f32(name, |position, piece| to[position..][..piece.len()].copy_from_slice(piece))
     }
 
+    /// Reads a vector of integers.
+    pub(crate) fn read_integers(&self, name: &str) -> Result<Vec<i64>> {
+        let info = self.tensors.get(name).ok_or_else(|| Error::internal(format!("there is no tensor `{name}`")))?;
+        let &[len] = info.shape.as_slice() else {
+            return Err(Error::invalid_model(format!("the tensor `{name}` is {info}, expected is a vector")));
+        };
+        let mut bytes = AlignedBytes::try_zeroed(len.saturating_mul(info.dtype.size()))?;
+        self.read_exact(name, &mut bytes, info.bytes.start)?;
+        Tensor::from_aligned(info.dtype, vec![len], bytes)?.to_i64().context(|| format!("the tensor `{name}`"))
+    }
+
     /// The tensor `name`, known to be floating-point, and its conversion.
     fn floating(&self, name: &str) -> Result<(&TensorInfo, Convert)> {
         let info =
@@ -169,7 +180,7 @@ impl SafetensorsFile {
 /// Appends little-endian bytes to a vector as f32.
 type Convert = fn(&[u8], &mut Vec<f32>);
 
-/// The conversion of bytes of type `dtype` to f32, for floating-point types up to 32 bits.
+/// The conversion of bytes of type `dtype` to f32, for floating-point types.
 pub(crate) fn to_f32(dtype: DType) -> Option<Convert> {
     fn each<const N: usize>(bytes: &[u8], values: &mut Vec<f32>, convert: fn([u8; N]) -> f32) {
         values.extend(bytes.as_chunks().0.iter().map(|&bytes| convert(bytes)));
@@ -177,6 +188,7 @@ pub(crate) fn to_f32(dtype: DType) -> Option<Convert> {
     match dtype {
         DType::F32 => Some(|bytes, values| each(bytes, values, f32::from_le_bytes)),
         DType::F16 => Some(|bytes, values| each(bytes, values, |bytes| f16::from_le_bytes(bytes).to_f32())),
+        DType::F64 => Some(|bytes, values| each(bytes, values, |bytes| f64::from_le_bytes(bytes) as f32)),
         DType::BF16 => Some(|bytes, values| each(bytes, values, |bytes| bf16::from_le_bytes(bytes).to_f32())),
         _ => None,
     }

@@ -57,7 +57,11 @@ impl Opening<'_> {
         // Both take about as long, so they run in parallel.
         let load = || {
             let (mut folder, head) = read()?;
+            let of_option = max_tokens.is_some();
             let max_tokens = max_tokens.unwrap_or(folder.max_tokens);
+            if let Some(rules) = &mut folder.static_rules {
+                rules.limited |= of_option;
+            }
             if max_tokens > folder.positions.count {
                 let count = folder.positions.count;
                 return Err(Error::invalid_input(format!("{max_tokens} tokens; the model has {count} positions"))
@@ -67,13 +71,16 @@ impl Opening<'_> {
             let session = Session::load(graph, &session.clone().outputs([output]))?;
             Ok((folder, head, max_tokens, session))
         };
-        let parse = || TextTokenizer::parse(&tokenizer_folder(path, purpose)?.join("tokenizer.json"));
+        let parse = || {
+            let (folder, alone) = tokenizer_folder(path, purpose)?;
+            TextTokenizer::parse_in(&folder, alone)
+        };
         let (loaded, tokenizer) = pool(None)?.run_once(|| rayon::join(load, parse));
         let (folder, head, max_tokens, session) = loaded?;
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
         let mut tokenizer = tokenizer.context(in_folder)?;
         tokenizer.register(&folder.markers).context(in_file)?;
-        let tokenizer = TextTokenizer::set_up(tokenizer, max_tokens, unit);
+        let tokenizer = TextTokenizer::set_up(tokenizer, max_tokens, unit, folder.static_rules);
         let tokenizer = tokenizer.context(in_file)?.lowercase(folder.lowercase);
         let files = folder.files;
         let session = session.with_origin(started, folder.notes, move || fingerprint_of(&files));
@@ -91,6 +98,7 @@ impl Opening<'_> {
             token_types: folder.token_types,
             one_token_type: folder.one_token_type,
             pad: folder.pad,
+            may_be_empty: folder.static_rules.is_some(),
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
             truncated: truncated.clone(),
         };

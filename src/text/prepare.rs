@@ -28,6 +28,8 @@ pub(super) struct Prepare {
     pub(super) one_token_type: bool,
     /// A token that is left out at the end of a text.
     pub(super) pad: Option<u32>,
+    /// Whether a text without tokens has a vector.
+    pub(super) may_be_empty: bool,
     pub(super) names: [Arc<str>; 3],
     pub(super) truncated: Arc<AtomicU64>,
 }
@@ -144,7 +146,7 @@ impl Prepare {
         if self.one_token_type {
             type_ids.fill(0);
         }
-        if ids.is_empty() {
+        if ids.is_empty() && !self.may_be_empty {
             return Err(Error::invalid_input("the text has no tokens"));
         }
         let numbers = |numbers: &[u32], count: usize, what: &str| {

@@ -1,10 +1,12 @@
 //! Tokenization of single texts with truncation, as `tokenizer.json` describes it.
 
+mod convert;
 mod cut;
 mod outline;
 mod overrides;
 mod shorten;
 mod spans;
+mod static_tokens;
 mod steps;
 
 use std::{
@@ -20,8 +22,13 @@ use tokenizers::{AddedToken, PostProcessor, Tokenizer, TruncationDirection, Trun
 
 use crate::{
     error::{Context, Error, ErrorKind, Result},
-    import::hugging_face::files::read_required,
-    text::tokenizer::{cut::Cuts, overrides::Overrides, shorten::Shortener, spans::Words, steps::Steps},
+    import::hugging_face::{
+        StaticRules,
+        files::{read_optional, read_required},
+    },
+    text::tokenizer::{
+        cut::Cuts, overrides::Overrides, shorten::Shortener, spans::Words, static_tokens::StaticTokens, steps::Steps,
+    },
     threads::panics::catch,
 };
 
@@ -64,6 +71,8 @@ pub struct TextTokenizer {
     steps: Steps,
     words: Words,
     lowercase: bool,
+    /// The rules for vectors of words, which take no special tokens.
+    static_tokens: Option<StaticTokens>,
     /// The BLAKE3 hash of the file and of the settings beside it.
     fingerprint: String,
 }
@@ -137,16 +146,31 @@ impl TextTokenizer {
         Self::new(Self::parse(path)?, max_tokens).context(|| in_file(path))
     }
 
+    /// Parses the tokenizer of a folder; `alone` leaves the settings beside tokenizer.json unread.
+    pub(super) fn parse_in(folder: &Path, alone: bool) -> Result<Parsed> {
+        let overrides = if alone { Overrides::default() } else { Overrides::read(folder)? };
+        Self::parse_with(&folder.join("tokenizer.json"), &overrides)
+    }
+
     /// Parses `tokenizer.json`, which is the slow part of [`open`](Self::open).
     pub(super) fn parse(path: &Path) -> Result<Parsed> {
-        let bytes = read_required(path, MAX_FILE_BYTES)?;
+        Self::parse_with(path, &Overrides::read(path.parent().unwrap_or(Path::new("")))?)
+    }
+
+    fn parse_with(path: &Path, overrides: &Overrides) -> Result<Parsed> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let bytes = match read_optional(path, MAX_FILE_BYTES)? {
+            Some(bytes) => bytes,
+            None => match convert::of_folder(folder)? {
+                Some(bytes) => bytes,
+                None => read_required(path, MAX_FILE_BYTES)?,
+            },
+        };
         outline::check(&bytes).context(|| in_file(path))?;
         // The parser of the crate panics on some invalid files.
         let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)));
         let problem = match parsed {
             Ok(Ok(mut tokenizer)) => {
-                let folder = path.parent().unwrap_or(Path::new(""));
-                let overrides = Overrides::read(folder)?;
                 // The crate panics on some tokens.
                 let direction = catch(|| overrides.apply(&mut tokenizer)).context(|| in_file(path))?;
                 let mut hasher = blake3::Hasher::new();
@@ -162,20 +186,46 @@ impl TextTokenizer {
 
     /// Sets up a parsed tokenizer, as [`open`](Self::open) does.
     pub(super) fn new(parsed: impl Into<Parsed>, max_tokens: usize) -> Result<Self> {
-        Self::set_up(parsed.into(), max_tokens, Unit::Text)
+        Self::set_up(parsed.into(), max_tokens, Unit::Text, None)
     }
 
-    /// Sets up a parsed tokenizer for texts, pairs or windows.
-    pub(super) fn set_up(parsed: Parsed, max_tokens: usize, unit: Unit) -> Result<Self> {
+    /// Sets up a parsed tokenizer for texts, pairs or windows, or for the texts of static vectors.
+    ///
+    /// # Errors
+    /// If static vectors are asked for windows, which their texts do not need.
+    pub(super) fn set_up(
+        parsed: Parsed,
+        mut max_tokens: usize,
+        unit: Unit,
+        static_rules: Option<StaticRules>,
+    ) -> Result<Self> {
         let Parsed { mut tokenizer, direction, named, fingerprint } = parsed;
         let pairs = unit == Unit::Pair;
-        let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pairs));
+        let special = match static_rules {
+            Some(_) => 0,
+            None => tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pairs)),
+        };
+        let mut own = tokenizer.get_truncation().cloned();
+        let mut static_tokens = None;
+        if let Some(rules) = static_rules {
+            if unit == Unit::Windows {
+                return Err(Error::invalid_input(
+                    "windows over the texts of static vectors, which may be of any length",
+                ));
+            }
+            // model2vec replaces the file's own limit; without another one it counts.
+            own = own.filter(|_| !rules.model2vec);
+            if let Some(own) = own.as_ref().filter(|_| !rules.limited) {
+                max_tokens = max_tokens.min(own.max_length);
+            }
+            static_tokens = Some(StaticTokens::of(&tokenizer, rules, max_tokens));
+        }
         if max_tokens <= special {
             return Err(Error::invalid_input(format!(
                 "a limit of {max_tokens} tokens leaves none beside the {special} special ones"
             )));
         }
-        let direction = direction.or(tokenizer.get_truncation().map(|params| params.direction)).unwrap_or_default();
+        let direction = direction.or(own.map(|params| params.direction)).unwrap_or_default();
         let truncation = TruncationParams {
             // One more than are kept, so that the crate, which stops early, shows whether there are more.
             max_length: max_tokens + usize::from(special == 0),
@@ -211,6 +261,7 @@ impl TextTokenizer {
             steps,
             words,
             lowercase,
+            static_tokens,
             fingerprint,
         };
         own.probe()?;
@@ -261,7 +312,10 @@ impl TextTokenizer {
     /// If the tokenizer has no token for a character, and if more than 400,000 bytes of the text would have to be
     /// tokenized at once.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
-        self.encode_to(text, self.text_tokens)
+        match self.static_tokens {
+            Some(rules) => rules.encode(self, text),
+            None => self.encode_to(text, self.text_tokens),
+        }
     }
 
     /// As [`encode`](Self::encode), of a tokenizer that is not set up for a limit.
@@ -269,6 +323,7 @@ impl TextTokenizer {
         self.encode_to(text, max_tokens.saturating_sub(self.max_tokens - self.text_tokens))
     }
 
+    /// Of a text, by the rules of the file alone.
     fn encode_to(&self, text: &str, text_tokens: usize) -> Result<Encoded> {
         let max_bytes = self.steps.max_bytes;
         let mut window = text_tokens.saturating_mul(BYTES_PER_TOKEN).clamp(256, max_bytes);
@@ -351,7 +406,9 @@ impl TextTokenizer {
         let text = self.cased(text);
         self.steps.check(&self.tokenizer, &text)?;
         let (encoding, cut) = match self.tokenizer.get_truncation() {
-            Some(_) => (self.tokenizer.encode_fast(text.as_ref(), true).map_err(refused)?, false),
+            Some(_) => {
+                (self.tokenizer.encode_fast(text.as_ref(), self.static_tokens.is_none()).map_err(refused)?, false)
+            }
             None => {
                 let mut whole = self.tokenizer.encode_fast(text.as_ref(), false).map_err(refused)?;
                 let cut = whole.len() > text_tokens;

@@ -25,6 +25,8 @@ mod modules;
 mod onnx_runtime;
 #[cfg(feature = "hugging-face")]
 mod sparse;
+#[cfg(feature = "hugging-face")]
+mod static_vectors;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "onnx")]

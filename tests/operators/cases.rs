@@ -54,6 +54,7 @@ fn factors(name: &str) -> usize {
         "Linear" | "LinearInPlace" | "Gemm" | "MatMul" | "Conv" => 2,
         "PackedAttention" => 1,
         "Attention" => 3,
+        "DisentangledAttention" => 4,
         _ => 0,
     }
 }

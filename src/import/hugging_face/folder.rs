@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     graph::Graph,
     import::{
-        hugging_face::{Pooling, Prompts},
+        hugging_face::{Pooling, Prompts, StaticRules},
         origin::{FileStamp, fingerprint_of},
     },
 };
@@ -44,6 +44,8 @@ pub struct Folder {
     pub steps: String,
     /// The folder that contains `tokenizer.json`.
     pub tokenizer_folder: PathBuf,
+    /// How texts become tokens, if the model consists of word vectors.
+    pub(crate) static_rules: Option<StaticRules>,
     /// Remarks for the report.
     pub notes: Vec<String>,
     /// The files of the weights.

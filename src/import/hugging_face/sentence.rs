@@ -2,6 +2,7 @@
 //! length.
 
 mod late;
+mod model2vec;
 mod modules;
 mod pooling;
 mod prompts;
@@ -26,6 +27,7 @@ use crate::{
         Pooling, Purpose,
         files::optional,
         scores::{Scores, of_activation},
+        static_rules::StaticRules,
     },
 };
 
@@ -46,6 +48,8 @@ pub(super) struct Sentence {
     pub(super) prompts: Prompts,
     /// Whether all tokens are of the first type.
     pub(super) one_token_type: bool,
+    /// How texts become tokens, if the model consists of word vectors.
+    pub(super) static_rules: Option<StaticRules>,
     /// How the scores of pairs are made.
     pub(super) scores: Option<Scores>,
     /// What gives each token a vector.
@@ -111,8 +115,16 @@ struct PromptSettings {
 /// Reads the settings of a folder; all its files are optional.
 pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
     let mut sentence = Sentence { transformer: folder.to_owned(), ..Sentence::default() };
+    if purpose == Purpose::Vectors
+        && let Some(read) = model2vec::read(folder)?
+    {
+        return Ok(read);
+    }
     if !purpose.is_of_transformers() {
         sentence.read_own(folder, purpose)?;
+    }
+    if sentence.static_rules.is_some() {
+        return Ok(sentence);
     }
     if let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")? {
         // An absent limit is written as 1e30.
@@ -147,7 +159,8 @@ impl Sentence {
             self.read_prompts(settings, purpose).context(|| "`config_sentence_transformers.json`".into())?;
         }
         // A cross-encoder without modules.json is read as transformers' own.
-        for name in TEXT_FILES.iter().filter(|_| purpose != Purpose::Pairs || entries.is_some()) {
+        let read = self.static_rules.is_none() && (purpose != Purpose::Pairs || entries.is_some());
+        for name in TEXT_FILES.iter().filter(|_| read) {
             if let Some(text) = optional::<TextSettings>(&self.transformer, name)? {
                 self.read_text(text, purpose).context(|| format!("`{name}`"))?;
                 break;
@@ -175,6 +188,11 @@ impl Sentence {
                 return Err(Error::unsupported("modules behind a cross-encoder"));
             }
             self.transformer = modules.transformer;
+            return Ok(());
+        }
+        if modules.is_static {
+            (self.transformer, self.modules) = (modules.transformer, modules.modules);
+            self.static_rules = Some(StaticRules { model2vec: false, limited: false });
             return Ok(());
         }
         let pooling = modules.pooling.ok_or_else(|| Error::unsupported("there is no pooling behind the encoder"))?;

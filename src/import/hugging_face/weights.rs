@@ -141,10 +141,16 @@ impl Weights {
         self.places.keys().map(String::as_str)
     }
 
-    /// The dimensions of a tensor.
-    pub(super) fn shape_of(&self, name: &str) -> Option<&[usize]> {
-        let file = self.places.get(name)?;
-        self.files[*file].tensors().get(name).map(|info| info.shape.as_slice())
+    /// The dimensions of a tensor, if it exists.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        let file = &self.files[*self.places.get(name)?];
+        file.tensors().get(name).map(|info| info.shape.as_slice())
+    }
+
+    /// The numbers of a vector of integers.
+    pub(super) fn integers(&self, name: &str) -> Result<Vec<i64>> {
+        let file = self.places.get(name).ok_or_else(|| Error::internal(format!("there is no tensor `{name}`")))?;
+        self.files[*file].read_integers(name)
     }
 
     /// The tensor with the first of `names` that exists; a problem if none does or it does not fit.
@@ -158,7 +164,7 @@ impl Weights {
                 problems.add(|| format!("the tensor `{name}` is {info}, expected is {shape:?}"));
             }
             Some(info) if to_f32(info.dtype).is_none() => {
-                problems.add(|| format!("the tensor `{name}` is of {}, expected is f32, f16 or bf16", info.dtype));
+                problems.add(|| format!("the tensor `{name}` is of {}, expected is f64, f32, f16 or bf16", info.dtype));
             }
             Some(_) => {}
         }

@@ -43,6 +43,7 @@ const BERT_CLASSES: &[&str] = &[
 ];
 
 /// The settings files beside a tokenizer.json.
+#[derive(Default)]
 pub(super) struct Overrides {
     config: Map<String, Value>,
     special: Map<String, Value>,

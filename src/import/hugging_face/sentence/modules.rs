@@ -73,11 +73,13 @@ pub(super) struct Modules {
     pub(super) transformer: PathBuf,
     pub(super) modules: Vec<Module>,
     pub(super) pooling: Option<PoolingSettings>,
+    /// Whether the first module consists of word vectors, which need no pooling.
+    pub(super) is_static: bool,
 }
 
 /// Reads the entries of modules.json and the settings of each.
 pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
-    let mut modules = Modules { transformer: folder.to_owned(), modules: Vec::new(), pooling: None };
+    let mut modules = Modules { transformer: folder.to_owned(), modules: Vec::new(), pooling: None, is_static: false };
     for (position, entry) in entries.iter().enumerate() {
         let kind = entry.kind.rsplit('.').next().unwrap_or_default();
         if !entry.kind.starts_with("sentence_transformers.") {
@@ -85,8 +87,13 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
         }
         let place = path(folder, entry)?;
         let within = || entry.path.clone();
-        match (position, kind) {
+        // Word vectors need no pooling.
+        match (position + usize::from(modules.is_static), kind) {
             (0, "Transformer") => modules.transformer = place,
+            (0, "StaticEmbedding") => {
+                (modules.transformer, modules.is_static) = (place, true);
+                modules.modules.push(Module::Pooling(vec![Pooling::Mean]));
+            }
             (1, "Pooling") => {
                 let read = pooling::read(&place).context(within)?;
                 modules.modules.push(Module::Pooling(read.modes.clone()));
@@ -105,7 +112,7 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
             (2.., "Dropout") => {}
             _ => {
                 return Err(Error::unsupported(format!(
-                    "module {position} is `{kind}`; supported are Transformer, Pooling, and behind them Dense, LayerNorm \
+                    "module {position} is `{kind}`; supported are Transformer, Pooling or StaticEmbedding, and behind them Dense, LayerNorm \
                      and Normalize"
                 )));
             }
@@ -117,7 +124,7 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
 /// The folder of a module.
 pub(super) fn path(folder: &Path, entry: &Entry) -> Result<PathBuf> {
     match entry.path.as_str() {
-        "" => Ok(folder.to_owned()),
+        "" | "." => Ok(folder.to_owned()),
         path => {
             let parts = path.split('/').map(|part| plain_name(part, "path"));
             Ok(folder.join(parts.collect::<Result<PathBuf>>()?))
