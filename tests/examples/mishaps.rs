@@ -225,6 +225,28 @@ fn a_full_disk_is_an_error_that_names_the_file() {
     }
 }
 
+#[test]
+fn too_few_open_files_are_a_failure_that_says_so() {
+    let place = Place::new();
+    let (texts, out) = (place.path("texts.txt"), place.path("out.npy"));
+    let mut refused = 0;
+    for limit in 4..20 {
+        fs::write(&out, OLD).unwrap();
+        let (code, said) = told(&mut limited(&place.embed(&texts, &out), &format!("ulimit -n {limit}")));
+        match code {
+            0 => assert_eq!(npy::rows(&out).0.len(), 3),
+            // The loader of programs needs some itself.
+            127 => {}
+            _ => {
+                assert!(code == 1 && said.contains("Too many open files"), "{limit}: {code}: {said}");
+                assert!(fs::read(&out).unwrap() == OLD && place.part().is_none(), "{limit}: {said}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0);
+}
+
 /// A disk of its own in the namespace of one process; not every system lets its users make one.
 #[test]
 fn a_small_disk_keeps_the_old_file() {
