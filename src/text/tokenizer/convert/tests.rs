@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde::Deserialize;
 
-use crate::text::tokenizer::TextTokenizer;
+use crate::text::tokenizer::{TextTokenizer, Unit};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -23,7 +23,7 @@ fn older_files_give_the_tokens_of_transformers() {
         let golden: Golden = serde_json::from_slice(&fs::read(folder.join("golden.json")).unwrap()).unwrap();
         let parsed = || TextTokenizer::parse_in(&folder, false).unwrap_or_else(|error| panic!("{name}: {error}"));
         let single = TextTokenizer::new(parsed(), 512).unwrap();
-        let pairs = TextTokenizer::for_pairs(parsed(), 512).unwrap();
+        let pairs = TextTokenizer::set_up(parsed(), 512, Unit::Pair, None).unwrap();
         for (text, ids) in golden.texts.iter().zip(&golden.ids) {
             let own = single.encode(text).unwrap().ids;
             if own != *ids {
