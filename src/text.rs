@@ -1,4 +1,4 @@
-//! Texts to vectors and classes: tokenizer, encoder and what stands behind it.
+//! Texts to vectors, classes, entities and scores: tokenizer, encoder and what stands behind it.
 
 mod classifier;
 mod classifier_options;
