@@ -84,6 +84,25 @@ fn every_family_gives_the_vectors_of_transformers() {
 }
 
 #[test]
+fn a_shared_table_is_found_by_its_other_name() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/t5");
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(&source).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let file = folder.path().join("model.safetensors");
+    let bytes = fs::read(&file).unwrap();
+    let (length, rest) = bytes.split_at(8);
+    let (header, tensors) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
+    let header = std::str::from_utf8(header).unwrap().replace("\"shared.weight\"", "\"encoder.embed_tokens.weight\"");
+    let renamed = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), tensors].concat();
+    assert_ne!(renamed, bytes);
+    fs::write(&file, renamed).unwrap();
+    let vectors = |path: &Path| Embedder::open(path, Device::Cpu).unwrap().embed(&["the quick brown fox"]).unwrap();
+    assert_eq!(vectors(folder.path()), vectors(&source));
+}
+
+#[test]
 fn mapped_weights_give_the_same_vectors() {
     for name in ["albert", "modernbert", "qwen3", "t5-gated"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders").join(name);

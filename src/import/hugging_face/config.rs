@@ -299,6 +299,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_family_lacks_is_refused_by_name() {
+        let of = |model: &str| ("model_type", Value::from(model));
+        for (changes, named) in [
+            (vec![of("nomic_bert"), ("moe_every_n_layers", 2.into())], "moe_every_n_layers"),
+            (vec![of("deberta-v2"), ("conv_kernel_size", 3.into())], "conv_kernel_size"),
+            (vec![of("deberta-v2"), ("pos_att_type", "p2p".into())], "pos_att_type"),
+            (
+                vec![
+                    of("xlm-roberta"),
+                    ("position_embedding_type", "rotary".into()),
+                    ("lora_adaptations", serde_json::json!(["separation"])),
+                ],
+                "lora_adaptations",
+            ),
+            (vec![of("new"), ("rope_scaling", serde_json::json!({"type": "dynamic", "factor": 2.0}))], "rope_scaling"),
+            (vec![("position_embedding_type", "alibi".into())], "feed_forward_type"),
+        ] {
+            let error = parse(fields(&changes)).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Unsupported, "{error}");
+            assert!(error.to_string().contains(named), "{named}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_not_built_is_refused() {
         for (name, value) in [
             ("model_type", Value::from("deberta")),

@@ -124,8 +124,11 @@ pub(crate) fn resolve(config: &Config, weights: &Weights, others: &[&str], probl
     };
     let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
     let projects_first = config.projects_first();
+    // Files hold one of the names that T5's encoder and decoder share.
+    let words = &[names.words, "encoder.embed_tokens.weight"];
+    let words = if config.family == Family::T5 { &words[..] } else { &words[..1] };
     let tensors = Tensors {
-        words: finder.tensor(&[names.words], &[config.vocabulary, width]),
+        words: finder.tensor(words, &[config.vocabulary, width]),
         positions: config.position_rows.map(|rows| finder.tensor(&[names.positions], &[rows, width])),
         token_types: config.token_types.map(|rows| finder.tensor(&[names.token_types], &[rows, width])),
         norm: names.embedding_norm.map(|name| finder.norm(name, if projects_first { hidden } else { width })),
