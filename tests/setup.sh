@@ -7,6 +7,8 @@
 #   minilm.onnx         the same model as an ONNX graph (opset 17, LayerNormalization operators)
 #   minilm-opset14.onnx the same, with layer norm spelled out in primitive operators
 #   onnx/               ONNX's own tests of single operators, a folder each
+#   runtime/operators/  small models of ONNX Runtime's own operators, with its results
+#   runtime/models/     real ONNX files of packages (60 MB), with ONNX Runtime's results on them
 #   tabular/            models of scikit-learn, LightGBM and XGBoost as ONNX, with their inputs and predictions
 #   wordnet/data.*      the WordNet database
 #   glosses.txt         8,000 of its glosses, spread over the whole, one a line
@@ -80,6 +82,19 @@ get_onnx_cases() {
     mv "$work/onnx" "$data/onnx"
 }
 
+make_runtime() { # make_runtime PART SCRIPT [ARGUMENT]
+    # The fingerprint of the script names the models, so that a change of it makes new ones.
+    local stamp
+    stamp=$(cksum <"$here/scripts/$2")
+    [ "$(cat "$data/runtime/$1/script.stamp" 2>/dev/null)" = "$stamp" ] && return
+    say "asking ONNX Runtime for its results ($1)"
+    "$python" "$here/scripts/$2" "${@:3}" "$work/$1"
+    printf '%s\n' "$stamp" >"$work/$1/script.stamp"
+    mkdir -p "$data/runtime"
+    rm -rf "${data:?}/runtime/$1"
+    mv "$work/$1" "$data/runtime/$1"
+}
+
 make_tabular() {
     # The fingerprint of the script names the models, so that a change of it makes new ones.
     local stamp
@@ -124,6 +139,8 @@ get_minilm
 get_minilm_onnx minilm.onnx 17
 get_minilm_onnx minilm-opset14.onnx 14
 get_onnx_cases
+make_runtime operators ort_operators.py
+make_runtime models ort_models.py "$work/packages"
 make_tabular
 get_wordnet
 get_glosses

@@ -354,3 +354,61 @@ fn fixed_dimensions_reach_what_was_decoded_with_their_symbols() {
     let session = given.session(&SessionOptions::on(Device::Cpu)).unwrap();
     assert_eq!(shape(run(&session, &[("x", &[2, 3, 2])])), [4, 3]);
 }
+
+#[test]
+fn a_mark_of_unknown_sizes_is_no_name() {
+    for mark in ["?", "-1", "*", "None"] {
+        let model = Draft::new().input(value("x", FLOAT, &[mark, mark])).node(node("Neg", "own", &["x"], &["y"]));
+        let session = open(&model.output(output("y")));
+        assert_eq!(shape(run(&session, &[("x", &[2, 3])])), [2, 3], "{mark}");
+    }
+    let named = Draft::new().input(value("x", FLOAT, &["n", "n"])).node(node("Neg", "own", &["x"], &["y"]));
+    fails(run(&open(&named.output(output("y"))), &[("x", &[2, 3])]), &["`x`", "3"]);
+}
+
+/// `x` of `dims` without its axes of size 1, declared with as many dimensions as `declared`.
+fn squeezed(dims: &[&str], declared: &[&str]) -> Draft {
+    let own = node("Squeeze", "own", &["x"], &["y"]);
+    Draft::new().input(value("x", FLOAT, dims)).node(own).output(value("y", FLOAT, declared))
+}
+
+#[test]
+fn the_declared_result_tells_which_axes_a_squeeze_without_axes_drops() {
+    let session = open(&squeezed(&["n", "1", "4"], &["m"]));
+    assert_eq!(shape(run(&session, &[("x", &[1, 1, 4])])), [4]);
+    fails(run(&session, &[("x", &[2, 1, 4])]), &["`own` (Squeeze)", "is of size 2 where 1 is needed"]);
+    let session = open(&squeezed(&["n", "1", "4"], &["n", "4"]));
+    assert_eq!(shape(run(&session, &[("x", &[2, 1, 4])])), [2, 4]);
+    fails(run(&session, &[("x", &[1, 1, 4])]), &["`own` (Squeeze)", "is of size 1 where at least 2 is needed"]);
+    let session = open(&squeezed(&["n", "1", "k"], &["k"]));
+    assert_eq!(shape(run(&session, &[("x", &[1, 1, 3])])), [3]);
+    assert!(refused(&squeezed(&["n", "1", "4"], &["", "", "", ""])).contains("without `axes`"));
+}
+
+/// The rows of `x`, whose axis 1 goes where it is 1, as PyTorch writes `squeeze(1)`.
+fn squeezed_by_if(declared: &[&str]) -> Draft {
+    let graph = |own: Message| Message::new().messages(1, &[own]).text(2, "branch").message(12, &output("branch"));
+    let then = graph(node("Squeeze", "drop", &["x", "axis"], &["branch"]));
+    let other = graph(node("Identity", "keep", &["x"], &["branch"]));
+    let choice = node("If", "choice", &["alone"], &["y"]);
+    let choice = choice.message(5, &graph_attribute("then_branch", &then));
+    Draft::new()
+        .input(value("x", FLOAT, &["n", "k"]))
+        .initializer(integers("axis", &[1], &[1]))
+        .initializer(integers("one", &[], &[1]))
+        .node(node("Shape", "sizes", &["x"], &["sizes"]))
+        .node(node("Gather", "size", &["sizes", "one"], &["size"]))
+        .node(node("Equal", "compare", &["size", "one"], &["alone"]))
+        .node(choice.message(5, &graph_attribute("else_branch", &other)))
+        .output(value("y", FLOAT, declared))
+}
+
+#[test]
+fn the_declared_result_tells_which_graph_a_comparison_of_sizes_takes() {
+    let session = open(&squeezed_by_if(&["n"]));
+    assert_eq!(shape(run(&session, &[("x", &[3, 1])])), [3]);
+    fails(run(&session, &[("x", &[3, 2])]), &["`choice` (If)", "is of size 2 where 1 is needed"]);
+    let session = open(&squeezed_by_if(&["n", "k"]));
+    assert_eq!(shape(run(&session, &[("x", &[3, 2])])), [3, 2]);
+    fails(run(&session, &[("x", &[3, 1])]), &["`choice` (If)", "is of size 1 where at least 2 is needed"]);
+}

@@ -136,11 +136,12 @@ fn dynamic(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let gates = 4 * size;
     let optional = |index: usize| inputs.get(index).and_then(Option::as_ref);
     let or_zeros = |index: usize, len: usize| optional(index).map_or_else(|| vec![0.0; len], floats);
-    let xs = through_bytes(x.as_slice().unwrap());
     let biases = or_zeros(3, ways * 2 * gates);
     let firsts = [or_zeros(5, ways * batch * size), or_zeros(6, ways * batch * size)];
     let peepholes = or_zeros(7, ways * 3 * size);
     let lengths = optional(4).map_or_else(|| vec![steps as i64; batch], |lengths| lengths.to_i64().unwrap());
+    let most = lengths.iter().max().map_or(0, |&most| most as usize);
+    let xs = through_bytes(&x.as_slice::<f32>().unwrap()[..most * batch * width]);
     let bytes = |index: usize| input(inputs, index).to_i64().unwrap();
     let mut all = vec![0f32; steps * ways * batch * size];
     let mut last = [vec![0f32; ways * batch * size], vec![0f32; ways * batch * size]];
@@ -186,9 +187,6 @@ fn dynamic(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
                         let place = (way * batch + item) * size + j;
                         (last[0][place], last[1][place]) = (output as f32, next as f32);
                     }
-                }
-                if step + 1 == length {
-                    h[state].fill(0.0);
                 }
             }
         }

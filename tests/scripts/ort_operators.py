@@ -194,12 +194,8 @@ def attention(cases):
     cases.add("heads_cross", "MultiHeadAttention", {"q": q, "k": other, "v": other}, 1, num_heads=heads)
     cross = [f32(2, heads, n + 2, size) for n in length]
     cases.add("heads_ready", "MultiHeadAttention", {"q": q, "k": cross, "v": cross}, 1, num_heads=heads)
-    cases.add("heads_joined", "MultiHeadAttention", {"q": [f32(2, n, heads, 3, size) for n in length]}, 1,
-              num_heads=heads)
-    cases.add("heads_pairs", "MultiHeadAttention", {"q": q, "k": [f32(2, n + 1, heads, 2, size) for n in length]}, 1,
-              num_heads=heads)
 
-    size, heads, shared = 8, 4, 2
+    size, heads, shared = 16, 4, 2
     q = [f32(2, n, heads * size) for n in length]
     k, v = ([f32(2, n, shared * size) for n in length] for _ in range(2))
     ends = [np.full(2, n - 1, np.int32) for n in length]
@@ -309,8 +305,41 @@ def quantized(cases):
     cases.add("dequantize_axis", "DequantizeLinear",
               {"a": a, "sa": f32(4) ** 2, "za": u8(4)}, 1, fixed, axis=2)
     cases.add("quantize", "QuantizeLinear", {"a": numbers, "sa": scalar(0.02), "za": scalar(100, np.uint8)}, 1, fixed)
-    cases.add("mul_integer", "MulInteger", {"a": a, "za": scalar(120, np.uint8), "b": b, "zb": scalar(3, np.uint8)}, 1,
-              fixed)
+
+
+def pairs(cases):
+    """Products between DequantizeLinear and QuantizeLinear, whose exact sums lie between two bytes every other time."""
+    for name, op, shape, weights, axis, attributes in (
+        ("conv", "Conv", [(2, 3, 6, 6), (1, 3, 6, 6)], i8(4, 3, 3, 3), 0, {"pads": [1, 1, 1, 1]}),
+        ("conv_grouped", "Conv", [(2, 4, 6, 6), (1, 4, 6, 6)], i8(4, 2, 3, 3), 0, {"group": 2}),
+        ("matmul", "MatMul", [(2, 3, 8), (1, 3, 8)], i8(8, 5), 1, {}),
+        ("gemm", "Gemm", [(2, 8), (5, 8)], i8(5, 8), 0, {"transB": 1}),
+    ):
+        for per_channel in (False, True):
+            count = weights.shape[axis]
+            x_scale = np.float32(0.013)
+            w_scale = np.float32(0.007) * (np.arange(1, count + 1, dtype=np.float32) if per_channel else np.float32(1))
+            constants = {"sx": x_scale, "zx": scalar(117, np.uint8), "w": weights // 8, "sw": w_scale,
+                         "zw": np.zeros(np.shape(w_scale), np.int8), "zy": scalar(101, np.uint8),
+                         "sy": np.float32(x_scale * np.float32(0.007) * np.float32(2))}
+            nodes = [helper.make_node("QuantizeLinear", ["x", "sx", "zx"], ["xq"]),
+                     helper.make_node("DequantizeLinear", ["xq", "sx", "zx"], ["xd"]),
+                     helper.make_node("DequantizeLinear", ["w", "sw", "zw"], ["wd"], axis=axis)]
+            operands = ["xd", "wd"]
+            if op != "MatMul":
+                constants |= {"b": RANDOM.integers(-50, 50, count).astype(np.int32), "sb": x_scale * w_scale,
+                              "zb": np.zeros(np.shape(w_scale), np.int32)}
+                nodes.append(helper.make_node("DequantizeLinear", ["b", "sb", "zb"], ["bd"], axis=0))
+                operands.append("bd")
+            nodes.append(helper.make_node(op, operands, ["y"], name=name, **attributes))
+            nodes.append(helper.make_node("QuantizeLinear", ["y", "sy", "zy"], ["yq"]))
+            sizes = ["n", *shape[0][1:]]
+            graph = helper.make_graph(nodes, name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)],
+                                      [onnx.ValueInfoProto(name="yq")],
+                                      [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()])
+            model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+            full = f"pairs_{name}_{'channels' if per_channel else 'one'}"
+            cases.write(full, model, [{"x": f32(*own, scale=0.5)} for own in shape])
 
 
 def lstm(cases):
@@ -325,8 +354,8 @@ def lstm(cases):
         fixed = ["w", "r", "b", "sw", "zw", "sr", "zr"]
         cases.add(f"dynamic_lstm{name}", "DynamicQuantizeLSTM", {"x": x} | weights | states | scales, 3, fixed,
                   direction=direction, hidden_size=size)
-    columns = {"sw": f32(1, 4 * size, scale=0.01) ** 2 + scalar(0.005), "zw": u8(1, 4 * size),
-               "sr": f32(1, 4 * size, scale=0.01) ** 2 + scalar(0.005), "zr": u8(1, 4 * size)}
+    columns = {"sw": f32(1, 4 * size, scale=0.01) ** 2 + scalar(0.005), "zw": np.full((1, 4 * size), 121, np.uint8),
+               "sr": f32(1, 4 * size, scale=0.01) ** 2 + scalar(0.005), "zr": np.full((1, 4 * size), 119, np.uint8)}
     weights = {"w": u8(1, width, 4 * size), "r": u8(1, size, 4 * size), "b": f32(1, 8 * size, scale=0.1)}
     cases.add("dynamic_lstm_columns", "DynamicQuantizeLSTM",
               {"x": x} | weights | {"lengths": [np.array([5], np.int32), np.array([2, 1, 2], np.int32)], "h": None,
@@ -337,7 +366,7 @@ def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     cases = Cases(folder)
-    for part in (pointwise, norms, attention, products, quantized, lstm):
+    for part in (pointwise, norms, attention, products, quantized, pairs, lstm):
         part(cases)
     print(f"{len(list(folder.glob('*.onnx')))} models of ONNX Runtime's own operators")
 

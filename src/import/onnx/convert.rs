@@ -1,7 +1,9 @@
 //! Conversion of an ONNX graph to a [`Graph`].
 
+mod assumed;
 mod batch_norm;
 mod control;
+mod dequantized;
 mod einsum;
 mod free;
 mod function;
@@ -9,13 +11,14 @@ mod inputs;
 mod lower;
 mod node;
 mod old_opsets;
+mod open_ranks;
 mod scope;
-mod squeeze;
 
 use std::collections::{HashMap, HashSet};
 
+use assumed::OpenRanks;
+use dequantized::Dequantized;
 use scope::{Outer, Scope};
-use squeeze::OpenSqueeze;
 
 use crate::{
     error::{Context, Error, Result},
@@ -56,7 +59,7 @@ pub(super) fn graph<'a>(
     let functions = functions(all_functions, budget)?;
     let makers = makers(&proto, budget)?;
     check_operators(&proto, &functions, budget)?;
-    squeeze::settled(&proto, budget, |open| {
+    assumed::settled(&proto, budget, |open| {
         let file = File { functions: &functions, budget, open };
         let scope = Scope { opsets: opsets.clone(), used: scope::used(&proto, 0)?, ..Scope::default() };
         let mut converter = Converter::new(Graph::new(name), scope, file, external, None);
@@ -87,7 +90,7 @@ fn parse_graph<'a>(bytes: &'a [u8], budget: &Budget) -> Result<GraphProto<'a>> {
 struct File<'a, 'b> {
     functions: &'b Functions<'a>,
     budget: &'b Budget,
-    open: &'b OpenSqueeze,
+    open: &'b OpenRanks,
 }
 
 /// A graph under construction.
@@ -102,6 +105,8 @@ struct Converter<'a, 'b, 'c> {
     /// The values of the outer graph that are inputs here, in their order.
     captured: Vec<ValueId>,
     depth: usize,
+    /// The bytes that values stand for.
+    dequantized: HashMap<ValueId, Dequantized>,
     /// Remarks for the report.
     notes: Vec<String>,
 }
@@ -116,7 +121,18 @@ impl<'a, 'b, 'c> Converter<'a, 'b, 'c> {
     ) -> Self {
         let depth = outer.map_or(0, |outer| outer.depth + 1);
         let calls = outer.map_or_else(Vec::new, |outer| outer.calls.to_vec());
-        Self { graph, scope, file, external, calls, outer, captured: Vec::new(), depth, notes: Vec::new() }
+        Self {
+            graph,
+            scope,
+            file,
+            external,
+            calls,
+            outer,
+            captured: Vec::new(),
+            depth,
+            dequantized: HashMap::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Converts the nodes in an order in which each follows those that it depends on.

@@ -175,8 +175,14 @@ impl Run<'_> {
         let (hidden, scratch) = scratch.split_at_mut(parts[2]);
         let (cell, biases) = scratch.split_at_mut(parts[3]);
         let (bias, state_bias) = self.biases(way, &mut biases[..2 * width]);
-        let sums = &mut sums[..steps * batch * width];
-        weights.product(self.kernel.set, 0, self.x, steps * batch, Some(bias), sums)?;
+        let most = self.lengths.map_or(steps, |lengths| lengths.iter().copied().max().unwrap_or(0));
+        // The range of the input is that of the steps that any item takes.
+        let rows = batch * if op.bytes { most } else { steps };
+        let x = if op.bytes && steps > 0 { &self.x[..self.x.len() / steps * most] } else { self.x };
+        let sums = &mut sums[..rows * width];
+        // Beside bytes the bias comes last, as ONNX Runtime adds it.
+        let (first, state_bias) = if op.bytes { (None, Some(bias)) } else { (Some(bias), state_bias) };
+        weights.product(self.kernel.set, 0, x, rows, first, sums)?;
         let (current, products) = step.split_at_mut(parts[1] / 2);
         let (current, products) = (&mut current[..batch * width], &mut products[..batch * width]);
         let mut states = States { hidden: &mut hidden[..batch * size], cell: &mut cell[..batch * size] };
@@ -191,9 +197,9 @@ impl Run<'_> {
             matrices,
             state_bias,
             peepholes: self.peepholes.map(|all| &all[way * 3 * size..][..3 * size]),
+            bytes: op.bytes,
         };
         let reverse = op.way == Way::Reverse || way == 1;
-        let most = self.lengths.map_or(steps, |lengths| lengths.iter().copied().max().unwrap_or(0));
         let length = |item: usize| self.lengths.map_or(steps, |lengths| lengths[item]);
         for item in 0..batch {
             for at in length(item)..steps {
@@ -218,6 +224,7 @@ impl Run<'_> {
             own.run(current, &mut states, products)?;
             for item in 0..batch {
                 let Some(at) = at(item) else {
+                    // The range of the states includes an item's last one, and then no more of it.
                     if op.bytes {
                         states.hidden[item * size..][..size].fill(0.0);
                     }
@@ -227,10 +234,6 @@ impl Run<'_> {
                 results.all[self.place(at, way, item)..][..size].copy_from_slice(from);
                 if index + 1 == length(item) {
                     self.keep_last(way, item, &states, results);
-                    // The range of the states is that of items that go on.
-                    if op.bytes {
-                        states.hidden[item * size..][..size].fill(0.0);
-                    }
                 }
             }
         }

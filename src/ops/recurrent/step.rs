@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    kernels::KernelSet,
+    kernels::{KernelSet, rational},
     ops::recurrent::{Cell, StepFunction, weights::Factors},
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Step<'a> {
     /// The bias of the state's product, where it is not in the gates already.
     pub(super) state_bias: Option<&'a [f32]>,
     pub(super) peepholes: Option<&'a [f32]>,
+    /// Whether states become bytes, so that the last bit of a function counts.
+    pub(super) bytes: bool,
 }
 
 /// The states of all items, `size` numbers each.
@@ -55,13 +57,24 @@ impl Step<'_> {
         if let Some(clip) = self.clip {
             sums.iter_mut().for_each(|x| *x = x.clamp(-clip.abs(), clip.abs()));
         }
-        self.functions[function].apply(self.set, sums);
+        self.function(function, sums);
+    }
+
+    fn function(&self, function: usize, data: &mut [f32]) {
+        match self.functions[function] {
+            StepFunction::Sigmoid if self.bytes => rational::sigmoid(self.set, data),
+            StepFunction::Tanh if self.bytes => rational::tanh(self.set, data),
+            function => function.apply(self.set, data),
+        }
     }
 
     fn lstm(&self, coupled: bool, gates: &mut [f32], states: &mut States<'_>, products: &mut [f32]) -> Result<()> {
         let size = self.size;
         self.product(states.hidden, 0, None, products)?;
         add(gates, products);
+        if let Some(bias) = self.state_bias {
+            gates.chunks_exact_mut(4 * size).for_each(|gates| add(gates, bias));
+        }
         let hidden = states.hidden.chunks_exact_mut(size);
         let items = gates.chunks_exact_mut(4 * size).zip(hidden.zip(states.cell.chunks_exact_mut(size)));
         for (gates, (hidden, cell)) in items {
@@ -87,7 +100,7 @@ impl Step<'_> {
             }
             self.apply(0, output);
             hidden.copy_from_slice(cell);
-            self.functions[2].apply(self.set, hidden);
+            self.function(2, hidden);
             hidden.iter_mut().zip(&*output).for_each(|(hidden, output)| *hidden *= output);
         }
         Ok(())

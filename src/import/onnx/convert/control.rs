@@ -8,7 +8,7 @@ use crate::{
     import::onnx::{
         attribute,
         convert::{
-            Converter, parse_graph,
+            Converter, open_ranks, parse_graph,
             scope::{Outer, Scope, used},
         },
         opset,
@@ -141,13 +141,21 @@ impl<'a> Converter<'a, '_, '_> {
         if let Some(known) = known {
             return self.inlined(node, if known != 0 { then } else { other });
         }
-        let mut inputs = inputs;
-        let then = self.within(then, &[])?;
-        let then = self.body(then, &mut inputs);
-        let other = self.within(other, &[])?;
-        let other = self.body(other, &mut inputs);
-        let op = If { branches: [then, other] };
-        self.add_control(node, Arc::new(op), inputs)
+        let mut operands = inputs;
+        let both = self.branches([then, other], &mut operands);
+        if both.as_ref().map_or(true, |[then, other]| open_ranks::differ(then, other))
+            && let Some(first) = self.taken(condition, &|| node.describe())?
+        {
+            return self.inlined(node, if first { then } else { other });
+        }
+        self.add_control(node, Arc::new(If { branches: both? }), operands)
+    }
+
+    fn branches(&mut self, bytes: [&'a [u8]; 2], inputs: &mut Vec<Option<ValueId>>) -> Result<[Body; 2]> {
+        let then = self.within(bytes[0], &[])?;
+        let then = self.body(then, inputs);
+        let other = self.within(bytes[1], &[])?;
+        Ok([then, self.body(other, inputs)])
     }
 
     fn repeat(&mut self, node: &NodeProto<'a>, inputs: Vec<Option<ValueId>>, bytes: &'a [u8]) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Nodes that become several of ONNX's own operators.
 
 mod attention;
+mod bytes;
 mod grouped;
 mod joined;
 mod masks;

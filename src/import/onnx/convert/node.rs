@@ -82,7 +82,15 @@ impl<'a> Converter<'a, '_, '_> {
             old_opsets::adapt(&mut self.graph, &mut call).context(place)?;
             self.settle_squeeze(&mut call, &place)?;
         }
+        if (call.domain, call.op_type) == ("", "QuantizeLinear")
+            && let Some(made) = self.product_of_bytes(&call, place())?
+        {
+            return self.name(node, outputs, made);
+        }
         let made = self.call(&call, place)?;
+        if (call.domain, call.op_type) == ("", "DequantizeLinear") {
+            self.remember_bytes(&call, &made);
+        }
         self.name(node, outputs, made)
     }
 
