@@ -9,6 +9,7 @@ mod budget;
 mod convert;
 mod external;
 pub(crate) mod file;
+mod lowered;
 mod order;
 mod proto;
 mod scan;

@@ -1,8 +1,11 @@
 //! Conversion of an ONNX graph to a [`Graph`].
 
 mod batch_norm;
+mod call;
+mod composed;
 mod control;
 mod einsum;
+mod flex_attention;
 mod free;
 mod function;
 mod inputs;
