@@ -189,4 +189,4 @@ pub use inference::{
 };
 pub use kernels::KernelSet;
 pub use shape::{Dim, Shape};
-pub use tensor::{DType, Element, Tensor, Tensors, Value};
+pub use tensor::{DType, Element, SmallType, Tensor, Tensors, Value};

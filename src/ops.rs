@@ -69,7 +69,6 @@ pub fn all() -> &'static [&'static OpDef] {
 static READ_AS: &[(&str, Decoder)] = &[
     ("Attention", product::attention::standard::decode),
     ("CastLike", pointwise::cast::decode_like),
-    ("Dropout", moves::identity::decode_dropout),
     ("Flatten", moves::squeeze::decode_flatten),
     ("Scatter", index::scatter::elements::decode),
     ("Squeeze", moves::squeeze::decode_squeeze),

@@ -11,6 +11,7 @@ mod finite;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod named;
+mod small;
 mod strings;
 mod value;
 mod view;
@@ -24,6 +25,7 @@ pub use dtype::{DType, Element};
 #[cfg(feature = "hugging-face")]
 pub(crate) use mapping::Mapping;
 pub use named::Tensors;
+pub use small::SmallType;
 pub use strings::RunStrings;
 pub(crate) use strings::StringTable;
 pub use value::Value;
@@ -130,7 +132,8 @@ impl Tensor {
     /// A tensor from native-endian bytes.
     ///
     /// # Errors
-    /// For strings, which are no bytes. If the number of bytes does not fit the type and shape, or a boolean is neither 0 nor 1.
+    /// For strings, which are no bytes. If the number of bytes does not fit the type and shape, a
+    /// boolean is neither 0 nor 1, or a byte is no element of a [small type](DType::Small).
     pub fn from_bytes(dtype: DType, shape: impl Into<Vec<usize>>, bytes: &[u8]) -> Result<Self> {
         let shape = shape.into();
         if byte_count(dtype, &shape) != Some(bytes.len()) {
@@ -141,6 +144,13 @@ impl Tensor {
         }
         if dtype == DType::Bool && bytes.iter().any(|&byte| byte > 1) {
             return Err(Error::invalid_input("a boolean tensor holds a byte that is neither 0 nor 1"));
+        }
+        if let DType::Small(small) = dtype
+            && let Some(byte) = bytes.iter().find(|&&byte| !small.holds(byte))
+        {
+            return Err(Error::invalid_input(format!(
+                "a tensor of {dtype} holds the byte {byte}, which is no element"
+            )));
         }
         Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::copy_from(bytes)), strings: None })
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     bulk::{CacheKey, CacheValue, KeyHasher, cache::value::take},
-    tensor::{DType, Tensor, Tensors, Value},
+    tensor::{DType, SmallType, Tensor, Tensors, Value},
 };
 
 impl CacheKey for Tensor {
@@ -133,7 +133,7 @@ impl CacheValue for Tensors {
 }
 
 /// Element types by their number in cache files: append only.
-const DTYPES: [DType; 14] = [
+const DTYPES: [DType; 26] = [
     DType::F32,
     DType::F64,
     DType::F16,
@@ -148,6 +148,18 @@ const DTYPES: [DType; 14] = [
     DType::U64,
     DType::Bool,
     DType::String,
+    DType::Small(SmallType::F8E4M3FN),
+    DType::Small(SmallType::F8E4M3FNUZ),
+    DType::Small(SmallType::F8E5M2),
+    DType::Small(SmallType::F8E5M2FNUZ),
+    DType::Small(SmallType::F8E8M0),
+    DType::Small(SmallType::F6E2M3),
+    DType::Small(SmallType::F6E3M2),
+    DType::Small(SmallType::F4E2M1),
+    DType::Small(SmallType::I4),
+    DType::Small(SmallType::U4),
+    DType::Small(SmallType::I2),
+    DType::Small(SmallType::U2),
 ];
 
 /// The number of an element type in cache files.

@@ -7,7 +7,6 @@ use crate::{
     graph::{Fact, Graph, Node, ValueId},
     op::CpuState,
     shape::{Condition, Dim, Shape, Symbol},
-    tensor::DType,
 };
 
 impl Graph {
@@ -22,14 +21,14 @@ impl Graph {
         if !matches!(node.op.def().cpu, CpuState::Session | CpuState::Values(_)) {
             inputs.expect_tensors().context(|| node.describe())?;
         }
+        if !node.op.takes_small() {
+            inputs.expect_computable().context(|| node.describe())?;
+        }
         let mut facts = node.op.infer(&inputs).context(|| node.describe())?;
         for fact in &mut facts {
             if !self.fixed.is_empty() {
                 // Operators keep the symbols with which they were made.
                 fact.substitute(&self.fixed);
-            }
-            if fact.dtype == DType::String && !fact.is_tensor() {
-                return Err(Error::unsupported(format!("{} makes {fact}", node.describe())));
             }
             fact.shape.fixed_elements().context(|| node.describe())?;
             if let Some(dim) =

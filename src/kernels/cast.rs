@@ -4,6 +4,7 @@ use half::{bf16, f16};
 
 use crate::{
     error::{Error, Result},
+    kernels::small::from_small,
     tensor::{DType, View, ViewMut},
 };
 
@@ -89,7 +90,7 @@ made_half!(f16 bf16);
 /// Converts the numbers of `from` to the type of `to`, which has as many elements.
 ///
 /// # Errors
-/// `Internal` for strings.
+/// `Internal` for strings, and for numbers that become ones of a small type.
 pub(crate) fn cast(from: View<'_>, to: &mut ViewMut<'_>) -> Result<()> {
     macro_rules! each {
         ($dtype:expr, $name:ident => $body:expr) => {
@@ -146,13 +147,16 @@ pub(crate) fn cast(from: View<'_>, to: &mut ViewMut<'_>) -> Result<()> {
                     type $name = Truth;
                     $body
                 }
-                DType::String => return Err(Error::internal("strings are cast by another kernel")),
+                dtype => return Err(Error::internal(format!("{dtype} is cast by another kernel"))),
             }
         };
     }
     if from.dtype == to.dtype {
         to.bytes.copy_from_slice(from.bytes);
         return Ok(());
+    }
+    if let DType::Small(small) = from.dtype {
+        return from_small(small, from, to);
     }
     each!(from.dtype, From => each!(to.dtype, To => {
         let (from, to): (&[From], &mut [To]) = (bytemuck::cast_slice(from.bytes), bytemuck::cast_slice_mut(to.bytes));

@@ -28,6 +28,11 @@ type ByPacking = HashMap<(ValueId, Packing), Arc<[Packed]>>;
 pub(crate) struct PackedConstants(Mutex<ByPacking>, Mutex<StringTable>);
 
 impl PackedConstants {
+    /// No packed constants yet, and strings that have numbers already.
+    pub(crate) fn with_strings(strings: StringTable) -> Self {
+        Self(Mutex::default(), Mutex::new(strings))
+    }
+
     /// The constant `id` in `packing`, made by `pack` on first use.
     pub(crate) fn get(
         &self,

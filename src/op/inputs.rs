@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::{Fact, Graph, ValueId},
     shape::{Condition, Dim, Shape, Symbol},
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 /// The operands of a node, for shape inference and loading.
@@ -134,6 +134,21 @@ impl<'a> Inputs<'a> {
             Some((index, fact)) => {
                 Err(Error::invalid_model(format!("operand {index} is {fact}, where a tensor is expected")))
             }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses operands of small types, which kernels do not compute with.
+    ///
+    /// # Errors
+    /// Names the first of them.
+    pub(crate) fn expect_computable(&self) -> Result<()> {
+        let small = |index| self.fact(index).filter(|fact| matches!(fact.dtype, DType::Small(_)));
+        match (0..self.len()).find_map(|index| Some((index, small(index)?))) {
+            Some((index, fact)) => Err(Error::unsupported(format!(
+                "operand {index} is {fact}; elements of {} are stored, moved and cast, not computed with",
+                fact.dtype
+            ))),
             None => Ok(()),
         }
     }

@@ -20,6 +20,12 @@ pub trait Operator: Any + Debug + Send + Sync {
     /// When the operands do not fit: their number, types or shapes.
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>>;
 
+    /// Whether operands may be of [small types](crate::DType::Small), because it only moves or
+    /// converts elements.
+    fn takes_small(&self) -> bool {
+        false
+    }
+
     /// The number of sizes that only a run tells.
     ///
     /// Each is a symbol that results' shapes may mention. A node with such a

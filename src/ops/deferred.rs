@@ -165,6 +165,10 @@ impl Operator for Deferred {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn measures(&self, inputs: &Inputs<'_>) -> Result<usize> {
         let results = self.results(inputs)?;
         Ok(results.iter().flat_map(|(_, dims)| dims).filter(|dim| dim.is_none()).count())

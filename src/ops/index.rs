@@ -8,6 +8,7 @@ pub mod non_max_suppression;
 pub mod non_zero;
 pub mod one_hot;
 pub mod scatter;
+pub mod tensor_scatter;
 pub mod top_k;
 pub mod unique;
 
@@ -31,6 +32,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &one_hot::DEF,
         &scatter::elements::DEF,
         &scatter::nd::DEF,
+        &tensor_scatter::DEF,
         &top_k::DEF,
         &unique::DEF,
     ]

@@ -1,8 +1,10 @@
 //! Operators that move elements or change their shape, without arithmetic.
 
+pub mod bit_cast;
 pub mod center_crop_pad;
 pub mod concat;
 pub mod depth_to_space;
+pub mod dropout;
 pub mod expand;
 pub mod identity;
 pub mod pad;
@@ -19,9 +21,11 @@ use crate::op::OpDef;
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [
+        &bit_cast::DEF,
         &center_crop_pad::DEF,
         &concat::DEF,
         &depth_to_space::DEPTH_TO_SPACE,
+        &dropout::DEF,
         &expand::DEF,
         &identity::DEF,
         &pad::DEF,

@@ -19,5 +19,5 @@ use crate::op::OpDef;
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    unary::ROWS.iter().chain(binary::ROWS).chain([&cast::DEF, &chain::DEF, &select::DEF])
+    unary::ROWS.iter().chain(binary::ROWS).chain([&cast::DEF, &cast::small::DEF, &chain::DEF, &select::DEF])
 }

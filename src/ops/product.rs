@@ -5,6 +5,7 @@ pub mod det;
 pub mod einsum;
 pub mod gemm;
 pub mod linear;
+pub mod linear_attention;
 pub mod matmul;
 pub mod rotary;
 
@@ -19,6 +20,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &gemm::GEMM,
         &linear::DEF,
         &linear::in_place::DEF,
+        &linear_attention::DEF,
         &matmul::DEF,
         &attention::disentangled::DEF,
         &attention::packed::DEF,

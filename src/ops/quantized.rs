@@ -8,6 +8,7 @@ mod grouping;
 pub mod matmul;
 pub mod quantize;
 mod requantize;
+mod small;
 
 use crate::op::OpDef;
 

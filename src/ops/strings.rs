@@ -4,6 +4,7 @@
 pub mod regex_full_match;
 pub mod string_concat;
 pub mod string_normalizer;
+pub mod string_split;
 pub mod tf_idf_vectorizer;
 #[cfg(feature = "onnx")]
 pub mod tokenizer;
@@ -17,7 +18,7 @@ use crate::{
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    let always = [&string_concat::DEF, &string_normalizer::DEF, &tf_idf_vectorizer::DEF];
+    let always = [&string_concat::DEF, &string_normalizer::DEF, &string_split::DEF, &tf_idf_vectorizer::DEF];
     #[cfg(feature = "onnx")]
     let more = [&regex_full_match::DEF, &tokenizer::DEF];
     #[cfg(not(feature = "onnx"))]

@@ -39,6 +39,8 @@ impl Tensor {
             DType::U16 => write!(f, "{}", element::<u16>(bytes, place)),
             DType::U32 => write!(f, "{}", element::<u32>(bytes, place)),
             DType::U64 => write!(f, "{}", element::<u64>(bytes, place)),
+            // The bits; what number they are is a kernel's knowledge.
+            DType::Small(_) => write!(f, "{:#04x}", element::<u8>(bytes, place)),
             DType::Bool => write!(f, "{}", element::<u8>(bytes, place) != 0),
             DType::String => write!(f, "{:?}", self.texts().nth(place).unwrap_or_default()),
         }

@@ -5,6 +5,8 @@ use std::fmt;
 use bytemuck::Pod;
 use half::{bf16, f16};
 
+use crate::tensor::SmallType;
+
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the types")]
@@ -26,6 +28,8 @@ pub enum DType {
     Bool,
     /// A text; within a run the number of one.
     String,
+    /// A number of at most eight bits, one a byte.
+    Small(SmallType),
 }
 
 impl DType {
@@ -46,31 +50,34 @@ impl DType {
             12 => Self::U32,
             13 => Self::U64,
             16 => Self::BF16,
-            _ => return None,
+            _ => match SmallType::from_onnx(code) {
+                Some(small) => Self::Small(small),
+                None => return None,
+            },
         })
     }
 
     /// Bytes of one element.
     pub const fn size(self) -> usize {
         match self {
-            DType::I8 | DType::U8 | DType::Bool => 1,
+            DType::I8 | DType::U8 | DType::Bool | DType::Small(_) => 1,
             DType::F16 | DType::BF16 | DType::I16 | DType::U16 => 2,
             DType::F32 | DType::I32 | DType::U32 => 4,
             DType::F64 | DType::I64 | DType::U64 | DType::String => 8,
         }
     }
 
-    /// Whether it is a floating-point type.
+    /// Whether it is a floating-point type; a small one is not.
     pub const fn is_float(self) -> bool {
         matches!(self, DType::F32 | DType::F64 | DType::F16 | DType::BF16)
     }
 
-    /// Whether it is a floating-point or integer type.
+    /// Whether it is a floating-point or integer type that kernels compute with.
     pub(crate) const fn is_number(self) -> bool {
-        !matches!(self, DType::Bool | DType::String)
+        !matches!(self, DType::Bool | DType::String | DType::Small(_))
     }
 
-    /// Whether it is an integer type; a boolean is not.
+    /// Whether it is an integer type; booleans and small types are not.
     pub(crate) const fn is_integer(self) -> bool {
         !self.is_float() && self.is_number()
     }
@@ -79,6 +86,7 @@ impl DType {
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            DType::Small(small) => return small.fmt(f),
             DType::F32 => "f32",
             DType::F64 => "f64",
             DType::F16 => "f16",

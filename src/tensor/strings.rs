@@ -181,6 +181,17 @@ impl RunStrings {
         Ok(Some(numbers))
     }
 
+    /// A tensor whose strings are numbers of this run, without texts of its own.
+    ///
+    /// # Errors
+    /// If there is no memory for them.
+    pub(crate) fn numbered(&mut self, tensor: Tensor) -> Result<Tensor> {
+        match self.numbers_of(&tensor)? {
+            Some(numbers) => Tensor::from_aligned(DType::String, tensor.shape().to_vec(), numbers),
+            None => Ok(tensor),
+        }
+    }
+
     /// The string with that number.
     pub fn get(&self, number: u64) -> Option<&Arc<str>> {
         match number.checked_sub(self.model.len()) {

@@ -1,6 +1,6 @@
 //! Values of a run: tensors, sequences of values, and optional values.
 
-use crate::tensor::Tensor;
+use crate::{error::Result, tensor::Tensor};
 
 /// A value of a run.
 ///
@@ -24,6 +24,21 @@ impl Value {
             Self::Tensor(tensor) => Some(tensor),
             _ => None,
         }
+    }
+
+    /// The value with its tensors replaced.
+    ///
+    /// # Errors
+    /// As `replace`.
+    pub(crate) fn with_tensors(self, replace: &mut impl FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(match self {
+            Self::Tensor(tensor) => Self::Tensor(replace(tensor)?),
+            Self::Sequence(values) => {
+                Self::Sequence(values.into_iter().map(|value| value.with_tensors(replace)).collect::<Result<_>>()?)
+            }
+            Self::Optional(None) => Self::Optional(None),
+            Self::Optional(Some(value)) => Self::Optional(Some(Box::new(value.with_tensors(replace)?))),
+        })
     }
 
     /// The size of all tensors in bytes.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use gristmill::{
-    DType, Device, ErrorKind, ImportOptions, Inference, Model, SessionOptions, Tensor, Tensors, bulk::Bulk,
+    DType, Device, ErrorKind, ImportOptions, Inference, Model, SessionOptions, SmallType, Tensor, Tensors, bulk::Bulk,
     testing::import::onnx,
 };
 
@@ -154,6 +154,68 @@ fn typed_data_of_every_type() {
 }
 
 #[test]
+fn elements_of_few_bits_share_bytes() {
+    use SmallType::*;
+    // The type's number, the shape, the packed bytes, the elements' bytes; bits past the last element do not count.
+    let cases: [(i64, SmallType, i64, &[u8], &[u8]); 7] = [
+        (22, I4, 3, &[0x8f, 0xf7], &[0xff, 0xf8, 7]),
+        (21, U4, 4, &[0x8f, 0x17], &[15, 8, 7, 1]),
+        (26, I2, 5, &[0b11_10_01_00, 0xfe], &[0, 1, 0xfe, 0xff, 0xfe]),
+        (25, U2, 3, &[0b00_10_01_11], &[3, 1, 2]),
+        (23, F4E2M1, 1, &[0x2f], &[15]),
+        (27, F6E2M3, 5, &[0b01_000001, 0b1111_0000, 0b100000_11, 0b1111_1111], &[1, 1, 0x3f, 0x20, 0x3f]),
+        (17, F8E4M3FN, 2, &[0x7e, 0xff], &[0x7e, 0xff]),
+    ];
+    for (code, small, count, packed, elements) in cases {
+        let want = Tensor::from_bytes(DType::Small(small), [count as usize], elements).unwrap();
+        let raw = tensor("t", code, &[count]).bytes(9, packed);
+        assert_eq!(onnx::read_tensor(&raw.0).unwrap().1.bytes(), want.bytes(), "{small}");
+        let numbers: Vec<i64> =
+            if small.bits() == 6 { elements } else { packed }.iter().map(|&byte| byte.into()).collect();
+        assert_eq!(onnx::read_tensor(&tensor("t", code, &[count]).packed(5, &numbers).0).unwrap().1, want, "{small}");
+    }
+    assert!(Tensor::from_bytes(DType::Small(I4), [1], &[8]).is_err());
+    let folder = tempfile::tempdir().unwrap();
+    let weights = external("q", 22, &[3], &[("location", "w.bin"), ("offset", "1"), ("length", "2")]);
+    let cast = node("Cast", "cast", &["q"], &["c"]).message(5, &int("to", FLOAT));
+    let model = small().initializer(weights).node(cast).output(value("c", FLOAT, &["3"]));
+    std::fs::write(folder.path().join("model.onnx"), model.bytes()).unwrap();
+    std::fs::write(folder.path().join("w.bin"), [0, 0x8f, 0xf7]).unwrap();
+    let outputs = run(
+        Model::open(folder.path().join("model.onnx")).unwrap(),
+        Tensors::from([("x", Tensor::zeros(DType::F32, [1, 3]).unwrap())]),
+    );
+    assert_eq!(outputs.get("c").unwrap(), &Tensor::new([3], &[-1f32, -8.0, 7.0]).unwrap());
+}
+
+#[test]
+fn elements_of_few_bits_are_moved_and_not_computed_with() {
+    let weights = tensor("w", 22, &[2, 2]).bytes(9, [0x8f, 0x17]);
+    let turned = Draft::new()
+        .opset(21)
+        .input(value("x", FLOAT, &["2"]))
+        .initializer(weights)
+        .node(node("Transpose", "turn", &["w"], &["t"]))
+        .node(node("CastLike", "cast", &["t", "x"], &["y"]))
+        .output(value("y", FLOAT, &["2", "2"]))
+        .output(value("t", 22, &["2", "2"]));
+    let outputs = run(open(&turned), Tensors::from([("x", Tensor::zeros(DType::F32, [2]).unwrap())]));
+    assert_eq!(outputs.get("y").unwrap(), &Tensor::new([2, 2], &[-1f32, 7.0, -8.0, 1.0]).unwrap());
+    assert_eq!(outputs.get("t").unwrap().bytes(), [0xff, 7, 0xf8, 1]);
+    for op in ["Add", "Equal", "MatMul", "Max"] {
+        let (kind, error) =
+            refuse(&turned.clone().node(node(op, "bad", &["w", "w"], &["z"])).output(value("z", 22, &[])));
+        assert_eq!(kind, ErrorKind::Unsupported);
+        assert!(error.contains("`bad`") && error.contains("i4[2, 2]"), "{error}");
+    }
+    for op in ["NonZero", "Relu", "ReduceMax", "Trilu"] {
+        let (kind, error) = refuse(&turned.clone().node(node(op, "bad", &["w"], &["z"])).output(value("z", 22, &[])));
+        assert_eq!(kind, ErrorKind::Unsupported);
+        assert!(error.contains("`bad`"), "{error}");
+    }
+}
+
+#[test]
 fn tensors_that_do_not_add_up_are_refused() {
     let bad = [
         tensor("too few", FLOAT, &[2]).float(4, 1.0),
@@ -180,6 +242,14 @@ fn tensors_that_do_not_add_up_are_refused() {
         tensor("unknown field", FLOAT, &[1]).float(4, 1.0).int(99, 0),
         tensor("no such place", FLOAT, &[1]).float(4, 1.0).int(14, 2),
         tensor("external data inside", FLOAT, &[1]).float(4, 1.0).message(13, &Message::new().text(1, "location")),
+        tensor("int4, too few", 22, &[3]).bytes(9, [0x21]),
+        tensor("int4, too many", 22, &[2]).bytes(9, [0x21, 0]),
+        tensor("uint2, too many numbers", 25, &[4]).packed(5, &[0x1b, 0]),
+        tensor("int4, no byte", 22, &[2]).packed(5, &[256]),
+        tensor("int4, other field", 22, &[2]).packed(7, &[1]),
+        tensor("int4, huge", 22, &[1 << 41]).bytes(9, []),
+        tensor("float6, no element", 27, &[1]).packed(5, &[64]),
+        tensor("float8, out of range", 17, &[1]).packed(5, &[256]),
         external("external, as bytes", FLOAT, &[1], &[("location", "w")]),
     ];
     for proto in bad {
@@ -374,4 +444,102 @@ fn a_build_without_a_gpu_is_noted_where_one_was_asked_for() {
     let notes = notes(SessionOptions::default().gpu(gristmill::GpuOptions::adapter("some card")));
     assert!(notes.iter().any(|note| note.contains("this build has no gpu backend")), "{notes:?}");
     assert!(open(&small()).session(&SessionOptions::on(Device::Gpu)).is_err());
+}
+
+/// The result `y` of one node on these operands, all of them inputs.
+fn one_node(node: Message, operands: &[Tensor]) -> Tensor {
+    let code = |dtype: DType| match dtype {
+        DType::F64 => 11,
+        DType::F32 => FLOAT,
+        DType::I64 => INT64,
+        _ => BOOL,
+    };
+    let mut draft = Draft::new().opset(24);
+    let mut inputs = Tensors::new();
+    for (index, tensor) in operands.iter().enumerate() {
+        let dims: Vec<String> = tensor.shape().iter().map(ToString::to_string).collect();
+        let dims: Vec<&str> = dims.iter().map(String::as_str).collect();
+        draft = draft.input(value(&format!("x{index}"), code(tensor.dtype()), &dims));
+        inputs.insert(format!("x{index}"), tensor.clone());
+    }
+    let session = open(&draft.node(node).output(value("y", code(operands[0].dtype()), &[])));
+    run(session, inputs).get("y").unwrap().clone()
+}
+
+#[test]
+fn products_and_norms_of_doubles_are_computed_in_doubles() {
+    let doubles = |shape: &[usize], values: &[f64]| Tensor::new(shape, values).unwrap();
+    let numbers = |tensor: Tensor| tensor.as_slice::<f64>().unwrap().to_vec();
+    let names = ["x0", "x1", "x2", "x3", "x4"];
+    let of =
+        |op: &str, operands: &[Tensor]| numbers(one_node(node(op, "n", &names[..operands.len()], &["y"]), operands));
+    let near = |got: Vec<f64>, want: &[f64]| {
+        assert!(
+            got.len() == want.len() && got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-13),
+            "{got:?} {want:?}"
+        );
+    };
+    let (row, column) = (doubles(&[1, 2], &[1.0, 1e-12]), doubles(&[2, 1], &[1.0, 3.0]));
+    assert_eq!(of("MatMul", &[row.clone(), column.clone()]), [1.0 + 3e-12]);
+    assert_eq!(of("MatMul", &[doubles(&[2], &[1.0, 1e-12]), doubles(&[3, 2, 1], &[1.0; 6])]), [1.0 + 1e-12; 3]);
+    let gemm =
+        node("Gemm", "n", &["x0", "x1", "x2"], &["y"]).message(5, &int("transA", 1)).message(5, &int("transB", 1));
+    let operands = [column, row, doubles(&[1], &[1e-12])];
+    // Column 0 of the first times row 0 of the second: 1 * 1 + 3e-12, and what is added.
+    near(numbers(one_node(gemm, &operands)), &[1.0 + 4e-12]);
+    let large = doubles(&[1, 1, 3], &[1e8 + 1.0, 1e8 + 2.0, 1e8 + 3.0]);
+    let ones = doubles(&[1], &[1.0]);
+    let zeros = doubles(&[1], &[0.0]);
+    let deviation = (2.0 / 3.0 + f64::from(1e-5f32)).sqrt();
+    let want = [-1.0 / deviation, 0.0, 1.0 / deviation];
+    near(of("LayerNormalization", &[large.clone(), ones.clone(), zeros.clone()]), &want);
+    near(of("InstanceNormalization", &[large.clone(), ones.clone(), zeros.clone()]), &want);
+    let centre = doubles(&[1], &[1e8 + 2.0]);
+    let operands = [large.clone(), ones.clone(), zeros, centre, doubles(&[1], &[2.0 / 3.0])];
+    near(of("BatchNormalization", &operands), &want);
+    near(
+        of("RMSNormalization", &[doubles(&[1, 2], &[3.0, 4.0]), ones]),
+        &[3.0, 4.0].map(|x| x / (12.5 + f64::from(1e-5f32)).sqrt()),
+    );
+    assert_eq!(of("GlobalAveragePool", &[large.clone()]), [1e8 + 2.0]);
+    assert_eq!(of("GlobalMaxPool", &[large]), [1e8 + 3.0]);
+}
+
+#[test]
+fn products_of_integers_are_exact() {
+    let a = Tensor::new([2, 2], &[1i64 << 40, 1, 2, 3]).unwrap();
+    let b = Tensor::new([2, 1], &[3i64, 5]).unwrap();
+    let product = one_node(node("MatMul", "n", &["x0", "x1"], &["y"]), &[a, b]);
+    assert_eq!(product, Tensor::new([2, 1], &[3 * (1i64 << 40) + 5, 21]).unwrap());
+    // A single row is not repeated, as an Einsum would.
+    let names = [value("x0", INT64, &["2", "2"]), value("x1", INT64, &["1", "2"])];
+    let draft = names.into_iter().fold(Draft::new(), Draft::input).node(node("MatMul", "n", &["x0", "x1"], &["y"]));
+    let (kind, error) = refuse(&draft.output(value("y", INT64, &[])));
+    assert!(kind == ErrorKind::InvalidModel && error.contains("do not fit"), "{error}");
+}
+
+#[test]
+fn a_run_that_would_drop_elements_at_random_is_refused() {
+    let draft = Draft::new()
+        .opset(22)
+        .input(value("x", FLOAT, &["n"]))
+        .input(value("ratio", FLOAT, &[]))
+        .input(value("trains", BOOL, &[]))
+        .node(node("Dropout", "drop", &["x", "ratio", "trains"], &["y", "mask"]))
+        .output(value("y", FLOAT, &["n"]))
+        .output(value("mask", BOOL, &["n"]));
+    let session = open(&draft).session(&SessionOptions::on(Device::Cpu)).unwrap();
+    let x = Tensor::new([2], &[1f32, -2.0]).unwrap();
+    let run = |ratio: f32, trains: bool| {
+        let trains = Tensor::from_bools([], &[trains]).unwrap();
+        session.run(&Tensors::from([("x", x.clone()), ("ratio", Tensor::scalar(ratio)), ("trains", trains)]))
+    };
+    for (ratio, trains) in [(0.5, false), (0.0, true), (0.0, false)] {
+        let outputs = run(ratio, trains).unwrap();
+        assert_eq!(outputs.get("y").unwrap(), &x);
+        assert_eq!(outputs.get("mask").unwrap(), &Tensor::from_bools([2], &[true, true]).unwrap());
+    }
+    let error = run(0.5, true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("drop") && error.to_string().contains("at random"), "{error}");
 }

@@ -37,6 +37,7 @@ const NEVER: [&str; 25] = [
     "ScatterND",
     "SegmentPool",
     "Size",
+    "StringSplit",
     "Unique",
 ];
 

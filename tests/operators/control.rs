@@ -212,3 +212,99 @@ fn tensors_where_sequences_belong_are_refused() {
         .output(value("y", INT64, &[]));
     assert!(refused(&draft).to_string().contains("expected a sequence"));
 }
+
+#[test]
+fn strings_of_graphs_within_are_those_of_the_run() {
+    const STRING: i64 = 8;
+    let strings = |name: &str, dims: &[i64], texts: &[&str]| {
+        texts.iter().fold(tensor(name, STRING, dims), |own, text| own.text(6, text))
+    };
+    let branch = |mark: &str| {
+        let join = node("StringConcat", "join", &["s", "mark"], &["inside"]);
+        Draft::new()
+            .initializer(strings("mark", &[], &[mark]))
+            .node(join)
+            .output(value("inside", STRING, &["n"]))
+            .graph()
+    };
+    let choose = node("If", "choose", &["condition"], &["chosen"])
+        .message(5, &graph_attribute("then_branch", &branch("!")))
+        .message(5, &graph_attribute("else_branch", &branch("?")));
+    let body = Draft::new()
+        .input(value("at", INT64, &[]))
+        .input(value("go", BOOL, &[]))
+        .input(value("so_far", STRING, &["n"]))
+        .initializer(strings("dot", &[], &["."]))
+        .node(node("Identity", "still", &["go"], &["again"]))
+        .node(node("StringConcat", "add", &["so_far", "dot"], &["more"]))
+        .node(node("Identity", "show", &["more"], &["each"]))
+        .output(value("again", BOOL, &[]))
+        .output(value("more", STRING, &["n"]))
+        .output(value("each", STRING, &["n"]));
+    let repeat = node("Loop", "repeat", &["most", "", "chosen"], &["all", "steps"])
+        .message(5, &graph_attribute("body", &body.graph()));
+    let draft = Draft::new()
+        .opset(20)
+        .input(value("s", STRING, &["n"]))
+        .input(value("condition", BOOL, &[]))
+        .input(value("most", INT64, &[]))
+        .initializer(strings("known", &[2], &["a!", "b?"]))
+        .node(choose)
+        .node(node("Equal", "compare", &["chosen", "known"], &["same"]))
+        .node(repeat)
+        .output(value("same", BOOL, &["n"]))
+        .output(value("all", STRING, &["n"]))
+        .output(value("steps", STRING, &["", "n"]));
+    let session = load(&draft);
+    let run = |condition: bool, most: i64| {
+        let s = Tensor::from_strings([2], &["a", "b"]).unwrap();
+        let inputs = Tensors::from([("s", s), ("condition", flag(condition)), ("most", Tensor::scalar(most))]);
+        session.run(&inputs).unwrap()
+    };
+    let outputs = run(true, 2);
+    assert_eq!(outputs.get("same").unwrap(), &Tensor::from_bools([2], &[true, false]).unwrap());
+    assert_eq!(outputs.get("all").unwrap(), &Tensor::from_strings([2], &["a!..", "b!.."]).unwrap());
+    let steps = Tensor::from_strings([2, 2], &["a!.", "b!.", "a!..", "b!.."]).unwrap();
+    assert_eq!(outputs.get("steps").unwrap(), &steps);
+    let outputs = run(false, 1);
+    assert_eq!(outputs.get("same").unwrap(), &Tensor::from_bools([2], &[false, true]).unwrap());
+    assert_eq!(outputs.get("all").unwrap(), &Tensor::from_strings([2], &["a?.", "b?."]).unwrap());
+    assert_eq!(run(false, 0).get("steps").unwrap().shape(), [0, 2]);
+}
+
+#[test]
+fn sequences_hold_strings() {
+    const STRING: i64 = 8;
+    let dims = Message::new().message(1, &Message::new());
+    let tensors = Message::new().message(1, &Message::new().int(1, STRING).message(2, &dims));
+    let sequence = |name: &str| {
+        Message::new().text(1, name).message(2, &Message::new().message(4, &Message::new().message(1, &tensors)))
+    };
+    let draft = Draft::new()
+        .opset(20)
+        .input(sequence("given"))
+        .input(value("s", STRING, &["n"]))
+        .initializer(tensor("mark", STRING, &[]).text(6, "!"))
+        .initializer(integers("first", &[], &[0]))
+        .node(node("StringConcat", "join", &["s", "mark"], &["marked"]))
+        .node(node("SequenceInsert", "insert", &["given", "marked", "first"], &["more"]))
+        .node(node("ConcatFromSequence", "all", &["more"], &["joined"]).message(5, &int("axis", 0)))
+        .node(node("SequenceAt", "last", &["more", "second"], &["taken"]))
+        .initializer(integers("second", &[], &[1]))
+        .output(sequence("more"))
+        .output(value("joined", STRING, &[""]))
+        .output(value("taken", STRING, &[""]));
+    let session = load(&draft);
+    let texts = |all: &[&str]| Tensor::from_strings([all.len()], all).unwrap();
+    for seed in 0..2 {
+        let given = Value::Sequence(vec![texts(&["x", "a!"]).into(), texts(&["y"]).into()]);
+        let mut inputs = Tensors::from([("s", texts(&[["a", "b"][seed]]))]);
+        inputs.insert_value("given", given);
+        let outputs = session.run(&inputs).unwrap();
+        let marked = ["a!", "b!"][seed];
+        assert_eq!(outputs.get("joined").unwrap(), &texts(&[marked, "x", "a!", "y"]));
+        assert_eq!(outputs.get("taken").unwrap(), &texts(&["x", "a!"]));
+        let want = Value::Sequence(vec![texts(&[marked]).into(), texts(&["x", "a!"]).into(), texts(&["y"]).into()]);
+        assert_eq!(outputs.get_value("more").unwrap(), want);
+    }
+}

@@ -135,3 +135,62 @@ fn operands_that_do_not_fit_are_named() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("shaped"), "{error}");
 }
+
+/// The nodes that drop the axis of `x`'s positions above zero, of which there must be one.
+fn squeezing(draft: Draft, result: &str) -> Draft {
+    draft
+        .node(node("NonZero", "places", &["x"], &["places"]))
+        .node(node("Transpose", "turned", &["places"], &["turned"]))
+        .node(node("Squeeze", "squeezed", &["turned", "front"], &[result]))
+}
+
+/// The runs of a model that squeezes an axis of the size that a run finds.
+fn check_squeezed(draft: Draft) {
+    let session = load(&draft.input(value("x", FLOAT, &["n"])).initializer(integers("front", &[1], &[0])));
+    let run = |x: &[f32]| {
+        let condition = Tensor::from_bools([], &[true]).unwrap();
+        let mut inputs = Tensors::from([("x", Tensor::new([x.len()], x).unwrap())]);
+        if session.inputs().any(|(name, _)| name == "condition") {
+            inputs.insert("condition", condition);
+        }
+        let outputs = session.run(&inputs)?;
+        outputs.get("y").unwrap().as_slice::<i64>().map(<[i64]>::to_vec)
+    };
+    assert_eq!(run(&[0.0, 7.0]).unwrap(), [1]);
+    for x in [&[3.0, 7.0][..], &[0.0], &[1.0, 1.0, 1.0]] {
+        let error = run(x).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains("squeezed"), "{error}");
+    }
+    assert_eq!(run(&[5.0, 0.0]).unwrap(), [0]);
+}
+
+#[test]
+fn an_axis_that_a_run_finds_too_long_is_that_runs_error() {
+    check_squeezed(squeezing(Draft::new(), "y").output(value("y", INT64, &["1"])));
+}
+
+#[test]
+fn an_axis_that_a_branch_finds_too_long_is_that_runs_error() {
+    let branch = |draft: Draft| draft.output(value("inside", INT64, &["1"])).graph();
+    let other = Draft::new().node(node("Identity", "whole", &["front"], &["inside"]));
+    let choose = node("If", "choose", &["condition"], &["y"])
+        .message(5, &graph_attribute("then_branch", &branch(squeezing(Draft::new(), "inside"))))
+        .message(5, &graph_attribute("else_branch", &branch(other)));
+    check_squeezed(Draft::new().input(value("condition", BOOL, &[])).node(choose).output(value("y", INT64, &["1"])));
+}
+
+#[test]
+fn an_axis_that_an_iteration_finds_too_long_is_that_runs_error() {
+    let body = Draft::new()
+        .input(value("at", INT64, &[]))
+        .input(value("go", BOOL, &[]))
+        .input(value("before", INT64, &["1"]))
+        .node(node("Identity", "still", &["go"], &["again"]))
+        .output(value("again", BOOL, &[]))
+        .output(value("inside", INT64, &["1"]));
+    let repeat = node("Loop", "repeat", &["twice", "", "front"], &["y"])
+        .message(5, &graph_attribute("body", &squeezing(body, "inside").graph()));
+    let draft = Draft::new().initializer(integers("twice", &[], &[2])).node(repeat);
+    check_squeezed(draft.output(value("y", INT64, &["1"])));
+}

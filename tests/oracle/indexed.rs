@@ -11,6 +11,7 @@ use gristmill::{
                 gather_nd::GatherNd,
                 one_hot::OneHot,
                 scatter::{Join, ScatterElements, ScatterNd},
+                tensor_scatter::TensorScatter,
                 top_k::TopK,
             },
             moves::depth_to_space::{BlockOrder, DepthToSpace, SpaceToDepth},
@@ -35,6 +36,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("ScatterElements", scatter_elements),
     ("ScatterND", scatter_nd),
     ("SpaceToDepth", space_to_depth),
+    ("TensorScatter", tensor_scatter),
     ("TopK", top_k),
     ("Trilu", trilu),
 ];
@@ -334,4 +336,20 @@ fn best(lane: &[usize], values: &[f64], largest: bool) -> usize {
         }
     }
     best
+}
+
+fn tensor_scatter(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (own, cache, update) = (op::<TensorScatter>(operator), input(inputs, 0), input(inputs, 1));
+    let axis = front(own.axis, cache.shape().len());
+    let starts = inputs.get(2).and_then(Option::as_ref).map(|starts| starts.to_i64().unwrap());
+    let mut values = cache.as_slice::<f32>().unwrap().to_vec();
+    for index in indices(update.shape()) {
+        let mut to = index.clone();
+        to[axis] += starts.as_ref().map_or(0, |starts| starts[index[0]]) as usize;
+        if own.circular {
+            to[axis] %= cache.shape()[axis];
+        }
+        values[flat(cache.shape(), &to)] = update.as_slice::<f32>().unwrap()[flat(update.shape(), &index)];
+    }
+    vec![Tensor::new(cache.shape(), &values).unwrap()]
 }

@@ -20,6 +20,7 @@ use gristmill::{
                 },
                 gemm::Gemm,
                 linear::{Linear, LinearInPlace},
+                linear_attention::LinearAttention,
                 rotary::RotaryEmbedding,
             },
         },
@@ -36,6 +37,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("ConvTranspose", conv_transpose),
     ("DisentangledAttention", disentangled_attention),
     ("Gemm", gemm),
+    ("LinearAttention", linear_attention),
     ("GlobalAveragePool", global_pool),
     ("GlobalLpPool", global_pool),
     ("GlobalMaxPool", global_pool),
@@ -655,4 +657,59 @@ fn max_pool_with_indices(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> 
     }
     let places = Tensor::new(values.shape().to_vec(), &places).unwrap();
     vec![values, places]
+}
+
+fn linear_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let own = op::<LinearAttention>(operator);
+    let operand = |index: usize| -> Option<Vec<f64>> {
+        let tensor = inputs.get(index)?.as_ref()?;
+        Some(tensor.as_slice::<f32>().unwrap().iter().map(|&x| f64::from(x)).collect())
+    };
+    let shape = |index: usize| input(inputs, index).shape();
+    let (batch, positions) = (shape(0)[0], shape(0)[1]);
+    let (keys, width) = (shape(0)[2] / own.query_heads, shape(2)[2] / own.heads);
+    let (query, key, value) = (operand(0).unwrap(), operand(1).unwrap(), operand(2).unwrap());
+    let (decay, rate) = (operand(4), operand(5));
+    let of = [batch, own.heads, keys, width];
+    let mut state = operand(3).unwrap_or_else(|| vec![0.0; of.iter().product()]);
+    let scale = if own.scale == 0.0 { (keys as f64).powf(-0.5) } else { own.scale.into() };
+    let result = [batch, positions, own.query_heads, width];
+    let mut results = vec![0.0; result.iter().product()];
+    // The element of an operand with these axes, of which those of size 1 stand for all.
+    let at = |all: &[f64], sizes: [usize; 4], index: [usize; 4]| {
+        let index: Vec<usize> = index.iter().zip(sizes).map(|(&at, size)| if size == 1 { 0 } else { at }).collect();
+        all[flat(&sizes, &index)]
+    };
+    for (b, t) in (0..batch).flat_map(|b| (0..positions).map(move |t| (b, t))) {
+        for h in 0..own.heads {
+            let key_of = |k: usize| key[flat(&[batch, positions, own.heads, keys], &[b, t, h, k])];
+            if let Some(decay) = &decay {
+                let each = decay.len() / (batch * positions * own.heads);
+                for (k, m) in (0..keys).flat_map(|k| (0..width).map(move |m| (k, m))) {
+                    let factor = at(decay, [batch, positions, own.heads, each], [b, t, h, k]).exp();
+                    state[flat(&of, &[b, h, k, m])] *= factor;
+                }
+            }
+            for m in 0..width {
+                let mut new = value[flat(&[batch, positions, own.heads, width], &[b, t, h, m])];
+                if let Some(rate) = &rate {
+                    let held: f64 = (0..keys).map(|k| key_of(k) * state[flat(&of, &[b, h, k, m])]).sum();
+                    let each = rate.len() / (batch * positions);
+                    new = at(rate, [batch, positions, each, 1], [b, t, h, 0]) * (new - held);
+                }
+                (0..keys).for_each(|k| state[flat(&of, &[b, h, k, m])] += key_of(k) * new);
+            }
+        }
+        for (q, m) in (0..own.query_heads).flat_map(|q| (0..width).map(move |m| (q, m))) {
+            let h = q / (own.query_heads / own.heads);
+            let read = |k: usize| {
+                query[flat(&[batch, positions, own.query_heads, keys], &[b, t, q, k])] * state[flat(&of, &[b, h, k, m])]
+            };
+            results[flat(&result, &[b, t, q, m])] = scale * (0..keys).map(read).sum::<f64>();
+        }
+    }
+    let tensor = |shape: &[usize], values: &[f64]| {
+        Tensor::new(shape, &values.iter().map(|&x| x as f32).collect::<Vec<_>>()).unwrap()
+    };
+    vec![tensor(&[batch, positions, own.query_heads * width], &results), tensor(&of, &state)]
 }

@@ -1,15 +1,16 @@
 //! Numbers as integers with a scale, and their products, in wide integers.
 
 use gristmill::{
-    DType, Tensor,
+    DType, SmallType, Tensor,
     testing::{
+        kernels::{Rounding, ToSmall},
         op::Operator,
         ops::quantized::{conv::QuantizedConv, dequantize::Dequantize, matmul::QuantizedMatMul, quantize::Quantize},
     },
 };
 
 use super::{
-    Oracle, flat, indices, input, op,
+    Oracle, cast, flat, indices, input, op,
     pointwise::{floats, integers, of_floats, of_integers, position},
 };
 
@@ -58,9 +59,44 @@ fn scale_at(shape: &[usize], index: &[usize], axis: i64, block: usize) -> usize 
     }
 }
 
+/// The elements of a tensor of numbers of any type.
+fn reals(tensor: &Tensor) -> Vec<f64> {
+    match tensor.dtype() {
+        DType::Small(small) => tensor.bytes().iter().map(|&byte| cast::number(small, byte)).collect(),
+        dtype if dtype.is_float() => floats(tensor),
+        _ => integers(tensor).into_iter().map(|x| x as f64).collect(),
+    }
+}
+
+/// A quotient in a small type.
+fn small(op: &Quantize, to: SmallType, quotient: f32, zero: Option<f64>) -> u8 {
+    if !to.is_integer() {
+        let quotient = if to.bits() == 8 { quotient } else { zero.map_or(quotient, |zero| quotient + zero as f32) };
+        return cast::nearest(ToSmall { to, saturate: op.saturate, rounding: Rounding::Up }, quotient.into());
+    }
+    let (least, most) = match to {
+        SmallType::I4 => (-8.0, 7.0),
+        SmallType::U4 => (0.0, 15.0),
+        SmallType::I2 => (-2.0, 1.0),
+        _ => (0.0, 3.0),
+    };
+    let whole = (f64::from(quotient).round_ties_even() + zero.unwrap_or(0.0)).clamp(least, most);
+    (whole as i8).cast_unsigned()
+}
+
 fn quantize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, x, scale) = (op::<Quantize>(operator), input(inputs, 0), input(inputs, 1));
     let (values, scales) = (floats(x), floats(scale));
+    if let DType::Small(to) = op.to {
+        let zeros = optional(inputs, 2).map(reals);
+        let of = |index: Vec<usize>| {
+            let at = scale_at(scale.shape(), &index, op.axis, op.block);
+            let quotient = values[flat(x.shape(), &index)] as f32 / scales[at] as f32;
+            small(op, to, quotient, zeros.as_ref().map(|zeros| zeros[at]))
+        };
+        let bytes: Vec<u8> = indices(x.shape()).map(of).collect();
+        return vec![Tensor::from_bytes(op.to, x.shape(), &bytes).unwrap()];
+    }
     let zeros = optional(inputs, 2).map(integers);
     let of = |index: Vec<usize>| {
         let at = scale_at(scale.shape(), &index, op.axis, op.block);
@@ -72,11 +108,11 @@ fn quantize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
 
 fn dequantize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (op, x, scale) = (op::<Dequantize>(operator), input(inputs, 0), input(inputs, 1));
-    let (values, scales) = (integers(x), floats(scale));
-    let zeros = optional(inputs, 2).map(integers);
+    let (values, scales) = (reals(x), reals(scale));
+    let zeros = optional(inputs, 2).map(reals);
     let of = |index: Vec<usize>| {
         let at = scale_at(scale.shape(), &index, op.axis, op.block);
-        let zero = zeros.as_ref().map_or(0, |zeros| zeros[at]);
+        let zero = zeros.as_ref().map_or(0.0, |zeros| zeros[at]);
         f64::from((values[flat(x.shape(), &index)] - zero) as f32 * scales[at] as f32)
     };
     vec![of_floats(op.to, x.shape(), &indices(x.shape()).map(of).collect::<Vec<_>>())]

@@ -7,6 +7,7 @@ use gristmill::{
         ops::{
             strings::{
                 string_normalizer::{LetterCase, StringNormalizer},
+                string_split::StringSplit,
                 tf_idf_vectorizer::{Mode, TfIdfVectorizer},
             },
             tabular::Labels,
@@ -20,6 +21,7 @@ use super::{Oracle, flat, indices, input, op};
 pub const ORACLES: &[(&str, Oracle)] = &[
     ("StringConcat", string_concat),
     ("StringNormalizer", string_normalizer),
+    ("StringSplit", string_split),
     ("TfIdfVectorizer", tf_idf_vectorizer),
     #[cfg(feature = "onnx")]
     ("RegexFullMatch", regex_full_match),
@@ -46,12 +48,62 @@ fn string_concat(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
 
 fn string_normalizer(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let from = input(inputs, 0);
-    let texts = from.as_strings().unwrap().into_iter().map(|text| match op::<StringNormalizer>(operator).case {
+    let own = op::<StringNormalizer>(operator);
+    let lower = |text: &str| -> String { text.chars().flat_map(char::to_lowercase).collect() };
+    let is_stop = |text: &str| {
+        let stop_words = own.stop_words.iter();
+        stop_words.into_iter().any(|word| if own.case_sensitive { word == text } else { lower(word) == lower(text) })
+    };
+    let texts = from.as_strings().unwrap().into_iter().filter(|text| !is_stop(text)).map(|text| match own.case {
         LetterCase::Unchanged => text.to_owned(),
-        LetterCase::Lower => text.chars().flat_map(char::to_lowercase).collect(),
+        LetterCase::Lower => lower(text),
         LetterCase::Upper => text.chars().flat_map(char::to_uppercase).collect(),
     });
-    vec![Tensor::from_strings(from.shape(), &texts.collect::<Vec<String>>()).unwrap()]
+    let mut texts = texts.collect::<Vec<String>>();
+    if own.stop_words.is_empty() {
+        return vec![Tensor::from_strings(from.shape(), &texts).unwrap()];
+    }
+    if texts.is_empty() {
+        texts.push(String::new());
+    }
+    let shape = if from.shape().len() == 1 { vec![texts.len()] } else { vec![1, texts.len()] };
+    vec![Tensor::from_strings(shape, &texts).unwrap()]
+}
+
+fn string_split(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (own, from) = (op::<StringSplit>(operator), input(inputs, 0));
+    let parts = |text: &str| -> Vec<String> {
+        let (mut parts, mut rest) = (Vec::new(), text.to_owned());
+        loop {
+            if own.delimiter.is_none() {
+                rest = rest.trim_start().to_owned();
+                if rest.is_empty() {
+                    return parts;
+                }
+            }
+            let found = match &own.delimiter {
+                Some(delimiter) => rest.find(delimiter.as_str()).map(|at| (at, at + delimiter.len())),
+                None => rest.find(' ').map(|at| (at, at + 1)),
+            };
+            match found.filter(|_| own.most.is_none_or(|most| parts.len() < most)) {
+                Some((end, next)) => {
+                    parts.push(rest[..end].to_owned());
+                    rest = rest[next..].to_owned();
+                }
+                None => {
+                    parts.push(rest);
+                    return parts;
+                }
+            }
+        }
+    };
+    let all: Vec<Vec<String>> = from.as_strings().unwrap().into_iter().map(parts).collect();
+    let width = all.iter().map(Vec::len).max().unwrap_or(0);
+    let counts: Vec<i64> = all.iter().map(|parts| parts.len() as i64).collect();
+    let at = |parts: &Vec<String>, index: usize| parts.get(index).cloned().unwrap_or_default();
+    let texts: Vec<String> = all.iter().flat_map(|parts| (0..width).map(move |index| at(parts, index))).collect();
+    let shape: Vec<usize> = from.shape().iter().copied().chain([width]).collect();
+    vec![Tensor::from_strings(shape, &texts).unwrap(), Tensor::new(from.shape(), &counts).unwrap()]
 }
 
 fn tf_idf_vectorizer(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

@@ -28,7 +28,7 @@ use crate::{
     op::{CpuKernel, ValueKernel},
     plan::RunCap,
     shape::Bindings,
-    tensor::{RunStrings, StringTable, Tensor, Value, byte_count},
+    tensor::{DType, RunStrings, StringTable, Tensor, Value, byte_count},
 };
 
 /// What a step does with its operands.
@@ -188,7 +188,10 @@ impl DeviceSession for DynamicSession {
         for (position, &id) in self.graph.inputs().iter().enumerate() {
             let fact = self.graph.fact(id);
             if !fact.is_tensor() {
-                inputs.push(others(position).ok_or_else(|| Error::internal("an input that is no tensor is missing"))?);
+                let value = others(position);
+                let value = value.ok_or_else(|| Error::internal("an input that is no tensor is missing"))?;
+                inputs.push(value.with_tensors(&mut |tensor| run.strings.numbered(tensor))?);
+                run.strings.check()?;
                 continue;
             }
             let mut shape = Vec::new();
@@ -201,6 +204,15 @@ impl DeviceSession for DynamicSession {
             inputs.push(Tensor::from_aligned(fact.dtype, shape, memory)?.into());
         }
         let values = self.execute(&mut run, &mut bindings, inputs)?;
+        // The strings of tensors are read with the run's; those within other values by themselves.
+        let own = |value: Value| match value {
+            Value::Tensor(_) => Ok(value),
+            other => other.with_tensors(&mut |tensor| match tensor.dtype() {
+                DType::String => run.strings.own(tensor.view()),
+                _ => Ok(tensor),
+            }),
+        };
+        let values = values.into_iter().map(own).collect::<Result<Vec<_>>>()?;
         let outputs = Outputs { values, strings: &run.strings };
         let result = read_outputs(&outputs);
         let Outputs { values, .. } = outputs;

@@ -10,7 +10,7 @@ use crate::{
     graph::{Graph, Node, ValueId},
     kernels::{KernelSet, gemm::Factors},
     op::{CpuKernel, CpuState, KernelRequest, PackedConstants},
-    tensor::{DType, StringTable, Tensor},
+    tensor::{AlignedBytes, DType, StringTable, Tensor},
 };
 
 /// Positions of the operands that a kernel packed.
@@ -23,18 +23,23 @@ pub(super) type Made = (Box<dyn CpuKernel>, Packed);
 pub(super) struct NodeKernels {
     /// The kernel of each node, `None` if the node moves no data.
     pub made: Vec<Option<Made>>,
-    /// Bytes of weights: packed ones, and the constants that are left in the graph.
+    /// Bytes of weights: packed ones, and the constants that are left in the graph, without texts.
     pub weights: usize,
-    /// The strings of the constants and the kernels.
-    pub strings: Arc<StringTable>,
 }
 
 impl NodeKernels {
     /// Makes the kernel of every node and drops the constants that kernels packed.
     ///
-    /// `at_once` nodes share the threads of the current pool.
-    pub(super) fn make(graph: &mut Graph, kernel_set: KernelSet, factors: Factors, at_once: usize) -> Result<Self> {
-        let constants = PackedConstants::default();
+    /// `at_once` nodes share the threads of the current pool. The strings of constants and kernels
+    /// are added to `strings`.
+    pub(super) fn make(
+        graph: &mut Graph,
+        kernel_set: KernelSet,
+        factors: Factors,
+        at_once: usize,
+        strings: &mut StringTable,
+    ) -> Result<Self> {
+        let constants = PackedConstants::with_strings(std::mem::take(strings));
         let mut uses = graph.use_counts();
         let mut kernels: Vec<Option<Made>> = Vec::with_capacity(graph.nodes().len());
         // In small groups: the originals of packed constants are dropped before the next group is packed.
@@ -53,28 +58,26 @@ impl NodeKernels {
                 kernels.push(made);
             }
         }
-        let strings = number_strings(graph, constants.take_strings())?;
+        *strings = constants.take_strings();
+        number_strings(graph, strings)?;
         let left = graph.values.iter().filter_map(|value| value.constant.as_ref()).map(|tensor| tensor.bytes().len());
         let own = kernels.iter().flatten().map(|(kernel, _)| kernel.packed_bytes());
-        let weights = left.sum::<usize>() + strings.bytes() + constants.bytes() + own.sum::<usize>();
-        Ok(Self { made: kernels, weights, strings })
+        let weights = left.sum::<usize>() + constants.bytes() + own.sum::<usize>();
+        Ok(Self { made: kernels, weights })
     }
 }
 
-/// Adds the strings of the constants to those of the kernels; the constants then hold numbers of all.
-fn number_strings(graph: &mut Graph, mut table: StringTable) -> Result<Arc<StringTable>> {
-    let mut numbered = Vec::new();
-    for (index, value) in graph.values.iter().enumerate() {
+/// Adds the strings of the constants to a table; the constants are its numbers then, as all values of a run.
+fn number_strings(graph: &mut Graph, table: &mut StringTable) -> Result<()> {
+    for value in &mut graph.values {
         if let Some(tensor) = value.constant.as_ref().filter(|tensor| tensor.dtype() == DType::String) {
             let numbers: Vec<u64> = tensor.as_strings()?.into_iter().map(|text| table.intern(text)).collect();
-            numbered.push((index, tensor.shape().to_vec(), numbers));
+            let numbers = AlignedBytes::copy_from(bytemuck::cast_slice(&numbers));
+            let tensor = Tensor::from_aligned(DType::String, tensor.shape().to_vec(), numbers)?;
+            value.constant = Some(Arc::new(tensor));
         }
     }
-    let table = Arc::new(table);
-    for (index, shape, numbers) in numbered {
-        graph.values[index].constant = Some(Arc::new(Tensor::of_numbers(shape, &numbers, table.clone())?));
-    }
-    Ok(table)
+    Ok(())
 }
 
 /// The threads that make kernels at once: those of the current pool.

@@ -2,9 +2,12 @@
 
 mod assumed;
 mod batch_norm;
+mod call;
+mod composed;
 mod control;
 mod dequantized;
 mod einsum;
+mod flex_attention;
 mod free;
 mod function;
 mod inputs;

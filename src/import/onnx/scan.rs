@@ -7,10 +7,13 @@ use crate::{
     import::onnx::{
         attribute,
         budget::Budget,
-        lowered::Lowered,
+        lowered::{Lowered, is_composed},
         proto::{FunctionKey, FunctionProto, GraphProto, NodeProto},
     },
-    ops::{self, control::is_control},
+    ops::{
+        self,
+        control::{holds_graphs, is_control},
+    },
 };
 
 /// The deepest nesting of graphs within nodes.
@@ -46,8 +49,10 @@ pub(super) fn functions<'a>(all: &[&'a [u8]], budget: &Budget) -> Result<Functio
 pub(super) fn is_built<'a>(node: &NodeProto<'a>, functions: &Functions<'a>) -> bool {
     let is_own = !node.domain().is_empty() && functions.contains_key(&node.function());
     let is_control = node.domain().is_empty() && is_control(node.op_type());
+    let is_made = is_composed(node.domain(), node.op_type());
     let is_lowered = Lowered::find(node.domain(), node.op_type()).is_some();
-    !is_own && (is_control || is_lowered || ops::find_onnx(node.domain(), node.op_type()).is_some())
+    let is_known = || ops::find_onnx(node.domain(), node.op_type()).is_some();
+    !is_own && (is_control || is_made || is_lowered || is_known())
 }
 
 /// Maps the name of each value to the index of the node that produces it.
@@ -111,7 +116,7 @@ fn unbuilt<'a>(
     let mut called = Vec::new();
     for (index, bytes) in proto.nodes.iter().enumerate() {
         let node = NodeProto::parse(bytes, budget).context(|| format!("node number {index}"))?;
-        if is_control(node.op_type()) {
+        if holds_graphs(node.op_type()) {
             for (_, bytes) in attribute::graphs(&node, budget)? {
                 called.extend(unbuilt(&GraphProto::parse(bytes, budget)?, functions, budget, depth + 1, missing)?);
             }

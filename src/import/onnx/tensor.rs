@@ -1,10 +1,12 @@
 //! Conversion of a `TensorProto` to a tensor.
 
+mod packed;
+
 use crate::{
     error::{Error, Result},
     import::onnx::{external::External, proto::TensorProto, wire::Scalar},
     shape::MAX_ELEMENTS,
-    tensor::{DType, Tensor, byte_count},
+    tensor::{DType, SmallType, Tensor, byte_count},
 };
 
 /// An element type of ONNX.
@@ -21,11 +23,15 @@ const fn read_as(dtype: DType, field: u32, scalar: Scalar) -> ElementType {
     ElementType::Read { dtype, field, scalar }
 }
 
+const fn small(small: SmallType) -> ElementType {
+    read_as(DType::Small(small), 5, Scalar::Varint)
+}
+
 /// The field of `TensorProto` that holds strings.
 const STRINGS: u32 = 6;
 
 /// ONNX's element types, indexed by their number in files.
-const ELEMENT_TYPES: [ElementType; 27] = [
+const ELEMENT_TYPES: [ElementType; 29] = [
     ElementType::Undefined,
     read_as(DType::F32, 4, Scalar::Fixed32),
     read_as(DType::U8, 5, Scalar::Varint),
@@ -44,16 +50,18 @@ const ELEMENT_TYPES: [ElementType; 27] = [
     ElementType::Unsupported("complex64"),
     ElementType::Unsupported("complex128"),
     read_as(DType::BF16, 5, Scalar::Varint),
-    ElementType::Unsupported("float8e4m3fn"),
-    ElementType::Unsupported("float8e4m3fnuz"),
-    ElementType::Unsupported("float8e5m2"),
-    ElementType::Unsupported("float8e5m2fnuz"),
-    ElementType::Unsupported("uint4"),
-    ElementType::Unsupported("int4"),
-    ElementType::Unsupported("float4e2m1"),
-    ElementType::Unsupported("float8e8m0"),
-    ElementType::Unsupported("uint2"),
-    ElementType::Unsupported("int2"),
+    small(SmallType::F8E4M3FN),
+    small(SmallType::F8E4M3FNUZ),
+    small(SmallType::F8E5M2),
+    small(SmallType::F8E5M2FNUZ),
+    small(SmallType::U4),
+    small(SmallType::I4),
+    small(SmallType::F4E2M1),
+    small(SmallType::F8E8M0),
+    small(SmallType::U2),
+    small(SmallType::I2),
+    small(SmallType::F6E2M3),
+    small(SmallType::F6E3M2),
 ];
 
 /// The element type with the number `code`.
@@ -83,22 +91,47 @@ pub(super) fn read(proto: &TensorProto<'_>, external: &mut External<'_>) -> Resu
     let bytes = byte_count(dtype, &shape).filter(|bytes| bytes / dtype.size() <= MAX_ELEMENTS);
     let bytes = bytes
         .ok_or_else(|| Error::limit(format!("a tensor {dtype}{shape:?} is larger than {MAX_ELEMENTS} elements")))?;
+    if let DType::Small(small) = dtype
+        && small.bits() < 8
+    {
+        return packed::read(small, shape, bytes, proto, external);
+    }
+    match place(proto)? {
+        Place::Outside => external.read(dtype, shape, bytes, &proto.external),
+        Place::Raw(raw) => from_raw(dtype, shape, bytes, raw),
+        Place::Typed(field) => from_typed(dtype, shape, bytes, field, proto),
+        Place::Nowhere if bytes == 0 => Tensor::zeros(dtype, shape),
+        Place::Nowhere => Err(Error::invalid_model(format!("a tensor {dtype}{shape:?} has no data"))),
+    }
+}
+
+/// Where the data of a tensor are.
+enum Place<'a> {
+    /// In another file.
+    Outside,
+    /// In the file as bytes.
+    Raw(&'a [u8]),
+    /// In the file, in the field of that number.
+    Typed(u32),
+    Nowhere,
+}
+
+fn place<'a>(proto: &TensorProto<'a>) -> Result<Place<'a>> {
     let outside = match proto.location {
         None | Some(0) => false,
         Some(1) => true,
         Some(other) => return Err(Error::invalid_model(format!("there is no data location {other}"))),
     };
     match (outside, proto.raw, proto.typed) {
-        (true, None, None) => external.read(dtype, shape, bytes, &proto.external),
+        (true, None, None) => Ok(Place::Outside),
         (true, _, _) => Err(Error::invalid_model("a tensor has data both in the file and outside it")),
         (false, _, _) if !proto.external.is_empty() => {
             Err(Error::invalid_model("a tensor names external data but says that its data are in the file"))
         }
         (false, Some(_), Some(_)) => Err(Error::invalid_model("a tensor has both raw and typed data")),
-        (false, Some(raw), None) => from_raw(dtype, shape, bytes, raw),
-        (false, None, Some(field)) => from_typed(dtype, shape, bytes, field, proto),
-        (false, None, None) if bytes == 0 => Tensor::zeros(dtype, shape),
-        (false, None, None) => Err(Error::invalid_model(format!("a tensor {dtype}{shape:?} has no data"))),
+        (false, Some(raw), None) => Ok(Place::Raw(raw)),
+        (false, None, Some(field)) => Ok(Place::Typed(field)),
+        (false, None, None) => Ok(Place::Nowhere),
     }
 }
 
@@ -183,7 +216,7 @@ fn fits(dtype: DType, bits: u64) -> bool {
         DType::I8 => i8::try_from(value).is_ok(),
         DType::I16 => i16::try_from(value).is_ok(),
         DType::I32 => i32::try_from(value).is_ok(),
-        DType::U8 => u8::try_from(value).is_ok(),
+        DType::U8 | DType::Small(_) => u8::try_from(value).is_ok(),
         DType::U16 | DType::F16 | DType::BF16 => u16::try_from(value).is_ok(),
         DType::U32 => u32::try_from(value).is_ok(),
         DType::Bool => bits <= 1,

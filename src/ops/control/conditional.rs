@@ -79,6 +79,10 @@ impl Operator for If {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn measures(&self, inputs: &Inputs<'_>) -> Result<usize> {
         Ok(open::count(&self.results(inputs)?))
     }

@@ -34,6 +34,10 @@ impl Operator for SequenceMap {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn bodies(&self) -> &[Body] {
         &self.body
     }

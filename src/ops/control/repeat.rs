@@ -84,6 +84,10 @@ impl Operator for Loop {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn measures(&self, inputs: &Inputs<'_>) -> Result<usize> {
         Ok(open::count(&self.results(inputs)?))
     }

@@ -121,6 +121,10 @@ impl Operator for Scan {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn measures(&self, inputs: &Inputs<'_>) -> Result<usize> {
         Ok(open::count(&self.results(inputs)?))
     }

@@ -48,6 +48,10 @@ impl Operator for ShapeOf {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(1, 1)?;
         let input = &inputs.required(0)?.shape;
@@ -116,6 +120,10 @@ pub(crate) static SIZE: OpDef = OpDef {
 impl Operator for Size {
     fn def(&self) -> &'static OpDef {
         &SIZE
+    }
+
+    fn takes_small(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {

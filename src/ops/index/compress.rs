@@ -38,6 +38,10 @@ impl Operator for Compress {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn measures(&self, _inputs: &Inputs<'_>) -> Result<usize> {
         Ok(1)
     }

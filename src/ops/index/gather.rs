@@ -50,6 +50,10 @@ impl Operator for Gather {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 2)?;
         let (data, indices) = (inputs.required(0)?, inputs.required(1)?);

@@ -44,6 +44,10 @@ impl Operator for GatherElements {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 2)?;
         let (data, indices) = (inputs.required(0)?, inputs.required(1)?);

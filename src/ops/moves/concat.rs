@@ -43,6 +43,10 @@ impl Operator for Concat {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         let first = inputs.required(0)?;
         let axis = first.shape.axis(self.axis)?;

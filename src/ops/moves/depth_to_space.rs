@@ -112,6 +112,10 @@ impl Operator for DepthToSpace {
         &DEPTH_TO_SPACE
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         let (input, [n, c, h, w]) = image(inputs)?;
         let side = Dim::from(self.block);
@@ -127,6 +131,10 @@ impl Operator for DepthToSpace {
 impl Operator for SpaceToDepth {
     fn def(&self) -> &'static OpDef {
         &SPACE_TO_DEPTH
+    }
+
+    fn takes_small(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {

@@ -1,9 +1,9 @@
-//! `Identity`; `Dropout` is decoded as it, since inference drops nothing.
+//! `Identity`: the operand, unchanged.
 
 use std::sync::Arc;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::Fact,
     op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, OnnxNode, OpDef, Operator},
     ops::sequence::optional::SameValue,
@@ -30,20 +30,13 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     })
 }
 
-pub(crate) fn decode_dropout(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    // The ratio and the seed matter in training only.
-    let _ = (node.float("ratio")?, node.int("seed")?);
-    let training = node.take_constant(2)?;
-    if training.is_some_and(|training| training.bytes() != [0]) || (node.opset() < 7 && !node.flag("is_test", false)?) {
-        return Err(Error::unsupported("a Dropout in training mode"));
-    }
-    node.take_constant(1)?;
-    Ok(Arc::new(Identity))
-}
-
 impl Operator for Identity {
     fn def(&self) -> &'static OpDef {
         &DEF
+    }
+
+    fn takes_small(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {

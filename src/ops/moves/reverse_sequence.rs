@@ -49,6 +49,10 @@ impl Operator for ReverseSequence {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 2)?;
         let (input, lengths) = (inputs.required(0)?, inputs.required(1)?);

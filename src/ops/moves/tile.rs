@@ -56,6 +56,10 @@ impl Operator for Tile {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(1, 1)?;
         let input = inputs.required(0)?;

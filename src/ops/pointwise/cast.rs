@@ -1,5 +1,6 @@
 //! `Cast`: numbers in another type, or as strings; `CastLike` is decoded as it.
 
+pub mod small;
 mod strings;
 
 use std::sync::Arc;
@@ -7,13 +8,14 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::{Fact, MAX_EXACT},
-    kernels,
+    kernels::{self, ToSmall},
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator,
         first_result,
     },
+    ops::pointwise::cast::small::CastToSmall,
     shape::{Condition, Dim},
-    tensor::{DType, Tensor},
+    tensor::{DType, SmallType, Tensor},
 };
 
 /// The operand's numbers in another type.
@@ -36,12 +38,18 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    // Saturation concerns float8 alone, which tensors do not support.
-    node.flag("saturate", true)?;
-    node.string("round_mode")?;
     let to = if node.opset() < 6 { dtype_by_name(node)? } else { node.dtype("to")? };
     let to = to.ok_or_else(|| Error::invalid_model("`to` is missing"))?;
-    Ok(Arc::new(Cast { to }))
+    of_type(node, to)
+}
+
+/// The operator for a result of that type.
+fn of_type(node: &mut OnnxNode<'_>, to: DType) -> Result<Arc<dyn Operator>> {
+    let (saturate, rounding) = (node.flag("saturate", true)?, small::rounding(node)?);
+    Ok(match to {
+        DType::Small(to) => Arc::new(CastToSmall { how: ToSmall { to, saturate, rounding } }),
+        to => Arc::new(Cast { to }),
+    })
 }
 
 /// The type by its name, as up to opset 5.
@@ -66,11 +74,9 @@ fn dtype_by_name(node: &mut OnnxNode<'_>) -> Result<Option<DType>> {
 }
 
 pub(crate) fn decode_like(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    node.flag("saturate", true)?;
-    node.string("round_mode")?;
     let to = node.inputs().required(1)?.dtype;
     node.drop_inputs(1);
-    Ok(Arc::new(Cast { to }))
+    of_type(node, to)
 }
 
 /// That a number of f32 is counted exactly.
@@ -107,9 +113,16 @@ impl Operator for Cast {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(1, 1)?;
         let input = inputs.required(0)?;
+        if let (DType::Small(_), DType::String) | (_, DType::Small(_)) = (input.dtype, self.to) {
+            return Err(Error::unsupported(format!("a cast of {} to {}", input.dtype, self.to)));
+        }
         let elements = input.elements.as_ref();
         let elements: Option<Vec<Dim>> =
             elements.and_then(|elements| elements.iter().map(|dim| self.element(dim)).collect());
@@ -166,6 +179,13 @@ fn cases() -> Vec<Case> {
         let halves: Vec<half::f16> = floats.iter().map(|&value| half::f16::from_f32(value)).collect();
         let halves = Tensor::new([12], &halves).expect("twelve numbers");
         cases.push(Case::new(format!("f16 to {to}"), Cast { to }).tensor(halves));
+    }
+    for small in SmallType::ALL {
+        let elements: Vec<u8> = (0..=u8::MAX).filter(|&byte| small.holds(byte)).collect();
+        let elements = Tensor::from_bytes(Small(small), [elements.len()], &elements).expect("all elements");
+        for to in [F32, F16, F64, I8, U8, I64, Bool] {
+            cases.push(Case::new(format!("{small} to {to}"), Cast { to }).tensor(elements.clone()));
+        }
     }
     cases
 }

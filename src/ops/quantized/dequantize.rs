@@ -10,9 +10,10 @@ use crate::{
     ops::quantized::{
         grouping::{self, Grouping},
         requantize::numbers,
+        small,
     },
     shape::Dim,
-    tensor::{DType, Tensor, View, ViewMut},
+    tensor::{DType, SmallType, Tensor, View, ViewMut},
 };
 
 /// `(x - zero point) * scale`.
@@ -60,12 +61,16 @@ impl Operator for Dequantize {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 3)?;
         let (x, scale) = (inputs.required(0)?, inputs.required(1)?);
         grouping::check(x, scale, inputs.fact(2), self.axis, self.block)?;
-        let small = matches!(x.dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32);
-        if !small || !self.to.is_float() {
+        let fits = matches!(x.dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32);
+        if !(fits || small::is_quantized(x.dtype)) || !self.to.is_float() {
             return Err(Error::unsupported(format!("{} dequantized to {}", x.dtype, self.to)));
         }
         if inputs.fact(2).is_some_and(|zero_point| zero_point.dtype != x.dtype) {
@@ -83,7 +88,7 @@ impl Operator for Dequantize {
 fn run(op: &Dequantize, io: &mut Io<'_>) -> Result<()> {
     let (x, scale) = (io.input(0)?, io.input(1)?);
     let zero_point = io.inputs.get(2).copied().flatten();
-    grouping::check_zero_points(zero_point, scale)?;
+    grouping::check_zero_points(zero_point, scale, op.block)?;
     let grouping = Grouping::new(x.shape, scale.shape, op.axis, op.block)?;
     let scale = numbers(scale)?;
     let output = io.output(0)?;
@@ -93,6 +98,11 @@ fn run(op: &Dequantize, io: &mut Io<'_>) -> Result<()> {
         DType::I16 => all::<i16>(op, x, &scale, zero_point, &grouping, output),
         DType::U16 => all::<u16>(op, x, &scale, zero_point, &grouping, output),
         DType::I32 => all::<i32>(op, x, &scale, zero_point, &grouping, output),
+        DType::Small(small) => {
+            let (x, zeros) = (numbers(x)?, small::zero_points(small, zero_point)?);
+            let zero = |at: usize| zeros.as_ref().map_or(0.0, |zeros| zeros[at]);
+            write(op, x.len(), &grouping, output, |index, at| (x[index] - zero(at)) * scale[at])
+        }
         other => Err(Error::internal(format!("a dequantization of {other} was not refused"))),
     }
 }
@@ -112,10 +122,21 @@ fn all<Q: Number>(
         let zero = zero_point.map_or(0.0, |all| all[at].wide());
         (x[index].wide() - zero) as f32 * scale[at]
     };
+    write(op, x.len(), grouping, output, number)
+}
+
+/// Writes what `number` gives for each position and that of its scale.
+fn write(
+    op: &Dequantize,
+    len: usize,
+    grouping: &Grouping,
+    output: &mut ViewMut<'_>,
+    number: impl Fn(usize, usize) -> f32,
+) -> Result<()> {
     macro_rules! write {
         ($float:ty) => {{
             let to = output.slice::<$float>()?;
-            grouping.each(x.len(), op.block > 0, |start, len, group, step| {
+            grouping.each(len, op.block > 0, |start, len, group, step| {
                 for index in 0..len {
                     let number = number(start + index, group + index * step);
                     to[start + index] = <$float as Number>::narrow(number.into());
@@ -137,7 +158,7 @@ fn cases() -> Vec<Case> {
     let bytes = || Tensor::new([2, 3, 2], &[0u8, 3, 128, 255, 7, 9, 1, 2, 3, 4, 5, 6]).expect("twelve bytes");
     let signed = || Tensor::new([2, 4], &[-128i8, 127, 0, 1, -1, 5, 6, 7]).expect("eight bytes");
     let scales = Tensor::new([3], &[0.1f32, 2.0, 0.7]).expect("three scales");
-    vec![
+    let mut cases = vec![
         Case::new("all", of(1, 0, DType::F32))
             .tensor(bytes())
             .constant_tensor(Tensor::scalar(0.3f32))
@@ -155,5 +176,23 @@ fn cases() -> Vec<Case> {
             .tensor(Tensor::new([2], &[0u16, 65535]).expect("two"))
             .tensor(Tensor::scalar(0.5f32))
             .tensor(Tensor::scalar(32768u16)),
-    ]
+    ];
+    for small in SmallType::ALL.into_iter().filter(|&small| small != SmallType::F8E8M0) {
+        let dtype = DType::Small(small);
+        let elements: Vec<u8> = (0..=u8::MAX).filter(|&byte| small.holds(byte)).collect();
+        let x = Tensor::from_bytes(dtype, [2, elements.len() / 2], &elements).expect("all elements");
+        let zeros = if small.bits() == 8 { [0; 2] } else { [1, small.byte(2)] };
+        let zeros = Tensor::from_bytes(dtype, [2], &zeros).expect("two zero points");
+        let scales = Tensor::new([2], &[0.1f32, 3.0]).expect("two scales");
+        cases
+            .push(Case::new(format!("{small}"), of(0, 0, DType::F32)).tensor(x.clone()).tensor(Tensor::scalar(0.3f32)));
+        cases.push(
+            Case::new(format!("{small} of an axis"), of(0, 0, DType::F16)).tensor(x).tensor(scales).tensor(zeros),
+        );
+    }
+    let (byte, powers) = (DType::Small(SmallType::F4E2M1), DType::Small(SmallType::F8E8M0));
+    let x = Tensor::from_bytes(byte, [2, 4], &[0, 1, 2, 3, 9, 10, 11, 15]).expect("eight elements");
+    let scales = Tensor::from_bytes(powers, [2, 2], &[126, 127, 128, 3]).expect("four scales");
+    cases.push(Case::new("microscaling", of(1, 2, DType::F32)).tensor(x).tensor(scales));
+    cases
 }

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     shape::{Dim, Shape, normalize_axis},
-    tensor::View,
+    tensor::{DType, SmallType, View},
 };
 
 /// The scale of an element of `[outer, size, inner]`.
@@ -54,30 +54,30 @@ impl Grouping {
     }
 }
 
-/// Refuses zero points of another shape than the scales'; one of each may have any.
-pub(super) fn check_zero_points(zero_point: Option<View<'_>>, scale: View<'_>) -> Result<()> {
-    let one = |view: View<'_>| view.shape.iter().product::<usize>() == 1;
-    match zero_point {
-        Some(zero) if zero.shape != scale.shape && !(one(zero) && one(scale)) => {
-            let (own, due) = (zero.shape, scale.shape);
-            Err(Error::invalid_input(format!("zero points of shape {own:?} for scales of shape {due:?}")))
-        }
-        _ => Ok(()),
+/// Refuses zero points of another shape than their scales; a single one may have other axes of size 1.
+pub(super) fn check_zero_points(zero_point: Option<View<'_>>, scale: View<'_>, block: usize) -> Result<()> {
+    let Some(zero_point) = zero_point else { return Ok(()) };
+    let is_one = |shape: &[usize]| shape.iter().product::<usize>() == 1;
+    let (own, due) = (zero_point.shape, scale.shape);
+    if own == due || (block == 0 && is_one(own) && is_one(due)) {
+        return Ok(());
     }
+    Err(Error::invalid_input(format!("zero points of shape {own:?} for scales of shape {due:?}")))
 }
 
 /// Refuses scales that cannot fit, as far as sizes are known.
 pub(super) fn check(of: &Fact, scale: &Fact, zero_point: Option<&Fact>, axis: i64, block: usize) -> Result<()> {
-    if !scale.dtype.is_float() {
+    if !scale.dtype.is_float() && scale.dtype != DType::Small(SmallType::F8E8M0) {
         return Err(Error::unsupported(format!("scales of elements of type {}", scale.dtype)));
     }
+    let is_one = |fact: &Fact| fact.shape.elements().as_fixed() == Some(1);
+    let one = is_one(scale);
     if let Some(zero_point) = zero_point
         && zero_point.shape.rank() != scale.shape.rank()
-        && [zero_point, scale].iter().any(|fact| fact.shape.elements().as_fixed() != Some(1))
+        && !(one && block == 0 && is_one(zero_point))
     {
         return Err(Error::invalid_model(format!("zero points {zero_point} for scales {scale}")));
     }
-    let one = scale.shape.elements().as_fixed() == Some(1);
     if block == 0 && one {
         return Ok(());
     }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    kernels::number::Number,
+    kernels::{Rounding, ToSmall, number::Number, to_small},
     op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, Io, OnnxNode, OpDef, Operator, function_kernel},
     ops::quantized::{
         grouping::{self, Grouping},
         requantize::numbers,
+        small,
     },
     shape::Dim,
-    tensor::{DType, Tensor, View},
+    tensor::{DType, SmallType, Tensor, View},
 };
 
 /// `x / scale`, rounded with halves to even, plus the zero point, saturated.
@@ -26,6 +27,8 @@ pub struct Quantize {
     pub block: usize,
     /// The result's type.
     pub to: DType,
+    /// Whether numbers past the largest of an 8-bit floating-point type become the largest.
+    pub saturate: bool,
 }
 
 pub(crate) static DEF: OpDef = OpDef {
@@ -40,8 +43,7 @@ pub(crate) static DEF: OpDef = OpDef {
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let axis = node.int("axis")?.unwrap_or(1);
     let block = super::dequantize::block_size(node)?;
-    // Saturation is a choice for float8 alone.
-    node.flag("saturate", true)?;
+    let saturate = node.flag("saturate", true)?;
     if let Some(precision) = node.int("precision")?.filter(|precision| !matches!(precision, 0 | 1)) {
         return Err(Error::unsupported(format!("`precision` is {precision}, expected 0 or 1 (f32)")));
     }
@@ -58,7 +60,7 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     {
         return Err(Error::invalid_model(format!("`output_dtype` is {named}, the zero points are {own}")));
     }
-    Ok(Arc::new(Quantize { axis, block, to: own.or(named).unwrap_or(DType::U8) }))
+    Ok(Arc::new(Quantize { axis, block, to: own.or(named).unwrap_or(DType::U8), saturate }))
 }
 
 impl Operator for Quantize {
@@ -66,11 +68,16 @@ impl Operator for Quantize {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 3)?;
         let (x, scale) = (inputs.required(0)?, inputs.required(1)?);
         grouping::check(x, scale, inputs.fact(2), self.axis, self.block)?;
-        if !matches!(self.to, DType::I8 | DType::U8 | DType::I16 | DType::U16) || x.dtype == DType::Bool {
+        let fits = matches!(self.to, DType::I8 | DType::U8 | DType::I16 | DType::U16) || small::is_quantized(self.to);
+        if !fits || !x.dtype.is_number() {
             return Err(Error::unsupported(format!("{} quantized to {}", x.dtype, self.to)));
         }
         if inputs.fact(2).is_some_and(|zero_point| zero_point.dtype != self.to) {
@@ -88,7 +95,7 @@ impl Operator for Quantize {
 fn run(op: &Quantize, io: &mut Io<'_>) -> Result<()> {
     let (x, scale) = (io.input(0)?, io.input(1)?);
     let zero_point = io.inputs.get(2).copied().flatten();
-    grouping::check_zero_points(zero_point, scale)?;
+    grouping::check_zero_points(zero_point, scale, op.block)?;
     let grouping = Grouping::new(x.shape, scale.shape, op.axis, op.block)?;
     let (x, scale) = (numbers(x)?, numbers(scale)?);
     let output = io.output(0)?;
@@ -97,6 +104,18 @@ fn run(op: &Quantize, io: &mut Io<'_>) -> Result<()> {
         DType::U8 => all::<u8>(op, &x, &scale, zero_point, &grouping, output.slice()?),
         DType::I16 => all::<i16>(op, &x, &scale, zero_point, &grouping, output.slice()?),
         DType::U16 => all::<u16>(op, &x, &scale, zero_point, &grouping, output.slice()?),
+        DType::Small(to) => {
+            let (zeros, mut shifted) = (small::zero_points(to, zero_point)?, vec![0f32; x.len()]);
+            grouping.each(x.len(), op.block > 0, |start, len, group, step| {
+                for index in 0..len {
+                    let at = group + index * step;
+                    let quotient = x[start + index] / scale[at];
+                    shifted[start + index] = small::shifted(to, quotient, zeros.as_ref().map(|zeros| zeros[at]));
+                }
+            });
+            let shifted = View { dtype: DType::F32, shape: output.shape, bytes: bytemuck::cast_slice(&shifted) };
+            to_small(ToSmall { to, saturate: op.saturate, rounding: Rounding::Nearest }, shifted, output.bytes)
+        }
         other => Err(Error::internal(format!("a quantization to {other} was not refused"))),
     }
 }
@@ -128,12 +147,12 @@ pub(in crate::ops) fn quantized<Q: Number>(x: f32, scale: f32, zero_point: f64) 
 }
 
 fn cases() -> Vec<Case> {
-    let of = |axis, block, to| Quantize { axis, block, to };
+    let of = |axis, block, to| Quantize { axis, block, to, saturate: true };
     let numbers = [0.0, 2.0, 4.0, 1000.0, -254.0, -1000.0, 3.0, 5.0, 0.5, -0.5, 1.0, f32::INFINITY, f32::NEG_INFINITY];
     let numbers = || Tensor::new([13], &numbers).expect("thirteen numbers");
     let scale = |all: &[f32]| Tensor::new([all.len()], all).expect("as many scales");
     let one = || Tensor::scalar(2f32);
-    vec![
+    let mut cases = vec![
         Case::new("halves", of(1, 0, DType::U8))
             .tensor(numbers())
             .constant_tensor(one())
@@ -150,5 +169,23 @@ fn cases() -> Vec<Case> {
             .constant_tensor(Tensor::new([3], &[3u8, 250, 128]).expect("three")),
         Case::new("of blocks", of(-2, 2, DType::I8)).value(&[2, 5, 3], Fill::Spread).value(&[2, 3, 3], Fill::Positive),
         Case::new("empty", of(0, 0, DType::U8)).value(&[0, 3], Fill::Spread).tensor(one()),
-    ]
+    ];
+    for small in SmallType::ALL.into_iter().filter(|&small| small != SmallType::F8E8M0) {
+        let to = DType::Small(small);
+        let of = |axis, block, saturate| Quantize { axis, block, to, saturate };
+        // Zero points of 8 bits must be 0.
+        let zeros = if small.bits() == 8 { [0; 3] } else { [0, 1, small.byte(2)] };
+        let zeros = Tensor::from_bytes(to, [3], &zeros).expect("three zero points");
+        cases.push(Case::new(format!("{small}"), of(0, 0, true)).tensor(numbers()).tensor(Tensor::scalar(0.02f32)));
+        cases.push(Case::new(format!("{small}, wild"), of(0, 0, false)).tensor(numbers()).tensor(one()));
+        cases.push(
+            Case::new(format!("{small} of an axis"), of(1, 0, true))
+                .value(&[2, 3, 5], Fill::Spread)
+                .tensor(scale(&[0.3, 0.6, 0.25]))
+                .tensor(zeros),
+        );
+        let blocks = Case::new(format!("{small} of blocks"), of(-2, 2, true)).value(&[2, 5, 3], Fill::Spread);
+        cases.push(blocks.value(&[2, 3, 3], Fill::Positive));
+    }
+    cases
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     error::{Error, Result},
-    kernels::number::Number,
+    kernels::{number::Number, small_number},
     ops::wide,
     tensor::{DType, Element, View, ViewMut},
 };
@@ -21,6 +21,9 @@ pub(super) struct Requantize<'a> {
 pub(super) fn numbers(view: View<'_>) -> Result<Cow<'_, [f32]>> {
     if view.dtype == DType::F32 {
         return view.slice().map(Cow::Borrowed);
+    }
+    if let DType::Small(small) = view.dtype {
+        return Ok(view.bytes.iter().map(|&byte| small_number(small, byte)).collect());
     }
     Ok(wide::read(view)?.into_iter().map(|x| x as f32).collect())
 }

@@ -49,6 +49,10 @@ impl Operator for SequenceAt {
         &AT
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn measures(&self, inputs: &Inputs<'_>) -> Result<usize> {
         Ok(open::count(&Self::results(inputs)?))
     }
@@ -85,6 +89,10 @@ pub(crate) static LENGTH: OpDef = OpDef {
 impl Operator for SequenceLength {
     fn def(&self) -> &'static OpDef {
         &LENGTH
+    }
+
+    fn takes_small(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {

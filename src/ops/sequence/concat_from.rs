@@ -60,6 +60,10 @@ impl Operator for ConcatFromSequence {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn measures(&self, inputs: &Inputs<'_>) -> Result<usize> {
         Ok(open::count(&self.results(inputs)?))
     }

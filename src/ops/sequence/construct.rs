@@ -28,6 +28,10 @@ impl Operator for SequenceConstruct {
         &CONSTRUCT
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect_tensors()?;
         let dtype = inputs.required(0)?.dtype;
@@ -66,6 +70,10 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
 impl Operator for SequenceEmpty {
     fn def(&self) -> &'static OpDef {
         &EMPTY
+    }
+
+    fn takes_small(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {

@@ -28,6 +28,10 @@ impl Operator for SequenceInsert {
         &INSERT
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 3)?;
         let (fact, shape) = sequence(inputs, 0)?;
@@ -70,6 +74,10 @@ pub(crate) static ERASE: OpDef = OpDef {
 impl Operator for SequenceErase {
     fn def(&self) -> &'static OpDef {
         &ERASE
+    }
+
+    fn takes_small(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {

@@ -39,6 +39,10 @@ impl Operator for OptionalOf {
         &OPTIONAL
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(0, 1)?;
         let fact = match (inputs.fact(0), self.absent) {
@@ -97,6 +101,10 @@ impl Operator for OptionalGetElement {
         &GET
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn measures(&self, inputs: &Inputs<'_>) -> Result<usize> {
         Ok(open::count(&Self::results(inputs)?))
     }
@@ -136,6 +144,10 @@ impl Operator for OptionalHasElement {
         &HAS
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(0, 1)?;
         let known = match inputs.fact(0).map(|fact| &fact.kind) {
@@ -173,6 +185,10 @@ pub(crate) static SAME: OpDef = OpDef {
 impl Operator for SameValue {
     fn def(&self) -> &'static OpDef {
         &SAME
+    }
+
+    fn takes_small(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {

@@ -41,6 +41,10 @@ impl Operator for SplitToSequence {
         &DEF
     }
 
+    fn takes_small(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(1, 2)?;
         inputs.expect_tensors()?;

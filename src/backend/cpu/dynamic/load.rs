@@ -1,6 +1,6 @@
 //! Loading a graph whose sizes only a run tells: kernels, and where each value is used last.
 
-use std::sync::{Mutex, atomic::AtomicUsize};
+use std::sync::{Arc, Mutex, atomic::AtomicUsize};
 
 use smallvec::SmallVec;
 
@@ -40,13 +40,29 @@ impl DynamicSession {
     ///
     /// # Errors
     /// If a node cannot run on the CPU.
-    pub(crate) fn load(mut graph: Graph, kernel_set: KernelSet, factors: Factors, at_once: usize) -> Result<Self> {
+    pub(crate) fn load(graph: Graph, kernel_set: KernelSet, factors: Factors, at_once: usize) -> Result<Self> {
+        let mut strings = StringTable::default();
+        let session = Self::load_within(graph, kernel_set, factors, at_once, &mut strings)?;
+        Ok(Self { weights: session.weights + strings.bytes(), strings: strings.into(), ..session })
+    }
+
+    /// Loads a graph whose strings, and those of the graphs within it, are added to those of the
+    /// graphs around it.
+    ///
+    /// A run numbers the strings of all these graphs alike, since values move in and out.
+    fn load_within(
+        mut graph: Graph,
+        kernel_set: KernelSet,
+        factors: Factors,
+        at_once: usize,
+        strings: &mut StringTable,
+    ) -> Result<Self> {
         graph.verify()?;
         if factors == Factors::Bf16 {
             rewrite::store_rounded(&mut graph)?;
         }
         let reason = reason(&graph).unwrap_or_default();
-        let NodeKernels { made, mut weights, strings } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
+        let NodeKernels { made, mut weights } = NodeKernels::make(&mut graph, kernel_set, factors, at_once, strings)?;
         let mut steps = Vec::with_capacity(made.len());
         for (node, made) in graph.nodes().iter().zip(made) {
             let whole = || node.inputs.iter().copied().collect();
@@ -63,11 +79,7 @@ impl DynamicSession {
                 (None, CpuState::Session) => {
                     let load = |body: &Body| {
                         let graph = (*body.graph).clone();
-                        let session = Self::load(graph, kernel_set, factors, at_once)?;
-                        if session.strings.len() > StringTable::default().len() {
-                            // A run numbers strings by the table of the outermost graph.
-                            return Err(Error::unsupported("strings of a graph within the node"));
-                        }
+                        let session = Self::load_within(graph, kernel_set, factors, at_once, strings)?;
                         Ok(BodySession::new(body, session))
                     };
                     (Action::Control(Box::new(control(node, load).context(|| node.describe())?)), whole())
@@ -83,13 +95,13 @@ impl DynamicSession {
         let unused = find_last_uses(&graph, &mut steps);
         let seen = (0..graph.value_count()).map(|_| AtomicUsize::new(0)).collect();
         let (runs, scratch) = (Mutex::default(), AtomicUsize::new(0));
-        let cap = RunCap::default();
+        let (cap, strings) = (RunCap::default(), Arc::default());
         Ok(Self { graph, steps, kernel_set, weights, unused, reason, runs, scratch, cap, seen, strings })
     }
 }
 
 /// The graphs of a node, each loaded by `load`.
-fn control(node: &Node, load: impl Fn(&Body) -> Result<BodySession>) -> Result<Control> {
+fn control(node: &Node, mut load: impl FnMut(&Body) -> Result<BodySession>) -> Result<Control> {
     if let Some(If { branches: [then, other] }) = node.op() {
         return Ok(Control::If([load(then)?, load(other)?]));
     }

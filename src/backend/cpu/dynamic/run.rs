@@ -249,11 +249,8 @@ fn compute(kernel: &dyn CpuKernel, operands: &[Option<&Tensor>], strings: &mut R
     let owned = owned.collect::<Result<SmallVec<[Option<Tensor>; 6]>>>()?;
     let operands = operands.iter().zip(&owned).map(|(operand, owned)| owned.as_ref().or(*operand));
     let operands: SmallVec<[Option<&Tensor>; 6]> = operands.collect();
-    let numbered = |result: Tensor| match strings.numbers_of(&result)? {
-        Some(numbers) => Tensor::from_aligned(DType::String, result.shape().to_vec(), numbers),
-        None => Ok(result),
-    };
-    let results = kernel.compute(&operands)?.into_iter().map(numbered).collect::<Result<Vec<_>>>()?;
+    let results = kernel.compute(&operands)?;
+    let results = results.into_iter().map(|result| strings.numbered(result)).collect::<Result<Vec<_>>>()?;
     strings.check()?;
     Ok(results)
 }

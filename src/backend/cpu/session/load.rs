@@ -12,6 +12,7 @@ use crate::{
     kernels::{KernelSet, gemm::Factors},
     plan::{Plan, RunCap},
     rewrite,
+    tensor::StringTable,
 };
 
 impl CpuSession {
@@ -42,7 +43,8 @@ impl CpuSession {
         if factors == Factors::Bf16 {
             rewrite::store_rounded(&mut graph)?;
         }
-        let NodeKernels { made, weights, strings } = NodeKernels::make(&mut graph, kernel_set, factors, at_once)?;
+        let mut strings = StringTable::default();
+        let NodeKernels { made, weights } = NodeKernels::make(&mut graph, kernel_set, factors, at_once, &mut strings)?;
         let mut packed: Vec<Packed> = Vec::with_capacity(made.len());
         let mut steps = Vec::new();
         for (node, made) in graph.nodes().iter().zip(made) {
@@ -63,9 +65,9 @@ impl CpuSession {
             kernel_set,
             arenas: Mutex::default(),
             scratch: AtomicUsize::new(0),
-            weights,
+            weights: weights + strings.bytes(),
             cap: RunCap::default(),
-            strings,
+            strings: strings.into(),
         })
     }
 }

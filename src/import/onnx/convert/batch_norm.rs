@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
-    import::onnx::convert::node::Call,
+    import::onnx::convert::call::Call,
     op::{Attribute, Operator},
     ops::{
         moves::reshape::Reshape,
@@ -31,18 +31,21 @@ pub(super) fn trains(call: &Call<'_>) -> bool {
         }
 }
 
-/// The normalized batch; the statistics are no results here.
+/// The first opset whose training mode says which statistics are results.
+const WITH_STATISTICS: i64 = 14;
+
+/// The normalized batch, and the running statistics if they are asked for.
 pub(super) fn of_batch(graph: &mut Graph, call: &Call<'_>) -> Result<Vec<ValueId>> {
-    if call.outputs > 1 {
-        return Err(Error::unsupported("the statistics of BatchNormalization in training as results"));
+    if call.outputs > 1 && call.opset < WITH_STATISTICS {
+        return Err(Error::unsupported("the statistics of BatchNormalization in training as results, before opset 14"));
     }
-    let mut epsilon = 1e-5;
+    let (mut epsilon, mut momentum) = (1e-5, 0.9);
     for (name, value) in &call.attributes {
         match (name.as_str(), value) {
             ("epsilon", Attribute::Float(value)) => epsilon = *value,
-            // The running statistics are not computed; `spatial` is 1 by default.
-            ("momentum", Attribute::Float(_)) | ("training_mode" | "is_test", Attribute::Int(_)) => {}
-            ("spatial", Attribute::Int(1)) => {}
+            ("momentum", Attribute::Float(value)) => momentum = *value,
+            // `spatial` is 1 by default.
+            ("training_mode" | "is_test", Attribute::Int(_)) | ("spatial", Attribute::Int(1)) => {}
             _ => return Err(Error::unsupported(format!("attribute `{name}` of BatchNormalization in training"))),
         }
     }
@@ -72,5 +75,32 @@ pub(super) fn of_batch(graph: &mut Graph, call: &Call<'_>) -> Result<Vec<ValueId
     let root = node(Arc::new(Unary { function: UnaryFunction::Sqrt }), &[sum])?;
     let normal = node(binary(BinaryFunction::Div), &[apart, root])?;
     let scaled = node(binary(BinaryFunction::Mul), &[normal, scale?])?;
-    Ok(vec![node(binary(BinaryFunction::Add), &[scaled, bias?])?])
+    let mut made = vec![node(binary(BinaryFunction::Add), &[scaled, bias?])?];
+    if call.outputs > 1 {
+        let &[_, _, _, Some(old_mean), Some(old_variance), ..] = call.inputs.as_slice() else {
+            return Err(Error::invalid_model("the running statistics are missing"));
+        };
+        for (old, new) in [(old_mean, mean), (old_variance, variance)] {
+            made.push(running(graph, call.name, momentum, old, new, &channels)?);
+        }
+    }
+    Ok(made)
+}
+
+/// A statistic of all batches, from the one before and that of the batch.
+fn running(
+    graph: &mut Graph,
+    name: &str,
+    momentum: f32,
+    old: ValueId,
+    new: ValueId,
+    channels: &Dim,
+) -> Result<ValueId> {
+    let new = graph.apply(name, Reshape::to(&Shape::new(vec![channels.clone()])), &[new])?;
+    let mut part = |id: ValueId, factor: f32| {
+        let factor = graph.constant("momentum", Tensor::scalar(factor));
+        graph.apply(name, Binary { function: BinaryFunction::Mul }, &[id, factor])
+    };
+    let (old, new) = (part(old, momentum)?, part(new, 1.0 - momentum)?);
+    graph.apply(name, Binary { function: BinaryFunction::Add }, &[old, new])
 }

@@ -341,16 +341,7 @@ impl<'a> Converter<'a, '_, '_> {
 
     /// Converts the nodes of a graph that is sure to run in place of the node that holds it.
     fn inlined(&mut self, node: &NodeProto<'a>, bytes: &'a [u8]) -> Result<()> {
-        check_depth(self.depth + 1)?;
-        let proto = parse_graph(bytes, self.file.budget)?;
-        let makers = makers(&proto, self.file.budget)?;
-        self.scope.used.extend(used(&proto, self.depth + 1)?);
-        let before = self.scope.shadowed.replace(Vec::new());
-        self.depth += 1;
-        let converted = self.inline_graph(&proto, &makers);
-        self.depth -= 1;
-        self.scope.unshadow(before);
-        let ids = converted?;
+        let ids = self.inline_bytes(bytes, &[])?;
         if node.outputs.len() > ids.len() {
             return Err(Error::invalid_model(format!("{} outputs are asked of {}", node.outputs.len(), ids.len())));
         }
@@ -360,9 +351,32 @@ impl<'a> Converter<'a, '_, '_> {
         Ok(())
     }
 
-    fn inline_graph(&mut self, proto: &GraphProto<'a>, makers: &HashMap<&'a str, u32>) -> Result<Vec<ValueId>> {
-        if !proto.inputs.is_empty() {
-            return Err(Error::invalid_model("a branch of an If has inputs"));
+    /// Converts the nodes of a graph with these inputs, in place; returns its outputs.
+    pub(super) fn inline_bytes(&mut self, bytes: &'a [u8], given: &[ValueId]) -> Result<Vec<ValueId>> {
+        check_depth(self.depth + 1)?;
+        let proto = parse_graph(bytes, self.file.budget)?;
+        let makers = makers(&proto, self.file.budget)?;
+        self.scope.used.extend(used(&proto, self.depth + 1)?);
+        let before = self.scope.shadowed.replace(Vec::new());
+        self.depth += 1;
+        let converted = self.inline_graph(&proto, &makers, given);
+        self.depth -= 1;
+        self.scope.unshadow(before);
+        converted
+    }
+
+    fn inline_graph(
+        &mut self,
+        proto: &GraphProto<'a>,
+        makers: &HashMap<&'a str, u32>,
+        given: &[ValueId],
+    ) -> Result<Vec<ValueId>> {
+        if proto.inputs.len() != given.len() {
+            let (takes, gets) = (proto.inputs.len(), given.len());
+            return Err(Error::invalid_model(format!("the graph takes {takes} values, but gets {gets}")));
+        }
+        for (bytes, &id) in proto.inputs.iter().zip(given) {
+            self.scope.define(ValueInfoProto::parse(bytes, self.file.budget)?.name(), id);
         }
         self.initializers(proto)?;
         self.nodes(proto, makers)?;

@@ -10,13 +10,13 @@ use crate::{
         proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto},
         scan::check_depth,
     },
-    ops::control::is_control,
+    ops::control::holds_graphs,
 };
 
 /// The names that the graphs within a node, at this depth, use but do not define.
 pub(super) fn free_names<'a>(node: &NodeProto<'a>, budget: &Budget, depth: usize) -> Result<Vec<&'a str>> {
     let mut free = Vec::new();
-    if is_control(node.op_type()) {
+    if holds_graphs(node.op_type()) {
         for (_, bytes) in attribute::graphs(node, budget)? {
             free.extend(of_graph(bytes, budget, depth)?);
         }

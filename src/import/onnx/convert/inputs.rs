@@ -18,7 +18,6 @@ use crate::{
         tabular::{Labels, zip_map::ZipMap},
     },
     shape::{Dim, Shape},
-    tensor::DType,
 };
 
 /// The maximum number of symbolic dimensions of a model.
@@ -90,9 +89,6 @@ impl<'a> Converter<'a, '_, '_> {
         };
         let dtype = tensor::dtype(elem_type)?;
         if input.kind != KindProto::Tensor {
-            if dtype == DType::String {
-                return Err(Error::unsupported("it holds strings within another value"));
-            }
             let shape = element_shape(input)?;
             let kind = match input.kind {
                 KindProto::Sequence => Kind::Sequence(shape),

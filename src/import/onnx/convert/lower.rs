@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     graph::{Fact, ValueId},
     import::onnx::{
-        convert::{Converter, node::Call},
+        convert::{Converter, call::Call},
         lowered::Lowered,
     },
     op::{Attribute, OnnxNode},

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::{
     error::{Context, Error, ErrorKind, Result},
-    graph::ValueId,
+    graph::{Graph, ValueId},
     import::onnx::{
         attribute,
-        convert::{Converter, batch_norm, einsum, old_opsets},
-        lowered::Lowered,
+        convert::{Converter, batch_norm, call::Call, composed, einsum, old_opsets},
+        lowered::{Lowered, is_flex_attention},
         opset,
         proto::NodeProto,
         scan::is_built,
@@ -25,21 +25,14 @@ use crate::{
     tensor::DType,
 };
 
-/// A node whose attributes and operands are known.
-#[derive(Clone)]
-pub(super) struct Call<'a> {
-    pub(super) name: &'a str,
-    /// The domain; empty for the default domain.
-    pub(super) domain: &'a str,
-    /// The version of the domain's operator set.
-    pub(super) opset: i64,
-    pub(super) op_type: &'a str,
-    pub(super) attributes: Vec<(String, Attribute)>,
-    pub(super) inputs: Vec<Option<ValueId>>,
-    /// The number of results up to the last that is used.
-    pub(super) outputs: usize,
-    /// The number of results that the node names.
-    pub(super) named: usize,
+impl composed::Nodes for Converter<'_, '_, '_> {
+    fn graph(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
+    fn add_call(&mut self, call: &Call<'_>, place: &dyn Fn() -> String) -> Result<Vec<ValueId>> {
+        self.call(call, place)
+    }
 }
 
 impl<'a> Converter<'a, '_, '_> {
@@ -57,6 +50,9 @@ impl<'a> Converter<'a, '_, '_> {
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
         if node.domain().is_empty() && is_control(node.op_type()) {
             return self.control(node, attributes, inputs).context(place);
+        }
+        if is_flex_attention(node.domain(), node.op_type()) && is_built(node, self.file.functions) {
+            return self.flex_attention(node, attributes, &inputs).context(place);
         }
         if !is_built(node, self.file.functions) {
             return self.inline(node, attributes, &inputs).context(place);
@@ -111,6 +107,10 @@ impl<'a> Converter<'a, '_, '_> {
 
     /// Adds the node as it is, or else in a form that has a kernel.
     pub(super) fn call(&mut self, call: &Call<'_>, place: impl Fn() -> String + Copy) -> Result<Vec<ValueId>> {
+        if let Some(compose) = composed::of_call(&self.graph, call) {
+            let mut composer = composed::Composer { nodes: self, name: call.name, place: &place };
+            return compose(&mut composer, call).context(place);
+        }
         let error = match self.add(call, place) {
             Ok(made) => return Ok(made),
             Err(error) => error,
@@ -168,11 +168,11 @@ impl<'a> Converter<'a, '_, '_> {
         let fits = |own: DType| own == first || !own.is_float() || call.op_type == "BatchNormalization";
         match first {
             DType::F16 | DType::BF16 => dtypes.all(fits).then_some(DType::F32),
+            // The largest of small integers is exact in f32.
+            DType::I8 | DType::U8 if call.op_type == "MaxPool" => Some(DType::F32),
             own if own.is_integer() && matches!(call.op_type, "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp") => {
                 Some(DType::F64)
             }
-            // Bytes are f32 exactly, and so is the largest of them.
-            DType::I8 | DType::U8 if call.op_type == "MaxPool" => Some(DType::F32),
             _ => None,
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Converter<'a, '_, '_> {
         wide: DType,
         place: impl Fn() -> String + Copy,
     ) -> Result<Vec<ValueId>> {
-        let mut call = call.clone();
+        let (original, mut call) = (call, call.clone());
         let narrow = call.inputs.first().copied().flatten().map(|id| self.graph.fact(id).dtype);
         let narrow = narrow.ok_or_else(|| Error::internal("a node without operands has no type"))?;
         let count = if narrow.is_float() { call.inputs.len() } else { 1 };
@@ -194,10 +194,14 @@ impl<'a> Converter<'a, '_, '_> {
                 *input = self.cast(call.name, *input, wide)?;
             }
         }
+        // The statistics of a batch keep a type of their own.
+        let of_statistics = (call.op_type == "BatchNormalization").then(|| original.inputs.get(3).copied().flatten());
+        let of_statistics = of_statistics.flatten().map(|id| self.graph.fact(id).dtype);
         let mut made = self.add(&call, place)?;
-        for id in &mut made {
-            if self.graph.fact(*id).dtype == wide {
-                *id = self.cast(call.name, *id, narrow)?;
+        for (index, id) in made.iter_mut().enumerate() {
+            let own = if index == 0 { narrow } else { of_statistics.unwrap_or(narrow) };
+            if self.graph.fact(*id).dtype == wide && own != wide {
+                *id = self.cast(call.name, *id, own)?;
             }
         }
         Ok(made)

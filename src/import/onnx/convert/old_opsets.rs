@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
-    import::onnx::convert::node::Call,
+    import::onnx::convert::call::Call,
     op::Attribute,
     ops::moves::reshape::Reshape,
     shape::{Dim, Shape},

@@ -4,7 +4,7 @@
 use crate::{
     error::{Context, Result},
     graph::ValueId,
-    import::onnx::convert::{Converter, node::Call},
+    import::onnx::convert::{Converter, call::Call},
     op::{Attribute, Body},
     ops::{
         moves::{identity::Identity, reshape::Reshape},

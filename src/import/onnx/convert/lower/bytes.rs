@@ -10,9 +10,9 @@ use crate::{
     graph::ValueId,
     import::onnx::convert::{
         Converter,
+        call::Call,
         dequantized::Dequantized,
         lower::{Attributes, Lower},
-        node::Call,
     },
     kernels::Activation,
     op::{Attribute, Operator},
