@@ -8,6 +8,7 @@ mod decode;
 mod infer;
 mod run;
 mod step;
+mod sums;
 mod weights;
 
 pub use activation::StepFunction;

@@ -10,6 +10,7 @@ use crate::{
     ops::recurrent::{
         Cell, Recurrent, Way,
         step::{States, Step},
+        sums::{Sums, block},
         weights::{Factors, Weights},
     },
     tensor::View,
@@ -48,18 +49,25 @@ struct Sizes {
     batch: usize,
     size: usize,
     gates: usize,
+    /// Whether the items' steps are gathered one by one: they differ, or are not side by side.
+    apart: bool,
 }
 
 impl Sizes {
-    /// Numbers of scratch: the sums of all steps, those of one step and its products, two states,
-    /// and the biases.
+    /// The steps whose sums are kept.
+    fn kept(&self) -> usize {
+        if self.apart { self.steps } else { block(self.steps, self.batch * self.gates * self.size) }
+    }
+
+    /// Numbers of scratch: the sums of the input, the gates of one step, its products and what is gathered for it,
+    /// two states, and the biases.
     fn scratch(&self) -> Option<[usize; 5]> {
         let width = self.gates.checked_mul(self.size)?;
         let step = self.batch.checked_mul(width)?.checked_next_multiple_of(16)?;
         let states = self.batch.checked_mul(self.size)?.checked_next_multiple_of(16)?;
         Some([
-            step.checked_mul(self.steps)?,
-            step.checked_mul(2)?,
+            step.checked_mul(self.kept())?,
+            step.checked_mul(3)?,
             states,
             states,
             width.checked_mul(2)?.checked_next_multiple_of(16)?,
@@ -68,9 +76,11 @@ impl Sizes {
 }
 
 impl Kernel {
-    fn sizes(&self, x: &[usize]) -> Sizes {
+    fn sizes(&self, x: &[usize], has_lengths: bool) -> Sizes {
         let axis = usize::from(!self.op.batch_first);
-        Sizes { steps: x[1 - axis], batch: x[axis], size: self.size, gates: self.op.cell.gates() }
+        // The range of bytes is that of all steps.
+        let apart = has_lengths || self.op.batch_first || self.op.bytes;
+        Sizes { steps: x[1 - axis], batch: x[axis], size: self.size, gates: self.op.cell.gates(), apart }
     }
 }
 
@@ -80,15 +90,16 @@ impl CpuKernel for Kernel {
     }
 
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        let sizes = shapes.inputs[0].map(|x| self.sizes(x).scratch());
+        let has_lengths = shapes.inputs.get(4).is_some_and(Option::is_some);
+        let sizes = shapes.inputs[0].map(|x| self.sizes(x, has_lengths).scratch());
         let sum = |all: [usize; 5]| all.into_iter().try_fold(0usize, usize::checked_add)?.checked_mul(4);
         sizes.map_or(0, |sizes| sizes.and_then(sum).unwrap_or(usize::MAX))
     }
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let x = io.input(0)?;
-        let sizes = self.sizes(x.shape);
         let inputs = io.inputs.clone();
+        let sizes = self.sizes(x.shape, inputs.get(4).is_some_and(Option::is_some));
         let optional = |index: usize| inputs.get(index).copied().flatten();
         let numbers = |index: usize| optional(index).map(|view: View<'_>| view.slice::<f32>()).transpose();
         let required = |index: usize| {
@@ -167,7 +178,7 @@ impl Run<'_> {
         scratch: &mut [f32],
     ) -> Result<()> {
         let (op, sizes) = (&self.kernel.op, self.sizes);
-        let Sizes { steps, batch, size, gates } = sizes;
+        let Sizes { steps, batch, size, gates, apart } = sizes;
         let width = gates * size;
         let parts = sizes.scratch().ok_or_else(|| Error::internal("scratch overflows"))?;
         let (sums, scratch) = scratch.split_at_mut(parts[0]);
@@ -177,14 +188,25 @@ impl Run<'_> {
         let (bias, state_bias) = self.biases(way, &mut biases[..2 * width]);
         let most = self.lengths.map_or(steps, |lengths| lengths.iter().copied().max().unwrap_or(0));
         // The range of the input is that of the steps that any item takes.
-        let rows = batch * if op.bytes { most } else { steps };
-        let x = if op.bytes && steps > 0 { &self.x[..self.x.len() / steps * most] } else { self.x };
-        let sums = &mut sums[..rows * width];
+        let given = self.x.len().checked_div(steps).unwrap_or(0);
         // Beside bytes the bias comes last, as ONNX Runtime adds it.
         let (first, state_bias) = if op.bytes { (None, Some(bias)) } else { (Some(bias), state_bias) };
-        weights.product(self.kernel.set, 0, x, rows, first, sums)?;
-        let (current, products) = step.split_at_mut(parts[1] / 2);
-        let (current, products) = (&mut current[..batch * width], &mut products[..batch * width]);
+        let mut sums = Sums {
+            set: self.kernel.set,
+            weights,
+            bias: first,
+            x: self.x,
+            step: [given, batch * width],
+            batch,
+            kept: sums,
+            first: 0,
+        };
+        if apart {
+            sums.compute(0..if op.bytes { most } else { steps })?;
+        }
+        let (current, step) = step.split_at_mut(parts[1] / 3);
+        let (products, gathered) = step.split_at_mut(parts[1] / 3);
+        let [current, products, gathered] = [current, products, gathered].map(|part| &mut part[..batch * width]);
         let mut states = States { hidden: &mut hidden[..batch * size], cell: &mut cell[..batch * size] };
         self.first_states(way, &mut states);
         let functions = op.cell.functions();
@@ -217,11 +239,21 @@ impl Run<'_> {
                 length if reverse => Some(length - 1 - index),
                 _ => Some(index),
             };
-            for item in 0..batch {
-                let row = at(item).map_or(0, |at| self.row(at, item));
-                current[item * width..][..width].copy_from_slice(&sums[row * width..][..width]);
+            if apart {
+                for item in 0..batch {
+                    let row = at(item).map_or(0, |at| self.row(at, item));
+                    gathered[item * width..][..width].copy_from_slice(&sums.kept[row * width..][..width]);
+                }
+                own.run(gathered, &mut states, current, products)?;
+            } else {
+                let block = sizes.kept();
+                if index % block == 0 {
+                    let (count, rest) = (block.min(steps - index), steps - index);
+                    let first = if reverse { rest - count } else { index };
+                    sums.compute(first..first + count)?;
+                }
+                own.run(sums.of(if reverse { steps - 1 - index } else { index }), &mut states, current, products)?;
             }
-            own.run(current, &mut states, products)?;
             for item in 0..batch {
                 let Some(at) = at(item) else {
                     // The range of the states includes an item's last one, and then no more of it.

@@ -30,15 +30,27 @@ pub(super) struct States<'a> {
 }
 
 impl Step<'_> {
-    /// Replaces the states by the next ones; `gates` holds the sums of the input, and `products`
-    /// has room for as many numbers.
-    pub(super) fn run(&self, gates: &mut [f32], states: &mut States<'_>, products: &mut [f32]) -> Result<()> {
+    /// Replaces the states by the next ones. `sums` are those of the input; `gates` and `products`
+    /// have room for as many numbers.
+    pub(super) fn run(
+        &self,
+        sums: &[f32],
+        states: &mut States<'_>,
+        gates: &mut [f32],
+        products: &mut [f32],
+    ) -> Result<()> {
         match self.cell {
-            Cell::Lstm { coupled } => self.lstm(coupled, gates, states, products),
-            Cell::Gru { linear_before_reset } => self.gru(linear_before_reset, gates, states.hidden, products),
+            Cell::Lstm { coupled } => {
+                self.product(states.hidden, 0, [None, Some(sums)], gates)?;
+                self.lstm(coupled, gates, states);
+                Ok(())
+            }
+            Cell::Gru { linear_before_reset } => {
+                gates.copy_from_slice(sums);
+                self.gru(linear_before_reset, gates, states.hidden, products)
+            }
             Cell::Rnn => {
-                self.product(states.hidden, 0, None, products)?;
-                add(gates, products);
+                self.product(states.hidden, 0, [None, Some(sums)], gates)?;
                 self.apply(0, gates);
                 states.hidden.copy_from_slice(gates);
                 Ok(())
@@ -46,10 +58,10 @@ impl Step<'_> {
         }
     }
 
-    /// The product of states and one matrix.
-    fn product(&self, states: &[f32], matrix: usize, bias: Option<&[f32]>, to: &mut [f32]) -> Result<()> {
+    /// The product of states and one matrix, plus a bias and a summand.
+    fn product(&self, states: &[f32], matrix: usize, added: [Option<&[f32]>; 2], to: &mut [f32]) -> Result<()> {
         let rows = states.len() / self.size;
-        self.matrices.product(self.set, matrix, states, rows, bias, to)
+        self.matrices.product(self.set, matrix, states, rows, added, to)
     }
 
     /// Limits sums and applies a function.
@@ -68,10 +80,8 @@ impl Step<'_> {
         }
     }
 
-    fn lstm(&self, coupled: bool, gates: &mut [f32], states: &mut States<'_>, products: &mut [f32]) -> Result<()> {
+    fn lstm(&self, coupled: bool, gates: &mut [f32], states: &mut States<'_>) {
         let size = self.size;
-        self.product(states.hidden, 0, None, products)?;
-        add(gates, products);
         if let Some(bias) = self.state_bias {
             gates.chunks_exact_mut(4 * size).for_each(|gates| add(gates, bias));
         }
@@ -103,15 +113,14 @@ impl Step<'_> {
             self.function(2, hidden);
             hidden.iter_mut().zip(&*output).for_each(|(hidden, output)| *hidden *= output);
         }
-        Ok(())
     }
 
     fn gru(&self, late: bool, gates: &mut [f32], hidden: &mut [f32], products: &mut [f32]) -> Result<()> {
         let size = self.size;
         if late {
-            self.product(hidden, 0, self.state_bias, products)?;
+            self.product(hidden, 0, [self.state_bias, None], products)?;
         } else {
-            self.product(hidden, 0, None, &mut products[..hidden.len() * 2])?;
+            self.product(hidden, 0, [None; 2], &mut products[..hidden.len() * 2])?;
         }
         let width = if late { 3 * size } else { 2 * size };
         for (gates, own) in gates.chunks_exact_mut(3 * size).zip(products.chunks_exact(width)) {
@@ -130,7 +139,7 @@ impl Step<'_> {
                 }
             }
             let candidates = &mut candidates[..hidden.len()];
-            self.product(reset, 1, None, candidates)?;
+            self.product(reset, 1, [None; 2], candidates)?;
             for (gates, own) in gates.chunks_exact_mut(3 * size).zip(candidates.chunks_exact(size)) {
                 add(&mut gates[2 * size..], own);
             }

@@ -51,23 +51,24 @@ pub(super) enum Factors<'a> {
 }
 
 impl Factors<'_> {
-    /// The product of `rows` rows and one matrix, plus a bias.
+    /// The product of `rows` rows and one matrix, plus a bias, plus a summand of its size.
     pub(super) fn product(
         &self,
         set: KernelSet,
         matrix: usize,
         x: &[f32],
         rows: usize,
-        bias: Option<&[f32]>,
+        [bias, summand]: [Option<&[f32]>; 2],
         to: &mut [f32],
     ) -> Result<()> {
         match self {
             Self::Packed(all) => {
-                let epilogue = Epilogue { bias, ..Epilogue::default() };
+                let epilogue = Epilogue { bias, residual: summand, ..Epilogue::default() };
                 gemm_dense(set, x, rows, (&all[matrix]).into(), &epilogue, to, &mut [])
             }
             Self::Bytes(all) => {
                 all[matrix].product(set, x, rows, bias, to);
+                to.iter_mut().zip(summand.unwrap_or_default()).for_each(|(to, x)| *to += x);
                 Ok(())
             }
         }
