@@ -153,17 +153,20 @@ fn typed_data_of_every_type() {
     assert_eq!(onnx::read_tensor(&one(10, 5, 0x3c00).0).unwrap().1.bytes(), 0x3c00u16.to_ne_bytes());
 }
 
+/// A type's number and the type, the number of elements, their packed bytes, their bytes one by one.
+type PackedCase<'a> = (i64, SmallType, i64, &'a [u8], &'a [u8]);
+
 #[test]
 fn elements_of_few_bits_share_bytes() {
     use SmallType::*;
-    // The type's number, the shape, the packed bytes, the elements' bytes; bits past the last element do not count.
-    let cases: [(i64, SmallType, i64, &[u8], &[u8]); 7] = [
+    // Bits past the last element do not count.
+    let cases: [PackedCase<'_>; 7] = [
         (22, I4, 3, &[0x8f, 0xf7], &[0xff, 0xf8, 7]),
         (21, U4, 4, &[0x8f, 0x17], &[15, 8, 7, 1]),
         (26, I2, 5, &[0b11_10_01_00, 0xfe], &[0, 1, 0xfe, 0xff, 0xfe]),
         (25, U2, 3, &[0b00_10_01_11], &[3, 1, 2]),
         (23, F4E2M1, 1, &[0x2f], &[15]),
-        (27, F6E2M3, 5, &[0b01_000001, 0b1111_0000, 0b100000_11, 0b1111_1111], &[1, 1, 0x3f, 0x20, 0x3f]),
+        (27, F6E2M3, 5, &[0x41, 0xf0, 0x83, 0xff], &[1, 1, 0x3f, 0x20, 0x3f]),
         (17, F8E4M3FN, 2, &[0x7e, 0xff], &[0x7e, 0xff]),
     ];
     for (code, small, count, packed, elements) in cases {
@@ -501,7 +504,7 @@ fn products_and_norms_of_doubles_are_computed_in_doubles() {
         of("RMSNormalization", &[doubles(&[1, 2], &[3.0, 4.0]), ones]),
         &[3.0, 4.0].map(|x| x / (12.5 + f64::from(1e-5f32)).sqrt()),
     );
-    assert_eq!(of("GlobalAveragePool", &[large.clone()]), [1e8 + 2.0]);
+    assert_eq!(of("GlobalAveragePool", std::slice::from_ref(&large)), [1e8 + 2.0]);
     assert_eq!(of("GlobalMaxPool", &[large]), [1e8 + 3.0]);
 }
 
