@@ -472,8 +472,7 @@ fn a_default_prompt_is_read() {
         if let Some(pooling) = pooling {
             folder.set_file("1_Pooling/config.json", pooling);
         }
-        let embedder = gristmill::text::Embedder::open(folder.temporary().path(), Device::Cpu);
-        embedder.map(|embedder| embedder.prompts().default.clone())
+        open(folder.temporary().path(), &FolderOptions::default()).map(|opened| opened.prompts.default)
     };
     let prompts = r#"{"prompts": {"query": "query: ", "none": ""}, "default_prompt_name": "#;
     let excluded = r#"{"pooling_mode": "mean", "include_prompt": false}"#;

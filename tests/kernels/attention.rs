@@ -3,7 +3,8 @@
 use crate::oracle;
 use crate::support::{assert_bits, assert_close, each_set, numbers};
 use gristmill::testing::kernels::attention::{
-    Attention, HeadsView, MaskView, PackedAttention, attention, attention_len, packed_attention, packed_attention_len,
+    Attention, HeadsView, MaskView, PackedAttention, Reach, attention, attention_len, packed_attention,
+    packed_attention_len,
 };
 use gristmill::testing::kernels::segments::{SegmentReduction, reduce_segments};
 
@@ -202,6 +203,19 @@ fn attention_refuses_what_does_not_fit() {
         for offsets in [&[0, 3][..], &[0, 5], &[1, 4], &[0, 3, 2, 4], &[0, -1, 4], &[], &[-4, 0, 4]] {
             assert!(packed_attention(set, &PackedAttention { offsets, ..packed }, &mut out, &mut scratch).is_err());
         }
+        for visible in [&[4, 4, 4][..], &[0; 4], &[5; 4], &[-1; 4], &[2, 2, 2, 1]] {
+            let hidden = PackedAttention { visible: Some(visible), ..packed };
+            assert!(packed_attention(set, &hidden, &mut out, &mut scratch).is_err());
+        }
+        // The last row sees none of the first two keys in its window.
+        let mut room = vec![0.0; scratch.len() + 8];
+        let mut windowed = |before: usize| {
+            let reach = Reach { before, after: 9 };
+            let hidden = PackedAttention { visible: Some(&[2; 4]), reach, ..packed };
+            packed_attention(set, &hidden, &mut out, &mut room)
+        };
+        assert!(windowed(1).is_err());
+        windowed(2).unwrap();
         assert!(packed_attention(set, &packed, &mut out[..31], &mut scratch).is_err());
         assert!(packed_attention(set, &packed, &mut out, &mut scratch[..9]).is_err());
         assert!(
