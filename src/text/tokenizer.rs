@@ -312,10 +312,13 @@ impl TextTokenizer {
     /// If the tokenizer has no token for a character, and if more than 400,000 bytes of the text would have to be
     /// tokenized at once.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
-        match self.static_tokens {
-            Some(rules) => rules.encode(self, text),
-            None => self.encode_to(text, self.text_tokens),
-        }
+        let Some(rules) = self.static_tokens else { return self.encode_to(text, self.text_tokens) };
+        let (beginning, cut) = rules.beginning(text);
+        let mut encoded = self.encode_to(beginning, self.text_tokens)?;
+        encoded.truncated |= cut;
+        rules.remove_unknown(&mut encoded.ids);
+        encoded.type_ids.truncate(encoded.ids.len());
+        Ok(encoded)
     }
 
     /// As [`encode`](Self::encode), of a tokenizer that is not set up for a limit.

@@ -2,11 +2,7 @@
 
 use tokenizers::{ModelWrapper, Tokenizer};
 
-use crate::{
-    error::Result,
-    import::hugging_face::StaticRules,
-    text::tokenizer::{Encoded, TextTokenizer},
-};
+use crate::import::hugging_face::StaticRules;
 
 /// Rules for vectors of words; such texts have no special tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,16 +22,17 @@ impl StaticTokens {
         Self { unknown: unknown(tokenizer), characters }
     }
 
-    /// Tokenizes a text by these rules.
-    pub(super) fn encode(self, tokenizer: &TextTokenizer, text: &str) -> Result<Encoded> {
+    /// The beginning of a text that counts, and whether more follows.
+    pub(super) fn beginning(self, text: &str) -> (&str, bool) {
         let end = self.characters.and_then(|most| text.char_indices().nth(most)).map(|(end, _)| end);
-        let mut encoded = tokenizer.encode_to(end.map_or(text, |end| &text[..end]), tokenizer.text_tokens)?;
-        encoded.truncated |= end.is_some();
+        (end.map_or(text, |end| &text[..end]), end.is_some())
+    }
+
+    /// Removes tokens that have no vector.
+    pub(super) fn remove_unknown(self, ids: &mut Vec<u32>) {
         if let Some(unknown) = self.unknown {
-            encoded.ids.retain(|id| *id != unknown);
-            encoded.type_ids.truncate(encoded.ids.len());
+            ids.retain(|id| *id != unknown);
         }
-        Ok(encoded)
     }
 }
 
