@@ -12,11 +12,6 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [&conditional::DEF, &map::DEF, &repeat::DEF, &scan::DEF].into_iter()
 }
 
-/// Whether nodes of the operator that ONNX calls `name` may hold graphs.
-pub(crate) fn holds_graphs(name: &str) -> bool {
-    is_control(name) || name == "FlexAttention"
-}
-
 /// Whether the importer converts the operator that ONNX calls `name`, with its graphs.
 pub fn is_control(name: &str) -> bool {
     matches!(name, "If" | "Loop" | "Scan" | "SequenceMap")

@@ -1,5 +1,7 @@
 //! Operators that are read as several of ONNX's own.
 
+use crate::ops::control::is_control;
+
 /// The domain of ONNX Runtime's own operators.
 const MICROSOFT: &str = "com.microsoft";
 
@@ -84,4 +86,9 @@ pub(super) fn is_composed(domain: &str, op_type: &str) -> bool {
 /// Whether nodes of the operator hold graphs that change scores and probabilities.
 pub(super) fn is_flex_attention(domain: &str, op_type: &str) -> bool {
     (domain, op_type) == ("ai.onnx.preview", "FlexAttention")
+}
+
+/// Whether nodes of the operator of that name may hold graphs.
+pub(super) fn holds_graphs(op_type: &str) -> bool {
+    is_control(op_type) || op_type == "FlexAttention"
 }

@@ -7,13 +7,10 @@ use crate::{
     import::onnx::{
         attribute,
         budget::Budget,
-        lowered::{Lowered, is_composed},
+        lowered::{Lowered, holds_graphs, is_composed},
         proto::{FunctionKey, FunctionProto, GraphProto, NodeProto},
     },
-    ops::{
-        self,
-        control::{holds_graphs, is_control},
-    },
+    ops::{self, control::is_control},
 };
 
 /// The deepest nesting of graphs within nodes.

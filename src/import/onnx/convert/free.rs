@@ -7,10 +7,10 @@ use crate::{
     import::onnx::{
         attribute,
         budget::Budget,
+        lowered::holds_graphs,
         proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto},
         scan::check_depth,
     },
-    ops::control::holds_graphs,
 };
 
 /// The names that the graphs within a node, at this depth, use but do not define.
