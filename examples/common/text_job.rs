@@ -17,8 +17,7 @@ use crate::common::{
 const MOST_REPORTED: usize = 20;
 
 /// The flags that all text models take.
-pub const FLAGS: &str = "\
-  --model DIR       a Hugging Face folder
+pub const FLAGS: &str = "  --model DIR       a Hugging Face folder
   --out OUT.jsonl   where to write the lines (standard output)
   --max-tokens N    truncate texts to N tokens (the model's own limit)
   --mapped          use the weights in place in their file: the fastest start and the same results, but slower for many

@@ -87,7 +87,12 @@ impl Step<'_> {
         }
         let hidden = states.hidden.chunks_exact_mut(size);
         let items = gates.chunks_exact_mut(4 * size).zip(hidden.zip(states.cell.chunks_exact_mut(size)));
+        // Without peepholes the three gates that stand side by side are ready at once.
+        let at_once = self.peepholes.is_none() && !coupled;
         for (gates, (hidden, cell)) in items {
+            if at_once {
+                self.apply(0, &mut gates[..3 * size]);
+            }
             let (input, rest) = gates.split_at_mut(size);
             let (output, rest) = rest.split_at_mut(size);
             let (forget, candidate) = rest.split_at_mut(size);
@@ -95,11 +100,13 @@ impl Step<'_> {
                 add_product(input, &peepholes[..size], cell);
                 add_product(forget, &peepholes[2 * size..], cell);
             }
-            self.apply(0, input);
-            if coupled {
-                forget.iter_mut().zip(&*input).for_each(|(forget, input)| *forget = 1.0 - input);
-            } else {
-                self.apply(0, forget);
+            if !at_once {
+                self.apply(0, input);
+                if coupled {
+                    forget.iter_mut().zip(&*input).for_each(|(forget, input)| *forget = 1.0 - input);
+                } else {
+                    self.apply(0, forget);
+                }
             }
             self.apply(1, candidate);
             for index in 0..size {
@@ -108,7 +115,9 @@ impl Step<'_> {
             if let Some(peepholes) = self.peepholes {
                 add_product(output, &peepholes[size..2 * size], cell);
             }
-            self.apply(0, output);
+            if !at_once {
+                self.apply(0, output);
+            }
             hidden.copy_from_slice(cell);
             self.function(2, hidden);
             hidden.iter_mut().zip(&*output).for_each(|(hidden, output)| *hidden *= output);

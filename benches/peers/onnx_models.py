@@ -1,0 +1,133 @@
+"""Trees and recurrent layers in bulk beside ONNX Runtime and LightGBM: onnx_models.py [ROUNDS]
+
+Runs in the environment of tests/setup.sh, on two threads each, in turn. The example must have been built:
+cargo build --release --example run
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import lightgbm
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from onnxmltools import convert_lightgbm
+from onnxmltools.convert.common.data_types import FloatTensorType
+
+RUN = Path(__file__).resolve().parent.parent.parent / "target" / "release" / "examples" / "run"
+THREADS = 2
+
+
+def trees(folder):
+    """A thousand trees of 31 leaves over 30 columns, and 100,000 rows."""
+    random = np.random.default_rng(1)
+    x = random.standard_normal((100_000, 30)).astype(np.float32)
+    noise = 0.3 * random.standard_normal(len(x))
+    y = (x[:, 0] * x[:, 1] + np.sin(x[:, 2] * 3) + noise > 0).astype(int)
+    model = lightgbm.LGBMClassifier(n_estimators=1000, num_leaves=31, n_jobs=THREADS, verbose=-1)
+    model.fit(x[:20_000], y[:20_000])
+    kinds = [("x", FloatTensorType([None, 30]))]
+    converted = convert_lightgbm(model, initial_types=kinds, zipmap=False, target_opset=15)
+    (folder / "model.onnx").write_bytes(converted.SerializeToString())
+    return x, {"LightGBM": lambda: model.booster_.predict(x, num_threads=THREADS)}
+
+
+def recurrent(kind):
+    """One layer of 128 numbers over 2,000 sequences of 100 steps with 64 numbers."""
+
+    def make(folder):
+        random = np.random.default_rng(0)
+        steps, inputs, hidden, gates = 100, 64, 128, {"LSTM": 4, "GRU": 3}[kind]
+
+        def weights(name, *shape):
+            return numpy_helper.from_array((random.standard_normal(shape) * 0.1).astype(np.float32), name)
+
+        attributes = {"linear_before_reset": 1} if kind == "GRU" else {}
+        nodes = [
+            helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+            helper.make_node(kind, ["t", "w", "r", "b"], ["", "last"], hidden_size=hidden, **attributes),
+            helper.make_node("Squeeze", ["last", "axis"], ["y"]),
+        ]
+        constants = [
+            weights("w", 1, gates * hidden, inputs),
+            weights("r", 1, gates * hidden, hidden),
+            weights("b", 1, 2 * gates * hidden),
+            numpy_helper.from_array(np.array([0]), "axis"),
+        ]
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", steps, inputs])
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", hidden])
+        graph = helper.make_graph(nodes, kind, [x], [y], constants)
+        opset = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "model.onnx")
+        return random.standard_normal((2_000, steps, inputs)).astype(np.float32), {}
+
+    return make
+
+
+def sessions(path, x, batches):
+    """ONNX Runtime with one session on two threads and with two sessions on one, a batch size each."""
+
+    def session(threads):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def share(own, rows, batch):
+        return [own.run(None, {"x": rows[i : i + batch]}) for i in range(0, len(rows), batch)]
+
+    one, two = session(THREADS), [session(1) for _ in range(THREADS)]
+
+    def apart(batch):
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(lambda own, rows: share(own, rows, batch), two, np.array_split(x, THREADS)))
+
+    contenders = {}
+    for batch in batches:
+        contenders[f"ONNX Runtime, 1 session x 2, batch {batch:,}"] = lambda batch=batch: share(one, x, batch)
+        contenders[f"ONNX Runtime, 2 sessions x 1, batch {batch:,}"] = lambda batch=batch: apart(batch)
+    return contenders
+
+
+def measure(name, make, batches, rounds):
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        x, contenders = make(folder)
+        contenders |= sessions(folder / "model.onnx", x, batches)
+        np.savez(folder / "in.npz", x=x)
+        files = [folder / "model.onnx", "--in", folder / "in.npz", "--out", folder / "out.npz"]
+        flags = ["--device", "cpu", "--workers", str(THREADS), "--report", folder / "report.json"]
+
+        def own():
+            subprocess.run([RUN, *files, *flags], check=True, capture_output=True)
+            return json.loads((folder / "report.json").read_text())["seconds"]
+
+        times = {who: [] for who in ["gristmill", *contenders]}
+        for _ in range(rounds):
+            times["gristmill"].append(own())
+            for who, run in contenders.items():
+                started = time.perf_counter()
+                run()
+                times[who].append(time.perf_counter() - started)
+        for who, all_times in times.items():
+            ratio = median(theirs / ours for theirs, ours in zip(all_times, times["gristmill"]))
+            print(f"| {name} | {who} | {median(all_times):.3f} | {ratio:.2f} |")
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    print("| model | contender | seconds | of gristmill's time |\n|---|---|---:|---:|")
+    measure("1,000 trees, 100,000 rows", trees, [1_000, 100_000], rounds)
+    for kind in ("LSTM", "GRU"):
+        measure(f"{kind}, 2,000 sequences", recurrent(kind), [8, 32, 128], rounds)
+
+
+if __name__ == "__main__":
+    main()
