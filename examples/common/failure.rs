@@ -62,11 +62,14 @@ pub fn writing(path: &Path, error: &io::Error) -> Failure {
     }
 }
 
-/// An error and all its causes.
+/// An error and all its causes, but those that a text tells already at its end.
 pub fn whole(error: &dyn Error) -> String {
     let (mut text, mut below) = (error.to_string(), error.source());
     while let Some(cause) = below {
-        text = format!("{text}: {cause}");
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
         below = cause.source();
     }
     text

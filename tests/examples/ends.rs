@@ -104,6 +104,10 @@ fn the_code_tells_how_a_command_ended() {
     for (command, due) in [
         (&mut example("embed"), "--model DIR is missing; see --help"),
         (example("embed").arg("--nonsense"), "invalid option '--nonsense'; see --help"),
+        (
+            example("embed").args(["--max-tokens", "x"]),
+            "cannot parse argument \"x\": invalid digit found in string; see --help",
+        ),
         (example("embed").args(["--workers", "0"]), "--workers must be at least 1"),
         (&mut example("identify"), "no PATH given"),
         (&mut example("run"), "usage: run "),

@@ -8,9 +8,11 @@ use std::{
 };
 
 use gristmill::{
-    Device, ErrorKind, ImportOptions, Model, Precision, SessionOptions, Weights,
+    Device, ErrorKind, Precision, SessionOptions, Weights,
     text::{Embedder, EmbedderOptions},
 };
+#[cfg(feature = "onnx")]
+use gristmill::{ImportOptions, Model};
 
 use crate::support::{
     folder::{self, Entry, Folder, HIDDEN, Kind},
