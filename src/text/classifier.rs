@@ -7,10 +7,11 @@ use crate::{
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
     import::hugging_face::{self, Classes, Purpose},
-    inference::{Description, Inference, Pipeline},
+    inference::{Description, Pipeline},
     text::{
         classifier_options::ClassifierOptions,
         encoder_model::{EncoderModel, only},
+        jobs::Jobs,
         opened::{Opened, Opening},
         prompt::Prompt,
         tokenized::Facts,
@@ -36,9 +37,7 @@ use crate::{
 /// Cloning is cheap; clones share the weights.
 #[derive(Clone)]
 pub struct Classifier {
-    pipeline: Arc<ClassifierPipeline>,
-    /// For jobs without settings of their own; keeps its threads between jobs.
-    bulk: Arc<Bulk<ClassifierPipeline>>,
+    jobs: Jobs<str, Classified>,
     labels: Arc<[Arc<str>]>,
     max_tokens: usize,
 }
@@ -91,9 +90,7 @@ impl Classifier {
                 Ok(Classified::of(&names, numbers, text.facts)?)
             })
             .result_bytes(|class: &Classified| size_of_val(class.scores.as_slice()) + size_of::<Classified>());
-        let pipeline = Arc::new(pipeline);
-        let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { pipeline, bulk, labels, max_tokens })
+        Ok(Self { jobs: Jobs::new(pipeline), labels, max_tokens })
     }
 
     /// The names of the classes.
@@ -108,7 +105,7 @@ impl Classifier {
 
     /// Describes the model; `truncated` is the number of texts truncated so far.
     pub fn describe(&self) -> Description {
-        self.pipeline.describe()
+        self.jobs.describe()
     }
 
     /// Finds the classes of a slice of texts, in order.
@@ -116,8 +113,7 @@ impl Classifier {
     /// # Errors
     /// The error of the first text that failed.
     pub fn classify<T: Borrow<str>>(&self, texts: &[T]) -> Result<Vec<Classified>, ItemError> {
-        let (classes, _) = self.bulk.run(texts);
-        classes.into_iter().collect()
+        self.jobs.run(texts)
     }
 
     /// Finds the classes of any number of texts lazily, in order, with one result per text.
@@ -125,17 +121,17 @@ impl Classifier {
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
-        self.bulk.map(texts)
+        self.jobs.map(texts)
     }
 
     /// A [`Bulk`] of this model, for jobs with their own settings.
     pub fn bulk(&self) -> Bulk<ClassifierPipeline> {
-        Bulk::pipeline(self.pipeline())
+        self.jobs.bulk()
     }
 
     /// The pipeline from texts to classes.
     pub fn pipeline(&self) -> Arc<ClassifierPipeline> {
-        self.pipeline.clone()
+        self.jobs.pipeline()
     }
 }
 

@@ -1,9 +1,9 @@
 //! Options of a model with a classification head.
 
 use crate::{
-    backend::options::{Device, SessionOptions},
-    import::{ImportOptions, Weights, hugging_face::Scores},
-    text::prompt::Prompt,
+    backend::options::SessionOptions,
+    import::{ImportOptions, hugging_face::Scores},
+    text::{prompt::Prompt, shared_options::shared_options},
 };
 
 /// Options of a [`Classifier`](crate::text::Classifier) or a [`Reranker`](crate::text::Reranker); by default the
@@ -24,17 +24,7 @@ pub struct ClassifierOptions {
 }
 
 impl ClassifierOptions {
-    /// The settings of the folder on `device`.
-    pub fn on(device: Device) -> Self {
-        Self { session: SessionOptions::on(device), ..Self::default() }
-    }
-
-    /// Sets device, precision and kernel set.
-    #[must_use]
-    pub fn session(mut self, session: SessionOptions) -> Self {
-        self.session = session;
-        self
-    }
+    shared_options!(import);
 
     /// Sets the number of tokens to which a text or a pair is truncated.
     #[must_use]
@@ -54,13 +44,6 @@ impl ClassifierOptions {
     #[must_use]
     pub fn scores(mut self, scores: Scores) -> Self {
         self.scores = Some(scores);
-        self
-    }
-
-    /// Sets where the weights stay; [`Weights::Mapped`] shares one copy between processes.
-    #[must_use]
-    pub fn weights(mut self, weights: Weights) -> Self {
-        self.import.weights = weights;
         self
     }
 }

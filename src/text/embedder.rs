@@ -7,10 +7,11 @@ use crate::{
     bulk::{Bulk, Queue, Results},
     error::{ItemError, Result},
     import::hugging_face::{self, Prompts, Purpose},
-    inference::{Description, Inference, Pipeline},
+    inference::{Description, Pipeline},
     text::{
         embedded::{Embedded, pooled},
         encoder_model::EncoderModel,
+        jobs::Jobs,
         opened::{Opened, Opening},
         options::EmbedderOptions,
         prompt::Prompt,
@@ -37,9 +38,7 @@ use crate::{
 pub struct Embedder {
     opened: Arc<Opened>,
     parts: Parts,
-    pipeline: Arc<EmbedderPipeline>,
-    /// For jobs without settings of their own; keeps its threads between jobs.
-    bulk: Arc<Bulk<EmbedderPipeline>>,
+    jobs: Jobs<str, Vec<f32>>,
 }
 
 /// The pipeline of an [`Embedder`], from texts to vectors.
@@ -104,9 +103,8 @@ impl Embedder {
 
     fn with(opened: Arc<Opened>, overlap: Option<usize>, prompt: &Prompt) -> Result<Self> {
         let parts = Parts::of(&opened, overlap, prompt)?;
-        let pipeline = Arc::new(parts.vectors(&opened));
-        let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { opened, parts, pipeline, bulk })
+        let jobs = Jobs::new(parts.vectors(&opened));
+        Ok(Self { opened, parts, jobs })
     }
 
     /// The same model with another prompt, which shares the weights.
@@ -150,7 +148,7 @@ impl Embedder {
 
     /// Describes the model; `truncated` is the number of texts truncated so far.
     pub fn describe(&self) -> Description {
-        self.pipeline.describe()
+        self.jobs.describe()
     }
 
     /// Computes the vectors of a slice of texts, in order.
@@ -158,8 +156,7 @@ impl Embedder {
     /// # Errors
     /// The error of the first text that failed.
     pub fn embed<T: Borrow<str>>(&self, texts: &[T]) -> Result<Vec<Vec<f32>>, ItemError> {
-        let (vectors, _) = self.bulk.run(texts);
-        vectors.into_iter().collect()
+        self.jobs.run(texts)
     }
 
     /// Computes the vectors of any number of texts lazily, in order, with one result per text.
@@ -167,12 +164,12 @@ impl Embedder {
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
-        self.bulk.map(texts)
+        self.jobs.map(texts)
     }
 
     /// A [`Bulk`] of this model, for jobs with their own settings.
     pub fn bulk(&self) -> Bulk<EmbedderPipeline> {
-        Bulk::pipeline(self.pipeline())
+        self.jobs.bulk()
     }
 
     /// Opens a queue for texts that are submitted one at a time; see [`Bulk::queue`].
@@ -180,7 +177,7 @@ impl Embedder {
     /// # Errors
     /// If a thread cannot be started.
     pub fn queue(&self, longest_wait: Duration) -> Result<EmbedderQueue> {
-        self.bulk.queue(longest_wait)
+        self.jobs.queue(longest_wait)
     }
 
     /// A [`Bulk`] whose results say what became of each text: its tokens, whether it was truncated, its windows.
@@ -193,7 +190,7 @@ impl Embedder {
 
     /// The pipeline from texts to vectors.
     pub fn pipeline(&self) -> Arc<EmbedderPipeline> {
-        self.pipeline.clone()
+        self.jobs.pipeline()
     }
 }
 

@@ -1,12 +1,9 @@
 //! Options of a text model.
 
 use crate::{
-    backend::options::{Device, SessionOptions},
-    import::{
-        Weights,
-        hugging_face::{FolderOptions, Pooling},
-    },
-    text::prompt::Prompt,
+    backend::options::SessionOptions,
+    import::hugging_face::{FolderOptions, Pooling},
+    text::{prompt::Prompt, shared_options::shared_options},
 };
 
 /// Options of an [`Embedder`](crate::text::Embedder); by default the settings of its folder.
@@ -26,17 +23,7 @@ pub struct EmbedderOptions {
 }
 
 impl EmbedderOptions {
-    /// The settings of the folder on `device`.
-    pub fn on(device: Device) -> Self {
-        Self { session: SessionOptions::on(device), ..Self::default() }
-    }
-
-    /// Sets device, precision and kernel set.
-    #[must_use]
-    pub fn session(mut self, session: SessionOptions) -> Self {
-        self.session = session;
-        self
-    }
+    shared_options!(folder.import);
 
     /// Sets the number of tokens to which a text is truncated.
     #[must_use]
@@ -59,13 +46,6 @@ impl EmbedderOptions {
     #[must_use]
     pub fn windows(mut self, overlap: usize) -> Self {
         self.overlap = Some(overlap);
-        self
-    }
-
-    /// Sets where the weights stay; [`Weights::Mapped`] shares one copy between processes.
-    #[must_use]
-    pub fn weights(mut self, weights: Weights) -> Self {
-        self.folder.import.weights = weights;
         self
     }
 

@@ -7,11 +7,12 @@ use crate::{
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
     import::hugging_face::{Purpose, Scores},
-    inference::{Description, Inference, Pipeline},
+    inference::{Description, Pipeline},
     text::{
         classifier,
         classifier_options::ClassifierOptions,
         encoder_model::{EncoderModel, only},
+        jobs::Jobs,
         opened::Opened,
     },
 };
@@ -31,9 +32,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Reranker {
     pairs: Pairs,
-    pipeline: Arc<RerankerPipeline>,
-    /// For jobs without settings of their own; keeps its threads between jobs.
-    bulk: Arc<Bulk<RerankerPipeline>>,
+    jobs: Jobs<Pair, f32>,
     max_tokens: usize,
 }
 
@@ -114,9 +113,7 @@ impl Reranker {
         let pairs = Pairs { opened: Arc::new(opened), scores: classes.scores, prompt };
         let scores = pairs.scores;
         let pipeline = pairs.before().finish(move |_, numbers| Ok(score(scores, numbers)?));
-        let pipeline = Arc::new(pipeline);
-        let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { pairs, pipeline, bulk, max_tokens })
+        Ok(Self { pairs, jobs: Jobs::new(pipeline), max_tokens })
     }
 
     /// The number of tokens to which a pair is truncated, special tokens included.
@@ -126,7 +123,7 @@ impl Reranker {
 
     /// Describes the model; `truncated` is the number of pairs truncated so far.
     pub fn describe(&self) -> Description {
-        self.pipeline.describe()
+        self.jobs.describe()
     }
 
     /// Scores documents for a query, in order; the higher the better.
@@ -136,8 +133,7 @@ impl Reranker {
     pub fn scores<T: AsRef<str>>(&self, query: &str, documents: &[T]) -> Result<Vec<f32>, ItemError> {
         let query: Arc<str> = query.into();
         let pairs = documents.iter().map(|document| (query.clone(), document.as_ref().into()));
-        let (scores, _) = self.bulk.run(&pairs.collect::<Vec<Pair>>());
-        scores.into_iter().collect()
+        self.jobs.run(&pairs.collect::<Vec<Pair>>())
     }
 
     /// Scores any number of pairs of a query and a document lazily, in order, with one result per pair.
@@ -148,12 +144,12 @@ impl Reranker {
         D: Into<Arc<str>>,
     {
         let shared: fn((Q, D)) -> Pair = |(query, document)| (query.into(), document.into());
-        self.bulk.map(pairs.into_iter().map(shared))
+        self.jobs.map(pairs.into_iter().map(shared))
     }
 
     /// A [`Bulk`] of this model, for jobs with their own settings.
     pub fn bulk(&self) -> Bulk<RerankerPipeline> {
-        Bulk::pipeline(self.pipeline())
+        self.jobs.bulk()
     }
 
     /// A [`Bulk`] whose results say what became of each pair: its tokens, and whether it was truncated.
@@ -168,7 +164,7 @@ impl Reranker {
 
     /// The pipeline from pairs to scores.
     pub fn pipeline(&self) -> Arc<RerankerPipeline> {
-        self.pipeline.clone()
+        self.jobs.pipeline()
     }
 }
 

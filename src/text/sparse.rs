@@ -7,9 +7,10 @@ use crate::{
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
     import::hugging_face::{self, Purpose, Splade},
-    inference::{Description, Inference, Pipeline},
+    inference::{Description, Pipeline},
     text::{
         encoder_model::{EncoderModel, only},
+        jobs::Jobs,
         opened::{Opened, Opening},
         sparse_options::SparseOptions,
         tokenized::Facts,
@@ -34,9 +35,7 @@ use crate::{
 /// Cloning is cheap; clones share the weights.
 #[derive(Clone)]
 pub struct SparseEmbedder {
-    pipeline: Arc<SparsePipeline>,
-    /// For jobs without settings of their own; keeps its threads between jobs.
-    bulk: Arc<Bulk<SparsePipeline>>,
+    jobs: Jobs<str, SparseVector>,
     dimension: usize,
     max_tokens: usize,
 }
@@ -92,9 +91,7 @@ impl SparseEmbedder {
             .item_bytes(|text: &str| text.len())
             .finish(move |text, numbers| Ok(SparseVector::of(&only(numbers)?, splade, most, text.facts)?))
             .result_bytes(|vector: &SparseVector| size_of_val(vector.weights.as_slice()) + size_of::<SparseVector>());
-        let pipeline = Arc::new(pipeline);
-        let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { pipeline, bulk, dimension, max_tokens })
+        Ok(Self { jobs: Jobs::new(pipeline), dimension, max_tokens })
     }
 
     /// The number of words in the vocabulary.
@@ -109,7 +106,7 @@ impl SparseEmbedder {
 
     /// Describes the model; `truncated` is the number of texts truncated so far.
     pub fn describe(&self) -> Description {
-        self.pipeline.describe()
+        self.jobs.describe()
     }
 
     /// Computes the sparse vectors of a slice of texts, in order.
@@ -117,8 +114,7 @@ impl SparseEmbedder {
     /// # Errors
     /// The error of the first text that failed.
     pub fn embed<T: Borrow<str>>(&self, texts: &[T]) -> Result<Vec<SparseVector>, ItemError> {
-        let (vectors, _) = self.bulk.run(texts);
-        vectors.into_iter().collect()
+        self.jobs.run(texts)
     }
 
     /// Computes the sparse vectors of any number of texts lazily, in order, with one result per text.
@@ -126,17 +122,17 @@ impl SparseEmbedder {
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
-        self.bulk.map(texts)
+        self.jobs.map(texts)
     }
 
     /// A [`Bulk`] of this model, for jobs with their own settings.
     pub fn bulk(&self) -> Bulk<SparsePipeline> {
-        Bulk::pipeline(self.pipeline())
+        self.jobs.bulk()
     }
 
     /// The pipeline from texts to sparse vectors.
     pub fn pipeline(&self) -> Arc<SparsePipeline> {
-        self.pipeline.clone()
+        self.jobs.pipeline()
     }
 }
 

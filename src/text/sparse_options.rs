@@ -1,9 +1,9 @@
 //! Options of a sparse embedder.
 
 use crate::{
-    backend::options::{Device, SessionOptions},
-    import::{ImportOptions, Weights},
-    text::prompt::Prompt,
+    backend::options::SessionOptions,
+    import::ImportOptions,
+    text::{prompt::Prompt, shared_options::shared_options},
 };
 
 /// Options of a [`SparseEmbedder`](crate::text::SparseEmbedder); by default the settings of its folder.
@@ -23,17 +23,7 @@ pub struct SparseOptions {
 }
 
 impl SparseOptions {
-    /// The settings of the folder on `device`.
-    pub fn on(device: Device) -> Self {
-        Self { session: SessionOptions::on(device), ..Self::default() }
-    }
-
-    /// Sets device, precision and kernel set.
-    #[must_use]
-    pub fn session(mut self, session: SessionOptions) -> Self {
-        self.session = session;
-        self
-    }
+    shared_options!(import);
 
     /// Sets the number of tokens to which a text is truncated.
     #[must_use]
@@ -53,13 +43,6 @@ impl SparseOptions {
     #[must_use]
     pub fn prompt(mut self, prompt: Prompt) -> Self {
         self.prompt = prompt;
-        self
-    }
-
-    /// Sets where the weights of the model stay; [`Weights::Mapped`] shares one copy between processes.
-    #[must_use]
-    pub fn weights(mut self, weights: Weights) -> Self {
-        self.import.weights = weights;
         self
     }
 }

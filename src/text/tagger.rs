@@ -7,10 +7,11 @@ use crate::{
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
     import::hugging_face::{self, Purpose},
-    inference::{Description, Inference, Pipeline},
+    inference::{Description, Pipeline},
     text::{
         encoder_model::EncoderModel,
         entities::{Aggregation, Entities, Entity, Tagged},
+        jobs::Jobs,
         opened::{Opened, Opening},
         tagger_options::TaggerOptions,
         tokenizer::Unit,
@@ -36,9 +37,7 @@ use crate::{
 /// Cloning is cheap; clones share the weights.
 #[derive(Clone)]
 pub struct Tagger {
-    pipeline: Arc<TaggerPipeline>,
-    /// For jobs without settings of their own; keeps its threads between jobs.
-    bulk: Arc<Bulk<TaggerPipeline>>,
+    jobs: Jobs<str, Tagged>,
     labels: Arc<[Arc<str>]>,
     max_tokens: usize,
 }
@@ -94,9 +93,7 @@ impl Tagger {
                 let words: usize = tagged.entities.iter().map(|entity| entity.word.len()).sum();
                 words + tagged.entities.len() * size_of::<Entity>() + size_of::<Tagged>()
             });
-        let pipeline = Arc::new(pipeline);
-        let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { pipeline, bulk, labels, max_tokens })
+        Ok(Self { jobs: Jobs::new(pipeline), labels, max_tokens })
     }
 
     /// The names of the tokens' classes.
@@ -111,7 +108,7 @@ impl Tagger {
 
     /// Describes the model; `truncated` is the number of texts truncated so far.
     pub fn describe(&self) -> Description {
-        self.pipeline.describe()
+        self.jobs.describe()
     }
 
     /// Finds the entities of a slice of texts, in order.
@@ -119,8 +116,7 @@ impl Tagger {
     /// # Errors
     /// The error of the first text that failed.
     pub fn tag<T: Borrow<str>>(&self, texts: &[T]) -> Result<Vec<Tagged>, ItemError> {
-        let (tagged, _) = self.bulk.run(texts);
-        tagged.into_iter().collect()
+        self.jobs.run(texts)
     }
 
     /// Finds the entities of any number of texts lazily, in order, with one result per text.
@@ -128,17 +124,17 @@ impl Tagger {
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
-        self.bulk.map(texts)
+        self.jobs.map(texts)
     }
 
     /// A [`Bulk`] of this model, for jobs with their own settings.
     pub fn bulk(&self) -> Bulk<TaggerPipeline> {
-        Bulk::pipeline(self.pipeline())
+        self.jobs.bulk()
     }
 
     /// The pipeline from texts to their entities.
     pub fn pipeline(&self) -> Arc<TaggerPipeline> {
-        self.pipeline.clone()
+        self.jobs.pipeline()
     }
 }
 

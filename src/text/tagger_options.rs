@@ -1,9 +1,9 @@
 //! Options of a tagger.
 
 use crate::{
-    backend::options::{Device, SessionOptions},
-    import::{ImportOptions, Weights},
-    text::entities::Aggregation,
+    backend::options::SessionOptions,
+    import::ImportOptions,
+    text::{entities::Aggregation, shared_options::shared_options},
 };
 
 /// Options of a [`Tagger`](crate::text::Tagger); by default the settings of its folder.
@@ -38,17 +38,7 @@ impl Default for TaggerOptions {
 }
 
 impl TaggerOptions {
-    /// The settings of the folder on `device`.
-    pub fn on(device: Device) -> Self {
-        Self { session: SessionOptions::on(device), ..Self::default() }
-    }
-
-    /// Sets device, precision and kernel set.
-    #[must_use]
-    pub fn session(mut self, session: SessionOptions) -> Self {
-        self.session = session;
-        self
-    }
+    shared_options!(import);
 
     /// Sets the number of tokens to which a text is truncated, or that a window has.
     #[must_use]
@@ -77,13 +67,6 @@ impl TaggerOptions {
     #[must_use]
     pub fn ignored<L: Into<String>>(mut self, labels: impl IntoIterator<Item = L>) -> Self {
         self.ignored = labels.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Sets where the weights stay; [`Weights::Mapped`] shares one copy between processes.
-    #[must_use]
-    pub fn weights(mut self, weights: Weights) -> Self {
-        self.import.weights = weights;
         self
     }
 }

@@ -7,9 +7,10 @@ use crate::{
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
     import::hugging_face::{self, Late, Purpose, Side},
-    inference::{Description, Inference, Pipeline},
+    inference::{Description, Pipeline},
     text::{
         encoder_model::{EncoderModel, only},
+        jobs::Jobs,
         opened::{Opened, Opening},
         prepare::Prepare,
         token_options::TokenOptions,
@@ -37,9 +38,7 @@ use crate::{
 pub struct TokenEmbedder {
     opened: Arc<Opened>,
     late: Arc<Late>,
-    pipeline: Arc<TokenPipeline>,
-    /// For jobs without settings of their own; keeps its threads between jobs.
-    bulk: Arc<Bulk<TokenPipeline>>,
+    jobs: Jobs<str, TokenVectors>,
     max_tokens: usize,
 }
 
@@ -98,9 +97,7 @@ impl TokenEmbedder {
             .item_bytes(|text: &str| text.len())
             .finish(move |text, numbers| Ok(reading.vectors(text, only(numbers)?, width)?))
             .result_bytes(|vectors: &TokenVectors| size_of_val(vectors.numbers()) + size_of::<TokenVectors>());
-        let pipeline = Arc::new(pipeline);
-        let bulk = Arc::new(Bulk::pipeline(pipeline.clone()));
-        Ok(Self { opened, late, pipeline, bulk, max_tokens })
+        Ok(Self { opened, late, jobs: Jobs::new(pipeline), max_tokens })
     }
 
     /// The same model for queries, which shares the weights.
@@ -131,7 +128,7 @@ impl TokenEmbedder {
 
     /// Describes the model; `truncated` is the number of texts truncated so far.
     pub fn describe(&self) -> Description {
-        self.pipeline.describe()
+        self.jobs.describe()
     }
 
     /// Computes the vectors of the tokens of a slice of texts, in order.
@@ -139,8 +136,7 @@ impl TokenEmbedder {
     /// # Errors
     /// The error of the first text that failed.
     pub fn embed<T: Borrow<str>>(&self, texts: &[T]) -> Result<Vec<TokenVectors>, ItemError> {
-        let (vectors, _) = self.bulk.run(texts);
-        vectors.into_iter().collect()
+        self.jobs.run(texts)
     }
 
     /// Computes the vectors of the tokens of any number of texts lazily, in order, with one result per text.
@@ -148,17 +144,17 @@ impl TokenEmbedder {
     where
         It: IntoIterator<Item: Borrow<str> + Send + 'static>,
     {
-        self.bulk.map(texts)
+        self.jobs.map(texts)
     }
 
     /// A [`Bulk`] of this model, for jobs with their own settings.
     pub fn bulk(&self) -> Bulk<TokenPipeline> {
-        Bulk::pipeline(self.pipeline())
+        self.jobs.bulk()
     }
 
     /// The pipeline from texts to the vectors of their tokens.
     pub fn pipeline(&self) -> Arc<TokenPipeline> {
-        self.pipeline.clone()
+        self.jobs.pipeline()
     }
 }
 

@@ -15,6 +15,7 @@ use gristmill::DType;
 use crate::support::{
     npz::{self, Header},
     process::example,
+    random::Random,
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -22,14 +23,12 @@ const MOST_TIME: Duration = Duration::from_secs(10);
 /// Resident memory at any time, in KiB.
 const MOST_MEMORY: u64 = 1 << 20;
 
-struct Random(u64);
+/// What damages files.
+struct Damage(Random);
 
-impl Random {
+impl Damage {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % bound.max(1)
+        self.0.below(bound)
     }
 
     fn span(&mut self, len: usize, most: usize) -> (usize, usize) {
@@ -38,7 +37,7 @@ impl Random {
     }
 
     /// Damage as a broken disk, a cut download or somebody without scruples would do it.
-    fn damage(&mut self, bytes: &mut Vec<u8>, json: bool) {
+    fn apply(&mut self, bytes: &mut Vec<u8>, json: bool) {
         for _ in 0..=self.below(3) {
             let len = bytes.len();
             let (start, end) = self.span(len, 64);
@@ -160,7 +159,7 @@ fn damaged_files_end_a_command_soon_and_plainly() {
         fs::read_dir(&encoders).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     families.sort();
     let mut faults = Vec::new();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut damage = Damage(Random(0x9e37_79b9_7f4a_7c15));
     for round in 0..each {
         let family = &families[round % families.len()];
         let kinds = [
@@ -173,7 +172,7 @@ fn damaged_files_end_a_command_soon_and_plainly() {
             let folder = sound(kind);
             let path = folder.path().join(kind.name);
             let mut bytes = fs::read(&path).unwrap();
-            random.damage(&mut bytes, kind.json);
+            damage.apply(&mut bytes, kind.json);
             fs::write(&path, &bytes).unwrap();
             if let Some(fault) = fault((kind.command)(folder.path())) {
                 faults.push(format!("{} of round {round} ({}): {fault}", kind.name, family.display()));

@@ -8,7 +8,7 @@ use std::{
 use gristmill::{Device, ErrorKind, ImportOptions, Model, SessionOptions, Tensor, Tensors, testing::import::onnx};
 use tempfile::TempDir;
 
-use crate::support::onnx_writer::*;
+use crate::support::{onnx_writer::*, random::Random};
 
 /// Opens, loads and runs what can be; gives the kind of the first error.
 fn try_all(bytes: &[u8]) -> Result<(), ErrorKind> {
@@ -41,17 +41,6 @@ fn mixed() -> Vec<u8> {
         .output(value("r", FLOAT, &[""]))
         .output(value("m", FLOAT, &["4", "2"]))
         .bytes()
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % bound
-    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ use gristmill::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
+use crate::support::folder::changed;
+
 /// The largest difference of a score to its golden in f32.
 const MOST: f64 = 2e-5;
 
@@ -36,21 +38,6 @@ fn read<T: DeserializeOwned>(path: &Path) -> T {
 
 fn texts() -> Vec<String> {
     read(&heads("texts.json"))
-}
-
-/// A folder with some words of its files replaced.
-fn changed(name: &str, changes: &[(&str, &str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(heads(name)).unwrap().map(Result::unwrap) {
-        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
-    }
-    for (file, from, to) in changes {
-        let file = folder.path().join(file);
-        let text = fs::read_to_string(&file).unwrap();
-        assert!(text.contains(from), "{text}");
-        fs::write(&file, text.replace(from, to)).unwrap();
-    }
-    folder
 }
 
 #[test]
@@ -165,7 +152,7 @@ fn a_classifier_notes_a_model_of_pairs() {
         report.notes.join("; ")
     };
     let change = [("config.json", "\"2\": \"glad\"", "\"2\": \"entailment\"")];
-    let folder = changed("classes/distilbert", &change);
+    let folder = changed(&heads("classes/distilbert"), &change);
     assert!(notes(folder.path()).contains("trained on pairs"), "{}", notes(folder.path()));
     assert!(!notes(&heads("classes/distilbert")).contains("pairs"));
 }
@@ -177,7 +164,7 @@ fn prompts_stand_before_queries() {
         (settings, "\"default_prompt_name\": null", "\"default_prompt_name\": \"p\""),
         (settings, "\"prompts\": {}", "\"prompts\": {\"p\": \"q: \", \"r\": \"r\"}"),
     ];
-    let folder = changed("pairs/roberta", &changes);
+    let folder = changed(&heads("pairs/roberta"), &changes);
     let plain = Reranker::open(heads("pairs/roberta"), Device::Cpu).unwrap();
     let score = |prompt: Prompt| {
         let options = ClassifierOptions::on(Device::Cpu).prompt(prompt);
@@ -206,7 +193,7 @@ fn prompts_stand_before_queries() {
 #[test]
 fn heads_that_are_not_there_are_refused() {
     let said = |name: &str, changes: &[(&str, &str, &str)], pairs: bool| {
-        let folder = changed(name, changes);
+        let folder = changed(&heads(name), changes);
         let error = match pairs {
             true => Reranker::open(folder.path(), Device::Cpu).err(),
             false => Classifier::open(folder.path(), Device::Cpu).err(),

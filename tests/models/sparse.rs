@@ -9,7 +9,8 @@ use gristmill::{
     Device, ErrorKind, Weights,
     text::{SparseEmbedder, SparseOptions},
 };
-use tempfile::TempDir;
+
+use crate::support::folder::changed;
 
 /// The largest difference of a weight to its golden in f32.
 const MOST: f64 = 2e-5;
@@ -20,24 +21,6 @@ fn heads(name: &str) -> PathBuf {
 
 fn texts() -> Vec<String> {
     serde_json::from_str(&fs::read_to_string(heads("texts.json")).unwrap()).unwrap()
-}
-
-/// A folder with some words of one of its files replaced.
-fn changed(name: &str, file: &str, from: &str, to: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for part in ["", "1_SpladePooling"] {
-        fs::create_dir_all(folder.path().join(part)).unwrap();
-        for entry in fs::read_dir(heads(name).join(part)).into_iter().flatten().map(Result::unwrap) {
-            if entry.path().is_file() {
-                fs::copy(entry.path(), folder.path().join(part).join(entry.file_name())).unwrap();
-            }
-        }
-    }
-    let file = folder.path().join(file);
-    let text = fs::read_to_string(&file).unwrap();
-    assert!(text.contains(from), "{text}");
-    fs::write(&file, text.replace(from, to)).unwrap();
-    folder
 }
 
 #[test]
@@ -115,7 +98,7 @@ fn what_is_no_sparse_model_is_refused() {
             "cls.predictions.decoder.weight",
         ),
     ] {
-        let folder = changed(name, file, from, to);
+        let folder = changed(&heads(name), &[(file, from, to)]);
         let error = SparseEmbedder::open(folder.path(), Device::Cpu).expect_err(named).to_string();
         assert!(error.contains(named), "{error}");
     }

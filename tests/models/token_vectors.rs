@@ -9,7 +9,8 @@ use gristmill::{
     Device, ErrorKind, Weights,
     text::{TokenEmbedder, TokenOptions, TokenVectors},
 };
-use tempfile::TempDir;
+
+use crate::support::folder::changed;
 
 /// The largest difference of a number to its golden in f32.
 const MOST: f64 = 2e-5;
@@ -100,27 +101,6 @@ fn queries_score_documents_by_their_largest_products() {
     assert_eq!(marked.iter().len() + 3, marked.tokens());
 }
 
-/// A folder with some words of one of its files replaced.
-fn changed(name: &str, file: &str, from: &str, to: &str) -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let target = to.join(entry.file_name());
-            match entry.path().is_dir() {
-                true => copy(&entry.path(), &target),
-                false => drop(fs::copy(entry.path(), target).unwrap()),
-            }
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    copy(&heads(name), folder.path());
-    let file = folder.path().join(file);
-    let text = fs::read_to_string(&file).unwrap();
-    assert!(text.contains(from), "{text}");
-    fs::write(&file, text.replace(from, to)).unwrap();
-    folder
-}
-
 #[test]
 fn what_is_not_read_is_refused() {
     let (text, mask) = ("sentence_bert_config.json", "2_MultiVectorMask/config.json");
@@ -150,7 +130,7 @@ fn what_is_not_read_is_refused() {
         ("colbert/pylate", "config_sentence_transformers.json", "\"ColBERT\"", "\"Other\"", "MultiVectorMask"),
         ("colbert/stanford", "config.json", "HF_ColBERT", "BertModel", "HF_ColBERT"),
     ] {
-        let folder = changed(name, file, from, to);
+        let folder = changed(&heads(name), &[(file, from, to)]);
         let queries = TokenEmbedder::open(folder.path(), Device::Cpu).and_then(|documents| documents.queries());
         let error = queries.expect_err(named).to_string();
         assert!(error.contains(named), "{error}");

@@ -407,3 +407,26 @@ pub fn pool(rows: &[Vec<f64>], mode: &str, normalize: bool) -> Vec<f64> {
     }
     vector
 }
+
+/// A copy of a folder, in whose files words are replaced: the file, from what, to what.
+pub fn changed(source: &Path, changes: &[(&str, &str, &str)]) -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            match entry.path().is_dir() {
+                true => copy(&entry.path(), &target),
+                false => drop(fs::copy(entry.path(), target).unwrap()),
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy(source, folder.path());
+    for (file, from, to) in changes {
+        let file = folder.path().join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replace(from, to)).unwrap();
+    }
+    folder
+}

@@ -10,4 +10,5 @@ pub mod npy;
 pub mod npz;
 pub mod onnx_writer;
 pub mod process;
+pub mod random;
 pub mod watchdog;

@@ -3,7 +3,7 @@
 mod assumed;
 mod batch_norm;
 mod call;
-mod composed;
+pub(super) mod composed;
 mod control;
 mod dequantized;
 mod einsum;

@@ -7,7 +7,8 @@ use crate::{
     import::onnx::{
         attribute,
         budget::Budget,
-        lowered::{Lowered, holds_graphs, is_composed},
+        convert::composed::is_composed,
+        lowered::{Lowered, holds_graphs},
         proto::{FunctionKey, FunctionProto, GraphProto, NodeProto},
     },
     ops::{self, control::is_control},

@@ -7,7 +7,10 @@ mod training;
 use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
-    import::onnx::convert::{batch_norm, call::Call},
+    import::onnx::{
+        convert::{batch_norm, call::Call},
+        lowered::is_flex_attention,
+    },
     op::{Attribute, OnnxNode},
     ops::{
         moves::{reshape::Reshape, transpose::Transpose},
@@ -23,7 +26,12 @@ const OPSET: i64 = 18;
 /// Builds the results of a node.
 type Compose = fn(&mut Composer<'_>, &Call<'_>) -> Result<Vec<ValueId>>;
 
-/// How an operator is put together, if all its nodes are: those that `is_composed` names.
+/// Whether every node of an operator is put together from others.
+pub(in crate::import::onnx) fn is_composed(domain: &str, op_type: &str) -> bool {
+    find(domain, op_type).is_some() || is_flex_attention(domain, op_type)
+}
+
+/// How an operator is put together, if all its nodes are in the same way.
 fn find(domain: &str, op_type: &str) -> Option<Compose> {
     Some(match (domain, op_type) {
         ("", "CausalConvWithState") => causal_conv,
