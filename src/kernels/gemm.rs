@@ -29,6 +29,8 @@ mod spec;
 mod stored;
 pub(crate) mod tile;
 #[cfg(target_arch = "x86_64")]
+mod tile512;
+#[cfg(target_arch = "x86_64")]
 mod tiles;
 
 pub use dense::gemm_dynamic;

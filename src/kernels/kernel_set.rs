@@ -78,6 +78,12 @@ impl KernelSet {
         }
     }
 
+    /// Whether its kernels have sixteen lanes.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn has_avx512(self) -> bool {
+        matches!(self.0, Set::Avx512Amx | Set::Avx512Bf16 | Set::Avx512)
+    }
+
     /// Whether the set has AMX tiles of bf16.
     pub(crate) fn has_amx(self) -> bool {
         #[cfg(target_arch = "x86_64")]

@@ -18,7 +18,7 @@ pub(crate) mod reduce;
 pub use pairs::{PairFunction, Side, combine, combine_in_place};
 #[doc(hidden)]
 pub use peak::peak;
-pub(crate) use pointwise::{Pointwise, function, with_pointwise};
+pub(crate) use pointwise::{GeluNear, GeluTanhNear, Pointwise, function, with_pointwise};
 pub use pointwise::{map, map_in_place};
 
 use half::bf16;
@@ -36,6 +36,8 @@ pub(crate) trait Simd: Copy {
     const TILE_ROWS: usize;
     /// The most rows of a register tile in products of bf16.
     const BF16_TILE_ROWS: usize;
+    /// Whether a register tile takes four steps of K at a time; a barrier holds them apart.
+    const FOUR_STEPS: bool = false;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F;
@@ -117,9 +119,27 @@ pub(crate) trait Simd: Copy {
     fn pair(self, even: Self::F, odd: Self::F) -> Self::F;
     /// Stores the first `count <= LANES` lanes, rounded to bf16, at `to`, and nothing past them.
     ///
+    /// A set with an instruction for it, in products of bf16, stores denormals as zeros, as those
+    /// products read them.
+    ///
     /// # Safety
     /// `count` numbers are writable at `to`.
     unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: Self::F);
+    /// Stores two vectors, rounded to bf16, one behind the other.
+    ///
+    /// # Safety
+    /// Twice `LANES` numbers are writable at `to`.
+    #[inline(always)]
+    unsafe fn store_two_bf16(self, to: *mut bf16, first: Self::F, second: Self::F) {
+        // SAFETY: the caller promises both halves.
+        unsafe {
+            self.store_bf16(to, Self::LANES, first);
+            self.store_bf16(to.add(Self::LANES), Self::LANES, second);
+        }
+    }
+    /// Behind it the compiler moves no read that is written later.
+    #[inline(always)]
+    fn barrier(self) {}
     /// Loads the `count <= LANES` numbers at `from`; further lanes hold anything finite.
     ///
     /// # Safety

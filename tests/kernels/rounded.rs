@@ -1,6 +1,7 @@
 //! Results that are stored as bf16, and attention of operands that are: the same bits as rounding before and after.
 
 use crate::bf16::{each_bf16_set, rounded};
+use crate::oracle;
 use crate::support::{RAGGED, numbers};
 use gristmill::testing::kernels::attention::{PackedAttention, attention_len_as, packed_attention_as};
 use gristmill::testing::kernels::gemm::{Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm};
@@ -147,4 +148,36 @@ fn attention_of_rounded_operands_has_the_bits_of_rounding_them() {
             assert!(packed_attention_as(set, Factors::F32, &of_rounded, &mut found, &mut scratch).is_err());
         }
     });
+}
+
+/// Products of one factor, 1, so that the activation is applied to every number that bf16 has.
+#[test]
+fn gelus_of_rounded_factors_are_within_their_bound() {
+    let x: Vec<bf16> = (0..=u16::MAX).map(bf16::from_bits).collect();
+    for set in KernelSet::available_bf16() {
+        let one = Matrix::new(&[1.0], 1, 1, Layout::RowMajor);
+        let one = Packed::with_factors(set, Factors::Bf16, &one, 1).unwrap();
+        let segments = [Segment { offset: 0, len: 1 }];
+        let rows = Rows { data: &x, rows: x.len(), stride: 1, segments: &segments };
+        for activation in [Activation::Gelu, Activation::GeluTanh] {
+            let gelu = if activation == Activation::Gelu { oracle::gelu } else { oracle::gelu_tanh };
+            let epilogue = Epilogue { activation, ..Epilogue::default() };
+            let (mut y, mut rounded) = (vec![9.0_f32; x.len()], vec![bf16::ONE; x.len()]);
+            gemm(set, &rows, &one, &epilogue, &mut y, 1).unwrap();
+            gemm(set, &rows, &one, &epilogue, &mut rounded, 1).unwrap();
+            for ((&x, &y), &rounded) in x.iter().zip(&y).zip(&rounded) {
+                let (exact, x) = (gelu(f64::from(x)), f64::from(x));
+                if exact.is_nan() {
+                    assert!(y.is_nan() && rounded.is_nan(), "{set} {activation:?}({x:e}) is {y:e}");
+                    continue;
+                }
+                let error = (f64::from(y) - exact).abs();
+                let fine = error <= 6e-5 * x.abs().max(1.0) || f64::from(y) == exact;
+                assert!(fine, "{set} {activation:?}({x:e}) is {y:e}, not {exact:e}");
+                let stored = f64::from(rounded);
+                let normal = y.abs() >= f32::MIN_POSITIVE;
+                assert!(!normal || stored == f64::from(bf16::from_f32(y)), "{set} {activation:?}({x:e}): {stored:e}");
+            }
+        }
+    }
 }

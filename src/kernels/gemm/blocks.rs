@@ -11,6 +11,8 @@ use crate::kernels::{
 pub(super) const PANELS_BYTES: usize = 384 << 10;
 /// Bytes of A and C in one block of rows, kept in the second-level cache.
 const ROWS_BYTES: usize = 768 << 10;
+/// Rows of a block of rows, in products by AMX tiles.
+const TILES_ROWS: usize = 1024;
 /// Bytes of a tile's rows of A, kept in the first-level cache.
 const TILE_BYTES: usize = 24 << 10;
 
@@ -39,7 +41,12 @@ impl Blocks {
         } else {
             (TILE_BYTES / 4 / tile_rows).next_multiple_of(8).min(k)
         };
-        let rows = (ROWS_BYTES / 4 / (stride + b.n()).max(1)).max(4 * tile_rows);
+        // Tiles multiply so fast that B, which is read once for each block of rows, would hold them up.
+        let rows = if tile_rows > tile::MAX_ROWS {
+            TILES_ROWS
+        } else {
+            (ROWS_BYTES / 4 / (stride + b.n()).max(1)).max(4 * tile_rows)
+        };
         let panels = (PANELS_BYTES / 4 / (block_k * b.width())).max(1);
         Self { tile_rows, rows: rows.next_multiple_of(tile_rows), panels, k: block_k }
     }

@@ -4,9 +4,13 @@ use crate::{
     error::{Error, Result},
     kernels::{
         Activation, KernelSet,
+        gemm::{
+            factor::{Factors, Steps},
+            stored::Stored,
+        },
         norm::LayerNorm,
         simd::{
-            Kernel, Pointwise, Simd,
+            GeluNear, GeluTanhNear, Kernel, Pointwise, Simd,
             reduce::{load_or, store_some},
             with_pointwise,
         },
@@ -58,101 +62,143 @@ pub(super) struct Region {
     pub(super) n: usize,
 }
 
-/// Applies all of `epilogue` but the layer norm to the tile at `c`.
+/// Where the results of a tile go.
+#[derive(Clone, Copy)]
+pub(super) enum Target<C> {
+    /// To the tile's part of C, whose rows are `stride` apart; it may be where the sums are.
+    Store { c: *mut C, stride: usize },
+    /// The largest result of each column is folded into a row of numbers.
+    Max(*mut f32),
+}
+
+/// Applies all of `epilogue` but the layer norm to the sums of a tile.
 ///
-/// With `max`, the tile is left as it is and the largest result of each column is folded into
-/// `max`.
+/// In products of bf16, whose factors are rounded by more, the two forms of gelu are within `6e-5
+/// max(1, |x|)`.
 ///
 /// # Safety
 /// `epilogue` has passed [`Epilogue::check`] for a product that `region` is a part of. The rows and
-/// columns of `region` are readable and writable at `c`, `c_stride` apart, and `max` has a number
-/// for each column.
-pub(super) unsafe fn finish(
+/// columns of `region` are readable at `sums`, `sums_stride` apart, and writable at the target.
+pub(super) unsafe fn finish<T: Steps, C: Stored>(
     set: KernelSet,
     epilogue: &Epilogue<'_>,
     region: Region,
-    c: *mut f32,
-    c_stride: usize,
-    max: Option<*mut f32>,
+    sums: *const f32,
+    sums_stride: usize,
+    target: Target<C>,
 ) {
-    let Region { row, rows, column, columns, n } = region;
+    let Region { row, column, n, .. } = region;
     let Epilogue { bias, activation, residual, .. } = *epilogue;
-    if bias.is_none() && activation == Activation::None && residual.is_none() && max.is_none() {
+    if bias.is_none()
+        && activation == Activation::None
+        && residual.is_none()
+        && let Target::Store { c, .. } = target
+        && C::sums(c).is_some_and(|c| c.cast_const() == sums)
+    {
         return;
     }
     let bias = bias.map(|bias| bias[column..].as_ptr());
     let residual = residual.map(|residual| residual[row * n + column..].as_ptr());
-    with_pointwise!(activation, f => {
-        // SAFETY: the caller promises the tile and `max`; the check, the operands.
-        set.run(unsafe { Apply::new(f, (bias, residual, n), max, (c, c_stride), rows, columns) });
-    });
-}
-
-/// The kernel of [`finish`].
-struct Apply<F> {
-    f: F,
-    bias: Option<*const f32>,
-    residual: Option<*const f32>,
-    residual_stride: usize,
-    max: Option<*mut f32>,
-    c: *mut f32,
-    c_stride: usize,
-    rows: usize,
-    columns: usize,
-}
-
-impl<F> Apply<F> {
-    /// # Safety
-    /// `rows` rows of `columns` numbers are readable and writable at `c` and readable at the
-    /// residual, each with its stride; `columns` numbers are readable at the bias, and readable and
-    /// writable at `max`.
-    #[inline(always)]
-    unsafe fn new(
-        f: F,
-        (bias, residual, residual_stride): (Option<*const f32>, Option<*const f32>, usize),
-        max: Option<*mut f32>,
-        (c, c_stride): (*mut f32, usize),
-        rows: usize,
-        columns: usize,
-    ) -> Self {
-        Self { f, bias, residual, residual_stride, max, c, c_stride, rows, columns }
+    let operands = Operands { bias, residual, residual_stride: n, sums, sums_stride, region };
+    // SAFETY: the caller promises the tile and the target; the check, the operands.
+    unsafe {
+        match (T::FACTORS, activation) {
+            (Factors::Bf16, Activation::Gelu) => T::run(set, Apply::new(GeluNear, operands, target)),
+            (Factors::Bf16, Activation::GeluTanh) => T::run(set, Apply::new(GeluTanhNear, operands, target)),
+            _ => with_pointwise!(activation, f => T::run(set, Apply::new(f, operands, target))),
+        }
     }
 }
 
-impl<F: Pointwise> Kernel for Apply<F> {
+/// What [`finish`] reads.
+#[derive(Clone, Copy)]
+struct Operands {
+    bias: Option<*const f32>,
+    residual: Option<*const f32>,
+    residual_stride: usize,
+    sums: *const f32,
+    sums_stride: usize,
+    region: Region,
+}
+
+/// The kernel of [`finish`].
+struct Apply<F, C> {
+    f: F,
+    operands: Operands,
+    target: Target<C>,
+}
+
+impl<F, C> Apply<F, C> {
+    /// # Safety
+    /// The rows and columns of the region are readable at the sums and the residual, each with its
+    /// stride, and the columns at the bias; all of it is writable at the target.
+    #[inline(always)]
+    unsafe fn new(f: F, operands: Operands, target: Target<C>) -> Self {
+        Self { f, operands, target }
+    }
+}
+
+impl<F: Pointwise, C: Stored> Kernel for Apply<F, C> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { f, bias, residual, residual_stride, max, c, c_stride, rows, columns } = self;
+        let Self { f, operands: Operands { bias, residual, residual_stride, sums, sums_stride, region }, target } =
+            self;
+        let Region { rows, columns, .. } = region;
         let zero = s.splat(0.0);
+        // The result of one vector; a macro, because a closure would not be compiled with the
+        // kernel set's instructions.
+        macro_rules! result {
+            ($row:expr, $at:expr, $count:expr, $bias:expr) => {{
+                let x = f.apply(s, s.add(load_or(s, sums.add($row * sums_stride), $at, $count, zero), $bias));
+                match residual {
+                    Some(residual) => s.add(x, load_or(s, residual.add($row * residual_stride), $at, $count, zero)),
+                    None => x,
+                }
+            }};
+        }
         let mut at = 0;
-        while at < columns {
-            let count = (columns - at).min(S::LANES);
-            // SAFETY: `new` requires `rows` x `columns` numbers of each; `at + count <= columns`.
-            unsafe {
-                let bias = match bias {
-                    Some(bias) => load_or(s, bias, at, count, zero),
-                    None => zero,
-                };
-                let mut largest = s.splat(f32::NEG_INFINITY);
-                for row in 0..rows {
-                    let c = c.add(row * c_stride);
-                    let mut x = f.apply(s, s.add(load_or(s, c, at, count, zero), bias));
-                    if let Some(residual) = residual {
-                        x = s.add(x, load_or(s, residual.add(row * residual_stride), at, count, zero));
+        // SAFETY: `new` requires the region's rows and columns of each; no vector leaves them.
+        unsafe {
+            let bias = |at, count| match bias {
+                Some(bias) => load_or(s, bias, at, count, zero),
+                None => zero,
+            };
+            match target {
+                Target::Store { c, stride } => {
+                    while at + 2 * S::LANES <= columns {
+                        let next = at + S::LANES;
+                        let (first, second) = (bias(at, S::LANES), bias(next, S::LANES));
+                        for row in 0..rows {
+                            let first = result!(row, at, S::LANES, first);
+                            let second = result!(row, next, S::LANES, second);
+                            C::store_two(s, c.add(row * stride + at), first, second);
+                        }
+                        at = next + S::LANES;
                     }
-                    if max.is_some() {
-                        largest = s.max_or_nan(largest, x);
-                    } else {
-                        store_some(s, c, at, count, x);
+                    while at < columns {
+                        let count = (columns - at).min(S::LANES);
+                        let bias = bias(at, count);
+                        for row in 0..rows {
+                            C::store_lanes(s, c.add(row * stride + at), count, result!(row, at, count, bias));
+                        }
+                        at += count;
                     }
                 }
-                if let Some(max) = max {
-                    let so_far = load_or(s, max, at, count, zero);
-                    store_some(s, max, at, count, s.max_or_nan(so_far, largest));
+                Target::Max(max) => {
+                    while at < columns {
+                        let count = (columns - at).min(S::LANES);
+                        let bias = bias(at, count);
+                        let mut largest = s.splat(f32::NEG_INFINITY);
+                        for row in 0..rows {
+                            largest = s.max_or_nan(largest, result!(row, at, count, bias));
+                        }
+                        let so_far = load_or(s, max, at, count, zero);
+                        store_some(s, max, at, count, s.max_or_nan(so_far, largest));
+                        at += count;
+                    }
                 }
             }
-            at += count;
         }
     }
 }

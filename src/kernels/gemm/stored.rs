@@ -2,7 +2,11 @@
 
 use half::bf16;
 
-use crate::kernels::{KernelSet, gemm::round::store_rounded};
+use crate::kernels::{
+    KernelSet,
+    gemm::round::store_rounded,
+    simd::{Simd, reduce::store_some},
+};
 
 /// An element type of results: `f32` or `bf16`.
 ///
@@ -19,6 +23,16 @@ pub(crate) trait Store: bytemuck::Pod + Send + Sync {
     const HOLDS_SUMS: bool;
     /// `c` as an address of sums, if it can hold them.
     fn sums(c: *mut Self) -> Option<*mut f32>;
+    /// Stores the first `count` lanes of `x`.
+    ///
+    /// # Safety
+    /// `count` numbers are writable at `to`.
+    unsafe fn store_lanes<S: Simd>(s: S, to: *mut Self, count: usize, x: S::F);
+    /// Stores two vectors, one behind the other.
+    ///
+    /// # Safety
+    /// Twice `S::LANES` numbers are writable at `to`.
+    unsafe fn store_two<S: Simd>(s: S, to: *mut Self, first: S::F, second: S::F);
     /// Stores `rows` x `columns` results.
     ///
     /// # Safety
@@ -41,6 +55,19 @@ impl Store for f32 {
     fn sums(c: *mut f32) -> Option<*mut f32> {
         Some(c)
     }
+    #[inline(always)]
+    unsafe fn store_lanes<S: Simd>(s: S, to: *mut f32, count: usize, x: S::F) {
+        // SAFETY: the contract is the same.
+        unsafe { store_some(s, to, 0, count, x) }
+    }
+    #[inline(always)]
+    unsafe fn store_two<S: Simd>(s: S, to: *mut f32, first: S::F, second: S::F) {
+        // SAFETY: the caller promises both halves.
+        unsafe {
+            s.store(to, first);
+            s.store(to.add(S::LANES), second);
+        }
+    }
     unsafe fn store(
         _: KernelSet,
         from: *const f32,
@@ -60,6 +87,16 @@ impl Store for bf16 {
     #[inline(always)]
     fn sums(_: *mut bf16) -> Option<*mut f32> {
         None
+    }
+    #[inline(always)]
+    unsafe fn store_lanes<S: Simd>(s: S, to: *mut bf16, count: usize, x: S::F) {
+        // SAFETY: the contract is the same.
+        unsafe { s.store_bf16(to, count, x) }
+    }
+    #[inline(always)]
+    unsafe fn store_two<S: Simd>(s: S, to: *mut bf16, first: S::F, second: S::F) {
+        // SAFETY: the contract is the same.
+        unsafe { s.store_two_bf16(to, first, second) }
     }
     unsafe fn store(
         set: KernelSet,

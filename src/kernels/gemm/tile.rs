@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::gemm::tile512;
 use crate::kernels::{
     KernelSet,
     gemm::{factor::Steps, rows::Segment},
@@ -84,6 +86,11 @@ impl<'a, T: Steps> Tile<'a, T> {
 
     /// Computes the tile.
     pub(crate) fn run(self, set: KernelSet) {
+        #[cfg(target_arch = "x86_64")]
+        if tile512::fits(set, self.rows, &self.a, &self.b) {
+            // SAFETY: `Tile::new` requires all that is read and written.
+            return unsafe { tile512::multiply(self.rows, self.k, &self.a, &self.b, &self.c) };
+        }
         match self.rows {
             1 => T::run(set, TileOf::<T, 1>(self)),
             2 => T::run(set, TileOf::<T, 2>(self)),
@@ -148,7 +155,17 @@ unsafe fn multiply<S: Simd, T: Steps, const M: usize, const V: usize>(s: S, tile
             let steps = (segment.len.div_ceil(T::STEP) - skip).min(k);
             let whole = (segment.len / T::STEP - skip).min(steps);
             let mut a = a.add(segment.offset + skip * T::STEP);
-            for _ in 0..whole {
+            let mut left = whole;
+            while S::FOUR_STEPS && left >= 4 {
+                for _ in 0..4 {
+                    s.barrier();
+                    step::<S, T, M, V>(s, |row| T::read(a.add(row * a_stride)), b, &mut sums);
+                    a = a.add(T::STEP);
+                    b = b.wrapping_add(b_stride);
+                }
+                left -= 4;
+            }
+            for _ in 0..left {
                 step::<S, T, M, V>(s, |row| T::read(a.add(row * a_stride)), b, &mut sums);
                 a = a.add(T::STEP);
                 b = b.wrapping_add(b_stride);

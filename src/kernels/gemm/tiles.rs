@@ -46,6 +46,39 @@ static WHOLE: Config = {
     Config { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows }
 };
 
+/// Prefetches eight lines of B; those of two steps ahead arrive in time. A line past the end of B is
+/// no access.
+macro_rules! eight_lines {
+    ($from:literal) => {
+        concat!(
+            "prefetcht0 [{b} + ",
+            $from,
+            "]\n",
+            "prefetcht0 [{b} + ",
+            $from,
+            " + 64]\n",
+            "prefetcht0 [{b} + ",
+            $from,
+            " + 128]\n",
+            "prefetcht0 [{b} + ",
+            $from,
+            " + 192]\n",
+            "prefetcht0 [{b} + ",
+            $from,
+            " + 256]\n",
+            "prefetcht0 [{b} + ",
+            $from,
+            " + 320]\n",
+            "prefetcht0 [{b} + ",
+            $from,
+            " + 384]\n",
+            "prefetcht0 [{b} + ",
+            $from,
+            " + 448]",
+        )
+    };
+}
+
 impl Tiles {
     /// Configures the tiles of this thread, if the set has them.
     pub(super) fn new(set: KernelSet) -> Option<Self> {
@@ -65,13 +98,16 @@ impl Tiles {
 
     /// Computes `c` (32 x 32) plus `a` times `b`; `c` counts as zero unless `stored`.
     ///
-    /// `a` is 32 dense rows of `32 * steps` numbers, `b` is `16 * steps` rows of 32 pairs.
+    /// `a` is 32 rows of `32 * steps` numbers, `a_stride` apart, `b` is `16 * steps` rows of 32
+    /// pairs.
     ///
     /// # Safety
     /// `a` and `b` are readable, `c` is readable and writable, and `steps` is not 0.
+    #[expect(clippy::too_many_arguments, reason = "three operands, two of them with a stride")]
     pub(super) unsafe fn multiply(
         &self,
         a: *const bf16,
+        a_stride: usize,
         b: *const f32,
         c: *mut f32,
         c_stride: usize,
@@ -80,9 +116,9 @@ impl Tiles {
     ) {
         if self.emulated {
             // SAFETY: the contract is the same.
-            return unsafe { emulate(a, b, c, c_stride, steps, stored) };
+            return unsafe { emulate(a, a_stride, b, c, c_stride, steps, stored) };
         }
-        let (a, a_stride, c, c_stride) = (a.cast::<u8>(), steps * 64, c.cast::<u8>(), c_stride * 4);
+        let (a, a_stride, c, c_stride) = (a.cast::<u8>(), a_stride * 2, c.cast::<u8>(), c_stride * 4);
         // SAFETY: the caller promises tiles of 16 rows of 64 bytes; the configuration is loaded.
         unsafe {
             asm!(
@@ -100,12 +136,16 @@ impl Tiles {
                 "tilezero tmm3",
                 "2:",
                 "tileloadd tmm4, [{a} + {a_stride}]",
-                "tileloadd tmm6, [{b} + {b_stride}]",
+                "tileloaddt1 tmm6, [{b} + {b_stride}]",
+                eight_lines!(4096),
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {b_stride} + 64]",
+                "tileloaddt1 tmm7, [{b} + {b_stride} + 64]",
+                eight_lines!(4608),
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tileloadd tmm5, [{a_low} + {a_stride}]",
+                eight_lines!(5120),
                 "tdpbf16ps tmm2, tmm5, tmm6",
+                eight_lines!(5632),
                 "tdpbf16ps tmm3, tmm5, tmm7",
                 "add {a}, 64",
                 "add {a_low}, 64",
@@ -147,7 +187,15 @@ impl Drop for Tiles {
 ///
 /// # Safety
 /// As [`Tiles::multiply`].
-unsafe fn emulate(a: *const bf16, b: *const f32, c: *mut f32, c_stride: usize, steps: usize, stored: bool) {
+unsafe fn emulate(
+    a: *const bf16,
+    a_stride: usize,
+    b: *const f32,
+    c: *mut f32,
+    c_stride: usize,
+    steps: usize,
+    stored: bool,
+) {
     for row in 0..ROWS {
         for column in 0..COLUMNS {
             // SAFETY: within the operands that the caller promises.
@@ -156,7 +204,7 @@ unsafe fn emulate(a: *const bf16, b: *const f32, c: *mut f32, c_stride: usize, s
                 let mut sum = if stored { *c } else { 0.0 };
                 for pair in 0..steps * PAIRS {
                     let pairs = (*b.add(pair * COLUMNS + column)).to_bits();
-                    let a = a.add((row * steps * PAIRS + pair) * 2);
+                    let a = a.add(row * a_stride + pair * 2);
                     sum += (*a).to_f32() * f32::from_bits(pairs << 16);
                     sum += (*a.add(1)).to_f32() * f32::from_bits(pairs & 0xffff_0000);
                 }

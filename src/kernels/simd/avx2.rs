@@ -72,10 +72,16 @@ impl Simd for Avx2 {
     const TILE_ROWS: usize = 6;
     // Both halves of two vectors of B, and of a pair of A, take six of sixteen registers.
     const BF16_TILE_ROWS: usize = 4;
+    const FOUR_STEPS: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         call!(_mm256_set1_ps(x))
+    }
+    #[inline(always)]
+    fn barrier(self) {
+        // SAFETY: no instruction at all.
+        unsafe { std::arch::asm!("", options(nostack, preserves_flags)) }
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {

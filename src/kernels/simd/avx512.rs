@@ -195,11 +195,33 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
     #[inline(always)]
     unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: __m512) {
+        if BF16 {
+            // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the
+            // instruction; the vector types are of the same size, and masked lanes are not written.
+            return unsafe {
+                let x = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
+                _mm256_mask_storeu_epi16(to.cast(), first(count), x);
+            };
+        }
         let x = self.round_bf16(x);
         call!({
             let x = _mm512_srli_epi32::<16>(_mm512_castps_si512(x));
             _mm512_mask_cvtepi32_storeu_epi16(to.cast(), first(count), x);
         })
+    }
+    #[inline(always)]
+    unsafe fn store_two_bf16(self, to: *mut bf16, first: __m512, second: __m512) {
+        // SAFETY: the caller promises 32 numbers; an `Avx512<true>` exists only inside `run_bf16`,
+        // on a CPU that has the instruction, and the vector types are of the same size.
+        unsafe {
+            if BF16 {
+                let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+                _mm512_storeu_si512(to.cast(), both);
+            } else {
+                self.store_bf16(to, 16, first);
+                self.store_bf16(to.add(16), 16, second);
+            }
+        }
     }
     #[inline(always)]
     unsafe fn load_bf16(self, from: *const bf16, count: usize) -> __m512 {

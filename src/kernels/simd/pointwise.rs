@@ -14,6 +14,28 @@ pub(crate) trait Pointwise: Copy {
     fn apply<S: Simd>(self, s: S, x: S::F) -> S::F;
 }
 
+/// [`Activation::Gelu`] as products of bf16 apply it.
+#[derive(Clone, Copy)]
+pub(crate) struct GeluNear;
+
+impl Pointwise for GeluNear {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F) -> S::F {
+        math::gelu_near(s, x)
+    }
+}
+
+/// [`Activation::GeluTanh`] as products of bf16 apply it.
+#[derive(Clone, Copy)]
+pub(crate) struct GeluTanhNear;
+
+impl Pointwise for GeluTanhNear {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F) -> S::F {
+        math::gelu_tanh_near(s, x)
+    }
+}
+
 macro_rules! functions {
     ($($name:ident $({ $($field:ident),* })? => |$s:ident, $x:ident| $body:expr;)*) => {
         /// One type for each [`Activation`].

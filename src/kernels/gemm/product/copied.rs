@@ -1,4 +1,4 @@
-//! Rows of A copied to one stride, padded with zeros, for AMX tiles.
+//! Rows of A for AMX tiles: in place where they are whole, else copied and padded with zeros.
 
 use std::{mem::MaybeUninit, ops::Range};
 
@@ -6,7 +6,7 @@ use half::bf16;
 
 use crate::kernels::gemm::{
     rows::{Rows, Segment},
-    tiles::ROWS,
+    tiles::{PAIRS, ROWS},
 };
 
 /// Pairs of K that are copied at once.
@@ -22,6 +22,27 @@ impl CopiedRows {
         Self([MaybeUninit::uninit(); ROWS * MAX_PAIRS * 2])
     }
 
+    /// The pairs `first..first + count` of `rows`: their address and their stride.
+    ///
+    /// # Safety
+    /// As [`Self::fill`].
+    pub(super) unsafe fn rows(
+        &mut self,
+        a: &Rows<'_, bf16>,
+        rows: Range<usize>,
+        first: usize,
+        count: usize,
+    ) -> (*const bf16, usize) {
+        if let &[Segment { offset, len }] = a.segments
+            && len.is_multiple_of(2 * PAIRS)
+            && rows.len() == ROWS
+        {
+            return (a.row(rows.start).wrapping_add(offset + 2 * first), a.stride);
+        }
+        // SAFETY: the contract is the same.
+        (unsafe { self.fill(a, rows, first, count) }, 2 * count)
+    }
+
     /// Copies the pairs `first..first + count` of `rows`.
     ///
     /// Returns the address of `ROWS` dense rows of `count` pairs. Pairs past the end of a row, and
@@ -29,13 +50,7 @@ impl CopiedRows {
     ///
     /// # Safety
     /// `a` has passed [`Rows::check`], and `rows` are rows of it.
-    pub(super) unsafe fn fill(
-        &mut self,
-        a: &Rows<'_, bf16>,
-        rows: Range<usize>,
-        first: usize,
-        count: usize,
-    ) -> *const bf16 {
+    unsafe fn fill(&mut self, a: &Rows<'_, bf16>, rows: Range<usize>, first: usize, count: usize) -> *const bf16 {
         let (zero, width) = (MaybeUninit::new(bf16::ZERO), count * 2);
         for (row, to) in self.0.chunks_exact_mut(width).take(ROWS).enumerate() {
             let mut at = 0;

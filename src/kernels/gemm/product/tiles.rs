@@ -6,7 +6,7 @@ use half::bf16;
 
 use crate::kernels::gemm::{
     blocks::PANELS_BYTES,
-    epilogue::{Region, finish},
+    epilogue::{Region, Target, finish},
     factor::{Factor, Factors},
     product::{
         Product,
@@ -59,7 +59,7 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
         for rows in Spans::new(rows, ROWS) {
             for pairs in Spans::new(0..b.depth(), MAX_PAIRS) {
                 // SAFETY: a product's A is checked.
-                let from = unsafe { copied.fill(a, rows.clone(), pairs.start, pairs.len()) };
+                let (from, from_stride) = unsafe { copied.rows(a, rows.clone(), pairs.start, pairs.len()) };
                 for panel in panels.clone() {
                     let column = panel * COLUMNS;
                     let columns = COLUMNS.min(n - column);
@@ -80,14 +80,14 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
                     let panel = b.panel(panel).wrapping_add(pairs.start * COLUMNS);
                     // SAFETY: panels of whole steps, rows of A as long, and a whole tile of C or
                     // the edge tile.
-                    unsafe { tiles.multiply(from, panel, to, to_stride, pairs.len() / PAIRS, stored) };
+                    unsafe { tiles.multiply(from, from_stride, panel, to, to_stride, pairs.len() / PAIRS, stored) };
                     let last = pairs.end == b.depth();
                     if last {
                         let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
+                        let target = Target::Store { c, stride: c_stride };
                         // SAFETY: the epilogue is checked, and the tile was computed at `to`.
-                        unsafe { finish(set, epilogue, region, to, to_stride, None) };
-                    }
-                    if !in_place && (last || C::HOLDS_SUMS) {
+                        unsafe { finish::<T, C>(set, epilogue, region, to, to_stride, target) };
+                    } else if !in_place && C::HOLDS_SUMS {
                         // SAFETY: from the edge tile to the part of C that the tile computes.
                         unsafe { C::store(set, to, COLUMNS, c, c_stride, rows.len(), columns) };
                     }
@@ -115,17 +115,17 @@ impl<T: Factor> Product<'_, T, f32> {
         for panels in Spans::new(panels, (PANELS_BYTES / 4 / (depth * COLUMNS)).max(1)) {
             for rows in Spans::new(0..a.rows, ROWS) {
                 // SAFETY: a product's A is checked.
-                let from = unsafe { copied.fill(a, rows.clone(), 0, depth) };
+                let (from, from_stride) = unsafe { copied.rows(a, rows.clone(), 0, depth) };
                 for panel in panels.clone() {
                     let (column, c) = (panel * COLUMNS, edge.0.as_mut_ptr());
                     let columns = COLUMNS.min(n - column);
                     // SAFETY: panels of whole steps, rows of A as long, and the edge tile.
-                    unsafe { tiles.multiply(from, b.panel(panel), c, COLUMNS, depth / PAIRS, false) };
+                    unsafe { tiles.multiply(from, from_stride, b.panel(panel), c, COLUMNS, depth / PAIRS, false) };
                     let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
-                    let max = Some(out.wrapping_add(column));
+                    let max = Target::<f32>::Max(out.wrapping_add(column));
                     // SAFETY: the epilogue is checked, the tile was computed at `c`, and `out` has
                     // `n` numbers.
-                    unsafe { finish(set, epilogue, region, c, COLUMNS, max) };
+                    unsafe { finish::<T, f32>(set, epilogue, region, c, COLUMNS, max) };
                 }
             }
         }

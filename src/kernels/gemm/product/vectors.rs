@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::kernels::gemm::{
     blocks::PANELS_BYTES,
-    epilogue::{Region, finish},
+    epilogue::{Region, Target, finish},
     factor::Factor,
     product::Product,
     spans::Spans,
@@ -52,10 +52,10 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
                     unsafe { Tile::new(rows.len(), block_k, a, b, to_tile) }.run(set);
                     if last {
                         let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
+                        let target = Target::Store { c, stride: c_stride };
                         // SAFETY: the epilogue is checked, and the tile was computed at `to`.
-                        unsafe { finish(set, epilogue, region, to, to_stride, None) };
-                    }
-                    if !in_place {
+                        unsafe { finish::<T, C>(set, epilogue, region, to, to_stride, target) };
+                    } else if !in_place {
                         // SAFETY: from the tile buffer to the part of C that the tile computes.
                         unsafe { C::store(set, to, width, c, c_stride, rows.len(), columns) };
                     }
@@ -92,7 +92,7 @@ impl<T: Factor> Product<'_, T, f32> {
                     let column = panel * width;
                     let columns = width.min(n - column);
                     let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
-                    let max = Some(out.wrapping_add(column));
+                    let max = Target::<f32>::Max(out.wrapping_add(column));
                     let a = TileA { data: a.row(rows.start), stride: a.stride, segments: a.segments, skip: 0 };
                     let panel = TileB { data: b.panel(panel), stride: width, columns };
                     let to = TileC { data: c, stride: width, start: Start::Zero };
@@ -101,7 +101,7 @@ impl<T: Factor> Product<'_, T, f32> {
                     unsafe { Tile::new(rows.len(), b.depth(), a, panel, to) }.run(set);
                     // SAFETY: the epilogue is checked, the tile was computed at `c`, and `out` has
                     // `n` numbers.
-                    unsafe { finish(set, epilogue, region, c, width, max) };
+                    unsafe { finish::<T, f32>(set, epilogue, region, c, width, max) };
                 }
             }
         }
