@@ -22,6 +22,7 @@ pub(crate) mod map;
 pub(crate) mod moments;
 pub mod norm;
 pub(crate) mod number;
+pub(crate) mod pool;
 pub(crate) mod rational;
 pub(crate) mod reduce;
 pub mod rotary;

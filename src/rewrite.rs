@@ -4,6 +4,7 @@
 
 mod attention;
 mod bodies;
+mod channels_last;
 mod conv;
 mod dead;
 mod fold;
@@ -23,6 +24,7 @@ use crate::{error::Result, graph::Graph};
 #[cfg(feature = "onnx")]
 pub(crate) use fold::last as fold_last;
 use rewriter::Rule;
+pub(crate) use channels_last::channels_last;
 pub(crate) use rounded::store_rounded;
 
 /// Removal of redundant moves, before and between the other rules.
@@ -63,6 +65,7 @@ const PRODUCTS: &[Rule] = &[
     conv::thin,
     simplify::view_of_view,
     simplify::no_op,
+    conv::batch_norm,
     conv::bias,
     conv::activation,
     conv::global_max,

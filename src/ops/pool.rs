@@ -1,6 +1,7 @@
 //! `MaxPool`, `AveragePool`, `LpPool` and their global forms.
 
 mod cases;
+pub mod channels_last;
 pub mod max_unpool;
 pub mod max_with_indices;
 mod run;
@@ -25,6 +26,7 @@ use crate::{
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
     [
         &AVERAGE_POOL,
+        &channels_last::DEF,
         &GLOBAL_AVERAGE_POOL,
         &GLOBAL_LP_POOL,
         &GLOBAL_MAX_POOL,
@@ -167,6 +169,27 @@ impl Pool {
         Self { function, kernel, strides: vec![1; rank], dilations: vec![1; rank], pads, ceil_mode: false }
     }
 
+    /// The shape of the result for an operand whose spatial dimensions begin at axis `spatial`.
+    fn result(&self, inputs: &Inputs<'_>, spatial: usize) -> Result<Shape> {
+        let shape = spatial_input(inputs)?;
+        let (rank, window) = (self.kernel.len(), self.window());
+        if shape.rank() != rank + 2 || !(1..=3).contains(&rank) {
+            return Err(Error::unsupported(format!("a window of {:?} over {shape}", self.kernel)));
+        }
+        window.check(rank)?;
+        if let Pads::Explicit(pads) = &self.pads
+            && (0..rank).any(|axis| pads[axis].0.max(pads[axis].1) >= window.extent(axis))
+        {
+            return Err(Error::invalid_model(format!("pads {pads:?} are as large as the window {:?}", self.kernel)));
+        }
+        let mut dims = shape.dims().to_vec();
+        for axis in 0..rank {
+            inputs.assume(window.fits(axis, &shape[axis + spatial]))?;
+            dims[axis + spatial] = window.outputs(axis, &shape[axis + spatial]);
+        }
+        Ok(Shape::new(dims))
+    }
+
     /// The sliding window.
     pub fn window(&self) -> Window<'_> {
         let Self { kernel, strides, dilations, pads, ceil_mode, .. } = self;
@@ -184,23 +207,7 @@ impl Operator for Pool {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        let shape = spatial_input(inputs)?;
-        let (rank, window) = (self.kernel.len(), self.window());
-        if shape.rank() != rank + 2 || !(1..=3).contains(&rank) {
-            return Err(Error::unsupported(format!("a window of {:?} over {shape}", self.kernel)));
-        }
-        window.check(rank)?;
-        if let Pads::Explicit(pads) = &self.pads
-            && (0..rank).any(|axis| pads[axis].0.max(pads[axis].1) >= window.extent(axis))
-        {
-            return Err(Error::invalid_model(format!("pads {pads:?} are as large as the window {:?}", self.kernel)));
-        }
-        let mut dims = shape.dims().to_vec();
-        for axis in 0..rank {
-            inputs.assume(window.fits(axis, &shape[axis + 2]))?;
-            dims[axis + 2] = window.outputs(axis, &shape[axis + 2]);
-        }
-        Ok(vec![Fact::new(DType::F32, Shape::new(dims))])
+        Ok(vec![Fact::new(DType::F32, self.result(inputs, 2)?)])
     }
 
     fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

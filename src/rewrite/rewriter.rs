@@ -89,9 +89,23 @@ impl Rewriter<'_> {
 
     /// Inserts a node with one output before node `index`.
     pub(super) fn insert(&mut self, index: usize, op: impl Operator, inputs: Vec<Option<ValueId>>) -> Result<ValueId> {
+        self.insert_shared(index, Arc::new(op), inputs)
+    }
+
+    /// Inserts a node with the operator of node `index` before it.
+    pub(super) fn insert_like(&mut self, index: usize, inputs: Vec<Option<ValueId>>) -> Result<ValueId> {
+        self.insert_shared(index, self.nodes[index].op.clone(), inputs)
+    }
+
+    fn insert_shared(
+        &mut self,
+        index: usize,
+        op: Arc<dyn Operator>,
+        inputs: Vec<Option<ValueId>>,
+    ) -> Result<ValueId> {
         let name = self.nodes[index].name.clone();
         // The graph's own list is empty while rules run: the node is moved out at once.
-        let outputs = self.graph.node(&name, Arc::new(op), inputs)?;
+        let outputs = self.graph.node(&name, op, inputs)?;
         let node = self.graph.nodes.pop();
         for _ in &outputs {
             self.grow(Some(self.nodes.len()));

@@ -9,6 +9,7 @@ use gristmill::{
             conv::{Conv, Layout, transposed::ConvTranspose},
             pool::{
                 GlobalPool, Pool, PoolFunction,
+                channels_last::ChannelsLastPool,
                 max_with_indices::MaxPoolWithIndices,
                 segment_pool::{SegmentPool, SegmentPoolMode},
                 window::{Pads, Window},
@@ -33,6 +34,7 @@ use super::{Oracle, flat, indices, input, op};
 pub const ORACLES: &[(&str, Oracle)] = &[
     ("Attention", attention),
     ("AveragePool", pool),
+    ("ChannelsLastPool", channels_last_pool),
     ("Conv", conv),
     ("ConvTranspose", conv_transpose),
     ("DisentangledAttention", disentangled_attention),
@@ -458,22 +460,34 @@ fn reduce(function: PoolFunction, values: &[f64], padding: usize) -> f64 {
 }
 
 fn pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
-    let pool = op::<Pool>(operator);
-    let x = input(inputs, 0);
-    let (window, sizes) = (pool.window(), &x.shape()[2..]);
+    pool_from(op::<Pool>(operator), input(inputs, 0), 2)
+}
+
+fn channels_last_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    pool_from(&op::<ChannelsLastPool>(operator).0, input(inputs, 0), 1)
+}
+
+/// A pool over the dimensions from `first` on.
+fn pool_from(pool: &Pool, x: &Tensor, first: usize) -> Vec<Tensor> {
+    let (window, rank) = (pool.window(), pool.kernel.len());
+    let sizes = &x.shape()[first..first + rank];
     let found: Vec<_> = (0..sizes.len()).map(|axis| windows(&window, axis, sizes[axis])).collect();
     let pads: Vec<usize> = found.iter().map(|(_, before, _)| *before).collect();
-    let mut shape = x.shape()[..2].to_vec();
-    shape.extend(found.iter().map(|(count, ..)| *count));
+    let mut shape = x.shape().to_vec();
+    for (size, (count, ..)) in shape[first..].iter_mut().zip(&found) {
+        *size = *count;
+    }
     vec![made(&shape, |index| {
         let (mut values, mut padding) = (Vec::new(), 0);
         for taps in indices(&pool.kernel) {
-            match tap(&window, &pads, sizes, &index[2..], &taps) {
-                Some(position) => values.push(broadcast(x, &[&index[..2], &position].concat())),
+            match tap(&window, &pads, sizes, &index[first..first + rank], &taps) {
+                Some(position) => {
+                    values.push(broadcast(x, &[&index[..first], &position, &index[first + rank..]].concat()));
+                }
                 None => {
                     // What lies past the padding does not count.
                     padding += usize::from((0..sizes.len()).all(|axis| {
-                        let at = index[axis + 2] * window.strides[axis] + taps[axis] * window.dilations[axis];
+                        let at = index[axis + first] * window.strides[axis] + taps[axis] * window.dilations[axis];
                         at < sizes[axis] + found[axis].1 + found[axis].2
                     }));
                 }

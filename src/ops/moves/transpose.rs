@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::Fact,
+    kernels::{KernelSet, transpose as turn},
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
     ops::tracked,
     shape::{Dim, Shape, normalize_axis, strides},
@@ -78,18 +79,44 @@ impl Operator for Transpose {
 
 struct Kernel {
     order: Vec<usize>,
+    set: KernelSet,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let order = request.op::<Transpose>()?.order(request.input(0)?.shape.rank())?;
-    Ok(Box::new(Kernel { order }))
+    Ok(Box::new(Kernel { order, set: request.kernel_set() }))
 }
 
 impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
-        transpose(&self.order, input, io.output(0)?);
+        let output = io.output(0)?;
+        match self.matrices(input.shape) {
+            Some([rows, columns]) if input.dtype.size() == size_of::<f32>() && rows * columns > 0 => {
+                let from: &[f32] = bytemuck::cast_slice(input.bytes);
+                let to: &mut [f32] = bytemuck::cast_slice_mut(&mut *output.bytes);
+                let size = rows * columns;
+                for (from, to) in from.chunks_exact(size).zip(to.chunks_exact_mut(size)) {
+                    turn(self.set, from, columns, rows, columns, to, rows);
+                }
+            }
+            _ => transpose(&self.order, input, output),
+        }
         Ok(())
+    }
+}
+
+impl Kernel {
+    /// Rows and columns, if the order is that of transposed matrices, one behind the other.
+    fn matrices(&self, shape: &[usize]) -> Option<[usize; 2]> {
+        let rank = self.order.len();
+        let first = (0..rank).find(|&axis| self.order[axis] != axis)?;
+        let middle = self.order[first];
+        let turned = (middle..rank).chain(first..middle);
+        if !self.order[first..].iter().copied().eq(turned) {
+            return None;
+        }
+        Some([shape[first..middle].iter().product(), shape[middle..].iter().product()])
     }
 }
 
@@ -132,6 +159,8 @@ fn cases() -> Vec<Case> {
     vec![
         Case::new("reversed", Transpose { perm: None }).value(&[2, 3, 5], Fill::Spread),
         Case::new("matrix", perm(&[1, 0])).value(&[17, 33], Fill::Hostile),
+        Case::new("to the back", perm(&[0, 2, 3, 1])).value(&[2, 17, 5, 7], Fill::Hostile),
+        Case::new("to the front", perm(&[0, 3, 1, 2])).value(&[3, 5, 7, 33], Fill::Hostile),
         Case::new("heads", perm(&[0, 2, 1, 3])).value(&[2, 7, 3, 5], Fill::Spread),
         Case::new("i64", perm(&[1, 0])).tensor(integers),
         Case::new("empty", perm(&[1, 0])).value(&[0, 3], Fill::Spread),

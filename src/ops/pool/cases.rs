@@ -2,7 +2,7 @@
 
 use crate::{
     op::{Case, Fill},
-    ops::pool::{GlobalPool, Pool, PoolFunction, window::Pads},
+    ops::pool::{GlobalPool, Pool, PoolFunction, channels_last::ChannelsLastPool, window::Pads},
 };
 
 /// Cases of `MaxPool`.
@@ -20,6 +20,37 @@ pub(super) fn average_cases() -> Vec<Case> {
 /// Cases of `LpPool`.
 pub(super) fn lp_cases() -> Vec<Case> {
     [1, 2, 3].into_iter().flat_map(|order| pool_cases(PoolFunction::Lp(order), Fill::Spread)).collect()
+}
+
+/// Cases of [`ChannelsLastPool`].
+pub(super) fn channels_last_cases() -> Vec<Case> {
+    let pool = |function, kernel: &[usize], pads: &[(usize, usize)]| {
+        ChannelsLastPool(Pool {
+            pads: Pads::Explicit(pads.to_vec()),
+            strides: vec![2; kernel.len()],
+            ..Pool::new(function, kernel.to_vec())
+        })
+    };
+    let average = |count_include_pad| PoolFunction::Average { count_include_pad };
+    let two = [(0, 0), (0, 0)];
+    let ragged = [(1, 1), (1, 2)];
+    let past_the_end = Pool { ceil_mode: true, ..pool(PoolFunction::Max, &[3, 3], &[(1, 0), (0, 1)]).0 };
+    let same = Pool { pads: Pads::SameUpper, ..pool(average(false), &[3, 2], &[]).0 };
+    let dilated = Pool { dilations: vec![2, 3], ..pool(average(true), &[2, 3], &[(1, 1), (2, 2)]).0 };
+    vec![
+        Case::new("one dimension", pool(PoolFunction::Max, &[3], &[(1, 1)])).value(&[2, 19, 3], Fill::Hostile),
+        Case::new("two by two", pool(PoolFunction::Max, &[2, 2], &two)).value(&[2, 9, 40, 33], Fill::Hostile),
+        Case::new("padded", pool(PoolFunction::Max, &[3, 3], &ragged)).value(&[1, 8, 9, 16], Fill::Hostile),
+        Case::new("past the end", ChannelsLastPool(past_the_end)).value(&[1, 8, 6, 5], Fill::Hostile),
+        Case::new("mean", pool(average(false), &[3, 3], &ragged)).value(&[2, 8, 9, 17], Fill::Spread),
+        Case::new("mean with padding", pool(average(true), &[3, 3], &ragged)).value(&[2, 8, 9, 17], Fill::Spread),
+        Case::new("same", ChannelsLastPool(same)).value(&[1, 7, 8, 2], Fill::Spread),
+        Case::new("dilated", ChannelsLastPool(dilated)).value(&[1, 8, 11, 2], Fill::Spread),
+        Case::new("three dimensions", pool(average(false), &[2, 3, 2], &[(0, 1), (1, 1), (0, 0)]))
+            .value(&[1, 4, 5, 6, 2], Fill::Spread),
+        Case::new("no channels", pool(PoolFunction::Max, &[2, 2], &two)).value(&[1, 4, 4, 0], Fill::Spread),
+        Case::new("empty", pool(PoolFunction::Max, &[2, 2], &two)).value(&[0, 4, 4, 3], Fill::Spread),
+    ]
 }
 
 fn pool_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {

@@ -44,7 +44,7 @@ impl Operator for MaxPoolWithIndices {
 fn run(op: &MaxPoolWithIndices, io: &mut Io<'_>) -> Result<()> {
     let x = io.input(0)?;
     let shape = io.output(0)?.shape;
-    let axes = op.pool.axes(x.shape, shape);
+    let axes = op.pool.axes(x.shape, shape, 2);
     let [depth, height, width] = axes;
     let (size, out) = (depth.size * height.size * width.size, depth.out * height.out * width.out);
     let numbers = x.slice::<f32>()?;

@@ -32,6 +32,11 @@ impl Axis {
         first.min(self.kernel)..end.min(self.kernel).max(first.min(self.kernel))
     }
 
+    /// The number of taps of window `at` that count.
+    pub(super) fn counted(&self, at: usize, include_pad: bool) -> usize {
+        if include_pad { self.padded_taps(at) } else { self.taps(at).len() }
+    }
+
     /// The number of taps of window `at` in the input or its padding.
     fn padded_taps(&self, at: usize) -> usize {
         let room = (self.size + self.before + self.behind).saturating_sub(at * self.stride);
@@ -53,13 +58,13 @@ impl Axis {
 }
 
 impl Pool {
-    /// Depth, height and width of a run.
-    pub(super) fn axes(&self, x: &[usize], y: &[usize]) -> [Axis; 3] {
+    /// Depth, height and width of a run, which begin at axis `spatial` of `x` and `y`.
+    pub(super) fn axes(&self, x: &[usize], y: &[usize], spatial: usize) -> [Axis; 3] {
         let rank = self.kernel.len();
         let window = self.window();
         let mut axes = [Axis::NONE; 3];
         for axis in 0..rank {
-            let (size, out) = (x[axis + 2], y[axis + 2]);
+            let (size, out) = (x[axis + spatial], y[axis + spatial]);
             let (before, behind) = window.pads_at(axis, size);
             let kernel = self.kernel[axis];
             let dilation = if kernel == 1 { 1 } else { self.dilations[axis] };
@@ -77,7 +82,7 @@ impl CpuKernel for Pool {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let x = io.input(0)?;
         let y = io.output(0)?;
-        let axes = self.axes(x.shape, y.shape);
+        let axes = self.axes(x.shape, y.shape, 2);
         let [depth, height, width] = axes;
         let (size, out) = (depth.size * height.size * width.size, depth.out * height.out * width.out);
         if out == 0 || size == 0 {
@@ -117,7 +122,7 @@ pub(super) fn larger(a: f32, b: f32) -> f32 {
 }
 
 /// The result of an empty window.
-fn empty(function: PoolFunction) -> f32 {
+pub(super) fn empty(function: PoolFunction) -> f32 {
     match function {
         PoolFunction::Max => f32::NEG_INFINITY,
         PoolFunction::Average { .. } => f32::NAN,
@@ -166,10 +171,9 @@ fn taps(x: &[f32], axes: &[Axis; 3], at: [usize; 2], line: &mut [f32], combine: 
 
 /// Divides a line's sums by the number of taps that count.
 fn divide(axes: &[Axis; 3], at: [usize; 2], count_include_pad: bool, line: &mut [f32]) {
-    let count = |axis: &Axis, at: usize| if count_include_pad { axis.padded_taps(at) } else { axis.taps(at).len() };
-    let outer = count(&axes[0], at[0]) * count(&axes[1], at[1]);
+    let outer = axes[0].counted(at[0], count_include_pad) * axes[1].counted(at[1], count_include_pad);
     for (column, sum) in line.iter_mut().enumerate() {
-        *sum /= (outer * count(&axes[2], column)) as f32;
+        *sum /= (outer * axes[2].counted(column, count_include_pad)) as f32;
     }
 }
 

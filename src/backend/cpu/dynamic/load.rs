@@ -58,6 +58,7 @@ impl DynamicSession {
         strings: &mut StringTable,
     ) -> Result<Self> {
         graph.verify()?;
+        rewrite::channels_last(&mut graph)?;
         if factors == Factors::Bf16 {
             rewrite::store_rounded(&mut graph)?;
         }

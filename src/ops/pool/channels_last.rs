@@ -1,0 +1,98 @@
+//! `ChannelsLastPool`: a pool of `[batch, spatial..., channels]`.
+
+use smallvec::SmallVec;
+
+use crate::{
+    error::{Error, Result},
+    graph::Fact,
+    kernels::{
+        KernelSet,
+        pool::{RowFold, fold_rows},
+    },
+    op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    ops::pool::{Pool, PoolFunction, cases, run::empty},
+    shape::Dim,
+    tensor::DType,
+};
+
+/// A [`Pool`] by maximum or mean whose operand and result are `[batch, spatial..., channels]`.
+///
+/// Made on the CPU from a pool between channels-last convolutions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelsLastPool(pub Pool);
+
+pub(crate) static DEF: OpDef = OpDef {
+    name: "ChannelsLastPool",
+    onnx: None,
+    cases: cases::channels_last_cases,
+    accuracy: Accuracy::Reduction,
+    cpu: CpuState::Kernel(kernel),
+    gpu: GpuState::Host("made for the CPU alone"),
+};
+
+impl Operator for ChannelsLastPool {
+    fn def(&self) -> &'static OpDef {
+        &DEF
+    }
+
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
+        Ok(vec![Fact::new(DType::F32, self.0.result(inputs, 1)?)])
+    }
+
+    fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
+        axes[0].is_none_or(|axis| axis == 0).then(|| vec![axes[0]])
+    }
+}
+
+struct Kernel {
+    pool: Pool,
+    set: KernelSet,
+}
+
+fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
+    let ChannelsLastPool(pool) = request.op()?;
+    Ok(Box::new(Kernel { pool: pool.clone(), set: request.kernel_set() }))
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let Self { pool, set } = self;
+        let x = io.input(0)?;
+        let y = io.output(0)?;
+        let axes = pool.axes(x.shape, y.shape, 1);
+        let [depth, height, width] = axes;
+        let channels = x.shape.last().copied().unwrap_or(0);
+        let size = depth.size * height.size * width.size * channels;
+        let out = depth.out * height.out * width.out * channels;
+        let (x, y): (&[f32], &mut [f32]) = (x.slice()?, y.slice()?);
+        if out == 0 || size == 0 {
+            // Without input every window is empty.
+            y.fill(empty(pool.function));
+            return Ok(());
+        }
+        let mut starts: SmallVec<[usize; 16]> = SmallVec::new();
+        for (x, y) in x.chunks_exact(size).zip(y.chunks_exact_mut(out)) {
+            for (index, to) in y.chunks_exact_mut(channels).enumerate() {
+                let at = [index / width.out / height.out, index / width.out % height.out, index % width.out];
+                starts.clear();
+                for plane in depth.taps(at[0]) {
+                    for row in height.taps(at[1]) {
+                        let line = depth.position(at[0], plane) * height.size + height.position(at[1], row);
+                        let taps = width.taps(at[2]);
+                        starts.extend(taps.map(|tap| (line * width.size + width.position(at[2], tap)) * channels));
+                    }
+                }
+                let fold = match pool.function {
+                    PoolFunction::Max => RowFold::Max,
+                    PoolFunction::Average { count_include_pad } => {
+                        let counts = axes.iter().zip(at).map(|(axis, at)| axis.counted(at, count_include_pad));
+                        RowFold::Mean(counts.product::<usize>() as f32)
+                    }
+                    PoolFunction::Lp(_) => return Err(Error::internal("a channels-last pool by a norm")),
+                };
+                fold_rows(*set, fold, x, &starts, to)?;
+            }
+        }
+        Ok(())
+    }
+}
