@@ -71,8 +71,10 @@ pub struct FileJob {
     leaves_out: bool,
     pub(in crate::files) max_errors: u64,
     cancel: CancelToken,
-    pub(in crate::files) progress: Option<Arc<dyn Fn(&Summary) + Send + Sync>>,
+    pub(in crate::files) progress: Option<OnPart>,
 }
+
+type OnPart = Arc<dyn Fn(&Summary) + Send + Sync>;
 
 /// How far a job over files has come.
 #[derive(Clone, Debug, Default)]

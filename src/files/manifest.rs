@@ -143,10 +143,14 @@ fn append(folder: &Folder, _: &Lock, line: &Line) -> Result<()> {
     let append = || {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&place)?;
         // A process that was killed may have left a part of a line.
-        let end = match file.seek(SeekFrom::End(-1)).is_ok() && (&file).bytes().next().transpose()? != Some(b'\n') {
-            true => whole(&fs::read(&place)?).len() as u64,
-            false => file.metadata()?.len(),
-        };
+        let (mut end, mut last) = (file.seek(SeekFrom::End(0))?, [b'\n']);
+        if end > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            end = whole(&fs::read(&place)?).len() as u64;
+        }
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
         file.write_all(text.as_bytes())?;

@@ -59,12 +59,12 @@ impl JsonSink {
                 Ok(())
             }
             Record::Json(line) => {
-                let members = Members::of(line)?.0.into_iter().filter(|(name, _)| is_kept(name));
-                members.map(|(name, value)| self.member(&name, value.get())).collect()
+                let mut members = Members::of(line)?.0.into_iter().filter(|(name, _)| is_kept(name));
+                members.try_for_each(|(name, value)| self.member(&name, value.get()))
             }
             Record::Fields(header, fields) => {
-                let fields = header.iter().zip(fields).filter(|(name, _)| is_kept(name));
-                fields.map(|(name, field)| self.member(name, &json::line(field)?)).collect()
+                let mut fields = header.iter().zip(fields).filter(|(name, _)| is_kept(name));
+                fields.try_for_each(|(name, field)| self.member(name, &json::line(field)?))
             }
             Record::Line(_) => Ok(()),
         }
