@@ -23,6 +23,7 @@ mod format;
 mod inputs;
 mod job;
 mod json;
+mod kept;
 mod letters;
 mod manifest;
 mod merge;
@@ -33,6 +34,8 @@ mod record;
 mod run;
 mod sink;
 mod source;
+#[cfg(feature = "parquet")]
+mod table;
 mod verify;
 
 pub use cell::{Cell, Column, ColumnType};

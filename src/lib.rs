@@ -99,6 +99,7 @@
 //! | `gpu` | no | the GPU backend over wgpu (Vulkan, Metal, Direct3D 12), and the module `gpu` |
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `files` | no | the module `files`: resumable jobs over lines, JSONL and CSV |
+//! | `parquet` | no | the same over Parquet and Arrow's IPC format |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |
 //! | `serde` | no | [`Report`](bulk::Report) and its parts as values of serde |
 //! | `ndarray` | no | [`Tensor`] from arrays of `ndarray`, and back |

@@ -15,13 +15,14 @@ use crate::common::Flag;
 use crate::common::{Common, Failure, Outcome, output, plain_path, stop};
 
 /// The flags of jobs over files.
-pub const FLAGS: &str = "  --out-dir DIR     run as a job over files: the inputs are files, folders or patterns of lines, JSONL, CSV or TSV (also
-                    .gz and .zst), and DIR gets the parts, which hold the columns of the inputs and those of the job
+pub const FLAGS: &str = "  --out-dir DIR     run as a job over files (docs/file-jobs.md): the inputs are files, folders or patterns of lines, JSONL,
+                    CSV, TSV (also .gz and .zst), Parquet or Arrow, and DIR gets the parts, which hold the columns of
+                    the inputs and those of the job
   --resume          go on with the job in DIR, or start it; processes that share DIR take different parts
   --retry-errors    go on with the job in DIR, and run its failed rows once more, which may have been repaired
   --insist          go on although model, options or arithmetic changed
-  --from FORMAT     lines, jsonl, csv or tsv (as the names of the inputs tell)
-  --to FORMAT       jsonl or npy (jsonl)
+  --from FORMAT     lines, jsonl, csv, tsv, parquet or arrow (as the names of the inputs tell)
+  --to FORMAT       jsonl, parquet, arrow or npy (that of the inputs, or jsonl)
   --keep NAMES      the columns of the inputs to write, separated by commas, or none (all of them)
   --id NAME         the column that names a row among the failed ones
   --skip-failed     leave failed rows out (they have nulls)
@@ -120,7 +121,9 @@ impl FileFlags {
         if let Some(format) = format(&self.from)? {
             job = job.read_as(format);
         }
-        job = job.write_as(format(&self.to)?.unwrap_or(Format::Jsonl));
+        if let Some(format) = format(&self.to)? {
+            job = job.write_as(format);
+        }
         if let Some(names) = &self.keep {
             job = job.keep(match names.as_str() {
                 "none" => Keep::Nothing,

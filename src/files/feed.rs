@@ -16,7 +16,6 @@ use crate::{
         part::{Making, Taken, Waiting, rows_changed},
         plan::{Plan, Shard},
         record::{Record, Row},
-        sink::Keep,
         source::{Reader, Reading, open},
     },
 };
@@ -117,8 +116,15 @@ where
             if !self.todo.has(index, shard) {
                 continue;
             }
-            let earlier = self.todo.manifest.finished.get(&shard.name).cloned();
+            let mut earlier = self.todo.manifest.finished.get(&shard.name).cloned();
             let mut wanted = None;
+            if earlier.is_some() && self.making.shape.format.is_table() {
+                // Such a part is made anew as a whole.
+                let job = folder.lock(&self.making.cancel)?;
+                Manifest::reopen(folder, &job, &shard.name)?;
+                self.todo.done.insert(index);
+                earlier = None;
+            }
             if let Some(part) = &earlier {
                 let is_whole = hash(&folder.part(&part.name), &self.making.cancel)?.1 == part.blake3
                     && hash(&folder.letters(&part.name), &self.making.cancel)?.1 == part.errors_blake3;
@@ -195,12 +201,7 @@ where
         let row = record.row()?;
         let shape = &self.making.shape;
         for column in shape.columns.iter() {
-            let is_kept = match &*shape.keep {
-                Keep::All => true,
-                Keep::Nothing => false,
-                Keep::Only(names) => names.contains(&column.name),
-            };
-            if is_kept {
+            if shape.keep.has(&column.name) {
                 row.check_free(&column.name)?;
             }
         }

@@ -16,6 +16,10 @@ pub enum Format {
     Csv,
     /// Values separated by tabs below a line of names; read only.
     Tsv,
+    /// Apache Parquet; with the feature `parquet`.
+    Parquet,
+    /// Arrow's IPC format: files and streams are read, files written; with the feature `parquet`.
+    Arrow,
     /// NumPy's format; written only, and for a single column of vectors.
     Npy,
 }
@@ -25,6 +29,8 @@ const NAMES: &[(Format, &str, &[&str])] = &[
     (Format::Jsonl, "jsonl", &["jsonl", "ndjson"]),
     (Format::Csv, "csv", &["csv"]),
     (Format::Tsv, "tsv", &["tsv"]),
+    (Format::Parquet, "parquet", &["parquet"]),
+    (Format::Arrow, "arrow", &["arrow", "feather", "ipc", "arrows"]),
     (Format::Npy, "npy", &["npy"]),
 ];
 
@@ -47,12 +53,17 @@ impl Format {
 
     /// Whether parts of a job can be in it.
     pub(in crate::files) fn is_written(self) -> bool {
-        matches!(self, Self::Jsonl | Self::Npy)
+        matches!(self, Self::Jsonl | Self::Npy) || (self.is_table() && cfg!(feature = "parquet"))
     }
 
     /// Whether inputs of a job can be in it.
     pub(in crate::files) fn is_read(self) -> bool {
-        self != Self::Npy
+        self != Self::Npy && (!self.is_table() || cfg!(feature = "parquet"))
+    }
+
+    /// Whether its columns have types.
+    pub(in crate::files) fn is_table(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow)
     }
 }
 

@@ -92,7 +92,8 @@ fn input(path: &Path, name: String, format: Option<Format>) -> Result<Input> {
         ))
     })?;
     if !format.is_read() {
-        return Err(Error::unsupported(format!("{}: {format} is only written", path.display())));
+        let why = if format.is_table() { "needs the feature `parquet`" } else { "is only written" };
+        return Err(Error::unsupported(format!("{}: {format} {why}", path.display())));
     }
     Ok(Input { path: path.to_owned(), name, format, stamp: stamp(path)? })
 }

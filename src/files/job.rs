@@ -14,7 +14,7 @@ use crate::{
         cell::{Cell, Column, check_columns},
         folder::Folder,
         format::Format,
-        inputs,
+        inputs, kept,
         part::Making,
         prepare::{Start, Wish},
         record::Row,
@@ -58,7 +58,7 @@ pub struct FileJob {
     description: Description,
     inputs: Vec<PathBuf>,
     read_format: Option<Format>,
-    format: Format,
+    format: Option<Format>,
     columns: Vec<Column>,
     keep: Keep,
     id: Option<String>,
@@ -113,7 +113,7 @@ impl FileJob {
             description: description.clone(),
             inputs: Vec::new(),
             read_format: None,
-            format: Format::Jsonl,
+            format: None,
             columns: Vec::new(),
             keep: Keep::All,
             id: None,
@@ -144,10 +144,10 @@ impl FileJob {
         self
     }
 
-    /// Sets the format of the parts; lines of JSON by default.
+    /// Sets the format of the parts; by default that of the inputs if it is Parquet or Arrow, else lines of JSON.
     #[must_use]
     pub fn write_as(mut self, format: Format) -> Self {
-        self.format = format;
+        self.format = Some(format);
         self
     }
 
@@ -262,9 +262,6 @@ impl FileJob {
         I: Send + 'static,
     {
         check_columns(&self.columns)?;
-        let shape =
-            Shape { format: self.format, columns: self.columns.clone().into(), keep: Arc::new(self.keep.clone()) };
-        sink::check(&shape)?;
         let (index, count) = self.dealt;
         if index >= count {
             return Err(Error::invalid_input(format!(
@@ -272,13 +269,28 @@ impl FileJob {
             )));
         }
         let inputs = inputs::find(&self.inputs, self.read_format, &self.out)?;
+        let read_format = inputs.first().map_or(Format::Lines, |input| input.format);
+        let format = self.format.unwrap_or(if read_format.is_table() { read_format } else { Format::Jsonl });
+        sink::check(format, &self.columns)?;
+        let cut = Cut { rows: self.rows, longest: self.longest };
+        kept::check(&inputs, &self.keep, &self.columns, cut)?;
         let folder = Folder::new(&self.out);
+        let settings = self.settings(read_format, format)?;
+        let shape = Shape {
+            format,
+            columns: self.columns.clone().into(),
+            keep: Arc::new(self.keep.clone()),
+            #[cfg(feature = "parquet")]
+            carried: kept::schema(&inputs, &self.keep, format, cut)?,
+            #[cfg(feature = "parquet")]
+            settings: super::json::line(&settings)?.into(),
+        };
         let wish = Wish {
             folder: &folder,
             inputs: &inputs,
-            settings: self.settings(inputs.first().map_or(Format::Lines, |input| input.format))?,
-            format: self.format,
-            cut: Cut { rows: self.rows, longest: self.longest },
+            settings,
+            format,
+            cut,
             start: self.start,
             insists: self.insists,
             cancel: &self.cancel,
@@ -302,7 +314,7 @@ impl FileJob {
     }
 
     /// All that the output depends on beside the inputs.
-    fn settings(&self, read_format: Format) -> Result<BTreeMap<String, String>> {
+    fn settings(&self, read_format: Format, format: Format) -> Result<BTreeMap<String, String>> {
         let Description { device, kernel_set, precision, model_fingerprint, options, .. } = &self.description;
         if [device, precision].iter().any(|name| name.starts_with("auto")) {
             let message = format!(
@@ -325,7 +337,7 @@ impl FileJob {
             ("kernel set", kernel_set.clone()),
             ("precision", precision.clone()),
             ("format of inputs", read_format.to_string()),
-            ("format of parts", self.format.to_string()),
+            ("format of parts", format.to_string()),
             ("columns", columns.join(", ")),
             ("kept columns", kept),
             ("id", self.id.clone().unwrap_or_default()),

@@ -54,6 +54,15 @@ impl Letter<'_> {
                 let fields = header.iter().cloned().zip(fields.iter().map(|field| Value::from(field.as_str())));
                 line["input"] = Value::Object(fields.collect());
             }
+            #[cfg(feature = "parquet")]
+            Content::Record(Record::Batch(batch, row)) => {
+                let schema = batch.schema();
+                let values = schema.fields().iter().zip(batch.columns()).map(|(field, array)| {
+                    let value = crate::files::table::json(array, *row).unwrap_or_default();
+                    (field.name().clone(), serde_json::from_str(&value).unwrap_or_default())
+                });
+                line["input"] = Value::Object(values.collect());
+            }
             Content::Bytes(bytes) => {
                 let text = String::from_utf8_lossy(bytes);
                 if let std::borrow::Cow::Owned(_) = text {

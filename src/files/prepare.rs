@@ -147,6 +147,12 @@ impl Wish<'_> {
 
     /// The plan of repaired inputs, in which no row changed that had not failed.
     fn repaired(&self, was: Plan, hashes: Vec<(String, u64, String)>) -> Result<Plan> {
+        if let Some(input) = self.inputs.iter().find(|input| input.format.is_table()) {
+            let path = input.path.display();
+            let message =
+                format!("{path} changed, and rows of {} are not repaired in place; name a new folder", input.format);
+            return Err(Error::invalid_input(message));
+        }
         let mut plan = self.make(hashes)?;
         let root = self.folder.root().display();
         let is_alike = |(was, now): (&Shard, &Shard)| {

@@ -2,10 +2,14 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
+#[cfg(feature = "parquet")]
+use arrow_array::{Array, RecordBatch};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+#[cfg(feature = "parquet")]
+use crate::files::table;
 
 /// The column of plain lines.
 pub(in crate::files) const TEXT: &str = "text";
@@ -25,6 +29,9 @@ pub(in crate::files) enum Record {
     Json(String),
     /// The fields below a header.
     Fields(Arc<[String]>, Vec<String>),
+    /// A row of a batch without dictionaries.
+    #[cfg(feature = "parquet")]
+    Batch(Arc<RecordBatch>, usize),
 }
 
 /// A row of an input, whose columns are asked for by name.
@@ -36,6 +43,8 @@ enum Content<'r> {
     Line(&'r str),
     Object(Members<'r>),
     Fields(&'r [String], &'r [String]),
+    #[cfg(feature = "parquet")]
+    Batch(&'r RecordBatch, usize),
 }
 
 /// The members of a JSON object, their values as they are written.
@@ -49,6 +58,8 @@ impl Record {
             Self::Line(line) => Content::Line(line),
             Self::Json(line) => Content::Object(Members::of(line)?),
             Self::Fields(header, fields) => Content::Fields(header, fields),
+            #[cfg(feature = "parquet")]
+            Self::Batch(batch, row) => Content::Batch(batch, *row),
         }))
     }
 
@@ -61,6 +72,9 @@ impl Record {
         match self {
             Self::Line(text) | Self::Json(text) => add(text),
             Self::Fields(_, fields) => fields.iter().for_each(|field| add(field)),
+            // A table is never repaired in place: its file has a hash.
+            #[cfg(feature = "parquet")]
+            Self::Batch(..) => add(""),
         }
     }
 
@@ -70,6 +84,14 @@ impl Record {
         match &row.0 {
             Content::Object(members) => match members.get(column) {
                 Some(value) => serde_json::from_str::<String>(value.get()).unwrap_or_else(|_| value.get().to_owned()),
+                None => String::new(),
+            },
+            #[cfg(feature = "parquet")]
+            Content::Batch(batch, row) => match batch.column_by_name(column) {
+                Some(array) => match table::text(array, *row).filter(|_| !array.is_null(*row)) {
+                    Some(text) => text.to_owned(),
+                    None => table::json(array, *row).unwrap_or_default(),
+                },
                 None => String::new(),
             },
             _ => row.text(column).unwrap_or_default(),
@@ -92,6 +114,18 @@ impl Row<'_> {
                     other => Err(Error::invalid_input(format!("the field `{column}` is {other}, not a text"))),
                 }
             }
+            #[cfg(feature = "parquet")]
+            Content::Batch(batch, row) => {
+                let array = batch.column_by_name(column).ok_or_else(|| self.missing(column))?;
+                if array.is_null(*row) {
+                    return Err(Error::invalid_input(format!("the column `{column}` is null, not a text")));
+                }
+                let text = table::text(array, *row).map(str::to_owned);
+                text.ok_or_else(|| {
+                    let kind = array.data_type();
+                    Error::invalid_input(format!("the column `{column}` is of type {kind}, not of texts"))
+                })
+            }
             _ => Ok(self.plain(column)?.to_owned()),
         }
     }
@@ -109,6 +143,16 @@ impl Row<'_> {
                 let mut numbers = Vec::new();
                 let value = serde_json::from_str(value.get()).map_err(|_| no_numbers())?;
                 flatten(&value, &mut numbers).ok_or_else(no_numbers)?;
+                Ok(numbers)
+            }
+            #[cfg(feature = "parquet")]
+            Content::Batch(batch, row) => {
+                let array = batch.column_by_name(column).ok_or_else(|| self.missing(column))?;
+                let mut numbers = Vec::new();
+                table::numbers(array, *row, &mut numbers).ok_or_else(|| {
+                    let kind = array.data_type();
+                    Error::invalid_input(format!("the column `{column}` of type {kind} has no numbers in this row"))
+                })?;
                 Ok(numbers)
             }
             _ => {
@@ -138,6 +182,12 @@ impl Row<'_> {
             Content::Line(_) => format!("no column `{column}`: plain lines have the column `{TEXT}` alone"),
             Content::Object(_) => format!("no field `{column}`"),
             Content::Fields(header, _) => format!("no column `{column}`: there are {}", header.join(", ")),
+            #[cfg(feature = "parquet")]
+            Content::Batch(batch, _) => {
+                let schema = batch.schema();
+                let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                format!("no column `{column}`: there are {}", names.join(", "))
+            }
         })
     }
 
@@ -147,6 +197,8 @@ impl Row<'_> {
             Content::Line(_) => name == TEXT,
             Content::Object(members) => members.get(name).is_some(),
             Content::Fields(header, _) => header.iter().any(|other| other == name),
+            #[cfg(feature = "parquet")]
+            Content::Batch(batch, _) => batch.column_by_name(name).is_some(),
         };
         match taken {
             true => Err(Error::invalid_input(format!(
@@ -184,6 +236,13 @@ impl<'r> Members<'r> {
         let members = reader.deserialize_map(ReadMembers).map_err(not_json)?;
         reader.end().map_err(not_json)?;
         Ok(members)
+    }
+
+    /// The text of a field, or the JSON of another value.
+    #[cfg(feature = "parquet")]
+    pub(in crate::files) fn text(&self, name: &str) -> Option<String> {
+        let value = self.get(name).filter(|value| value.get() != "null")?;
+        serde_json::from_str::<String>(value.get()).ok().or_else(|| Some(value.get().to_owned()))
     }
 
     fn get(&self, name: &str) -> Option<&'r RawValue> {

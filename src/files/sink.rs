@@ -2,6 +2,8 @@
 
 pub(in crate::files) mod jsonl;
 pub(in crate::files) mod npy;
+#[cfg(feature = "parquet")]
+pub(in crate::files) mod table;
 
 use std::{
     fs::File,
@@ -38,6 +40,12 @@ pub(in crate::files) struct Shape {
     pub(in crate::files) format: Format,
     pub(in crate::files) columns: Arc<[Column]>,
     pub(in crate::files) keep: Arc<Keep>,
+    /// The columns of the inputs that are kept, where they have types.
+    #[cfg(feature = "parquet")]
+    pub(in crate::files) carried: arrow_schema::SchemaRef,
+    /// What the output depends on beside the inputs, as JSON.
+    #[cfg(feature = "parquet")]
+    pub(in crate::files) settings: Arc<str>,
 }
 
 /// A part under construction.
@@ -71,17 +79,35 @@ pub(in crate::files) trait Sink {
 pub(in crate::files) fn begin(shape: &Shape, file: File) -> io::Result<Box<dyn Sink>> {
     Ok(match shape.format {
         Format::Npy => Box::new(npy::NpySink::begin(shape, file)?),
+        #[cfg(feature = "parquet")]
+        Format::Parquet | Format::Arrow => Box::new(table::TableSink::begin(shape, file)?),
         _ => Box::new(jsonl::JsonSink::new(shape, file)),
     })
 }
 
 /// Refuses a format that cannot hold the columns.
-pub(in crate::files) fn check(shape: &Shape) -> Result<()> {
-    match shape.format {
-        Format::Npy => npy::vectors(&shape.columns).map(drop),
+pub(in crate::files) fn check(format: Format, columns: &[Column]) -> Result<()> {
+    match format {
+        Format::Npy => npy::vectors(columns).map(drop),
+        #[cfg(feature = "parquet")]
+        Format::Parquet | Format::Arrow => table::check(columns),
+        format if format.is_table() => Err(Error::invalid_input(format!("{format} needs the feature `parquet`"))),
         format if format.is_written() => Ok(()),
-        format => Err(Error::invalid_input(format!("{format} is only read; write jsonl or npy"))),
+        format => Err(Error::invalid_input(format!("{format} is only read; write another format"))),
     }
+}
+
+/// The number of rows of a finished part.
+pub(in crate::files) fn count(path: &Path, format: Format) -> io::Result<u64> {
+    #[cfg(feature = "parquet")]
+    if format.is_table() {
+        return table::count(path, format);
+    }
+    let (mut rows, mut row, mut count) = (OldRows::open(path, format)?, Vec::new(), 0);
+    while rows.next(&mut row)?.is_some() {
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// The rows of a finished part, one after another, as [`Sink::copy`] takes them.

@@ -2,15 +2,18 @@
 
 pub(in crate::files) mod split;
 pub(in crate::files) mod stream;
+#[cfg(feature = "parquet")]
+pub(in crate::files) mod table;
 pub(in crate::files) mod text;
 
 use crate::{
     bulk::CancelToken,
     error::{Error, Result},
     files::{
+        format::Format,
         inputs::Input,
         plan::{MOST_SHARDS, Shard},
-        record::Record,
+        record::{Record, TEXT},
     },
 };
 
@@ -48,11 +51,33 @@ pub(in crate::files) struct Cut {
 
 /// Opens an input.
 pub(in crate::files) fn open(input: &Input, longest: usize) -> Result<Box<dyn Reader>> {
+    #[cfg(feature = "parquet")]
+    if input.format.is_table() {
+        return Ok(Box::new(table::TableReader::open(input)?));
+    }
     Ok(Box::new(text::TextReader::open(input, longest)?))
+}
+
+/// The names of the columns of an input; `None` if each row has its own.
+pub(in crate::files) fn names(input: &Input, cut: Cut) -> Result<Option<Vec<String>>> {
+    Ok(match input.format {
+        Format::Lines => Some(vec![TEXT.to_owned()]),
+        Format::Csv | Format::Tsv => Some(text::TextReader::open(input, cut.longest)?.header()),
+        #[cfg(feature = "parquet")]
+        Format::Parquet | Format::Arrow => {
+            let reader = table::TableReader::open(input)?;
+            Some(reader.schema().fields().iter().map(|field| field.name().clone()).collect())
+        }
+        _ => None,
+    })
 }
 
 /// Cuts the input that is number `index` of a job.
 pub(in crate::files) fn cut(input: &Input, index: usize, cut: Cut, cancel: &CancelToken) -> Result<Vec<Shard>> {
+    #[cfg(feature = "parquet")]
+    if input.format.is_table() {
+        return table::cut(input, index, cut, cancel);
+    }
     let shards = text::cut(input, index, cut, cancel)?;
     match shards.len() > MOST_SHARDS {
         true => Err(too_many_shards(input)),

@@ -11,7 +11,7 @@ use crate::{
         manifest::Finished,
         plan::Shard,
         prepare::planned,
-        sink::OldRows,
+        sink::count,
     },
 };
 
@@ -99,14 +99,6 @@ fn check(folder: &super::folder::Folder, shard: &Shard, part: &Finished, written
         Err(error) => return Err(Error::io(error, format!("reading {}", letters.display()))),
     }
     Ok(())
-}
-
-fn count(path: &Path, format: Format) -> io::Result<u64> {
-    let (mut rows, mut row, mut count) = (OldRows::open(path, format)?, Vec::new(), 0);
-    while rows.next(&mut row)?.is_some() {
-        count += 1;
-    }
-    Ok(count)
 }
 
 /// Compares two folders: their plans, and the rows, failures and hashes of their parts.

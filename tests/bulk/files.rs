@@ -4,6 +4,8 @@ mod failures;
 mod formats;
 mod hostile;
 mod resume;
+#[cfg(feature = "parquet")]
+mod tables;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -74,8 +76,13 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 /// Fails with the names of the files that differ.
 fn assert_same(a: &BTreeMap<String, Vec<u8>>, b: &BTreeMap<String, Vec<u8>>) {
     let names: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
-    let differ: Vec<_> = names.into_iter().filter(|name| a.get(*name) != b.get(*name)).collect();
-    assert!(differ.is_empty(), "{differ:?} differ");
+    let place = |name: &String| {
+        let (a, b) = (a.get(name).map_or(&[][..], Vec::as_slice), b.get(name).map_or(&[][..], Vec::as_slice));
+        (a.len(), b.len(), a.iter().zip(b).position(|(a, b)| a != b))
+    };
+    let differ = names.into_iter().filter(|name| a.get(*name) != b.get(*name));
+    let differ: Vec<_> = differ.map(|name| (name, place(name))).collect();
+    assert!(differ.is_empty(), "files, their lengths, and where they differ: {differ:?}");
 }
 
 /// A file of plain lines.

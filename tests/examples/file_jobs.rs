@@ -246,3 +246,65 @@ fn a_folder_that_cannot_be_written_is_a_clear_end() {
     done(place.embed("full").arg("--resume"));
     verified(&place.path("full"));
 }
+
+/// What a file of lines of JSON holds.
+fn rows(path: &Path) -> Vec<serde_json::Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_command_runs_over_tables() {
+    let place = Place::new(1);
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/heads");
+    let first = |kind: &str| {
+        let mut folders: Vec<_> =
+            fs::read_dir(goldens.join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        folders.sort();
+        folders.into_iter().find(|folder| folder.join("config.json").exists()).unwrap()
+    };
+    fs::write(place.path("texts.csv"), "n,text,other\n1,a word,another\n2,\"two, words\",more\n").unwrap();
+    let run = |name: &str, command: &mut Command| {
+        done(command.arg(place.path("texts.csv")).args(["--device", "cpu", "--out-dir"]).arg(place.path(name)));
+        let rows = rows(&place.path(name).join("part-00000-of-00001.jsonl"));
+        assert_eq!((rows.len(), &rows[1]["n"], &rows[1]["text"]), (2, &"2".into(), &"two, words".into()), "{name}");
+        rows
+    };
+    let classes = run("classes", example("classify").arg("--model").arg(first("classes")));
+    assert!(classes[0]["label"].is_string() && classes[0]["scores"].is_object(), "{}", classes[0]);
+    let tags = run("tags", example("tag").arg("--model").arg(first("tokens")));
+    assert!(tags[1]["entities"].is_array() && tags[1]["truncated"] == false, "{}", tags[1]);
+    let mut rerank = example("rerank");
+    rerank.arg("--model").arg(first("pairs")).args(["--query", "text", "--document", "other"]);
+    assert!(run("pairs", &mut rerank)[0]["score"].is_number());
+    // The same scores as by the old form.
+    fs::write(place.path("pairs.tsv"), "a word\tanother\n").unwrap();
+    let old = example("rerank")
+        .arg("--model")
+        .arg(first("pairs"))
+        .args(["--device", "cpu"])
+        .arg(place.path("pairs.tsv"))
+        .output();
+    let old: serde_json::Value = serde_json::from_slice(&old.unwrap().stdout).unwrap();
+    assert_eq!(rows(&place.path("pairs/part-00000-of-00001.jsonl"))[0]["score"], old["score"]);
+
+    let paths = format!("{}\nabsent\n", place.path("texts.csv").display());
+    fs::write(place.path("paths.txt"), paths).unwrap();
+    let mut identify = example("identify");
+    let output = identify.arg(place.path("paths.txt")).arg("--out-dir").arg(place.path("labels")).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let labels = rows(&place.path("labels/part-00000-of-00001.jsonl"));
+    assert!(labels[0]["label"] == "csv" && labels[1]["label"].is_null(), "{labels:?}");
+
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/magika/model.onnx");
+    let row = |size: usize| serde_json::json!({ "id": size, "bytes": vec![65; size] }).to_string();
+    fs::write(place.path("bytes.jsonl"), format!("{}\n{}\n", row(2048), row(7))).unwrap();
+    let mut run = example("run");
+    run.arg(model).arg(place.path("bytes.jsonl")).args(["--keep", "id", "--device", "cpu", "--out-dir"]);
+    let output = run.arg(place.path("scores")).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let scores = rows(&place.path("scores/part-00000-of-00001.jsonl"));
+    let sum: f64 = scores[0]["target_label"].as_array().unwrap().iter().map(|score| score.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-4 && scores[1]["target_label"].is_null(), "{sum}");
+    let letter = &rows(&place.path("scores/part-00000-of-00001.errors.jsonl"))[0];
+    assert!(letter["error"].as_str().unwrap().contains("the column `bytes` has 7 numbers"), "{letter}");
+}

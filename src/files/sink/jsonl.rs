@@ -45,11 +45,7 @@ impl JsonSink {
 
     fn record(&mut self, record: &Record) -> Result<()> {
         let keep = self.keep.clone();
-        let is_kept = |name: &str| match &*keep {
-            Keep::All => true,
-            Keep::Nothing => false,
-            Keep::Only(names) => names.iter().any(|other| other == name),
-        };
+        let is_kept = |name: &str| keep.has(name);
         match record {
             Record::Line(text) if is_kept(TEXT) => self.member(TEXT, &json::line(text)?),
             Record::Json(line) if *keep == Keep::All => {
@@ -67,6 +63,14 @@ impl JsonSink {
                 fields.try_for_each(|(name, field)| self.member(name, &json::line(field)?))
             }
             Record::Line(_) => Ok(()),
+            #[cfg(feature = "parquet")]
+            Record::Batch(batch, row) => {
+                let schema = batch.schema();
+                let columns = schema.fields().iter().zip(batch.columns());
+                let mut columns = columns.filter(|(field, _)| is_kept(field.name()));
+                columns
+                    .try_for_each(|(field, array)| self.member(field.name(), &crate::files::table::json(array, *row)?))
+            }
         }
     }
 }

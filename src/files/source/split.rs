@@ -66,6 +66,14 @@ impl Splitter {
         Ok(Ok(Self::Fields(Box::new(fields))))
     }
 
+    /// The names of the columns, where there is a line of names.
+    pub(in crate::files) fn header(&self) -> Vec<String> {
+        match self {
+            Self::Lines { .. } => Vec::new(),
+            Self::Fields(fields) => fields.header.to_vec(),
+        }
+    }
+
     /// Reads from another place, where a row begins.
     pub(in crate::files) fn restart(&mut self) {
         if let Self::Fields(fields) = self {

@@ -45,6 +45,13 @@ impl TextReader {
     }
 }
 
+impl TextReader {
+    /// The names of the columns.
+    pub(in crate::files) fn header(&self) -> Vec<String> {
+        self.splitter.header()
+    }
+}
+
 impl Reader for TextReader {
     fn seek(&mut self, shard: &Shard) -> Result<()> {
         if (self.row, self.stream.offset()) != (shard.first, shard.from) {

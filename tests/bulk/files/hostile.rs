@@ -102,7 +102,7 @@ fn a_damaged_plan_or_manifest_is_refused() {
 fn inputs_that_vanish_or_change_end_the_job_and_keep_what_is_done() {
     for vanishes in [true, false] {
         let folder = tempdir().unwrap();
-        let input = lines(folder.path(), 2000);
+        let input = lines(folder.path(), 6000);
         let (out, path) = (folder.path().join("out"), input.clone());
         let change = move |summary: &gristmill::files::Summary| {
             if summary.finished_parts == 1 {
@@ -112,10 +112,10 @@ fn inputs_that_vanish_or_change_end_the_job_and_keep_what_is_done() {
                 }
             }
         };
-        let error = run(&job(&input, &out).progress(change)).unwrap_err().to_string();
+        let error = run(&job(&input, &out).rows_per_shard(100).progress(change)).unwrap_err().to_string();
         assert!(error.contains("texts.txt"), "{error}");
-        lines(folder.path(), 2000);
-        let summary = run(&job(&input, &out).start(Start::Resume)).unwrap();
-        assert!(summary.is_complete() && summary.ran < 2000, "{summary:?}");
+        lines(folder.path(), 6000);
+        let summary = run(&job(&input, &out).rows_per_shard(100).start(Start::Resume)).unwrap();
+        assert!(summary.is_complete() && summary.ran < 6000, "{summary:?}");
     }
 }
