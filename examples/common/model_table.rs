@@ -18,8 +18,9 @@ pub fn run(files: &FileFlags, common: &Common, [model, table]: [&Path; 2]) -> Ou
     let written = columns.iter().map(|(name, kind)| Column::new(name, *kind)).collect();
     let job = files.job(common, [model, table], &gristmill::Inference::describe(&session), written)?;
     let read = |row: &Row<'_>| -> Result<Tensors> {
-        let tensor = |(name, fact): &(String, Fact)| Ok((name.as_str(), tensor(row, name, fact)?));
-        Ok(inputs.iter().map(tensor).collect::<Result<Vec<_>>>()?.into_iter().collect())
+        inputs
+            .iter()
+            .try_fold(Tensors::new(), |tensors, (name, fact)| Ok(tensors.with(name.as_str(), tensor(row, name, fact)?)))
     };
     let write = |outputs: Tensors| columns.iter().map(|(name, kind)| cell(outputs.get(name), name, *kind)).collect();
     files.run(common, job, Bulk::new(session), read, write)
