@@ -77,7 +77,9 @@ fn classify() -> Outcome {
                 ("truncated", ColumnType::Bool),
             ];
             let read = |row: &Row<'_>| row.text(name);
-            job.run_files(&common, classifier.bulk(), &classifier.describe(), &[("column", name)], &columns, read, row)
+            let options = [("column", name)];
+            let table = text_job::Table { description: classifier.describe(), options: &options, columns: &columns };
+            job.run_files(&common, classifier.bulk(), &table, read, row)
         };
         #[cfg(not(feature = "files"))]
         unreachable!("refused above");

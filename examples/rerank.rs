@@ -79,7 +79,8 @@ fn rerank() -> Outcome {
                 Ok((row.text(query)?.into(), row.text(document)?.into()))
             };
             let options = [("query", query), ("document", document)];
-            job.run_files(&common, reranker.detailed(), &reranker.describe(), &options, &columns, read, row)
+            let table = text_job::Table { description: reranker.describe(), options: &options, columns: &columns };
+            job.run_files(&common, reranker.detailed(), &table, read, row)
         };
         #[cfg(not(feature = "files"))]
         unreachable!("refused above");

@@ -81,7 +81,9 @@ fn tag() -> Outcome {
             let columns =
                 [("entities", ColumnType::Json), ("tokens", ColumnType::Integer), ("truncated", ColumnType::Bool)];
             let read = |row: &Row<'_>| row.text(name);
-            job.run_files(&common, tagger.bulk(), &tagger.describe(), &[("column", name)], &columns, read, row)
+            let options = [("column", name)];
+            let table = text_job::Table { description: tagger.describe(), options: &options, columns: &columns };
+            job.run_files(&common, tagger.bulk(), &table, read, row)
         };
         #[cfg(not(feature = "files"))]
         unreachable!("refused above");

@@ -43,6 +43,16 @@ pub struct TextJob {
     pub files: FileFlags,
 }
 
+/// What a job over files is, beside its model.
+#[cfg(feature = "files")]
+pub struct Table<'t> {
+    pub description: Description,
+    /// The options that say which columns are read.
+    pub options: &'t [(&'t str, &'t str)],
+    /// The columns that are written.
+    pub columns: &'t [(&'t str, ColumnType)],
+}
+
 impl TextJob {
     /// Takes a flag that all text models take; false for another one.
     pub fn take(&mut self, flag: &Flag<'_>, parser: &mut Parser) -> Result<bool, lexopt::Error> {
@@ -87,9 +97,7 @@ impl TextJob {
         &self,
         common: &Common,
         bulk: Bulk<S>,
-        description: &Description,
-        options: &[(&str, &str)],
-        columns: &[(&str, ColumnType)],
+        table: &Table<'_>,
         read: impl Fn(&Row<'_>) -> gristmill::Result<T>,
         row: impl Fn(R) -> Value,
     ) -> Outcome
@@ -98,6 +106,7 @@ impl TextJob {
         T: Send + 'static,
     {
         let (model, texts) = (self.model.clone().unwrap_or_default(), self.texts.clone().unwrap_or_default());
+        let Table { description, options, columns } = table;
         let written = columns.iter().map(|(name, kind)| Column::new(*name, *kind)).collect();
         let job = self.files.job(common, [&model, &texts], description, written)?;
         let job = options.iter().fold(job, |job, (name, value)| job.option(*name, *value));
