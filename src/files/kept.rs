@@ -4,13 +4,12 @@
 use arrow_schema::{Schema, SchemaRef};
 
 #[cfg(feature = "parquet")]
-use crate::files::table;
+use crate::files::{format::Format, table};
 
 use crate::{
     error::{Error, Result},
     files::{
         cell::Column,
-        format::Format,
         inputs::Input,
         sink::Keep,
         source::{self, Cut},
