@@ -11,6 +11,8 @@ mod text_job;
 use std::process::ExitCode;
 
 use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
+#[cfg(feature = "files")]
+use gristmill::files::{ColumnType, Row};
 use gristmill::text::{Classified, Classifier, ClassifierOptions, Scores};
 use lexopt::ValueExt;
 use serde_json::json;
@@ -18,11 +20,13 @@ use text_job::TextJob;
 
 const USAGE: &str = "\
 usage: classify --model DIR TEXTS [FLAGS]
+       classify --model DIR TEXTS... --out-dir DIR [FLAGS]
 
 Writes a line of JSON for each line of TEXTS (- is standard input), in order: its number, label, score and scores, the
 tokens that the model saw, and whether the text was truncated; or its number and error.
 
   --field NAME      TEXTS are lines of JSON; the text is this field of each
+  --column NAME     the same for a table, with --out-dir (text)
   --scores KIND     how scores are made: raw, sigmoid or softmax (as the folder says)
 ";
 
@@ -32,10 +36,10 @@ fn main() -> ExitCode {
 
 fn classify() -> Outcome {
     let (mut job, mut name, mut scores) = (TextJob::default(), None, None);
-    let usage = format!("{USAGE}{}", text_job::FLAGS);
+    let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
     let common = Common::parse(&usage, |flag, parser| {
         match flag {
-            Flag::Named("field") => name = Some(parser.value()?.string()?),
+            Flag::Named("field" | "column") => name = Some(parser.value()?.string()?),
             Flag::Named("scores") => {
                 scores = Some(match parser.value()?.string()?.as_str() {
                     "raw" => Scores::Raw,
@@ -49,7 +53,7 @@ fn classify() -> Outcome {
         Ok(true)
     })?;
     let (model, texts) = job.checked(&common, "TEXTS")?;
-    let file = TextFile::open(texts)?;
+    let file = job.files.out.is_none().then(|| TextFile::open(texts)).transpose()?;
     let mut options = ClassifierOptions::default().session(common.options()).weights(job.weights);
     options.max_tokens = job.max_tokens;
     options.scores = scores;
@@ -60,6 +64,25 @@ fn classify() -> Outcome {
         let scores: serde_json::Map<_, _> = scores.map(|(label, score)| (label, json!(score))).collect();
         let (label, score) = (&*class.label, class.score);
         json!({"label": label, "score": score, "scores": scores, "tokens": class.tokens, "truncated": class.truncated})
+    };
+    let Some(file) = file else {
+        #[cfg(feature = "files")]
+        return {
+            let name = name.as_deref().unwrap_or("text");
+            let columns = [
+                ("label", ColumnType::Text),
+                ("score", ColumnType::Float),
+                ("scores", ColumnType::Json),
+                ("tokens", ColumnType::Integer),
+                ("truncated", ColumnType::Bool),
+            ];
+            let read = |row: &Row<'_>| row.text(name);
+            let options = [("column", name)];
+            let table = text_job::Table { description: classifier.describe(), options: &options, columns: &columns };
+            job.run_files(&common, classifier.bulk(), &table, read, row)
+        };
+        #[cfg(not(feature = "files"))]
+        unreachable!("refused above");
     };
     let text = move |line: gristmill::Result<String>| match &name {
         Some(name) => field(&line?, name),

@@ -11,6 +11,8 @@ mod text_job;
 use std::{process::ExitCode, sync::Arc};
 
 use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
+#[cfg(feature = "files")]
+use gristmill::files::{ColumnType, Row};
 use gristmill::{
     Error,
     text::{ClassifierOptions, Prompt, Reranked, Reranker, Scores},
@@ -21,10 +23,12 @@ use text_job::TextJob;
 
 const USAGE: &str = "\
 usage: rerank --model DIR PAIRS [FLAGS]
+       rerank --model DIR PAIRS... --out-dir DIR [FLAGS]
 
 Writes a line of JSON for each line of PAIRS (- is standard input), in order: its number and score, the tokens that the
 model saw, and whether the pair was truncated; or its number and error. A line is a query, a tab and a document; or, where
---query or --document is given or the name of PAIRS ends with .jsonl, JSON with two fields.
+--query or --document is given or the name of PAIRS ends with .jsonl, JSON with two fields. With --out-dir the inputs are
+tables with two columns.
 
   --query NAME      the field of the query (query)
   --document NAME   the field of the document (document)
@@ -42,7 +46,7 @@ fn main() -> ExitCode {
 fn rerank() -> Outcome {
     let (mut job, mut query, mut document) = (TextJob::default(), None, None);
     let mut options = ClassifierOptions::default();
-    let usage = format!("{USAGE}{}", text_job::FLAGS);
+    let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
     let common = Common::parse(&usage, |flag, parser| {
         match flag {
             Flag::Named("query") => query = Some(parser.value()?.string()?),
@@ -60,15 +64,31 @@ fn rerank() -> Outcome {
         Ok(true)
     })?;
     let (model, pairs) = job.checked(&common, "PAIRS")?;
-    let file = TextFile::open(pairs)?;
+    let file = job.files.out.is_none().then(|| TextFile::open(pairs)).transpose()?;
     let mut options = options.session(common.options()).weights(job.weights);
     options.max_tokens = job.max_tokens;
     let reranker = Reranker::open_with(model, &options)?;
+    let row = |pair: Reranked| json!({"score": pair.score, "tokens": pair.tokens, "truncated": pair.truncated});
+    let Some(file) = file else {
+        #[cfg(feature = "files")]
+        return {
+            let (query, document) = (query.as_deref().unwrap_or("query"), document.as_deref().unwrap_or("document"));
+            let columns =
+                [("score", ColumnType::Float), ("tokens", ColumnType::Integer), ("truncated", ColumnType::Bool)];
+            let read = |row: &Row<'_>| -> gristmill::Result<Pair> {
+                Ok((row.text(query)?.into(), row.text(document)?.into()))
+            };
+            let options = [("query", query), ("document", document)];
+            let table = text_job::Table { description: reranker.describe(), options: &options, columns: &columns };
+            job.run_files(&common, reranker.detailed(), &table, read, row)
+        };
+        #[cfg(not(feature = "files"))]
+        unreachable!("refused above");
+    };
     let is_json = query.is_some() || document.is_some() || pairs.extension().is_some_and(|kind| kind == "jsonl");
     let fields = is_json
         .then(|| [query.unwrap_or_else(|| "query".to_owned()), document.unwrap_or_else(|| "document".to_owned())]);
     let pair = move |line: gristmill::Result<String>| pair(&line?, fields.as_ref());
-    let row = |pair: Reranked| json!({"score": pair.score, "tokens": pair.tokens, "truncated": pair.truncated});
     job.run(&common, reranker.detailed(), file, pair, row)
 }
 

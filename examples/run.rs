@@ -12,6 +12,9 @@
 //! and after a signal `OUT.npz` has the finished rows.
 
 mod common;
+#[cfg(feature = "files")]
+#[path = "common/model_table.rs"]
+mod model_table;
 
 use std::{
     io::Seek,
@@ -22,6 +25,7 @@ use std::{
 use common::{
     Common, Failure, Flag, Outcome,
     failure::{whole, writing},
+    file_job::FileFlags,
     npz::{self, Header},
     output::{self, OutputFile},
     plain_path, say,
@@ -31,6 +35,9 @@ use indicatif::HumanCount;
 
 const USAGE: &str = "\
 usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz
+       run [FLAGS] MODEL.onnx TABLE... --out-dir DIR
+
+Runs the model on arrays; or on each row of tables, whose columns have the names of the inputs, as a job over files.
 
   --in IN.npz    the inputs, one array each, under the inputs' names
   --out OUT.npz  where to write the outputs";
@@ -46,7 +53,9 @@ fn main() -> ExitCode {
 
 fn run() -> Outcome {
     let (mut model, mut input, mut output) = (None, None, None);
-    let common = Common::parse(USAGE, |flag, parser| {
+    let mut files = FileFlags::default();
+    let usage = format!("{USAGE}\n{}", common::file_job::FLAGS);
+    let common = Common::parse(&usage, |flag, parser| {
         let slot = match flag {
             Flag::Value(path) if model.is_none() => {
                 model = Some(PathBuf::from(path));
@@ -54,11 +63,24 @@ fn run() -> Outcome {
             }
             Flag::Named("in") => &mut input,
             Flag::Named("out") => &mut output,
-            _ => return Ok(false),
+            Flag::Value(path) => {
+                files.more.push(PathBuf::from(path));
+                return Ok(true);
+            }
+            flag => return files.take(&flag, parser),
         };
         *slot = Some(PathBuf::from(parser.value()?));
         Ok(true)
     })?;
+    files.check()?;
+    #[cfg(feature = "files")]
+    if let (Some(_), Some(model)) = (&files.out, &model) {
+        if input.is_some() || output.is_some() || files.more.is_empty() {
+            return Err(Failure::usage(USAGE));
+        }
+        let table = files.more.remove(0);
+        return model_table::run(&files, &common, [model, &table]);
+    }
     let (Some(model), Some(input), Some(output)) = (model, input, output) else {
         return Err(Failure::usage(USAGE));
     };

@@ -11,6 +11,8 @@ mod text_job;
 use std::process::ExitCode;
 
 use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
+#[cfg(feature = "files")]
+use gristmill::files::{ColumnType, Row};
 use gristmill::text::{Aggregation, Entity, Tagged, Tagger, TaggerOptions};
 use lexopt::ValueExt;
 use serde_json::{Value, json};
@@ -18,12 +20,14 @@ use text_job::TextJob;
 
 const USAGE: &str = "\
 usage: tag --model DIR TEXTS [FLAGS]
+       tag --model DIR TEXTS... --out-dir DIR [FLAGS]
 
 Writes a line of JSON for each line of TEXTS (- is standard input), in order: its number and entities, the tokens that the
 model saw, and whether the text was truncated; or its number and error. An entity has a label, a score, a word, and its
 place in the text: start and end in characters, start_byte and end_byte in bytes.
 
   --field NAME      TEXTS are lines of JSON; the text is this field of each
+  --column NAME     the same for a table, with --out-dir (text)
   --aggregation KIND  how classes of tokens become entities: none, simple, first, average or max (simple)
   --overlap N       read long texts in windows that have N tokens in common, instead of truncating them
   --ignore LABEL    leaves out entities of this label; may be given several times (O)
@@ -36,10 +40,10 @@ fn main() -> ExitCode {
 fn tag() -> Outcome {
     let (mut job, mut name) = (TextJob::default(), None);
     let (mut options, mut ignored) = (TaggerOptions::default(), Vec::new());
-    let usage = format!("{USAGE}{}", text_job::FLAGS);
+    let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
     let common = Common::parse(&usage, |flag, parser| {
         match flag {
-            Flag::Named("field") => name = Some(parser.value()?.string()?),
+            Flag::Named("field" | "column") => name = Some(parser.value()?.string()?),
             Flag::Named("overlap") => options.overlap = Some(parser.value()?.parse()?),
             Flag::Named("ignore") => ignored.push(parser.value()?.string()?),
             Flag::Named("aggregation") => {
@@ -59,7 +63,7 @@ fn tag() -> Outcome {
         Ok(true)
     })?;
     let (model, texts) = job.checked(&common, "TEXTS")?;
-    let file = TextFile::open(texts)?;
+    let file = job.files.out.is_none().then(|| TextFile::open(texts)).transpose()?;
     let mut options = options.session(common.options()).weights(job.weights);
     options.max_tokens = job.max_tokens;
     if !ignored.is_empty() {
@@ -69,6 +73,20 @@ fn tag() -> Outcome {
     let row = |tagged: Tagged| {
         let entities: Vec<Value> = tagged.entities.into_iter().map(entity).collect();
         json!({"entities": entities, "tokens": tagged.tokens, "truncated": tagged.truncated})
+    };
+    let Some(file) = file else {
+        #[cfg(feature = "files")]
+        return {
+            let name = name.as_deref().unwrap_or("text");
+            let columns =
+                [("entities", ColumnType::Json), ("tokens", ColumnType::Integer), ("truncated", ColumnType::Bool)];
+            let read = |row: &Row<'_>| row.text(name);
+            let options = [("column", name)];
+            let table = text_job::Table { description: tagger.describe(), options: &options, columns: &columns };
+            job.run_files(&common, tagger.bulk(), &table, read, row)
+        };
+        #[cfg(not(feature = "files"))]
+        unreachable!("refused above");
     };
     let text = move |line: gristmill::Result<String>| match &name {
         Some(name) => field(&line?, name),

@@ -98,6 +98,8 @@
 //! | `hugging-face` | yes | Hugging Face folders of text encoders, and the module `text` |
 //! | `gpu` | no | the GPU backend over wgpu (Vulkan, Metal, Direct3D 12), and the module `gpu` |
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
+//! | `files` | no | the module `files`: resumable jobs over lines, JSONL and CSV |
+//! | `parquet` | no | the same over Parquet and Arrow's IPC format |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |
 //! | `serde` | no | [`Report`](bulk::Report) and its parts as values of serde |
 //! | `ndarray` | no | [`Tensor`] from arrays of `ndarray`, and back |
@@ -151,6 +153,8 @@ pub mod bulk;
 #[cfg(feature = "candle")]
 pub mod candle;
 mod error;
+#[cfg(feature = "files")]
+pub mod files;
 mod graph;
 #[cfg(any(feature = "onnx", feature = "hugging-face"))]
 mod import;

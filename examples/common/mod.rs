@@ -31,6 +31,7 @@ macro_rules! say {
 pub(crate) use say;
 
 pub mod failure;
+pub mod file_job;
 pub mod json_lines;
 pub mod lines;
 pub mod logs;

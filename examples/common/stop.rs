@@ -3,12 +3,14 @@
 use std::{
     io, process,
     sync::{
-        atomic::{AtomicI32, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI32, Ordering::SeqCst},
         mpsc::{RecvTimeoutError, sync_channel},
     },
     thread,
     time::Duration,
 };
+
+use gristmill::bulk::CancelToken;
 
 use super::output;
 
@@ -19,6 +21,9 @@ const AHEAD: usize = 16;
 
 /// The signal that has asked for the end, or 0.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+/// Whether a stop drops what is in hand, which can be resumed.
+static DROPS: AtomicBool = AtomicBool::new(false);
 
 /// The exit code that tells of the signal, if there was one.
 pub fn asked() -> Option<u8> {
@@ -33,7 +38,10 @@ fn ask(signal: i32) {
         output::remove_parts();
         process::exit(128 + signal);
     }
-    say!("\nstopping: what has been read is finished and written (once more to exit at once)");
+    match DROPS.load(SeqCst) {
+        true => say!("\nstopping: finished parts stay, those in hand are dropped (once more to exit at once)"),
+        false => say!("\nstopping: what has been read is finished and written (once more to exit at once)"),
+    }
 }
 
 /// Whether a signal has asked for the end, and which.
@@ -57,6 +65,22 @@ impl Stop {
     /// Whether to stop.
     pub fn is_asked(&self) -> bool {
         self.code().is_some()
+    }
+
+    /// Lets a signal cancel what uses `token`.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn cancel_on_signal(&self, token: &CancelToken) -> io::Result<()> {
+        DROPS.store(true, SeqCst);
+        let (stop, token) = (*self, token.clone());
+        let wait = move || {
+            while !stop.is_asked() {
+                thread::sleep(LOOK);
+            }
+            token.cancel();
+        };
+        thread::Builder::new().name("mill-stop".into()).spawn(wait).map(drop)
     }
 
     /// The items until a signal comes.

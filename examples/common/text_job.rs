@@ -2,6 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "files")]
+use gristmill::{
+    Description,
+    files::{Column, ColumnType, Row},
+};
 use gristmill::{
     ItemError, Weights,
     bulk::{Bulk, Staged, Stages},
@@ -9,8 +14,12 @@ use gristmill::{
 use lexopt::{Parser, ValueExt as _};
 use serde_json::Value;
 
+#[cfg(feature = "files")]
+use crate::common::file_job::cells;
+
 use crate::common::{
-    Common, Failure, Flag, Outcome, failure::whole, json_lines::JsonLines, one_line, output, say, texts::TextFile,
+    Common, Failure, Flag, Outcome, failure::whole, file_job::FileFlags, json_lines::JsonLines, one_line, output, say,
+    texts::TextFile,
 };
 
 /// Failed lines that are reported one by one, at most.
@@ -31,6 +40,17 @@ pub struct TextJob {
     pub out: Option<PathBuf>,
     pub max_tokens: Option<usize>,
     pub weights: Weights,
+    pub files: FileFlags,
+}
+
+/// What a job over files is, beside its model.
+#[cfg(feature = "files")]
+pub struct Table<'t> {
+    pub description: Description,
+    /// The options that say which columns are read.
+    pub options: &'t [(&'t str, &'t str)],
+    /// The columns that are written.
+    pub columns: &'t [(&'t str, ColumnType)],
 }
 
 impl TextJob {
@@ -42,7 +62,8 @@ impl TextJob {
             Flag::Named("max-tokens") => self.max_tokens = Some(parser.value()?.parse()?),
             Flag::Named("mapped") => self.weights = Weights::Mapped,
             Flag::Value(value) if self.texts.is_none() => self.texts = Some(PathBuf::from(value)),
-            _ => return Ok(false),
+            Flag::Value(value) => self.files.more.push(PathBuf::from(value)),
+            flag => return self.files.take(flag, parser),
         }
         Ok(true)
     }
@@ -51,6 +72,13 @@ impl TextJob {
     pub fn checked(&self, common: &Common, what: &str) -> Result<(&Path, &Path), Failure> {
         let model = self.model.as_deref().ok_or_else(|| Failure::usage("--model DIR is missing; see --help"))?;
         let texts = self.texts.as_deref().ok_or_else(|| Failure::usage(format!("{what} is missing; see --help")))?;
+        self.files.check()?;
+        if self.files.out.is_some() {
+            return match self.out {
+                Some(_) => Err(Failure::usage("--out and --out-dir are for different jobs; see --help")),
+                None => Ok((model, texts)),
+            };
+        }
         let out = self.out.as_deref().filter(|path| path.as_os_str() != "-");
         let model_files = output::model_files(model, &[]);
         let mut read: Vec<&Path> = model_files.iter().map(PathBuf::as_path).collect();
@@ -61,6 +89,28 @@ impl TextJob {
         }
         common.check_report(&read)?;
         Ok((model, texts))
+    }
+
+    /// Runs a model as a job over files: what `read` makes of each row, and the columns of what `row` makes of each result.
+    #[cfg(feature = "files")]
+    pub fn run_files<S, T, R>(
+        &self,
+        common: &Common,
+        bulk: Bulk<S>,
+        table: &Table<'_>,
+        read: impl Fn(&Row<'_>) -> gristmill::Result<T>,
+        row: impl Fn(R) -> Value,
+    ) -> Outcome
+    where
+        S: Staged<Output = R> + Stages<T> + 'static,
+        T: Send + 'static,
+    {
+        let (model, texts) = (self.model.clone().unwrap_or_default(), self.texts.clone().unwrap_or_default());
+        let Table { description, options, columns } = table;
+        let written = columns.iter().map(|(name, kind)| Column::new(*name, *kind)).collect();
+        let job = self.files.job(common, [&model, &texts], description, written)?;
+        let job = options.iter().fold(job, |job, (name, value)| job.option(*name, *value));
+        self.files.run(common, job, bulk, read, |result| Ok(cells(columns, &row(result))))
     }
 
     /// Runs a model over what `item` makes of each line, and writes what `row` makes of each result.

@@ -7,6 +7,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod npy;
+#[cfg(feature = "files")]
+mod tables;
 mod vectors;
 
 use std::{
@@ -17,6 +19,7 @@ use std::{
 use common::{
     Common, Failure, Flag, Outcome,
     failure::{whole, writing},
+    file_job::FileFlags,
     json_lines::JsonLines,
     lines::field,
     one_line,
@@ -36,6 +39,7 @@ use npy::{Npy, read_ranges};
 
 const USAGE: &str = "\
 usage: embed --model DIR TEXTS --out OUT.npy [FLAGS]
+       embed --model DIR TEXTS... --out-dir DIR [FLAGS]
 
 Writes one vector for each line of TEXTS (- is standard input), in order, f32 [lines, dimension]. A line that fails is
 reported on stderr with its number; its vector is all NaN, or all zero in formats without NaN.
@@ -43,6 +47,7 @@ reported on stderr with its number; its vector is all NaN, or all zero in format
   --model DIR       a Hugging Face folder of a text encoder
   --out OUT.npy     where to write the vectors
   --field NAME      TEXTS are lines of JSON; the text is this field of each
+  --column NAME     the same for a table, with --out-dir (text)
   --max-tokens N    truncate texts to N tokens (the model's own limit)
   --overlap N       read long texts in windows that have N tokens in common and take their mean, instead of truncating
   --prompt NAME     the prompt of the folder that stands before each text (its default prompt)
@@ -76,6 +81,7 @@ struct Arguments {
     write_ranges: Option<PathBuf>,
     facts: Option<PathBuf>,
     options: EmbedderOptions,
+    files: FileFlags,
 }
 
 impl Arguments {
@@ -84,7 +90,7 @@ impl Arguments {
         match flag {
             Flag::Named("model") => self.model = Some(PathBuf::from(parser.value()?)),
             Flag::Named("out") => self.out = Some(PathBuf::from(parser.value()?)),
-            Flag::Named("field") => self.name = Some(parser.value()?.string()?),
+            Flag::Named("field" | "column") => self.name = Some(parser.value()?.string()?),
             Flag::Named("max-tokens") => options.max_tokens = Some(parser.value()?.parse()?),
             Flag::Named("overlap") => options.overlap = Some(parser.value()?.parse()?),
             Flag::Named("prompt") => options.prompt = Prompt::Named(parser.value()?.string()?),
@@ -97,7 +103,8 @@ impl Arguments {
             Flag::Named("facts") => self.facts = Some(PathBuf::from(parser.value()?)),
             Flag::Named("mapped") => options.folder.import.weights = Weights::Mapped,
             Flag::Value(value) if self.texts.is_none() => self.texts = Some(PathBuf::from(value)),
-            _ => return Ok(false),
+            Flag::Value(value) => self.files.more.push(PathBuf::from(value)),
+            flag => return self.files.take(&flag, parser),
         }
         Ok(true)
     }
@@ -137,10 +144,16 @@ fn format(name: &str) -> Result<VectorFormat, lexopt::Error> {
 
 fn embed() -> Outcome {
     let mut arguments = Arguments::default();
-    let common = Common::parse(USAGE, |flag, parser| arguments.take(flag, parser))?;
+    let usage = format!("{USAGE}\n{}", common::file_job::FLAGS);
+    let common = Common::parse(&usage, |flag, parser| arguments.take(flag, parser))?;
+    arguments.files.check()?;
     let missing = |what: &str| Failure::usage(format!("{what} is missing; see --help"));
     let model = arguments.model.clone().ok_or_else(|| missing("--model DIR"))?;
     let texts = arguments.texts.clone().ok_or_else(|| missing("TEXTS"))?;
+    #[cfg(feature = "files")]
+    if arguments.files.out.is_some() {
+        return tables::embed(&arguments, &common, [&model, &texts]);
+    }
     let out = arguments.out.clone().ok_or_else(|| missing("--out OUT.npy"))?;
     arguments.check(&common, [&model, &texts, &out])?;
     let Arguments { name, format, ranges, write_ranges, facts, options, .. } = arguments;

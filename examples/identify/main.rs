@@ -8,6 +8,8 @@ mod features;
 mod files;
 mod identifier;
 mod labels;
+#[cfg(feature = "files")]
+mod tables;
 
 use std::{
     collections::VecDeque,
@@ -21,6 +23,7 @@ use std::{
 use common::{
     Common, Failure, Flag, Outcome,
     failure::{whole, writing},
+    file_job::FileFlags,
     one_line,
     output::{self, OutputFile},
     plain_path,
@@ -28,12 +31,17 @@ use common::{
 use gristmill::{ItemError, bulk::Bulk};
 use identifier::Identifier;
 use labels::Label;
+use lexopt::ValueExt;
 
 const USAGE: &str = "\
 identify [FLAGS] PATH...
+       identify [FLAGS] TABLE... --out-dir DIR
 
 Prints the type of each file; folders are walked. One line per item: path, label, and the model's score.
 
+With --out-dir the paths are those in a column of tables or lists, and the labels are written by a job over files.
+
+  --column NAME the column of the paths, with --out-dir (text)
   --jsonl OUT   writes one JSON object per line instead: path, label, score, or path, error; - is standard output";
 
 fn main() -> ExitCode {
@@ -43,16 +51,31 @@ fn main() -> ExitCode {
 fn identify() -> Outcome {
     let mut paths: Vec<PathBuf> = Vec::new();
     let mut jsonl: Option<PathBuf> = None;
-    let common = Common::parse(USAGE, |flag, parser| {
+    let (mut files, mut column) = (FileFlags::default(), None);
+    let usage = format!("{USAGE}\n{}", common::file_job::FLAGS);
+    let common = Common::parse(&usage, |flag, parser| {
         match flag {
             Flag::Named("jsonl") => jsonl = Some(parser.value()?.into()),
             Flag::Value(path) => paths.push(path.into()),
-            Flag::Named(_) => return Ok(false),
+            Flag::Named("column") => column = Some(parser.value()?.string()?),
+            flag => return files.take(&flag, parser),
         }
         Ok(true)
     })?;
     if paths.is_empty() {
         return Err(Failure::usage(format!("no PATH given\n\nusage: {USAGE}")));
+    }
+    files.check()?;
+    if column.is_some() && files.out.is_none() {
+        return Err(Failure::usage("--column is for jobs over files, with --out-dir DIR"));
+    }
+    #[cfg(feature = "files")]
+    if files.out.is_some() {
+        if jsonl.is_some() {
+            return Err(Failure::usage("--jsonl and --out-dir are for different jobs; see --help"));
+        }
+        files.more = paths.split_off(1);
+        return tables::identify(&files, &common, &paths[0], column.as_deref().unwrap_or("text"));
     }
     let mut read: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     let file = jsonl.as_deref().filter(|path| *path != Path::new("-"));

@@ -6,6 +6,8 @@ mod closures;
 mod dedupe;
 mod drivers;
 mod fairness;
+#[cfg(feature = "files")]
+mod files;
 mod first_chunk;
 mod hot;
 mod jobs;

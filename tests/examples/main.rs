@@ -4,6 +4,8 @@
 mod damaged;
 #[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
 mod ends;
+#[cfg(all(unix, feature = "files", feature = "hugging-face", feature = "onnx"))]
+mod file_jobs;
 mod first_steps;
 #[cfg(feature = "onnx")]
 mod inspect;

@@ -1,0 +1,48 @@
+//! Jobs over files: tables of rows in, parts of a folder out, resumable after a kill at any moment.
+//!
+//! A job ([`FileJob`]) is a plan, shards and a manifest. The plan, written before the first row, has the inputs with their
+//! sizes and hashes, the model's fingerprint, the options and the arithmetic, and the shards: consecutive rows of one
+//! input. A shard becomes a part of the output, which is written under a temporary name, synced, renamed, and noted in the
+//! manifest with its hash. Processes that share a folder take the shards that nobody holds; the lock of a process ends
+//! with it.
+//!
+//! | in the folder | holds |
+//! |---|---|
+//! | `part-00000-of-00012.jsonl` | the rows of one shard, in order |
+//! | `part-00000-of-00012.errors.jsonl` | its dead letters: file, row, id, stage, error and the row itself, a line each |
+//! | `_gristmill/plan.json` | the plan |
+//! | `_gristmill/manifest.jsonl` | a line for each finished part |
+//!
+//! [`verify_complete`] proves that a folder is complete, [`compare`] compares two, and [`merge`] puts the parts together
+//! that processes wrote to folders of their own.
+
+mod cell;
+mod feed;
+mod folder;
+mod format;
+mod inputs;
+mod job;
+mod json;
+mod kept;
+mod letters;
+mod manifest;
+mod merge;
+mod part;
+mod plan;
+mod prepare;
+mod record;
+mod run;
+mod sink;
+mod source;
+#[cfg(feature = "parquet")]
+mod table;
+mod verify;
+
+pub use cell::{Cell, Column, ColumnType};
+pub use format::Format;
+pub use job::{FileJob, Summary};
+pub use merge::merge;
+pub use prepare::Start;
+pub use record::Row;
+pub use sink::Keep;
+pub use verify::{Complete, compare, verify_complete};

@@ -1,0 +1,358 @@
+//! The job over files, as callers build it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    bulk::{Bulk, CancelToken, Report, Staged, Stages},
+    error::{Error, Result},
+    files::{
+        cell::{Cell, Column, check_columns},
+        folder::Folder,
+        format::Format,
+        inputs, kept,
+        part::Making,
+        prepare::{Start, Wish},
+        record::Row,
+        run::Run,
+        sink::{self, Keep, Shape},
+        source::Cut,
+    },
+    inference::Description,
+};
+
+/// A job over files: rows in, columns out, in a folder of parts that can be resumed after a kill at any moment.
+///
+/// The same inputs, model and options give the same bytes in the folder, whatever the number of workers, processes,
+/// kills and resumes.
+///
+/// ```no_run
+/// # #[cfg(feature = "hugging-face")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use gristmill::{DType, Device, files::{Cell, Column, ColumnType, FileJob, Start}, text::Embedder};
+///
+/// let embedder = Embedder::open("all-MiniLM-L6-v2", Device::Cpu)?;
+/// let vector = ColumnType::Vector { dtype: DType::F32, width: embedder.dimension() };
+/// let summary = FileJob::new("vectors", &embedder.describe())
+///     .input("texts.jsonl")
+///     .column(Column::new("vector", vector))
+///     .start(Start::Resume)
+///     .run(
+///         &embedder.bulk(),
+///         |row| row.text("text"),
+///         |vector| Ok(vec![Cell::Vector(vector.iter().flat_map(|number| number.to_le_bytes()).collect())]),
+///     )?;
+/// println!("{} rows, {} failed", summary.rows, summary.failed);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "hugging-face"))]
+/// # fn main() {}
+/// ```
+#[derive(Clone)]
+pub struct FileJob {
+    out: PathBuf,
+    description: Description,
+    inputs: Vec<PathBuf>,
+    read_format: Option<Format>,
+    format: Option<Format>,
+    columns: Vec<Column>,
+    keep: Keep,
+    id: Option<String>,
+    options: BTreeMap<String, String>,
+    rows: u64,
+    longest: usize,
+    start: Start,
+    insists: bool,
+    dealt: (usize, usize),
+    leaves_out: bool,
+    pub(in crate::files) max_errors: u64,
+    cancel: CancelToken,
+    pub(in crate::files) progress: Option<OnPart>,
+}
+
+type OnPart = Arc<dyn Fn(&Summary) + Send + Sync>;
+
+/// How far a job over files has come.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Rows of all inputs.
+    pub rows: u64,
+    /// Rows of finished parts, of this process and others; failed ones included.
+    pub finished: u64,
+    /// Rows of finished parts that failed.
+    pub failed: u64,
+    /// All parts of the job.
+    pub parts: usize,
+    /// Parts that are finished.
+    pub finished_parts: usize,
+    /// Rows that this process ran, finished or not.
+    pub ran: u64,
+    /// Whether a [`CancelToken`] stopped the job, which can be resumed.
+    pub stopped: bool,
+    /// The report of this process's last pass over the shards, if it ran any.
+    pub report: Option<Report>,
+}
+
+impl Summary {
+    /// Whether all rows are in finished parts, of this process and others.
+    pub fn is_complete(&self) -> bool {
+        self.finished_parts == self.parts
+    }
+}
+
+impl FileJob {
+    /// A job that writes into the folder `out`, with the model that `description` describes.
+    pub fn new(out: impl AsRef<Path>, description: &Description) -> Self {
+        Self {
+            out: out.as_ref().to_owned(),
+            description: description.clone(),
+            inputs: Vec::new(),
+            read_format: None,
+            format: None,
+            columns: Vec::new(),
+            keep: Keep::All,
+            id: None,
+            options: BTreeMap::new(),
+            rows: 10_000,
+            longest: 16 << 20,
+            start: Start::New,
+            insists: false,
+            dealt: (0, 1),
+            leaves_out: false,
+            max_errors: u64::MAX,
+            cancel: CancelToken::new(),
+            progress: None,
+        }
+    }
+
+    /// Adds an input: a file, a folder with all files in it, or a pattern such as `texts/*.jsonl`.
+    #[must_use]
+    pub fn input(mut self, path: impl AsRef<Path>) -> Self {
+        self.inputs.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sets the format of the inputs; by default their names tell it.
+    #[must_use]
+    pub fn read_as(mut self, format: Format) -> Self {
+        self.read_format = Some(format);
+        self
+    }
+
+    /// Sets the format of the parts; by default that of the inputs if it is Parquet or Arrow, else lines of JSON.
+    #[must_use]
+    pub fn write_as(mut self, format: Format) -> Self {
+        self.format = Some(format);
+        self
+    }
+
+    /// Adds a column to write.
+    #[must_use]
+    pub fn column(mut self, column: Column) -> Self {
+        self.columns.push(column);
+        self
+    }
+
+    /// Sets which columns of the inputs are written too; all by default.
+    #[must_use]
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Sets the column whose value names a row in its dead letter, beside file and number.
+    #[must_use]
+    pub fn id(mut self, column: impl Into<String>) -> Self {
+        self.id = Some(column.into());
+        self
+    }
+
+    /// Adds an option on which the output depends, such as the column of the texts; a job that is resumed with another
+    /// value is refused.
+    #[must_use]
+    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the rows of a shard, and so of a part; 10,000 by default. A shard of text has at most about 64 MiB.
+    #[must_use]
+    pub fn rows_per_shard(mut self, rows: u64) -> Self {
+        self.rows = rows.max(1);
+        self
+    }
+
+    /// Sets the bytes of the longest row of text that is read; 16 MiB by default. A longer one fails.
+    #[must_use]
+    pub fn longest_row(mut self, bytes: usize) -> Self {
+        self.longest = bytes.clamp(1, usize::MAX / 4);
+        self
+    }
+
+    /// Sets what to do with a folder that holds a job already; it is refused by default.
+    #[must_use]
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Accepts another model, arithmetic or options than those of the finished parts; the plan names both.
+    #[must_use]
+    pub fn insist(mut self) -> Self {
+        self.insists = true;
+        self
+    }
+
+    /// Runs only the shards that fall to process `index` of `count`, the first being 0.
+    #[must_use]
+    pub fn shard(mut self, index: usize, count: usize) -> Self {
+        self.dealt = (index, count);
+        self
+    }
+
+    /// Leaves failed rows out; by default they have nulls, or NaN and zeros in `.npy`.
+    #[must_use]
+    pub fn leave_out_failed(mut self) -> Self {
+        self.leaves_out = true;
+        self
+    }
+
+    /// Sets how many rows of the folder may fail before the job ends.
+    #[must_use]
+    pub fn max_errors(mut self, rows: u64) -> Self {
+        self.max_errors = rows;
+        self
+    }
+
+    /// Lets `token` stop the job: the shards in hand are dropped, and the folder can be resumed.
+    #[must_use]
+    pub fn cancel(mut self, token: CancelToken) -> Self {
+        self.cancel = token;
+        self
+    }
+
+    /// Calls `call` after each part that is finished here.
+    #[must_use]
+    pub fn progress(mut self, call: impl Fn(&Summary) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Arc::new(call));
+        self
+    }
+
+    /// Runs the job: `read` makes an item of each row, and `write` the values of its columns of each result.
+    ///
+    /// Rows that fail, in whichever step, are dead letters; the job goes on. Returns when all of this process's shards
+    /// are finished, also those that other processes have taken.
+    ///
+    /// # Errors
+    /// If the job cannot start or go on: inputs that cannot be read or changed, a folder that cannot be written or
+    /// holds another job, too many failed rows. Finished parts stay valid.
+    pub fn run<S, I>(
+        &self,
+        bulk: &Bulk<S>,
+        read: impl Fn(&Row<'_>) -> Result<I>,
+        write: impl Fn(S::Output) -> Result<Vec<Cell>>,
+    ) -> Result<Summary>
+    where
+        S: Stages<I> + Staged + 'static,
+        I: Send + 'static,
+    {
+        check_columns(&self.columns)?;
+        let (index, count) = self.dealt;
+        if index >= count {
+            return Err(Error::invalid_input(format!(
+                "shard {index} of {count}: the first is 0, the last one less than {count}"
+            )));
+        }
+        let inputs = inputs::find(&self.inputs, self.read_format, &self.out)?;
+        let read_format = inputs.first().map_or(Format::Lines, |input| input.format);
+        let format = self.format.unwrap_or(if read_format.is_table() { read_format } else { Format::Jsonl });
+        sink::check(format, &self.columns)?;
+        let cut = Cut { rows: self.rows, longest: self.longest };
+        kept::check(&inputs, &self.keep, &self.columns, cut)?;
+        let folder = Folder::new(&self.out);
+        let settings = self.settings(read_format, format)?;
+        let shape = Shape {
+            format,
+            columns: self.columns.clone().into(),
+            keep: Arc::new(self.keep.clone()),
+            #[cfg(feature = "parquet")]
+            carried: kept::schema(&inputs, &self.keep, format, cut)?,
+            #[cfg(feature = "parquet")]
+            settings: super::json::line(&settings)?.into(),
+        };
+        let wish = Wish {
+            folder: &folder,
+            inputs: &inputs,
+            settings,
+            format,
+            cut,
+            start: self.start,
+            insists: self.insists,
+            cancel: &self.cancel,
+        };
+        let (plan, manifest) = match wish.prepare() {
+            Err(error) if self.cancel.is_cancelled() && error.kind() == crate::ErrorKind::Cancelled => {
+                return Ok(Summary { stopped: true, parts: 1, ..Summary::default() });
+            }
+            prepared => prepared?,
+        };
+        let making = Making {
+            folder: folder.clone(),
+            shape,
+            leaves_out: self.leaves_out,
+            id: self.id.clone(),
+            cancel: self.cancel.clone(),
+        };
+        let retries = self.start == Start::RetryErrors;
+        let mut run = Run::new(self, making, plan, inputs, manifest, self.dealt, retries);
+        run.run(bulk, self.longest, &read, &write)
+    }
+
+    /// All that the output depends on beside the inputs.
+    fn settings(&self, read_format: Format, format: Format) -> Result<BTreeMap<String, String>> {
+        let Description { device, kernel_set, precision, model_fingerprint, options, .. } = &self.description;
+        if [device, precision].iter().any(|name| name.starts_with("auto")) {
+            let message = format!(
+                "the device is {device} and the precision {precision}: a job over files needs both to be chosen before it starts"
+            );
+            return Err(Error::invalid_input(message));
+        }
+        let columns: Vec<_> = self.columns.iter().map(Column::describe).collect();
+        let kept = match &self.keep {
+            Keep::All => "all".to_owned(),
+            Keep::Nothing => "none".to_owned(),
+            Keep::Only(names) => names.join(", "),
+        };
+        let failed = if self.leaves_out { "left out" } else { "null" };
+        let own = [
+            ("gristmill", env!("CARGO_PKG_VERSION").to_owned()),
+            ("model", model_fingerprint.as_str().to_owned()),
+            ("model options", options.clone()),
+            ("device", device.clone()),
+            ("kernel set", kernel_set.clone()),
+            ("precision", precision.clone()),
+            ("format of inputs", read_format.to_string()),
+            ("format of parts", format.to_string()),
+            ("columns", columns.join(", ")),
+            ("kept columns", kept),
+            ("id", self.id.clone().unwrap_or_default()),
+            ("failed rows", failed.to_owned()),
+            ("rows per shard", self.rows.to_string()),
+            ("longest row", self.longest.to_string()),
+        ];
+        let mut settings: BTreeMap<_, _> = own.map(|(name, value)| (name.to_owned(), value)).into();
+        settings.extend(self.options.iter().map(|(name, value)| (format!("option {name}"), value.clone())));
+        Ok(settings)
+    }
+}
+
+impl fmt::Debug for FileJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileJob").field("out", &self.out).field("inputs", &self.inputs).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,261 @@
+//! The passes of a job over its shards, until none is left.
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, thread};
+
+use crate::{
+    bulk::{Bulk, CancelToken, OnError, Report, Staged, Stages},
+    error::{Error, ErrorKind, ItemError, Result},
+    files::{
+        cell::Cell,
+        feed::{Entry, Feed, Queue, Todo},
+        folder::LOOK,
+        inputs::Input,
+        job::{FileJob, Summary},
+        manifest::{Finished, Manifest},
+        part::{Making, Part, Waiting},
+        plan::Plan,
+        record::Row,
+    },
+};
+
+/// A job that runs.
+pub(in crate::files) struct Run<'j> {
+    job: &'j FileJob,
+    making: Making,
+    plan: Plan,
+    inputs: Vec<Input>,
+    todo: Todo,
+    ran: u64,
+    /// Failed rows of parts that are under construction, and of those that were finished before.
+    failed: u64,
+    report: Option<Report>,
+}
+
+/// How a pass ended.
+#[derive(PartialEq, Eq)]
+enum Pass {
+    Stopped,
+    /// All shards that nobody else has are run; whether somebody has some.
+    Ended {
+        is_shared: bool,
+    },
+}
+
+impl<'j> Run<'j> {
+    pub(in crate::files) fn new(
+        job: &'j FileJob,
+        making: Making,
+        plan: Plan,
+        inputs: Vec<Input>,
+        manifest: Manifest,
+        dealt: (usize, usize),
+        retries: bool,
+    ) -> Self {
+        // Rows that are run once more are counted once more.
+        let failed = if retries { 0 } else { manifest.failed() };
+        let todo = Todo { dealt, retries, done: BTreeSet::new(), manifest };
+        Self { job, making, plan, inputs, todo, ran: 0, failed, report: None }
+    }
+
+    pub(in crate::files) fn run<S, I>(
+        &mut self,
+        bulk: &Bulk<S>,
+        longest: usize,
+        read: &impl Fn(&Row<'_>) -> Result<I>,
+        write: &impl Fn(S::Output) -> Result<Vec<Cell>>,
+    ) -> Result<Summary>
+    where
+        S: Stages<I> + Staged + 'static,
+        I: Send + 'static,
+    {
+        let bulk = bulk.clone().on_error(OnError::default()).cancel(self.making.cancel.clone());
+        let mut stopped = false;
+        while self.is_left() {
+            match self.pass(&bulk, longest, read, write)? {
+                Pass::Stopped => stopped = true,
+                Pass::Ended { is_shared: false } => {}
+                // Their owners may die, which frees them.
+                Pass::Ended { is_shared: true } => thread::sleep(10 * LOOK),
+            }
+            stopped |= self.making.cancel.is_cancelled();
+            if stopped {
+                break;
+            }
+            self.todo.manifest.refresh(&self.making.folder)?;
+        }
+        self.todo.manifest.refresh(&self.making.folder)?;
+        if self.todo.manifest.is_complete(&self.plan) {
+            let lock = self.making.folder.lock(&CancelToken::new())?;
+            self.todo.manifest.write(&self.making.folder, &lock)?;
+            drop(lock);
+            self.making.folder.tidy();
+        }
+        Ok(Summary { stopped, report: self.report.take(), ..self.summary() })
+    }
+
+    fn is_left(&self) -> bool {
+        self.plan.shards.iter().enumerate().any(|(index, shard)| self.todo.has(index, shard))
+    }
+
+    fn summary(&self) -> Summary {
+        let finished = &self.todo.manifest.finished;
+        Summary {
+            rows: self.plan.rows(),
+            finished: finished.values().map(|part| part.rows).sum(),
+            failed: self.todo.manifest.failed(),
+            parts: self.plan.shards.len(),
+            finished_parts: finished.len(),
+            ran: self.ran,
+            ..Summary::default()
+        }
+    }
+
+    /// Runs all shards that nobody has, in one bulk job.
+    fn pass<S, I>(
+        &mut self,
+        bulk: &Bulk<S>,
+        longest: usize,
+        read: &impl Fn(&Row<'_>) -> Result<I>,
+        write: &impl Fn(S::Output) -> Result<Vec<Cell>>,
+    ) -> Result<Pass>
+    where
+        S: Stages<I> + Staged + 'static,
+        I: Send + 'static,
+    {
+        let queue = Rc::new(RefCell::new(Queue::default()));
+        let mut writer = Writer {
+            making: &self.making,
+            queue: Rc::clone(&queue),
+            part: None,
+            summary: self.summary(),
+            job: self.job,
+        };
+        let feed = Feed {
+            making: &self.making,
+            plan: &self.plan,
+            inputs: &self.inputs,
+            longest,
+            read,
+            todo: &mut self.todo,
+            queue: Rc::clone(&queue),
+            next: 0,
+            reader: None,
+            current: None,
+            kept: 0,
+        };
+        let mut results = bulk.map_results(feed);
+        let mut stopped = false;
+        for result in results.by_ref() {
+            if self.making.cancel.is_cancelled() {
+                stopped = true;
+                break;
+            }
+            let result = match result {
+                Err(error) if error.source.kind() == ErrorKind::Cancelled => {
+                    stopped = true;
+                    break;
+                }
+                Err(ItemError { stage, source, .. }) => Err((stage, source)),
+                Ok(output) => write(output).map_err(|error| (crate::Stage::Write, error)),
+            };
+            self.ran += 1;
+            writer.summary.ran = self.ran;
+            let failed = writer.add(result)?;
+            if let Some(what) = failed {
+                self.failed += 1;
+                if self.failed > self.job.max_errors {
+                    let most = self.job.max_errors;
+                    return Err(Error::limit(format!("more than {most} rows failed, the last one {what}")));
+                }
+            }
+        }
+        let report = results.report();
+        drop(results);
+        if let Some(error) = queue.borrow_mut().failure.take() {
+            return Err(error);
+        }
+        if report.workers == 0 && !report.notes.is_empty() {
+            return Err(Error::new(ErrorKind::Device, report.notes.join("; ")));
+        }
+        if report.items > 0 {
+            self.report = Some(report);
+        }
+        if stopped || self.making.cancel.is_cancelled() {
+            return Ok(Pass::Stopped);
+        }
+        writer.settle()?;
+        let is_shared = queue.borrow().is_shared;
+        Ok(Pass::Ended { is_shared })
+    }
+}
+
+/// Writes results into the parts of their shards.
+struct Writer<'j> {
+    making: &'j Making,
+    queue: Rc<RefCell<Queue>>,
+    part: Option<Part>,
+    summary: Summary,
+    job: &'j FileJob,
+}
+
+impl Writer<'_> {
+    /// Writes the result of the oldest row; returns what failed.
+    fn add(&mut self, result: Result<Vec<Cell>, (crate::Stage, Error)>) -> Result<Option<String>> {
+        self.settle()?;
+        let waiting = match self.queue.borrow_mut().entries.pop_front() {
+            Some(Entry::Row(waiting)) => waiting,
+            _ => return Err(Error::internal("a result without its row")),
+        };
+        let failed = self.part()?.add(&waiting, result)?;
+        self.settle()?;
+        Ok(failed.map(|(stage, error)| told(&waiting, stage, &error)))
+    }
+
+    /// Does what is to be done before the next result: parts end and begin, rows of earlier parts are copied.
+    fn settle(&mut self) -> Result<()> {
+        loop {
+            if self.part.as_ref().is_some_and(Part::is_full)
+                && let Some(part) = self.part.take()
+            {
+                let retries = part.retries();
+                let finished = part.finish()?;
+                self.told(&finished, retries);
+            }
+            let mut queue = self.queue.borrow_mut();
+            match queue.entries.front() {
+                None | Some(Entry::Row(_)) => return Ok(()),
+                Some(Entry::Begin(_) | Entry::Kept(_)) => {}
+            }
+            let entry = queue.entries.pop_front();
+            drop(queue);
+            match entry {
+                Some(Entry::Begin(taken)) => self.part = Some(Part::begin(self.making, *taken)?),
+                Some(Entry::Kept(record)) => self.part()?.keep(&record)?,
+                _ => {}
+            }
+        }
+    }
+
+    /// Tells the caller of a finished part.
+    fn told(&mut self, part: &Finished, earlier: Option<u64>) {
+        let summary = &mut self.summary;
+        match earlier {
+            Some(failed) => summary.failed = summary.failed.saturating_sub(failed),
+            None => {
+                (summary.finished, summary.finished_parts) = (summary.finished + part.rows, summary.finished_parts + 1)
+            }
+        }
+        summary.failed += part.failed;
+        if let Some(progress) = &self.job.progress {
+            progress(summary);
+        }
+    }
+
+    fn part(&mut self) -> Result<&mut Part> {
+        self.part.as_mut().ok_or_else(|| Error::internal("a row without its part"))
+    }
+}
+
+fn told(waiting: &Waiting, stage: crate::Stage, error: &Error) -> String {
+    format!("row {} in {stage}: {error}", waiting.row)
+}
