@@ -13,6 +13,7 @@ mod gelu;
 mod layer_norm;
 mod linear;
 mod one_hot;
+mod open_batch;
 mod pattern;
 mod pointwise_chain;
 mod rewriter;
@@ -23,6 +24,7 @@ mod softmax;
 use crate::{error::Result, graph::Graph};
 #[cfg(feature = "onnx")]
 pub(crate) use fold::last as fold_last;
+pub(crate) use open_batch::run as open_batch;
 use rewriter::Rule;
 pub(crate) use channels_last::channels_last;
 pub(crate) use rounded::store_rounded;

@@ -8,6 +8,7 @@
 #   minilm-opset14.onnx the same, with layer norm spelled out in primitive operators
 #   onnx/               ONNX's own tests of single operators, a folder each
 #   runtime/operators/  small models of ONNX Runtime's own operators, with its results
+#   runtime/graphs/     1,000 random graphs in one file, with ONNX Runtime's results on them
 #   runtime/models/     real ONNX files of packages (60 MB), with ONNX Runtime's results on them
 #   tabular/            models of scikit-learn, LightGBM and XGBoost as ONNX, with their inputs and predictions
 #   wordnet/data.*      the WordNet database
@@ -95,6 +96,19 @@ make_runtime() { # make_runtime PART SCRIPT [ARGUMENT]
     mv "$work/$1" "$data/runtime/$1"
 }
 
+make_graphs() {
+    # The fingerprint of the scripts names the graphs, so that a change of them makes new ones.
+    local stamp
+    stamp=$(cat "$here"/scripts/random_graphs/*.py | cksum)
+    [ "$(cat "$data/runtime/graphs/script.stamp" 2>/dev/null)" = "$stamp" ] && return
+    say "making random graphs, with ONNX Runtime's results"
+    mkdir -p "$work/graphs" "$data/runtime"
+    "$python" "$here/scripts/random_graphs" 0 1000 "$work/graphs/graphs"
+    printf '%s\n' "$stamp" >"$work/graphs/script.stamp"
+    rm -rf "${data:?}/runtime/graphs"
+    mv "$work/graphs" "$data/runtime/graphs"
+}
+
 make_tabular() {
     # The fingerprint of the script names the models, so that a change of it makes new ones.
     local stamp
@@ -141,6 +155,7 @@ get_minilm_onnx minilm-opset14.onnx 14
 get_onnx_cases
 make_runtime operators ort_operators.py
 make_runtime models ort_models.py "$work/packages"
+make_graphs
 make_tabular
 get_wordnet
 get_glosses

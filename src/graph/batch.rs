@@ -60,6 +60,13 @@ impl Graph {
             }
         }
         let symbol = symbol.ok_or("the model has no inputs")?;
+        // Items that are put together have one such size each, and their run another.
+        if let Some(id) =
+            self.inputs.iter().find(|id| self.fact(**id).shape.dims()[1..].iter().any(|d| d.mentions(symbol)))
+        {
+            let (input, size) = (&self.value(*id).name, &self.symbols[symbol.0 as usize]);
+            return Err(format!("input `{input}` has `{size}` as another dimension too"));
+        }
         let mut axes: Vec<Option<usize>> = vec![None; self.values.len()];
         for &id in &self.inputs {
             axes[id.index()] = Some(0);

@@ -130,6 +130,18 @@ impl Graph {
         self.infer_all()
     }
 
+    /// Lets runs choose the first dimension of every input; the nodes are not inferred again.
+    pub(crate) fn open_first_dimensions(&mut self, size: &Dim) {
+        for id in self.inputs.clone() {
+            let mut fact = self.fact(id).clone();
+            let rest = fact.shape.dims().iter().skip(1).cloned();
+            fact.shape = std::iter::once(size.clone()).chain(rest).collect();
+            fact.elements = None;
+            self.set_fact(id, fact);
+        }
+        self.forget_inferred_conditions();
+    }
+
     /// Gives a symbol a number in the inputs and all conditions.
     fn fix(&mut self, symbol: Symbol, size: usize) -> Result<()> {
         if let Some(old) = self.fixed.bind(symbol, size) {

@@ -38,6 +38,16 @@ impl<'a> Inputs<'a> {
         symbol.ok_or_else(|| Error::invalid_model("the operands have more dimensions than when the model was read"))
     }
 
+    /// Whether the size depends on one that a node of the graph measures.
+    pub(crate) fn is_measured_size(&self, size: &Dim) -> bool {
+        let given = |symbol| {
+            let dims = self.graph.inputs().iter().flat_map(|id| self.graph.fact(*id).shape.dims());
+            dims.into_iter().any(|dim| dim.mentions(symbol))
+        };
+        let measured = |symbol| self.graph.nodes().iter().any(|node| node.measured.contains(&symbol));
+        !size.all_symbols(&|symbol| given(symbol) || !measured(symbol))
+    }
+
     /// The same operands; what inference assumes of them is added to `assumed`.
     pub(crate) fn assuming(self, assumed: &'a RefCell<Vec<Condition>>) -> Self {
         Self { assumed: Some(assumed), ..self }

@@ -124,7 +124,7 @@ impl Conv {
     /// The dimensions of the weights, checked.
     fn weights(&self, inputs: &Inputs<'_>) -> Result<Vec<usize>> {
         let shape = &inputs.required(1)?.shape;
-        let dims = shape.as_fixed().ok_or_else(|| Error::unsupported(format!("weights of symbolic shape {shape}")))?;
+        let dims = shape.as_fixed().ok_or_else(|| symbolic_weights(shape))?;
         let fits = dims.len() == self.kernel.len() + 2
             && dims[2..] == self.kernel
             && self.groups > 0
@@ -135,6 +135,11 @@ impl Conv {
         let (kernel, groups) = (&self.kernel, self.groups);
         Err(Error::invalid_model(format!("weights of shape {shape} for a kernel of {kernel:?} and {groups} groups")))
     }
+}
+
+/// Why weights whose sizes only runs tell are refused.
+pub(crate) fn symbolic_weights(shape: &Shape) -> Error {
+    Error::unsupported(format!("weights of symbolic shape {shape}; `ImportOptions::input_shape` can give their sizes"))
 }
 
 impl Operator for Conv {

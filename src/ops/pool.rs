@@ -169,9 +169,9 @@ impl Pool {
         Self { function, kernel, strides: vec![1; rank], dilations: vec![1; rank], pads, ceil_mode: false }
     }
 
-    /// The shape of the result for an operand whose spatial dimensions begin at axis `spatial`.
-    fn result(&self, inputs: &Inputs<'_>, spatial: usize) -> Result<Shape> {
-        let shape = spatial_input(inputs)?;
+    /// The result for an operand whose spatial dimensions begin at axis `spatial`.
+    fn result(&self, inputs: &Inputs<'_>, spatial: usize) -> Result<Fact> {
+        let (dtype, shape) = spatial_input(inputs)?;
         let (rank, window) = (self.kernel.len(), self.window());
         if shape.rank() != rank + 2 || !(1..=3).contains(&rank) {
             return Err(Error::unsupported(format!("a window of {:?} over {shape}", self.kernel)));
@@ -187,7 +187,7 @@ impl Pool {
             inputs.assume(window.fits(axis, &shape[axis + spatial]))?;
             dims[axis + spatial] = window.outputs(axis, &shape[axis + spatial]);
         }
-        Ok(Shape::new(dims))
+        Ok(Fact::new(dtype, Shape::new(dims)))
     }
 
     /// The sliding window.
@@ -207,7 +207,7 @@ impl Operator for Pool {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        Ok(vec![Fact::new(DType::F32, self.result(inputs, 2)?)])
+        Ok(vec![self.result(inputs, 2)?])
     }
 
     fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
@@ -225,9 +225,9 @@ impl Operator for GlobalPool {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        let shape = spatial_input(inputs)?;
+        let (dtype, shape) = spatial_input(inputs)?;
         let ones = std::iter::repeat_n(Dim::from(1), shape.rank() - 2);
-        Ok(vec![Fact::new(DType::F32, shape.dims()[..2].iter().cloned().chain(ones).collect())])
+        Ok(vec![Fact::new(dtype, shape.dims()[..2].iter().cloned().chain(ones).collect())])
     }
 
     fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
@@ -235,15 +235,15 @@ impl Operator for GlobalPool {
     }
 }
 
-/// The shape of the f32 operand `[batch, channels, spatial...]`, checked.
-fn spatial_input<'a>(inputs: &Inputs<'a>) -> Result<&'a Shape> {
+/// The type and the shape of the operand `[batch, channels, spatial...]`, checked.
+fn spatial_input<'a>(inputs: &Inputs<'a>) -> Result<(DType, &'a Shape)> {
     inputs.expect(1, 1)?;
     let input = inputs.required(0)?;
-    if input.dtype != DType::F32 {
-        return Err(Error::unsupported(format!("a pool of {input}; only f32 is")));
+    if !matches!(input.dtype, DType::F32 | DType::F64) {
+        return Err(Error::unsupported(format!("a pool of {input}; only f32 and f64 are")));
     }
     if input.shape.rank() < 2 {
         return Err(Error::invalid_model(format!("a pool of {input}: expected [batch, channels, spatial...]")));
     }
-    Ok(&input.shape)
+    Ok((input.dtype, &input.shape))
 }

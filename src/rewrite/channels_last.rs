@@ -21,6 +21,7 @@ use crate::{
         rewriter::{self, Rewriter},
     },
     shape::{Dim, Shape},
+    tensor::DType,
 };
 
 /// Makes convolutions channels-last. For the CPU, whose kernels read that layout fastest.
@@ -110,7 +111,7 @@ fn convolution(
 ) -> Result<()> {
     let Some(x) = inputs[0] else { return Ok(()) };
     // A maximum over all positions is taken from blocks of any layout.
-    if conv.layout == Layout::ChannelsLast || conv.global_max {
+    if conv.layout == Layout::ChannelsLast || conv.global_max || rewriter.fact(x).dtype != DType::F32 {
         return Ok(());
     }
     let rank = conv.kernel.len() + 2;
@@ -202,7 +203,7 @@ mod tests {
             pointwise::{BinaryFunction, UnaryFunction},
             pool::window::Pads,
         },
-        tensor::{DType, Tensor, Tensors},
+        tensor::{Tensor, Tensors},
     };
 
     fn numbers(shape: &[usize], seed: usize) -> Tensor {

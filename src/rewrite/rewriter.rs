@@ -1,11 +1,12 @@
 //! A graph under rewriting, with up-to-date producers and use counts.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     error::Result,
     graph::{Fact, Graph, Node, ValueId},
     op::Operator,
+    shape::Symbol,
     tensor::Tensor,
 };
 
@@ -22,6 +23,8 @@ pub(super) struct Rewriter<'a> {
     uses: Vec<usize>,
     /// The replacement of each value; itself if it has none.
     forward: Vec<ValueId>,
+    /// Sizes whose measuring nodes stay, used or not.
+    sizes: HashSet<Symbol>,
 }
 
 /// Applies the rules in order, each to every node.
@@ -30,9 +33,10 @@ pub(super) fn apply(graph: &mut Graph, rules: &[Rule]) -> Result<()> {
         let producers = graph.producers();
         let uses = graph.use_counts();
         let forward = (0..graph.value_count()).map(|index| ValueId(index as u32)).collect();
+        let sizes = graph.sizes_in_use(&graph.nodes);
         let nodes = std::mem::take(&mut graph.nodes);
         let count = nodes.len();
-        let mut rewriter = Rewriter { graph, nodes, before: Vec::new(), producers, uses, forward };
+        let mut rewriter = Rewriter { graph, nodes, before: Vec::new(), producers, uses, forward, sizes };
         let result = (0..count).try_for_each(|index| {
             rewriter.resolve_inputs(index);
             rule(&mut rewriter, index)
@@ -169,7 +173,9 @@ impl Rewriter<'_> {
                 continue;
             }
             if let Some(producer) = self.producers[id.index()] {
-                let dead = self.nodes[producer].outputs.iter().all(|output| self.uses[output.index()] == 0);
+                let node = &self.nodes[producer];
+                let dead = node.outputs.iter().all(|output| self.uses[output.index()] == 0)
+                    && !node.measured.iter().any(|symbol| self.sizes.contains(symbol));
                 if dead {
                     pending.extend(std::mem::take(&mut self.nodes[producer].inputs).into_iter().flatten());
                 }
@@ -207,7 +213,11 @@ impl Rewriter<'_> {
         }
         let uses = self.uses;
         let outputs = self.graph.outputs().to_vec();
-        nodes.retain(|node| node.outputs.iter().any(|id| uses[id.index()] > 0 || outputs.contains(id)));
+        let sizes = self.sizes;
+        nodes.retain(|node| {
+            node.outputs.iter().any(|id| uses[id.index()] > 0 || outputs.contains(id))
+                || node.measured.iter().any(|symbol| sizes.contains(symbol))
+        });
         self.graph.nodes = nodes;
     }
 }

@@ -1,5 +1,7 @@
 //! What must hold of the sizes of a run.
 
+use std::cell::RefCell;
+
 use crate::{
     error::{Error, Result},
     shape::{Bindings, Dim, Symbol},
@@ -59,6 +61,17 @@ impl Condition {
     /// Whether it depends on the symbol.
     pub(crate) fn mentions(&self, symbol: Symbol) -> bool {
         self.left.mentions(symbol) || self.right.mentions(symbol)
+    }
+
+    /// The symbols of both sizes.
+    pub(crate) fn symbols(&self) -> Vec<Symbol> {
+        let all = RefCell::new(Vec::new());
+        let note = |symbol| {
+            all.borrow_mut().push(symbol);
+            true
+        };
+        let _ = self.left.all_symbols(&note) && self.right.all_symbols(&note);
+        all.into_inner()
     }
 
     /// Whether all symbols of both sizes are bound.

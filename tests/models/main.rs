@@ -23,6 +23,8 @@ mod labels;
 mod modules;
 #[cfg(feature = "onnx")]
 mod onnx_runtime;
+#[cfg(feature = "onnx")]
+mod random_graphs;
 #[cfg(feature = "hugging-face")]
 mod sparse;
 #[cfg(feature = "hugging-face")]

@@ -7,6 +7,8 @@ mod cases;
 #[cfg(feature = "onnx")]
 mod control;
 #[cfg(feature = "onnx")]
+mod edges;
+#[cfg(feature = "onnx")]
 mod measured;
 mod neighbours;
 #[cfg(feature = "onnx")]

@@ -55,7 +55,7 @@ fn weights(
     let half_pixel = (x + 0.5) / scale - 0.5;
     let (start, end) = region.unwrap_or((0.0, 1.0));
     let x = match op.coordinates {
-        Coordinates::HalfPixelUnlessOne if to == 1 => -0.5,
+        Coordinates::HalfPixelUnlessOne if to == 1 => 0.0,
         Coordinates::HalfPixel | Coordinates::HalfPixelUnlessOne => half_pixel,
         Coordinates::HalfPixelSymmetric => half_pixel + from as f64 * (1.0 - to as f64 / (scale * from as f64)) / 2.0,
         Coordinates::AlignCorners if to == 1 => 0.0,
@@ -85,7 +85,8 @@ fn weights(
     if op.mode == Mode::Nearest {
         let x = f64::from(x as f32);
         let nearest = match op.nearest {
-            Nearest::Floor => x.floor(),
+            Nearest::ByScale if scale < 1.0 => x.ceil(),
+            Nearest::Floor | Nearest::ByScale => x.floor(),
             Nearest::Ceil => x.ceil(),
             Nearest::RoundDown => (x - 0.5).ceil(),
             Nearest::RoundUp => (x + 0.5).floor(),
@@ -166,6 +167,7 @@ fn grid_sample(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor
         let x = f64::from(x as f32);
         let x = if op.mode == SampleMode::Nearest { x.round_ties_even() } else { x };
         let x = match op.outside {
+            Outside::Border if op.mode == SampleMode::Cubic => x,
             Outside::Border if x < least || x > most => x.clamp(0.0, last),
             Outside::Reflection => mirrored(x, least, most),
             _ => x,

@@ -362,7 +362,7 @@ fn normalizer(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor>
     let (own, from) = (op::<Normalizer>(operator), input(inputs, 0));
     let values = rows(from).into_iter().flat_map(|row| {
         let norm = match own.norm {
-            Norm::Max => row.iter().fold(0.0, |most: f64, x| most.max(x.abs())),
+            Norm::Max => row.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             Norm::L1 => row.iter().map(|x| x.abs()).sum(),
             Norm::L2 => row.iter().map(|x| x * x).sum::<f64>().sqrt(),
         };

@@ -110,6 +110,18 @@ fn prepare(
         notes.push("the graph runs as the file has it, without rewrites".to_owned());
         return Ok(());
     }
+    if let Some(mut open) = rewrite::open_batch(graph)
+        && rewrite::optimize(&mut open).is_ok()
+    {
+        open.find_batching();
+        if matches!(open.batching(), Batching::Rows { .. }) {
+            notes.push(
+                "the file fixes the number of items at 1; its rows are independent, so that items run together".into(),
+            );
+            *graph = open;
+            return Ok(());
+        }
+    }
     rewrite::optimize(graph).context(in_model)
 }
 

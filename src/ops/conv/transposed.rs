@@ -9,8 +9,11 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
-    ops::pool::window::{Pads, decode_kernel, decode_list, decode_pads, positive},
-    shape::{Dim, Shape},
+    ops::{
+        conv::symbolic_weights,
+        pool::window::{Pads, decode_kernel, decode_list, decode_pads, positive},
+    },
+    shape::Dim,
     tensor::DType,
 };
 
@@ -148,18 +151,21 @@ impl Operator for ConvTranspose {
             return Err(Error::unsupported("a ConvTranspose of other numbers than f32"));
         }
         let dims = weights.shape.as_fixed();
-        let dims = dims.ok_or_else(|| Error::unsupported(format!("weights of symbolic shape {}", weights.shape)))?;
+        let dims = dims.ok_or_else(|| symbolic_weights(&weights.shape))?;
         let fits = dims.len() == rank + 2 && dims[2..] == self.kernel && dims[0].is_multiple_of(self.groups);
-        let channels = |shape: &Shape| shape[1].as_fixed().is_none_or(|own| own == dims[0] as i64);
-        if !fits || input.shape.rank() != rank + 2 || !channels(&input.shape) {
+        let misfit = || {
             let (shape, weights, groups) = (&input.shape, &weights.shape, self.groups);
-            return Err(Error::invalid_model(format!("an input {shape} and weights {weights} of {groups} groups")));
+            Error::invalid_model(format!("an input {shape} and weights {weights} of {groups} groups"))
+        };
+        if !fits || input.shape.rank() != rank + 2 {
+            return Err(misfit());
         }
+        inputs.equal("the axis of channels", &Dim::from(dims[0]), &input.shape[1]).map_err(|_| misfit())?;
         let filters = dims[1].saturating_mul(self.groups);
-        if let Some(bias) = inputs.fact(2)
-            && bias.shape != Shape::fixed(&[filters])
-        {
-            return Err(Error::invalid_model(format!("a bias of shape {} for {filters} channels", bias.shape)));
+        if let Some(bias) = inputs.fact(2) {
+            let misfit = || Error::invalid_model(format!("a bias of shape {} for {filters} channels", bias.shape));
+            let [size] = bias.shape.dims() else { return Err(misfit()) };
+            inputs.equal("the bias", &Dim::from(filters), size).map_err(|_| misfit())?;
         }
         let spatial = (0..rank).map(|axis| self.outputs(axis, &input.shape[axis + 2]));
         let shape = [input.shape[0].clone(), Dim::from(filters)].into_iter().chain(spatial).collect();

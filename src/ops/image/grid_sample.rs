@@ -82,10 +82,11 @@ impl Operator for GridSample {
         if !x.dtype.is_float() || !grid.dtype.is_float() {
             return Err(Error::unsupported(format!("samples of {x} at {grid}")));
         }
-        let (rank, axes) = (x.shape.rank(), grid.shape.dims().last().and_then(Dim::as_fixed));
-        if rank < 3 || grid.shape.rank() != rank || axes != Some(rank as i64 - 2) {
+        let rank = x.shape.rank();
+        if rank < 3 || grid.shape.rank() != rank {
             return Err(Error::invalid_model(format!("samples of {x} at {grid}")));
         }
+        inputs.equal("the last axis of positions", &grid.shape.dims()[rank - 1], &Dim::from(rank - 2))?;
         let spatial = &grid.shape.dims()[1..rank - 1];
         let shape: Shape = x.shape.dims()[..2].iter().chain(spatial).cloned().collect();
         Ok(vec![Fact::new(x.dtype, shape)])
@@ -108,6 +109,8 @@ impl GridSample {
         match self.outside {
             _ if x >= least && x <= most => x,
             Outside::Zeros => x,
+            // As in PyTorch and ONNX Runtime, a cubic runs on outside, over the border's samples.
+            Outside::Border if self.mode == SampleMode::Cubic => x,
             Outside::Border => x.clamp(0.0, size - 1.0),
             Outside::Reflection => reflected(x, least, most),
         }

@@ -62,9 +62,9 @@ impl Operator for OneHot {
         inputs.expect(3, 3)?;
         let (indices, values) = (inputs.required(0)?, inputs.required(2)?);
         check_number(indices.dtype)?;
-        if values.shape.elements().as_fixed() != Some(2) {
-            return Err(Error::invalid_model(format!("the values of off and on are {values}")));
-        }
+        inputs
+            .equal("the list of the values of off and on", &Dim::from(2), &values.shape.elements())
+            .map_err(|_| Error::invalid_model(format!("the values of off and on are {values}")))?;
         let mut dims = indices.shape.dims().to_vec();
         dims.insert(normalize_axis(self.axis, dims.len() + 1)?, depth(inputs)?);
         Ok(vec![Fact::new(values.dtype, Shape::new(dims))])

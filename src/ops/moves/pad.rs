@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use half::{bf16, f16};
 use smallvec::SmallVec;
 
 use crate::{
@@ -60,7 +61,8 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     };
     let axes = node.take_numbers(3)?;
     // Up to opset 10 the value is a float attribute, and only floats are padded.
-    let mut value = node.float("value")?.map(|value| Arc::new(Tensor::scalar(value)));
+    let dtype = node.inputs().required(0)?.dtype;
+    let mut value = node.float("value")?.map(|value| pad_value(value, dtype).map(Arc::new)).transpose()?;
     value = value.or(node.take_constant(2)?).filter(|value| !value.is_empty());
     // Opset 1 has another name.
     let listed = if node.opset() < 2 { node.ints("paddings")? } else { node.ints("pads")? };
@@ -81,6 +83,17 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
         behind[axis] = pads[position + axes.len()].clone();
     }
     Ok(Arc::new(Pad { mode, before, behind, value }))
+}
+
+/// The attribute in the type of the operand.
+fn pad_value(value: f32, dtype: DType) -> Result<Tensor> {
+    match dtype {
+        DType::F32 => Ok(Tensor::scalar(value)),
+        DType::F64 => Ok(Tensor::scalar(f64::from(value))),
+        DType::F16 => Ok(Tensor::scalar(f16::from_f32(value))),
+        DType::BF16 => Ok(Tensor::scalar(bf16::from_f32(value))),
+        _ => Err(Error::invalid_model(format!("elements of {dtype} padded with the number {value}"))),
+    }
 }
 
 impl Pad {

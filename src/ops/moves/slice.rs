@@ -74,7 +74,7 @@ impl Slice {
             }
             let size = dims.get(part.axis);
             let size = size.ok_or_else(|| Error::invalid_model(format!("{input} has no axis {}", part.axis)))?;
-            let (count, assumed) = part.count(size);
+            let (count, assumed) = part.count(size, inputs.is_measured_size(size));
             assumed.into_iter().try_for_each(|condition| inputs.assume(condition))?;
             dims[part.axis] = count;
         }

@@ -7,6 +7,7 @@ use crate::{
     graph::Fact,
     kernels::{
         KernelSet, moments,
+        number::Number,
         simd::{self, PairFunction, Side},
     },
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OnnxNode, OpDef, Operator},
@@ -89,8 +90,12 @@ impl Operator for LpNormalize {
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(1, 1)?;
-        inputs.required(0)?.shape.axis(self.axis)?;
-        Ok(vec![same(inputs)?])
+        let input = inputs.required(0)?;
+        input.shape.axis(self.axis)?;
+        match input.dtype {
+            DType::F64 => Ok(vec![Fact::new(input.dtype, input.shape.clone())]),
+            _ => Ok(vec![same(inputs)?]),
+        }
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
@@ -108,8 +113,13 @@ impl Operator for RmsNorm {
         inputs.expect(2, 2)?;
         let (fact, scale) = (same(inputs)?, inputs.required(1)?);
         let axis = fact.shape.axis(self.axis)?;
-        if scale.dtype != DType::F32 || scale.shape.dims() != &fact.shape.dims()[axis..] {
-            return Err(Error::invalid_model(format!("a scale {scale} of the last axes of {fact}")));
+        let misfit = || Error::invalid_model(format!("a scale {scale} of the last axes of {fact}"));
+        let last = &fact.shape.dims()[axis..];
+        if scale.dtype != DType::F32 || scale.shape.rank() != last.len() {
+            return Err(misfit());
+        }
+        for (size, own) in last.iter().zip(scale.shape.dims()) {
+            inputs.equal("an axis of the scale", size, own).map_err(|_| misfit())?;
         }
         Ok(vec![fact])
     }
@@ -132,21 +142,30 @@ fn lp_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
 
 impl CpuKernel for LpKernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        match io.input(0)?.dtype {
+            DType::F64 => self.run_on::<f64>(io),
+            _ => self.run_on::<f32>(io),
+        }
+    }
+}
+
+impl LpKernel {
+    fn run_on<T: Number>(&self, io: &mut Io<'_>) -> Result<()> {
         let input = io.input(0)?;
         let (axis, inner) = (input.shape[self.axis], input.shape[self.axis + 1..].iter().product::<usize>());
-        let output = io.output(0)?.slice::<f32>()?;
+        let output = io.output(0)?.slice::<T>()?;
         if output.is_empty() {
             return Ok(());
         }
-        let parts = input.slice::<f32>()?.chunks_exact(axis * inner).zip(output.chunks_exact_mut(axis * inner));
+        let parts = input.slice::<T>()?.chunks_exact(axis * inner).zip(output.chunks_exact_mut(axis * inner));
         for (from, to) in parts {
             for column in 0..inner {
-                let magnitudes = from[column..].iter().step_by(inner).map(|&x| f64::from(x).abs());
+                let magnitudes = from[column..].iter().step_by(inner).map(|x| x.wide().abs());
                 let length =
                     if self.euclidean { magnitudes.map(|x| x * x).sum::<f64>().sqrt() } else { magnitudes.sum() };
                 let length = if length == 0.0 { 1.0 } else { length };
-                for (to, &x) in to[column..].iter_mut().step_by(inner).zip(from[column..].iter().step_by(inner)) {
-                    *to = (f64::from(x) / length) as f32;
+                for (to, x) in to[column..].iter_mut().step_by(inner).zip(from[column..].iter().step_by(inner)) {
+                    *to = T::narrow(x.wide() / length);
                 }
             }
         }

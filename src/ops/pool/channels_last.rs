@@ -36,7 +36,11 @@ impl Operator for ChannelsLastPool {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        Ok(vec![Fact::new(DType::F32, self.0.result(inputs, 1)?)])
+        let input = inputs.required(0)?;
+        if input.dtype != DType::F32 {
+            return Err(Error::unsupported(format!("a channels-last pool of {input}; only f32 is")));
+        }
+        Ok(vec![self.0.result(inputs, 1)?])
     }
 
     fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

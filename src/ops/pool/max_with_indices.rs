@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, Io, OpDef, Operator, function_kernel},
-    ops::pool::{Pool, PoolFunction, run::larger, window::Pads},
+    ops::pool::{Pool, PoolFunction, run::PoolNumber, window::Pads},
     tensor::DType,
 };
 
@@ -42,12 +42,19 @@ impl Operator for MaxPoolWithIndices {
 }
 
 fn run(op: &MaxPoolWithIndices, io: &mut Io<'_>) -> Result<()> {
+    match io.input(0)?.dtype {
+        DType::F64 => run_on::<f64>(op, io),
+        _ => run_on::<f32>(op, io),
+    }
+}
+
+fn run_on<T: PoolNumber>(op: &MaxPoolWithIndices, io: &mut Io<'_>) -> Result<()> {
     let x = io.input(0)?;
     let shape = io.output(0)?.shape;
     let axes = op.pool.axes(x.shape, shape, 2);
     let [depth, height, width] = axes;
     let (size, out) = (depth.size * height.size * width.size, depth.out * height.out * width.out);
-    let numbers = x.slice::<f32>()?;
+    let numbers = x.slice::<T>()?;
     let place = |plane: usize, [d, h, w]: [usize; 3]| {
         let within = match op.first_fastest {
             true => d + depth.size * (h + height.size * w),
@@ -58,19 +65,18 @@ fn run(op: &MaxPoolWithIndices, io: &mut Io<'_>) -> Result<()> {
     let [values, places] = io.outputs.as_mut_slice() else {
         return Err(Error::internal("a pool with places has two results"));
     };
-    let (values, places) = (values.slice::<f32>()?, places.slice::<i64>()?);
+    let (values, places) = (values.slice::<T>()?, places.slice::<i64>()?);
     for (at, (value, index)) in values.iter_mut().zip(places).enumerate() {
         let (plane, window) = (at / out, at % out);
         let (d, h, w) = (window / (height.out * width.out), window / width.out % height.out, window % width.out);
-        let mut best: Option<(f32, [usize; 3])> = None;
+        let mut best: Option<(T, [usize; 3])> = None;
         for plane_tap in depth.taps(d) {
             for row in height.taps(h) {
                 for column in width.taps(w) {
                     let at = [depth.position(d, plane_tap), height.position(h, row), width.position(w, column)];
                     let own = numbers[plane * size + (at[0] * height.size + at[1]) * width.size + at[2]];
                     // The first of equal elements, or of those that are no numbers.
-                    let is_better =
-                        best.is_none_or(|(best, _)| !best.is_nan() && larger(best, own).to_bits() != best.to_bits());
+                    let is_better = best.is_none_or(|(best, _)| !best.is_unknown() && (own > best || own.is_unknown()));
                     if is_better {
                         best = Some((own, at));
                     }

@@ -1,11 +1,12 @@
 //! The CPU kernels of pools: channel by channel, a line of results at a time.
 
-use std::ops::Range;
+use std::ops::{Add, Div, Range};
 
 use crate::{
     error::Result,
     op::{CpuKernel, Io, KernelRequest},
     ops::pool::{GlobalPool, Pool, PoolFunction},
+    tensor::{DType, Element},
 };
 
 /// A spatial axis of one run.
@@ -80,6 +81,15 @@ pub(crate) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
 
 impl CpuKernel for Pool {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        match io.input(0)?.dtype {
+            DType::F64 => self.run_on::<f64>(io),
+            _ => self.run_on::<f32>(io),
+        }
+    }
+}
+
+impl Pool {
+    fn run_on<T: PoolNumber>(&self, io: &mut Io<'_>) -> Result<()> {
         let x = io.input(0)?;
         let y = io.output(0)?;
         let axes = self.axes(x.shape, y.shape, 2);
@@ -87,27 +97,27 @@ impl CpuKernel for Pool {
         let (size, out) = (depth.size * height.size * width.size, depth.out * height.out * width.out);
         if out == 0 || size == 0 {
             // Without input every window is empty.
-            y.slice::<f32>()?.fill(empty(self.function));
+            y.slice::<T>()?.fill(empty(self.function));
             return Ok(());
         }
-        let (x, y): (&[f32], &mut [f32]) = (x.slice()?, y.slice()?);
+        let (x, y): (&[T], &mut [T]) = (x.slice()?, y.slice()?);
         for (x, y) in x.chunks_exact(size).zip(y.chunks_exact_mut(out)) {
             for (index, line) in y.chunks_exact_mut(width.out).enumerate() {
                 let at = [index / height.out, index % height.out];
                 match self.function {
                     PoolFunction::Max => {
-                        line.fill(f32::NEG_INFINITY);
+                        line.fill(T::LEAST);
                         taps(x, &axes, at, line, larger);
                     }
                     PoolFunction::Average { count_include_pad } => {
-                        line.fill(0.0);
+                        line.fill(T::ZERO);
                         taps(x, &axes, at, line, |sum, value| sum + value);
                         divide(&axes, at, count_include_pad, line);
                     }
                     PoolFunction::Lp(order) => {
-                        line.fill(0.0);
-                        taps(x, &axes, at, line, |sum, value| sum + power(value, order));
-                        line.iter_mut().for_each(|sum| *sum = root(*sum, order));
+                        line.fill(T::ZERO);
+                        taps(x, &axes, at, line, |sum, value| sum + value.power(order));
+                        line.iter_mut().for_each(|sum| *sum = sum.root(order));
                     }
                 }
             }
@@ -116,40 +126,77 @@ impl CpuKernel for Pool {
     }
 }
 
+/// Numbers that pools take.
+pub(super) trait PoolNumber: Element + PartialOrd + Add<Output = Self> + Div<Output = Self> {
+    /// Where the largest begins.
+    const LEAST: Self;
+    /// Where a sum begins.
+    const ZERO: Self;
+
+    /// A number of taps.
+    fn count(count: usize) -> Self;
+
+    /// Whether it is NaN.
+    fn is_unknown(self) -> bool;
+
+    /// A power of the magnitude.
+    fn power(self, order: u32) -> Self;
+
+    /// The inverse of [`power`](Self::power).
+    fn root(self, order: u32) -> Self;
+}
+
+macro_rules! pool_number {
+    ($own:ty) => {
+        impl PoolNumber for $own {
+            const LEAST: Self = <$own>::NEG_INFINITY;
+            const ZERO: Self = 0.0;
+
+            fn count(count: usize) -> Self {
+                count as $own
+            }
+
+            fn is_unknown(self) -> bool {
+                self.is_nan()
+            }
+
+            fn power(self, order: u32) -> Self {
+                match order {
+                    1 => self.abs(),
+                    2 => self * self,
+                    _ => self.abs().powf(order as $own),
+                }
+            }
+
+            fn root(self, order: u32) -> Self {
+                match order {
+                    1 => self,
+                    2 => self.sqrt(),
+                    _ => self.powf(1.0 / order as $own),
+                }
+            }
+        }
+    };
+}
+pool_number!(f32);
+pool_number!(f64);
+
 /// The larger, NaN if either is; the first of equals.
-pub(super) fn larger(a: f32, b: f32) -> f32 {
-    if b > a || b.is_nan() { b } else { a }
+fn larger<T: PoolNumber>(a: T, b: T) -> T {
+    if b > a || b.is_unknown() { b } else { a }
 }
 
 /// The result of an empty window.
-pub(super) fn empty(function: PoolFunction) -> f32 {
+pub(super) fn empty<T: PoolNumber>(function: PoolFunction) -> T {
     match function {
-        PoolFunction::Max => f32::NEG_INFINITY,
-        PoolFunction::Average { .. } => f32::NAN,
-        PoolFunction::Lp(_) => 0.0,
-    }
-}
-
-/// A power of the magnitude.
-fn power(value: f32, order: u32) -> f32 {
-    match order {
-        1 => value.abs(),
-        2 => value * value,
-        _ => value.abs().powf(order as f32),
-    }
-}
-
-/// The inverse of [`power`].
-fn root(sum: f32, order: u32) -> f32 {
-    match order {
-        1 => sum,
-        2 => sum.sqrt(),
-        _ => sum.powf(1.0 / order as f32),
+        PoolFunction::Max => T::LEAST,
+        PoolFunction::Average { .. } => T::ZERO / T::ZERO,
+        PoolFunction::Lp(_) => T::ZERO,
     }
 }
 
 /// Accumulates the windows of a line, tap by tap.
-fn taps(x: &[f32], axes: &[Axis; 3], at: [usize; 2], line: &mut [f32], combine: impl Fn(f32, f32) -> f32 + Copy) {
+fn taps<T: PoolNumber>(x: &[T], axes: &[Axis; 3], at: [usize; 2], line: &mut [T], combine: impl Fn(T, T) -> T + Copy) {
     let [depth, height, width] = axes;
     for plane in depth.taps(at[0]) {
         for row in height.taps(at[1]) {
@@ -170,10 +217,10 @@ fn taps(x: &[f32], axes: &[Axis; 3], at: [usize; 2], line: &mut [f32], combine: 
 }
 
 /// Divides a line's sums by the number of taps that count.
-fn divide(axes: &[Axis; 3], at: [usize; 2], count_include_pad: bool, line: &mut [f32]) {
+fn divide<T: PoolNumber>(axes: &[Axis; 3], at: [usize; 2], count_include_pad: bool, line: &mut [T]) {
     let outer = axes[0].counted(at[0], count_include_pad) * axes[1].counted(at[1], count_include_pad);
     for (column, sum) in line.iter_mut().enumerate() {
-        *sum /= (outer * axes[2].counted(column, count_include_pad)) as f32;
+        *sum = *sum / T::count(outer * axes[2].counted(column, count_include_pad));
     }
 }
 
@@ -183,18 +230,27 @@ pub(crate) fn global_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKe
 
 impl CpuKernel for GlobalPool {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        match io.input(0)?.dtype {
+            DType::F64 => self.run_on::<f64>(io),
+            _ => self.run_on::<f32>(io),
+        }
+    }
+}
+
+impl GlobalPool {
+    fn run_on<T: PoolNumber>(&self, io: &mut Io<'_>) -> Result<()> {
         let x = io.input(0)?;
-        let y: &mut [f32] = io.output(0)?.slice()?;
+        let y: &mut [T] = io.output(0)?.slice()?;
         let size: usize = x.shape[2..].iter().product();
         if size == 0 {
             y.fill(empty(self.function));
             return Ok(());
         }
-        for (x, y) in x.slice::<f32>()?.chunks_exact(size).zip(y) {
+        for (x, y) in x.slice::<T>()?.chunks_exact(size).zip(y) {
             *y = match self.function {
-                PoolFunction::Max => x.iter().copied().fold(f32::NEG_INFINITY, larger),
-                PoolFunction::Average { .. } => sum(x) / size as f32,
-                PoolFunction::Lp(order) => root(x.iter().fold(0.0, |sum, &x| sum + power(x, order)), order),
+                PoolFunction::Max => x.iter().copied().fold(T::LEAST, larger),
+                PoolFunction::Average { .. } => sum(x) / T::count(size),
+                PoolFunction::Lp(order) => x.iter().fold(T::ZERO, |sum, &x| sum + x.power(order)).root(order),
             };
         }
         Ok(())
@@ -204,22 +260,22 @@ impl CpuKernel for GlobalPool {
 /// A sum in an order that depends on the length alone.
 ///
 /// Several partial sums allow vectorization and keep errors small.
-fn sum(x: &[f32]) -> f32 {
+fn sum<T: PoolNumber>(x: &[T]) -> T {
     const SIDE: usize = 16;
-    let mut sums = [0.0; SIDE];
+    let mut sums = [T::ZERO; SIDE];
     let (chunks, rest) = x.as_chunks::<SIDE>();
     for chunk in chunks {
         for (sum, value) in sums.iter_mut().zip(chunk) {
-            *sum += value;
+            *sum = *sum + *value;
         }
     }
     for (sum, value) in sums.iter_mut().zip(rest) {
-        *sum += value;
+        *sum = *sum + *value;
     }
     let mut width = SIDE / 2;
     while width > 0 {
         for index in 0..width {
-            sums[index] += sums[index + width];
+            sums[index] = sums[index] + sums[index + width];
         }
         width /= 2;
     }

@@ -9,7 +9,7 @@ use crate::{
     graph::Fact,
     op::{Accuracy, Case, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
     ops::{
-        conv::Conv,
+        conv::{Conv, symbolic_weights},
         pool::window::Pads,
         quantized::centered::{is_bytes, is_one},
     },
@@ -71,15 +71,17 @@ impl Operator for QuantizedConv {
         if !(1..=3).contains(&rank) || !is_bytes(x) || !is_bytes(weights) {
             return Err(Error::unsupported(format!("a quantized convolution of {x} and {weights}")));
         }
-        let dims = weights.shape.as_fixed().filter(|dims| {
+        let dims = weights.shape.as_fixed().ok_or_else(|| symbolic_weights(&weights.shape))?;
+        let dims = Some(dims).filter(|dims| {
             dims.len() == rank + 2 && dims[2..] == self.conv.kernel && groups > 0 && dims[0].is_multiple_of(groups)
         });
         let misfit = || Error::invalid_model(format!("an input {x} for weights {weights} of {groups} groups"));
         let dims = dims.ok_or_else(misfit)?;
         let channels = dims[1].saturating_mul(groups) as i64;
-        if x.shape.rank() != rank + 2 || x.shape[1].as_fixed().is_some_and(|own| own != channels) {
+        if x.shape.rank() != rank + 2 {
             return Err(misfit());
         }
+        inputs.equal("the axis of channels", &Dim::number(channels), &x.shape[1]).map_err(|_| misfit())?;
         let one = |index: usize| inputs.fact(index).is_none_or(is_one);
         let of_filters =
             |index: usize| inputs.fact(index).is_none_or(|fact| is_one(fact) || fact.shape == Shape::fixed(&dims[..1]));
@@ -95,6 +97,7 @@ impl Operator for QuantizedConv {
         if self.scaled && !is_bytes(to) {
             return Err(Error::unsupported(format!("a quantized convolution with results of {}", to.dtype)));
         }
+        (0..rank).try_for_each(|axis| inputs.assume(window.fits(axis, &x.shape[axis + 2])))?;
         let spatial = (0..rank).map(|axis| window.outputs(axis, &x.shape[axis + 2]));
         let shape = [x.shape[0].clone(), Dim::from(dims[0])].into_iter().chain(spatial).collect();
         Ok(vec![Fact::new(if self.scaled { to.dtype } else { DType::I32 }, shape)])

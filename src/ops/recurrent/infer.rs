@@ -4,7 +4,10 @@ use crate::{
     error::{Error, Result},
     graph::Fact,
     op::{Inputs, OpDef, Operator},
-    ops::recurrent::{Cell, DYNAMIC, GRU, LSTM, RNN, Recurrent},
+    ops::{
+        conv::symbolic_weights,
+        recurrent::{Cell, DYNAMIC, GRU, LSTM, RNN, Recurrent},
+    },
     shape::{Dim, Shape},
     tensor::DType,
 };
@@ -48,6 +51,11 @@ impl Operator for Recurrent {
         let (x, weights, own) = (inputs.required(0)?, inputs.required(1)?, inputs.required(2)?);
         let (ways, gates) = (self.way.count(), self.cell.gates());
         let misfit = || Error::invalid_model(format!("an input {x} with weights {weights} and {own}"));
+        for operand in [weights, own] {
+            if operand.shape.as_fixed().is_none() {
+                return Err(symbolic_weights(&operand.shape));
+            }
+        }
         // Weights of bytes are transposed.
         let usual = |mut dims: Vec<usize>| {
             if self.bytes && dims.len() == 3 {

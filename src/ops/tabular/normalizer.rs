@@ -17,7 +17,7 @@ use crate::{
 /// What a row is divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
-    /// The largest magnitude.
+    /// The largest number, as ONNX says: its sign counts.
     Max,
     /// The sum of magnitudes.
     L1,
@@ -92,7 +92,7 @@ impl CpuKernel for Kernel {
         for (input, output) in input.chunks_exact(columns.max(1)).zip(output.chunks_exact_mut(columns.max(1))) {
             let numbers = input.iter().map(|&x| f64::from(x));
             let norm = match self.norm {
-                Norm::Max => numbers.fold(0.0, |most: f64, x| if x.is_nan() { x } else { most.max(x.abs()) }),
+                Norm::Max => numbers.fold(f64::NEG_INFINITY, f64::max),
                 Norm::L1 => numbers.map(f64::abs).sum(),
                 Norm::L2 => numbers.map(|x| x * x).sum::<f64>().sqrt(),
             };

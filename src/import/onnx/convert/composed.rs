@@ -16,7 +16,7 @@ use crate::{
         moves::{reshape::Reshape, transpose::Transpose},
         pointwise::{Unary, UnaryFunction, cast::Cast},
     },
-    shape::{Dim, Shape},
+    shape::{Condition, Dim, Shape},
     tensor::{DType, Tensor},
 };
 
@@ -58,12 +58,28 @@ pub(super) fn of_call(graph: &Graph, call: &Call<'_>) -> Option<Compose> {
         {
             "BatchNormalization" => Some(norms::batch),
             "GlobalAveragePool" | "GlobalMaxPool" => Some(norms::global_pool),
+            "GroupNormalization" => Some(norms::group),
             "InstanceNormalization" => Some(norms::instance),
             "LayerNormalization" | "RMSNormalization" => Some(norms::layer),
             op_type => find("", op_type),
         },
         (domain, op_type) => find(domain, op_type),
     }
+}
+
+/// The value as one of that shape, where only a run may tell that it has it.
+pub(super) fn as_shape(graph: &mut Graph, name: &str, place: String, id: ValueId, shape: &Shape) -> Result<ValueId> {
+    let own = graph.fact(id).shape.clone();
+    if own.rank() != shape.rank() {
+        return Err(Error::invalid_model(format!("a value of shape {own} where {shape} is needed")));
+    }
+    let conditions = own.dims().iter().zip(shape.dims()).map(|(own, due)| Condition::equal("an axis", own, due));
+    let open: Vec<Condition> = conditions.filter(|condition| condition.decide() != Some(true)).collect();
+    if let Some(wrong) = open.iter().find(|condition| condition.decide() == Some(false)) {
+        return Err(Error::invalid_model(wrong.violation()));
+    }
+    graph.assume(place, open)?;
+    graph.apply(name, Reshape::to(shape), &[id])
 }
 
 /// Where nodes are added.
@@ -106,6 +122,15 @@ impl Composer<'_> {
 
     pub(super) fn graph(&mut self) -> &mut Graph {
         self.nodes.graph()
+    }
+
+    /// The value as one of that shape, where only a run may tell that it has it.
+    ///
+    /// # Errors
+    /// When no run can.
+    pub(super) fn same_shape(&mut self, id: ValueId, shape: &Shape) -> Result<ValueId> {
+        let (place, name) = ((self.place)(), self.name);
+        as_shape(self.graph(), name, place, id, shape)
     }
 
     pub(super) fn dtype(&mut self, id: ValueId) -> DType {

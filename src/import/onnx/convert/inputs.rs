@@ -159,9 +159,21 @@ impl<'a> Converter<'a, '_, '_> {
                 let classes = labels.describe();
                 self.notes.push(format!("output `{name}` has a column for each key of the file's maps: {classes}"));
             }
+            let id = self.named_output(name, id)?;
             self.graph.output(name, id);
         }
         Ok(())
+    }
+
+    /// A value for an output of that name: another one where the value has a name as an input or as another output.
+    fn named_output(&mut self, name: &str, id: ValueId) -> Result<ValueId> {
+        let value = self.graph.value(id);
+        let keeps_name =
+            self.graph.inputs().contains(&id) || value.constant.is_some() || self.graph.outputs().contains(&id);
+        if self.outer.is_some() || !keeps_name || value.name == name || !value.fact.is_tensor() {
+            return Ok(id);
+        }
+        self.graph.apply(name, Identity, &[id])
     }
 
     /// The keys of a list of maps, which is held as a table with a column for each.

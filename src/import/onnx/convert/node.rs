@@ -59,7 +59,11 @@ impl<'a> Converter<'a, '_, '_> {
         }
         // Optional results that nothing uses need not be built.
         let last = node.outputs.iter().rposition(|name| self.scope.used.contains(name));
-        let outputs = last.map_or(1, |last| last + 1).min(node.outputs.len());
+        let outputs = match (node.domain(), node.op_type()) {
+            // Their number says how large each is.
+            ("", "Split") => node.listed,
+            _ => last.map_or(1, |last| last + 1).min(node.outputs.len()),
+        };
         let mut call = Call {
             name: node.name(),
             domain: node.domain(),
@@ -98,7 +102,10 @@ impl<'a> Converter<'a, '_, '_> {
         }
         for (&name, id) in node.outputs.iter().zip(made) {
             if !name.is_empty() {
-                name.clone_into(&mut self.graph.values[id.index()].name);
+                // A graph within the node may hand on an input of the file, which keeps its name.
+                if !self.graph.inputs().contains(&id) {
+                    name.clone_into(&mut self.graph.values[id.index()].name);
+                }
                 self.scope.define(name, id);
             }
         }
@@ -110,6 +117,11 @@ impl<'a> Converter<'a, '_, '_> {
         if let Some(compose) = composed::of_call(&self.graph, call) {
             let mut composer = composed::Composer { nodes: self, name: call.name, place: &place };
             return compose(&mut composer, call).context(place);
+        }
+        // Also where it is decoded only in a run, that type has no kernel.
+        if let Some(wide) = self.widened(call).filter(|_| call.domain.is_empty() && call.op_type.starts_with("Reduce"))
+        {
+            return self.in_wide_type(call, wide, place);
         }
         let error = match self.add(call, place) {
             Ok(made) => return Ok(made),
@@ -227,8 +239,12 @@ impl<'a> Converter<'a, '_, '_> {
             let inputs = vec![Some(made[0]), Some(weight)];
             made = self.graph.node(call.name, Arc::new(Binary { function }), inputs)?;
         }
-        if self.graph.fact(made[0]).shape == self.graph.fact(x).shape {
+        let shape = self.graph.fact(x).shape.clone();
+        if self.graph.fact(made[0]).shape == shape {
             return Ok(Some(made));
+        }
+        if let Ok(fitted) = composed::as_shape(&mut self.graph, call.name, place(), made[0], &shape) {
+            return Ok(Some(vec![fitted]));
         }
         let (x, weights) = (self.graph.fact(x), [scale, bias].map(|id| id.map(|id| self.graph.fact(id).to_string())));
         Err(Error::new(ErrorKind::InvalidModel, format!("the weights {weights:?} do not broadcast to {x}")))

@@ -20,6 +20,8 @@ pub(crate) struct NodeProto<'a> {
     overload: Option<&'a str>,
     pub(crate) inputs: SmallVec<[&'a str; 8]>,
     pub(crate) outputs: SmallVec<[&'a str; 4]>,
+    /// The number of outputs that the file lists, unnamed ones at the end included.
+    pub(crate) listed: usize,
     pub(crate) attributes: SmallVec<[&'a [u8]; 8]>,
 }
 
@@ -53,6 +55,7 @@ impl<'a> NodeProto<'a> {
         if this.op_type().is_empty() {
             return Err(Error::invalid_model(format!("node `{}` names no operator", this.name())));
         }
+        this.listed = this.outputs.len();
         // Trailing outputs without a name are unused.
         while this.outputs.last().is_some_and(|name| name.is_empty()) {
             this.outputs.pop();

@@ -25,6 +25,8 @@ pub enum Nearest {
     Floor,
     /// The one after.
     Ceil,
+    /// As in opset 10: the one before, and on an axis that shrinks the one after.
+    ByScale,
 }
 
 /// Where in the operand a position of the result is; ONNX's names.
@@ -67,7 +69,7 @@ impl Coordinates {
         match self {
             Self::HalfPixel => half_pixel,
             Self::HalfPixelSymmetric => from / 2.0 * (1.0 - axis.to as f64 / to) + half_pixel,
-            Self::HalfPixelUnlessOne if axis.to == 1 => -0.5,
+            Self::HalfPixelUnlessOne if axis.to == 1 => 0.0,
             Self::HalfPixelUnlessOne => half_pixel,
             Self::AlignCorners if axis.to == 1 => 0.0,
             Self::AlignCorners => x * (from - 1.0) / (to - 1.0),

@@ -31,7 +31,7 @@ pub(super) fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     let coefficient = node.float("cubic_coeff_a")?.unwrap_or(-0.75);
     let mode = mode(node, coefficient)?;
     let nearest = match node.string("nearest_mode")?.as_deref() {
-        None if old => Nearest::Floor,
+        None if old => Nearest::ByScale,
         None | Some("round_prefer_floor") => Nearest::RoundDown,
         Some("round_prefer_ceil") => Nearest::RoundUp,
         Some("floor") => Nearest::Floor,

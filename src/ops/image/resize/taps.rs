@@ -22,7 +22,7 @@ impl Taps {
             this.outside.push(outside);
             match op.mode {
                 _ if outside => {}
-                Mode::Nearest => this.taps.push((nearest.of(x, axis.from), 1.0)),
+                Mode::Nearest => this.taps.push((nearest.of(x, axis), 1.0)),
                 Mode::Linear => this.weighted(op, axis, x, 1, &|x| (1.0 - x.abs()).max(0.0)),
                 Mode::Cubic { coefficient } => this.weighted(op, axis, x, 2, &|x| cubic(x.abs(), coefficient.into())),
             }
@@ -71,15 +71,16 @@ fn cubic(x: f64, a: f64) -> f64 {
 }
 
 impl Nearest {
-    fn of(self, x: f64, size: usize) -> usize {
+    fn of(self, x: f64, axis: &Axis) -> usize {
         // Rounded once, so that what should be a whole number is one.
         let x = f64::from(x as f32);
         let nearest = match self {
             Self::RoundDown => (x - 0.5).ceil(),
             Self::RoundUp => (x + 0.5).floor(),
-            Self::Floor => x.floor(),
+            Self::ByScale if axis.scale < 1.0 => x.ceil(),
+            Self::Floor | Self::ByScale => x.floor(),
             Self::Ceil => x.ceil(),
         };
-        (nearest.max(0.0) as usize).min(size - 1)
+        (nearest.max(0.0) as usize).min(axis.from - 1)
     }
 }

@@ -38,7 +38,9 @@ impl Part {
     }
 
     /// The number of elements of an axis of that size, and what it assumes.
-    pub(super) fn count(&self, size: &Dim) -> (Dim, Vec<Condition>) {
+    ///
+    /// A size that data tell `may_be_empty`: then nothing is assumed of it.
+    pub(super) fn count(&self, size: &Dim, may_be_empty: bool) -> (Dim, Vec<Condition>) {
         let numbers = self.start.as_fixed().zip(self.end.as_fixed());
         if let (Some((start, end)), Some(size)) = (numbers, size.as_fixed().and_then(|n| usize::try_from(n).ok())) {
             return (Dim::from(self.resolve(start, end, size).1), Vec::new());
@@ -48,7 +50,7 @@ impl Part {
             true => (Dim::from(0), size.clone()),
             false => (Dim::number(-1), size - &Dim::from(1)),
         };
-        let mut axis = Axis { size, most: &most, assumed: Vec::new() };
+        let mut axis = Axis { size, most: &most, may_be_empty, assumed: Vec::new() };
         let (start, end) = (axis.position(&self.start, &Dim::from(0)), axis.position(&self.end, &least));
         let span = if self.step > 0 { &end - &start } else { &start - &end };
         // No axis is longer than the largest step here.
@@ -59,7 +61,7 @@ impl Part {
 
     /// Whether the part is all of an axis of that size.
     pub(super) fn is_whole(&self, size: &Dim) -> bool {
-        self.step == 1 && self.start.as_fixed() == Some(0) && self.count(size).0 == *size
+        self.step == 1 && self.start.as_fixed() == Some(0) && self.count(size, false).0 == *size
     }
 }
 
@@ -68,6 +70,7 @@ struct Axis<'a> {
     size: &'a Dim,
     /// The last position.
     most: &'a Dim,
+    may_be_empty: bool,
     assumed: Vec<Condition>,
 }
 
@@ -95,7 +98,7 @@ impl Axis<'_> {
     /// The larger of two; the first if it is for all sizes from 1 up, which is then assumed.
     fn larger(&mut self, a: &Dim, least: &Dim) -> Dim {
         let difference = a - least;
-        if !difference.is_never_negative() && difference.is_at_least(0) {
+        if !self.may_be_empty && !difference.is_never_negative() && difference.is_at_least(0) {
             self.assumed.push(Condition::at_least("an axis that is cut, or its part,", a, least));
             return a.clone();
         }
@@ -105,7 +108,7 @@ impl Axis<'_> {
     /// The smaller of a position and the last one; the position if it is for all sizes from 1 up.
     fn smaller(&mut self, at: &Dim) -> Dim {
         let difference = self.most - at;
-        if !difference.is_never_negative() && difference.is_at_least(0) {
+        if !self.may_be_empty && !difference.is_never_negative() && difference.is_at_least(0) {
             self.assumed.push(Condition::at_least("an axis that is cut", self.most, at));
             return at.clone();
         }
@@ -120,7 +123,7 @@ mod tests {
 
     /// Checks the symbolic count against the clamping of numbers, where its conditions hold.
     fn check(part: &Part, size: &Dim, bindings: &Bindings) -> bool {
-        let (count, assumed) = part.count(size);
+        let (count, assumed) = part.count(size, false);
         if assumed.iter().any(|condition| condition.check(bindings).is_err()) {
             return false;
         }

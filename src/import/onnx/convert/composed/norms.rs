@@ -46,10 +46,10 @@ fn weighted(own: &mut Composer<'_>, x: ValueId, scale: ValueId, bias: Option<Val
         made = own.of("Add", &[made, bias])?;
     }
     let after = own.shape(made);
-    match after == before {
-        true => Ok(made),
-        false => Err(Error::invalid_model(format!("the weights make {after} of {before}"))),
+    if after == before {
+        return Ok(made);
     }
+    own.same_shape(made, &before).map_err(|_| Error::invalid_model(format!("the weights make {after} of {before}")))
 }
 
 /// A value for each channel, along axis 1 of `rank` axes.
@@ -94,6 +94,30 @@ pub(super) fn instance(own: &mut Composer<'_>, call: &Call<'_>) -> Result<Vec<Va
     let rank = own.shape(x).rank();
     let normal = normalized(own, x, (2..rank as i64).collect(), epsilon)?;
     let (scale, bias) = (of_channels(own, operand(call, 1)?, rank)?, of_channels(own, operand(call, 2)?, rank)?);
+    Ok(vec![weighted(own, normal, scale, Some(bias))?])
+}
+
+pub(super) fn group(own: &mut Composer<'_>, call: &Call<'_>) -> Result<Vec<ValueId>> {
+    let (groups, epsilon) = attributes(call, |node| {
+        node.int("stash_type")?;
+        let groups = node.int("num_groups")?.filter(|&groups| groups > 0);
+        let groups = groups.ok_or_else(|| Error::invalid_model("`num_groups` is missing or not positive"))?;
+        Ok((groups, node.float("epsilon")?.unwrap_or(1e-5)))
+    })?;
+    let (x, scale, bias) = (operand(call, 0)?, operand(call, 1)?, operand(call, 2)?);
+    let (shape, name) = (own.shape(x), own.name);
+    let parts = Reshape { shape: [0, groups, -1].map(Dim::number).to_vec(), zero_copies: true };
+    let parts = own.graph().apply(name, parts, &[x])?;
+    let normal = normalized(own, parts, vec![2], epsilon)?;
+    let whole = Reshape::to(&shape);
+    // Up to opset 20 there is a weight for each group.
+    if call.opset < 21 {
+        let (scale, bias) = (of_channels(own, scale, 3)?, of_channels(own, bias, 3)?);
+        let made = weighted(own, normal, scale, Some(bias))?;
+        return Ok(vec![own.graph().apply(name, whole, &[made])?]);
+    }
+    let normal = own.graph().apply(name, whole, &[normal])?;
+    let (scale, bias) = (of_channels(own, scale, shape.rank())?, of_channels(own, bias, shape.rank())?);
     Ok(vec![weighted(own, normal, scale, Some(bias))?])
 }
 
