@@ -130,6 +130,8 @@ impl Pool {
 pub(super) trait PoolNumber: Element + PartialOrd + Add<Output = Self> + Div<Output = Self> {
     /// Where the largest begins.
     const LEAST: Self;
+    /// What no elements make.
+    const UNKNOWN: Self;
     /// Where a sum begins.
     const ZERO: Self;
 
@@ -150,6 +152,7 @@ macro_rules! pool_number {
     ($own:ty) => {
         impl PoolNumber for $own {
             const LEAST: Self = <$own>::NEG_INFINITY;
+            const UNKNOWN: Self = <$own>::NAN;
             const ZERO: Self = 0.0;
 
             fn count(count: usize) -> Self {
@@ -190,7 +193,7 @@ fn larger<T: PoolNumber>(a: T, b: T) -> T {
 pub(super) fn empty<T: PoolNumber>(function: PoolFunction) -> T {
     match function {
         PoolFunction::Max => T::LEAST,
-        PoolFunction::Average { .. } => T::ZERO / T::ZERO,
+        PoolFunction::Average { .. } => T::UNKNOWN,
         PoolFunction::Lp(_) => T::ZERO,
     }
 }
