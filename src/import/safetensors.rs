@@ -116,10 +116,16 @@ impl SafetensorsFile {
     /// Reads a floating-point tensor as f32 in pieces of whole rows along its last axis.
     ///
     /// `take` gets the index of a piece's first element, and the piece.
-    pub(crate) fn read_f32(&self, name: &str, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
+    pub(crate) fn read_f32(&self, name: &str, take: impl FnMut(usize, &[f32])) -> Result<()> {
+        let (info, _) = self.floating(name)?;
+        self.read_f32_rows(name, info.shape.last().copied().unwrap_or(1), take)
+    }
+
+    /// Reads a floating-point tensor as f32 in pieces of whole rows of `row` numbers.
+    pub(crate) fn read_f32_rows(&self, name: &str, row: usize, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
         let (info, convert) = self.floating(name)?;
         let mut left = info.bytes.end - info.bytes.start;
-        let row = (info.shape.last().copied().unwrap_or(1) * info.dtype.size()).max(1);
+        let row = row.saturating_mul(info.dtype.size()).max(1);
         let most = (PIECE / row).max(1) * row;
         let piece_of = |left: u64| usize::try_from(left).map_or(most, |left| left.min(most));
         let mut bytes = vec![0; piece_of(left)];

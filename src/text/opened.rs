@@ -11,13 +11,13 @@ use crate::{
     error::{Context, Error, Result},
     graph::Graph,
     import::{
-        hugging_face::{Folder, Prompts, Purpose, tokenizer_folder},
+        hugging_face::{Folder, Prompts, Purpose, TextEnd, tokenizer_folder},
         origin::fingerprint_of,
     },
     text::{
         encoder_model::EncoderModel,
-        prepare::Prepare,
-        tokenizer::{TextTokenizer, Unit},
+        prepare::{End, Prepare},
+        tokenizer::{Parsed, TextTokenizer, Unit},
     },
     threads::pool::pool,
 };
@@ -80,6 +80,7 @@ impl Opening<'_> {
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
         let mut tokenizer = tokenizer.context(in_folder)?;
         tokenizer.register(&folder.markers).context(in_file)?;
+        let end = end(&folder, &tokenizer).context(in_folder)?;
         let tokenizer = TextTokenizer::set_up(tokenizer, max_tokens, unit, folder.static_rules);
         let tokenizer = tokenizer.context(in_file)?.lowercase(folder.lowercase);
         let files = folder.files;
@@ -98,6 +99,7 @@ impl Opening<'_> {
             token_types: folder.token_types,
             one_token_type: folder.one_token_type,
             pad: folder.pad,
+            end,
             may_be_empty: folder.static_rules.is_some(),
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
             truncated: truncated.clone(),
@@ -110,4 +112,14 @@ impl Opening<'_> {
             head,
         ))
     }
+}
+
+/// The token whose vector is that of a text.
+fn end(folder: &Folder, tokenizer: &Parsed) -> Result<Option<End>> {
+    Ok(match folder.text_end {
+        None => None,
+        Some(TextEnd::Token(end)) => Some(End::Token(end)),
+        Some(TextEnd::Highest) => Some(End::Highest),
+        Some(TextEnd::Padded) => Some(End::Padded(folder.positions.count, tokenizer.padding()?)),
+    })
 }

@@ -58,6 +58,14 @@ impl Found {
     pub(super) fn shape(&self) -> &[usize] {
         &self.shape
     }
+
+    /// The same numbers as a matrix with as many rows as the first dimension.
+    #[cfg(feature = "vision")]
+    pub(super) fn as_matrix(&self) -> Self {
+        let rows = self.shape.first().copied().unwrap_or(1);
+        let columns = self.shape.iter().skip(1).product();
+        Self { shape: vec![rows, columns], ..self.clone() }
+    }
 }
 
 /// The weight files and the file of each tensor.
@@ -204,8 +212,7 @@ impl Weights {
         let set = KernelSet::detect();
         let mut start = 0;
         for (part, rows) in parts {
-            self.file(part).read_f32(&part.name, |position, piece| {
-                // A piece holds whole rows.
+            self.file(part).read_f32_rows(&part.name, depth, |position, piece| {
                 let first = position / depth;
                 let wanted = first.max(rows.start)..(first + piece.len() / depth).min(rows.end);
                 if !wanted.is_empty() {
