@@ -186,7 +186,7 @@ impl SafetensorsFile {
 /// Appends little-endian bytes to a vector as f32.
 type Convert = fn(&[u8], &mut Vec<f32>);
 
-/// The conversion of bytes of type `dtype` to f32, for floating-point types.
+/// The conversion of bytes of type `dtype` to f32, for floating-point types and signed bytes.
 pub(crate) fn to_f32(dtype: DType) -> Option<Convert> {
     fn each<const N: usize>(bytes: &[u8], values: &mut Vec<f32>, convert: fn([u8; N]) -> f32) {
         values.extend(bytes.as_chunks().0.iter().map(|&bytes| convert(bytes)));
@@ -196,6 +196,7 @@ pub(crate) fn to_f32(dtype: DType) -> Option<Convert> {
         DType::F16 => Some(|bytes, values| each(bytes, values, |bytes| f16::from_le_bytes(bytes).to_f32())),
         DType::F64 => Some(|bytes, values| each(bytes, values, |bytes| f64::from_le_bytes(bytes) as f32)),
         DType::BF16 => Some(|bytes, values| each(bytes, values, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+        DType::I8 => Some(|bytes, values| each(bytes, values, |bytes| f32::from(i8::from_le_bytes(bytes)))),
         _ => None,
     }
 }

@@ -1,10 +1,6 @@
 //! Opening a folder with a text encoder.
 
-use std::{
-    path::Path,
-    sync::{Arc, atomic::AtomicU64},
-    time::Instant,
-};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use crate::{
     backend::{Session, options::SessionOptions},
@@ -15,7 +11,7 @@ use crate::{
         origin::fingerprint_of,
     },
     text::{
-        encoder_model::EncoderModel,
+        encoder_model::{EncoderModel, Truncated},
         prepare::{End, Prepare},
         tokenizer::{Parsed, TextTokenizer, Unit},
     },
@@ -91,7 +87,6 @@ impl Opening<'_> {
             folder.lowercase,
             tokenizer.fingerprint()
         );
-        let truncated = Arc::new(AtomicU64::new(0));
         let prepare = Prepare {
             tokenizer,
             positions: folder.position_ids.then_some(folder.positions),
@@ -102,9 +97,8 @@ impl Opening<'_> {
             end,
             may_be_empty: folder.static_rules.is_some(),
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
-            truncated: truncated.clone(),
         };
-        let model = EncoderModel { session: Arc::new(session), output, truncated, options };
+        let model = EncoderModel { session: Arc::new(session), output, truncated: Truncated::default(), options };
         let (prompts, is_normalized, most_tokens) = (folder.prompts, folder.pooling.1, folder.positions.count);
         let prepare = Arc::new(prepare);
         Ok((

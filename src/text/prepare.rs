@@ -1,9 +1,6 @@
 //! Preparation of a text for the encoder.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -33,7 +30,6 @@ pub(super) struct Prepare {
     /// Whether a text without tokens has a vector.
     pub(super) may_be_empty: bool,
     pub(super) names: [Arc<str>; 3],
-    pub(super) truncated: Arc<AtomicU64>,
 }
 
 /// The token whose vector is that of a text; it is made the last one.
@@ -98,7 +94,6 @@ impl Prepare {
             facts.truncated |= encoded.truncated;
             runs.push(Run { tensors: self.tensors(encoded)?, tokens, ids: Vec::new(), pieces: Vec::new(), bytes });
         }
-        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
         Ok(Tokenized { runs, facts })
     }
 
@@ -127,7 +122,6 @@ impl Prepare {
             let seen = i32::try_from(seen).map_err(|_| Error::limit("more than 2^31 tokens"))?;
             tensors.insert("visible_keys", Tensor::new([tokens], &vec![seen; tokens])?);
         }
-        self.truncated.fetch_add(u64::from(truncated), Relaxed);
         let runs = smallvec![Run { tensors, tokens, ids, pieces: Vec::new(), bytes: 0..0 }];
         Ok(Tokenized { runs, facts: Facts { tokens, truncated } })
     }
@@ -158,7 +152,6 @@ impl Prepare {
             let end = pieces.last().map_or(start, |piece| piece.bytes.end);
             runs.push(Run { tensors: self.tensors(encoded)?, tokens, ids: Vec::new(), pieces, bytes: start..end });
         }
-        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
         Ok(Tokenized { runs, facts })
     }
 
@@ -166,7 +159,6 @@ impl Prepare {
         let facts = Facts { tokens: encoded.ids.len(), truncated: encoded.truncated };
         let tensors = self.tensors(encoded)?;
         let runs = smallvec![Run { tensors, tokens: facts.tokens, ids: Vec::new(), pieces: Vec::new(), bytes: 0..0 }];
-        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
         Ok(Tokenized { runs, facts })
     }
 

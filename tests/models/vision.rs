@@ -1,6 +1,9 @@
 //! Images against PIL and transformers: pixels, inputs, vectors and classes, which `golden_vision.py` computed.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use gristmill::{
     Device, ErrorKind, Tensor, Tensors,
@@ -245,4 +248,88 @@ fn a_folder_of_images_is_told_from_one_of_texts() {
     assert!(error.contains("vit") && error.contains("images"), "{error}");
     let error = ImageEmbedder::open(golden("encoders/bert"), Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("model_type `bert`"), "{error}");
+}
+
+#[test]
+fn older_files_of_a_tokenizer_give_the_same_vectors() {
+    let texts: Vec<String> = serde_json::from_slice(&fs::read(golden("vision/texts.json")).unwrap()).unwrap();
+    let vectors = |folder: &Path| Embedder::open(folder, Device::Cpu).unwrap().embed(&texts).unwrap();
+    let older = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(golden("vision/clip")).unwrap().map(Result::unwrap) {
+        if entry.file_name() != "tokenizer.json" {
+            fs::copy(entry.path(), older.path().join(entry.file_name())).unwrap();
+        }
+    }
+    assert_eq!(vectors(older.path()), vectors(&golden("vision/clip")));
+}
+
+#[test]
+fn a_folder_of_sentence_transformers_opens_on_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("0_CLIPModel");
+    fs::create_dir(&inner).unwrap();
+    for entry in fs::read_dir(golden("vision/clip")).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), inner.join(entry.file_name())).unwrap();
+    }
+    let module = |kind: &str, path: &str| serde_json::json!({"idx": 0, "name": "0", "path": path, "type": kind});
+    let clip = module("sentence_transformers.models.CLIPModel", "0_CLIPModel");
+    let modules = |modules: &[serde_json::Value]| {
+        fs::write(folder.path().join("modules.json"), serde_json::to_vec(modules).unwrap()).unwrap();
+    };
+    modules(std::slice::from_ref(&clip));
+    let images = &images()[..2];
+    let own = |path: &Path| ImageEmbedder::open(path, Device::Cpu).unwrap().embed(images).unwrap();
+    assert_eq!(own(folder.path()), own(&golden("vision/clip")));
+    let texts = ["two dogs"];
+    let own = |path: &Path| Embedder::open(path, Device::Cpu).unwrap().embed(&texts).unwrap();
+    assert_eq!(own(folder.path()), own(&golden("vision/clip")));
+    modules(&[clip, module("sentence_transformers.models.Normalize", "")]);
+    let vector = ImageEmbedder::open(folder.path(), Device::Cpu).unwrap().embed(images).unwrap().remove(0);
+    assert!((vector.iter().map(|number| number * number).sum::<f32>() - 1.0).abs() < 1e-5);
+}
+
+/// Rewrites a settings file of a copy of a golden folder.
+fn changed(name: &str, file: &str, change: impl Fn(&mut serde_json::Value)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(golden(&format!("vision/{name}"))).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let place = folder.path().join(file);
+    let mut settings = serde_json::from_slice(&fs::read(&place).unwrap()).unwrap();
+    change(&mut settings);
+    fs::write(place, serde_json::to_vec(&settings).unwrap()).unwrap();
+    folder
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused_by_name() {
+    let kept = |settings: &mut serde_json::Value| settings["do_center_crop"] = false.into();
+    for (name, file, change, named) in [
+        ("vit", "preprocessor_config.json", (|s| s["size"] = 16.into()) as fn(&mut serde_json::Value), "[16, 16]"),
+        ("clip", "preprocessor_config.json", kept, "sizes of their own"),
+        ("siglip", "preprocessor_config.json", |s| s["do_thumbnail"] = true.into(), "do_thumbnail"),
+        ("vit", "config.json", |s| s["qkv_bias"] = false.into(), "qkv_bias"),
+        ("vit", "config.json", |s| s["patch_size"] = 0.into(), "patch_size"),
+        ("siglip", "config.json", |s| s["vision_config"]["vision_use_head"] = false.into(), "vision_use_head"),
+        ("clip", "config.json", |s| s["vision_config"]["hidden_size"] = 32.into(), "class_embedding"),
+    ] {
+        let folder = changed(name, file, change);
+        let error = ImageEmbedder::open(folder.path(), Device::Cpu).expect_err(named).to_string();
+        assert!(error.contains(named), "{name}: {error}");
+    }
+    let left = changed("siglip", "tokenizer_config.json", |settings| settings["padding_side"] = "left".into());
+    let error = Embedder::open(left.path(), Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("padding_side"), "{error}");
+}
+
+#[test]
+fn a_nested_file_of_settings_comes_first() {
+    let own = changed("vit", "preprocessor_config.json", |settings| settings["image_mean"] = 0.25.into());
+    let inner = fs::read(golden("vision/vit/preprocessor_config.json")).unwrap();
+    let inner: serde_json::Value = serde_json::from_slice(&inner).unwrap();
+    let outer = serde_json::json!({"image_processor": inner, "processor_class": "X"});
+    let vectors = |path: &Path| ImageEmbedder::open(path, Device::Cpu).unwrap().embed(&images()[..1]).unwrap();
+    assert_ne!(vectors(own.path()), vectors(&golden("vision/vit")));
+    fs::write(own.path().join("processor_config.json"), serde_json::to_vec(&outer).unwrap()).unwrap();
+    assert_eq!(vectors(own.path()), vectors(&golden("vision/vit")));
 }

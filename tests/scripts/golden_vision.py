@@ -21,7 +21,7 @@ import transformers as tf
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-SIZES = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32)
+SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
 VISION = dict(**SIZES, image_size=12, patch_size=4)
 CORPUS = ["a photo of a cat", "a photo of a dog", "two dogs and a cat, on grass", "the quick brown fox jumps over", "12 birds"]
 TEXTS = ["a photo of a cat", "", "Two DOGS,  and a fox!", "naïve café 🙂", "<|endoftext|> within a text", "birds " * 40]
@@ -167,7 +167,7 @@ def main():
     (folder / "siglip").mkdir()
     tokenizer = siglip_tokenizer(folder / "siglip")
     model = tf.SiglipModel(tf.SiglipConfig(
-        text_config=dict(**SIZES, vocab_size=len(tokenizer), max_position_embeddings=16, projection_size=24), vision_config=VISION))
+        text_config=dict(**SIZES, vocab_size=len(tokenizer), max_position_embeddings=16, projection_size=16), vision_config=VISION))
 
     def siglip_text(model, encoded):
         ids = encoded["input_ids"]

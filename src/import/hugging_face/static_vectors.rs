@@ -83,7 +83,8 @@ impl Tensors {
         let &[rows, width] = shape else {
             return Err(Error::invalid_model(format!("the tensor `{name}` is no matrix but {shape:?}")));
         };
-        let table = weights.find(&[name.to_owned()], &[rows, width], problems);
+        // model2vec stores small tables as signed bytes.
+        let table = weights.find_bytes(&[name.to_owned()], &[rows, width], problems);
         let mapping = weights.shape("mapping").is_some().then(|| weights.integers("mapping")).transpose()?;
         let vocabulary = mapping.as_ref().map_or(rows, Vec::len);
         let mapping = mapping.map(|mapping| rows_of(&mapping, rows)).transpose()?;

@@ -19,7 +19,7 @@ use crate::{
         },
         options::{self, ImportOptions},
         origin::FileStamp,
-        safetensors::{SafetensorsFile, to_f32},
+        safetensors::SafetensorsFile,
         unique_map::UniqueMap,
     },
     kernels::{KernelSet, transpose},
@@ -161,8 +161,17 @@ impl Weights {
         self.files[*file].read_integers(name)
     }
 
+    /// As [`find`](Self::find), of numbers that may be whole and of one byte.
+    pub(super) fn find_bytes(&self, names: &[String], shape: &[usize], problems: &mut Problems) -> Found {
+        self.find_of(names, shape, &[DType::I8], problems)
+    }
+
     /// The tensor with the first of `names` that exists; a problem if none does or it does not fit.
     pub(super) fn find(&self, names: &[String], shape: &[usize], problems: &mut Problems) -> Found {
+        self.find_of(names, shape, &[], problems)
+    }
+
+    fn find_of(&self, names: &[String], shape: &[usize], also: &[DType], problems: &mut Problems) -> Found {
         let place = names.iter().find_map(|name| self.places.get_key_value(name));
         let missing = || (0, names.first().cloned().unwrap_or_default());
         let (file, name) = place.map_or_else(missing, |(name, &file)| (file, name.clone()));
@@ -171,7 +180,7 @@ impl Weights {
             Some(info) if info.shape != shape => {
                 problems.add(|| format!("the tensor `{name}` is {info}, expected is {shape:?}"));
             }
-            Some(info) if to_f32(info.dtype).is_none() => {
+            Some(info) if !also.contains(&info.dtype) && !info.dtype.is_float() => {
                 problems.add(|| format!("the tensor `{name}` is of {}, expected is f64, f32, f16 or bf16", info.dtype));
             }
             Some(_) => {}
