@@ -32,6 +32,8 @@ mod cancel;
 mod dedupe;
 mod hot;
 mod job;
+#[cfg(feature = "hugging-face")]
+mod jobs;
 mod queue;
 mod report;
 mod results;
@@ -52,6 +54,8 @@ pub use hot::{
     Hot,
     publish::{publish, publish_folder, read_published},
 };
+#[cfg(feature = "hugging-face")]
+pub(crate) use jobs::Jobs;
 pub use queue::{Full, Handle, Queue, QueueReport, Submission};
 pub use report::{DeviceItems, Percentiles, Report, SlowItem, Spread};
 pub use results::{Results, UnorderedResults};

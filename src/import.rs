@@ -16,7 +16,11 @@ pub(crate) mod origin;
 #[cfg(feature = "hugging-face")]
 pub mod safetensors;
 #[cfg(feature = "hugging-face")]
+mod shared_options;
+#[cfg(feature = "hugging-face")]
 mod unique_map;
 
 pub use model::Model;
 pub use options::{ImportOptions, Weights};
+#[cfg(feature = "hugging-face")]
+pub(crate) use shared_options::shared_options;

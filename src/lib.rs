@@ -96,6 +96,7 @@
 //! |---|---|---|
 //! | `onnx` | yes | ONNX files |
 //! | `hugging-face` | yes | Hugging Face folders of text encoders, and the module `text` |
+//! | `vision` | no | Hugging Face folders of image encoders, and the module `vision` |
 //! | `gpu` | no | the GPU backend over wgpu (Vulkan, Metal, Direct3D 12), and the module `gpu` |
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `files` | no | the module `files`: resumable jobs over lines, JSONL and CSV |
@@ -176,6 +177,8 @@ pub mod testing;
 pub mod text;
 mod threads;
 pub mod verify;
+#[cfg(feature = "vision")]
+pub mod vision;
 
 /// Graphics adapters that the GPU backend can use.
 #[cfg(feature = "gpu")]

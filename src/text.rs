@@ -14,7 +14,6 @@ mod prepare;
 mod prompt;
 mod quantize;
 mod reranker;
-mod shared_options;
 mod sparse;
 mod sparse_options;
 mod tagger;

@@ -33,7 +33,7 @@ use gristmill::{
 };
 use lexopt::ValueExt;
 use serde_json::json;
-use vectors::Vectors;
+use vectors::{Vectors, format_of, is_float};
 
 use npy::{Npy, read_ranges};
 
@@ -97,7 +97,7 @@ impl Arguments {
             Flag::Named("prompt-text") => options.prompt = Prompt::Text(parser.value()?.string()?),
             Flag::Named("truncate-dim" | "dimensions") => options.folder.truncate_dim = Some(parser.value()?.parse()?),
             Flag::Named("normalize") => options.folder.normalize = Some(true),
-            Flag::Named("output") => self.format = format(&parser.value()?.string()?)?,
+            Flag::Named("output") => self.format = format_of(&parser.value()?.string()?)?,
             Flag::Named("ranges") => self.ranges = Some(PathBuf::from(parser.value()?)),
             Flag::Named("write-ranges") => self.write_ranges = Some(PathBuf::from(parser.value()?)),
             Flag::Named("facts") => self.facts = Some(PathBuf::from(parser.value()?)),
@@ -128,18 +128,6 @@ impl Arguments {
         output::check_seekable(out)?;
         common.check_report(&read)
     }
-}
-
-fn format(name: &str) -> Result<VectorFormat, lexopt::Error> {
-    Ok(match name {
-        "f32" => VectorFormat::F32,
-        "f16" => VectorFormat::F16,
-        "int8" => VectorFormat::Int8,
-        "uint8" => VectorFormat::Uint8,
-        "binary" => VectorFormat::Binary,
-        "ubinary" => VectorFormat::Ubinary,
-        other => return Err(format!("--output is f32, f16, int8, uint8, binary or ubinary, not {other}").into()),
-    })
 }
 
 fn embed() -> Outcome {
@@ -210,10 +198,6 @@ fn embed() -> Outcome {
     }
     let code = common.end(&results.report())?;
     Ok(if refused > 0 { common.code(true) } else { code })
-}
-
-fn is_float(format: VectorFormat) -> bool {
-    matches!(format, VectorFormat::F32 | VectorFormat::F16)
 }
 
 /// Writes ranges as [`read_ranges`] reads them.

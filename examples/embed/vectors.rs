@@ -122,3 +122,21 @@ impl Vectors {
         Ok((rows, file, found))
     }
 }
+
+/// The format that a flag names.
+pub fn format_of(name: &str) -> Result<VectorFormat, lexopt::Error> {
+    Ok(match name {
+        "f32" => VectorFormat::F32,
+        "f16" => VectorFormat::F16,
+        "int8" => VectorFormat::Int8,
+        "uint8" => VectorFormat::Uint8,
+        "binary" => VectorFormat::Binary,
+        "ubinary" => VectorFormat::Ubinary,
+        other => return Err(format!("--output is f32, f16, int8, uint8, binary or ubinary, not {other}").into()),
+    })
+}
+
+/// Whether a vector that failed is all NaN.
+pub fn is_float(format: VectorFormat) -> bool {
+    matches!(format, VectorFormat::F32 | VectorFormat::F16)
+}

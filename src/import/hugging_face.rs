@@ -15,6 +15,10 @@ mod encoder;
 pub(crate) mod files;
 mod folder;
 mod folder_options;
+#[cfg(feature = "vision")]
+mod image_settings;
+#[cfg(feature = "vision")]
+mod images;
 mod problems;
 mod purpose;
 mod scores;
@@ -26,8 +30,13 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use config::TextEnd;
 pub use folder::{Folder, Positions};
 pub use folder_options::FolderOptions;
+#[cfg(feature = "vision")]
+pub(crate) use image_settings::{Filter, ImageSettings, ImageSize};
+#[cfg(feature = "vision")]
+pub(crate) use images::{ImageFolder, open_image_classes, open_images};
 pub(crate) use purpose::Purpose;
 pub use scores::Scores;
 pub use sentence::Prompts;
@@ -40,8 +49,14 @@ use crate::{
     import::{
         find::find,
         hugging_face::{
-            behind::Behind, classes::Head, config::Config, encoder::Affine, problems::Problems, sentence::Sentence,
-            weights::Weights, words::WordHead,
+            behind::Behind,
+            classes::Head,
+            config::{Config, Tower},
+            encoder::Affine,
+            problems::Problems,
+            sentence::Sentence,
+            weights::Weights,
+            words::WordHead,
         },
         options::ImportOptions,
     },
@@ -141,14 +156,15 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         return static_vectors::read(folder, sentence, options, VECTOR);
     }
     let dimension = sentence.dimension;
-    let (mut encoder, ()) = Encoder::read(&sentence.transformer, &options.import, &[], |config, _, problems| {
-        if let Some(dimension) = dimension.filter(|dimension| *dimension != config.hidden) {
-            let hidden = config.hidden;
-            problems.add(|| format!("the pooling is for vectors of {dimension}, hidden_size is {hidden}"));
-        }
-        Ok(())
-    })?;
-    let behind = behind::embedding(&sentence, encoder.config.hidden, options, &mut encoder.sources)?;
+    let (mut encoder, tower) =
+        Encoder::read(&sentence.transformer, &options.import, &[], |config, weights, problems| {
+            if let Some(dimension) = dimension.filter(|dimension| *dimension != config.hidden) {
+                let hidden = config.hidden;
+                problems.add(|| format!("the pooling is for vectors of {dimension}, hidden_size is {hidden}"));
+            }
+            Ok(behind::text_tower(config, weights, problems))
+        })?;
+    let behind = behind::embedding(&sentence, encoder.config.hidden, tower, options, &mut encoder.sources)?;
     encoder.into_folder(folder, sentence, behind, VECTOR)
 }
 
@@ -197,14 +213,24 @@ struct Encoder {
 }
 
 impl Encoder {
-    /// Reads the encoder, and with `behind` what its files hold beside it, such as the tensors `others`.
+    /// Reads an encoder of texts, and with `behind` what its files hold beside it, such as the tensors `others`.
     fn read<T>(
         folder: &Path,
         options: &ImportOptions,
         others: &[&str],
         behind: impl FnOnce(&Config, &Weights, &mut Problems) -> Result<T>,
     ) -> Result<(Self, T)> {
-        let (config, notes) = config::read(folder)?;
+        Self::read_tower(folder, Tower::Texts, options, others, behind)
+    }
+
+    fn read_tower<T>(
+        folder: &Path,
+        tower: Tower,
+        options: &ImportOptions,
+        others: &[&str],
+        behind: impl FnOnce(&Config, &Weights, &mut Problems) -> Result<T>,
+    ) -> Result<(Self, T)> {
+        let (config, notes) = config::read(folder, tower)?;
         let weights = Weights::open(folder, options)?;
         let mut problems = Problems::default();
         let behind = behind(&config, &weights, &mut problems)?;
@@ -237,6 +263,7 @@ impl Encoder {
             token_types: config.token_types,
             one_token_type: sentence.one_token_type,
             pad: None,
+            text_end: config.text_end,
             lowercase: sentence.lowercase,
             prompts: sentence.prompts,
             markers: sentence.late.markers,

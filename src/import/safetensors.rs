@@ -116,10 +116,16 @@ impl SafetensorsFile {
     /// Reads a floating-point tensor as f32 in pieces of whole rows along its last axis.
     ///
     /// `take` gets the index of a piece's first element, and the piece.
-    pub(crate) fn read_f32(&self, name: &str, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
+    pub(crate) fn read_f32(&self, name: &str, take: impl FnMut(usize, &[f32])) -> Result<()> {
+        let (info, _) = self.floating(name)?;
+        self.read_f32_rows(name, info.shape.last().copied().unwrap_or(1), take)
+    }
+
+    /// Reads a floating-point tensor as f32 in pieces of whole rows of `row` numbers.
+    pub(crate) fn read_f32_rows(&self, name: &str, row: usize, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
         let (info, convert) = self.floating(name)?;
         let mut left = info.bytes.end - info.bytes.start;
-        let row = (info.shape.last().copied().unwrap_or(1) * info.dtype.size()).max(1);
+        let row = row.saturating_mul(info.dtype.size()).max(1);
         let most = (PIECE / row).max(1) * row;
         let piece_of = |left: u64| usize::try_from(left).map_or(most, |left| left.min(most));
         let mut bytes = vec![0; piece_of(left)];
@@ -180,7 +186,7 @@ impl SafetensorsFile {
 /// Appends little-endian bytes to a vector as f32.
 type Convert = fn(&[u8], &mut Vec<f32>);
 
-/// The conversion of bytes of type `dtype` to f32, for floating-point types.
+/// The conversion of bytes of type `dtype` to f32, for floating-point types and signed bytes.
 pub(crate) fn to_f32(dtype: DType) -> Option<Convert> {
     fn each<const N: usize>(bytes: &[u8], values: &mut Vec<f32>, convert: fn([u8; N]) -> f32) {
         values.extend(bytes.as_chunks().0.iter().map(|&bytes| convert(bytes)));
@@ -190,6 +196,7 @@ pub(crate) fn to_f32(dtype: DType) -> Option<Convert> {
         DType::F16 => Some(|bytes, values| each(bytes, values, |bytes| f16::from_le_bytes(bytes).to_f32())),
         DType::F64 => Some(|bytes, values| each(bytes, values, |bytes| f64::from_le_bytes(bytes) as f32)),
         DType::BF16 => Some(|bytes, values| each(bytes, values, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+        DType::I8 => Some(|bytes, values| each(bytes, values, |bytes| f32::from(i8::from_le_bytes(bytes)))),
         _ => None,
     }
 }

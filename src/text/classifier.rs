@@ -81,8 +81,9 @@ impl Classifier {
         let (Opened { model, prepare, max_tokens, .. }, classes) = open(folder.as_ref(), options, Purpose::Classes)?;
         let labels: Arc<[Arc<str>]> = classes.labels.into_iter().map(Arc::from).collect();
         let (names, scores) = (labels.clone(), classes.scores);
+        let truncated = model.truncated.clone();
         let pipeline = Pipeline::new(model)
-            .prepare(move |text: &str| Ok(prepare.tokenized("", text)?))
+            .prepare(move |text: &str| Ok(truncated.count(prepare.tokenized("", text)?)))
             .item_bytes(|text: &str| text.len())
             .finish(move |text, numbers| {
                 let mut numbers = only(numbers)?;

@@ -2,8 +2,9 @@
 
 use crate::{
     backend::options::SessionOptions,
+    import::shared_options,
     import::{ImportOptions, hugging_face::Scores},
-    text::{prompt::Prompt, shared_options::shared_options},
+    text::prompt::Prompt,
 };
 
 /// Options of a [`Classifier`](crate::text::Classifier) or a [`Reranker`](crate::text::Reranker); by default the

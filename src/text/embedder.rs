@@ -74,11 +74,13 @@ impl Parts {
     fn before(&self, opened: &Opened) -> Pipeline<str, EncoderModel, Vec<Vec<f32>>> {
         let Self { prompt, overlap } = self.clone();
         let model = opened.model.with_options(&format!("prompt {prompt:?}, overlap {overlap:?}"));
-        let prepare = opened.prepare.clone();
+        let (prepare, truncated) = (opened.prepare.clone(), model.truncated.clone());
         Pipeline::new(model)
-            .prepare(move |text: &str| match overlap {
-                Some(overlap) => Ok(prepare.parts(&prompt, text, overlap)?),
-                None => Ok(prepare.tokenized(&prompt, text)?),
+            .prepare(move |text: &str| {
+                Ok(truncated.count(match overlap {
+                    Some(overlap) => prepare.parts(&prompt, text, overlap)?,
+                    None => prepare.tokenized(&prompt, text)?,
+                }))
             })
             .item_bytes(|text: &str| text.len())
     }

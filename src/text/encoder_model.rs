@@ -20,9 +20,21 @@ pub struct EncoderModel {
     pub(super) session: Arc<Session>,
     /// The graph output that contains the vector of each text.
     pub(super) output: &'static str,
-    pub(super) truncated: Arc<AtomicU64>,
+    pub(super) truncated: Truncated,
     /// The options on which vectors depend, besides those of the session.
     pub(super) options: String,
+}
+
+/// The number of texts that were truncated, for one way of preparing them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Truncated(Arc<AtomicU64>);
+
+impl Truncated {
+    /// Counts a text.
+    pub(super) fn count(&self, text: Tokenized) -> Tokenized {
+        self.0.fetch_add(u64::from(text.facts.truncated), Relaxed);
+        text
+    }
 }
 
 impl EncoderModel {
@@ -37,9 +49,10 @@ impl EncoderModel {
         fact.shape.dims().last()?.as_fixed()
     }
 
-    /// The same model with further options on which results depend.
+    /// The same model with further options on which results depend, and a count of its own.
     pub(super) fn with_options(&self, options: &str) -> Self {
-        Self { options: format!("{}, {options}", self.options), ..self.clone() }
+        let options = format!("{}, {options}", self.options);
+        Self { options, truncated: Truncated::default(), ..self.clone() }
     }
 
     fn vector(&self, outputs: &Tensors) -> Result<Vec<f32>> {
@@ -98,7 +111,7 @@ impl Inference for EncoderModel {
     fn describe(&self) -> Description {
         let session = self.session.describe();
         let options = format!("{}, {}", session.options, self.options);
-        Description { truncated: self.truncated.load(Relaxed), options, ..session }
+        Description { truncated: self.truncated.0.load(Relaxed), options, ..session }
     }
 }
 

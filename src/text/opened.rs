@@ -1,23 +1,19 @@
 //! Opening a folder with a text encoder.
 
-use std::{
-    path::Path,
-    sync::{Arc, atomic::AtomicU64},
-    time::Instant,
-};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use crate::{
     backend::{Session, options::SessionOptions},
     error::{Context, Error, Result},
     graph::Graph,
     import::{
-        hugging_face::{Folder, Prompts, Purpose, tokenizer_folder},
+        hugging_face::{Folder, Prompts, Purpose, TextEnd, tokenizer_folder},
         origin::fingerprint_of,
     },
     text::{
-        encoder_model::EncoderModel,
-        prepare::Prepare,
-        tokenizer::{TextTokenizer, Unit},
+        encoder_model::{EncoderModel, Truncated},
+        prepare::{End, Prepare},
+        tokenizer::{Parsed, TextTokenizer, Unit},
     },
     threads::pool::pool,
 };
@@ -80,6 +76,7 @@ impl Opening<'_> {
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
         let mut tokenizer = tokenizer.context(in_folder)?;
         tokenizer.register(&folder.markers).context(in_file)?;
+        let end = end(&folder, &tokenizer).context(in_folder)?;
         let tokenizer = TextTokenizer::set_up(tokenizer, max_tokens, unit, folder.static_rules);
         let tokenizer = tokenizer.context(in_file)?.lowercase(folder.lowercase);
         let files = folder.files;
@@ -90,7 +87,6 @@ impl Opening<'_> {
             folder.lowercase,
             tokenizer.fingerprint()
         );
-        let truncated = Arc::new(AtomicU64::new(0));
         let prepare = Prepare {
             tokenizer,
             positions: folder.position_ids.then_some(folder.positions),
@@ -98,11 +94,11 @@ impl Opening<'_> {
             token_types: folder.token_types,
             one_token_type: folder.one_token_type,
             pad: folder.pad,
+            end,
             may_be_empty: folder.static_rules.is_some(),
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
-            truncated: truncated.clone(),
         };
-        let model = EncoderModel { session: Arc::new(session), output, truncated, options };
+        let model = EncoderModel { session: Arc::new(session), output, truncated: Truncated::default(), options };
         let (prompts, is_normalized, most_tokens) = (folder.prompts, folder.pooling.1, folder.positions.count);
         let prepare = Arc::new(prepare);
         Ok((
@@ -110,4 +106,14 @@ impl Opening<'_> {
             head,
         ))
     }
+}
+
+/// The token whose vector is that of a text.
+fn end(folder: &Folder, tokenizer: &Parsed) -> Result<Option<End>> {
+    Ok(match folder.text_end {
+        None => None,
+        Some(TextEnd::Token(end)) => Some(End::Token(end)),
+        Some(TextEnd::Highest) => Some(End::Highest),
+        Some(TextEnd::Padded) => Some(End::Padded(folder.positions.count, tokenizer.padding()?)),
+    })
 }

@@ -3,7 +3,8 @@
 use crate::{
     backend::options::SessionOptions,
     import::hugging_face::{FolderOptions, Pooling},
-    text::{prompt::Prompt, shared_options::shared_options},
+    import::shared_options,
+    text::prompt::Prompt,
 };
 
 /// Options of an [`Embedder`](crate::text::Embedder); by default the settings of its folder.

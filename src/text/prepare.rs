@@ -1,9 +1,6 @@
 //! Preparation of a text for the encoder.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -28,10 +25,42 @@ pub(super) struct Prepare {
     pub(super) one_token_type: bool,
     /// A token that is left out at the end of a text.
     pub(super) pad: Option<u32>,
+    /// The token whose vector is that of a text.
+    pub(super) end: Option<End>,
     /// Whether a text without tokens has a vector.
     pub(super) may_be_empty: bool,
     pub(super) names: [Arc<str>; 3],
-    pub(super) truncated: Arc<AtomicU64>,
+}
+
+/// The token whose vector is that of a text; it is made the last one.
+pub(super) enum End {
+    /// The first of this number.
+    Token(u32),
+    /// The first with the highest number.
+    Highest,
+    /// The last of so many, filled up with a token.
+    Padded(usize, u32),
+}
+
+impl End {
+    fn apply(&self, ids: &mut Vec<u32>, type_ids: &mut Vec<u32>) -> Result<()> {
+        let len = match *self {
+            Self::Token(end) => ids.iter().position(|&id| id == end).map(|place| place + 1),
+            Self::Highest => {
+                ids.iter().max().and_then(|most| ids.iter().position(|id| id == most)).map(|place| place + 1)
+            }
+            Self::Padded(len, pad) => {
+                ids.resize(len.max(ids.len()), pad);
+                Some(ids.len())
+            }
+        };
+        let missing = || Error::invalid_model("the tokenizer gives a text no token for its end, which the model needs");
+        let len = len.ok_or_else(missing)?;
+        // What stands behind it does not change its vector: each token sees those in front alone.
+        ids.truncate(len);
+        type_ids.resize(len, 0);
+        Ok(())
+    }
 }
 
 impl Prepare {
@@ -65,7 +94,6 @@ impl Prepare {
             facts.truncated |= encoded.truncated;
             runs.push(Run { tensors: self.tensors(encoded)?, tokens, ids: Vec::new(), pieces: Vec::new(), bytes });
         }
-        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
         Ok(Tokenized { runs, facts })
     }
 
@@ -94,7 +122,6 @@ impl Prepare {
             let seen = i32::try_from(seen).map_err(|_| Error::limit("more than 2^31 tokens"))?;
             tensors.insert("visible_keys", Tensor::new([tokens], &vec![seen; tokens])?);
         }
-        self.truncated.fetch_add(u64::from(truncated), Relaxed);
         let runs = smallvec![Run { tensors, tokens, ids, pieces: Vec::new(), bytes: 0..0 }];
         Ok(Tokenized { runs, facts: Facts { tokens, truncated } })
     }
@@ -125,7 +152,6 @@ impl Prepare {
             let end = pieces.last().map_or(start, |piece| piece.bytes.end);
             runs.push(Run { tensors: self.tensors(encoded)?, tokens, ids: Vec::new(), pieces, bytes: start..end });
         }
-        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
         Ok(Tokenized { runs, facts })
     }
 
@@ -133,7 +159,6 @@ impl Prepare {
         let facts = Facts { tokens: encoded.ids.len(), truncated: encoded.truncated };
         let tensors = self.tensors(encoded)?;
         let runs = smallvec![Run { tensors, tokens: facts.tokens, ids: Vec::new(), pieces: Vec::new(), bytes: 0..0 }];
-        self.truncated.fetch_add(u64::from(facts.truncated), Relaxed);
         Ok(Tokenized { runs, facts })
     }
 
@@ -142,6 +167,9 @@ impl Prepare {
         while ids.len() > 1 && ids.last().copied() == self.pad {
             ids.pop();
             type_ids.pop();
+        }
+        if let Some(end) = &self.end {
+            end.apply(&mut ids, &mut type_ids)?;
         }
         if self.one_token_type {
             type_ids.fill(0);

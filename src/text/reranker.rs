@@ -73,10 +73,14 @@ impl Pairs {
     /// The model and the step before it.
     fn before(&self) -> Pipeline<Pair, EncoderModel, Vec<Vec<f32>>> {
         let (prepare, prompt) = (self.opened.prepare.clone(), self.prompt.clone());
-        Pipeline::new(self.opened.model.with_options(&format!("prompt {prompt:?}")))
-            .prepare(move |(query, document): &Pair| match &*prompt {
-                "" => Ok(prepare.pair(query, document)?),
-                prompt => Ok(prepare.pair(&format!("{prompt}{query}"), document)?),
+        let model = self.opened.model.with_options(&format!("prompt {prompt:?}"));
+        let truncated = model.truncated.clone();
+        Pipeline::new(model)
+            .prepare(move |(query, document): &Pair| {
+                Ok(truncated.count(match &*prompt {
+                    "" => prepare.pair(query, document)?,
+                    prompt => prepare.pair(&format!("{prompt}{query}"), document)?,
+                }))
             })
             .item_bytes(|(query, document): &Pair| query.len() + document.len())
     }

@@ -86,8 +86,9 @@ impl SparseEmbedder {
         let (splade, most) = (words.splade, options.max_weights.or(words.most));
         let prompt = options.prompt.of(&prompts)?;
         let model = model.with_options(&format!("{splade:?}, at most {most:?}, prompt {prompt:?}"));
+        let truncated = model.truncated.clone();
         let pipeline = Pipeline::new(model)
-            .prepare(move |text: &str| Ok(prepare.tokenized(&prompt, text)?))
+            .prepare(move |text: &str| Ok(truncated.count(prepare.tokenized(&prompt, text)?)))
             .item_bytes(|text: &str| text.len())
             .finish(move |text, numbers| Ok(SparseVector::of(&only(numbers)?, splade, most, text.facts)?))
             .result_bytes(|vector: &SparseVector| size_of_val(vector.weights.as_slice()) + size_of::<SparseVector>());

@@ -1,10 +1,6 @@
 //! Options of a sparse embedder.
 
-use crate::{
-    backend::options::SessionOptions,
-    import::ImportOptions,
-    text::{prompt::Prompt, shared_options::shared_options},
-};
+use crate::{backend::options::SessionOptions, import::ImportOptions, import::shared_options, text::prompt::Prompt};
 
 /// Options of a [`SparseEmbedder`](crate::text::SparseEmbedder); by default the settings of its folder.
 #[derive(Clone, Debug, Default, PartialEq)]

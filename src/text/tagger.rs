@@ -82,10 +82,13 @@ impl Tagger {
         let model = model.with_options(&format!("{aggregation:?} entities but {ignored:?}, overlap {overlap:?}"));
         let entities = Entities { aggregation, labels: labels.clone(), ignored };
         let prepared = prepare.clone();
+        let truncated = model.truncated.clone();
         let pipeline = Pipeline::new(model)
-            .prepare(move |text: &str| match overlap {
-                Some(overlap) => Ok(prepared.overlapping(text, overlap)?),
-                None => Ok(prepared.spanned(text)?),
+            .prepare(move |text: &str| {
+                Ok(truncated.count(match overlap {
+                    Some(overlap) => prepared.overlapping(text, overlap)?,
+                    None => prepared.spanned(text)?,
+                }))
             })
             .item_bytes(|text: &str| text.len())
             .finish(move |text, numbers| Ok(entities.of(&prepare.tokenizer, text, numbers)?))

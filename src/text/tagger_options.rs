@@ -1,9 +1,7 @@
 //! Options of a tagger.
 
 use crate::{
-    backend::options::SessionOptions,
-    import::ImportOptions,
-    text::{entities::Aggregation, shared_options::shared_options},
+    backend::options::SessionOptions, import::ImportOptions, import::shared_options, text::entities::Aggregation,
 };
 
 /// Options of a [`Tagger`](crate::text::Tagger); by default the settings of its folder.

@@ -92,8 +92,9 @@ impl TokenEmbedder {
         let model = opened.model.with_options(&format!("{side:?}"));
         let reading = Arc::new(reading);
         let (before, width) = (reading.clone(), opened.dimension);
+        let truncated = model.truncated.clone();
         let pipeline = Pipeline::new(model)
-            .prepare(move |text: &str| Ok(before.tokenized(text)?))
+            .prepare(move |text: &str| Ok(truncated.count(before.tokenized(text)?)))
             .item_bytes(|text: &str| text.len())
             .finish(move |text, numbers| Ok(reading.vectors(text, only(numbers)?, width)?))
             .result_bytes(|vectors: &TokenVectors| size_of_val(vectors.numbers()) + size_of::<TokenVectors>());

@@ -1,6 +1,9 @@
 //! Options of an embedder of tokens.
 
-use crate::{backend::options::SessionOptions, import::ImportOptions, text::shared_options::shared_options};
+use crate::{
+    backend::options::SessionOptions,
+    import::{ImportOptions, shared_options},
+};
 
 /// Options of a [`TokenEmbedder`](crate::text::TokenEmbedder); by default the settings of its folder.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -96,9 +96,27 @@ struct Named {
     mask: Option<String>,
     /// For the end of a text.
     end: Option<String>,
+    /// For padding.
+    padding: Option<String>,
+    /// Whether padding stands in front.
+    pads_left: bool,
 }
 
 impl Parsed {
+    /// The token with which texts are filled up at their end.
+    ///
+    /// # Errors
+    /// If the settings name none, or fill up the beginning.
+    pub(super) fn padding(&self) -> Result<u32> {
+        if self.named.pads_left {
+            return Err(Error::unsupported("`tokenizer_config.json`: padding_side is left"));
+        }
+        let own = self.tokenizer.get_padding().map(|padding| padding.pad_token.clone());
+        let token = self.named.padding.clone().or(own);
+        let id = token.and_then(|token| self.tokenizer.token_to_id(&token));
+        id.ok_or_else(|| Error::invalid_model("the tokenizer's files name no token for padding, which the model needs"))
+    }
+
     /// Makes each marker, or its first word, a token of its own if the tokenizer knows it, whatever its normalizer does.
     pub(super) fn register(&mut self, markers: &[String]) -> Result<()> {
         for marker in markers {

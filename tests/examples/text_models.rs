@@ -200,3 +200,19 @@ fn vectors_have_the_form_that_is_asked_for() {
     assert_eq!(embed("texts.txt", "prompted.npy", &["--prompt-text", "a "]).0, 0);
     assert_eq!(npy(&path("prompted.npy")).1[..128], npy(&path("written.npy")).1[..]);
 }
+
+#[cfg(feature = "vision")]
+#[test]
+fn images_of_a_list_become_rows() {
+    let place = tempfile::tempdir().unwrap();
+    let (list, out) = (place.path().join("paths.txt"), place.path().join("out.npy"));
+    let image = |name: &str| goldens("vision/images").join(name).display().to_string();
+    fs::write(&list, [image("rgb.png"), image("absent.png"), image("half.jpg")].join("\n")).unwrap();
+    let (code, _, said) = run(command("embed_images", "vision/clip", &list).arg("--normalize").arg("--out").arg(&out));
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("line 2") && said.contains("absent.png"), "{said}");
+    let (rows, columns) = crate::support::npy::rows(&out);
+    assert_eq!((rows.len(), columns), (3, 20));
+    let length = |row: &[f32]| row.iter().map(|number| number * number).sum::<f32>();
+    assert!((length(&rows[0]) - 1.0).abs() < 1e-5 && rows[1].iter().all(|number| number.is_nan()), "{rows:?}");
+}

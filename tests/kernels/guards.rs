@@ -3,7 +3,8 @@
 use crate::support::{RAGGED, each_set, numbers};
 use gristmill::testing::kernels::Activation;
 use gristmill::testing::kernels::attention::{
-    PackedAttention, attention_len_as, packed_attention, packed_attention_as, packed_attention_len,
+    Disentangled, PackedAttention, attention_len_as, disentangled_len, packed_attention, packed_attention_as,
+    packed_attention_len,
 };
 use gristmill::testing::kernels::gemm::{
     Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max, pack_into, pack_len,
@@ -218,6 +219,43 @@ fn attention_stays_within_its_operands() {
                     };
                     let stored = halves(&mut stored, len * width, side);
                     packed_attention_as(set, Factors::Bf16, &packed, stored, &mut scratch).unwrap();
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn attention_with_positions_stays_within_its_operands() {
+    each_set(|set| {
+        for side in SIDES {
+            for (len, most) in [(1, 1), (5, 2), (17, 40), (33, 12), (65, 64)] {
+                let (heads, head_dim) = (2, 17);
+                let (width, positions) = (heads * head_dim, 2 * most);
+                let index: Vec<u32> = (0..=2 * most as u32).map(|place| place.min(positions as u32 - 1)).collect();
+                let [qkv, keys, queries] = [(len * 3, 1), (positions, 2), (positions, 3)]
+                    .map(|(rows, seed)| Guarded::new(&numbers(rows * width, seed), side));
+                let offsets = [0, len as i32];
+                for (keys, queries) in [(true, true), (true, false), (false, true)]
+                    .map(|(own, other)| (own.then_some(&*keys), other.then_some(&*queries)))
+                {
+                    let packed = PackedAttention {
+                        qkv: &qkv,
+                        offsets: &offsets,
+                        heads,
+                        head_dim,
+                        scale: 0.5,
+                        positions: Some(Disentangled { keys, queries, positions, index: &index }),
+                        ..PackedAttention::default()
+                    };
+                    let mut out = Guarded::zeros(len * width, side);
+                    for factors in [Factors::F32, Factors::Bf16] {
+                        let scratch = attention_len_as(set, factors, len, head_dim, head_dim).unwrap()
+                            + disentangled_len(set, factors, len, head_dim, positions).unwrap();
+                        let mut scratch = Guarded::zeros(scratch, side);
+                        packed_attention_as(set, factors, &packed, &mut out, &mut scratch).unwrap();
+                    }
+                    assert!(out.iter().all(|number| number.is_finite()));
                 }
             }
         }

@@ -139,3 +139,15 @@ fn a_queue_of_an_embedder_answers() {
     let vectors: Vec<_> = answers.into_iter().map(|answer| answer.wait().unwrap().unwrap()).collect();
     assert_eq!(vectors, embedder.embed(&["a text", "another"]).unwrap());
 }
+
+#[test]
+fn each_view_of_a_model_counts_its_own_truncated_texts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/bert");
+    let embedder = Embedder::open(folder, Device::Cpu).unwrap();
+    let queries = embedder.queries().unwrap();
+    let counts = || [&embedder, &queries].map(|view| view.describe().truncated);
+    queries.embed(&["word ".repeat(200)]).unwrap();
+    assert_eq!(counts(), [0, 1]);
+    embedder.embed(&["word ".repeat(200), "word ".repeat(300)]).unwrap();
+    assert_eq!(counts(), [2, 1]);
+}

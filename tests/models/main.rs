@@ -37,3 +37,5 @@ mod tabular;
 mod tags;
 #[cfg(feature = "hugging-face")]
 mod token_vectors;
+#[cfg(feature = "vision")]
+mod vision;

@@ -26,7 +26,7 @@ fn texts() -> Vec<String> {
 #[test]
 fn every_masked_word_head_gives_the_weights_of_sentence_transformers() {
     let texts = texts();
-    for name in ["bert", "distilbert", "modernbert", "mpnet", "roberta"] {
+    for name in ["albert", "bert", "distilbert", "electra", "modernbert", "mpnet", "roberta"] {
         let folder = heads("sparse").join(name);
         let golden = fs::read_to_string(folder.join("golden.json")).unwrap();
         let golden: Vec<(Vec<u32>, Vec<f64>)> = serde_json::from_str(&golden).unwrap();

@@ -25,9 +25,12 @@ from golden_heads import BERT, DISTIL, MODERN, ROBERTA, SIZES, TEXTS
 
 # Settings, tokenizer, pooling or none, options of the encoder, and whether the two ends share the words' vectors.
 MODELS = {
+    "albert": (lambda: tf.AlbertConfig(**SIZES, embedding_size=12, max_position_embeddings=POSITIONS), word_piece, None, {}, True),
     "bert": (lambda: tf.BertConfig(**BERT, hidden_act="gelu_new"), word_piece, None, {}, True),
     "distilbert": (lambda: tf.DistilBertConfig(**DISTIL), word_piece, lambda: SpladePooling(activation_function="log1p_relu"),
                    {"prompts": {"query": "a ", "document": "the "}, "default_prompt_name": "document"}, False),
+    "electra": (lambda: tf.ElectraConfig(**SIZES, embedding_size=12, max_position_embeddings=POSITIONS), word_piece,
+                lambda: SpladePooling(), {}, True),
     "modernbert": (lambda: tf.ModernBertConfig(**MODERN), byte_level, lambda: SpladePooling(), {"max_active_dims": 5}, True),
     "mpnet": (lambda: tf.MPNetConfig(**SIZES, max_position_embeddings=POSITIONS + 2), word_piece, lambda: SpladePooling(), {},
               True),

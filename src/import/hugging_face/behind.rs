@@ -7,7 +7,8 @@ use crate::{
     import::{
         hugging_face::{
             Pooling,
-            encoder::{Affine, Norm, Product, Residual, Stage},
+            config::{Config, TextEnd},
+            encoder::{self, Affine, Norm, Product, Residual, Stage},
             folder_options::FolderOptions,
             problems::Problems,
             sentence::{Dense, Late, Module, Sentence, Step},
@@ -40,20 +41,27 @@ impl Behind {
 }
 
 /// The steps of a folder whose encoder gives rows of `hidden` columns; adds the modules' weights to `sources`.
+/// A `tower` is what an encoder with its own pooling begins with.
 pub(super) fn embedding(
     sentence: &Sentence,
     hidden: usize,
+    tower: Option<Behind>,
     options: &FolderOptions,
     sources: &mut Vec<Weights>,
 ) -> Result<Behind> {
-    let pooling = options.pooling.map(|mode| vec![mode]);
-    let pooling = pooling.or(sentence.pooling()).unwrap_or_else(|| vec![Pooling::Mean]);
-    let mut behind = Behind {
-        width: hidden.saturating_mul(pooling.len()),
-        stages: vec![Stage::Pool(pooling.clone())],
-        steps: pooling.iter().map(|mode| format!("{mode:?}")).collect::<Vec<_>>().join(" and "),
-        pooling,
-    };
+    if tower.is_some() && (options.pooling.is_some() || sentence.pooling().is_some()) {
+        return Err(Error::unsupported("a pooling behind an encoder that has its own"));
+    }
+    let mut behind = tower.unwrap_or_else(|| {
+        let pooling = options.pooling.map(|mode| vec![mode]);
+        let pooling = pooling.or(sentence.pooling()).unwrap_or_else(|| vec![Pooling::Mean]);
+        Behind {
+            width: hidden.saturating_mul(pooling.len()),
+            stages: vec![Stage::Pool(pooling.clone())],
+            steps: pooling.iter().map(|mode| format!("{mode:?}")).collect::<Vec<_>>().join(" and "),
+            pooling,
+        }
+    });
     for module in &sentence.modules {
         match module {
             Module::Pooling(_) => {}
@@ -75,6 +83,23 @@ pub(super) fn embedding(
     }
     behind.steps.push_str(&format!(", normalized {}", behind.is_normalized()));
     Ok(behind)
+}
+
+/// What CLIP and SigLIP have behind their encoder of texts; none for other models.
+pub(super) fn text_tower(config: &Config, weights: &Weights, problems: &mut Problems) -> Option<Behind> {
+    let end = config.text_end?;
+    let own = format!("{}head.weight", encoder::prefix(config, weights));
+    let (name, bias) = if end == TextEnd::Padded { (own.as_str(), true) } else { ("text_projection.weight", false) };
+    let mut behind = Behind {
+        stages: vec![Stage::Pool(vec![Pooling::Last])],
+        width: config.hidden,
+        pooling: vec![Pooling::Last],
+        steps: "Last".to_owned(),
+    };
+    if bias || weights.shape(name).is_some() {
+        behind.project(name, config, bias, weights, problems);
+    }
+    Some(behind)
 }
 
 /// The steps of a folder that gives each token a vector.
@@ -114,6 +139,22 @@ fn refuse_others(weights: &Weights, known: &[&str], problems: &mut Problems) {
 }
 
 impl Behind {
+    /// Adds the product `name` of the encoder's own file, of whatever width.
+    pub(super) fn project(
+        &mut self,
+        name: &str,
+        config: &Config,
+        bias: bool,
+        weights: &Weights,
+        problems: &mut Problems,
+    ) {
+        self.width = weights.shape(name).and_then(|shape| shape.first()).copied().unwrap_or(1);
+        let affine = Affine::find(weights, &[name.to_owned()], (config.hidden, self.width), bias, problems);
+        let (activation, residual) = (Activation::None, Residual::Nothing);
+        self.stages.push(Stage::Product(Product { source: 0, affine, activation, residual }));
+        self.steps.push_str(&format!(", to {}", self.width));
+    }
+
     fn expect(&self, width: usize, what: &str) -> Result<()> {
         if width == self.width {
             return Ok(());

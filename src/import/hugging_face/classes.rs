@@ -57,9 +57,11 @@ impl Head {
 
     fn parse(reader: &Reader, family: Family, purpose: Purpose) -> Result<Self> {
         let of_tokens = purpose == Purpose::Tokens;
-        let (what, kind) = match of_tokens {
-            true => ("a tagger", "ForTokenClassification"),
-            false => ("a classifier", "ForSequenceClassification"),
+        let (what, kind) = match purpose {
+            Purpose::Tokens => ("a tagger", "ForTokenClassification"),
+            #[cfg(feature = "vision")]
+            Purpose::ImageClasses => ("a classifier of images", "ForImageClassification"),
+            _ => ("a classifier", "ForSequenceClassification"),
         };
         if let Some(names) = reader.words("architectures").filter(|names| !names.is_empty())
             && !names.iter().any(|name| name.ends_with(kind))
@@ -190,7 +192,14 @@ impl Head {
             Family::Qwen3 | Family::Gemma3 => {
                 vec![Stage::Pool(vec![Pooling::Last]), product("score", self.count, false, Activation::None)]
             }
-            Family::T5 => return Err(Error::unsupported("the classification head of t5")),
+            #[cfg(feature = "vision")]
+            Family::Vit => vec![first, product("classifier", self.count, true, Activation::None)],
+            #[cfg(feature = "vision")]
+            Family::SiglipVision => {
+                let classes = product("classifier", self.count, true, Activation::None);
+                vec![Stage::Pool(vec![Pooling::Mean]), classes]
+            }
+            family => return Err(Error::unsupported(format!("the classification head of {family:?}"))),
         })
     }
 }

@@ -20,7 +20,12 @@ use crate::{
 pub(super) enum Family {
     Albert,
     Bert,
+    ClipText,
+    #[cfg(feature = "vision")]
+    ClipVision,
     DebertaV2,
+    #[cfg(feature = "vision")]
+    Dinov2,
     DistilBert,
     Electra,
     EuroBert,
@@ -33,7 +38,12 @@ pub(super) enum Family {
     NomicBert,
     Qwen3,
     Roberta,
+    SiglipText,
+    #[cfg(feature = "vision")]
+    SiglipVision,
     T5,
+    #[cfg(feature = "vision")]
+    Vit,
     XlmRobertaXl,
 }
 
@@ -134,6 +144,60 @@ pub(super) struct Config {
     pub(super) gated: bool,
     /// Whether queries and keys are normalized head by head.
     pub(super) normed_heads: bool,
+    /// The patches of an image, in place of words.
+    pub(super) patches: Option<Patches>,
+    /// A factor of the activation's operand, by which its result is divided.
+    pub(super) activation_factor: f32,
+    /// Whether the result of each half has a factor for each column.
+    pub(super) scaled_halves: bool,
+    /// The token whose vector is that of a text, if the model has its own pooling.
+    pub(super) text_end: Option<TextEnd>,
+}
+
+/// The patches of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patches {
+    /// Height and width of a patch.
+    pub(super) size: [usize; 2],
+    /// Height and width of the images that the model was made for.
+    pub(super) image: [usize; 2],
+    /// Height and width of the images that it is given.
+    pub(super) given: [usize; 2],
+    /// Whether a row for the whole image stands in front.
+    pub(super) class: bool,
+    /// Whether the product of the patches has a bias.
+    pub(super) bias: bool,
+    /// Whether positions are interpolated for images of other sizes.
+    pub(super) any_size: bool,
+    /// Whether a head with attention makes the image's vector.
+    pub(super) head: bool,
+}
+
+impl Patches {
+    /// Rows and columns of patches in an image of these sides.
+    #[cfg(feature = "vision")]
+    pub(super) fn grid(&self, sides: [usize; 2]) -> [usize; 2] {
+        [sides[0] / self.size[0], sides[1] / self.size[1]]
+    }
+}
+
+/// How the vector of a text is found, in a tower for texts beside one for images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TextEnd {
+    /// The first token of this number.
+    Token(u32),
+    /// The first of the tokens with the highest number.
+    Highest,
+    /// The last of as many tokens as there are positions, filled up with padding.
+    Padded,
+}
+
+/// Which of the encoders that a folder may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tower {
+    Texts,
+    #[cfg(feature = "vision")]
+    Images,
 }
 
 impl Config {
@@ -152,6 +216,7 @@ impl Config {
 const UNUSED: &[&str] = &[
     "_name_or_path",
     "alibi_starting_size",
+    "apply_layernorm",
     "architectures",
     "attention_dropout",
     "attention_probs_dropout_prob",
@@ -172,11 +237,13 @@ const UNUSED: &[&str] = &[
     "deterministic_flash_attn",
     "directionality",
     "dropout",
+    "drop_path_rate",
     "dropout_rate",
     "dtype",
     "emb_pooler",
     "embd_pdrop",
     "embedding_dropout",
+    "encoder_stride",
     "eos_token_id",
     "final_logit_softcapping",
     "finetuning_task",
@@ -187,29 +254,37 @@ const UNUSED: &[&str] = &[
     "initializer_factor",
     "initializer_range",
     "label2id",
+    "layerscale_value",
     "legacy",
     "mask_token_id",
     "max_window_layers",
     "mlp_dropout",
     "num_decoder_layers",
     "num_labels",
+    "out_features",
+    "out_indices",
     "output_attentions",
     "output_past",
+    "pooler_act",
     "pooler_dropout",
     "pooler_fc_size",
     "pooler_hidden_act",
     "pooler_hidden_size",
     "pooler_num_attention_heads",
     "pooler_num_fc_layers",
+    "pooler_output_size",
     "pooler_size",
     "pooler_size_per_head",
     "pooler_type",
     "pretraining_tp",
     "problem_type",
+    "projection_dim",
+    "projection_size",
     "qa_dropout",
     "reference_compile",
     "repad_logits_with_grad",
     "resid_pdrop",
+    "reshape_hidden_states",
     "return_dict",
     "sbert_ce_default_activation_function",
     "sentence_transformers",
@@ -218,6 +293,7 @@ const UNUSED: &[&str] = &[
     "sinusoidal_pos_embds",
     "sparse_pred_ignore_index",
     "sparse_prediction",
+    "stage_names",
     "summary_activation",
     "summary_first_dropout",
     "summary_last_dropout",
@@ -231,19 +307,47 @@ const UNUSED: &[&str] = &[
     "transformers_version",
     "unpad_inputs",
     "use_cache",
+    "use_mask_token",
     "use_memory_efficient_attention",
 ];
 
 /// Reads config.json; also returns a note on settings that were not read, if any.
-pub(super) fn read(folder: &Path) -> Result<(Config, Vec<String>)> {
+pub(super) fn read(folder: &Path, tower: Tower) -> Result<(Config, Vec<String>)> {
     let fields = settings(folder, "config.json")?
         .ok_or_else(|| Error::io(std::io::ErrorKind::NotFound.into(), "`config.json` is missing"))?;
-    parse(fields).context(|| "`config.json`".into())
+    of_tower(fields, tower).and_then(|fields| parse(fields, tower)).context(|| "`config.json`".into())
 }
 
-fn parse(fields: BTreeMap<String, Value>) -> Result<(Config, Vec<String>)> {
+/// The settings of a tower, where a file holds those of two.
+fn of_tower(mut fields: BTreeMap<String, Value>, tower: Tower) -> Result<BTreeMap<String, Value>> {
+    let kind = match fields.get("model_type").and_then(Value::as_str) {
+        Some(kind @ ("clip" | "siglip")) => kind.to_owned(),
+        _ => return Ok(fields),
+    };
+    let (name, model) = match tower {
+        Tower::Texts => ("text_config", "text_model"),
+        #[cfg(feature = "vision")]
+        Tower::Images => ("vision_config", "vision_model"),
+    };
+    // transformers lets the older name win, with its class's defaults for all that it lacks.
+    let names = [format!("{name}_dict"), name.to_owned()];
+    let own = names.iter().find_map(|name| fields.remove(name).filter(|value| !value.is_null()));
+    let mut own: BTreeMap<String, Value> = match own {
+        None => BTreeMap::new(),
+        Some(Value::Object(own)) => own.into_iter().collect(),
+        Some(_) => return Err(Error::invalid_model(format!("{name} is no object"))),
+    };
+    own.insert("model_type".to_owned(), Value::from(format!("{kind}_{model}")));
+    Ok(own)
+}
+
+fn parse(fields: BTreeMap<String, Value>, tower: Tower) -> Result<(Config, Vec<String>)> {
     let reader = Reader::new(fields);
-    let config = family::read(&reader)?;
+    let config = match tower {
+        Tower::Texts => family::read(&reader)?,
+        #[cfg(feature = "vision")]
+        Tower::Images => family::read_images(&reader)?,
+    };
     if !config.heads.is_multiple_of(config.key_heads) {
         reader.problem(format!("{} heads cannot share {} heads of keys", config.heads, config.key_heads));
     }
@@ -268,19 +372,24 @@ mod tests {
         fields
     }
 
+    fn parse_texts(fields: BTreeMap<String, Value>) -> Result<(Config, Vec<String>)> {
+        of_tower(fields, Tower::Texts).and_then(|fields| parse(fields, Tower::Texts))
+    }
+
     #[test]
     fn families_differ_in_positions() {
-        let (bert, notes) = parse(fields(&[("extra", true.into()), ("use_cache", true.into())])).unwrap();
+        let (bert, notes) = parse_texts(fields(&[("extra", true.into()), ("use_cache", true.into())])).unwrap();
         assert_eq!((bert.positions.first, bert.positions.count), (0, 40));
         assert_eq!(notes, ["config.json: not read: extra"]);
-        let (roberta, _) = parse(fields(&[("model_type", "xlm-roberta".into()), ("pad_token_id", 1.into())])).unwrap();
+        let (roberta, _) =
+            parse_texts(fields(&[("model_type", "xlm-roberta".into()), ("pad_token_id", 1.into())])).unwrap();
         assert_eq!((roberta.positions.first, roberta.positions.count), (2, 38));
         assert_eq!(roberta.positions.of([5, 1, 6]).collect::<Vec<_>>(), [2, 1, 3]);
     }
 
     #[test]
     fn hostile_values_are_listed_together() {
-        let error = parse(fields(&[
+        let error = parse_texts(fields(&[
             ("num_hidden_layers", 1_000_000_000_u64.into()),
             ("num_attention_heads", 0.into()),
             ("hidden_size", (-3).into()),
@@ -294,7 +403,7 @@ mod tests {
             assert!(error.contains(name), "{error}");
         }
         assert!(error.contains("max_position_embeddings is missing"), "{error}");
-        let error = parse(fields(&[("num_attention_heads", 5.into())])).unwrap_err().to_string();
+        let error = parse_texts(fields(&[("num_attention_heads", 5.into())])).unwrap_err().to_string();
         assert!(error.contains("not a multiple of 5 heads"), "{error}");
     }
 
@@ -316,7 +425,7 @@ mod tests {
             (vec![of("new"), ("rope_scaling", serde_json::json!({"type": "dynamic", "factor": 2.0}))], "rope_scaling"),
             (vec![("position_embedding_type", "alibi".into())], "feed_forward_type"),
         ] {
-            let error = parse(fields(&changes)).unwrap_err();
+            let error = parse_texts(fields(&changes)).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Unsupported, "{error}");
             assert!(error.to_string().contains(named), "{named}: {error}");
         }
@@ -331,7 +440,7 @@ mod tests {
             ("quantization_config", serde_json::json!({"bits": 4})),
             ("hidden_act", "mish".into()),
         ] {
-            let error = parse(fields(&[(name, value)])).unwrap_err();
+            let error = parse_texts(fields(&[(name, value)])).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Unsupported, "{error}");
         }
     }

@@ -3,10 +3,14 @@
 mod builder;
 mod disentangled;
 mod names;
+#[cfg(feature = "vision")]
+mod patches;
 mod positions;
 mod stages;
 mod tensors;
 
+#[cfg(feature = "vision")]
+pub(super) use stages::AttentionPool;
 pub(super) use stages::{Product, Residual, Stage, build as build_stages};
 pub(super) use tensors::{Affine, Norm, Tensors, resolve};
 
@@ -65,7 +69,12 @@ pub(super) fn build(
         offsets: None,
         visible: None,
     };
-    let mut x = encoder.embeddings(&tensors, tokens)?;
+    let mut x = match (&tensors.words, &tensors.patches) {
+        (Some(words), _) => encoder.embeddings(words, &tensors, tokens)?,
+        #[cfg(feature = "vision")]
+        (None, Some(patches)) => encoder.patches(patches, &tensors, tokens)?,
+        _ => return Err(Error::internal("an encoder without a first layer")),
+    };
     let offsets = Shape::new(vec![&Dim::symbol(sequences) + &Dim::from(1)]);
     let offsets = encoder.builder.graph.input("offsets", DType::I32, offsets);
     encoder.offsets = Some(offsets);
@@ -139,11 +148,11 @@ struct Encoder<'a> {
 
 impl Encoder<'_> {
     /// The sum of the vectors of words, token types and positions.
-    fn embeddings(&mut self, tensors: &Tensors, tokens: Symbol) -> Result<ValueId> {
+    fn embeddings(&mut self, words: &Found, tensors: &Tensors, tokens: Symbol) -> Result<ValueId> {
         let per_token = || Shape::new(vec![Dim::symbol(tokens)]);
         let graph = &mut self.builder.graph;
         let ids = graph.input("input_ids", DType::I32, per_token());
-        let mut x = self.look_up("input_ids", &tensors.words, ids)?;
+        let mut x = self.look_up("input_ids", words, ids)?;
         if self.config.embedding_scale != 1.0 {
             let graph = &mut self.builder.graph;
             let scale = graph.constant("embeddings.scale", Tensor::new([1], &[self.config.embedding_scale])?);

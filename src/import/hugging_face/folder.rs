@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     graph::Graph,
     import::{
-        hugging_face::{Pooling, Prompts, StaticRules},
+        hugging_face::{Pooling, Prompts, StaticRules, TextEnd},
         origin::{FileStamp, fingerprint_of},
     },
 };
@@ -32,6 +32,8 @@ pub struct Folder {
     pub one_token_type: bool,
     /// A token that is left out at the end of a text.
     pub pad: Option<u32>,
+    /// The token whose vector is that of a text, if the model has its own pooling.
+    pub(crate) text_end: Option<TextEnd>,
     /// Whether texts are lowercased before they are tokenized.
     pub lowercase: bool,
     /// What stands before texts.

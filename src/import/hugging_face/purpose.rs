@@ -15,11 +15,21 @@ pub(crate) enum Purpose {
     Words,
     /// A vector of each token, as sentence-transformers' multi-vector encoders make them.
     TokenVectors,
+    /// Vectors of images.
+    #[cfg(feature = "vision")]
+    Images,
+    /// Classes of images, as transformers tells them.
+    #[cfg(feature = "vision")]
+    ImageClasses,
 }
 
 impl Purpose {
     /// Whether the files that sentence-transformers adds have no part in it.
     pub(super) fn is_of_transformers(self) -> bool {
+        #[cfg(feature = "vision")]
+        if self == Self::ImageClasses {
+            return true;
+        }
         matches!(self, Self::Classes | Self::Tokens)
     }
 }

@@ -153,6 +153,8 @@ impl Sentence {
             None if purpose == Purpose::Words => {
                 self.notes.push("no modules.json: each word's weight is the largest of its tokens'".to_owned());
             }
+            #[cfg(feature = "vision")]
+            None if purpose == Purpose::Images => {}
             None => self.notes.push("no modules.json: pooling mean and no scaling unless told otherwise".to_owned()),
         }
         if let Some(settings) = optional::<PromptSettings>(folder, "config_sentence_transformers.json")? {
@@ -193,6 +195,10 @@ impl Sentence {
         if modules.is_static {
             (self.transformer, self.modules) = (modules.transformer, modules.modules);
             self.static_rules = Some(StaticRules { model2vec: false, limited: false });
+            return Ok(());
+        }
+        if modules.is_clip {
+            (self.transformer, self.modules) = (modules.transformer, modules.modules);
             return Ok(());
         }
         let pooling = modules.pooling.ok_or_else(|| Error::unsupported("there is no pooling behind the encoder"))?;

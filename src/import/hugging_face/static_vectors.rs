@@ -30,7 +30,7 @@ pub(super) fn read(folder: &Path, sentence: Sentence, options: &FolderOptions, o
     problems.finish("the files do not fit together")?;
     let mut sources = vec![weights];
     let width = tensors.table.shape()[1];
-    let behind = behind::embedding(&sentence, width, options, &mut sources)?;
+    let behind = behind::embedding(&sentence, width, None, options, &mut sources)?;
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
     let graph = build(&name, &tensors, &sources, &behind, output)?;
     let most = sentence.max_tokens.unwrap_or(MAX_TOKENS);
@@ -46,6 +46,7 @@ pub(super) fn read(folder: &Path, sentence: Sentence, options: &FolderOptions, o
         token_types: None,
         one_token_type: false,
         pad: None,
+        text_end: None,
         lowercase: false,
         prompts: sentence.prompts,
         markers: Vec::new(),
@@ -82,7 +83,8 @@ impl Tensors {
         let &[rows, width] = shape else {
             return Err(Error::invalid_model(format!("the tensor `{name}` is no matrix but {shape:?}")));
         };
-        let table = weights.find(&[name.to_owned()], &[rows, width], problems);
+        // model2vec stores small tables as signed bytes.
+        let table = weights.find_bytes(&[name.to_owned()], &[rows, width], problems);
         let mapping = weights.shape("mapping").is_some().then(|| weights.integers("mapping")).transpose()?;
         let vocabulary = mapping.as_ref().map_or(rows, Vec::len);
         let mapping = mapping.map(|mapping| rows_of(&mapping, rows)).transpose()?;

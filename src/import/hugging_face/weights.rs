@@ -19,7 +19,7 @@ use crate::{
         },
         options::{self, ImportOptions},
         origin::FileStamp,
-        safetensors::{SafetensorsFile, to_f32},
+        safetensors::SafetensorsFile,
         unique_map::UniqueMap,
     },
     kernels::{KernelSet, transpose},
@@ -57,6 +57,14 @@ impl Found {
     /// The dimensions.
     pub(super) fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// The same numbers as a matrix with as many rows as the first dimension.
+    #[cfg(feature = "vision")]
+    pub(super) fn as_matrix(&self) -> Self {
+        let rows = self.shape.first().copied().unwrap_or(1);
+        let columns = self.shape.iter().skip(1).product();
+        Self { shape: vec![rows, columns], ..self.clone() }
     }
 }
 
@@ -153,8 +161,17 @@ impl Weights {
         self.files[*file].read_integers(name)
     }
 
+    /// As [`find`](Self::find), of numbers that may be whole and of one byte.
+    pub(super) fn find_bytes(&self, names: &[String], shape: &[usize], problems: &mut Problems) -> Found {
+        self.find_of(names, shape, &[DType::I8], problems)
+    }
+
     /// The tensor with the first of `names` that exists; a problem if none does or it does not fit.
     pub(super) fn find(&self, names: &[String], shape: &[usize], problems: &mut Problems) -> Found {
+        self.find_of(names, shape, &[], problems)
+    }
+
+    fn find_of(&self, names: &[String], shape: &[usize], also: &[DType], problems: &mut Problems) -> Found {
         let place = names.iter().find_map(|name| self.places.get_key_value(name));
         let missing = || (0, names.first().cloned().unwrap_or_default());
         let (file, name) = place.map_or_else(missing, |(name, &file)| (file, name.clone()));
@@ -163,7 +180,7 @@ impl Weights {
             Some(info) if info.shape != shape => {
                 problems.add(|| format!("the tensor `{name}` is {info}, expected is {shape:?}"));
             }
-            Some(info) if to_f32(info.dtype).is_none() => {
+            Some(info) if !also.contains(&info.dtype) && !info.dtype.is_float() => {
                 problems.add(|| format!("the tensor `{name}` is of {}, expected is f64, f32, f16 or bf16", info.dtype));
             }
             Some(_) => {}
@@ -204,8 +221,7 @@ impl Weights {
         let set = KernelSet::detect();
         let mut start = 0;
         for (part, rows) in parts {
-            self.file(part).read_f32(&part.name, |position, piece| {
-                // A piece holds whole rows.
+            self.file(part).read_f32_rows(&part.name, depth, |position, piece| {
                 let first = position / depth;
                 let wanted = first.max(rows.start)..(first + piece.len() / depth).min(rows.end);
                 if !wanted.is_empty() {

@@ -52,6 +52,20 @@ const DISTILBERT: Names = Names {
     bias: &["vocab_projector.bias"],
 };
 
+const ALBERT: Names = Names {
+    inner: "predictions.dense",
+    norm: "predictions.LayerNorm",
+    words: "predictions.decoder.weight",
+    bias: &["predictions.decoder.bias", "predictions.bias"],
+};
+
+const ELECTRA: Names = Names {
+    inner: "generator_predictions.dense",
+    norm: "generator_predictions.LayerNorm",
+    words: "generator_lm_head.weight",
+    bias: &["generator_lm_head.bias"],
+};
+
 const MODERN_BERT: Names =
     Names { inner: "head.dense", norm: "head.norm", words: "decoder.weight", bias: &["decoder.bias"] };
 
@@ -76,6 +90,7 @@ impl WordHead {
                 Family::ModernBert => activation(reader, "classifier_activation", "gelu")?,
                 Family::DistilBert => activation(reader, "activation", "gelu")?,
                 Family::Bert => activation(reader, "hidden_act", "gelu")?,
+                Family::Albert => activation(reader, "hidden_act", "gelu_new")?,
                 _ => Activation::Gelu,
             },
             biases: match modern {
@@ -90,8 +105,11 @@ impl WordHead {
 
     /// The steps behind an encoder, up to the largest number of each word in a text; its weights are the first source.
     pub(super) fn stages(&self, config: &Config, weights: &Weights, problems: &mut Problems) -> Result<Vec<Stage>> {
-        let hidden = config.hidden;
+        // The words' vectors are as wide as the embeddings.
+        let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
         let names = match config.family {
+            Family::Albert => ALBERT,
+            Family::Electra => ELECTRA,
             Family::Bert => BERT,
             Family::DistilBert => DISTILBERT,
             Family::ModernBert => MODERN_BERT,
@@ -100,10 +118,10 @@ impl WordHead {
         };
         let [inner_bias, bias] = self.biases;
         let inner = [format!("{}.weight", names.inner)];
-        let inner = Affine::find(weights, &inner, (hidden, hidden), inner_bias, problems);
+        let inner = Affine::find(weights, &inner, (hidden, width), inner_bias, problems);
         let inner = Product { source: 0, affine: inner, activation: self.activation, residual: Residual::Nothing };
         let mut find = |part: &str, older: &str| {
-            weights.find(&[part, older].map(|part| format!("{}.{part}", names.norm)), &[hidden], problems)
+            weights.find(&[part, older].map(|part| format!("{}.{part}", names.norm)), &[width], problems)
         };
         let scale = find("weight", "gamma");
         let norm_bias = config.norm == NormKind::Layer;
@@ -111,7 +129,7 @@ impl WordHead {
         let mut words = vec![names.words.to_owned()];
         words.extend(self.tied.then(|| encoder::words_name(config, weights)));
         let affine = Affine::of(
-            weights.find(&words, &[config.vocabulary, hidden], problems),
+            weights.find(&words, &[config.vocabulary, width], problems),
             bias.then(|| {
                 let names: Vec<String> = names.bias.iter().map(|name| (*name).to_owned()).collect();
                 weights.find(&names, &[config.vocabulary], problems)

@@ -169,17 +169,30 @@ impl<'s, 'a> PositionScores<'s, 'a> {
         }
         for (row, query) in span.enumerate() {
             let out = &mut self.block[row * self.block_stride..][..keys];
-            let by_query = &self.by_query[row * self.stride..][..self.stride];
-            for (key, out) in out.iter_mut().enumerate() {
-                let position = self.positions.position(query as isize - key as isize) - self.used.start;
-                let mut sum = 0.0;
-                if self.keys.is_some() {
-                    sum += by_query[position];
+            let by_query = self.keys.map(|_| &self.by_query[row * self.stride..][..self.stride]);
+            let by_key = self.positions.queries.map(|_| &self.by_key[..keys * self.stride]);
+            // Keys further away than the index reaches have the position of its ends.
+            let most = self.positions.index.len() / 2;
+            let near = query.saturating_sub(most).min(keys)..query.saturating_add(most).saturating_add(1).min(keys);
+            let behind = self.positions.index.iter().rev().skip((near.start + most).saturating_sub(query));
+            let ends = |distance| self.positions.position(distance);
+            let front = std::iter::repeat_n(ends(isize::MAX), near.start);
+            let back = std::iter::repeat_n(ends(isize::MIN), keys - near.end);
+            let places = front.chain(behind.take(near.len()).map(|&place| place as usize)).chain(back);
+            let places = out.iter_mut().zip(places.map(|place| place - self.used.start));
+            match (by_query, by_key) {
+                (Some(by_query), Some(by_key)) => {
+                    for ((out, place), by_key) in places.zip(by_key.chunks_exact(self.stride)) {
+                        *out = (0.0 + by_query[place] + by_key[place]) * scale;
+                    }
                 }
-                if self.positions.queries.is_some() {
-                    sum += self.by_key[key * self.stride + position];
+                (Some(by_query), None) => places.for_each(|(out, place)| *out = (0.0 + by_query[place]) * scale),
+                (None, Some(by_key)) => {
+                    for ((out, place), by_key) in places.zip(by_key.chunks_exact(self.stride)) {
+                        *out = (0.0 + by_key[place]) * scale;
+                    }
                 }
-                *out = sum * scale;
+                (None, None) => places.for_each(|(out, _)| *out = 0.0),
             }
         }
         MaskRows { data: self.block.as_ptr(), row_stride: self.block_stride as isize, column_stride: 1 }

@@ -25,6 +25,7 @@ enum Kind {
     Albert,
     Bert,
     Camembert,
+    Clip,
     DebertaV2,
     Mpnet,
     Roberta,
@@ -45,6 +46,7 @@ impl Kind {
             | "RetriBertTokenizer"
             | "SqueezeBertTokenizer" => Self::Bert,
             "CamembertTokenizer" => Self::Camembert,
+            "CLIPTokenizer" => Self::Clip,
             "DebertaV2Tokenizer" => Self::DebertaV2,
             "MPNetTokenizer" => Self::Mpnet,
             "RobertaTokenizer" => Self::Roberta,
@@ -60,6 +62,7 @@ impl Kind {
             "albert" => Self::Albert,
             "bert" | "distilbert" | "electra" | "nomic_bert" => Self::Bert,
             "camembert" => Self::Camembert,
+            "clip" | "clip_text_model" => Self::Clip,
             "deberta-v2" => Self::DebertaV2,
             "mpnet" => Self::Mpnet,
             "roberta" => Self::Roberta,
@@ -105,6 +108,7 @@ pub(super) fn of_folder(folder: &Path) -> Result<Option<Vec<u8>>> {
     let made = match kind {
         Kind::Bert | Kind::Mpnet => word_piece::read(&older)?,
         Kind::Roberta => byte_level::read(&older)?,
+        Kind::Clip => byte_level::read_clip(&older)?,
         _ => sentencepiece::read(&older)?,
     };
     let bytes = |value: Value| {

@@ -95,7 +95,13 @@ impl Overrides {
             let content = value.as_str().or_else(|| value.get("content").and_then(Value::as_str));
             content.map(str::to_owned)
         };
-        Named { unknown: named("unk_token"), mask: named("mask_token"), end: named("eos_token") }
+        Named {
+            unknown: named("unk_token"),
+            mask: named("mask_token"),
+            end: named("eos_token"),
+            padding: named("pad_token"),
+            pads_left: self.config.get("padding_side").and_then(Value::as_str) == Some("left"),
+        }
     }
 
     fn flag(&self, name: &str) -> Result<Option<bool>> {

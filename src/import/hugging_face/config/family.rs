@@ -5,8 +5,11 @@ mod decoders;
 mod gte;
 mod jina;
 mod modern;
+mod towers;
 
 use serde_json::Value;
+#[cfg(feature = "vision")]
+pub(super) use towers::read_images;
 
 use crate::{
     error::{Error, Result},
@@ -18,8 +21,9 @@ use crate::{
 };
 
 /// What model types this build reads, for messages.
-const KNOWN: &str = "albert, bert, camembert, deberta-v2, distilbert, electra, eurobert, gemma3_text, gte, \
-                     jina_embeddings_v3, modernbert, mpnet, new, nomic_bert, qwen3, roberta, t5, xlm-roberta and xlm-roberta-xl";
+const KNOWN: &str = "albert, bert, camembert, clip, deberta-v2, distilbert, electra, eurobert, gemma3_text, gte, \
+                     jina_embeddings_v3, modernbert, mpnet, new, nomic_bert, qwen3, roberta, siglip, t5, xlm-roberta \
+                     and xlm-roberta-xl";
 
 /// Most positions with rotary angles, of which each has a row in a table; texts are cut there at the latest.
 const MAX_TURNED: usize = 1 << 16;
@@ -33,6 +37,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         "albert" => Family::Albert,
         "bert" if reader.is_text("position_embedding_type", "alibi") => Family::JinaBert,
         "bert" => Family::Bert,
+        "clip_text_model" => Family::ClipText,
         "deberta-v2" => Family::DebertaV2,
         "distilbert" => Family::DistilBert,
         "electra" => Family::Electra,
@@ -46,18 +51,16 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         "nomic_bert" => Family::NomicBert,
         "qwen3" => Family::Qwen3,
         "roberta" | "xlm-roberta" | "camembert" => Family::Roberta,
+        "siglip_text_model" => Family::SiglipText,
         "t5" => Family::T5,
         "xlm-roberta-xl" => Family::XlmRobertaXl,
+        kind @ ("vit" | "dinov2" | "clip_vision_model" | "siglip_vision_model") => {
+            return Err(Error::unsupported(format!("model_type `{kind}`, an encoder of images, for texts")));
+        }
         "" => return Err(Error::invalid_model("model_type is missing")),
         other => return Err(Error::unsupported(format!("model_type `{other}`; supported are {KNOWN}"))),
     };
-    for flag in ["is_decoder", "add_cross_attention", "output_hidden_states"] {
-        reader.refuse_unless(flag, &[Value::from(false)])?;
-    }
-    let both = if family == Family::T5 { [false, true].as_slice() } else { &[false] };
-    reader.refuse_unless("is_encoder_decoder", &both.iter().copied().map(Value::from).collect::<Vec<_>>())?;
-    reader.refuse_unless("pruned_heads", &[Value::Object(serde_json::Map::new())])?;
-    reader.refuse_unless("quantization_config", &[])?;
+    refuse_all(reader, family)?;
     match family {
         Family::ModernBert | Family::NomicBert => modern::read(reader, family),
         Family::EuroBert | Family::Gemma3 | Family::Qwen3 => decoders::read(reader, family),
@@ -65,9 +68,21 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         Family::JinaBert => jina::read_second(reader),
         Family::JinaV3 => jina::read_third(reader),
         Family::DebertaV2 => deberta::read(reader),
+        Family::ClipText | Family::SiglipText => towers::read_texts(reader, family),
         Family::T5 => t5(reader),
         _ => bert(reader, family),
     }
+}
+
+/// Refuses what no encoder here has.
+fn refuse_all(reader: &Reader, family: Family) -> Result<()> {
+    for flag in ["is_decoder", "add_cross_attention", "output_hidden_states"] {
+        reader.refuse_unless(flag, &[Value::from(false)])?;
+    }
+    let both = if family == Family::T5 { [false, true].as_slice() } else { &[false] };
+    reader.refuse_unless("is_encoder_decoder", &both.iter().copied().map(Value::from).collect::<Vec<_>>())?;
+    reader.refuse_unless("pruned_heads", &[Value::Object(serde_json::Map::new())])?;
+    reader.refuse_unless("quantization_config", &[])
 }
 
 /// BERT and what differs from it in names and few settings.
@@ -149,6 +164,10 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         activation,
         gated: false,
         normed_heads: false,
+        patches: None,
+        activation_factor: 1.0,
+        scaled_halves: false,
+        text_end: None,
     })
 }
 
@@ -197,6 +216,10 @@ fn t5(reader: &Reader) -> Result<Config> {
         activation,
         gated,
         normed_heads: false,
+        patches: None,
+        activation_factor: 1.0,
+        scaled_halves: false,
+        text_end: None,
     })
 }
 

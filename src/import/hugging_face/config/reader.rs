@@ -35,6 +35,12 @@ impl Reader {
         self.problems.borrow_mut().add(|| problem);
     }
 
+    /// A setting of any kind, unless it is absent or null.
+    #[cfg(feature = "vision")]
+    pub(in crate::import::hugging_face) fn value(&self, name: &str) -> Option<Value> {
+        self.take(name)
+    }
+
     fn take(&self, name: &str) -> Option<Value> {
         self.fields.borrow_mut().remove(name).filter(|value| !value.is_null())
     }
@@ -65,7 +71,7 @@ impl Reader {
         self.has(name).then(|| self.size(name, 0..=most, None))
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.fields.borrow().get(name).is_some_and(|value| !value.is_null())
     }
 
@@ -74,7 +80,7 @@ impl Reader {
         self.fields.borrow().get(name).and_then(Value::as_str) == Some(value)
     }
 
-    pub(super) fn number(&self, name: &str, default: f64) -> f64 {
+    pub(in crate::import::hugging_face) fn number(&self, name: &str, default: f64) -> f64 {
         let Some(value) = self.take(name) else { return default };
         value.as_f64().unwrap_or_else(|| {
             self.problem(format!("{name} is {}", shortened(&value)));
@@ -125,6 +131,18 @@ impl Reader {
             self.problem(format!("{name} is {}", shortened(&value)));
         }
         words
+    }
+
+    /// A list of whole numbers; none, and nothing taken, if the setting is no list.
+    #[cfg(feature = "vision")]
+    pub(super) fn numbers(&self, name: &str) -> Option<Vec<i64>> {
+        self.fields.borrow().get(name)?.as_array()?;
+        let value = self.take(name)?;
+        let numbers = value.as_array().and_then(|all| all.iter().map(Value::as_i64).collect());
+        if numbers.is_none() {
+            self.problem(format!("{name} is {}", shortened(&value)));
+        }
+        Some(numbers.unwrap_or_default())
     }
 
     /// A text or a list of texts; none if the setting is absent.

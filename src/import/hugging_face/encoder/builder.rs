@@ -70,6 +70,12 @@ impl<'a> Builder<'a> {
         Self { graph, config, weights, constants: HashMap::new(), rotary: Vec::new() }
     }
 
+    /// The weights of the encoder.
+    #[cfg(feature = "vision")]
+    pub(super) fn weights(&self) -> &'a Weights {
+        self.weights
+    }
+
     /// Reads the weights of all products, in parallel on a pool, and makes constants of them.
     pub(super) fn products(&mut self, tensors: &Tensors) -> Result<EncoderWeights> {
         let mut all: Vec<(String, Vec<&Affine>)> = Vec::new();
@@ -86,8 +92,12 @@ impl<'a> Builder<'a> {
             if self.weights.are_mapped() && parts.iter().all(|part| part.is_whole()) {
                 return Ok(None);
             }
-            let parts: Vec<_> = parts.iter().map(|part| (&part.weight, part.rows.clone())).collect();
-            self.weights.transposed(&parts).map(Some)
+            let sources: Vec<_> = parts.iter().map(|part| (&part.weight, part.rows.clone())).collect();
+            let mut matrix = self.weights.transposed(&sources)?;
+            if let [Affine { factors: Some(factors), .. }] = parts[..] {
+                factors.apply(self.weights, matrix.as_mut_slice()?, false)?;
+            }
+            Ok(Some(matrix))
         });
         let matrices = matrices.collect::<Result<Vec<_>>>()?;
         let mut weighted = Vec::with_capacity(all.len());
@@ -122,7 +132,15 @@ impl<'a> Builder<'a> {
             return Ok(Weighted { parts: own, in_place: true });
         };
         let biases: Option<Vec<&Found>> = parts.iter().map(|part| part.bias.as_ref()).collect();
-        let bias = biases.map(|biases| self.weights.joined(&biases)).transpose()?;
+        let mut bias = biases.map(|biases| self.weights.joined(&biases)).transpose()?;
+        if let (Some(bias), [part]) = (&mut bias, parts) {
+            if bias.shape() != [part.rows.len()] {
+                *bias = Tensor::new([part.rows.len()], &bias.as_slice::<f32>()?[part.rows.clone()])?;
+            }
+            if let Some(factors) = &part.factors {
+                factors.apply(self.weights, bias.as_mut_slice()?, true)?;
+            }
+        }
         let matrix = self.graph.constant(format!("{name}.weight"), matrix);
         let bias = bias.map(|bias| self.graph.constant(format!("{name}.bias"), bias));
         Ok(Weighted { parts: vec![(matrix, bias, name)], in_place: false })

@@ -46,6 +46,12 @@ pub(super) struct Names {
     pub(super) wide_norms: Option<[&'static str; 2]>,
     /// A norm of the first half's result and its input, behind the one of the attention.
     pub(super) second_norm: Option<&'static str>,
+    /// The factors of the columns of each half's result.
+    pub(super) column_factors: [&'static str; 2],
+    /// The vector of the row in front of an image's patches.
+    pub(super) class: &'static str,
+    /// Beginnings of the names of tensors that stand beside the encoder's.
+    pub(super) others: &'static [&'static str],
     pub(super) biases: Biases,
 }
 
@@ -88,6 +94,9 @@ const BERT: Names = Names {
     activated_last: false,
     wide_norms: None,
     second_norm: None,
+    column_factors: ["", ""],
+    class: "",
+    others: &[],
     biases: ALL,
 };
 
@@ -262,6 +271,66 @@ const T5: Names = Names {
 
 const T5_GATED: Names = Names { up: &["1.DenseReluDense.wi_0", "1.DenseReluDense.wi_1"], ..T5 };
 
+const CLIP_TEXT: Names = Names {
+    prefix: "text_model.",
+    words: "embeddings.token_embedding.weight",
+    positions: "embeddings.position_embedding.weight",
+    embedding_norm: None,
+    final_norm: "final_layer_norm",
+    layer: "encoder.layers.{}.",
+    qkv: &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    attention: "self_attn.out_proj",
+    attention_norm: "layer_norm1",
+    up: &["mlp.fc1"],
+    down: "mlp.fc2",
+    norm: "layer_norm2",
+    others: &["text_projection.", "vision_model.", "visual_projection.", "logit_scale", "logit_bias"],
+    ..BERT
+};
+
+#[cfg(feature = "vision")]
+const SIGLIP_VISION: Names = Names {
+    prefix: "vision_model.",
+    words: "embeddings.patch_embedding.weight",
+    final_norm: "post_layernorm",
+    others: &["text_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias"],
+    ..CLIP_TEXT
+};
+
+#[cfg(feature = "vision")]
+const CLIP_VISION: Names =
+    Names { class: "embeddings.class_embedding", embedding_norm: Some("pre_layrnorm"), ..SIGLIP_VISION };
+
+#[cfg(feature = "vision")]
+const VIT: Names = Names {
+    prefix: "vit.",
+    words: "embeddings.patch_embeddings.projection.weight",
+    positions: "embeddings.position_embeddings",
+    class: "embeddings.cls_token",
+    embedding_norm: None,
+    final_norm: "layernorm",
+    qkv: &["attention.attention.query", "attention.attention.key", "attention.attention.value"],
+    attention: "attention.output.dense",
+    attention_norm: "layernorm_before",
+    norm: "layernorm_after",
+    others: &["embeddings.mask_token"],
+    ..BERT
+};
+
+#[cfg(feature = "vision")]
+const DINOV2: Names = Names {
+    prefix: "dinov2.",
+    attention_norm: "norm1",
+    up: &["mlp.fc1"],
+    down: "mlp.fc2",
+    norm: "norm2",
+    column_factors: ["layer_scale1.lambda1", "layer_scale2.lambda1"],
+    ..VIT
+};
+
+#[cfg(feature = "vision")]
+const DINOV2_GATED: Names = Names { up: &["mlp.weights_in"], down: "mlp.weights_out", ..DINOV2 };
+
 /// The names of a family's tensors.
 pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
     let (family, gated) = (config.family, config.gated);
@@ -269,7 +338,14 @@ pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
     match family {
         Family::Albert => &ALBERT,
         Family::Bert => &BERT,
+        Family::ClipText | Family::SiglipText => &CLIP_TEXT,
+        #[cfg(feature = "vision")]
+        Family::ClipVision => &CLIP_VISION,
         Family::DebertaV2 => &DEBERTA_V2,
+        #[cfg(feature = "vision")]
+        Family::Dinov2 if gated => &DINOV2_GATED,
+        #[cfg(feature = "vision")]
+        Family::Dinov2 => &DINOV2,
         Family::DistilBert => &DISTILBERT,
         Family::Electra => &ELECTRA,
         Family::EuroBert => &EURO_BERT,
@@ -283,8 +359,12 @@ pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
         Family::NomicBert => &NOMIC_BERT,
         Family::Qwen3 => &QWEN3,
         Family::Roberta => &ROBERTA,
+        #[cfg(feature = "vision")]
+        Family::SiglipVision => &SIGLIP_VISION,
         Family::T5 if gated => &T5_GATED,
         Family::T5 => &T5,
+        #[cfg(feature = "vision")]
+        Family::Vit => &VIT,
         Family::XlmRobertaXl => &XLM_ROBERTA_XL,
     }
 }

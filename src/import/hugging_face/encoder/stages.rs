@@ -1,5 +1,11 @@
 //! What runs behind the last layer: pooling, products, norms.
 
+#[cfg(feature = "vision")]
+mod attention_pool;
+
+#[cfg(feature = "vision")]
+pub(in crate::import::hugging_face) use attention_pool::AttentionPool;
+
 use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
@@ -34,6 +40,9 @@ const BLOCK: usize = 4096;
 pub(in crate::import::hugging_face) enum Stage {
     /// The rows of each text become one, in several ways side by side.
     Pool(Vec<Pooling>),
+    /// The rows of each image become one by a head with attention.
+    #[cfg(feature = "vision")]
+    AttentionPool(Box<AttentionPool>),
     /// A product of each row.
     Product(Product),
     /// The largest of each column of a product among a text's rows.
@@ -76,6 +85,8 @@ pub(in crate::import::hugging_face) fn build(
         let name = |part: &str| if index < 2 { part.to_owned() } else { format!("{part}.{index}") };
         x = match stage {
             Stage::Pool(modes) => pool(graph, &name("pooling"), modes, [x, offsets])?,
+            #[cfg(feature = "vision")]
+            Stage::AttentionPool(head) => head.build(graph, source_of(sources, head.source)?, [x, offsets])?,
             Stage::Product(product) => product.build(graph, sources, &name("dense"), x)?,
             Stage::MaxOfProduct { source, affine } => {
                 max_of_product(graph, source_of(sources, *source)?, &name("words"), affine, [x, offsets])?

@@ -2,20 +2,25 @@
 
 use std::ops::Range;
 
-use crate::import::hugging_face::{
-    config::{Config, Disentangled, Family, NormKind, Placement},
-    encoder::{
-        self,
-        names::{self, Names, UNUSED},
+use crate::{
+    error::Result,
+    import::hugging_face::{
+        config::{Config, Disentangled, Family, NormKind, Patches, Placement},
+        encoder::{
+            self,
+            names::{self, Names, UNUSED},
+        },
+        problems::Problems,
+        weights::{Found, Weights},
     },
-    problems::Problems,
-    weights::{Found, Weights},
 };
 
 /// The tensors of an encoder.
 #[derive(Debug)]
 pub(crate) struct Tensors {
-    pub(super) words: Found,
+    /// Absent where images take their place.
+    pub(super) words: Option<Found>,
+    pub(super) patches: Option<PatchTensors>,
     pub(super) positions: Option<Found>,
     pub(super) token_types: Option<Found>,
     pub(super) norm: Option<Norm>,
@@ -26,6 +31,17 @@ pub(crate) struct Tensors {
     /// The layers that have weights of their own.
     pub(super) layers: Vec<Layer>,
     pub(super) final_norm: Option<Norm>,
+}
+
+/// What makes rows of an image's patches.
+#[cfg_attr(not(feature = "vision"), expect(dead_code, reason = "read by encoders of images"))]
+#[derive(Debug)]
+pub(super) struct PatchTensors {
+    /// `[hidden, colours, height, width]`
+    pub(super) weight: Found,
+    pub(super) bias: Option<Found>,
+    /// The row in front.
+    pub(super) class: Option<Found>,
 }
 
 /// The tensors of one transformer layer.
@@ -69,6 +85,35 @@ pub(in crate::import::hugging_face) struct Affine {
     /// The rows of the weight that are the layer's.
     pub(super) rows: Range<usize>,
     pub(super) bias: Option<Found>,
+    /// What it is multiplied by when it is read.
+    pub(super) factors: Option<Box<Factors>>,
+}
+
+/// What a linear layer is multiplied by when it is read.
+#[derive(Clone, Debug)]
+pub(super) struct Factors {
+    /// Of the weight, and of the bias.
+    pub(super) whole: [f32; 2],
+    /// Of each column of the result.
+    pub(super) columns: Option<Found>,
+}
+
+impl Factors {
+    /// Multiplies a weight `[depth, columns]`, or with `bias` a bias `[columns]`.
+    pub(super) fn apply(&self, weights: &Weights, values: &mut [f32], bias: bool) -> Result<()> {
+        let whole = self.whole[usize::from(bias)];
+        if whole != 1.0 {
+            values.iter_mut().for_each(|value| *value *= whole);
+        }
+        if let Some(columns) = &self.columns {
+            let columns = weights.plain(columns)?;
+            let columns = columns.as_slice::<f32>()?;
+            for row in values.chunks_exact_mut(columns.len().max(1)) {
+                row.iter_mut().zip(columns).for_each(|(value, factor)| *value *= factor);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Affine {
@@ -83,12 +128,12 @@ impl Affine {
         let weight = weights.find(names, &[outputs, inputs], problems);
         let layer = weight.name().strip_suffix("weight").unwrap_or_default();
         let bias = bias.then(|| weights.find(&[format!("{layer}bias")], &[outputs], problems));
-        Self { weight, rows: 0..outputs, bias }
+        Self { weight, rows: 0..outputs, bias, factors: None }
     }
 
     /// A layer of these tensors.
     pub(in crate::import::hugging_face) fn of(weight: Found, bias: Option<Found>) -> Self {
-        Self { rows: 0..weight.shape()[0], weight, bias }
+        Self { rows: 0..weight.shape()[0], weight, bias, factors: None }
     }
 
     /// The columns of its result.
@@ -96,9 +141,9 @@ impl Affine {
         self.rows.len()
     }
 
-    /// Whether the layer is all of its weight.
+    /// Whether the layer is all of its weight, as it is.
     pub(super) fn is_whole(&self) -> bool {
-        self.rows == (0..self.weight.shape()[0])
+        self.rows == (0..self.weight.shape()[0]) && self.factors.is_none()
     }
 }
 
@@ -128,8 +173,9 @@ pub(crate) fn resolve(config: &Config, weights: &Weights, others: &[&str], probl
     let words = &[names.words, "encoder.embed_tokens.weight"];
     let words = if config.family == Family::T5 { &words[..] } else { &words[..1] };
     let tensors = Tensors {
-        words: finder.tensor(words, &[config.vocabulary, width]),
-        positions: config.position_rows.map(|rows| finder.tensor(&[names.positions], &[rows, width])),
+        words: config.patches.is_none().then(|| finder.tensor(words, &[config.vocabulary, width])),
+        patches: config.patches.map(|patches| finder.patches(patches)),
+        positions: config.position_rows.map(|rows| finder.positions(&[rows, width])),
         token_types: config.token_types.map(|rows| finder.tensor(&[names.token_types], &[rows, width])),
         norm: names.embedding_norm.map(|name| finder.norm(name, if projects_first { hidden } else { width })),
         projection: config.embedding.map(|width| finder.affine(names.projection, width, hidden, !projects_first)),
@@ -160,6 +206,30 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
+    /// The table of positions, which some files hold as the table of one item.
+    fn positions(&mut self, shape: &[usize]) -> Found {
+        let own = format!("{}{}", self.prefix, self.names.positions);
+        match self.weights.shape(&own) {
+            Some(&[1, ..]) if self.config.patches.is_some() => {
+                self.tensor(&[self.names.positions], &[&[1], shape].concat())
+            }
+            _ => self.tensor(&[self.names.positions], shape),
+        }
+    }
+
+    fn patches(&mut self, patches: Patches) -> PatchTensors {
+        let (hidden, names) = (self.config.hidden, self.names);
+        let bias = names.words.replace("weight", "bias");
+        let alone = format!("{}{}", self.prefix, names.class);
+        let class: &[usize] =
+            if self.weights.shape(&alone).is_some_and(|own| own.len() == 3) { &[1, 1, hidden] } else { &[hidden] };
+        PatchTensors {
+            weight: self.tensor(&[names.words], &[hidden, 3, patches.size[0], patches.size[1]]),
+            bias: patches.bias.then(|| self.tensor(&[&bias], &[hidden])),
+            class: patches.class.then(|| self.tensor(&[names.class], class)),
+        }
+    }
+
     fn layer(&mut self, index: usize) -> Layer {
         let names = self.names;
         let biases = names.biases;
@@ -182,7 +252,12 @@ impl Finder<'_> {
             }
             ([joined], true) => {
                 let whole = self.affine(&name(joined), hidden, 2 * intermediate, biases.up);
-                let part = |rows: Range<usize>| Affine { weight: whole.weight.clone(), rows, bias: whole.bias.clone() };
+                let part = |rows: Range<usize>| Affine {
+                    weight: whole.weight.clone(),
+                    rows,
+                    bias: whole.bias.clone(),
+                    factors: None,
+                };
                 let halves = [part(0..intermediate), part(intermediate..2 * intermediate)];
                 let [first, last] = halves;
                 if names.activated_last { (last, Some(first)) } else { (first, Some(last)) }
@@ -198,11 +273,25 @@ impl Finder<'_> {
             .map(|(wanted, part)| wanted.then(|| self.affine(&name(part), hidden, hidden, true)));
         let around = placement == Placement::Around;
         // ModernBERT normalizes the embeddings once, for the first layer too.
-        let first = index == 0 && placement == Placement::Before && names.embedding_norm.is_some();
+        let first = index == 0 && self.config.family == Family::ModernBert && names.embedding_norm.is_some();
+        let [mut attention, mut up] =
+            [self.affine(&name(names.attention), heads * head_dim, hidden, biases.attention), up];
+        let mut down = self.affine(&name(names.down), intermediate, hidden, biases.down);
+        let factor = self.config.activation_factor;
+        let factors = |whole, columns| Some(Box::new(Factors { whole, columns }));
+        if factor != 1.0 {
+            up.factors = factors([factor; 2], None);
+            down.factors = factors([factor.recip(), 1.0], None);
+        }
+        if self.config.scaled_halves {
+            let [first, second] = names.column_factors.map(|part| self.tensor(&[&name(part)], &[hidden]));
+            attention.factors = factors([1.0; 2], Some(first));
+            down.factors = factors([factor.recip(), 1.0], Some(second));
+        }
         Layer {
             qkv,
             position_parts,
-            attention: self.affine(&name(names.attention), heads * head_dim, hidden, biases.attention),
+            attention,
             attention_norm: (!first).then(|| self.norm(&name(names.attention_norm), hidden)),
             attention_result_norm: around.then(|| self.norm(&name(names.attention_result_norm), hidden)),
             head_norms: self
@@ -213,7 +302,7 @@ impl Finder<'_> {
             second_norm: names.second_norm.map(|part| self.norm(&name(part), hidden)),
             up,
             gate,
-            down: self.affine(&name(names.down), intermediate, hidden, biases.down),
+            down,
             norm: self.norm(&name(names.norm), hidden),
             result_norm: around.then(|| self.norm(&name(names.result_norm), hidden)),
         }
@@ -231,6 +320,7 @@ impl Finder<'_> {
             weight: self.tensor(&[&format!("{name}.weight")], &[outputs, inputs]),
             rows: 0..outputs,
             bias: bias.then(|| self.tensor(&[&format!("{name}.bias")], &[outputs])),
+            factors: None,
         }
     }
 
@@ -250,8 +340,9 @@ impl Finder<'_> {
         {
             let own = name.strip_prefix(self.prefix).unwrap_or(name);
             // transformers leaves the table unread where positions are relative alone.
+            let is_other = self.names.others.iter().any(|other| own.starts_with(other));
             let no_positions = self.config.family == Family::DebertaV2 && own == self.names.positions;
-            if !no_positions && !UNUSED.iter().any(|unused| own.starts_with(unused)) {
+            if !no_positions && !is_other && !UNUSED.iter().any(|unused| own.starts_with(unused)) {
                 self.problems
                     .add(|| format!("the tensor `{name}` has no place in the model that config.json describes"));
             }

@@ -75,11 +75,19 @@ pub(super) struct Modules {
     pub(super) pooling: Option<PoolingSettings>,
     /// Whether the first module consists of word vectors, which need no pooling.
     pub(super) is_static: bool,
+    /// Whether the first module is CLIP, which has its own pooling.
+    pub(super) is_clip: bool,
 }
 
 /// Reads the entries of modules.json and the settings of each.
 pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
-    let mut modules = Modules { transformer: folder.to_owned(), modules: Vec::new(), pooling: None, is_static: false };
+    let mut modules = Modules {
+        transformer: folder.to_owned(),
+        modules: Vec::new(),
+        pooling: None,
+        is_static: false,
+        is_clip: false,
+    };
     for (position, entry) in entries.iter().enumerate() {
         let kind = entry.kind.rsplit('.').next().unwrap_or_default();
         if !entry.kind.starts_with("sentence_transformers.") {
@@ -87,9 +95,10 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
         }
         let place = path(folder, entry)?;
         let within = || entry.path.clone();
-        // Word vectors need no pooling.
-        match (position + usize::from(modules.is_static), kind) {
+        // Word vectors and CLIP need no pooling.
+        match (position + usize::from(modules.is_static || modules.is_clip), kind) {
             (0, "Transformer") => modules.transformer = place,
+            (0, "CLIPModel") => (modules.transformer, modules.is_clip) = (place, true),
             (0, "StaticEmbedding") => {
                 (modules.transformer, modules.is_static) = (place, true);
                 modules.modules.push(Module::Pooling(vec![Pooling::Mean]));

@@ -1,20 +1,66 @@
-//! RoBERTa's tokenizer: byte pairs in a map of tokens and a list of merges.
+//! RoBERTa's and CLIP's tokenizers: byte pairs in a map of tokens and a list of merges.
 
 use serde_json::{Map, Value, json};
 
 use super::{Older, Specials};
 use crate::error::{Error, Result};
 
-pub(super) fn read(older: &Older<'_>) -> Result<Option<Value>> {
+/// The vocabulary and the merges.
+type Files = (Map<String, Value>, Vec<String>);
+
+fn files(older: &Older<'_>) -> Result<Option<Files>> {
     let (Some(vocab), Some(merges)) = (older.read("vocab.json")?, older.read("merges.txt")?) else { return Ok(None) };
     let vocab: Map<String, Value> = serde_json::from_slice(&vocab)
         .map_err(|error| Error::invalid_model(format!("`vocab.json` does not parse: {error}")))?;
     let merges = String::from_utf8(merges).map_err(|_| Error::invalid_model("`merges.txt` is not UTF-8"))?;
     // The first line names the version.
-    let merges: Vec<&str> = merges.lines().skip(1).filter(|line| !line.is_empty()).collect();
+    let merges: Vec<String> = merges.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if let Some(line) = merges.iter().find(|line| line.split(' ').count() != 2) {
         return Err(Error::invalid_model(format!("`merges.txt` has the line {line:?}, which is no pair")));
     }
+    Ok(Some((vocab, merges)))
+}
+
+/// CLIP's: words in lower case, each of which ends with a mark.
+pub(super) fn read_clip(older: &Older<'_>) -> Result<Option<Value>> {
+    const PATTERN: &str =
+        r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+    let Some((vocab, merges)) = files(older)? else { return Ok(None) };
+    let number = |token: &str| vocab.get(token).and_then(Value::as_u64).map(|number| number as usize);
+    let mut specials =
+        Specials::new(vocab.values().filter_map(Value::as_u64).max().map_or(0, |most| most as usize + 1));
+    let mut add = |name: &str, default: &str| -> Result<(String, usize)> {
+        let token = older.token(name, default)?;
+        let number = specials.add(&token, number(&token));
+        Ok((token, number))
+    };
+    let begin = add("bos_token", "<|startoftext|>")?;
+    let end = add("eos_token", "<|endoftext|>")?;
+    let (unknown, _) = add("unk_token", "<|endoftext|>")?;
+    add("pad_token", "<|endoftext|>")?;
+    Ok(Some(json!({
+        "version": "1.0",
+        "added_tokens": specials.entries(None),
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFC"},
+            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+            {"type": "Lowercase"},
+        ]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": PATTERN}, "behavior": "Removed", "invert": true},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        ]},
+        "post_processor": {"type": "RobertaProcessing", "sep": [end.0, end.1], "cls": [begin.0, begin.1],
+            "trim_offsets": false, "add_prefix_space": false},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "</w>", "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": merges},
+    })))
+}
+
+/// RoBERTa's.
+pub(super) fn read(older: &Older<'_>) -> Result<Option<Value>> {
+    let Some((vocab, merges)) = files(older)? else { return Ok(None) };
     let number = |token: &str| vocab.get(token).and_then(Value::as_u64).map(|number| number as usize);
     let mut specials =
         Specials::new(vocab.values().filter_map(Value::as_u64).max().map_or(0, |most| most as usize + 1));

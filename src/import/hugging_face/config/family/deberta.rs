@@ -56,6 +56,10 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         activation: activation(reader, "hidden_act", "gelu")?,
         gated: false,
         normed_heads: false,
+        patches: None,
+        activation_factor: 1.0,
+        scaled_halves: false,
+        text_end: None,
     })
 }
 

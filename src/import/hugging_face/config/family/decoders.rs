@@ -67,6 +67,10 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         },
         gated: true,
         normed_heads: family != Family::EuroBert,
+        patches: None,
+        activation_factor: 1.0,
+        scaled_halves: false,
+        text_end: None,
     })
 }
 

@@ -72,6 +72,10 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         },
         gated: true,
         normed_heads: false,
+        patches: None,
+        activation_factor: 1.0,
+        scaled_halves: false,
+        text_end: None,
     })
 }
 

@@ -1,4 +1,4 @@
-//! What the options of all text models set in the same way.
+//! What the options of all models set in the same way.
 
 /// The methods for device and weights, in an `impl` of options whose import settings lie at this field.
 macro_rules! shared_options {
@@ -24,4 +24,4 @@ macro_rules! shared_options {
         }
     };
 }
-pub(super) use shared_options;
+pub(crate) use shared_options;
