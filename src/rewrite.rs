@@ -22,11 +22,11 @@ mod simplify;
 mod softmax;
 
 use crate::{error::Result, graph::Graph};
+pub(crate) use channels_last::channels_last;
 #[cfg(feature = "onnx")]
 pub(crate) use fold::last as fold_last;
 pub(crate) use open_batch::run as open_batch;
 use rewriter::Rule;
-pub(crate) use channels_last::channels_last;
 pub(crate) use rounded::store_rounded;
 
 /// Removal of redundant moves, before and between the other rules.

@@ -103,12 +103,7 @@ fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
 }
 
 /// Makes a convolution channels-last, by transposing what it reads unless that has a twin.
-fn convolution(
-    rewriter: &mut Rewriter<'_>,
-    index: usize,
-    conv: &Conv,
-    mut inputs: Vec<Option<ValueId>>,
-) -> Result<()> {
+fn convolution(rewriter: &mut Rewriter<'_>, index: usize, conv: &Conv, mut inputs: Vec<Option<ValueId>>) -> Result<()> {
     let Some(x) = inputs[0] else { return Ok(()) };
     // A maximum over all positions is taken from blocks of any layout.
     if conv.layout == Layout::ChannelsLast || conv.global_max || rewriter.fact(x).dtype != DType::F32 {

@@ -198,7 +198,8 @@ mod tests {
         graph.output("y", y);
         optimize(&mut graph).unwrap();
         let [node] = graph.nodes() else { panic!("{} nodes", graph.nodes().len()) };
-        let constant = |index: usize| graph.constant_of(node.inputs[index].unwrap()).unwrap().as_slice::<f32>().unwrap();
+        let constant =
+            |index: usize| graph.constant_of(node.inputs[index].unwrap()).unwrap().as_slice::<f32>().unwrap();
         // Factors 2 / sqrt(3 + 1) = 1 and -3 / sqrt(0 + 1) = -3.
         assert_eq!(constant(1), [1.0, 2.0, -9.0, -12.0]);
         assert_eq!(constant(2), [10.0 - 1.0 + 0.5, -3.0 * 18.0 + 1.0]);

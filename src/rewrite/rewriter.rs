@@ -101,12 +101,7 @@ impl Rewriter<'_> {
         self.insert_shared(index, self.nodes[index].op.clone(), inputs)
     }
 
-    fn insert_shared(
-        &mut self,
-        index: usize,
-        op: Arc<dyn Operator>,
-        inputs: Vec<Option<ValueId>>,
-    ) -> Result<ValueId> {
+    fn insert_shared(&mut self, index: usize, op: Arc<dyn Operator>, inputs: Vec<Option<ValueId>>) -> Result<ValueId> {
         let name = self.nodes[index].name.clone();
         // The graph's own list is empty while rules run: the node is moved out at once.
         let outputs = self.graph.node(&name, op, inputs)?;
