@@ -1,10 +1,13 @@
-"""Trees and recurrent layers in bulk beside ONNX Runtime and LightGBM: onnx_models.py [ROUNDS]
+"""Trees, recurrent layers and convolutions in bulk beside ONNX Runtime and LightGBM: onnx_models.py [ROUNDS [PART]...]
+
+PART is `trees`, `recurrent` or `convolutions`; all of them where there is none.
 
 Runs in the environment of tests/setup.sh, on two threads each, in turn. The example must have been built:
 cargo build --release --example run
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,8 +24,19 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
-RUN = Path(__file__).resolve().parent.parent.parent / "target" / "release" / "examples" / "run"
+ROOT = Path(__file__).resolve().parent.parent.parent
+RUN = ROOT / "target" / "release" / "examples" / "run"
+MODELS = ROOT / "tests" / "data" / "runtime" / "models"
 THREADS = 2
+# Convolutional models of tests/setup.sh, each with the number of its items.
+CONVOLUTIONS = {
+    "speechmos.dnsmos_models.sig": 8,
+    "speechmos.dnsmos_models.bak_ovr": 8,
+    "speechmos.dnsmos_models.model_v8": 100,
+    "rapidocr-onnxruntime.models.ch_ppocr_mobile_v2.0_cls_infer": 500,
+    "rapidocr-onnxruntime.models.ch_PP-OCRv4_rec_infer": 80,
+    "rapidocr-onnxruntime.models.ch_PP-OCRv4_det_infer": 200,
+}
 
 
 def trees(folder):
@@ -71,6 +85,19 @@ def recurrent(kind):
     return make
 
 
+def real(name, count):
+    """A model of the tests over its first input, as often as asked, each time with a little noise."""
+
+    def make(folder):
+        shutil.copy(MODELS / f"{name}.onnx", folder / "model.onnx")
+        given = np.load(MODELS / f"{name}.0.npz")
+        [x] = [given[key][:1] for key in given.files if key.startswith("input.")]
+        random = np.random.default_rng(0)
+        return np.concatenate([x + 0.01 * random.standard_normal(x.shape).astype(np.float32) for _ in range(count)]), {}
+
+    return make
+
+
 def sessions(path, x, batches):
     """ONNX Runtime with one session on two threads and with two sessions on one, a batch size each."""
 
@@ -80,10 +107,11 @@ def sessions(path, x, batches):
         options.log_severity_level = 3
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def share(own, rows, batch):
-        return [own.run(None, {"x": rows[i : i + batch]}) for i in range(0, len(rows), batch)]
-
     one, two = session(THREADS), [session(1) for _ in range(THREADS)]
+    name = one.get_inputs()[0].name
+
+    def share(own, rows, batch):
+        return [own.run(None, {name: rows[i : i + batch]}) for i in range(0, len(rows), batch)]
 
     def apart(batch):
         with ThreadPoolExecutor(THREADS) as pool:
@@ -101,7 +129,8 @@ def measure(name, make, batches, rounds):
         folder = Path(place)
         x, contenders = make(folder)
         contenders |= sessions(folder / "model.onnx", x, batches)
-        np.savez(folder / "in.npz", x=x)
+        name = onnxruntime.InferenceSession(str(folder / "model.onnx")).get_inputs()[0].name
+        np.savez(folder / "in.npz", **{name: x})
         files = [folder / "model.onnx", "--in", folder / "in.npz", "--out", folder / "out.npz"]
         flags = ["--device", "cpu", "--workers", str(THREADS), "--report", folder / "report.json"]
 
@@ -123,10 +152,16 @@ def measure(name, make, batches, rounds):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parts = sys.argv[2:] or ["trees", "recurrent", "convolutions"]
     print("| model | contender | seconds | of gristmill's time |\n|---|---|---:|---:|")
-    measure("1,000 trees, 100,000 rows", trees, [1_000, 100_000], rounds)
-    for kind in ("LSTM", "GRU"):
-        measure(f"{kind}, 2,000 sequences", recurrent(kind), [8, 32, 128], rounds)
+    if "trees" in parts:
+        measure("1,000 trees, 100,000 rows", trees, [1_000, 100_000], rounds)
+    if "recurrent" in parts:
+        for kind in ("LSTM", "GRU"):
+            measure(f"{kind}, 2,000 sequences", recurrent(kind), [8, 32, 128], rounds)
+    if "convolutions" in parts:
+        for name, count in CONVOLUTIONS.items():
+            measure(f"{name.split('.')[-1]}, {count} items", real(name, count), [1], rounds)
 
 
 if __name__ == "__main__":
