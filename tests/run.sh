@@ -30,7 +30,7 @@ step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 # The public items against their listing: a change of the interface shows as a diff.
 step tests/scripts/public_items.py --check
 # The kernels have no features, and models need theirs.
-step cargo test --locked --no-default-features --lib --test bulk --test import --test memory --test operators
+step cargo test --locked --no-default-features --lib --test bulk --test import --test operators
 # The core of a bulk job under a model checker; its dependencies are built for it alone, so with little optimizing.
 step env RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     CARGO_PROFILE_RELEASE_DEBUG=0 cargo test --locked --release --no-default-features --lib shuttle
