@@ -129,8 +129,8 @@ def measure(name, make, batches, rounds):
         folder = Path(place)
         x, contenders = make(folder)
         contenders |= sessions(folder / "model.onnx", x, batches)
-        name = onnxruntime.InferenceSession(str(folder / "model.onnx")).get_inputs()[0].name
-        np.savez(folder / "in.npz", **{name: x})
+        operand = onnxruntime.InferenceSession(str(folder / "model.onnx")).get_inputs()[0].name
+        np.savez(folder / "in.npz", **{operand: x})
         files = [folder / "model.onnx", "--in", folder / "in.npz", "--out", folder / "out.npz"]
         flags = ["--device", "cpu", "--workers", str(THREADS), "--report", folder / "report.json"]
 
