@@ -74,7 +74,7 @@ const PRODUCTS: &[Rule] = &[
     simplify::view_of_view,
     simplify::thin_transpose,
     simplify::view_of_view,
-    conv::channels_last,
+    channels_last::direct,
     simplify::transposed_twice,
 ];
 

@@ -72,7 +72,8 @@ impl Folder {
         let root = &self.0;
         match fs::read_dir(root) {
             Ok(mut entries) => {
-                if !self.inner().is_dir() && entries.next().is_some() {
+                // In this order: another process makes `_gristmill` before anything else.
+                if entries.next().is_some() && !self.inner().is_dir() {
                     return Err(Error::new(
                         ErrorKind::InvalidInput,
                         format!("the folder {} holds other files; name an empty or a new one", root.display()),

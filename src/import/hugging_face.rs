@@ -39,6 +39,7 @@ pub(crate) use image_settings::{Filter, ImageSettings, ImageSize};
 pub(crate) use images::{ImageFolder, open_image_classes, open_images};
 pub(crate) use purpose::Purpose;
 pub use scores::Scores;
+pub(crate) use scores::best_class;
 pub use sentence::Prompts;
 pub(crate) use sentence::{Late, Side, Splade};
 pub(crate) use static_rules::StaticRules;

@@ -44,11 +44,19 @@ fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
     let rank = rewriter.fact(output).shape.rank();
     let inputs = rewriter.node(index).inputs.clone();
+    let Some(first) = inputs.first().copied().flatten() else { return Ok(()) };
     if let Some((conv, _)) = rewriter.is::<Conv>(index) {
         let conv = conv.clone();
-        return convolution(rewriter, index, &conv, inputs);
+        // A maximum over all positions is taken from blocks of any layout.
+        if conv.layout == Layout::ChannelsLast || conv.global_max || rewriter.fact(first).dtype != DType::F32 {
+            return Ok(());
+        }
+        let x = match twin(rewriter, first) {
+            Some(twin) => twin,
+            None => rewriter.insert(index, to_back(rank), vec![Some(first)])?,
+        };
+        return convolution(rewriter, index, conv, inputs, x);
     }
-    let Some(first) = inputs.first().copied().flatten() else { return Ok(()) };
     let twins: Vec<_> = inputs.iter().map(|id| id.and_then(|id| twin(rewriter, id))).collect();
     if twins.iter().all(Option::is_none) {
         return Ok(());
@@ -102,20 +110,29 @@ fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     rewriter.replace(index, to_front(rank), vec![Some(value)])
 }
 
-/// Makes a convolution channels-last, by transposing what it reads unless that has a twin.
-fn convolution(rewriter: &mut Rewriter<'_>, index: usize, conv: &Conv, mut inputs: Vec<Option<ValueId>>) -> Result<()> {
-    let Some(x) = inputs[0] else { return Ok(()) };
-    // A maximum over all positions is taken from blocks of any layout.
-    if conv.layout == Layout::ChannelsLast || conv.global_max || rewriter.fact(x).dtype != DType::F32 {
-        return Ok(());
+/// Reads a channels-last input directly instead of its transposition.
+pub(super) fn direct(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let Some((conv, inputs)) = rewriter.is::<Conv>(index) else { return Ok(()) };
+    let Some(x) = inputs[0].and_then(|id| twin(rewriter, id)) else { return Ok(()) };
+    let (conv, inputs) = (conv.clone(), inputs.to_vec());
+    if conv.layout == Layout::ChannelsLast { Ok(()) } else { convolution(rewriter, index, conv, inputs, x) }
+}
+
+/// Lets a convolution read the channels-last `x`.
+fn convolution(
+    rewriter: &mut Rewriter<'_>,
+    index: usize,
+    conv: Conv,
+    mut inputs: Vec<Option<ValueId>>,
+    x: ValueId,
+) -> Result<()> {
+    let output = rewriter.fact(rewriter.node(index).outputs[0]).shape.clone();
+    let (rank, global_max) = (output.rank(), conv.global_max);
+    inputs[0] = Some(x);
+    let value = rewriter.insert(index, Conv { layout: Layout::ChannelsLast, ..conv }, inputs)?;
+    if global_max {
+        return rewriter.replace(index, Reshape::to(&output), vec![Some(value)]);
     }
-    let rank = conv.kernel.len() + 2;
-    inputs[0] = match twin(rewriter, x) {
-        Some(twin) => Some(twin),
-        None => Some(rewriter.insert(index, to_back(rank), vec![Some(x)])?),
-    };
-    let conv = Conv { layout: Layout::ChannelsLast, ..conv.clone() };
-    let value = rewriter.insert(index, conv, inputs)?;
     rewriter.replace(index, to_front(rank), vec![Some(value)])
 }
 

@@ -6,7 +6,7 @@ use crate::{
     kernels::Activation,
     ops::{
         conv::{Conv, Layout},
-        moves::{reshape::Reshape, transpose::Transpose},
+        moves::reshape::Reshape,
         norm::channel_norm::{ChannelNorm, Statistics},
         pointwise::{BinaryFunction, Unary},
         pool::{GlobalPool, PoolFunction, window::Pads},
@@ -137,28 +137,6 @@ pub(super) fn global_max(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()
         return Ok(());
     }
     rewriter.replace(index, Conv { global_max: true, ..conv }, inputs)
-}
-
-/// Reads a channels-last input directly instead of its transposition.
-pub(super) fn channels_last(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
-    let Some((conv, inputs)) = rewriter.is::<Conv>(index) else { return Ok(()) };
-    let (conv, mut inputs) = (conv.clone(), inputs.to_vec());
-    let Some((transpose, &[Some(below)])) = inputs[0].and_then(|id| rewriter.made_by::<Transpose>(id)) else {
-        return Ok(());
-    };
-    let rank = conv.kernel.len() + 2;
-    let channels_to_front: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
-    if conv.layout != Layout::ChannelsFirst || transpose.order(rank)? != channels_to_front {
-        return Ok(());
-    }
-    inputs[0] = Some(below);
-    let output = rewriter.fact(rewriter.node(index).outputs[0]).shape.clone();
-    let global_max = conv.global_max;
-    let value = rewriter.insert(index, Conv { layout: Layout::ChannelsLast, ..conv }, inputs)?;
-    if global_max {
-        return rewriter.replace(index, Reshape::to(&output), vec![Some(value)]);
-    }
-    rewriter.replace(index, Transpose { perm: Some(channels_to_front) }, vec![Some(value)])
 }
 
 /// The convolution that produces a value with a single use.

@@ -155,20 +155,9 @@ pub(super) fn open(path: &Path, options: &ClassifierOptions, purpose: Purpose) -
 impl Classified {
     /// The class with the highest of `scores`.
     fn of(labels: &[Arc<str>], scores: Vec<f32>, facts: Facts) -> Result<Self> {
-        let mut best = 0;
-        for (class, score) in scores.iter().enumerate() {
-            if score.is_nan() {
-                return Err(Error::invalid_model("the model gives a score that is no number"));
-            }
-            if *score > scores[best] {
-                best = class;
-            }
-        }
-        let (Some(label), Some(&score)) = (labels.get(best), scores.get(best)) else {
-            return Err(Error::internal("a class without a name"));
-        };
+        let (label, score) = hugging_face::best_class(labels, &scores)?;
         let Facts { tokens, truncated } = facts;
-        Ok(Self { label: label.clone(), score, scores, tokens, truncated })
+        Ok(Self { label, score, scores, tokens, truncated })
     }
 }
 

@@ -125,19 +125,8 @@ impl ImageClassifier {
 impl ImageClass {
     /// The class with the highest of `scores`.
     fn of(labels: &[Arc<str>], scores: Vec<f32>) -> Result<Self> {
-        let mut best = 0;
-        for (class, score) in scores.iter().enumerate() {
-            if score.is_nan() {
-                return Err(Error::invalid_model("the model gives a score that is no number"));
-            }
-            if *score > scores[best] {
-                best = class;
-            }
-        }
-        match (labels.get(best), scores.get(best)) {
-            (Some(label), Some(&score)) => Ok(Self { label: label.clone(), score, scores }),
-            _ => Err(Error::internal("a class without a name")),
-        }
+        let (label, score) = hugging_face::best_class(labels, &scores)?;
+        Ok(Self { label, score, scores })
     }
 }
 

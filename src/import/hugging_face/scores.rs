@@ -1,5 +1,7 @@
 //! How a head's numbers become scores.
 
+use std::sync::Arc;
+
 use crate::{
     error::{Error, Result},
     import::hugging_face::sentence::activation,
@@ -32,6 +34,26 @@ impl Scores {
                 numbers.iter_mut().for_each(|number| *number = (power(*number) / sum) as f32);
             }
         }
+    }
+}
+
+/// The name and the score of the class with the highest of `scores`, the first of those.
+///
+/// # Errors
+/// If a score is NaN, or that class has no name.
+pub(crate) fn best_class(labels: &[Arc<str>], scores: &[f32]) -> Result<(Arc<str>, f32)> {
+    let mut best = 0;
+    for (class, score) in scores.iter().enumerate() {
+        if score.is_nan() {
+            return Err(Error::invalid_model("the model gives a score that is no number"));
+        }
+        if *score > scores[best] {
+            best = class;
+        }
+    }
+    match (labels.get(best), scores.get(best)) {
+        (Some(label), Some(&score)) => Ok((label.clone(), score)),
+        _ => Err(Error::internal("a class without a name")),
     }
 }
 

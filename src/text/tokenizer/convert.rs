@@ -163,6 +163,16 @@ impl Specials {
         Self { tokens: Vec::new(), next: count }
     }
 
+    /// None, where `vocab` has the number of each token.
+    fn behind(vocab: &Map<String, Value>) -> Self {
+        Self::new(vocab.values().filter_map(Value::as_u64).max().map_or(0, |most| most as usize + 1))
+    }
+
+    /// Adds a token of such a vocabulary and returns its number.
+    fn add_of(&mut self, vocab: &Map<String, Value>, content: &str) -> usize {
+        self.add(content, vocab.get(content).and_then(Value::as_u64).map(|number| number as usize))
+    }
+
     /// Adds a token and returns its number: that in the vocabulary, or one behind all.
     fn add(&mut self, content: &str, number: Option<usize>) -> usize {
         if let Some((_, number)) = self.tokens.iter().find(|(own, _)| own == content) {

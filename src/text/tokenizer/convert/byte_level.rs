@@ -26,12 +26,10 @@ pub(super) fn read_clip(older: &Older<'_>) -> Result<Option<Value>> {
     const PATTERN: &str =
         r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
     let Some((vocab, merges)) = files(older)? else { return Ok(None) };
-    let number = |token: &str| vocab.get(token).and_then(Value::as_u64).map(|number| number as usize);
-    let mut specials =
-        Specials::new(vocab.values().filter_map(Value::as_u64).max().map_or(0, |most| most as usize + 1));
+    let mut specials = Specials::behind(&vocab);
     let mut add = |name: &str, default: &str| -> Result<(String, usize)> {
         let token = older.token(name, default)?;
-        let number = specials.add(&token, number(&token));
+        let number = specials.add_of(&vocab, &token);
         Ok((token, number))
     };
     let begin = add("bos_token", "<|startoftext|>")?;
@@ -61,12 +59,10 @@ pub(super) fn read_clip(older: &Older<'_>) -> Result<Option<Value>> {
 /// RoBERTa's.
 pub(super) fn read(older: &Older<'_>) -> Result<Option<Value>> {
     let Some((vocab, merges)) = files(older)? else { return Ok(None) };
-    let number = |token: &str| vocab.get(token).and_then(Value::as_u64).map(|number| number as usize);
-    let mut specials =
-        Specials::new(vocab.values().filter_map(Value::as_u64).max().map_or(0, |most| most as usize + 1));
+    let mut specials = Specials::behind(&vocab);
     let mut add = |name: &str, default: &str| -> Result<(String, usize)> {
         let token = older.token(name, default)?;
-        let number = specials.add(&token, number(&token));
+        let number = specials.add_of(&vocab, &token);
         Ok((token, number))
     };
     for (name, default) in [("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")] {

@@ -12,26 +12,24 @@ pub(super) fn read(older: &Older<'_>) -> Result<Option<Value>> {
     let lines = text.strip_suffix('\n').unwrap_or(&text).split('\n');
     // Of equal lines the last counts.
     let vocab: Map<String, Value> = lines.enumerate().map(|(number, line)| (line.to_owned(), number.into())).collect();
-    let number = |token: &str| vocab.get(token).and_then(Value::as_u64).map(|number| number as usize);
     let mpnet = older.kind == Kind::Mpnet;
     let name =
         |name: &str, bert: &str, mpnet_default: &str| older.token(name, if mpnet { mpnet_default } else { bert });
     let (unknown, mask) = (older.token("unk_token", "[UNK]")?, name("mask_token", "[MASK]", "<mask>")?);
     let (sep, cls) = (name("sep_token", "[SEP]", "</s>")?, name("cls_token", "[CLS]", "<s>")?);
-    let mut specials =
-        Specials::new(vocab.values().filter_map(Value::as_u64).max().map_or(0, |most| most as usize + 1));
+    let mut specials = Specials::behind(&vocab);
     if mpnet {
         for (token, default) in [("bos_token", "<s>"), ("eos_token", "</s>")] {
             let token = older.token(token, default)?;
-            specials.add(&token, number(&token));
+            specials.add_of(&vocab, &token);
         }
     }
-    specials.add(&unknown, number(&unknown));
-    let sep_number = specials.add(&sep, number(&sep));
+    specials.add_of(&vocab, &unknown);
+    let sep_number = specials.add_of(&vocab, &sep);
     let pad = name("pad_token", "[PAD]", "<pad>")?;
-    specials.add(&pad, number(&pad));
-    let cls_number = specials.add(&cls, number(&cls));
-    specials.add(&mask, number(&mask));
+    specials.add_of(&vocab, &pad);
+    let cls_number = specials.add_of(&vocab, &cls);
+    specials.add_of(&vocab, &mask);
     let (cls, sep) = (cls.as_str(), sep.as_str());
     let tokens = [(cls, cls_number), (sep, sep_number)];
     let post_processor = match mpnet {
