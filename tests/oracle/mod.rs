@@ -22,6 +22,7 @@ mod shapes;
 mod signal;
 mod strings;
 mod tabular;
+mod windows;
 
 use gristmill::{Tensor, testing::op::Operator};
 
@@ -49,6 +50,7 @@ pub fn find(name: &str) -> Option<Oracle> {
         signal::ORACLES,
         strings::ORACLES,
         tabular::ORACLES,
+        windows::ORACLES,
     ];
     let named = families.into_iter().flatten().find(|(own, _)| *own == name).map(|(_, oracle)| *oracle);
     named.or_else(|| name.starts_with("Reduce").then_some(norms::reduce as Oracle)).or_else(|| pointwise::find(name))

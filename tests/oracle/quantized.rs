@@ -190,7 +190,7 @@ fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (zx, zw, xs, ws) = (zeros(x_zero), zeros(w_zero), integers(x), integers(w));
     let rank = conv.kernel.len();
     let found: Vec<_> =
-        (0..rank).map(|axis| super::products::windows(&conv.window(), axis, x.shape()[axis + 2])).collect();
+        (0..rank).map(|axis| super::windows::windows(&conv.window(), axis, x.shape()[axis + 2])).collect();
     let mut shape = vec![x.shape()[0], w.shape()[0]];
     shape.extend(found.iter().map(|axis| axis.0));
     let bias = optional(inputs, 8).map(integers);
