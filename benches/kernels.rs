@@ -64,10 +64,14 @@ fn pack(set: KernelSet, factors: Factors, k: usize, n: usize) -> Packed {
 }
 
 fn prefix(factors: Factors) -> &'static str {
-    if factors == Factors::Bf16 { "bf16 " } else { "" }
+    match factors {
+        Factors::Bf16 => "bf16 ",
+        Factors::Bytes | Factors::Words => "int8 ",
+        _ => "",
+    }
 }
 
-/// A number of either form.
+/// A number in the form that products multiply.
 trait Made: Factor + Copy + 'static {
     const FACTORS: Factors;
     fn made(x: f32) -> Self;
@@ -87,23 +91,38 @@ impl Made for bf16 {
     }
 }
 
+impl Made for u8 {
+    const FACTORS: Factors = Factors::Bytes;
+    fn made(x: f32) -> Self {
+        (x * 127.0 + 128.0) as u8
+    }
+}
+
+impl Made for i16 {
+    const FACTORS: Factors = Factors::Words;
+    fn made(x: f32) -> Self {
+        (x * 127.0) as i16
+    }
+}
+
 fn product<T: Made>(set: KernelSet, m: usize, n: usize, k: usize, dressed: bool) -> Case {
     let a: Vec<T> = numbers(m * k, 1).into_iter().map(T::made).collect();
     let b = pack(set, T::FACTORS, k, n);
     let (bias, scale) = (numbers(n, 3), numbers(n, 4));
-    let residual = numbers(m * n, 5);
+    let (residual, row_scales) = (numbers(m * n, 5), vec![0.01; m]);
     let mut c = vec![0.0; m * n];
     let call = move || {
         let segments = [Segment { offset: 0, len: k }];
         let rows = Rows { data: a.as_slice(), rows: m, stride: k, segments: &segments };
+        let plain = Epilogue { row_scales: &row_scales, ..Epilogue::default() };
         let epilogue = match (dressed, n > k) {
-            (false, _) => Epilogue::default(),
-            (true, true) => Epilogue { bias: Some(&bias), activation: Activation::Gelu, ..Epilogue::default() },
+            (false, _) => plain,
+            (true, true) => Epilogue { bias: Some(&bias), activation: Activation::Gelu, ..plain },
             (true, false) => Epilogue {
                 bias: Some(&bias),
                 residual: Some(&residual),
                 layer_norm: Some(LayerNorm { scale: &scale, bias: Some(&bias), epsilon: 1e-12 }),
-                ..Epilogue::default()
+                ..plain
             },
         };
         gemm(set, &rows, &b, &epilogue, &mut c, n).expect("shapes that fit");
@@ -126,12 +145,13 @@ fn convolution_max<T: Made>(set: KernelSet) -> Case {
     let k = channels * window;
     let a: Vec<T> = numbers((positions + window - 1) * channels, 1).into_iter().map(T::made).collect();
     let b = pack(set, T::FACTORS, k, n);
-    let bias = numbers(n, 3);
+    let (bias, row_scales) = (numbers(n, 3), vec![0.01; positions]);
     let mut out = vec![0.0; n];
     let call = move || {
         let segments = [Segment { offset: 0, len: k }];
         let rows = Rows { data: a.as_slice(), rows: positions, stride: channels, segments: &segments };
-        let epilogue = Epilogue { bias: Some(&bias), activation: Activation::GeluTanh, ..Epilogue::default() };
+        let (bias, row_scales) = (Some(bias.as_slice()), row_scales.as_slice());
+        let epilogue = Epilogue { bias, activation: Activation::GeluTanh, row_scales, ..Epilogue::default() };
         gemm_max(set, &rows, &b, &epilogue, &mut out).expect("shapes that fit");
     };
     Case {
@@ -172,7 +192,7 @@ fn main() {
     // Words that name a kernel set choose among them, others are parts of names; what starts with `-` is cargo's.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let (sets, parts): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| KernelSet::named(word).is_ok());
-    for set in KernelSet::available_bf16() {
+    for set in KernelSet::available_int8() {
         if !sets.is_empty() && !sets.iter().any(|name| name == set.name()) {
             continue;
         }
@@ -185,7 +205,7 @@ fn main() {
             for _ in 0..5 {
                 let mut flop = 0.0;
                 let peak_time = best(0.01, || {
-                    flop = peak(set, case.factors == Factors::Bf16 && set.has_bf16(), 200_000);
+                    flop = peak(set, case.factors, 200_000);
                 });
                 most = most.max(flop / peak_time);
                 time = time.min(best(0.04, &mut case.call));
@@ -213,13 +233,20 @@ fn cases(set: KernelSet) -> Vec<Case> {
     let attention = [(15, 17), (4, 64), (1, 256), (1, 512)];
     let of = |factors| attention.into_iter().map(move |(count, len)| sequences(set, factors, count, len));
     let mut cases = Vec::new();
-    // A set that differs in bf16 alone is measured in f32 under its other name.
+    // A set that differs in other products alone is measured in f32 under its other name.
     if KernelSet::available().contains(&set) {
         cases.extend(products::<f32>(set, &shapes, &dressed));
         cases.extend(of(Factors::F32));
     }
-    cases.extend(products::<bf16>(set, &shapes, &dressed));
-    cases.extend(of(Factors::Bf16));
+    if KernelSet::available_bf16().contains(&set) {
+        cases.extend(products::<bf16>(set, &shapes, &dressed));
+        cases.extend(of(Factors::Bf16));
+    }
+    if Factors::integers(set) == Factors::Bytes {
+        cases.extend(products::<u8>(set, &shapes, &dressed));
+    } else {
+        cases.extend(products::<i16>(set, &shapes, &dressed));
+    }
     cases
 }
 

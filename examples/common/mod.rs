@@ -49,7 +49,7 @@ use std::{
 };
 
 use gristmill::{
-    Device, GpuOptions, Precision, SessionOptions,
+    Device, GpuOptions, KernelSet, Precision, SessionOptions,
     bulk::{Bulk, Progress, Report, Staged},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -68,7 +68,9 @@ const MOST_WORKERS: usize = 4;
 const FLAGS: &str = "\
 flags of all examples:
   --device auto|cpu|gpu               the device (auto)
-  --precision f32|f16|bf16|auto       the precision (f32); auto:COSINE sets how close to f32 auto must stay (0.999)
+  --precision f32|f16|bf16|int8|auto  the precision (f32); auto:COSINE sets how close to f32 auto must stay (0.999)
+  --kernel-set NAME                   the instructions of the CPU kernels (the fastest that the processor has); results
+                                      are the same bits on all machines that run the same set
   --workers N                         threads (as many as the machine allows)
   --chunk N                           items per chunk (chosen by measurement)
   --report FILE.json                  where to write the report
@@ -82,6 +84,7 @@ RUST_LOG=gristmill=debug in the environment logs to stderr (error, warn, info, d
 pub struct Common {
     pub device: Device,
     pub precision: Precision,
+    pub kernel_set: Option<KernelSet>,
     pub workers: Option<usize>,
     pub chunk: Option<usize>,
     pub report: Option<PathBuf>,
@@ -121,6 +124,7 @@ impl Common {
             match name.as_str() {
                 "device" => common.device = parser.value()?.parse()?,
                 "precision" => common.precision = parser.value()?.parse()?,
+                "kernel-set" => common.kernel_set = Some(kernel_set(&mut parser)?),
                 "workers" => common.workers = Some(capped(positive(&mut parser, "--workers")?)),
                 "chunk" => common.chunk = Some(positive(&mut parser, "--chunk")?),
                 "report" => common.report = Some(parser.value()?.into()),
@@ -143,7 +147,11 @@ impl Common {
 
     /// The options to load a model with.
     pub fn options(&self) -> SessionOptions {
-        SessionOptions::on(self.device).precision(self.precision).gpu(self.gpu.clone())
+        let options = SessionOptions::on(self.device).precision(self.precision).gpu(self.gpu.clone());
+        match self.kernel_set {
+            Some(set) => options.kernel_set(set),
+            None => options,
+        }
     }
 
     /// Whether a signal asks for the end; listens from the first call on.
@@ -248,6 +256,10 @@ fn capped(workers: usize) -> usize {
         say!("--workers {workers}: {most} are used, {MOST_WORKERS} for each processor");
     }
     workers.min(most)
+}
+
+fn kernel_set(parser: &mut Parser) -> Result<KernelSet, Failure> {
+    KernelSet::named(&parser.value()?.string()?).map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn positive(parser: &mut Parser, flag: &str) -> Result<usize, lexopt::Error> {

@@ -30,7 +30,8 @@ pub(crate) struct Choice {
 pub(crate) struct Candidates {
     /// The form on the CPU, or on the only device; in f32 if the precision is open.
     pub(crate) own: Form,
-    pub(crate) rounded: Option<Rounded>,
+    /// Its forms in reduced precisions, if the precision is open.
+    pub(crate) rounded: Vec<Rounded>,
     pub(crate) gpu: Option<Rival>,
 }
 
@@ -96,13 +97,10 @@ impl Candidates {
     /// Returns the fastest form and drops the others.
     fn choose(self, run: &mut RunSample<'_>) -> Form {
         let Self { own, rounded, gpu } = self;
-        let own = match rounded {
-            Some(rounded) => rounded.choose(own.engine, run),
-            None => own,
-        };
+        let own = if rounded.is_empty() { own } else { rounded::choose(own.engine, rounded, run) };
         let Some(Rival { engine, precision, rounded, favoured }) = gpu else { return own };
         let gpu = match rounded {
-            Some(rounded) => rounded.choose(engine, run),
+            Some(rounded) => rounded::choose(engine, vec![rounded], run),
             None => Form { engine, precision, note: None },
         };
         trial::choose(own, gpu, favoured, run)

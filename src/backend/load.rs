@@ -78,8 +78,9 @@ fn gpu_by_itself(graph: &Graph, options: &SessionOptions, kernel_set: KernelSet)
     if options.kernel_set.is_some() {
         return Err(Error::new(ErrorKind::Device, "a set of cpu kernels was asked for"));
     }
-    if options.precision == Precision::Bf16 {
-        return Err(Error::new(ErrorKind::Device, "precision bf16 is built on the cpu only"));
+    if let Precision::Bf16 | Precision::Int8 = options.precision {
+        let message = format!("precision {} is built on the cpu only", options.precision);
+        return Err(Error::new(ErrorKind::Device, message));
     }
     // Fails before the graph is copied.
     GpuDevice::open(&options.gpu)?;

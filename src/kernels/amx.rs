@@ -1,4 +1,4 @@
-//! AMX: detection of bf16 tiles, and the system's permission to use them.
+//! AMX: detection of tiles of bf16 and of bytes, and the system's permission to use them.
 
 use std::sync::OnceLock;
 
@@ -29,9 +29,9 @@ fn present() -> bool {
     #[allow(unused_unsafe, reason = "safe to call in later versions of the compiler")]
     // SAFETY: every processor that runs this architecture has the instruction.
     let cpuid = |leaf, sub| unsafe { __cpuid_count(leaf, sub) };
-    // AMX-BF16 and AMX-TILE, and the configuration and data among the states that the system saves.
+    // AMX-BF16, AMX-TILE and AMX-INT8, and the configuration and data among the states that the system saves.
     let has = |register: u32, bits: u32| register & bits == bits;
-    if cpuid(0, 0).eax < 0x1d || !has(cpuid(7, 0).edx, 1 << 22 | 1 << 24) || !has(cpuid(1, 0).ecx, 1 << 27) {
+    if cpuid(0, 0).eax < 0x1d || !has(cpuid(7, 0).edx, 1 << 22 | 1 << 24 | 1 << 25) || !has(cpuid(1, 0).ecx, 1 << 27) {
         return false;
     }
     // SAFETY: bit 27 of leaf 1 means that the system has enabled the instruction.

@@ -1,4 +1,4 @@
-//! Matrix products `C = A B` of f32 or bf16, with f32 sums and an epilogue.
+//! Matrix products `C = A B` of f32 or bf16, with f32 sums, or of integers with scales; with an epilogue.
 //!
 //! A is read in place by rows ([`Rows`]); B is packed once ([`Packed`]) in panels as wide as a
 //! register tile; C is stored as f32, or rounded to bf16 last. The epilogue is applied while a tile
@@ -14,6 +14,7 @@ mod blocks;
 mod dense;
 mod epilogue;
 mod factor;
+mod integers;
 mod matrix;
 mod multiply;
 mod packed;
@@ -36,8 +37,9 @@ mod tiles;
 pub use dense::gemm_dynamic;
 pub(crate) use dense::{gemm_dense, rounded, rounded_len};
 pub use epilogue::Epilogue;
-pub(crate) use factor::Steps;
 pub use factor::{Factor, Factors};
+pub(crate) use factor::{FromF32, Steps};
+pub(crate) use integers::MOST_PRODUCTS;
 pub use matrix::{Layout, Matrix};
 pub use multiply::{gemm, gemm_max};
 pub use packed::{Packed, PackedRef};

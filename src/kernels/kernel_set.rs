@@ -23,7 +23,11 @@ enum Set {
     #[cfg(target_arch = "x86_64")]
     Avx512Bf16,
     #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2Vnni,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     Portable,
@@ -54,6 +58,19 @@ impl KernelSet {
         Self::available_bf16().first().copied().unwrap_or(Self::PORTABLE)
     }
 
+    /// The fastest set that this CPU can run for products of 8-bit integers.
+    #[doc(hidden)]
+    pub fn detect_int8() -> Self {
+        Self::available_int8().first().copied().unwrap_or(Self::PORTABLE)
+    }
+
+    /// Every set that this CPU can run for products of 8-bit integers, the fastest first.
+    #[doc(hidden)]
+    pub fn available_int8() -> Vec<Self> {
+        let names = ["avx512-amx", "avx512-bf16", "avx512-vnni", "avx512", "avx2-vnni", "avx2", "portable"];
+        names.into_iter().filter_map(|name| Self::named(name).ok()).collect()
+    }
+
     /// Every set that this CPU can run for products of f32, the fastest first.
     pub fn available() -> Vec<Self> {
         ["avx512", "avx2", "portable"].into_iter().filter_map(|name| Self::named(name).ok()).collect()
@@ -78,10 +95,19 @@ impl KernelSet {
         }
     }
 
+    /// Whether the set has an instruction that multiplies four bytes at a time.
+    pub(crate) fn has_vnni(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Amx | Set::Avx512Bf16 | Set::Avx512Vnni | Set::Avx2Vnni => true,
+            _ => false,
+        }
+    }
+
     /// Whether its kernels have sixteen lanes.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn has_avx512(self) -> bool {
-        matches!(self.0, Set::Avx512Amx | Set::Avx512Bf16 | Set::Avx512)
+        matches!(self.0, Set::Avx512Amx | Set::Avx512Bf16 | Set::Avx512Vnni | Set::Avx512)
     }
 
     /// Whether the set has AMX tiles of bf16.
@@ -92,13 +118,13 @@ impl KernelSet {
         false
     }
 
-    /// Pairs of bf16 along K in one instruction.
-    pub(crate) fn bf16_pairs(self) -> usize {
+    /// Steps of K in one instruction, of pairs of bf16 or of four bytes.
+    pub(crate) fn steps_at_once(self) -> usize {
         if self.has_amx() { 16 } else { 1 }
     }
 
-    /// The reason why a faster set for bf16 is not used although the processor supports it.
-    pub(crate) fn refused_bf16() -> Option<&'static str> {
+    /// The reason why a faster set for bf16 and bytes is not used although the processor supports it.
+    pub(crate) fn refused_amx() -> Option<&'static str> {
         #[cfg(target_arch = "x86_64")]
         if simd::avx512::detected_bf16() && amx() == Amx::Refused {
             return Some("the system does not permit this process to use AMX: the next kernel set is used");
@@ -113,9 +139,11 @@ impl KernelSet {
         simd::avx512::detected_bf16().then_some(Self(Set::Avx512Amx))
     }
 
-    /// The set called `name`: `avx512-amx`, `avx512-bf16`, `avx512`, `avx2` or `portable`.
+    /// The set called `name`: `avx512-amx`, `avx512-bf16`, `avx512-vnni`, `avx512`, `avx2-vnni`,
+    /// `avx2` or `portable`.
     ///
-    /// The first two differ from `avx512` only for products of bf16.
+    /// The first three differ from `avx512`, and `avx2-vnni` from `avx2`, only for products of bf16
+    /// and of 8-bit integers.
     ///
     /// # Errors
     ///
@@ -131,13 +159,17 @@ impl KernelSet {
             #[cfg(target_arch = "x86_64")]
             "avx512-bf16" if simd::avx512::detected_bf16() => Ok(Self(Set::Avx512Bf16)),
             #[cfg(target_arch = "x86_64")]
+            "avx512-vnni" if simd::avx512::detected_vnni() => Ok(Self(Set::Avx512Vnni)),
+            #[cfg(target_arch = "x86_64")]
             "avx512" if simd::avx512::detected() => Ok(Self(Set::Avx512)),
             #[cfg(target_arch = "x86_64")]
+            "avx2-vnni" if simd::avx2::detected_vnni() => Ok(Self(Set::Avx2Vnni)),
+            #[cfg(target_arch = "x86_64")]
             "avx2" if simd::avx2::detected() => Ok(Self(Set::Avx2)),
-            "avx512-amx" | "avx512-bf16" | "avx512" | "avx2" => lacking(),
+            "avx512-amx" | "avx512-bf16" | "avx512-vnni" | "avx512" | "avx2-vnni" | "avx2" => lacking(),
             "portable" => Ok(Self::PORTABLE),
             _ => Err(Error::invalid_input(format!(
-                "unknown kernel set `{name}`: one of avx512-amx, avx512-bf16, avx512, avx2, portable"
+                "unknown kernel set `{name}`: one of avx512-amx, avx512-bf16, avx512-vnni, avx512, avx2-vnni, avx2, portable"
             ))),
         }
     }
@@ -150,7 +182,11 @@ impl KernelSet {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Bf16 => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
             Set::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2Vnni => "avx2-vnni",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "avx2",
             Set::Portable => "portable",
@@ -162,10 +198,10 @@ impl KernelSet {
         match self.0 {
             // SAFETY: a `KernelSet` of this variant is made only after its features were detected.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 | Set::Avx512Bf16 | Set::Avx512Amx => unsafe { simd::avx512::run(kernel) },
+            Set::Avx512 | Set::Avx512Vnni | Set::Avx512Bf16 | Set::Avx512Amx => unsafe { simd::avx512::run(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { simd::avx2::run(kernel) },
+            Set::Avx2 | Set::Avx2Vnni => unsafe { simd::avx2::run(kernel) },
             Set::Portable => simd::portable::run(kernel),
         }
     }
@@ -176,6 +212,19 @@ impl KernelSet {
             // SAFETY: as in `run`.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Bf16 | Set::Avx512Amx => unsafe { simd::avx512::run_bf16(kernel) },
+            _ => self.run(kernel),
+        }
+    }
+
+    /// As [`run`](Self::run), also with the set's instructions for products of bytes, if any.
+    pub(crate) fn run_integers<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // SAFETY: as in `run`.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni | Set::Avx512Bf16 | Set::Avx512Amx => unsafe { simd::avx512::run_vnni(kernel) },
+            // SAFETY: as in `run`.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2Vnni => unsafe { simd::avx2::run_vnni(kernel) },
             _ => self.run(kernel),
         }
     }

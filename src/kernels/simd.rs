@@ -36,6 +36,8 @@ pub(crate) trait Simd: Copy {
     const TILE_ROWS: usize;
     /// The most rows of a register tile in products of bf16.
     const BF16_TILE_ROWS: usize;
+    /// The most rows of a register tile in products of bytes.
+    const BYTES_TILE_ROWS: usize = Self::TILE_ROWS;
     /// Whether a register tile takes four steps of K at a time; a barrier holds them apart.
     const FOUR_STEPS: bool = false;
 
@@ -163,6 +165,54 @@ pub(crate) trait Simd: Copy {
         let odd = self.fma(self.splat(f32::from_bits(a & 0xffff_0000)), self.high(b), sum);
         self.fma(self.splat(f32::from_bits(a << 16)), self.low(b), odd)
     }
+
+    /// Adds the products of the four bytes of `a`, without a sign, and those of each lane of `b`, with
+    /// one, to `sum`; lanes of `sum` are 32-bit integers, which wrap.
+    #[inline(always)]
+    fn dot_bytes(self, a: u32, b: Self::F, sum: Self::F) -> Self::F {
+        let a = a.to_le_bytes();
+        self.integers(b, sum, |b, sum| {
+            let products = b.to_le_bytes().into_iter().zip(a).map(|(b, a)| i32::from(a) * i32::from(b.cast_signed()));
+            products.fold(sum, i32::wrapping_add)
+        })
+    }
+    /// Adds the products of the two 16-bit integers of `a` and those of each lane of `b` to `sum`,
+    /// whose lanes are 32-bit integers, which wrap.
+    #[inline(always)]
+    fn dot_words(self, a: u32, b: Self::F, sum: Self::F) -> Self::F {
+        let halves = |x: u32| [x as u16, (x >> 16) as u16].map(|half| i32::from(half.cast_signed()));
+        let [low, high] = halves(a);
+        self.integers(b, sum, |b, sum| {
+            let [b_low, b_high] = halves(b.cast_unsigned());
+            sum.wrapping_add(low.wrapping_mul(b_low)).wrapping_add(high.wrapping_mul(b_high))
+        })
+    }
+    /// `f(a, b)` of lanes that are 32-bit integers.
+    #[inline(always)]
+    fn integers(self, a: Self::F, b: Self::F, f: impl Fn(i32, i32) -> i32) -> Self::F {
+        let (mut a_lanes, mut b_lanes) = ([0.0_f32; 16], [0.0_f32; 16]);
+        // SAFETY: no set has more lanes.
+        unsafe {
+            self.store(a_lanes.as_mut_ptr(), a);
+            self.store(b_lanes.as_mut_ptr(), b);
+            for (a, b) in a_lanes.iter_mut().zip(b_lanes).take(Self::LANES) {
+                *a = f32::from_bits(f(a.to_bits().cast_signed(), b.to_bits().cast_signed()).cast_unsigned());
+            }
+            self.load(a_lanes.as_ptr())
+        }
+    }
+    /// `a - b` of lanes that are 32-bit integers, as the nearest f32.
+    fn difference(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Stores the first `count <= LANES` lanes, rounded to integers within -128 and 127, plus 128.
+    ///
+    /// # Safety
+    /// `count` bytes are writable at `to`.
+    unsafe fn store_bytes(self, to: *mut u8, count: usize, x: Self::F);
+    /// Stores the first `count <= LANES` lanes, rounded to integers of 16 bits.
+    ///
+    /// # Safety
+    /// `count` numbers are writable at `to`.
+    unsafe fn store_words(self, to: *mut i16, count: usize, x: Self::F);
 
     /// The larger, or NaN where either is NaN.
     #[inline(always)]

@@ -9,7 +9,7 @@ use crate::{
     graph::{Fact, Graph, Node},
     kernels::{
         KernelSet,
-        gemm::{Factors, Packed},
+        gemm::{Factors, MOST_PRODUCTS, Packed},
     },
     op::{Inputs, Operator, PackedConstants, Packing},
     shape::{Bindings, Dim},
@@ -160,9 +160,14 @@ impl<'a> KernelRequest<'a> {
         self.kernel_set
     }
 
-    /// The precision of factors in products with constants and in attention.
+    /// The precision of factors in convolutions and in attention.
     pub fn factors(&self) -> Factors {
-        self.factors
+        self.factors.without_integers(self.kernel_set)
+    }
+
+    /// The precision of factors in products with a constant matrix of `k` rows.
+    pub(crate) fn product_factors(&self, k: usize) -> Factors {
+        if k > MOST_PRODUCTS { self.factors() } else { self.factors }
     }
 
     pub(crate) fn taken(&self) -> SmallVec<[usize; 4]> {

@@ -119,6 +119,7 @@ fn a_row_does_not_depend_on_its_neighbours() {
     let (a, b, bias, residual) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3), numbers(m * n, 4));
     each_bf16_set(|set| {
         let dress = |residual| Epilogue {
+            row_scales: &[],
             bias: Some(&bias),
             activation: Activation::Gelu,
             residual: Some(residual),

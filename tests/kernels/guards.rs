@@ -1,13 +1,14 @@
 //! Kernels on memory whose neighbouring pages cannot be touched: one step outside ends the process.
 
 use crate::support::{RAGGED, each_set, numbers};
+use gristmill::KernelSet;
 use gristmill::testing::kernels::Activation;
 use gristmill::testing::kernels::attention::{
     Disentangled, PackedAttention, attention_len_as, disentangled_len, packed_attention, packed_attention_as,
     packed_attention_len,
 };
 use gristmill::testing::kernels::gemm::{
-    Epilogue, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max, pack_into, pack_len,
+    Epilogue, Factor, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max, pack_into, pack_len,
 };
 use gristmill::testing::kernels::norm::{LayerNorm, l2_normalize_rows, layer_norm_columns, layer_norm_rows};
 use gristmill::testing::kernels::segments::{SegmentReduction, reduce_segments};
@@ -81,9 +82,9 @@ impl DerefMut for Guarded {
     }
 }
 
-/// So many numbers of half the size, where the page begins or ends.
-fn halves(room: &mut Guarded, count: usize, side: Side) -> &mut [half::bf16] {
-    let all: &mut [half::bf16] = bytemuck::cast_slice_mut(&mut room[..]);
+/// So many numbers of a smaller type, where the page begins or ends.
+fn parts<T: bytemuck::Pod>(room: &mut Guarded, count: usize, side: Side) -> &mut [T] {
+    let all: &mut [T] = bytemuck::cast_slice_mut(&mut room[..]);
     let first = match side {
         Side::Begin => 0,
         Side::End => all.len() - count,
@@ -109,6 +110,7 @@ fn products_stay_within_their_operands() {
                         let layout = if m % 2 == 0 { Layout::RowMajor } else { Layout::Transposed };
                         let packed = pack_into(set, &Matrix::new(&b, k, n, layout), &mut scratch).unwrap();
                         let mut epilogue = Epilogue {
+                            row_scales: &[],
                             bias: Some(&bias),
                             activation: Activation::Gelu,
                             residual: Some(&residual),
@@ -140,13 +142,14 @@ fn products_of_bf16_stay_within_their_operands() {
                         // Rows that overlap, so that an odd number of them ends where the page does.
                         let count_of = (m - 1) * len + k;
                         let mut room = Guarded::zeros(count_of.div_ceil(2), side);
-                        let data = &*halves(&mut room, count_of, side);
+                        let data = &*parts::<half::bf16>(&mut room, count_of, side);
                         let segments: Vec<_> = (0..count).map(|i| Segment { offset: i * len, len }).collect();
                         let rows = Rows { data, rows: m, stride: len, segments: &segments };
                         let mut c = Guarded::zeros(m * n, side);
                         gemm(set, &rows, &packed, &Epilogue::default(), &mut c, n).unwrap();
                         let mut room = Guarded::zeros((m * n).div_ceil(2), side);
-                        gemm(set, &rows, &packed, &Epilogue::default(), halves(&mut room, m * n, side), n).unwrap();
+                        gemm(set, &rows, &packed, &Epilogue::default(), parts::<half::bf16>(&mut room, m * n, side), n)
+                            .unwrap();
                         let mut largest = Guarded::zeros(n, side);
                         gemm_max(set, &rows, &packed, &Epilogue::default(), &mut largest).unwrap();
                     }
@@ -154,6 +157,40 @@ fn products_of_bf16_stay_within_their_operands() {
             }
         }
     });
+}
+
+#[test]
+fn products_of_integers_stay_within_their_operands() {
+    fn check<T: Factor>(set: KernelSet, side: Side) {
+        for m in [1, 15, 16, 32] {
+            for n in [1, 16, 33, 65] {
+                for k in [1, 3, 16, 63, 64, 131] {
+                    let b = Guarded::new(&numbers(k * n, 2), side);
+                    let layout = if m % 2 == 0 { Layout::RowMajor } else { Layout::Transposed };
+                    let factors = Factors::integers(set);
+                    let packed = Packed::with_factors(set, factors, &Matrix::new(&b, k, n, layout), k).unwrap();
+                    let mut room = Guarded::zeros((m * k * size_of::<T>()).div_ceil(4), side);
+                    let data = &*parts::<T>(&mut room, m * k, side);
+                    let segments = [Segment { offset: 0, len: k }];
+                    let rows = Rows { data, rows: m, stride: k, segments: &segments };
+                    let (scales, bias) = (Guarded::new(&numbers(m, 3), side), Guarded::new(&numbers(n, 4), side));
+                    let epilogue = Epilogue { row_scales: &scales, bias: Some(&bias), ..Epilogue::default() };
+                    let mut c = Guarded::zeros(m * n, side);
+                    gemm(set, &rows, &packed, &epilogue, &mut c, n).unwrap();
+                    let mut largest = Guarded::zeros(n, side);
+                    gemm_max(set, &rows, &packed, &epilogue, &mut largest).unwrap();
+                }
+            }
+        }
+    }
+    for set in KernelSet::available_int8() {
+        for side in SIDES {
+            match Factors::integers(set) {
+                Factors::Bytes => check::<u8>(set, side),
+                _ => check::<i16>(set, side),
+            }
+        }
+    }
 }
 
 #[test]
@@ -208,7 +245,7 @@ fn attention_stays_within_its_operands() {
                     packed_attention_as(set, Factors::Bf16, &packed, &mut out, &mut scratch).unwrap();
                     let mut given = Guarded::zeros(qkv.len().div_ceil(2), side);
                     let mut stored = Guarded::zeros((len * width).div_ceil(2), side);
-                    let qkv = &*halves(&mut given, len * 3 * width, side);
+                    let qkv = &*parts::<half::bf16>(&mut given, len * 3 * width, side);
                     let packed = PackedAttention {
                         qkv,
                         offsets: &offsets,
@@ -217,7 +254,7 @@ fn attention_stays_within_its_operands() {
                         scale: 0.5,
                         ..PackedAttention::default()
                     };
-                    let stored = halves(&mut stored, len * width, side);
+                    let stored = parts::<half::bf16>(&mut stored, len * width, side);
                     packed_attention_as(set, Factors::Bf16, &packed, stored, &mut scratch).unwrap();
                 }
             }

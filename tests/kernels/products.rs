@@ -74,6 +74,7 @@ fn a_row_does_not_depend_on_its_neighbours() {
     let (a, b, bias, residual) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3), numbers(m * n, 4));
     each_set(|set| {
         let dress = |residual| Epilogue {
+            row_scales: &[],
             bias: Some(&bias),
             activation: Activation::Gelu,
             residual: Some(residual),
@@ -172,6 +173,7 @@ fn the_epilogue_is_bias_activation_residual_norm() {
                 let [with_bias, with_gelu, with_residual, with_norm] = [1, 2, 4, 8].map(|part| parts & part != 0);
                 let norm = LayerNorm { scale: &scale, bias: Some(&shift), epsilon: 1e-3 };
                 let epilogue = Epilogue {
+                    row_scales: &[],
                     bias: with_bias.then_some(&*bias),
                     activation: if with_gelu { Activation::Gelu } else { Activation::None },
                     residual: with_residual.then_some(&*residual),

@@ -39,6 +39,7 @@ fn a_product_is_rounded_last() {
                     let (a, b) = (rounded(&numbers(m * k, 1)), numbers(k * n, 2));
                     let (bias, residual) = (numbers(n, 3), numbers(m * n, 4));
                     let epilogue = Epilogue {
+                        row_scales: &[],
                         bias: Some(&bias),
                         activation: Activation::Gelu,
                         residual: Some(&residual),

@@ -124,7 +124,7 @@ fn labels_and_scores_are_those_of_the_reference_command() {
 }
 
 #[test]
-fn labels_in_bf16_are_those_of_the_reference_command() {
+fn labels_in_reduced_precisions_are_those_of_the_reference_command() {
     let golden = golden();
     let folder = tempfile::tempdir().unwrap();
     let paths = write_files(folder.path(), &golden);
@@ -137,6 +137,13 @@ fn labels_in_bf16_are_those_of_the_reference_command() {
     let labels = results.into_iter().map(|label| label.unwrap().label);
     let other: Vec<_> = labels.zip(&golden.expected).filter(|(own, expected)| *own != expected.label).collect();
     assert!(other.len() * 1000 <= paths.len() * 2, "{} of {} labels differ: {other:?}", other.len(), paths.len());
+    let options = SessionOptions::on(Device::Cpu).precision(Precision::Int8);
+    let (results, report) = Bulk::pipeline(pipeline_in(options)).run(&paths);
+    assert_eq!((report.precision.as_str(), report.errors), ("int8", 0));
+    assert_eq!(report.kernel_set, KernelSet::detect_int8().name());
+    let labels = results.into_iter().map(|label| label.unwrap().label);
+    let other: Vec<_> = labels.zip(&golden.expected).filter(|(own, expected)| *own != expected.label).collect();
+    assert!(other.len() * 1000 <= paths.len() * 5, "{} of {} labels differ: {other:?}", other.len(), paths.len());
 }
 
 #[test]

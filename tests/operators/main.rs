@@ -8,6 +8,7 @@ mod cases;
 mod control;
 #[cfg(feature = "onnx")]
 mod edges;
+mod int8;
 #[cfg(feature = "onnx")]
 mod measured;
 mod neighbours;

@@ -21,7 +21,13 @@ pub enum Precision {
     ///
     /// All other operators are in f32.
     Bf16,
-    /// The fastest precision that stays close to f32: bf16 on the CPU, f16 on a GPU, or f32 itself.
+    /// 8-bit integers in products with constant weights, on the CPU only.
+    ///
+    /// Each column of the weights and each row that they are multiplied with has a scale of its own, and sums are
+    /// exact: no calibration is needed, and a result does not depend on its neighbours. Convolutions and attention are
+    /// in bf16 where the processor has instructions for it, all else is in f32.
+    Int8,
+    /// The fastest precision that stays close to f32: bf16 or int8 on the CPU, f16 on a GPU, or f32 itself.
     ///
     /// The first chunk runs in each precision and decides; the report says which one was chosen, and why. Until then
     /// both the file's weights and the packed ones are in memory.
@@ -43,6 +49,7 @@ impl Precision {
             Precision::F32 => "f32",
             Precision::F16 => "f16",
             Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
             Precision::Auto { .. } => "auto",
         }
     }
@@ -57,9 +64,9 @@ impl FromStr for Precision {
                 _ => Err(Error::invalid_input(format!("no cosine `{bound}`; auto:0.999 is the default of auto"))),
             };
         }
-        let all = [Precision::F32, Precision::F16, Precision::Bf16, Precision::AUTO];
+        let all = [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8, Precision::AUTO];
         all.into_iter().find(|precision| precision.name() == text).ok_or_else(|| {
-            Error::invalid_input(format!("no precision `{text}`; there are f32, f16, bf16, auto and auto:COSINE"))
+            Error::invalid_input(format!("no precision `{text}`; there are f32, f16, bf16, int8, auto and auto:COSINE"))
         })
     }
 }

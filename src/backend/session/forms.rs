@@ -29,11 +29,13 @@ impl Arithmetic {
     pub(super) fn of(options: &SessionOptions, notes: &mut Vec<String>) -> Result<Self> {
         let (precision, factors) = precision(options)?;
         let kernel_set = options.kernel_set.unwrap_or_else(|| match factors {
+            Factors::F32 => KernelSet::detect(),
             Factors::Bf16 => KernelSet::detect_bf16(),
-            _ => KernelSet::detect(),
+            Factors::Bytes | Factors::Words => KernelSet::detect_int8(),
         });
-        if factors == Factors::Bf16 && options.kernel_set.is_none() {
-            notes.extend(KernelSet::refused_bf16().map(str::to_owned));
+        let factors = if factors.are_integers() { Factors::integers(kernel_set) } else { factors };
+        if factors != Factors::F32 && options.kernel_set.is_none() {
+            notes.extend(KernelSet::refused_amx().map(str::to_owned));
         }
         if factors == Factors::Bf16 && !kernel_set.has_bf16() {
             notes.push(format!("bf16 is emulated by the kernel set {kernel_set}: no faster than f32"));
@@ -50,8 +52,12 @@ fn precision(options: &SessionOptions) -> Result<(Precision, Factors)> {
             Err(Error::unsupported("precision bf16 is built on the cpu only; on a gpu use f32 or f16"))
         }
         Precision::Bf16 => Ok((Precision::Bf16, Factors::Bf16)),
+        Precision::Int8 if options.device == Device::Gpu => {
+            Err(Error::unsupported("precision int8 is built on the cpu only; on a gpu use f32 or f16"))
+        }
+        Precision::Int8 => Ok((Precision::Int8, Factors::Bytes)),
         Precision::F16 if options.device == Device::Cpu => {
-            Err(Error::unsupported("precision f16 is built on a gpu only; on the cpu use f32 or bf16"))
+            Err(Error::unsupported("precision f16 is built on a gpu only; on the cpu use f32, bf16 or int8"))
         }
         Precision::F16 => Ok((Precision::F16, Factors::F32)),
         Precision::Auto { min_cosine } if !(-1.0..=1.0).contains(&min_cosine) => {
@@ -77,9 +83,9 @@ pub(super) fn choice(
     let own_precision = if precision == Precision::F16 && on_cpu { Precision::F32 } else { precision };
     let note = (own_precision != precision).then(|| "precision f32: f16 is built on a gpu only".to_owned());
     let (rounded, gpu_rounded) = reduced_forms(original, options, kernel_set, on_cpu, gpu.is_some());
-    let is_known = rounded.is_none() && (gpu.is_none() || own_precision == precision);
+    let is_known = rounded.is_empty() && (gpu.is_none() || own_precision == precision);
     let known_precision = is_known.then_some(own_precision);
-    if rounded.is_none() && gpu.is_none() {
+    if rounded.is_empty() && gpu.is_none() {
         notes.extend(note);
         return (Choice::fixed(engine, own_precision), known_precision);
     }
@@ -100,12 +106,18 @@ fn reduced_forms(
     kernel_set: KernelSet,
     on_cpu: bool,
     has_gpu: bool,
-) -> (Option<Rounded>, Option<Rounded>) {
-    let (Precision::Auto { min_cosine }, Some(graph)) = (options.precision, original) else { return (None, None) };
+) -> (Vec<Rounded>, Option<Rounded>) {
+    let (Precision::Auto { min_cosine }, Some(graph)) = (options.precision, original) else {
+        return (Vec::new(), None);
+    };
     if !on_cpu {
-        return (Some(Rounded::f16(graph, options, kernel_set, min_cosine)), None);
+        return (vec![Rounded::f16(graph, options, kernel_set, min_cosine)], None);
     }
     let on_gpu = has_gpu.then(|| Rounded::f16(graph.clone(), options, kernel_set, min_cosine));
-    let kernel_set = options.kernel_set.unwrap_or_else(KernelSet::detect_bf16);
-    (Some(Rounded::bf16(graph, options, kernel_set, min_cosine)), on_gpu)
+    let set = |detect: fn() -> KernelSet| options.kernel_set.unwrap_or_else(detect);
+    let on_cpu = vec![
+        Rounded::bf16(graph.clone(), options, set(KernelSet::detect_bf16), min_cosine),
+        Rounded::int8(graph, options, set(KernelSet::detect_int8), min_cosine),
+    ];
+    (on_cpu, on_gpu)
 }

@@ -19,6 +19,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::{Batching, Graph, ValueId},
     inference::Fingerprint,
+    ops::product::linear::LinearInPlace,
     rewrite,
     threads::pool::pool,
 };
@@ -40,6 +41,12 @@ impl Session {
         let batching = find_batching(&mut graph, &mut notes);
         let original = matches!(options.precision, Precision::Auto { .. }).then(|| graph.clone());
         let Arithmetic { kernel_set, factors, .. } = arithmetic;
+        let in_place = graph.nodes().iter().filter(|node| node.op::<LinearInPlace>().is_some()).count();
+        if factors.are_integers() && in_place > 0 {
+            notes.push(format!(
+                "precision int8: {in_place} products read their weights in the file, and are not in int8"
+            ));
+        }
         let pool = pool(None)?;
         let weights_note = pool.run_once(|| weights_note(&graph));
         let load = || load::load(graph, options, kernel_set, factors, &mut notes);

@@ -11,7 +11,7 @@ use crate::{
             weights::MaskRows,
         },
         gemm::{
-            Factors, Matrix, PackedRef, Segment, Spans, Steps, pack_into_as, pack_len_as,
+            Factors, FromF32, Matrix, PackedRef, Segment, Spans, pack_into_as, pack_len_as,
             tile::{self, MAX_ROWS, Start, Tile, TileA, TileB, TileC},
         },
     },
@@ -119,7 +119,7 @@ impl<'s, 'a> PositionScores<'s, 'a> {
     /// # Safety
     /// The rows of `k` are within its data, `rounded` fits `MAX_ROWS` rows of
     /// `head_dim`, and `scratch` has [`disentangled_len`] numbers.
-    pub(super) unsafe fn new<T: Steps, X: OperandOf<T>>(
+    pub(super) unsafe fn new<T: FromF32, X: OperandOf<T>>(
         positions: HeadPositions<'a>,
         set: KernelSet,
         (k, rows, head_dim): (Strided<'_, X>, usize, usize),
@@ -157,7 +157,7 @@ impl<'s, 'a> PositionScores<'s, 'a> {
     ///
     /// # Safety
     /// `a` is a left operand of `span.len()` rows of `head_dim`.
-    pub(super) unsafe fn rows<T: Steps>(
+    pub(super) unsafe fn rows<T: FromF32>(
         &mut self,
         (span, a): (Range<usize>, (*const T, usize)),
         keys: usize,
@@ -206,7 +206,7 @@ impl<'s, 'a> PositionScores<'s, 'a> {
 ///
 /// # Panics
 /// If `c` is shorter than `rows` rows of whole panels, `stride` apart.
-unsafe fn multiply<T: Steps>(
+unsafe fn multiply<T: FromF32>(
     set: KernelSet,
     (data, a_stride): (*const T, usize),
     rows: usize,

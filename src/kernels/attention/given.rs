@@ -48,6 +48,7 @@ impl Operand for f32 {
             Factors::F32 => unsafe { head.compute::<f32, O>(set, out, out_stride, scratch) },
             // SAFETY: the contract is the same.
             Factors::Bf16 => unsafe { head.compute::<bf16, O>(set, out, out_stride, scratch) },
+            Factors::Bytes | Factors::Words => Err(Error::internal("attention by products of integers")),
         }
     }
 }
@@ -62,7 +63,9 @@ impl Operand for bf16 {
         scratch: &mut [f32],
     ) -> Result<()> {
         match factors {
-            Factors::F32 => Err(Error::internal("attention of bf16 with products of f32")),
+            Factors::F32 | Factors::Bytes | Factors::Words => {
+                Err(Error::internal(format!("attention of bf16 with products of {factors:?}")))
+            }
             // SAFETY: the contract is the same.
             Factors::Bf16 => unsafe { head.compute::<bf16, O>(set, out, out_stride, scratch) },
         }

@@ -12,7 +12,7 @@ use crate::{
             weights::{DivideRows, Exponentials, MaskRows},
         },
         gemm::{
-            Factors, Matrix, PackedRef, Segment, Spans, Steps, Stored, pack_len_as,
+            Factors, FromF32, Matrix, PackedRef, Segment, Spans, Stored, pack_len_as,
             tile::{self, MAX_ROWS, Start, Tile, TileA, TileB, TileBuffer, TileC},
         },
     },
@@ -115,7 +115,7 @@ impl<X> Head<'_, X> {
     /// # Safety
     /// [`check`](Self::check) has passed with the precision of `T`, for `out`, `out_stride` and
     /// `scratch`, and neither `keys` nor `value_dim` is 0.
-    pub(super) unsafe fn compute<T: Steps, O: Stored>(
+    pub(super) unsafe fn compute<T: FromF32, O: Stored>(
         &self,
         set: KernelSet,
         out: &mut [O],

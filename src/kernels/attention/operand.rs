@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     kernels::{
         KernelSet,
-        gemm::{Factors, Matrix, PackedRef, Steps, pack_into_as, pack_rounded_into},
+        gemm::{Factors, FromF32, Matrix, PackedRef, pack_into_as, pack_rounded_into},
     },
 };
 
@@ -25,11 +25,11 @@ impl<X> Strided<'_, X> {
 }
 
 /// An element type that can be an operand of products of `T`.
-pub(super) trait OperandOf<T: Steps>: bytemuck::Pod {
-    /// Converts rows to a left operand, as [`Steps::left`].
+pub(super) trait OperandOf<T: FromF32>: bytemuck::Pod {
+    /// Converts rows to a left operand, as [`FromF32::left`].
     ///
     /// # Safety
-    /// As [`Steps::left`].
+    /// As [`FromF32::left`].
     unsafe fn left(
         set: KernelSet,
         from: *const Self,
@@ -44,7 +44,7 @@ pub(super) trait OperandOf<T: Steps>: bytemuck::Pod {
     fn in_place(rows: Strided<'_, Self>) -> Option<Strided<'_, f32>>;
 }
 
-impl<T: Steps> OperandOf<T> for f32 {
+impl<T: FromF32> OperandOf<T> for f32 {
     unsafe fn left(
         set: KernelSet,
         from: *const f32,

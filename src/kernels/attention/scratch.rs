@@ -58,7 +58,7 @@ pub fn attention_len_as(
 /// Scratch numbers that a tile's queries and exponentials are rounded into.
 pub(super) fn left_len(factors: Factors, keys: usize, head_dim: usize) -> Option<usize> {
     match factors {
-        Factors::F32 => Some(0),
+        Factors::F32 | Factors::Bytes | Factors::Words => Some(0),
         Factors::Bf16 => keys.max(head_dim).div_ceil(2).checked_mul(MAX_ROWS)?.checked_next_multiple_of(16),
     }
 }

@@ -55,7 +55,7 @@ impl Blocks {
 /// The most rows of A that are taken at once.
 fn rows_at_once<T: Factor>(set: KernelSet) -> usize {
     #[cfg(target_arch = "x86_64")]
-    if T::FACTORS == Factors::Bf16 && set.has_amx() {
+    if matches!(T::FACTORS, Factors::Bf16 | Factors::Bytes) && set.has_amx() {
         return tiles::ROWS;
     }
     tile::rows::<T>(set)

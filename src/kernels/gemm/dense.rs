@@ -9,6 +9,7 @@ use crate::{
         gemm::{
             epilogue::Epilogue,
             factor::Factors,
+            integers::{Integer, Quantized, quantized, quantized_len},
             matrix::Matrix,
             multiply::gemm,
             packed::PackedRef,
@@ -40,8 +41,8 @@ pub fn gemm_dynamic(
 
 /// [`gemm`] with `rows` dense rows of A and of C.
 ///
-/// Where `b` is packed as bf16, A is rounded into `scratch` first, of at least [`rounded_len`] of
-/// A's numbers.
+/// Where `b` is packed as bf16 or as integers, A is rounded into `scratch` first, of at least
+/// [`rounded_len`] of A's numbers.
 ///
 /// # Errors
 ///
@@ -63,14 +64,33 @@ pub(crate) fn gemm_dense<C: Stored>(
             let (data, _) = rounded(set, a, scratch)?;
             gemm(set, &Rows { data, rows, stride, segments: &segments }, b, epilogue, c, n)
         }
+        Factors::Bytes => gemm_integers::<u8, C>(set, a, rows, b, epilogue, c, scratch),
+        Factors::Words => gemm_integers::<i16, C>(set, a, rows, b, epilogue, c, scratch),
     }
 }
 
-/// Scratch numbers that rounding `count` numbers to `factors` needs.
-pub(crate) fn rounded_len(factors: Factors, count: usize) -> usize {
+/// [`gemm_dense`] by integers of type `T`.
+fn gemm_integers<T: Integer, C: Stored>(
+    set: KernelSet,
+    a: &[f32],
+    rows: usize,
+    b: PackedRef<'_>,
+    epilogue: &Epilogue<'_>,
+    c: &mut [C],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let Quantized { data, scales } = quantized::<T>(set, a, rows, b.k(), scratch)?;
+    let segments = [Segment { offset: 0, len: b.k() }];
+    let epilogue = Epilogue { row_scales: scales, ..*epilogue };
+    gemm(set, &Rows { data, rows, stride: b.k(), segments: &segments }, b, &epilogue, c, b.n())
+}
+
+/// Scratch numbers that rounding `rows` rows of `k` numbers to `factors` needs.
+pub(crate) fn rounded_len(factors: Factors, rows: usize, k: usize) -> usize {
     match factors {
         Factors::F32 => 0,
-        Factors::Bf16 => count.div_ceil(2).saturating_add(15) / 16 * 16,
+        Factors::Bf16 => rows.saturating_mul(k).div_ceil(2).saturating_add(15) / 16 * 16,
+        Factors::Bytes | Factors::Words => quantized_len(factors, rows, k),
     }
 }
 
@@ -80,7 +100,7 @@ pub(crate) fn rounded_len(factors: Factors, count: usize) -> usize {
 ///
 /// `Internal` if `scratch` is shorter than [`rounded_len`].
 pub(crate) fn rounded<'s>(set: KernelSet, from: &[f32], scratch: &'s mut [f32]) -> Result<(&'s [bf16], &'s mut [f32])> {
-    let (need, have) = (rounded_len(Factors::Bf16, from.len()), scratch.len());
+    let (need, have) = (rounded_len(Factors::Bf16, 1, from.len()), scratch.len());
     let Some((own, rest)) = scratch.split_at_mut_checked(need) else {
         return Err(Error::internal(format!("{have} numbers of scratch where {need} are needed")));
     };

@@ -6,6 +6,7 @@ use crate::{
         Activation, KernelSet,
         gemm::{
             factor::{Factors, Steps},
+            packed::PackedRef,
             stored::Stored,
         },
         norm::LayerNorm,
@@ -28,11 +29,16 @@ pub struct Epilogue<'a> {
     pub residual: Option<&'a [f32]>,
     /// Normalizes each row.
     pub layer_norm: Option<LayerNorm<'a>>,
+    /// The scale of each row of A, if its numbers are integers.
+    pub row_scales: &'a [f32],
 }
 
 impl Epilogue<'_> {
-    /// Fails unless all operands fit a product of `rows x n`.
-    pub(super) fn check(&self, rows: usize, n: usize) -> Result<()> {
+    /// Fails unless all operands fit a product of `rows x n` of such factors.
+    pub(super) fn check(&self, factors: Factors, rows: usize, n: usize) -> Result<()> {
+        if factors.are_integers() && self.row_scales.len() != rows {
+            return Err(Error::internal(format!("{} scales of {rows} rows of integers", self.row_scales.len())));
+        }
         if let Some(bias) = self.bias
             && bias.len() != n
         {
@@ -73,14 +79,15 @@ pub(super) enum Target<C> {
 
 /// Applies all of `epilogue` but the layer norm to the sums of a tile.
 ///
-/// In products of bf16, whose factors are rounded by more, the two forms of gelu are within `6e-5
+/// Except in products of f32, whose factors are not rounded, the two forms of gelu are within `6e-5
 /// max(1, |x|)`.
 ///
 /// # Safety
-/// `epilogue` has passed [`Epilogue::check`] for a product that `region` is a part of. The rows and
-/// columns of `region` are readable at `sums`, `sums_stride` apart, and writable at the target.
+/// `b` and `epilogue` have passed their checks for a product that `region` is a part of. The rows
+/// and columns of `region` are readable at `sums`, `sums_stride` apart, and writable at the target.
 pub(super) unsafe fn finish<T: Steps, C: Stored>(
     set: KernelSet,
+    b: &PackedRef<'_>,
     epilogue: &Epilogue<'_>,
     region: Region,
     sums: *const f32,
@@ -89,7 +96,16 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
 ) {
     let Region { row, column, n, .. } = region;
     let Epilogue { bias, activation, residual, .. } = *epilogue;
+    let scales = T::FACTORS.are_integers().then(|| {
+        let (scales, offsets) = b.columns();
+        Scales {
+            rows: epilogue.row_scales[row..].as_ptr(),
+            columns: scales[column..].as_ptr(),
+            offsets: offsets[column..].as_ptr().cast(),
+        }
+    });
     if bias.is_none()
+        && scales.is_none()
         && activation == Activation::None
         && residual.is_none()
         && let Target::Store { c, .. } = target
@@ -99,20 +115,34 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
     }
     let bias = bias.map(|bias| bias[column..].as_ptr());
     let residual = residual.map(|residual| residual[row * n + column..].as_ptr());
-    let operands = Operands { bias, residual, residual_stride: n, sums, sums_stride, region };
+    let operands = Operands { bias, residual, residual_stride: n, scales, sums, sums_stride, region };
     // SAFETY: the caller promises the tile and the target; the check, the operands.
     unsafe {
         match (T::FACTORS, activation) {
-            (Factors::Bf16, Activation::Gelu) => T::run(set, Apply::new(GeluNear, operands, target)),
-            (Factors::Bf16, Activation::GeluTanh) => T::run(set, Apply::new(GeluTanhNear, operands, target)),
+            (Factors::Bf16 | Factors::Bytes | Factors::Words, Activation::Gelu) => {
+                T::run(set, Apply::new(GeluNear, operands, target))
+            }
+            (Factors::Bf16 | Factors::Bytes | Factors::Words, Activation::GeluTanh) => {
+                T::run(set, Apply::new(GeluTanhNear, operands, target));
+            }
             _ => with_pointwise!(activation, f => T::run(set, Apply::new(f, operands, target))),
         }
     }
 }
 
+/// What turns sums of integers into numbers.
+#[derive(Clone, Copy)]
+struct Scales {
+    rows: *const f32,
+    columns: *const f32,
+    /// 32-bit integers, subtracted from the sums.
+    offsets: *const f32,
+}
+
 /// What [`finish`] reads.
 #[derive(Clone, Copy)]
 struct Operands {
+    scales: Option<Scales>,
     bias: Option<*const f32>,
     residual: Option<*const f32>,
     residual_stride: usize,
@@ -131,7 +161,7 @@ struct Apply<F, C> {
 impl<F, C> Apply<F, C> {
     /// # Safety
     /// The rows and columns of the region are readable at the sums and the residual, each with its
-    /// stride, and the columns at the bias; all of it is writable at the target.
+    /// stride, the columns at the bias, and both at the scales; all of it is writable at the target.
     #[inline(always)]
     unsafe fn new(f: F, operands: Operands, target: Target<C>) -> Self {
         Self { f, operands, target }
@@ -142,15 +172,21 @@ impl<F: Pointwise, C: Stored> Kernel for Apply<F, C> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { f, operands: Operands { bias, residual, residual_stride, sums, sums_stride, region }, target } =
-            self;
+        let Self { f, operands, target } = self;
+        let Operands { scales, bias, residual, residual_stride, sums, sums_stride, region } = operands;
         let Region { rows, columns, .. } = region;
         let zero = s.splat(0.0);
         // The result of one vector; a macro, because a closure would not be compiled with the
         // kernel set's instructions.
         macro_rules! result {
-            ($row:expr, $at:expr, $count:expr, $bias:expr) => {{
-                let x = f.apply(s, s.add(load_or(s, sums.add($row * sums_stride), $at, $count, zero), $bias));
+            ($row:expr, $at:expr, $count:expr, $of:expr) => {{
+                let (bias, column, offset) = $of;
+                let sum = load_or(s, sums.add($row * sums_stride), $at, $count, zero);
+                let sum = match scales {
+                    Some(scales) => s.mul(s.mul(s.difference(sum, offset), s.splat(*scales.rows.add($row))), column),
+                    None => sum,
+                };
+                let x = f.apply(s, s.add(sum, bias));
                 match residual {
                     Some(residual) => s.add(x, load_or(s, residual.add($row * residual_stride), $at, $count, zero)),
                     None => x,
@@ -160,15 +196,25 @@ impl<F: Pointwise, C: Stored> Kernel for Apply<F, C> {
         let mut at = 0;
         // SAFETY: `new` requires the region's rows and columns of each; no vector leaves them.
         unsafe {
-            let bias = |at, count| match bias {
-                Some(bias) => load_or(s, bias, at, count, zero),
-                None => zero,
-            };
+            macro_rules! of_columns {
+                ($at:expr, $count:expr) => {{
+                    let bias = match bias {
+                        Some(bias) => load_or(s, bias, $at, $count, zero),
+                        None => zero,
+                    };
+                    match scales {
+                        Some(Scales { columns, offsets, .. }) => {
+                            (bias, load_or(s, columns, $at, $count, zero), load_or(s, offsets, $at, $count, zero))
+                        }
+                        None => (bias, zero, zero),
+                    }
+                }};
+            }
             match target {
                 Target::Store { c, stride } => {
                     while at + 2 * S::LANES <= columns {
                         let next = at + S::LANES;
-                        let (first, second) = (bias(at, S::LANES), bias(next, S::LANES));
+                        let (first, second) = (of_columns!(at, S::LANES), of_columns!(next, S::LANES));
                         for row in 0..rows {
                             let first = result!(row, at, S::LANES, first);
                             let second = result!(row, next, S::LANES, second);
@@ -178,9 +224,9 @@ impl<F: Pointwise, C: Stored> Kernel for Apply<F, C> {
                     }
                     while at < columns {
                         let count = (columns - at).min(S::LANES);
-                        let bias = bias(at, count);
+                        let column = of_columns!(at, count);
                         for row in 0..rows {
-                            C::store_lanes(s, c.add(row * stride + at), count, result!(row, at, count, bias));
+                            C::store_lanes(s, c.add(row * stride + at), count, result!(row, at, count, column));
                         }
                         at += count;
                     }
@@ -188,10 +234,10 @@ impl<F: Pointwise, C: Stored> Kernel for Apply<F, C> {
                 Target::Max(max) => {
                     while at < columns {
                         let count = (columns - at).min(S::LANES);
-                        let bias = bias(at, count);
+                        let column = of_columns!(at, count);
                         let mut largest = s.splat(f32::NEG_INFINITY);
                         for row in 0..rows {
-                            largest = s.max_or_nan(largest, result!(row, at, count, bias));
+                            largest = s.max_or_nan(largest, result!(row, at, count, column));
                         }
                         let so_far = load_or(s, max, at, count, zero);
                         store_some(s, max, at, count, s.max_or_nan(so_far, largest));

@@ -17,6 +17,10 @@ pub enum Factors {
     F32,
     /// Rounded to bf16, ties to even.
     Bf16,
+    /// 8-bit integers with scales, for sets with an instruction that multiplies four of them.
+    Bytes,
+    /// The same integers in 16 bits, for the other sets.
+    Words,
 }
 
 impl Factors {
@@ -25,22 +29,45 @@ impl Factors {
         match self {
             Factors::F32 => f32::STEP,
             Factors::Bf16 => bf16::STEP,
+            Factors::Bytes => u8::STEP,
+            Factors::Words => i16::STEP,
+        }
+    }
+
+    /// 8-bit integers as `set` multiplies them fastest.
+    pub fn integers(set: KernelSet) -> Self {
+        if set.has_vnni() { Self::Bytes } else { Self::Words }
+    }
+
+    /// Whether factors are integers with scales.
+    pub(crate) fn are_integers(self) -> bool {
+        matches!(self, Self::Bytes | Self::Words)
+    }
+
+    /// The factors of operators that have no products of integers, beside those that have.
+    pub(crate) fn without_integers(self, set: KernelSet) -> Self {
+        match self {
+            Self::Bytes | Self::Words if set.has_bf16() => Self::Bf16,
+            Self::Bytes | Self::Words => Self::F32,
+            own => own,
         }
     }
 }
 
-/// An element type of factors: `f32` or `bf16`.
+/// An element type of factors: `f32`, `bf16`, and the integers `u8` and `i16`.
 ///
-/// A segment of bf16 of odd length is padded with a zero; nothing past it is read.
+/// A segment that is no whole number of steps is padded with zeros; nothing past it is read.
 #[expect(private_bounds, reason = "sealed: how kernels read an element is internal")]
 pub trait Factor: Steps {}
 
 impl Factor for f32 {}
 impl Factor for bf16 {}
+impl Factor for u8 {}
+impl Factor for i16 {}
 
 /// How products read an element type: in steps of K that fill 32 bits.
 ///
-/// A step is one f32 or two bf16.
+/// A step is one f32, two bf16, four bytes or two words.
 pub(crate) trait Steps: bytemuck::Pod + Send + Sync {
     /// The precision of this element type.
     const FACTORS: Factors;
@@ -57,11 +84,17 @@ pub(crate) trait Steps: bytemuck::Pod + Send + Sync {
     /// # Safety
     /// `STEP` elements are readable at `from`.
     unsafe fn read(from: *const Self) -> Self::Left;
-    /// Reads a step of one element, padded with zeros.
+    /// Reads the `count` elements of a part of a step, padded with zeros.
     ///
     /// # Safety
-    /// One element is readable at `from`.
-    unsafe fn read_one(from: *const Self) -> Self::Left;
+    /// `1..STEP` elements are readable at `from`, as many as `count` tells.
+    unsafe fn read_some(from: *const Self, count: usize) -> Self::Left;
+    /// Adds the products of the step's elements and each lane of `b` to `sum`.
+    fn multiply<S: Simd>(s: S, a: Self::Left, b: S::F, sum: S::F) -> S::F;
+}
+
+/// A floating-point element type, to which numbers are converted without a scale.
+pub(crate) trait FromF32: Steps {
     /// Converts rows of `columns` f32 numbers, `stride` apart, to a left operand: its address and
     /// stride.
     ///
@@ -80,8 +113,6 @@ pub(crate) trait Steps: bytemuck::Pod + Send + Sync {
         columns: usize,
         scratch: &mut [f32],
     ) -> (*const Self, usize);
-    /// Adds the products of the step's elements and each lane of `b` to `sum`.
-    fn multiply<S: Simd>(s: S, a: Self::Left, b: S::F, sum: S::F) -> S::F;
 }
 
 impl Steps for f32 {
@@ -100,19 +131,9 @@ impl Steps for f32 {
         unsafe { *from }
     }
     #[inline(always)]
-    unsafe fn read_one(from: *const f32) -> f32 {
+    unsafe fn read_some(from: *const f32, _: usize) -> f32 {
         // SAFETY: the caller promises one element.
         unsafe { *from }
-    }
-    unsafe fn left(
-        _: KernelSet,
-        from: *const f32,
-        stride: usize,
-        _: usize,
-        _: usize,
-        _: &mut [f32],
-    ) -> (*const f32, usize) {
-        (from, stride)
     }
     #[inline(always)]
     fn multiply<S: Simd>(s: S, a: f32, b: S::F, sum: S::F) -> S::F {
@@ -137,10 +158,30 @@ impl Steps for bf16 {
         u32::from(pair[0]) | u32::from(pair[1]) << 16
     }
     #[inline(always)]
-    unsafe fn read_one(from: *const bf16) -> u32 {
+    unsafe fn read_some(from: *const bf16, _: usize) -> u32 {
         // SAFETY: the caller promises one element.
         u32::from(unsafe { *from }.to_bits())
     }
+    #[inline(always)]
+    fn multiply<S: Simd>(s: S, a: u32, b: S::F, sum: S::F) -> S::F {
+        s.dot(a, b, sum)
+    }
+}
+
+impl FromF32 for f32 {
+    unsafe fn left(
+        _: KernelSet,
+        from: *const f32,
+        stride: usize,
+        _: usize,
+        _: usize,
+        _: &mut [f32],
+    ) -> (*const f32, usize) {
+        (from, stride)
+    }
+}
+
+impl FromF32 for bf16 {
     unsafe fn left(
         set: KernelSet,
         from: *const f32,
@@ -157,8 +198,56 @@ impl Steps for bf16 {
         }
         (to.as_ptr(), to_stride)
     }
+}
+
+impl Steps for u8 {
+    const FACTORS: Factors = Factors::Bytes;
+    const STEP: usize = 4;
+    type Left = u32;
+    fn tile_rows<S: Simd>() -> usize {
+        S::BYTES_TILE_ROWS
+    }
+    fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
+        set.run_integers(kernel)
+    }
+    #[inline(always)]
+    unsafe fn read(from: *const u8) -> u32 {
+        // SAFETY: the caller promises four elements.
+        u32::from_le_bytes(unsafe { from.cast::<[u8; 4]>().read() })
+    }
+    #[inline(always)]
+    unsafe fn read_some(from: *const u8, count: usize) -> u32 {
+        // SAFETY: the caller promises `count` elements.
+        (0..count).fold(0, |step, at| step | u32::from(unsafe { *from.add(at) }) << (8 * at))
+    }
     #[inline(always)]
     fn multiply<S: Simd>(s: S, a: u32, b: S::F, sum: S::F) -> S::F {
-        s.dot(a, b, sum)
+        s.dot_bytes(a, b, sum)
+    }
+}
+
+impl Steps for i16 {
+    const FACTORS: Factors = Factors::Words;
+    const STEP: usize = 2;
+    type Left = u32;
+    fn tile_rows<S: Simd>() -> usize {
+        S::TILE_ROWS
+    }
+    fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
+        set.run_integers(kernel)
+    }
+    #[inline(always)]
+    unsafe fn read(from: *const i16) -> u32 {
+        // SAFETY: the caller promises two elements.
+        u32::from_le_bytes(unsafe { from.cast::<[u8; 4]>().read() })
+    }
+    #[inline(always)]
+    unsafe fn read_some(from: *const i16, _: usize) -> u32 {
+        // SAFETY: the caller promises one element.
+        u32::from(unsafe { from.read_unaligned() }.cast_unsigned())
+    }
+    #[inline(always)]
+    fn multiply<S: Simd>(s: S, a: u32, b: S::F, sum: S::F) -> S::F {
+        s.dot_words(a, b, sum)
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         KernelSet,
         gemm::{
             factor::{Factors, Steps},
+            integers::Columns,
             matrix::{Layout, Matrix},
             rows::Rows,
             spec::PackSpec,
@@ -25,6 +26,7 @@ use crate::{
 pub struct Packed {
     spec: PackSpec,
     data: AlignedBytes,
+    columns: Columns,
 }
 
 impl Packed {
@@ -42,7 +44,8 @@ impl Packed {
 
     /// Packs `b` in the precision of `factors`, for rows of A in segments of `segment` numbers.
     ///
-    /// If `segment` is even, rows of A may have segments of other even lengths.
+    /// If `segment` is even, rows of A may have segments of other even lengths. Those of integers have
+    /// one segment of at most 65,536 numbers.
     ///
     /// # Errors
     ///
@@ -53,8 +56,8 @@ impl Packed {
         let spec = PackSpec::new(set, factors, b.k, b.n, segment)?;
         let bytes = spec.len().and_then(|len| len.checked_mul(size_of::<f32>())).ok_or_else(|| spec.too_long())?;
         let mut data = AlignedBytes::zeroed(bytes);
-        spec.pack(b, bytemuck::cast_slice_mut(&mut data));
-        Ok(Self { spec, data })
+        let columns = spec.pack(b, bytemuck::cast_slice_mut(&mut data));
+        Ok(Self { spec, data, columns })
     }
 
     /// Number of rows.
@@ -74,7 +77,7 @@ impl Packed {
 
     /// Memory used in bytes, padding included.
     pub fn bytes(&self) -> usize {
-        self.data.len()
+        self.data.len() + self.columns.bytes()
     }
 
     /// The kernel set it is packed for.
@@ -96,11 +99,14 @@ pub struct PackedRef<'a> {
     data: &'a [f32],
     depth: usize,
     width: usize,
+    /// The scales and the offsets of columns of integers.
+    columns: (&'a [f32], &'a [i32]),
 }
 
 impl<'a> From<&'a Packed> for PackedRef<'a> {
     fn from(packed: &'a Packed) -> Self {
-        Self::new(packed.spec, bytemuck::cast_slice(&packed.data))
+        let columns = (packed.columns.scales.as_slice(), packed.columns.offsets.as_slice());
+        Self { columns, ..Self::new(packed.spec, bytemuck::cast_slice(&packed.data)) }
     }
 }
 
@@ -110,7 +116,7 @@ impl<'a> PackedRef<'a> {
     /// # Panics
     /// If `data` is not as long as `spec` requires.
     pub(super) fn new(spec: PackSpec, data: &'a [f32]) -> Self {
-        let this = Self { spec, data, depth: spec.depth(), width: tile::width(spec.set) };
+        let this = Self { spec, data, depth: spec.depth(), width: tile::width(spec.set), columns: Default::default() };
         assert_eq!(data.len(), this.panels() * this.width * this.depth, "numbers of a packed matrix");
         this
     }
@@ -145,6 +151,11 @@ impl<'a> PackedRef<'a> {
         self.n().div_ceil(self.width)
     }
 
+    /// The scales and the offsets of columns of integers, as many as there are columns.
+    pub(super) fn columns(&self) -> (&'a [f32], &'a [i32]) {
+        self.columns
+    }
+
     /// The address of panel `panel`: `depth` rows of `width` lanes.
     pub(crate) fn panel(&self, panel: usize) -> *const f32 {
         self.data[panel * self.width * self.depth..].as_ptr()
@@ -152,6 +163,9 @@ impl<'a> PackedRef<'a> {
 
     /// Fails unless it fits `set` and `a`, whose rows are checked too.
     pub(super) fn check<T: Steps>(&self, set: KernelSet, a: &Rows<'_, T>) -> Result<()> {
+        if T::FACTORS.are_integers() && (self.columns.0.len() != self.n() || self.columns.1.len() != self.n()) {
+            return Err(Error::internal("columns of integers have no scales"));
+        }
         self.spec.check(set, a)
     }
 }

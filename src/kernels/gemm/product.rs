@@ -52,7 +52,7 @@ impl<'a, T: Factor, C: Stored> Product<'a, T, C> {
     ) -> Result<Self> {
         b.check(set, a)?;
         let (rows, n) = (a.rows, b.n());
-        epilogue.check(rows, n)?;
+        epilogue.check(T::FACTORS, rows, n)?;
         if epilogue.layer_norm.is_some() && !C::HOLDS_SUMS {
             return Err(Error::internal("a product that is stored as bf16 cannot be normalised"));
         }
@@ -98,7 +98,7 @@ impl<'a, T: Factor> Maximum<'a, T> {
     ) -> Result<Self> {
         b.check(set, a)?;
         let n = b.n();
-        epilogue.check(a.rows, n)?;
+        epilogue.check(T::FACTORS, a.rows, n)?;
         if epilogue.residual.is_some() || epilogue.layer_norm.is_some() || out.len() != n {
             let (rows, len) = (a.rows, out.len());
             return Err(Error::internal(format!(

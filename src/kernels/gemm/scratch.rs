@@ -55,6 +55,9 @@ pub(crate) fn pack_into_as<'s>(
     scratch: &'s mut [f32],
 ) -> Result<PackedRef<'s>> {
     b.check()?;
+    if factors.are_integers() {
+        return Err(Error::internal("a matrix of integers is packed once, with its scales"));
+    }
     let (spec, data) = room(set, factors, b.k, b.n, scratch)?;
     spec.pack(b, data);
     Ok(PackedRef::new(spec, data))

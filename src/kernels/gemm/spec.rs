@@ -6,6 +6,7 @@ use crate::{
         KernelSet,
         gemm::{
             factor::{Factors, Steps},
+            integers::{Columns, MOST_PRODUCTS, pack_integers},
             matrix::Matrix,
             pairs::pack_pairs,
             panels::pack,
@@ -32,6 +33,9 @@ impl PackSpec {
         if k > 0 && (segment == 0 || !k.is_multiple_of(segment)) {
             return Err(Error::internal(format!("{k} rows packed in segments of {segment}")));
         }
+        if factors.are_integers() && (k > MOST_PRODUCTS || segment != k) {
+            return Err(Error::internal(format!("{k} rows of integers packed in segments of {segment}")));
+        }
         Ok(Self { set, factors, k, n, segment })
     }
 
@@ -42,8 +46,8 @@ impl PackSpec {
         }
         let steps = self.k / self.segment * self.segment.div_ceil(self.factors.step());
         match self.factors {
-            Factors::F32 => steps,
-            Factors::Bf16 => steps.next_multiple_of(self.set.bf16_pairs()),
+            Factors::F32 | Factors::Words => steps,
+            Factors::Bf16 | Factors::Bytes => steps.next_multiple_of(self.set.steps_at_once()),
         }
     }
 
@@ -58,11 +62,13 @@ impl PackSpec {
     }
 
     /// Fills `to` with the panels of `b`, which has passed [`Matrix::check`].
-    pub(super) fn pack(&self, b: &Matrix<'_>, to: &mut [f32]) {
+    pub(super) fn pack(&self, b: &Matrix<'_>, to: &mut [f32]) -> Columns {
         match self.factors {
             Factors::F32 => pack(self.set, b, to),
             Factors::Bf16 => pack_pairs(self.set, b, self.segment, self.depth(), to),
+            Factors::Bytes | Factors::Words => return pack_integers(self.set, self.factors, b, self.depth(), to),
         }
+        Columns::default()
     }
 
     /// Fails unless the matrix fits `set` and `a`, whose rows are checked too.

@@ -171,7 +171,8 @@ unsafe fn multiply<S: Simd, T: Steps, const M: usize, const V: usize>(s: S, tile
                 b = b.wrapping_add(b_stride);
             }
             if whole < steps {
-                step::<S, T, M, V>(s, |row| T::read_one(a.add(row * a_stride)), b, &mut sums);
+                let some = segment.len % T::STEP;
+                step::<S, T, M, V>(s, |row| T::read_some(a.add(row * a_stride), some), b, &mut sums);
                 b = b.wrapping_add(b_stride);
             }
             skip = 0;

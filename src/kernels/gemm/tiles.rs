@@ -1,24 +1,24 @@
-//! AMX tiles: the microkernel for bf16, two by two tiles of 16 x 16 sums.
+//! AMX tiles: the microkernel for bf16 and bytes, two by two tiles of 16 x 16 sums.
 //!
-//! An instruction multiplies 16 rows of 32 numbers by 32 rows of 16 numbers. K is padded with zeros
-//! to whole instructions on both sides, so that an infinity is never multiplied by a number past
-//! the end.
+//! An instruction multiplies 16 rows of 32 numbers by 32 rows of 16 numbers, or of 64 bytes by 64
+//! rows. K is padded with zeros to whole instructions on both sides, so that an infinity is never
+//! multiplied by a number past the end.
 
 use std::arch::asm;
-
-use half::bf16;
 
 use crate::kernels::{
     KernelSet,
     amx::{Amx, amx},
+    gemm::factor::{Factors, Steps},
+    simd::portable::dot_lane,
 };
 
 /// Rows of A that are taken at once.
 pub(super) const ROWS: usize = 32;
 /// Columns of a panel of B.
 pub(super) const COLUMNS: usize = 32;
-/// Pairs of K in one instruction; panels have a multiple of it in rows ([`KernelSet::bf16_pairs`]).
-pub(super) const PAIRS: usize = 16;
+/// Steps of K in one instruction; panels have a multiple of it in rows ([`KernelSet::steps_at_once`]).
+pub(super) const STEPS: usize = 16;
 
 /// The permission to use the tiles; they are configured while it lives.
 pub(super) struct Tiles {
@@ -98,29 +98,29 @@ impl Tiles {
 
     /// Computes `c` (32 x 32) plus `a` times `b`; `c` counts as zero unless `stored`.
     ///
-    /// `a` is 32 rows of `32 * steps` numbers, `a_stride` apart, `b` is `16 * steps` rows of 32
-    /// pairs.
+    /// `a` is 32 rows of `16 * count` steps of bf16 or bytes, `a_stride` elements apart, `b` is `16 *
+    /// count` rows of 32 steps.
     ///
     /// # Safety
-    /// `a` and `b` are readable, `c` is readable and writable, and `steps` is not 0.
+    /// `a` and `b` are readable, `c` is readable and writable, and `count` is not 0.
     #[expect(clippy::too_many_arguments, reason = "three operands, two of them with a stride")]
-    pub(super) unsafe fn multiply(
+    pub(super) unsafe fn multiply<T: Steps>(
         &self,
-        a: *const bf16,
+        a: *const T,
         a_stride: usize,
         b: *const f32,
         c: *mut f32,
         c_stride: usize,
-        steps: usize,
+        count: usize,
         stored: bool,
     ) {
         if self.emulated {
             // SAFETY: the contract is the same.
-            return unsafe { emulate(a, a_stride, b, c, c_stride, steps, stored) };
+            return unsafe { emulate(a, a_stride, b, c, c_stride, count, stored) };
         }
-        let (a, a_stride, c, c_stride) = (a.cast::<u8>(), a_stride * 2, c.cast::<u8>(), c_stride * 4);
-        // SAFETY: the caller promises tiles of 16 rows of 64 bytes; the configuration is loaded.
-        unsafe {
+        let (a, a_stride, c, c_stride) = (a.cast::<u8>(), a_stride * size_of::<T>(), c.cast::<u8>(), c_stride * 4);
+        macro_rules! multiply {
+            ($multiply:literal) => {
             asm!(
                 "test {stored}, {stored}",
                 "jz 3f",
@@ -138,15 +138,15 @@ impl Tiles {
                 "tileloadd tmm4, [{a} + {a_stride}]",
                 "tileloaddt1 tmm6, [{b} + {b_stride}]",
                 eight_lines!(4096),
-                "tdpbf16ps tmm0, tmm4, tmm6",
+                concat!($multiply, " tmm0, tmm4, tmm6"),
                 "tileloaddt1 tmm7, [{b} + {b_stride} + 64]",
                 eight_lines!(4608),
-                "tdpbf16ps tmm1, tmm4, tmm7",
+                concat!($multiply, " tmm1, tmm4, tmm7"),
                 "tileloadd tmm5, [{a_low} + {a_stride}]",
                 eight_lines!(5120),
-                "tdpbf16ps tmm2, tmm5, tmm6",
+                concat!($multiply, " tmm2, tmm5, tmm6"),
                 eight_lines!(5632),
-                "tdpbf16ps tmm3, tmm5, tmm7",
+                concat!($multiply, " tmm3, tmm5, tmm7"),
                 "add {a}, 64",
                 "add {a_low}, 64",
                 "add {b}, 2048",
@@ -164,12 +164,20 @@ impl Tiles {
                 c = in(reg) c,
                 c_low = in(reg) c.wrapping_add(16 * c_stride),
                 c_stride = in(reg) c_stride,
-                steps = inout(reg) steps => _,
+                steps = inout(reg) count => _,
                 stored = in(reg) usize::from(stored),
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),
-            );
+            )
+            };
+        }
+        // SAFETY: the caller promises tiles of 16 rows of 64 bytes; the configuration is loaded.
+        unsafe {
+            match T::FACTORS {
+                Factors::Bytes => multiply!("tdpbusd"),
+                _ => multiply!("tdpbf16ps"),
+            }
         }
     }
 }
@@ -187,13 +195,13 @@ impl Drop for Tiles {
 ///
 /// # Safety
 /// As [`Tiles::multiply`].
-unsafe fn emulate(
-    a: *const bf16,
+unsafe fn emulate<T: Steps>(
+    a: *const T,
     a_stride: usize,
     b: *const f32,
     c: *mut f32,
     c_stride: usize,
-    steps: usize,
+    count: usize,
     stored: bool,
 ) {
     for row in 0..ROWS {
@@ -202,11 +210,9 @@ unsafe fn emulate(
             unsafe {
                 let c = c.add(row * c_stride + column);
                 let mut sum = if stored { *c } else { 0.0 };
-                for pair in 0..steps * PAIRS {
-                    let pairs = (*b.add(pair * COLUMNS + column)).to_bits();
-                    let a = a.add(row * a_stride + pair * 2);
-                    sum += (*a).to_f32() * f32::from_bits(pairs << 16);
-                    sum += (*a.add(1)).to_f32() * f32::from_bits(pairs & 0xffff_0000);
+                for step in 0..count * STEPS {
+                    let (a, b) = (a.add(row * a_stride + step * T::STEP), *b.add(step * COLUMNS + column));
+                    sum = dot_lane::<T>(T::read(a), b, sum);
                 }
                 *c = sum;
             }

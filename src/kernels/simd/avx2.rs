@@ -6,9 +6,12 @@ use half::bf16;
 
 use crate::kernels::simd::{Kernel, Simd};
 
-/// The token of the set; made only by [`run`], whose caller promises the CPU's features.
+/// The token of the set; made only by [`run`] and [`run_vnni`], whose callers promise the CPU's
+/// features.
+///
+/// `VNNI`: with the features of [`detected_vnni`].
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
+pub(crate) struct Avx2<const VNNI: bool>(());
 
 /// Whether this CPU and its operating system support the set.
 pub(crate) fn detected() -> bool {
@@ -18,12 +21,24 @@ pub(crate) fn detected() -> bool {
 /// Runs `kernel` with eight lanes.
 #[target_feature(enable = "avx2,fma")]
 pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx2(()))
+    kernel.run(Avx2::<false>(()))
+}
+
+/// Whether this CPU also has an instruction for products of bytes.
+pub(crate) fn detected_vnni() -> bool {
+    detected() && is_x86_feature_detected!("avxvnni")
+}
+
+/// Runs `kernel` with eight lanes and the instruction for products of bytes.
+#[target_feature(enable = "avx2,fma,avxvnni")]
+pub(crate) fn run_vnni<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2::<true>(()))
 }
 
 macro_rules! call {
     ($intrinsic:expr) => {
-        // SAFETY: an `Avx2` exists only inside `run`, on a CPU that has the instruction.
+        // SAFETY: an `Avx2` exists only inside `run` or `run_vnni`, on a CPU that has the
+        // instruction.
         unsafe { $intrinsic }
     };
 }
@@ -66,7 +81,7 @@ pub(super) unsafe fn largest(a: __m256) -> f32 {
     })
 }
 
-impl Simd for Avx2 {
+impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type F = __m256;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
@@ -217,6 +232,57 @@ impl Simd for Avx2 {
                 _mm_storeu_si128(to.cast(), x);
             } else {
                 let mut lanes = [bf16::ZERO; 8];
+                _mm_storeu_si128(lanes.as_mut_ptr().cast(), x);
+                to.copy_from_nonoverlapping(lanes.as_ptr(), count);
+            }
+        })
+    }
+    #[inline(always)]
+    fn dot_bytes(self, a: u32, b: __m256, sum: __m256) -> __m256 {
+        let (a, b, sum) = call!((_mm256_set1_epi32(a as i32), _mm256_castps_si256(b), _mm256_castps_si256(sum)));
+        if VNNI {
+            // SAFETY: an `Avx2<true>` exists only inside `run_vnni`, on a CPU that has the
+            // instruction.
+            return unsafe { _mm256_castsi256_ps(_mm256_dpbusd_avx_epi32(sum, a, b)) };
+        }
+        call!({
+            let mask = _mm256_set1_epi16(0xff);
+            let (a_even, a_odd) = (_mm256_and_si256(a, mask), _mm256_srli_epi16::<8>(a));
+            let (b_even, b_odd) = (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)), _mm256_srai_epi16::<8>(b));
+            let products = _mm256_add_epi32(_mm256_madd_epi16(a_even, b_even), _mm256_madd_epi16(a_odd, b_odd));
+            _mm256_castsi256_ps(_mm256_add_epi32(sum, products))
+        })
+    }
+    #[inline(always)]
+    fn dot_words(self, a: u32, b: __m256, sum: __m256) -> __m256 {
+        call!({
+            let products = _mm256_madd_epi16(_mm256_set1_epi32(a as i32), _mm256_castps_si256(b));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum), products))
+        })
+    }
+    #[inline(always)]
+    fn difference(self, a: __m256, b: __m256) -> __m256 {
+        call!(_mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b))))
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, count: usize, x: __m256) {
+        call!({
+            let x = _mm256_cvtps_epi32(x);
+            let x = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            let x = _mm_xor_si128(_mm_packs_epi16(x, x), _mm_set1_epi8(-128));
+            let bytes = _mm_cvtsi128_si64(x).to_le_bytes();
+            to.copy_from_nonoverlapping(bytes.as_ptr(), count);
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_words(self, to: *mut i16, count: usize, x: __m256) {
+        call!({
+            let x = _mm256_cvtps_epi32(x);
+            let x = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            if count == Self::LANES {
+                _mm_storeu_si128(to.cast(), x);
+            } else {
+                let mut lanes = [0_i16; 8];
                 _mm_storeu_si128(lanes.as_mut_ptr().cast(), x);
                 to.copy_from_nonoverlapping(lanes.as_ptr(), count);
             }

@@ -1,4 +1,4 @@
-//! Sixteen lanes: AVX-512 F, BW, DQ and VL, optionally BF16.
+//! Sixteen lanes: AVX-512 F, BW, DQ and VL, optionally BF16 or VNNI.
 
 use std::arch::x86_64::*;
 
@@ -6,12 +6,12 @@ use half::bf16;
 
 use crate::kernels::simd::{Kernel, Simd, avx2};
 
-/// The token of the set; made only by [`run`] and [`run_bf16`], whose callers promise the CPU's
-/// features.
+/// The token of the set; made only by [`run`], [`run_bf16`] and [`run_vnni`], whose callers promise
+/// the CPU's features.
 ///
-/// `BF16`: with the features of [`detected_bf16`].
+/// `BF16`: with the features of [`detected_bf16`]. `VNNI`: with those of [`detected_vnni`].
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512<const BF16: bool>(());
+pub(crate) struct Avx512<const BF16: bool, const VNNI: bool>(());
 
 /// Whether this CPU and its operating system support the set.
 pub(crate) fn detected() -> bool {
@@ -25,24 +25,36 @@ pub(crate) fn detected() -> bool {
 /// Runs `kernel` with sixteen lanes.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<false>(()))
+    kernel.run(Avx512::<false, false>(()))
 }
 
 /// Whether this CPU also has an instruction for products of bf16.
 pub(crate) fn detected_bf16() -> bool {
-    detected() && is_x86_feature_detected!("avx512bf16")
+    // Every CPU with the one has the other.
+    detected_vnni() && is_x86_feature_detected!("avx512bf16")
 }
 
 /// Runs `kernel` with sixteen lanes and the instruction for products of bf16.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 pub(crate) fn run_bf16<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<true>(()))
+    kernel.run(Avx512::<true, false>(()))
+}
+
+/// Whether this CPU also has an instruction for products of bytes.
+pub(crate) fn detected_vnni() -> bool {
+    detected() && is_x86_feature_detected!("avx512vnni")
+}
+
+/// Runs `kernel` with sixteen lanes and the instructions for products of integers.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+pub(crate) fn run_vnni<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<false, true>(()))
 }
 
 macro_rules! call {
     ($intrinsic:expr) => {
-        // SAFETY: an `Avx512` exists only inside `run` or `run_bf16`, on a CPU that has the
-        // instruction.
+        // SAFETY: an `Avx512` exists only inside `run`, `run_bf16` or `run_vnni`, on a CPU that has
+        // the instruction.
         unsafe { $intrinsic }
     };
 }
@@ -53,7 +65,7 @@ fn first(count: usize) -> __mmask16 {
     (0xffff_u32 >> (16 - count as u32)) as __mmask16
 }
 
-impl<const BF16: bool> Simd for Avx512<BF16> {
+impl<const BF16: bool, const VNNI: bool> Simd for Avx512<BF16, VNNI> {
     type F = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 14;
@@ -196,7 +208,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     unsafe fn store_bf16(self, to: *mut bf16, count: usize, x: __m512) {
         if BF16 {
-            // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the
+            // SAFETY: an `Avx512<true, _>` exists only inside `run_bf16`, on a CPU that has the
             // instruction; the vector types are of the same size, and masked lanes are not written.
             return unsafe {
                 let x = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
@@ -211,7 +223,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
     #[inline(always)]
     unsafe fn store_two_bf16(self, to: *mut bf16, first: __m512, second: __m512) {
-        // SAFETY: the caller promises 32 numbers; an `Avx512<true>` exists only inside `run_bf16`,
+        // SAFETY: the caller promises 32 numbers; an `Avx512<true, _>` exists only inside `run_bf16`,
         // on a CPU that has the instruction, and the vector types are of the same size.
         unsafe {
             if BF16 {
@@ -233,7 +245,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     fn dot(self, a: u32, b: __m512, sum: __m512) -> __m512 {
         if BF16 {
-            // SAFETY: an `Avx512<true>` exists only inside `run_bf16`, on a CPU that has the
+            // SAFETY: an `Avx512<true, _>` exists only inside `run_bf16`, on a CPU that has the
             // instruction; the vector types are of the same size, and any bits are valid.
             return unsafe {
                 let a = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(a as i32));
@@ -242,6 +254,46 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
         let odd = self.fma(self.splat(f32::from_bits(a & 0xffff_0000)), self.high(b), sum);
         self.fma(self.splat(f32::from_bits(a << 16)), self.low(b), odd)
+    }
+    #[inline(always)]
+    fn dot_bytes(self, a: u32, b: __m512, sum: __m512) -> __m512 {
+        let (a, b, sum) = call!((_mm512_set1_epi32(a as i32), _mm512_castps_si512(b), _mm512_castps_si512(sum)));
+        if VNNI {
+            // SAFETY: an `Avx512<_, true>` exists only inside `run_vnni`, on a CPU that has the
+            // instruction.
+            return unsafe { _mm512_castsi512_ps(_mm512_dpbusd_epi32(sum, a, b)) };
+        }
+        call!({
+            let mask = _mm512_set1_epi16(0xff);
+            let (a_even, a_odd) = (_mm512_and_si512(a, mask), _mm512_srli_epi16::<8>(a));
+            let (b_even, b_odd) = (_mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b)), _mm512_srai_epi16::<8>(b));
+            let products = _mm512_add_epi32(_mm512_madd_epi16(a_even, b_even), _mm512_madd_epi16(a_odd, b_odd));
+            _mm512_castsi512_ps(_mm512_add_epi32(sum, products))
+        })
+    }
+    #[inline(always)]
+    fn dot_words(self, a: u32, b: __m512, sum: __m512) -> __m512 {
+        let (a, b, sum) = call!((_mm512_set1_epi32(a as i32), _mm512_castps_si512(b), _mm512_castps_si512(sum)));
+        if VNNI {
+            // SAFETY: as in `dot_bytes`.
+            return unsafe { _mm512_castsi512_ps(_mm512_dpwssd_epi32(sum, a, b)) };
+        }
+        call!(_mm512_castsi512_ps(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b))))
+    }
+    #[inline(always)]
+    fn difference(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))))
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, count: usize, x: __m512) {
+        call!({
+            let x = _mm_xor_si128(_mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)), _mm_set1_epi8(-128));
+            _mm_mask_storeu_epi8(to.cast(), first(count), x);
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_words(self, to: *mut i16, count: usize, x: __m512) {
+        call!(_mm256_mask_storeu_epi16(to, first(count), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x))))
     }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {

@@ -1,23 +1,31 @@
 //! Peak throughput of a kernel set, the reference of benchmarks.
 
-use std::{array, hint::black_box};
+use std::{array, hint::black_box, marker::PhantomData};
+
+use half::bf16;
 
 use crate::kernels::{
     KernelSet,
+    gemm::{Factors, Steps},
     simd::{Kernel, Simd},
 };
 
 /// Runs `rounds` rounds of independent multiply-adds in registers and returns the operations done.
 ///
-/// They are of f32, or of bf16 with the set's instructions for it.
-pub fn peak(set: KernelSet, bf16: bool, rounds: usize) -> f64 {
-    if bf16 { set.run_bf16(Peak::<true>(rounds)) } else { set.run(Peak::<false>(rounds)) }
+/// They are those of products of such factors.
+pub fn peak(set: KernelSet, factors: Factors, rounds: usize) -> f64 {
+    match factors {
+        Factors::F32 => f32::run(set, Peak::<f32>(rounds, PhantomData)),
+        Factors::Bf16 => bf16::run(set, Peak::<bf16>(rounds, PhantomData)),
+        Factors::Bytes => u8::run(set, Peak::<u8>(rounds, PhantomData)),
+        Factors::Words => i16::run(set, Peak::<i16>(rounds, PhantomData)),
+    }
 }
 
 /// The kernel of [`peak`], with its number of rounds.
-struct Peak<const BF16: bool>(usize);
+struct Peak<T>(usize, PhantomData<T>);
 
-impl<const BF16: bool> Kernel for Peak<BF16> {
+impl<T: Steps> Kernel for Peak<T> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
@@ -31,11 +39,13 @@ impl<const BF16: bool> Kernel for Peak<BF16> {
             *sum = unsafe { s.load(numbers[i..].as_ptr()) };
         }
         // As bf16 a pair of 0.5.
-        let pair = black_box(0x3f00_3f00);
-        let (x, y) = (s.splat(f32::from_bits(pair)), s.splat(black_box(0.001)));
+        let lane = black_box(0x3f00_3f00_u32);
+        // SAFETY: a step is 32 bits.
+        let a = unsafe { T::read((&raw const lane).cast()) };
         for _ in 0..self.0 {
             for sum in &mut sums {
-                *sum = if BF16 { s.dot(pair, x, *sum) } else { s.fma(*sum, x, y) };
+                // A product that depends on the sum cannot be taken out of the loop.
+                *sum = T::multiply(s, a, *sum, *sum);
             }
         }
         for (i, &sum) in sums.iter().enumerate() {
@@ -43,7 +53,6 @@ impl<const BF16: bool> Kernel for Peak<BF16> {
             unsafe { s.store(numbers[i..].as_mut_ptr(), sum) };
         }
         black_box(numbers);
-        let of_a_lane = if BF16 { 4 } else { 2 };
-        (of_a_lane * CHAINS * S::LANES * self.0) as f64
+        (2 * T::STEP * CHAINS * S::LANES * self.0) as f64
     }
 }

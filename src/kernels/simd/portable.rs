@@ -13,6 +13,12 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Portable)
 }
 
+/// Adds the products of a step to one lane.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn dot_lane<T: crate::kernels::gemm::Steps>(a: T::Left, b: f32, sum: f32) -> f32 {
+    T::multiply(Portable, a, Lanes([b; LANES]), Lanes([sum; LANES])).0[0]
+}
+
 const LANES: usize = 4;
 
 /// A vector in memory order.
@@ -183,6 +189,28 @@ impl Simd for Portable {
         for (i, lane) in x.0.iter().enumerate().take(count) {
             // SAFETY: the caller promises `count` numbers.
             unsafe { *to.add(i) = bf16::from_bits((lane.to_bits() >> 16) as u16) }
+        }
+    }
+    #[inline(always)]
+    fn integers(self, a: Lanes, b: Lanes, f: impl Fn(i32, i32) -> i32) -> Lanes {
+        each!(i => f32::from_bits(f(a.0[i].to_bits().cast_signed(), b.0[i].to_bits().cast_signed()).cast_unsigned()))
+    }
+    #[inline(always)]
+    fn difference(self, a: Lanes, b: Lanes) -> Lanes {
+        each!(i => a.0[i].to_bits().cast_signed().wrapping_sub(b.0[i].to_bits().cast_signed()) as f32)
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, count: usize, x: Lanes) {
+        for (i, lane) in self.round(x).0.iter().enumerate().take(count) {
+            // SAFETY: the caller promises `count` bytes.
+            unsafe { *to.add(i) = (*lane as i8).cast_unsigned() ^ 0x80 }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_words(self, to: *mut i16, count: usize, x: Lanes) {
+        for (i, lane) in self.round(x).0.iter().enumerate().take(count) {
+            // SAFETY: the caller promises `count` numbers.
+            unsafe { *to.add(i) = *lane as i16 }
         }
     }
     #[inline(always)]

@@ -49,7 +49,7 @@ impl CpuKernel for Kernel {
         let numbers = || {
             let geometry = Geometry::new(&self.op, shapes.inputs[0]?, &self.shape).ok()?;
             let [input, gathered, results] = geometry.scratch(self.keeps_results())?;
-            let rounded = rounded_len(self.filters.factors(), most_input(&geometry, input));
+            let rounded = rounded_len(self.filters.factors(), 1, most_input(&geometry, input));
             let run = match self.filters {
                 Filters::Unpacked => pack_scratch(self.set, &geometry)?,
                 _ => 0,
@@ -78,7 +78,7 @@ impl CpuKernel for Kernel {
         let (results, scratch) = scratch.split_at_mut(sizes[2]);
         let (largest, scratch) = scratch.split_at_mut(geometry.filters.next_multiple_of(16));
         let (rounding, scratch) =
-            scratch.split_at_mut(rounded_len(self.filters.factors(), most_input(&geometry, sizes[0])));
+            scratch.split_at_mut(rounded_len(self.filters.factors(), 1, most_input(&geometry, sizes[0])));
         let groups = match &self.filters {
             Filters::Packed(packed) => Groups::Packed(packed),
             Filters::Depthwise(_) => Groups::Packed(&[]),
@@ -103,7 +103,7 @@ impl CpuKernel for Kernel {
                     Windows::copied(self.set, &geometry, x, &block, input)
                 };
                 let windows = match self.filters.factors() {
-                    Factors::F32 => windows,
+                    Factors::F32 | Factors::Bytes | Factors::Words => windows,
                     Factors::Bf16 => windows.rounded(self.set, rounding)?,
                 };
                 let windows = if geometry.gathers() { windows.gather(&block, gathered) } else { windows };

@@ -7,7 +7,7 @@ use crate::{
     graph::Fact,
     kernels::{
         KernelSet,
-        gemm::{Epilogue, Factors, Layout, Matrix, Packed, PackedRef, gemm_dense, pack_into, pack_len, rounded_len},
+        gemm::{Epilogue, Layout, Matrix, Packed, PackedRef, gemm_dense, pack_into, pack_len, rounded_len},
         transpose,
     },
     op::{
@@ -92,20 +92,20 @@ impl Operator for Gemm {
 struct GemmKernel {
     op: Gemm,
     set: KernelSet,
-    factors: Factors,
     /// `alpha b`, if `b` is constant.
     packed: Option<Arc<[Packed]>>,
 }
 
 fn gemm_kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let (op, set, factors) = (request.op::<Gemm>()?.clone(), request.kernel_set(), request.factors());
+    let (op, set) = (request.op::<Gemm>()?.clone(), request.kernel_set());
     let parameter = u64::from(op.alpha.to_bits()) << 1 | u64::from(op.trans_b);
     let packed = request.take_packed(1, Packing { name: "scaled product", parameter }, |tensor| {
         let scaled: Vec<f32> = tensor.as_slice::<f32>()?.iter().map(|value| op.alpha * value).collect();
         let (k, n, layout) = op.right(tensor.shape())?;
+        let factors = request.product_factors(k);
         Ok(vec![Packed::with_factors(set, factors, &Matrix::new(&scaled, k, n, layout), k)?])
     })?;
-    Ok(Box::new(GemmKernel { op, set, factors, packed }))
+    Ok(Box::new(GemmKernel { op, set, packed }))
 }
 
 impl Gemm {
@@ -126,7 +126,11 @@ impl CpuKernel for GemmKernel {
         let right = match shapes.inputs[1] {
             Some(&[a, b]) if self.op.trans_b => pack_len(self.set, b, a),
             Some(&[a, b]) => pack_len(self.set, a, b),
-            _ => Ok(shapes.inputs[0].map_or(0, |shape| rounded_len(self.factors, shape.iter().product()))),
+            _ => match (&self.packed, shapes.inputs[0]) {
+                (Some(packed), Some(&[k, rows])) if self.op.trans_a => Ok(rounded_len(packed[0].factors(), rows, k)),
+                (Some(packed), Some(&[rows, k])) => Ok(rounded_len(packed[0].factors(), rows, k)),
+                _ => Ok(0),
+            },
         };
         right.map_or(usize::MAX, |right| turned.saturating_add(right).saturating_mul(4))
     }

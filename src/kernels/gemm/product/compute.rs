@@ -64,9 +64,9 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
     /// As [`Self::run`].
     unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         #[cfg(target_arch = "x86_64")]
-        if let Some((tiles, a)) = self.tiles() {
+        if let Some(tiles) = self.tiles() {
             // SAFETY: the contract is the same.
-            return unsafe { self.block_by_tiles(&tiles, &a, rows, panels) };
+            return unsafe { self.block_by_tiles(&tiles, rows, panels) };
         }
         // SAFETY: the contract is the same.
         unsafe { self.block_by_vectors(rows, panels) }
@@ -94,9 +94,9 @@ impl<T: Factor> Maximum<'_, T> {
         let parts = split::parts(product.operations());
         split::each(0..product.b.panels(), parts, &|panels: Range<usize>| {
             #[cfg(target_arch = "x86_64")]
-            if let Some((tiles, a)) = product.tiles()
+            if let Some(tiles) = product.tiles()
                 // SAFETY: `each` gives every panel to one call; a `Maximum` has one row of results.
-                && unsafe { product.max_by_tiles(&tiles, &a, panels.clone()) }
+                && unsafe { product.max_by_tiles(&tiles, panels.clone()) }
             {
                 return;
             }

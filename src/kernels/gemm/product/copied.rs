@@ -2,76 +2,78 @@
 
 use std::{mem::MaybeUninit, ops::Range};
 
-use half::bf16;
-
 use crate::kernels::gemm::{
+    factor::Steps,
     rows::{Rows, Segment},
-    tiles::{PAIRS, ROWS},
+    tiles::{ROWS, STEPS},
 };
 
-/// Pairs of K that are copied at once.
-pub(super) const MAX_PAIRS: usize = 1024;
+/// Steps of K that are copied at once.
+pub(super) const MAX_STEPS: usize = 1024;
 
-/// Room for the rows of a tile.
+/// Room for the rows of a tile, in steps.
 #[repr(align(64))]
-pub(super) struct CopiedRows([MaybeUninit<bf16>; ROWS * MAX_PAIRS * 2]);
+pub(super) struct CopiedRows([MaybeUninit<u32>; ROWS * MAX_STEPS]);
 
 impl CopiedRows {
     /// A buffer without content.
     pub(super) fn new() -> Self {
-        Self([MaybeUninit::uninit(); ROWS * MAX_PAIRS * 2])
+        Self([MaybeUninit::uninit(); ROWS * MAX_STEPS])
     }
 
-    /// The pairs `first..first + count` of `rows`: their address and their stride.
+    /// The steps `first..first + count` of `rows`: their address and their stride.
     ///
     /// # Safety
     /// As [`Self::fill`].
-    pub(super) unsafe fn rows(
+    pub(super) unsafe fn rows<T: Steps>(
         &mut self,
-        a: &Rows<'_, bf16>,
+        a: &Rows<'_, T>,
         rows: Range<usize>,
         first: usize,
         count: usize,
-    ) -> (*const bf16, usize) {
+    ) -> (*const T, usize) {
         if let &[Segment { offset, len }] = a.segments
-            && len.is_multiple_of(2 * PAIRS)
+            && len.is_multiple_of(T::STEP * STEPS)
             && rows.len() == ROWS
         {
-            return (a.row(rows.start).wrapping_add(offset + 2 * first), a.stride);
+            return (a.row(rows.start).wrapping_add(offset + T::STEP * first), a.stride);
         }
         // SAFETY: the contract is the same.
-        (unsafe { self.fill(a, rows, first, count) }, 2 * count)
+        (unsafe { self.fill(a, rows, first, count) }, T::STEP * count)
     }
 
-    /// Copies the pairs `first..first + count` of `rows`.
+    /// Copies the steps `first..first + count` of `rows`.
     ///
-    /// Returns the address of `ROWS` dense rows of `count` pairs. Pairs past the end of a row, and
+    /// Returns the address of `ROWS` dense rows of `count` steps. Steps past the end of a row, and
     /// rows past the last one, are zeros.
     ///
     /// # Safety
     /// `a` has passed [`Rows::check`], and `rows` are rows of it.
-    unsafe fn fill(&mut self, a: &Rows<'_, bf16>, rows: Range<usize>, first: usize, count: usize) -> *const bf16 {
-        let (zero, width) = (MaybeUninit::new(bf16::ZERO), count * 2);
-        for (row, to) in self.0.chunks_exact_mut(width).take(ROWS).enumerate() {
+    unsafe fn fill<T: Steps>(&mut self, a: &Rows<'_, T>, rows: Range<usize>, first: usize, count: usize) -> *const T {
+        // SAFETY: plain numbers without content, of no more alignment, in the same memory.
+        let steps: &mut [MaybeUninit<T>] =
+            unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), ROWS * MAX_STEPS * T::STEP) };
+        let (zero, width) = (MaybeUninit::new(T::zeroed()), count * T::STEP);
+        for (row, to) in steps.chunks_exact_mut(width).take(ROWS).enumerate() {
             let mut at = 0;
             if row < rows.len() {
                 let from = a.row(rows.start + row);
                 let mut skip = first;
                 for &Segment { offset, len } in a.segments {
-                    let pairs = len.div_ceil(2);
-                    if skip >= pairs {
-                        skip -= pairs;
+                    let own_steps = len.div_ceil(T::STEP);
+                    if skip >= own_steps {
+                        skip -= own_steps;
                         continue;
                     }
                     if at == width {
                         break;
                     }
-                    let own = (len - 2 * skip).min(width - at);
+                    let own = (len - T::STEP * skip).min(width - at);
                     // SAFETY: a part of the `len` numbers that the check has found within the data.
-                    let from = unsafe { std::slice::from_raw_parts(from.add(offset + 2 * skip).cast(), own) };
+                    let from = unsafe { std::slice::from_raw_parts(from.add(offset + T::STEP * skip).cast(), own) };
                     to[at..at + own].copy_from_slice(from);
-                    to[at + own..at + own.next_multiple_of(2)].fill(zero);
-                    at += own.next_multiple_of(2);
+                    to[at + own..at + own.next_multiple_of(T::STEP)].fill(zero);
+                    at += own.next_multiple_of(T::STEP);
                     skip = 0;
                 }
             }

@@ -2,20 +2,17 @@
 
 use std::ops::Range;
 
-use half::bf16;
-
 use crate::kernels::gemm::{
     blocks::PANELS_BYTES,
     epilogue::{Region, Target, finish},
     factor::{Factor, Factors},
     product::{
         Product,
-        copied::{CopiedRows, MAX_PAIRS},
+        copied::{CopiedRows, MAX_STEPS},
     },
-    rows::Rows,
     spans::Spans,
     stored::{Stored, copy_rows},
-    tiles::{COLUMNS, PAIRS, ROWS, Tiles},
+    tiles::{COLUMNS, ROWS, STEPS, Tiles},
 };
 
 /// Room for a tile that does not fit C.
@@ -23,43 +20,34 @@ use crate::kernels::gemm::{
 struct EdgeTile([f32; ROWS * COLUMNS]);
 
 impl<T: Factor, C: Stored> Product<'_, T, C> {
-    /// The tiles and the rows of A, if this product is computed by AMX.
-    pub(super) fn tiles(&self) -> Option<(Tiles, Rows<'_, bf16>)> {
-        if T::FACTORS != Factors::Bf16 || self.b.depth() == 0 {
+    /// The tiles, if this product is computed by AMX.
+    pub(super) fn tiles(&self) -> Option<Tiles> {
+        if !matches!(T::FACTORS, Factors::Bf16 | Factors::Bytes) || self.b.depth() == 0 {
             return None;
         }
-        let Rows { data, rows, stride, segments } = *self.a;
-        let data = bytemuck::cast_slice(data);
-        Some((Tiles::new(self.set)?, Rows { data, rows, stride, segments }))
+        Tiles::new(self.set)
     }
 
     /// Computes a block of C without its layer norm: tiles of rows, then blocks of K, then panels.
     ///
     /// # Safety
-    /// `a` is that of [`Self::tiles`], the block is within C, and no other thread uses it
-    /// meanwhile.
-    pub(super) unsafe fn block_by_tiles(
-        &self,
-        tiles: &Tiles,
-        a: &Rows<'_, bf16>,
-        rows: Range<usize>,
-        panels: Range<usize>,
-    ) {
-        let &Self { set, ref b, epilogue, c, c_stride, .. } = self;
-        if !C::HOLDS_SUMS && b.depth() > MAX_PAIRS && panels.len() > 1 {
+    /// The block is within C, and no other thread uses it meanwhile.
+    pub(super) unsafe fn block_by_tiles(&self, tiles: &Tiles, rows: Range<usize>, panels: Range<usize>) {
+        let &Self { set, a, ref b, epilogue, c, c_stride, .. } = self;
+        if !C::HOLDS_SUMS && b.depth() > MAX_STEPS && panels.len() > 1 {
             // One panel at a time, whose sums stay in the edge tile.
             return panels.for_each(|panel| {
                 // SAFETY: a part of the caller's block.
-                unsafe { self.block_by_tiles(tiles, a, rows.clone(), panel..panel + 1) }
+                unsafe { self.block_by_tiles(tiles, rows.clone(), panel..panel + 1) }
             });
         }
         let n = b.n();
         let mut edge = EdgeTile([0.0; ROWS * COLUMNS]);
         let mut copied = CopiedRows::new();
         for rows in Spans::new(rows, ROWS) {
-            for pairs in Spans::new(0..b.depth(), MAX_PAIRS) {
+            for steps in Spans::new(0..b.depth(), MAX_STEPS) {
                 // SAFETY: a product's A is checked.
-                let (from, from_stride) = unsafe { copied.rows(a, rows.clone(), pairs.start, pairs.len()) };
+                let (from, from_stride) = unsafe { copied.rows(a, rows.clone(), steps.start, steps.len()) };
                 for panel in panels.clone() {
                     let column = panel * COLUMNS;
                     let columns = COLUMNS.min(n - column);
@@ -69,7 +57,7 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
                         Some(sums) if columns == COLUMNS && rows.len() == ROWS => (sums, c_stride),
                         _ => (edge.0.as_mut_ptr(), COLUMNS),
                     };
-                    let (in_place, stored) = (sums == Some(to), pairs.start > 0);
+                    let (in_place, stored) = (sums == Some(to), steps.start > 0);
                     if let Some(sums) = sums
                         && !in_place
                         && stored
@@ -77,16 +65,16 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
                         // SAFETY: from the part of C that the tile computes to the edge tile.
                         unsafe { copy_rows(sums, c_stride, to, COLUMNS, rows.len(), columns) };
                     }
-                    let panel = b.panel(panel).wrapping_add(pairs.start * COLUMNS);
+                    let panel = b.panel(panel).wrapping_add(steps.start * COLUMNS);
                     // SAFETY: panels of whole steps, rows of A as long, and a whole tile of C or
                     // the edge tile.
-                    unsafe { tiles.multiply(from, from_stride, panel, to, to_stride, pairs.len() / PAIRS, stored) };
-                    let last = pairs.end == b.depth();
+                    unsafe { tiles.multiply(from, from_stride, panel, to, to_stride, steps.len() / STEPS, stored) };
+                    let last = steps.end == b.depth();
                     if last {
                         let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
                         let target = Target::Store { c, stride: c_stride };
                         // SAFETY: the epilogue is checked, and the tile was computed at `to`.
-                        unsafe { finish::<T, C>(set, epilogue, region, to, to_stride, target) };
+                        unsafe { finish::<T, C>(set, b, epilogue, region, to, to_stride, target) };
                     } else if !in_place && C::HOLDS_SUMS {
                         // SAFETY: from the edge tile to the part of C that the tile computes.
                         unsafe { C::store(set, to, COLUMNS, c, c_stride, rows.len(), columns) };
@@ -102,12 +90,11 @@ impl<T: Factor> Product<'_, T, f32> {
     /// for it.
     ///
     /// # Safety
-    /// `a` is that of [`Self::tiles`], C has `n` numbers, and no other thread uses those of
-    /// `panels` meanwhile.
-    pub(super) unsafe fn max_by_tiles(&self, tiles: &Tiles, a: &Rows<'_, bf16>, panels: Range<usize>) -> bool {
-        let &Self { set, ref b, epilogue, c: out, .. } = self;
+    /// C has `n` numbers, and no other thread uses those of `panels` meanwhile.
+    pub(super) unsafe fn max_by_tiles(&self, tiles: &Tiles, panels: Range<usize>) -> bool {
+        let &Self { set, a, ref b, epilogue, c: out, .. } = self;
         let (n, depth) = (b.n(), b.depth());
-        if depth > MAX_PAIRS {
+        if depth > MAX_STEPS {
             return false;
         }
         let mut edge = EdgeTile([0.0; ROWS * COLUMNS]);
@@ -120,12 +107,12 @@ impl<T: Factor> Product<'_, T, f32> {
                     let (column, c) = (panel * COLUMNS, edge.0.as_mut_ptr());
                     let columns = COLUMNS.min(n - column);
                     // SAFETY: panels of whole steps, rows of A as long, and the edge tile.
-                    unsafe { tiles.multiply(from, from_stride, b.panel(panel), c, COLUMNS, depth / PAIRS, false) };
+                    unsafe { tiles.multiply(from, from_stride, b.panel(panel), c, COLUMNS, depth / STEPS, false) };
                     let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
                     let max = Target::<f32>::Max(out.wrapping_add(column));
                     // SAFETY: the epilogue is checked, the tile was computed at `c`, and `out` has
                     // `n` numbers.
-                    unsafe { finish::<T, f32>(set, epilogue, region, c, COLUMNS, max) };
+                    unsafe { finish::<T, f32>(set, b, epilogue, region, c, COLUMNS, max) };
                 }
             }
         }

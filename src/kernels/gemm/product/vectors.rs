@@ -45,16 +45,16 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
                         unsafe { copy_rows(sums, c_stride, to, width, rows.len(), columns) };
                     }
                     let a = TileA { data: a.row(rows.start), stride: a.stride, segments, skip };
-                    let b = TileB { data: b.panel(panel).wrapping_add(k * width), stride: width, columns };
+                    let panel = TileB { data: b.panel(panel).wrapping_add(k * width), stride: width, columns };
                     let to_tile = TileC { data: to, stride: to_stride, start };
                     // SAFETY: A is checked, the panel has `depth` rows, and a whole tile fits C or
                     // the buffer.
-                    unsafe { Tile::new(rows.len(), block_k, a, b, to_tile) }.run(set);
+                    unsafe { Tile::new(rows.len(), block_k, a, panel, to_tile) }.run(set);
                     if last {
                         let region = Region { row: rows.start, rows: rows.len(), column, columns, n };
                         let target = Target::Store { c, stride: c_stride };
                         // SAFETY: the epilogue is checked, and the tile was computed at `to`.
-                        unsafe { finish::<T, C>(set, epilogue, region, to, to_stride, target) };
+                        unsafe { finish::<T, C>(set, b, epilogue, region, to, to_stride, target) };
                     } else if !in_place {
                         // SAFETY: from the tile buffer to the part of C that the tile computes.
                         unsafe { C::store(set, to, width, c, c_stride, rows.len(), columns) };
@@ -101,7 +101,7 @@ impl<T: Factor> Product<'_, T, f32> {
                     unsafe { Tile::new(rows.len(), b.depth(), a, panel, to) }.run(set);
                     // SAFETY: the epilogue is checked, the tile was computed at `c`, and `out` has
                     // `n` numbers.
-                    unsafe { finish::<T, f32>(set, epilogue, region, c, width, max) };
+                    unsafe { finish::<T, f32>(set, b, epilogue, region, c, width, max) };
                 }
             }
         }

@@ -25,7 +25,6 @@ use crate::{
 struct Kernel {
     op: Linear,
     set: KernelSet,
-    factors: Factors,
     /// Whether `x` is bf16.
     rounded: bool,
     weights: LinearWeights,
@@ -50,15 +49,15 @@ impl LinearWeights {
 }
 
 pub(super) fn linear(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let (set, factors) = (request.kernel_set(), request.factors());
+    let set = request.kernel_set();
     let weights =
         request.take_packed(1, Packing { name: "product", parameter: 0 }, |tensor| match *tensor.shape() {
-            [k, n] => pack_all(set, factors, tensor.as_slice()?, k, n),
+            [k, n] => pack_all(set, request.product_factors(k), tensor.as_slice()?, k, n),
             _ => Err(Error::internal("weights that are no matrix were not refused")),
         })?;
     let rounded = request.input(0)?.dtype == DType::BF16;
     let weights = weights.map_or(LinearWeights::Unpacked(Layout::RowMajor, Factors::F32), LinearWeights::Packed);
-    Ok(Box::new(Kernel { op: request.op::<Linear>()?.clone(), set, factors, rounded, weights }))
+    Ok(Box::new(Kernel { op: request.op::<Linear>()?.clone(), set, rounded, weights }))
 }
 
 pub(super) fn linear_in_place(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
@@ -66,15 +65,18 @@ pub(super) fn linear_in_place(request: &KernelRequest<'_>) -> Result<Box<dyn Cpu
     let LinearInPlace(op) = request.op::<LinearInPlace>()?.clone();
     // Rounded like packed weights, constant or not.
     let rounded = request.input(0)?.dtype == DType::BF16;
-    Ok(Box::new(Kernel { op, set, factors, rounded, weights: LinearWeights::Unpacked(Layout::Transposed, factors) }))
+    Ok(Box::new(Kernel { op, set, rounded, weights: LinearWeights::Unpacked(Layout::Transposed, factors) }))
 }
 
 impl CpuKernel for Kernel {
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        let count = if self.rounded { 0 } else { shapes.inputs[0].map_or(0, |x| x.iter().product()) };
-        let rounded = |factors| rounded_len(factors, count);
+        let (rows, k) = match shapes.inputs[0] {
+            Some([rows @ .., k]) if !self.rounded => (rows.iter().product(), *k),
+            _ => (0, 0),
+        };
+        let rounded = |factors| rounded_len(factors, rows, k);
         let numbers = match &self.weights {
-            LinearWeights::Packed(_) => rounded(self.factors),
+            LinearWeights::Packed(packed) => rounded(packed[0].factors()),
             LinearWeights::Unpacked(layout, factors) => {
                 let sizes = shapes.inputs[1].and_then(|shape| LinearWeights::sizes(*layout, shape));
                 let packed = sizes.map_or(Ok(0), |(k, n)| pack_len_as(self.set, *factors, k, n));
@@ -99,8 +101,8 @@ impl Kernel {
             (Some(epsilon), Some(scale)) => Some(LayerNorm { scale, bias: numbers(5)?, epsilon }),
             _ => None,
         };
-        let epilogue =
-            Epilogue { bias: numbers(2)?, activation: self.op.activation, residual: numbers(3)?, layer_norm };
+        let (bias, activation, residual_data) = (numbers(2)?, self.op.activation, numbers(3)?);
+        let epilogue = Epilogue { bias, activation, residual: residual_data, layer_norm, ..Epilogue::default() };
         let weights = optional(1);
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
         if let Some(residual) = residual

@@ -14,13 +14,12 @@ use crate::{
 
 struct Kernel {
     set: KernelSet,
-    factors: Factors,
     /// The matrices of a constant right operand, and its shape.
     constant: Option<(Arc<[Packed]>, Vec<usize>)>,
 }
 
 pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let (set, factors) = (request.kernel_set(), request.factors());
+    let set = request.kernel_set();
     let shape = request.constant(1).map(|tensor| tensor.shape().to_vec());
     let packed = request.take_packed(1, Packing { name: "product", parameter: 0 }, |tensor| {
         let (k, n) = match *tensor.shape() {
@@ -28,9 +27,9 @@ pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
             [k] => (k, 1),
             [] => return Err(Error::internal("a product with a scalar was not refused")),
         };
-        pack_all(set, factors, tensor.as_slice()?, k, n)
+        pack_all(set, request.product_factors(k), tensor.as_slice()?, k, n)
     })?;
-    Ok(Box::new(Kernel { set, factors, constant: packed.zip(shape) }))
+    Ok(Box::new(Kernel { set, constant: packed.zip(shape) }))
 }
 
 /// Packs the `K x N` matrices of a stack.
@@ -48,7 +47,10 @@ impl CpuKernel for Kernel {
         let numbers = match (shapes.inputs[1], shapes.inputs[0]) {
             (Some(&[.., k, n]), _) => pack_len(self.set, k, n).unwrap_or(usize::MAX),
             (Some(&[k]), _) => pack_len(self.set, k, 1).unwrap_or(usize::MAX),
-            (_, Some(a)) => rounded_len(self.factors, a.iter().product()),
+            (_, Some(a)) => match (&self.constant, a) {
+                (Some((packed, _)), [rows @ .., k]) => rounded_len(packed[0].factors(), rows.iter().product(), *k),
+                _ => 0,
+            },
             _ => 0,
         };
         numbers.saturating_mul(4)
