@@ -23,6 +23,7 @@ pub(crate) mod moments;
 pub mod norm;
 pub(crate) mod number;
 pub(crate) mod pool;
+pub(crate) mod quantize;
 pub(crate) mod rational;
 pub(crate) mod reduce;
 pub mod rotary;

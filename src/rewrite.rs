@@ -10,6 +10,7 @@ mod dead;
 mod fold;
 mod gather;
 mod gelu;
+mod integers;
 mod layer_norm;
 mod linear;
 mod one_hot;
@@ -59,6 +60,8 @@ const PRODUCTS: &[Rule] = &[
     attention::rule,
     simplify::transposed_twice,
     simplify::no_op,
+    integers::scaled_product,
+    integers::bias,
     linear::product,
     linear::bias,
     linear::activation,

@@ -1,6 +1,7 @@
-"""Trees, recurrent layers and convolutions in bulk beside ONNX Runtime and LightGBM: onnx_models.py [ROUNDS [PART]...]
+"""Trees, recurrent layers, convolutions and graphs of bytes in bulk beside ONNX Runtime and LightGBM:
+onnx_models.py [ROUNDS [PART]...]
 
-PART is `trees`, `recurrent` or `convolutions`; all of them where there is none.
+PART is `trees`, `recurrent`, `convolutions` or `quantized`; all of them where there is none.
 
 Runs in the environment of tests/setup.sh, on two threads each, in turn. The example must have been built:
 cargo build --release --example run
@@ -23,6 +24,13 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUN = ROOT / "target" / "release" / "examples" / "run"
@@ -98,6 +106,38 @@ def real(name, count):
     return make
 
 
+def quantized_text(kind):
+    """MiniLM with dynamically quantized weights over 300 texts of 32 tokens."""
+
+    def make(folder):
+        quantize_dynamic(ROOT / "tests" / "data" / "minilm.onnx", folder / "model.onnx", weight_type=kind)
+        shape = (300, 32)
+        tokens = np.random.default_rng(0).integers(1_000, 20_000, shape)
+        return {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}, {}
+
+    return make
+
+
+def quantized_images(form):
+    """The classifier of text lines with its own weights and activations as bytes, a scale for each filter."""
+    name = "rapidocr-onnxruntime.models.ch_ppocr_mobile_v2.0_cls_infer"
+
+    def make(folder):
+        x, others = real(name, 300)(folder)
+        operand = onnxruntime.InferenceSession(str(folder / "model.onnx")).get_inputs()[0].name
+
+        class Reader(CalibrationDataReader):
+            left = iter([{operand: x[at : at + 1]} for at in range(4)])
+
+            def get_next(self):
+                return next(self.left, None)
+
+        quantize_static(MODELS / f"{name}.onnx", folder / "model.onnx", Reader(), quant_format=form, per_channel=True)
+        return x, others
+
+    return make
+
+
 def sessions(path, x, batches):
     """ONNX Runtime with one session on two threads and with two sessions on one, a batch size each."""
 
@@ -108,18 +148,20 @@ def sessions(path, x, batches):
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     one, two = session(THREADS), [session(1) for _ in range(THREADS)]
-    name = one.get_inputs()[0].name
+    count = len(next(iter(x.values())))
 
     def share(own, rows, batch):
-        return [own.run(None, {name: rows[i : i + batch]}) for i in range(0, len(rows), batch)]
+        starts = range(rows.start, rows.stop, batch)
+        return [own.run(None, {key: all[i : min(i + batch, rows.stop)] for key, all in x.items()}) for i in starts]
 
     def apart(batch):
+        parts = [range(count * i // THREADS, count * (i + 1) // THREADS) for i in range(THREADS)]
         with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(lambda own, rows: share(own, rows, batch), two, np.array_split(x, THREADS)))
+            return list(pool.map(lambda own, rows: share(own, rows, batch), two, parts))
 
     contenders = {}
     for batch in batches:
-        contenders[f"ONNX Runtime, 1 session x 2, batch {batch:,}"] = lambda batch=batch: share(one, x, batch)
+        contenders[f"ONNX Runtime, 1 session x 2, batch {batch:,}"] = lambda batch=batch: share(one, range(count), batch)
         contenders[f"ONNX Runtime, 2 sessions x 1, batch {batch:,}"] = lambda batch=batch: apart(batch)
     return contenders
 
@@ -128,9 +170,10 @@ def measure(name, make, batches, rounds):
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         x, contenders = make(folder)
+        if not isinstance(x, dict):
+            x = {onnxruntime.InferenceSession(str(folder / "model.onnx")).get_inputs()[0].name: x}
         contenders |= sessions(folder / "model.onnx", x, batches)
-        operand = onnxruntime.InferenceSession(str(folder / "model.onnx")).get_inputs()[0].name
-        np.savez(folder / "in.npz", **{operand: x})
+        np.savez(folder / "in.npz", **x)
         files = [folder / "model.onnx", "--in", folder / "in.npz", "--out", folder / "out.npz"]
         flags = ["--device", "cpu", "--workers", str(THREADS), "--report", folder / "report.json"]
 
@@ -152,7 +195,7 @@ def measure(name, make, batches, rounds):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    parts = sys.argv[2:] or ["trees", "recurrent", "convolutions"]
+    parts = sys.argv[2:] or ["trees", "recurrent", "convolutions", "quantized"]
     print("| model | contender | seconds | of gristmill's time |\n|---|---|---:|---:|")
     if "trees" in parts:
         measure("1,000 trees, 100,000 rows", trees, [1_000, 100_000], rounds)
@@ -162,6 +205,11 @@ def main():
     if "convolutions" in parts:
         for name, count in CONVOLUTIONS.items():
             measure(f"{name.split('.')[-1]}, {count} items", real(name, count), [1], rounds)
+    if "quantized" in parts:
+        for kind in (QuantType.QInt8, QuantType.QUInt8):
+            measure(f"MiniLM, dynamic {kind.name}", quantized_text(kind), [1, 8], rounds)
+        for form in (QuantFormat.QOperator, QuantFormat.QDQ):
+            measure(f"line classifier, {form.name}", quantized_images(form), [1, 8], rounds)
 
 
 if __name__ == "__main__":

@@ -1,56 +1,97 @@
-//! Products of small integers with exact sums.
+//! 32-bit integers, which wrap.
 
 use crate::kernels::{
     KernelSet,
     simd::{Kernel, Simd},
 };
 
-/// Columns whose sums are kept at once.
-const COLUMNS: usize = 64;
-/// Rows whose sums are kept at once.
-const ROWS: usize = 4;
-
-/// Writes the product of `m x k` and `k x n` matrices, row-major; sums wrap.
-///
-/// # Panics
-/// If a slice is shorter than its matrix.
-pub(crate) fn product(set: KernelSet, a: &[i16], b: &[i16], [m, k, n]: [usize; 3], c: &mut [i32]) {
-    set.run(Product { a, b, m, k, n, c });
+/// Subtracts `factor` times each number of `from` from those of `to`.
+pub(crate) fn subtract_scaled(set: KernelSet, to: &mut [i32], factor: i32, from: &[i32]) {
+    set.run(SubtractScaled { to, factor, from });
 }
 
-struct Product<'a> {
-    a: &'a [i16],
-    b: &'a [i16],
-    m: usize,
-    k: usize,
-    n: usize,
-    c: &'a mut [i32],
+/// Adds `factor` times every `stride`-th number of `from` to those of `to`.
+pub(crate) fn add_scaled(set: KernelSet, to: &mut [i32], factor: i16, from: &[i16], stride: usize) {
+    set.run(AddScaled { to, factor: factor.into(), from, stride });
 }
 
-impl Kernel for Product<'_> {
+struct AddScaled<'a> {
+    to: &'a mut [i32],
+    factor: i32,
+    from: &'a [i16],
+    stride: usize,
+}
+
+impl Kernel for AddScaled<'_> {
     type Output = ();
-
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { a, b, m, k, n, c } = self;
-        for column in (0..n).step_by(COLUMNS) {
-            let columns = (n - column).min(COLUMNS);
-            for row in (0..m).step_by(ROWS) {
-                let rows = (m - row).min(ROWS);
-                let mut sums = [[0i32; COLUMNS]; ROWS];
-                for at in 0..k {
-                    let b = &b[at * n + column..][..columns];
-                    for (own, sums) in sums[..rows].iter_mut().enumerate() {
-                        let a = i32::from(a[(row + own) * k + at]);
-                        for (sum, &b) in sums.iter_mut().zip(b) {
-                            *sum = sum.wrapping_add(a * i32::from(b));
-                        }
-                    }
-                }
-                for (own, sums) in sums[..rows].iter().enumerate() {
-                    c[(row + own) * n + column..][..columns].copy_from_slice(&sums[..columns]);
-                }
+        let Self { to, factor, from, stride } = self;
+        if stride == 1 {
+            for (to, &from) in to.iter_mut().zip(from) {
+                *to = to.wrapping_add(i32::from(from) * factor);
             }
+        } else {
+            for (to, &from) in to.iter_mut().zip(from.iter().step_by(stride)) {
+                *to = to.wrapping_add(i32::from(from) * factor);
+            }
+        }
+    }
+}
+
+/// Turns sums, in the bits of numbers, into `scale * (sum - zero * excess) + bias`, with an excess, a scale and a summand
+/// for each column.
+pub(crate) fn scale_sums(
+    set: KernelSet,
+    sums: &mut [f32],
+    zero: i32,
+    excess: &[i32],
+    scales: &[f32],
+    bias: Option<&[f32]>,
+) {
+    set.run(ScaleSums { sums, zero, excess, scales, bias });
+}
+
+struct ScaleSums<'a> {
+    sums: &'a mut [f32],
+    zero: i32,
+    excess: &'a [i32],
+    scales: &'a [f32],
+    bias: Option<&'a [f32]>,
+}
+
+impl Kernel for ScaleSums<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { sums, zero, excess, scales, bias } = self;
+        for row in sums.chunks_exact_mut(scales.len()) {
+            let number = |sum: f32, excess: i32, scale: f32| {
+                sum.to_bits().cast_signed().wrapping_sub(excess.wrapping_mul(zero)) as f32 * scale
+            };
+            let columns = row.iter_mut().zip(excess).zip(scales);
+            match bias {
+                Some(bias) => columns.zip(bias).for_each(|(((to, &excess), &scale), &bias)| {
+                    *to = number(*to, excess, scale) + bias;
+                }),
+                None => columns.for_each(|((to, &excess), &scale)| *to = number(*to, excess, scale)),
+            }
+        }
+    }
+}
+
+struct SubtractScaled<'a> {
+    to: &'a mut [i32],
+    factor: i32,
+    from: &'a [i32],
+}
+
+impl Kernel for SubtractScaled<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (to, &from) in self.to.iter_mut().zip(self.from) {
+            *to = to.wrapping_sub(from.wrapping_mul(self.factor));
         }
     }
 }

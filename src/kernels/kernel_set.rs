@@ -95,6 +95,18 @@ impl KernelSet {
         }
     }
 
+    /// The set of as many lanes with the fastest exact products of integers, whose bits are the same.
+    pub(crate) fn for_integers(self) -> Self {
+        let better: &[&str] = match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 | Set::Avx512Vnni | Set::Avx512Bf16 => &["avx512-amx", "avx512-vnni"],
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => &["avx2-vnni"],
+            _ => &[],
+        };
+        better.iter().find_map(|name| Self::named(name).ok()).unwrap_or(self)
+    }
+
     /// Whether the set has an instruction that multiplies four bytes at a time.
     pub(crate) fn has_vnni(self) -> bool {
         match self.0 {

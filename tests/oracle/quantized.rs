@@ -20,6 +20,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("DequantizeLinear", dequantize),
     ("DynamicQuantizeLinear", dynamic),
     ("MatMulInteger", matmul),
+    ("ScaledIntegerProduct", scaled),
     ("QLinearConv", conv),
     ("QLinearMatMul", matmul),
     ("QuantizeLinear", quantize),
@@ -180,6 +181,18 @@ fn matmul(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     }
     let (sa, sb, zero) = (floats(input(inputs, 1)), floats(input(inputs, 4)), input(inputs, 7));
     vec![sums(zero.dtype(), &shape, Some((input(inputs, 6), &sa, &sb, integers(zero)[0])), of)]
+}
+
+fn scaled(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let sums = matmul(&QuantizedMatMul { scaled: false }, &inputs[..4]).remove(0);
+    let columns = *sums.shape().last().expect("a product has columns");
+    let (scales, bias) = (floats(input(inputs, 4)), optional(inputs, 5).map(floats));
+    let number = |(at, sum): (usize, i128)| {
+        let number = sum as f32 * group(&scales, at % columns) as f32;
+        bias.as_ref().map_or(number, |bias| number + bias[at % columns] as f32)
+    };
+    let numbers: Vec<f32> = integers(&sums).into_iter().enumerate().map(number).collect();
+    vec![Tensor::new(sums.shape(), &numbers).expect("as many numbers")]
 }
 
 fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

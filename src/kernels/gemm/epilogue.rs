@@ -7,7 +7,7 @@ use crate::{
         gemm::{
             factor::{Factors, Steps},
             packed::PackedRef,
-            stored::Stored,
+            stored::{Stored, copy_rows},
         },
         norm::LayerNorm,
         simd::{
@@ -96,6 +96,17 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
 ) {
     let Region { row, column, n, .. } = region;
     let Epilogue { bias, activation, residual, .. } = *epilogue;
+    if T::FACTORS.are_integers()
+        && b.is_exact()
+        && let Target::Store { c, stride } = target
+        && let Some(to) = C::sums(c)
+    {
+        if to.cast_const() != sums {
+            // SAFETY: the caller promises both; the tile's own memory does not overlap the target.
+            unsafe { copy_rows(sums, sums_stride, to, stride, region.rows, region.columns) };
+        }
+        return;
+    }
     let scales = T::FACTORS.are_integers().then(|| {
         let (scales, offsets) = b.columns();
         Scales {

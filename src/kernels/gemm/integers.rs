@@ -42,31 +42,48 @@ impl Columns {
 /// Fills `to` with the panels of `b`, which has passed [`Matrix::check`], each of `depth` rows of steps.
 ///
 /// A column with an infinity or a NaN has NaN as its scale.
-pub(super) fn pack_integers(set: KernelSet, factors: Factors, b: &Matrix<'_>, depth: usize, to: &mut [f32]) -> Columns {
-    if b.k == 0 || b.n == 0 {
-        return Columns { scales: vec![0.0; b.n], offsets: vec![0; b.n] };
-    }
+pub(super) fn pack_scaled(set: KernelSet, factors: Factors, b: &Matrix<'_>, depth: usize, to: &mut [f32]) -> Columns {
     let largest = largest_of_columns(b);
-    let mut sums = vec![0; b.n];
-    let (width, step) = (tile::width(set), factors.step());
-    for (panel, to) in to.chunks_exact_mut(width * depth).enumerate() {
-        let first = panel * width;
-        for column in first..b.n.min(first + width) {
-            let factor = factor_of(largest[column]);
-            for (at, k) in (0..b.k).step_by(step).enumerate() {
-                let mut lane = 0_u32;
-                for (place, k) in (k..b.k.min(k + step)).enumerate() {
-                    let integer = rounded(b.data[k * b.row_stride + column * b.column_stride] * factor);
-                    sums[column] += integer;
-                    lane |= (integer.cast_unsigned() & (u32::MAX >> (32 - 32 / step))) << (place * 32 / step);
-                }
-                to[at * width + column - first] = f32::from_bits(lane);
-            }
-        }
-    }
+    let sums = pack_lanes(set, factors, [b.k, b.n], depth, to, |k, column| {
+        rounded(b.data[k * b.row_stride + column * b.column_stride] * factor_of(largest[column]))
+    });
     let excess = if factors == Factors::Bytes { 128 } else { 0 };
     let offsets = sums.into_iter().map(|sum| excess * sum).collect();
     Columns { scales: largest.into_iter().map(scale_of).collect(), offsets }
+}
+
+/// Fills `to` with the panels of the matrix whose elements `at` tells by row and column.
+///
+/// Returns the sum of each column.
+pub(super) fn pack_lanes(
+    set: KernelSet,
+    factors: Factors,
+    [k, n]: [usize; 2],
+    depth: usize,
+    to: &mut [f32],
+    at: impl Fn(usize, usize) -> i32,
+) -> Vec<i32> {
+    let mut sums = vec![0_i32; n];
+    if depth == 0 {
+        return sums;
+    }
+    let (width, step) = (tile::width(set), factors.step());
+    let (bits, mask) = (32 / step, u32::MAX >> (32 - 32 / step));
+    for (panel, to) in to.chunks_exact_mut(width * depth).enumerate() {
+        let first = panel * width;
+        for (column, sum) in sums.iter_mut().enumerate().skip(first).take(width) {
+            for (row, own) in (0..k).step_by(step).enumerate() {
+                let mut lane = 0_u32;
+                for (place, k) in (own..k.min(own + step)).enumerate() {
+                    let integer = at(k, column);
+                    *sum = sum.wrapping_add(integer);
+                    lane |= (integer.cast_unsigned() & mask) << (place * bits);
+                }
+                to[row * width + column - first] = f32::from_bits(lane);
+            }
+        }
+    }
+    sums
 }
 
 /// The nearest integer of `x` within -127 and 127, ties to even; anything within -128 and 127 for a NaN.
@@ -81,6 +98,9 @@ fn rounded(x: f32) -> i32 {
 fn largest_of_columns(b: &Matrix<'_>) -> Vec<f32> {
     let larger = |a: f32, b: f32| if a.is_nan() || a > b { a } else { b };
     let mut largest = vec![0.0_f32; b.n];
+    if b.k == 0 || b.n == 0 {
+        return largest;
+    }
     if b.column_stride == 1 {
         for row in 0..b.k {
             let row = &b.data[row * b.row_stride..][..b.n];

@@ -8,7 +8,7 @@ use crate::{
         KernelSet,
         gemm::{
             factor::{Factors, Steps},
-            integers::Columns,
+            integers::{Columns, MOST_PRODUCTS, pack_lanes},
             matrix::{Layout, Matrix},
             rows::Rows,
             spec::PackSpec,
@@ -53,11 +53,27 @@ impl Packed {
     /// size overflows.
     pub fn with_factors(set: KernelSet, factors: Factors, b: &Matrix<'_>, segment: usize) -> Result<Self> {
         b.check()?;
+        if factors.are_integers() && b.k > MOST_PRODUCTS {
+            return Err(Error::internal(format!("sums of {} products of integers", b.k)));
+        }
         let spec = PackSpec::new(set, factors, b.k, b.n, segment)?;
-        let bytes = spec.len().and_then(|len| len.checked_mul(size_of::<f32>())).ok_or_else(|| spec.too_long())?;
-        let mut data = AlignedBytes::zeroed(bytes);
+        let mut data = spec.room()?;
         let columns = spec.pack(b, bytemuck::cast_slice_mut(&mut data));
         Ok(Self { spec, data, columns })
+    }
+
+    /// Packs integers that have no scales.
+    pub(super) fn of_integers(
+        set: KernelSet,
+        factors: Factors,
+        k: usize,
+        n: usize,
+        at: impl Fn(usize, usize) -> i16,
+    ) -> Result<Self> {
+        let spec = PackSpec::new(set, factors, k, n, k)?;
+        let mut data = spec.room()?;
+        pack_lanes(set, factors, [k, n], spec.depth(), bytemuck::cast_slice_mut(&mut data), |k, j| at(k, j).into());
+        Ok(Self { spec, data, columns: Columns::default() })
     }
 
     /// Number of rows.
@@ -163,10 +179,23 @@ impl<'a> PackedRef<'a> {
 
     /// Fails unless it fits `set` and `a`, whose rows are checked too.
     pub(super) fn check<T: Steps>(&self, set: KernelSet, a: &Rows<'_, T>) -> Result<()> {
-        if T::FACTORS.are_integers() && (self.columns.0.len() != self.n() || self.columns.1.len() != self.n()) {
+        if T::FACTORS.are_integers() && self.is_exact() && self.n() > 0 {
             return Err(Error::internal("columns of integers have no scales"));
         }
         self.spec.check(set, a)
+    }
+
+    /// As [`check`](Self::check), of a matrix of integers without scales.
+    pub(super) fn check_exact<T: Steps>(&self, set: KernelSet, a: &Rows<'_, T>) -> Result<()> {
+        if !T::FACTORS.are_integers() || !self.is_exact() {
+            return Err(Error::internal("an exact product of numbers with scales"));
+        }
+        self.spec.check(set, a)
+    }
+
+    /// Whether its columns have no scales.
+    pub(super) fn is_exact(&self) -> bool {
+        self.columns.0.is_empty()
     }
 }
 

@@ -56,6 +56,35 @@ impl<'a, T: Factor, C: Stored> Product<'a, T, C> {
         if epilogue.layer_norm.is_some() && !C::HOLDS_SUMS {
             return Err(Error::internal("a product that is stored as bf16 cannot be normalised"));
         }
+        Self::into_rows(set, a, b, epilogue, c, c_stride)
+    }
+
+    /// The product of integers, whose sums are stored as they are, in the bits of C.
+    ///
+    /// # Errors
+    /// `Internal` if a length or a type does not fit.
+    pub(super) fn exact(
+        set: KernelSet,
+        a: &'a Rows<'a, T>,
+        b: PackedRef<'a>,
+        epilogue: &'a Epilogue<'a>,
+        c: &'a mut [C],
+        c_stride: usize,
+    ) -> Result<Self> {
+        b.check_exact(set, a)?;
+        Self::into_rows(set, a, b, epilogue, c, c_stride)
+    }
+
+    /// The product into rows of C that are checked, of other operands that are.
+    fn into_rows(
+        set: KernelSet,
+        a: &'a Rows<'a, T>,
+        b: PackedRef<'a>,
+        epilogue: &'a Epilogue<'a>,
+        c: &'a mut [C],
+        c_stride: usize,
+    ) -> Result<Self> {
+        let (rows, n) = (a.rows, b.n());
         let end = rows.saturating_sub(1).checked_mul(c_stride).and_then(|start| start.checked_add(n));
         if rows > 0 && n > 0 && (end.is_none_or(|end| end > c.len()) || (c_stride < n && rows > 1)) {
             let len = c.len();

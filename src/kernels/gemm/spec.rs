@@ -6,7 +6,7 @@ use crate::{
         KernelSet,
         gemm::{
             factor::{Factors, Steps},
-            integers::{Columns, MOST_PRODUCTS, pack_integers},
+            integers::{Columns, pack_scaled},
             matrix::Matrix,
             pairs::pack_pairs,
             panels::pack,
@@ -14,6 +14,7 @@ use crate::{
             tile,
         },
     },
+    tensor::AlignedBytes,
 };
 
 /// Kernel set, precision and sizes of a packed matrix.
@@ -33,7 +34,7 @@ impl PackSpec {
         if k > 0 && (segment == 0 || !k.is_multiple_of(segment)) {
             return Err(Error::internal(format!("{k} rows packed in segments of {segment}")));
         }
-        if factors.are_integers() && (k > MOST_PRODUCTS || segment != k) {
+        if factors.are_integers() && segment != k {
             return Err(Error::internal(format!("{k} rows of integers packed in segments of {segment}")));
         }
         Ok(Self { set, factors, k, n, segment })
@@ -61,12 +62,18 @@ impl PackSpec {
         Error::limit(format!("a packed {} x {} matrix has too many numbers", self.k, self.n))
     }
 
+    /// Memory for the panels, of zeros.
+    pub(super) fn room(&self) -> Result<AlignedBytes> {
+        let bytes = self.len().and_then(|len| len.checked_mul(size_of::<f32>())).ok_or_else(|| self.too_long())?;
+        Ok(AlignedBytes::zeroed(bytes))
+    }
+
     /// Fills `to` with the panels of `b`, which has passed [`Matrix::check`].
     pub(super) fn pack(&self, b: &Matrix<'_>, to: &mut [f32]) -> Columns {
         match self.factors {
             Factors::F32 => pack(self.set, b, to),
             Factors::Bf16 => pack_pairs(self.set, b, self.segment, self.depth(), to),
-            Factors::Bytes | Factors::Words => return pack_integers(self.set, self.factors, b, self.depth(), to),
+            Factors::Bytes | Factors::Words => return pack_scaled(self.set, self.factors, b, self.depth(), to),
         }
         Columns::default()
     }

@@ -1,6 +1,7 @@
 //! `ConvInteger` and `QLinearConv`: convolutions of bytes.
 
 mod run;
+mod taps;
 
 use std::sync::Arc;
 

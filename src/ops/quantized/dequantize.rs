@@ -5,8 +5,12 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    kernels::number::Number,
-    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, Io, OnnxNode, OpDef, Operator, function_kernel},
+    kernels::{
+        KernelSet,
+        number::Number,
+        quantize::{Byte, dequantize},
+    },
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, OnnxNode, OpDef, Operator},
     ops::quantized::{
         grouping::{self, Grouping},
         requantize::numbers,
@@ -34,7 +38,7 @@ pub(crate) static DEF: OpDef = OpDef {
     onnx: Some(decode),
     cases,
     accuracy: Accuracy::Exact,
-    cpu: CpuState::Kernel(|request| function_kernel::<Dequantize>(request, run)),
+    cpu: CpuState::Kernel(|request| Ok(Box::new(Kernel { op: *request.op()?, set: request.kernel_set() }))),
     gpu: GpuState::Host("bytes are read on the host"),
 };
 
@@ -85,14 +89,28 @@ impl Operator for Dequantize {
     }
 }
 
-fn run(op: &Dequantize, io: &mut Io<'_>) -> Result<()> {
+struct Kernel {
+    op: Dequantize,
+    set: KernelSet,
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        run(&self.op, self.set, io)
+    }
+}
+
+fn run(op: &Dequantize, set: KernelSet, io: &mut Io<'_>) -> Result<()> {
     let (x, scale) = (io.input(0)?, io.input(1)?);
     let zero_point = io.inputs.get(2).copied().flatten();
     grouping::check_zero_points(zero_point, scale, op.block)?;
     let grouping = Grouping::new(x.shape, scale.shape, op.axis, op.block)?;
     let scale = numbers(scale)?;
     let output = io.output(0)?;
+    let to_f32 = op.to == DType::F32;
     match x.dtype {
+        DType::I8 if to_f32 => bytes::<i8>(op, set, x, &scale, zero_point, &grouping, output.slice()?),
+        DType::U8 if to_f32 => bytes::<u8>(op, set, x, &scale, zero_point, &grouping, output.slice()?),
         DType::I8 => all::<i8>(op, x, &scale, zero_point, &grouping, output),
         DType::U8 => all::<u8>(op, x, &scale, zero_point, &grouping, output),
         DType::I16 => all::<i16>(op, x, &scale, zero_point, &grouping, output),
@@ -105,6 +123,25 @@ fn run(op: &Dequantize, io: &mut Io<'_>) -> Result<()> {
         }
         other => Err(Error::internal(format!("a dequantization of {other} was not refused"))),
     }
+}
+
+/// The numbers that bytes stand for.
+fn bytes<Q: Number + Byte>(
+    op: &Dequantize,
+    set: KernelSet,
+    x: View<'_>,
+    scale: &[f32],
+    zero_point: Option<View<'_>>,
+    grouping: &Grouping,
+    to: &mut [f32],
+) -> Result<()> {
+    let x = x.slice::<Q>()?;
+    let zero_point = zero_point.map(|view| view.slice::<Q>()).transpose()?;
+    let zero = |at: usize| zero_point.map_or(Q::ZERO, |all| all[at]);
+    grouping.each_alike(x.len(), op.block > 0, |part, at| {
+        dequantize(set, &x[part.clone()], scale[at], zero(at), &mut to[part]);
+    });
+    Ok(())
 }
 
 /// The numbers that all integers of one type stand for.

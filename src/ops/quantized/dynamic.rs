@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, Io, OpDef, Operator, function_kernel},
-    ops::quantized::quantize::quantized,
+    kernels::{
+        KernelSet,
+        quantize::{quantize, range},
+    },
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, OpDef, Operator},
     shape::Shape,
     tensor::{DType, Tensor},
 };
@@ -22,7 +25,7 @@ pub(crate) static DEF: OpDef = OpDef {
     onnx: Some(|_| Ok(Arc::new(DynamicQuantize))),
     cases,
     accuracy: Accuracy::Exact,
-    cpu: CpuState::Kernel(|request| function_kernel::<DynamicQuantize>(request, run)),
+    cpu: CpuState::Kernel(|request| Ok(Box::new(Kernel { set: request.kernel_set() }))),
     gpu: GpuState::Host("bytes are made on the host"),
 };
 
@@ -42,21 +45,24 @@ impl Operator for DynamicQuantize {
     }
 }
 
-fn run(_: &DynamicQuantize, io: &mut Io<'_>) -> Result<()> {
-    let x = io.input(0)?.slice::<f32>()?;
-    let (scale, zero_point) = range_of(x);
-    for (to, &x) in io.output(0)?.slice::<u8>()?.iter_mut().zip(x) {
-        *to = quantized(x, scale, f64::from(zero_point));
+struct Kernel {
+    set: KernelSet,
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        let x = io.input(0)?.slice::<f32>()?;
+        let (scale, zero_point) = range_of(self.set, x);
+        quantize(self.set, x, scale, zero_point, io.output(0)?.slice::<u8>()?);
+        io.output(1)?.slice::<f32>()?.fill(scale);
+        io.output(2)?.slice::<u8>()?.fill(zero_point);
+        Ok(())
     }
-    io.output(1)?.slice::<f32>()?.fill(scale);
-    io.output(2)?.slice::<u8>()?.fill(zero_point);
-    Ok(())
 }
 
 /// The scale and the zero point with which bytes span all numbers and 0.
-pub(in crate::ops) fn range_of(x: &[f32]) -> (f32, u8) {
-    let least = x.iter().fold(0f32, |least, &x| least.min(x));
-    let most = x.iter().fold(0f32, |most, &x| most.max(x));
+pub(in crate::ops) fn range_of(set: KernelSet, x: &[f32]) -> (f32, u8) {
+    let (least, most) = range(set, x);
     // Zeros alone have any scale; ONNX Runtime's is 1.
     let scale = if least == most { 1.0 } else { (most - least) / 255.0 };
     (scale, (-least / scale).clamp(0.0, 255.0).round_ties_even() as u8)

@@ -1,5 +1,7 @@
 //! Which scale and zero point an element has.
 
+use std::ops::Range;
+
 use crate::{
     error::{Error, Result},
     graph::Fact,
@@ -51,6 +53,20 @@ impl Grouping {
             };
             run(start, self.inner, scale, step);
         }
+    }
+}
+
+impl Grouping {
+    /// Calls `run` with each stretch of elements that share a scale, and the scale's position.
+    pub(super) fn each_alike(&self, len: usize, blocked: bool, mut run: impl FnMut(Range<usize>, usize)) {
+        self.each(len, blocked, |start, len, scale, step| {
+            if step == 0 {
+                return run(start..start + len, scale);
+            }
+            for index in 0..len {
+                run(start + index..start + index + 1, scale + index * step);
+            }
+        });
     }
 }
 

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    kernels::{KernelSet, integers},
+    kernels::KernelSet,
     op::{Accuracy, Case, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
     ops::{
         product::matmul::{MatMul, Sizes, result_shape},
         quantized::{
             centered::{centered, is_bytes, is_one},
+            product::{Left, Right},
             requantize::Requantize,
         },
     },
     shape::Dim,
-    tensor::{DType, Tensor},
+    tensor::{DType, Tensor, View},
 };
 
 /// The product of two operands of bytes, less their zero points, as `MatMul` multiplies.
@@ -97,43 +98,97 @@ impl Operator for QuantizedMatMul {
 struct Kernel {
     op: QuantizedMatMul,
     set: KernelSet,
+    /// The matrices of a constant right operand, and its shape.
+    constant: Option<(Vec<Right>, Vec<usize>)>,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    Ok(Box::new(Kernel { op: *request.op()?, set: request.kernel_set() }))
+    let (op, set) = (*request.op::<QuantizedMatMul>()?, request.kernel_set());
+    let [b, _, zero] = op.places();
+    Ok(Box::new(Kernel { op, set, constant: constant(request, set, b, zero)? }))
+}
+
+/// The matrices of operand `b`, and its shape, if it and its zero points are constant.
+pub(super) fn constant(
+    request: &KernelRequest<'_>,
+    set: KernelSet,
+    b: usize,
+    zero: usize,
+) -> Result<Option<(Vec<Right>, Vec<usize>)>> {
+    let zero_points = request.constant(zero);
+    match request.constant(b) {
+        Some(tensor) if zero_points.is_some() || request.inputs().fact(zero).is_none() => {
+            let matrices = pack(set, view(tensor), zero_points.map(|tensor| view(tensor)))?;
+            request.take_constant(b);
+            Ok(Some((matrices, tensor.shape().to_vec())))
+        }
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn view(tensor: &Tensor) -> View<'_> {
+    View { dtype: tensor.dtype(), shape: tensor.shape(), bytes: tensor.bytes() }
+}
+
+/// Packs the matrices of a right operand.
+pub(super) fn pack(set: KernelSet, b: View<'_>, zero_points: Option<View<'_>>) -> Result<Vec<Right>> {
+    let (k, n) = match *b.shape {
+        [.., k, n] => (k, n),
+        [k] => (k, 1),
+        [] => return Err(Error::internal("a product with a scalar was not refused")),
+    };
+    let numbers = centered(b, zero_points, n, 1)?;
+    if k * n == 0 {
+        // All are empty; one stands for all.
+        return Ok(vec![Right::new(set, k, n, |_, _| 0)?]);
+    }
+    let all = numbers.chunks_exact(k * n);
+    all.map(|matrix| Right::new(set, k, n, |row, column| matrix[row * n + column])).collect()
 }
 
 impl CpuKernel for Kernel {
+    fn packed_bytes(&self) -> usize {
+        self.constant.iter().flat_map(|(matrices, _)| matrices).map(Right::bytes).sum()
+    }
+
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let inputs = io.inputs.clone();
         let optional = |index: usize| inputs.get(index).copied().flatten();
         let [b, a_zero, b_zero] = self.op.places();
-        let (a, b) = (io.input(0)?, io.input(b)?);
-        let sizes = Sizes::of(a.shape, b.shape)?;
+        let a = io.input(0)?;
+        let packed;
+        let (right, b_shape) = match &self.constant {
+            Some((matrices, shape)) => (matrices, shape.as_slice()),
+            None => {
+                let b = io.input(b)?;
+                packed = pack(self.set, b, optional(b_zero))?;
+                (&packed, b.shape)
+            }
+        };
+        let sizes = Sizes::of(a.shape, b_shape)?;
         let (m, k, n) = (sizes.m, sizes.k, sizes.n);
-        let left = centered(a, optional(a_zero), m, k)?;
-        let right = centered(b, optional(b_zero), n, 1)?;
+        let left = Left::new(self.set, a, optional(a_zero), m, k)?;
         let requantize = match self.op.scaled {
             true => Some(Requantize::new(io.input(1)?, io.input(4)?, [m, n], io.input(6)?, optional(7))?),
             false => None,
         };
         let output = io.output(0)?;
-        let leading = sizes.leading(a.shape, b.shape, output.shape)?.to_vec();
+        let leading = sizes.leading(a.shape, b_shape, output.shape)?.to_vec();
         if m * n == 0 {
             return Ok(());
         }
         let mut sums = if requantize.is_some() { vec![0; m * n] } else { Vec::new() };
         for index in 0..leading.iter().product() {
             let (at, bt) = (place(index, &leading, sizes.a), place(index, &leading, sizes.b));
-            let (left, right) = (&left[at * m * k..][..m * k], &right[bt * k * n..][..k * n]);
+            let right = &right[bt.min(right.len() - 1)];
             match &requantize {
                 None => {
                     let to = &mut output.slice::<i32>()?[index * m * n..][..m * n];
-                    integers::product(self.set, left, right, [m, k, n], to);
+                    right.multiply(self.set, &left, at * m * k, to)?;
                 }
                 Some(requantize) => {
-                    integers::product(self.set, left, right, [m, k, n], &mut sums);
-                    requantize.write(&sums, index * m * n, output, |at| (at / n, at % n))?;
+                    right.multiply(self.set, &left, at * m * k, &mut sums)?;
+                    requantize.write(self.set, &sums, [m, n], index * m * n, output)?;
                 }
             }
         }

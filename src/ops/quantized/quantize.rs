@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    kernels::{Rounding, ToSmall, number::Number, to_small},
-    op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, Io, OnnxNode, OpDef, Operator, function_kernel},
+    kernels::{self, KernelSet, Rounding, ToSmall, number::Number, quantize::Byte, to_small},
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, OnnxNode, OpDef, Operator},
     ops::quantized::{
         grouping::{self, Grouping},
         requantize::numbers,
@@ -36,7 +36,7 @@ pub(crate) static DEF: OpDef = OpDef {
     onnx: Some(decode),
     cases,
     accuracy: Accuracy::Exact,
-    cpu: CpuState::Kernel(|request| function_kernel::<Quantize>(request, run)),
+    cpu: CpuState::Kernel(|request| Ok(Box::new(Kernel { op: *request.op()?, set: request.kernel_set() }))),
     gpu: GpuState::Host("bytes are made on the host"),
 };
 
@@ -92,7 +92,18 @@ impl Operator for Quantize {
     }
 }
 
-fn run(op: &Quantize, io: &mut Io<'_>) -> Result<()> {
+struct Kernel {
+    op: Quantize,
+    set: KernelSet,
+}
+
+impl CpuKernel for Kernel {
+    fn run(&self, io: &mut Io<'_>) -> Result<()> {
+        run(&self.op, self.set, io)
+    }
+}
+
+fn run(op: &Quantize, set: KernelSet, io: &mut Io<'_>) -> Result<()> {
     let (x, scale) = (io.input(0)?, io.input(1)?);
     let zero_point = io.inputs.get(2).copied().flatten();
     grouping::check_zero_points(zero_point, scale, op.block)?;
@@ -100,8 +111,8 @@ fn run(op: &Quantize, io: &mut Io<'_>) -> Result<()> {
     let (x, scale) = (numbers(x)?, numbers(scale)?);
     let output = io.output(0)?;
     match op.to {
-        DType::I8 => all::<i8>(op, &x, &scale, zero_point, &grouping, output.slice()?),
-        DType::U8 => all::<u8>(op, &x, &scale, zero_point, &grouping, output.slice()?),
+        DType::I8 => bytes::<i8>(op, set, &x, &scale, zero_point, &grouping, output.slice()?),
+        DType::U8 => bytes::<u8>(op, set, &x, &scale, zero_point, &grouping, output.slice()?),
         DType::I16 => all::<i16>(op, &x, &scale, zero_point, &grouping, output.slice()?),
         DType::U16 => all::<u16>(op, &x, &scale, zero_point, &grouping, output.slice()?),
         DType::Small(to) => {
@@ -118,6 +129,24 @@ fn run(op: &Quantize, io: &mut Io<'_>) -> Result<()> {
         }
         other => Err(Error::internal(format!("a quantization to {other} was not refused"))),
     }
+}
+
+/// All numbers as bytes.
+fn bytes<Q: Number + Byte>(
+    op: &Quantize,
+    set: KernelSet,
+    x: &[f32],
+    scale: &[f32],
+    zero_point: Option<View<'_>>,
+    grouping: &Grouping,
+    to: &mut [Q],
+) -> Result<()> {
+    let zero_point = zero_point.map(|view| view.slice::<Q>()).transpose()?;
+    let zero = |at: usize| zero_point.map_or(Q::ZERO, |all| all[at]);
+    grouping.each_alike(x.len(), op.block > 0, |part, at| {
+        kernels::quantize::quantize(set, &x[part.clone()], scale[at], zero(at), &mut to[part]);
+    });
+    Ok(())
 }
 
 /// All numbers as integers of one type.
@@ -141,7 +170,7 @@ fn all<Q: Number>(
 }
 
 /// One number as an integer.
-pub(in crate::ops) fn quantized<Q: Number>(x: f32, scale: f32, zero_point: f64) -> Q {
+fn quantized<Q: Number>(x: f32, scale: f32, zero_point: f64) -> Q {
     // Exact in double precision, however large the quotient.
     Q::narrow(f64::from((x / scale).round_ties_even()) + zero_point)
 }

@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use crate::{
     error::{Error, Result},
-    kernels::{number::Number, small_number},
+    kernels::{
+        KernelSet,
+        quantize::{Byte, requantize},
+        small_number,
+    },
     ops::wide,
     tensor::{DType, Element, View, ViewMut},
 };
@@ -52,36 +56,52 @@ impl<'a> Requantize<'a> {
         )))
     }
 
-    /// Writes `sums`; `groups` gives the positions of an element's scales, of which one may stand
-    /// for all.
+    /// That of `count` groups of the right operand from `first` on.
+    pub(super) fn columns(&self, first: usize, count: usize) -> Requantize<'_> {
+        let right = if self.right.len() == 1 { &self.right[..] } else { &self.right[first..first + count] };
+        Requantize { left: (&*self.left).into(), right: right.into(), ..*self }
+    }
+
+    /// Writes `rows` rows of `columns` sums, from element `start` of the result on; rows have the
+    /// groups of the left operand, columns those of the right one.
     pub(super) fn write(
         &self,
+        set: KernelSet,
         sums: &[i32],
+        [rows, columns]: [usize; 2],
         start: usize,
         to: &mut ViewMut<'_>,
-        groups: impl Fn(usize) -> (usize, usize),
     ) -> Result<()> {
         match to.dtype {
-            DType::I8 => self.write_as::<i8>(sums, start, to, groups),
-            DType::U8 => self.write_as::<u8>(sums, start, to, groups),
+            DType::I8 => self.write_as::<i8>(set, sums, [rows, columns], &mut to.slice()?[start..]),
+            DType::U8 => self.write_as::<u8>(set, sums, [rows, columns], &mut to.slice()?[start..]),
             other => Err(Error::internal(format!("a quantized result of {other} was not refused"))),
         }
     }
 
-    fn write_as<Q: Number + Element>(
+    /// As [`write`](Self::write), into bytes.
+    pub(super) fn write_as<Q: Byte + Element + Default>(
         &self,
+        set: KernelSet,
         sums: &[i32],
-        start: usize,
-        to: &mut ViewMut<'_>,
-        groups: impl Fn(usize) -> (usize, usize),
+        [rows, columns]: [usize; 2],
+        to: &mut [Q],
     ) -> Result<()> {
         let zero_point = self.zero_point.map(|view| view.slice::<Q>()).transpose()?;
-        let zero_point = zero_point.and_then(|all| all.first()).map_or(0.0, |zero| zero.wide());
+        let zero_point = zero_point.and_then(|all| all.first()).copied().unwrap_or_default();
         let of = |all: &[f32], at: usize| if let [one] = all { *one } else { all[at] };
-        for (index, (to, &sum)) in to.slice::<Q>()?[start..].iter_mut().zip(sums).enumerate() {
-            let (left, right) = groups(index);
-            let scale = of(&self.left, left) * of(&self.right, right) / self.result;
-            *to = Q::narrow(f64::from((sum as f32 * scale).round_ties_even()) + zero_point);
+        let mut scales = Vec::new();
+        for row in 0..rows {
+            if row == 0 || self.left.len() > 1 {
+                scales.clear();
+                let scale = |column| of(&self.left, row) * of(&self.right, column) / self.result;
+                match self.right.len() {
+                    1 => scales.resize(columns, scale(0)),
+                    _ => scales.extend((0..columns).map(scale)),
+                }
+            }
+            let part = row * columns..(row + 1) * columns;
+            requantize(set, &sums[part.clone()], &scales, zero_point, &mut to[part]);
         }
         Ok(())
     }

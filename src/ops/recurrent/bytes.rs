@@ -3,10 +3,13 @@
 use crate::{
     error::{Error, Result},
     graph::Fact,
-    kernels::{KernelSet, integers},
+    kernels::{KernelSet, quantize::quantize},
     op::{Inputs, KernelRequest},
     ops::{
-        quantized::{dynamic::range_of, quantize::quantized},
+        quantized::{
+            dynamic::range_of,
+            product::{Left, Right},
+        },
         recurrent::Recurrent,
     },
     shape::Shape,
@@ -15,7 +18,7 @@ use crate::{
 
 /// One matrix, `[rows, columns]`, less its zero points.
 pub(super) struct Bytes {
-    values: Vec<i16>,
+    values: Right,
     columns: usize,
     /// One, or one for each column.
     scales: Vec<f32>,
@@ -39,33 +42,43 @@ impl Bytes {
         let of_way = |way: usize| {
             let zeros = &zeros[way * part(zeros.len())..][..part(zeros.len())];
             let values = &values[way * rows * columns..][..rows * columns];
-            let less = |(at, value): (usize, &i16)| value - zeros[at % columns % zeros.len()];
-            Self {
-                values: values.iter().enumerate().map(less).collect(),
+            let less = |row: usize, column: usize| values[row * columns + column] - zeros[column % zeros.len()];
+            Ok(Self {
+                values: Right::new(request.kernel_set(), rows, columns, less)?,
                 columns,
                 scales: scales[way * part(scales.len())..][..part(scales.len())].to_vec(),
-            }
+            })
         };
-        Ok((0..ways).map(of_way).collect())
+        (0..ways).map(of_way).collect()
     }
 
     /// The product with `rows` rows, which become bytes by the range of them all, plus a bias.
-    pub(super) fn product(&self, set: KernelSet, x: &[f32], rows: usize, bias: Option<&[f32]>, to: &mut [f32]) {
+    ///
+    /// # Errors
+    /// `Internal` if a length does not fit.
+    pub(super) fn product(
+        &self,
+        set: KernelSet,
+        x: &[f32],
+        rows: usize,
+        bias: Option<&[f32]>,
+        to: &mut [f32],
+    ) -> Result<()> {
         let columns = self.columns;
-        let (scale, zero) = range_of(x);
-        let of = |&x: &f32| i16::from(quantized::<u8>(x, scale, f64::from(zero))) - i16::from(zero);
-        let left: Vec<i16> = x.iter().map(of).collect();
-        let mut sums = vec![0i32; rows * columns];
-        integers::product(set, &left, &self.values, [rows, self.values.len() / columns.max(1), columns], &mut sums);
+        let (scale, zero) = range_of(set, x);
+        let (mut bytes, mut sums) = (vec![0; x.len()], vec![0; rows * columns]);
+        quantize(set, x, scale, zero, &mut bytes);
+        self.values.multiply(set, &Left::of(set, &bytes, zero), 0, &mut sums)?;
         for (at, (to, sum)) in to.iter_mut().zip(sums).enumerate() {
             let column = at % columns;
             let own = scale * self.scales[column % self.scales.len()];
             *to = sum as f32 * own + bias.map_or(0.0, |bias| bias[column]);
         }
+        Ok(())
     }
 
     pub(super) fn byte_len(&self) -> usize {
-        self.values.len() * size_of::<i16>() + self.scales.len() * size_of::<f32>()
+        self.values.bytes() + self.scales.len() * size_of::<f32>()
     }
 }
 

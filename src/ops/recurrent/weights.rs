@@ -67,7 +67,7 @@ impl Factors<'_> {
                 gemm_dense(set, x, rows, (&all[matrix]).into(), &epilogue, to, &mut [])
             }
             Self::Bytes(all) => {
-                all[matrix].product(set, x, rows, bias, to);
+                all[matrix].product(set, x, rows, bias, to)?;
                 to.iter_mut().zip(summand.unwrap_or_default()).for_each(|(to, x)| *to += x);
                 Ok(())
             }

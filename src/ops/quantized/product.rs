@@ -1,0 +1,185 @@
+//! Products of bytes less their zero points, with a right operand that is packed once.
+//!
+//! Where a kernel set multiplies bytes, operands stay bytes, and what their zero points add to a sum
+//! is subtracted behind the product: `sum (a - p)(b + q)`, with `q` of a column and `p` of a row, is
+//! `sum a b - p sum b + q sum (a - p)`.
+
+use std::borrow::Cow;
+
+use crate::{
+    error::{Error, Result},
+    kernels::{
+        KernelSet,
+        gemm::{Factors, Integer, PackedIntegers, Rows, Segment},
+        integers,
+    },
+    ops::quantized::centered::centered,
+    tensor::{DType, View},
+};
+
+/// Rows of bytes, as the kernel set multiplies them.
+pub(in crate::ops) enum Left<'a> {
+    /// Bytes without a sign, and the zero point of all rows or of each.
+    Bytes(Cow<'a, [u8]>, Vec<i32>),
+    /// Bytes less their zero points.
+    Words(Vec<i16>),
+}
+
+impl<'a> Left<'a> {
+    /// The bytes of `view`, which has a zero point for each of `groups` rows of `len`, or one for all.
+    pub(in crate::ops) fn new(
+        set: KernelSet,
+        view: View<'a>,
+        zero_points: Option<View<'_>>,
+        groups: usize,
+        len: usize,
+    ) -> Result<Self> {
+        if Factors::integers(set.for_integers()) == Factors::Words {
+            return centered(view, zero_points, groups, len).map(Self::Words);
+        }
+        let bytes = unsigned(view)?;
+        let zeros = match zero_points {
+            Some(view) => unsigned(view)?.iter().map(|&zero| zero.into()).collect(),
+            None => vec![if view.dtype == DType::I8 { 128 } else { 0 }],
+        };
+        if zeros.len() != 1 && zeros.len() != groups {
+            let (count, shape) = (zeros.len(), view.shape);
+            return Err(Error::invalid_input(format!("{count} zero points for an operand of shape {shape:?}")));
+        }
+        Ok(Self::Bytes(bytes, zeros))
+    }
+
+    /// Bytes with one zero point.
+    pub(in crate::ops) fn of(set: KernelSet, bytes: &'a [u8], zero_point: u8) -> Self {
+        match Factors::integers(set.for_integers()) {
+            Factors::Words => Self::Words(bytes.iter().map(|&byte| i16::from(byte) - i16::from(zero_point)).collect()),
+            _ => Self::Bytes(bytes.into(), vec![zero_point.into()]),
+        }
+    }
+}
+
+/// Bytes without a sign: those with one plus 128.
+fn unsigned(view: View<'_>) -> Result<Cow<'_, [u8]>> {
+    match view.dtype {
+        DType::U8 => Ok(view.bytes.into()),
+        DType::I8 => Ok(view.bytes.iter().map(|byte| byte ^ 0x80).collect()),
+        other => Err(Error::internal(format!("a product of {other} was not refused"))),
+    }
+}
+
+/// A matrix of bytes less their zero points, packed for products.
+pub(in crate::ops) struct Right {
+    packed: PackedIntegers,
+    k: usize,
+    n: usize,
+    /// A row of K numbers.
+    whole: [Segment; 1],
+    /// The sum of each packed column.
+    sums: Vec<i32>,
+    /// What each packed column lacks; empty if none lacks anything.
+    shifts: Vec<i32>,
+}
+
+impl Right {
+    /// Packs the `k x n` matrix whose elements `at` tells by row and column: a byte less another.
+    ///
+    /// # Errors
+    /// `Limit` if the packed size overflows.
+    pub(in crate::ops) fn new(set: KernelSet, k: usize, n: usize, at: impl Fn(usize, usize) -> i16) -> Result<Self> {
+        let set = set.for_integers();
+        let mut shifts = vec![0_i16; n];
+        if Factors::integers(set) == Factors::Bytes {
+            for (column, shift) in shifts.iter_mut().enumerate() {
+                let ends = (0..k)
+                    .map(|row| at(row, column))
+                    .fold((0, 0), |(least, most): (i16, i16), x| (least.min(x), most.max(x)));
+                if ends.0 < i8::MIN.into() || ends.1 > i8::MAX.into() {
+                    // Bytes less one of them span no more than 255.
+                    *shift = ends.0 + 128;
+                }
+            }
+        }
+        let packed = PackedIntegers::new(set, k, n, |row, column| at(row, column) - shifts[column])?;
+        let sum = |column: usize| (0..k).map(|row| i32::from(at(row, column) - shifts[column])).sum();
+        let sums = (0..n).map(sum).collect();
+        let shifts = if shifts.iter().all(|&shift| shift == 0) { Vec::new() } else { shifts };
+        let whole = [Segment { offset: 0, len: k }];
+        Ok(Self { packed, k, n, whole, sums, shifts: shifts.into_iter().map(i32::from).collect() })
+    }
+
+    /// Memory used in bytes.
+    pub(in crate::ops) fn bytes(&self) -> usize {
+        self.packed.bytes() + size_of_val(self.sums.as_slice()) + size_of_val(self.shifts.as_slice())
+    }
+
+    /// Writes the product with the rows of `left` from element `start` on to `c`, as many as it has room for.
+    ///
+    /// # Errors
+    /// `Internal` if a length does not fit.
+    pub(in crate::ops) fn multiply(&self, set: KernelSet, left: &Left<'_>, start: usize, c: &mut [i32]) -> Result<()> {
+        if self.n == 0 {
+            return Ok(());
+        }
+        match left {
+            Left::Words(words) => self.packed.multiply(&self.rows(words, start, c.len())?, c),
+            Left::Bytes(bytes, zeros) => {
+                let rows = self.rows(bytes, start, c.len())?;
+                self.packed.multiply(&rows, c)?;
+                let Self { k, n, sums, shifts, .. } = self;
+                if zeros.iter().all(|&zero| zero == 0) && shifts.is_empty() {
+                    return Ok(());
+                }
+                for (row, c) in c.chunks_exact_mut(*n).enumerate() {
+                    let zero = if let [zero] = zeros[..] { zero } else { zeros[row] };
+                    integers::subtract_scaled(set, c, zero, sums);
+                    if !shifts.is_empty() {
+                        let bytes = &rows.data[row * k..][..*k];
+                        let sum = bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>();
+                        integers::subtract_scaled(set, c, (zero * *k as i32).wrapping_sub(sum), shifts);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the product with all rows of `left`, as numbers: sums times the scale of their column, plus a bias.
+    ///
+    /// # Errors
+    /// `Internal` if a length does not fit.
+    pub(in crate::ops) fn multiply_scaled(
+        &self,
+        set: KernelSet,
+        left: &Left<'_>,
+        scales: &[f32],
+        bias: Option<&[f32]>,
+        to: &mut [f32],
+    ) -> Result<()> {
+        if self.n == 0 {
+            return Ok(());
+        }
+        if scales.len() != self.n || bias.is_some_and(|bias| bias.len() != self.n) {
+            return Err(Error::internal(format!("{} scales of {} columns", scales.len(), self.n)));
+        }
+        let sums: &mut [i32] = bytemuck::cast_slice_mut(&mut *to);
+        let mut zero = 0;
+        match left {
+            // The last pass over the sums takes the zero point with it.
+            Left::Bytes(bytes, zeros) if self.shifts.is_empty() && zeros.len() == 1 => {
+                zero = zeros[0];
+                self.packed.multiply(&self.rows(bytes, 0, sums.len())?, sums)?;
+            }
+            left => self.multiply(set, left, 0, sums)?,
+        }
+        integers::scale_sums(set, to, zero, &self.sums, scales, bias);
+        Ok(())
+    }
+
+    /// As many rows of `data` from element `start` on as a result of `len` elements has.
+    fn rows<'r, T: Integer>(&'r self, data: &'r [T], start: usize, len: usize) -> Result<Rows<'r, T>> {
+        let rows = len / self.n.max(1);
+        let data = rows.checked_mul(self.k).and_then(|count| data.get(start..)?.get(..count));
+        let data = data.ok_or_else(|| Error::internal(format!("{rows} rows of {} bytes are not there", self.k)))?;
+        Ok(Rows { data, rows, stride: self.k, segments: &self.whole })
+    }
+}
