@@ -136,6 +136,7 @@ fn transpose(order: &[usize], input: View<'_>, output: &mut ViewMut<'_>) {
 fn walk<T: Copy>(input: &[T], shape: &[usize], steps: &[usize], output: &mut [T]) {
     match (shape, steps) {
         ([], _) => output.copy_from_slice(&input[..1]),
+        (&[len], [1]) => output.copy_from_slice(&input[..len]),
         ([_], [step]) => {
             for (index, value) in output.iter_mut().enumerate() {
                 *value = input[index * step];
