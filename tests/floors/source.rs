@@ -45,7 +45,10 @@ impl Tree {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    open.push(path);
+                    // A package of its own.
+                    if !path.join("Cargo.toml").exists() {
+                        open.push(path);
+                    }
                 } else if path.extension().is_some_and(|extension| extension == "rs") {
                     let module = path.strip_prefix(root).unwrap().with_extension("");
                     let module = module.iter().map(|part| part.to_str().unwrap()).collect::<Vec<_>>().join("::");

@@ -1,0 +1,176 @@
+"""Texts to vectors, with the names of sentence-transformers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _native
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Embedder:
+    """A text embedding model of a Hugging Face folder.
+
+    Texts run on all cores over one copy of the weights; what becomes of a text does not depend on its neighbours.
+
+    Parameters
+    ----------
+    path
+        The model's folder.
+    device
+        ``"auto"``, ``"cpu"`` or ``"gpu"``.
+    precision
+        ``"f32"``, ``"bf16"``, ``"int8"``, ``"f16"`` (on a GPU) or ``"auto"``.
+    workers
+        Threads; as many as the machine allows by default.
+    truncate_dim
+        Numbers that are kept of each vector; all by default.
+    max_tokens
+        Tokens to which a text is truncated; the folder's own number by default.
+
+    Raises
+    ------
+    gristmill.Error
+        If the folder has no model that this package reads; the message says what it lacks.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        precision: str = "f32",
+        workers: int | None = None,
+        truncate_dim: int | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        self._native = _native.Embedder(path, device, precision, workers, truncate_dim, max_tokens)
+        self._report: dict[str, Any] | None = None
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The prompts of the folder by name."""
+        return self._native.prompts
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens to which a text is truncated."""
+        return self._native.max_tokens
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Numbers of a vector."""
+        return self._native.dimension
+
+    def encode(
+        self,
+        sentences: str | Sequence[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        output_value: str = "sentence_embedding",
+        precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        *,
+        truncate_dim: int | None = None,
+    ) -> Vectors:
+        """The vectors of texts, in order.
+
+        Takes the arguments of ``SentenceTransformer.encode``. Chunks are chosen by measurement, so ``batch_size`` has
+        no effect, and progress is not shown; other outputs than f32 arrays are refused.
+
+        Parameters
+        ----------
+        sentences
+            Texts, or one text.
+        prompt_name
+            The prompt of the folder that stands before each text; its default prompt if neither is given.
+        prompt
+            What stands before each text, instead of a prompt by name.
+        normalize_embeddings
+            Whether vectors get the length 1, whatever the folder says.
+        truncate_dim
+            Numbers that are kept of each vector.
+
+        Returns
+        -------
+        numpy.ndarray
+            f32 of shape ``[len(sentences), dimension]``, or ``[dimension]`` for one text.
+
+        Raises
+        ------
+        gristmill.ItemError
+            For the first text that failed: ``index`` is its place, ``stage`` where it failed.
+        """
+        _refuse(output_value=(output_value, "sentence_embedding"), precision=(precision, "float32"))
+        _refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
+        _refuse(device=(device, None))
+        return self._encode(sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim)
+
+    def encode_query(
+        self,
+        sentences: str | Sequence[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Vectors:
+        """As :meth:`encode`; without a prompt, with the one that the folder has for queries, if any."""
+        return self._encode(sentences, prompt, prompt_name, "query", normalize_embeddings, truncate_dim)
+
+    def encode_document(
+        self,
+        sentences: str | Sequence[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Vectors:
+        """As :meth:`encode`; without a prompt, with the one that the folder has for documents, if any."""
+        return self._encode(sentences, prompt, prompt_name, "document", normalize_embeddings, truncate_dim)
+
+    def report(self) -> dict[str, Any] | None:
+        """What the last call did: items, failures, truncated texts, device, precision, chunks and times."""
+        return self._report
+
+    def _encode(
+        self,
+        sentences: str | Sequence[str],
+        prompt: str | None,
+        prompt_name: str | None,
+        task: str | None,
+        normalize: bool,
+        truncate_dim: int | None,
+    ) -> Vectors:
+        width = self._native.dimension
+        if truncate_dim is not None and not 1 <= truncate_dim <= width:
+            raise ValueError(f"truncate_dim is {truncate_dim}; a vector has {width} numbers")
+        single = isinstance(sentences, str)
+        texts = [sentences] if isinstance(sentences, str) else list(sentences)
+        made, report = self._native.encode(texts, prompt, prompt_name, task)
+        self._report = json.loads(report)
+        vectors: Vectors = np.frombuffer(made, np.float32).reshape(len(texts), width)
+        if truncate_dim is not None:
+            vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
+        if normalize:
+            length = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.maximum(length, np.float32(1e-12))
+        return vectors[0] if single else vectors
+
+
+def _refuse(**arguments: tuple[object, object]) -> None:
+    for name, (value, known) in arguments.items():
+        if value != known:
+            raise ValueError(f"{name}={value!r} is not built; leave it out, or pass {known!r}")

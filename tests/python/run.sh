@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The Python package: its wheel, built and installed into an environment of its own, and its tests there.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# The command that vectors are compared with.
+cargo build -q --locked --all-features --example embed
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+python3 -m venv "$folder/venv"
+export PATH="$folder/venv/bin:$PATH"
+python -m pip --disable-pip-version-check install -q -r tests/python/requirements.txt
+# Without the GPU backend, of which nothing is tested here: it takes minutes to build.
+maturin build -q --locked --no-default-features --profile dev --compatibility linux --out "$folder/wheels"
+python -m pip --disable-pip-version-check install -q --no-index --no-deps "$folder"/wheels/*.whl
+ruff check src/python tests/python
+mypy src/python/gristmill tests/python
+python -m mypy.stubtest gristmill._native --ignore-missing-stub
+# From another folder: the package is the installed one.
+root=$PWD
+cd "$folder"
+python -m pytest -q -p no:cacheprovider "$root/tests/python"

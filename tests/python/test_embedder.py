@@ -1,0 +1,136 @@
+"""Texts to vectors: those of the command, whatever stands around a text."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import gristmill
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conftest import MINILM, TARGET
+
+TEXTS = [f"the {word} of a river, {count} times over" for count in range(40) for word in ("mouth", "source", "bed")]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> gristmill.Embedder:
+    return gristmill.Embedder(MINILM, workers=2)
+
+
+def test_vectors_are_those_of_the_command(embedder: gristmill.Embedder, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
+    command = [TARGET / "debug" / "examples" / "embed", Path("--model"), MINILM, tmp_path / "texts.txt"]
+    command += [Path("--device"), Path("cpu"), Path("--out"), tmp_path / "vectors.npy"]
+    subprocess.run(command, check=True, capture_output=True)
+    expected = np.load(tmp_path / "vectors.npy")
+    vectors = embedder.encode(TEXTS)
+    assert vectors.dtype == np.float32 and vectors.shape == (len(TEXTS), 384)
+    assert vectors.tobytes() == expected.tobytes()
+    report = embedder.report()
+    assert report is not None and report["items"] == len(TEXTS) and report["device"] == "cpu"
+
+
+def test_one_text_and_none(embedder: gristmill.Embedder) -> None:
+    one = embedder.encode(TEXTS[3])
+    assert one.shape == (384,)
+    assert one.tobytes() == embedder.encode(TEXTS)[3].tobytes()
+    assert embedder.encode([]).shape == (0, 384)
+    assert embedder.get_sentence_embedding_dimension() == 384
+
+
+def test_lengths_and_dimensions(embedder: gristmill.Embedder) -> None:
+    whole = embedder.encode(TEXTS[:5])
+    short = embedder.encode(TEXTS[:5], truncate_dim=64)
+    assert short.tobytes() == np.ascontiguousarray(whole[:, :64]).tobytes()
+    again = embedder.encode(TEXTS[:5], truncate_dim=64, normalize_embeddings=True)
+    assert np.allclose(np.linalg.norm(again, axis=1), 1)
+    for wrong in (-1, 0, 385):
+        with pytest.raises(ValueError, match="384"):
+            embedder.encode(TEXTS[0], truncate_dim=wrong)
+    fixed = gristmill.Embedder(MINILM, truncate_dim=64)
+    assert fixed.encode(TEXTS[0]).shape == (64,)
+
+
+def test_prompts(embedder: gristmill.Embedder) -> None:
+    prompted = embedder.encode(TEXTS[0], prompt="query: ")
+    assert prompted.tobytes() == embedder.encode("query: " + TEXTS[0]).tobytes()
+    # The folder has no prompts, so that queries and documents have none either.
+    assert embedder.prompts == {}
+    assert embedder.encode_query(TEXTS[0]).tobytes() == embedder.encode(TEXTS[0]).tobytes()
+    assert embedder.encode_document(TEXTS[0]).tobytes() == embedder.encode(TEXTS[0]).tobytes()
+    with pytest.raises(gristmill.Error, match="nothing like that"):
+        embedder.encode(TEXTS[0], prompt_name="nothing like that")
+
+
+def test_what_is_wrong_is_told(tmp_path: Path) -> None:
+    with pytest.raises((FileNotFoundError, gristmill.Error), match="config"):
+        gristmill.Embedder(tmp_path)
+    with pytest.raises(gristmill.Error, match="precision") as caught:
+        gristmill.Embedder(MINILM, precision="int4")
+    assert caught.value.kind == "InvalidInput"
+    with pytest.raises(TypeError):
+        gristmill.Embedder(MINILM).encode([1, 2])  # type: ignore[list-item]
+
+
+def test_arguments_of_sentence_transformers(embedder: gristmill.Embedder) -> None:
+    expected = embedder.encode(TEXTS).tobytes()
+    same = embedder.encode(TEXTS, batch_size=7, show_progress_bar=False, convert_to_numpy=True, precision="float32")
+    assert same.tobytes() == expected
+    with pytest.raises(ValueError, match="convert_to_tensor"):
+        embedder.encode(TEXTS, convert_to_tensor=True)
+
+
+def test_threads_share_a_model(embedder: gristmill.Embedder) -> None:
+    expected = embedder.encode(TEXTS).tobytes()
+    made: list[bytes] = []
+    threads = [threading.Thread(target=lambda: made.append(embedder.encode(TEXTS).tobytes())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [expected] * 4
+
+
+def encode_in_process(_: int) -> bytes:
+    vector: npt.NDArray[np.float32] = gristmill.Embedder(MINILM, workers=1).encode(TEXTS[0])
+    return vector.tobytes()
+
+
+def test_a_spawned_process_has_its_own(embedder: gristmill.Embedder) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(encode_in_process, [0]) == [embedder.encode(TEXTS[0]).tobytes()]
+
+
+def test_a_forked_process_is_refused(embedder: gristmill.Embedder) -> None:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            embedder.encode(TEXTS)
+            os.write(write, b"no error")
+        except gristmill.Error as error:
+            os.write(write, f"{error.kind}: {error}".encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    message = os.read(read, 10_000)
+    assert b"spawn" in message and b"Unsupported" in message
+
+
+def test_a_signal_ends_a_job() -> None:
+    code = "import gristmill, sys; e = gristmill.Embedder(sys.argv[1]); print('ready', flush=True)"
+    code += "; e.encode(['a text that is long enough to take a while ' * 5] * 200_000)"
+    job = subprocess.Popen([sys.executable, "-c", code, MINILM], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert job.stdout is not None and job.stdout.readline() == b"ready\n"
+    time.sleep(1)
+    job.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, errors = job.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in errors
+    assert time.monotonic() - started < 3
