@@ -24,6 +24,8 @@ else
 fi
 if typos --version >/dev/null 2>&1; then step typos; else echo "SKIPPED: typos is not installed" >&2; fi
 step cargo test --locked --all-features
+# The Python package: its wheel in a fresh environment.
+step tests/python/run.sh
 # The example of a service, a package of its own.
 step cargo test --locked -p gristmill-serve
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features

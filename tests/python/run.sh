@@ -9,6 +9,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 export PATH="$folder/venv/bin:$PATH"
+# Nothing is left in the checkout.
+export PYTHONDONTWRITEBYTECODE=1 MYPY_CACHE_DIR="$folder/mypy" RUFF_CACHE_DIR="$folder/ruff"
 python -m pip --disable-pip-version-check install -q -r tests/python/requirements.txt
 # Without the GPU backend, of which nothing is tested here: it takes minutes to build.
 maturin build -q --locked --no-default-features --profile dev --compatibility linux --out "$folder/wheels"
