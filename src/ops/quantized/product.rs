@@ -100,7 +100,8 @@ impl Right {
             }
         }
         let packed = PackedIntegers::new(set, k, n, |row, column| at(row, column) - shifts[column])?;
-        let sum = |column: usize| (0..k).map(|row| i32::from(at(row, column) - shifts[column])).sum();
+        let sum =
+            |column: usize| (0..k).fold(0_i32, |sum, row| sum.wrapping_add((at(row, column) - shifts[column]).into()));
         let sums = (0..n).map(sum).collect();
         let shifts = if shifts.iter().all(|&shift| shift == 0) { Vec::new() } else { shifts };
         let whole = [Segment { offset: 0, len: k }];
@@ -134,8 +135,9 @@ impl Right {
                     integers::subtract_scaled(set, c, zero, sums);
                     if !shifts.is_empty() {
                         let bytes = &rows.data[row * k..][..*k];
-                        let sum = bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>();
-                        integers::subtract_scaled(set, c, (zero * *k as i32).wrapping_sub(sum), shifts);
+                        let sum = bytes.iter().fold(0_i32, |sum, &byte| sum.wrapping_add(byte.into()));
+                        let lack = zero.wrapping_mul(*k as i32).wrapping_sub(sum);
+                        integers::subtract_scaled(set, c, lack, shifts);
                     }
                 }
                 Ok(())

@@ -92,6 +92,11 @@ impl CpuKernel for Kernel {
             return Err(Error::invalid_input(format!("an input of {own} channels where {due} are due")));
         }
         let bias = optional(8).map(|view| view.slice::<i32>()).transpose()?;
+        if !count.is_multiple_of(groups) || bias.is_some_and(|bias| bias.len() != count) {
+            let summands = bias.map_or(0, <[i32]>::len);
+            let message = format!("{count} filters in {groups} groups, with {summands} summands");
+            return Err(Error::invalid_input(message));
+        }
         let requantize = match self.op.scaled {
             true => Some(Requantize::new(io.input(1)?, io.input(4)?, [1, count], io.input(6)?, optional(7))?),
             false => None,
@@ -162,6 +167,9 @@ struct Convolution<'a> {
 
 impl Convolution<'_> {
     fn run<C: Made>(&self, x: View<'_>, zero_point: Option<View<'_>>, output: &mut [C]) -> Result<()> {
+        if output.is_empty() {
+            return Ok(());
+        }
         let items = x.shape[0];
         match self.filters {
             Filters::Packed(groups) => match Left::new(self.set, x, zero_point, 1, 1)? {
