@@ -30,7 +30,7 @@ bytes!(i8, u8);
 
 /// `x` rounded to an integer, ties to even, plus `zero`, saturated; 0 for a NaN.
 #[inline(always)]
-fn saturated<Q: Byte>(x: f32, zero: i32) -> Q {
+pub(crate) fn saturated<Q: Byte>(x: f32, zero: i32) -> Q {
     // The low bits of a sum of this size hold the integer.
     const ROUNDER: f32 = 12_582_912.0;
     // Past all bytes, whatever the zero point.

@@ -36,8 +36,6 @@ pub(crate) trait Simd: Copy {
     const TILE_ROWS: usize;
     /// The most rows of a register tile in products of bf16.
     const BF16_TILE_ROWS: usize;
-    /// The most rows of a register tile in products of bytes.
-    const BYTES_TILE_ROWS: usize = Self::TILE_ROWS;
     /// Whether a register tile takes four steps of K at a time; a barrier holds them apart.
     const FOUR_STEPS: bool = false;
 
@@ -170,6 +168,12 @@ pub(crate) trait Simd: Copy {
     /// one, to `sum`; lanes of `sum` are 32-bit integers, which wrap.
     #[inline(always)]
     fn dot_bytes(self, a: u32, b: Self::F, sum: Self::F) -> Self::F {
+        self.dot_bytes_by_lanes(a, b, sum)
+    }
+    /// [`dot_bytes`](Self::dot_bytes) without an instruction for it: sets that lack one multiply
+    /// words instead.
+    #[inline(always)]
+    fn dot_bytes_by_lanes(self, a: u32, b: Self::F, sum: Self::F) -> Self::F {
         let a = a.to_le_bytes();
         self.integers(b, sum, |b, sum| {
             let products = b.to_le_bytes().into_iter().zip(a).map(|(b, a)| i32::from(a) * i32::from(b.cast_signed()));

@@ -2,9 +2,8 @@
 
 use crate::{
     error::Result,
-    graph::ValueId,
     ops::{
-        pointwise::{Binary, BinaryFunction},
+        pointwise::BinaryFunction,
         quantized::{matmul::QuantizedMatMul, scaled::ScaledIntegerProduct},
     },
     rewrite::rewriter::Rewriter,
@@ -15,7 +14,7 @@ const BIAS: usize = 5;
 
 /// Turns sums that are converted to f32 and multiplied with scales into one operator.
 pub(super) fn scaled_product(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
-    for (sums, scale) in operands(rewriter, index, BinaryFunction::Mul) {
+    for (sums, scale) in rewriter.both_orders(index, BinaryFunction::Mul) {
         let Some(product) = rewriter.below_cast_to_f32(sums).filter(|&id| rewriter.used_once(id)) else { continue };
         let Some((QuantizedMatMul { scaled: false }, inputs)) = rewriter.made_by(product) else { continue };
         if !rewriter.used_once(sums) {
@@ -31,7 +30,7 @@ pub(super) fn scaled_product(rewriter: &mut Rewriter<'_>, index: usize) -> Resul
 
 /// Fuses the addition of a row.
 pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
-    for (product, row) in operands(rewriter, index, BinaryFunction::Add) {
+    for (product, row) in rewriter.both_orders(index, BinaryFunction::Add) {
         let Some((ScaledIntegerProduct, inputs)) = rewriter.made_by(product) else { continue };
         if inputs.len() > BIAS || !rewriter.used_once(product) {
             continue;
@@ -43,20 +42,12 @@ pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     Ok(())
 }
 
-/// The operands of a function in both orders.
-fn operands(rewriter: &Rewriter<'_>, index: usize, function: BinaryFunction) -> Vec<(ValueId, ValueId)> {
-    match rewriter.is::<Binary>(index) {
-        Some((op, &[Some(a), Some(b)])) if op.function == function => vec![(a, b), (b, a)],
-        _ => Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         graph::Graph,
-        ops::pointwise::cast::Cast,
+        ops::pointwise::{Binary, cast::Cast},
         rewrite::optimize,
         shape::Shape,
         tensor::{DType, Tensor},

@@ -32,7 +32,7 @@ pub(super) fn product(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
 
 /// Fuses the addition of a constant row.
 pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
-    for (value, constant) in summands(rewriter, index) {
+    for (value, constant) in rewriter.both_orders(index, BinaryFunction::Add) {
         let Some((linear, mut inputs)) = linear(rewriter, value) else { continue };
         let bare = inputs.len() <= BIAS && linear.activation == Activation::None && linear.layer_norm.is_none();
         let Some(row) =
@@ -59,7 +59,7 @@ pub(super) fn activation(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()
 
 /// Fuses the addition of a value of the same shape.
 pub(super) fn residual(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
-    for (value, other) in summands(rewriter, index) {
+    for (value, other) in rewriter.both_orders(index, BinaryFunction::Add) {
         let Some((linear, mut inputs)) = linear(rewriter, value) else { continue };
         let same = rewriter.fact(value).shape == rewriter.fact(other).shape;
         if !same || value == other || inputs.len() > RESIDUAL || linear.layer_norm.is_some() {
@@ -98,12 +98,6 @@ pub(super) fn activation_of(function: UnaryFunction) -> Option<Activation> {
         UnaryFunction::Sigmoid => Some(Activation::Sigmoid),
         _ => None,
     }
-}
-
-/// Both orders of a sum's operands; none if the node is no sum.
-fn summands(rewriter: &Rewriter<'_>, index: usize) -> Vec<(ValueId, ValueId)> {
-    let [output] = rewriter.node(index).outputs[..] else { return Vec::new() };
-    rewriter.binary(output, BinaryFunction::Add).map_or_else(Vec::new, |(a, b)| vec![(a, b), (b, a)])
 }
 
 /// The `Linear` that produces a value with a single use.

@@ -46,6 +46,12 @@ impl Rewriter<'_> {
         }
     }
 
+    /// Both orders of the operands of that function; none if the node is another.
+    pub(super) fn both_orders(&self, index: usize, function: BinaryFunction) -> Vec<(ValueId, ValueId)> {
+        let [output] = self.node(index).outputs[..] else { return Vec::new() };
+        self.binary(output, function).map_or_else(Vec::new, |(a, b)| vec![(a, b), (b, a)])
+    }
+
     /// The other operand of a commutative function with a scalar that passes `test`.
     pub(super) fn with_scalar(
         &self,

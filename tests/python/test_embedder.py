@@ -25,8 +25,8 @@ def embedder() -> gristmill.Embedder:
 
 def test_vectors_are_those_of_the_command(embedder: gristmill.Embedder, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
-    command = [TARGET / "debug" / "examples" / "embed", Path("--model"), MINILM, tmp_path / "texts.txt"]
-    command += [Path("--device"), Path("cpu"), Path("--out"), tmp_path / "vectors.npy"]
+    command: list[str | Path] = [TARGET / "debug" / "examples" / "embed", "--model", MINILM, tmp_path / "texts.txt"]
+    command += ["--device", "cpu", "--out", tmp_path / "vectors.npy"]
     subprocess.run(command, check=True, capture_output=True)
     expected = np.load(tmp_path / "vectors.npy")
     vectors = embedder.encode(TEXTS)

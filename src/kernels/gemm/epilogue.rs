@@ -129,14 +129,12 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
     let operands = Operands { bias, residual, residual_stride: n, scales, sums, sums_stride, region };
     // SAFETY: the caller promises the tile and the target; the check, the operands.
     unsafe {
-        match (T::FACTORS, activation) {
-            (Factors::Bf16 | Factors::Bytes | Factors::Words, Activation::Gelu) => {
-                T::run(set, Apply::new(GeluNear, operands, target))
-            }
-            (Factors::Bf16 | Factors::Bytes | Factors::Words, Activation::GeluTanh) => {
+        match activation {
+            Activation::Gelu if T::FACTORS != Factors::F32 => T::run(set, Apply::new(GeluNear, operands, target)),
+            Activation::GeluTanh if T::FACTORS != Factors::F32 => {
                 T::run(set, Apply::new(GeluTanhNear, operands, target));
             }
-            _ => with_pointwise!(activation, f => T::run(set, Apply::new(f, operands, target))),
+            activation => with_pointwise!(activation, f => T::run(set, Apply::new(f, operands, target))),
         }
     }
 }

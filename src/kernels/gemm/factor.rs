@@ -17,7 +17,7 @@ pub enum Factors {
     F32,
     /// Rounded to bf16, ties to even.
     Bf16,
-    /// 8-bit integers with scales, for sets with an instruction that multiplies four of them.
+    /// 8-bit integers, for sets with an instruction that multiplies four of them.
     Bytes,
     /// The same integers in 16 bits, for the other sets.
     Words,
@@ -39,7 +39,7 @@ impl Factors {
         if set.has_vnni() { Self::Bytes } else { Self::Words }
     }
 
-    /// Whether factors are integers with scales.
+    /// Whether factors are integers.
     pub(crate) fn are_integers(self) -> bool {
         matches!(self, Self::Bytes | Self::Words)
     }
@@ -205,7 +205,7 @@ impl Steps for u8 {
     const STEP: usize = 4;
     type Left = u32;
     fn tile_rows<S: Simd>() -> usize {
-        S::BYTES_TILE_ROWS
+        S::TILE_ROWS
     }
     fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
         set.run_integers(kernel)

@@ -14,6 +14,7 @@ use crate::{
             matrix::Matrix,
             tile,
         },
+        quantize::saturated,
         simd::{Kernel, Simd, reduce::load_or},
     },
 };
@@ -44,8 +45,9 @@ impl Columns {
 /// A column with an infinity or a NaN has NaN as its scale.
 pub(super) fn pack_scaled(set: KernelSet, factors: Factors, b: &Matrix<'_>, depth: usize, to: &mut [f32]) -> Columns {
     let largest = largest_of_columns(b);
+    let multipliers: Vec<f32> = largest.iter().map(|&largest| factor_of(largest)).collect();
     let sums = pack_lanes(set, factors, [b.k, b.n], depth, to, |k, column| {
-        rounded(b.data[k * b.row_stride + column * b.column_stride] * factor_of(largest[column]))
+        saturated::<i8>(b.data[k * b.row_stride + column * b.column_stride] * multipliers[column], 0).into()
     });
     let excess = if factors == Factors::Bytes { 128 } else { 0 };
     let offsets = sums.into_iter().map(|sum| excess * sum).collect();
@@ -84,14 +86,6 @@ pub(super) fn pack_lanes(
         }
     }
     sums
-}
-
-/// The nearest integer of `x` within -127 and 127, ties to even; anything within -128 and 127 for a NaN.
-fn rounded(x: f32) -> i32 {
-    // The low bits of a sum of this size hold the integer.
-    const ROUNDER: f32 = 12_582_912.0;
-    let integer = (x + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits()).cast_signed();
-    i32::from(integer as i8)
 }
 
 /// The largest magnitude of each column, NaN where there is one.

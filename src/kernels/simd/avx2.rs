@@ -239,19 +239,14 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
     #[inline(always)]
     fn dot_bytes(self, a: u32, b: __m256, sum: __m256) -> __m256 {
-        let (a, b, sum) = call!((_mm256_set1_epi32(a as i32), _mm256_castps_si256(b), _mm256_castps_si256(sum)));
-        if VNNI {
-            // SAFETY: an `Avx2<true>` exists only inside `run_vnni`, on a CPU that has the
-            // instruction.
-            return unsafe { _mm256_castsi256_ps(_mm256_dpbusd_avx_epi32(sum, a, b)) };
+        if !VNNI {
+            return self.dot_bytes_by_lanes(a, b, sum);
         }
-        call!({
-            let mask = _mm256_set1_epi16(0xff);
-            let (a_even, a_odd) = (_mm256_and_si256(a, mask), _mm256_srli_epi16::<8>(a));
-            let (b_even, b_odd) = (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)), _mm256_srai_epi16::<8>(b));
-            let products = _mm256_add_epi32(_mm256_madd_epi16(a_even, b_even), _mm256_madd_epi16(a_odd, b_odd));
-            _mm256_castsi256_ps(_mm256_add_epi32(sum, products))
-        })
+        // SAFETY: an `Avx2<true>` exists only inside `run_vnni`, on a CPU that has the instruction.
+        unsafe {
+            let (b, sum) = (_mm256_castps_si256(b), _mm256_castps_si256(sum));
+            _mm256_castsi256_ps(_mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi32(a as i32), b))
+        }
     }
     #[inline(always)]
     fn dot_words(self, a: u32, b: __m256, sum: __m256) -> __m256 {

@@ -257,19 +257,15 @@ impl<const BF16: bool, const VNNI: bool> Simd for Avx512<BF16, VNNI> {
     }
     #[inline(always)]
     fn dot_bytes(self, a: u32, b: __m512, sum: __m512) -> __m512 {
-        let (a, b, sum) = call!((_mm512_set1_epi32(a as i32), _mm512_castps_si512(b), _mm512_castps_si512(sum)));
-        if VNNI {
-            // SAFETY: an `Avx512<_, true>` exists only inside `run_vnni`, on a CPU that has the
-            // instruction.
-            return unsafe { _mm512_castsi512_ps(_mm512_dpbusd_epi32(sum, a, b)) };
+        if !VNNI {
+            return self.dot_bytes_by_lanes(a, b, sum);
         }
-        call!({
-            let mask = _mm512_set1_epi16(0xff);
-            let (a_even, a_odd) = (_mm512_and_si512(a, mask), _mm512_srli_epi16::<8>(a));
-            let (b_even, b_odd) = (_mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b)), _mm512_srai_epi16::<8>(b));
-            let products = _mm512_add_epi32(_mm512_madd_epi16(a_even, b_even), _mm512_madd_epi16(a_odd, b_odd));
-            _mm512_castsi512_ps(_mm512_add_epi32(sum, products))
-        })
+        // SAFETY: an `Avx512<_, true>` exists only inside `run_vnni`, on a CPU that has the
+        // instruction.
+        unsafe {
+            let (b, sum) = (_mm512_castps_si512(b), _mm512_castps_si512(sum));
+            _mm512_castsi512_ps(_mm512_dpbusd_epi32(sum, _mm512_set1_epi32(a as i32), b))
+        }
     }
     #[inline(always)]
     fn dot_words(self, a: u32, b: __m512, sum: __m512) -> __m512 {

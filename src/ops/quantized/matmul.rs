@@ -10,13 +10,13 @@ use crate::{
     ops::{
         product::matmul::{MatMul, Sizes, result_shape},
         quantized::{
-            centered::{centered, is_bytes, is_one},
-            product::{Left, Right},
+            centered::{is_bytes, is_one},
+            product::{Left, Matrices},
             requantize::Requantize,
         },
     },
     shape::Dim,
-    tensor::{DType, Tensor, View},
+    tensor::{DType, Tensor},
 };
 
 /// The product of two operands of bytes, less their zero points, as `MatMul` multiplies.
@@ -98,57 +98,19 @@ impl Operator for QuantizedMatMul {
 struct Kernel {
     op: QuantizedMatMul,
     set: KernelSet,
-    /// The matrices of a constant right operand, and its shape.
-    constant: Option<(Vec<Right>, Vec<usize>)>,
+    /// A constant right operand.
+    constant: Option<Matrices>,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let (op, set) = (*request.op::<QuantizedMatMul>()?, request.kernel_set());
     let [b, _, zero] = op.places();
-    Ok(Box::new(Kernel { op, set, constant: constant(request, set, b, zero)? }))
-}
-
-/// The matrices of operand `b`, and its shape, if it and its zero points are constant.
-pub(super) fn constant(
-    request: &KernelRequest<'_>,
-    set: KernelSet,
-    b: usize,
-    zero: usize,
-) -> Result<Option<(Vec<Right>, Vec<usize>)>> {
-    let zero_points = request.constant(zero);
-    match request.constant(b) {
-        Some(tensor) if zero_points.is_some() || request.inputs().fact(zero).is_none() => {
-            let matrices = pack(set, view(tensor), zero_points.map(|tensor| view(tensor)))?;
-            request.take_constant(b);
-            Ok(Some((matrices, tensor.shape().to_vec())))
-        }
-        _ => Ok(None),
-    }
-}
-
-pub(super) fn view(tensor: &Tensor) -> View<'_> {
-    View { dtype: tensor.dtype(), shape: tensor.shape(), bytes: tensor.bytes() }
-}
-
-/// Packs the matrices of a right operand.
-pub(super) fn pack(set: KernelSet, b: View<'_>, zero_points: Option<View<'_>>) -> Result<Vec<Right>> {
-    let (k, n) = match *b.shape {
-        [.., k, n] => (k, n),
-        [k] => (k, 1),
-        [] => return Err(Error::internal("a product with a scalar was not refused")),
-    };
-    let numbers = centered(b, zero_points, n, 1)?;
-    if k * n == 0 {
-        // All are empty; one stands for all.
-        return Ok(vec![Right::new(set, k, n, |_, _| 0)?]);
-    }
-    let all = numbers.chunks_exact(k * n);
-    all.map(|matrix| Right::new(set, k, n, |row, column| matrix[row * n + column])).collect()
+    Ok(Box::new(Kernel { op, set, constant: Matrices::constant(request, b, zero)? }))
 }
 
 impl CpuKernel for Kernel {
     fn packed_bytes(&self) -> usize {
-        self.constant.iter().flat_map(|(matrices, _)| matrices).map(Right::bytes).sum()
+        self.constant.as_ref().map_or(0, Matrices::bytes)
     }
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
@@ -157,12 +119,11 @@ impl CpuKernel for Kernel {
         let [b, a_zero, b_zero] = self.op.places();
         let a = io.input(0)?;
         let packed;
-        let (right, b_shape) = match &self.constant {
-            Some((matrices, shape)) => (matrices, shape.as_slice()),
+        let Matrices { all: right, shape: b_shape } = match &self.constant {
+            Some(constant) => constant,
             None => {
-                let b = io.input(b)?;
-                packed = pack(self.set, b, optional(b_zero))?;
-                (&packed, b.shape)
+                packed = Matrices::new(self.set, io.input(b)?, optional(b_zero))?;
+                &packed
             }
         };
         let sizes = Sizes::of(a.shape, b_shape)?;

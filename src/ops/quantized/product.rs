@@ -13,6 +13,7 @@ use crate::{
         gemm::{Factors, Integer, PackedIntegers, Rows, Segment},
         integers,
     },
+    op::KernelRequest,
     ops::quantized::centered::centered,
     tensor::{DType, View},
 };
@@ -22,7 +23,7 @@ pub(in crate::ops) enum Left<'a> {
     /// Bytes without a sign, and the zero point of all rows or of each.
     Bytes(Cow<'a, [u8]>, Vec<i32>),
     /// Bytes less their zero points.
-    Words(Vec<i16>),
+    Words(Cow<'a, [i16]>),
 }
 
 impl<'a> Left<'a> {
@@ -35,7 +36,7 @@ impl<'a> Left<'a> {
         len: usize,
     ) -> Result<Self> {
         if Factors::integers(set.for_integers()) == Factors::Words {
-            return centered(view, zero_points, groups, len).map(Self::Words);
+            return Ok(Self::Words(centered(view, zero_points, groups, len)?.into()));
         }
         let bytes = unsigned(view)?;
         let zeros = match zero_points {
@@ -64,6 +65,56 @@ fn unsigned(view: View<'_>) -> Result<Cow<'_, [u8]>> {
         DType::U8 => Ok(view.bytes.into()),
         DType::I8 => Ok(view.bytes.iter().map(|byte| byte ^ 0x80).collect()),
         other => Err(Error::internal(format!("a product of {other} was not refused"))),
+    }
+}
+
+/// A constant operand of bytes, taken by the kernel, and its zero points; `None` unless all of it is constant.
+pub(super) fn constant<'r>(
+    request: &KernelRequest<'r>,
+    operand: usize,
+    zero: usize,
+) -> Option<(View<'r>, Option<View<'r>>)> {
+    let zero_points = request.constant(zero);
+    if zero_points.is_none() && request.inputs().fact(zero).is_some() {
+        return None;
+    }
+    Some((request.take_constant(operand)?.view(), zero_points.map(|tensor| tensor.view())))
+}
+
+/// The matrices of a right operand, packed for products.
+pub(super) struct Matrices {
+    pub(super) all: Vec<Right>,
+    /// The operand's shape.
+    pub(super) shape: Vec<usize>,
+}
+
+impl Matrices {
+    /// Those of operand `b`, if it and its zero points are constant.
+    pub(super) fn constant(request: &KernelRequest<'_>, b: usize, zero: usize) -> Result<Option<Self>> {
+        let known = constant(request, b, zero);
+        known.map(|(b, zero_points)| Self::new(request.kernel_set(), b, zero_points)).transpose()
+    }
+
+    /// Packs the matrices of `b`.
+    pub(super) fn new(set: KernelSet, b: View<'_>, zero_points: Option<View<'_>>) -> Result<Self> {
+        let (k, n) = match *b.shape {
+            [.., k, n] => (k, n),
+            [k] => (k, 1),
+            [] => return Err(Error::internal("a product with a scalar was not refused")),
+        };
+        let numbers = centered(b, zero_points, n, 1)?;
+        let shape = b.shape.to_vec();
+        if k * n == 0 {
+            // All are empty; one stands for all.
+            return Ok(Self { all: vec![Right::new(set, k, n, |_, _| 0)?], shape });
+        }
+        let pack = |matrix: &[i16]| Right::new(set, k, n, |row, column| matrix[row * n + column]);
+        Ok(Self { all: numbers.chunks_exact(k * n).map(pack).collect::<Result<_>>()?, shape })
+    }
+
+    /// Memory used in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.all.iter().map(Right::bytes).sum()
     }
 }
 

@@ -9,8 +9,7 @@ use crate::{
         product::matmul::{MatMul, result_shape},
         quantized::{
             centered::{is_bytes, is_one},
-            matmul::{constant, pack},
-            product::{Left, Right},
+            product::{Left, Matrices},
         },
     },
     shape::{Dim, Shape},
@@ -64,17 +63,17 @@ impl Operator for ScaledIntegerProduct {
 
 struct Kernel {
     set: KernelSet,
-    constant: Option<(Vec<Right>, Vec<usize>)>,
+    /// A constant right operand.
+    constant: Option<Matrices>,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let set = request.kernel_set();
-    Ok(Box::new(Kernel { set, constant: constant(request, set, 1, 3)? }))
+    Ok(Box::new(Kernel { set: request.kernel_set(), constant: Matrices::constant(request, 1, 3)? }))
 }
 
 impl CpuKernel for Kernel {
     fn packed_bytes(&self) -> usize {
-        self.constant.iter().flat_map(|(matrices, _)| matrices).map(Right::bytes).sum()
+        self.constant.as_ref().map_or(0, Matrices::bytes)
     }
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
@@ -82,15 +81,14 @@ impl CpuKernel for Kernel {
         let optional = |index: usize| inputs.get(index).copied().flatten();
         let a = io.input(0)?;
         let packed;
-        let (right, b_shape) = match &self.constant {
-            Some((matrices, shape)) => (matrices, shape.as_slice()),
+        let matrices = match &self.constant {
+            Some(constant) => constant,
             None => {
-                let b = io.input(1)?;
-                packed = pack(self.set, b, optional(3))?;
-                (&packed, b.shape)
+                packed = Matrices::new(self.set, io.input(1)?, optional(3))?;
+                &packed
             }
         };
-        let (&[k, n], Some(&own_k), [right, ..]) = (b_shape, a.shape.last(), right.as_slice()) else {
+        let (&[k, n], Some(&own_k), [right, ..]) = (&matrices.shape[..], a.shape.last(), &matrices.all[..]) else {
             return Err(Error::internal("operands of other ranks were not refused"));
         };
         if k != own_k {

@@ -107,24 +107,15 @@ impl Embedder {
             bulk = bulk.workers(workers);
         }
         let (vectors, report) = interruptible(py, &token, || bulk.run(&texts))?;
-        let bytes = embedder.dimension() * size_of::<f32>();
-        let mut failure = None;
-        let made = PyByteArray::new_with(py, vectors.len() * bytes, |to| {
-            for (vector, to) in vectors.iter().zip(to.chunks_exact_mut(bytes.max(1))) {
-                match vector {
-                    Ok(vector) => vector.iter().zip(to.chunks_exact_mut(4)).for_each(|(number, to)| {
-                        to.copy_from_slice(&number.to_ne_bytes());
-                    }),
-                    Err(error) if failure.is_none() => failure = Some(item_failed(py, error)),
-                    Err(_) => {}
-                }
+        let vectors: Vec<_> = vectors.into_iter().collect::<Result<_, _>>().map_err(|error| item_failed(py, &error))?;
+        let bytes = vectors.len() * embedder.dimension() * size_of::<f32>();
+        let made = PyByteArray::new_with(py, bytes, |to| {
+            for (to, number) in to.chunks_exact_mut(size_of::<f32>()).zip(vectors.iter().flatten()) {
+                to.copy_from_slice(&number.to_ne_bytes());
             }
             Ok(())
         })?;
-        match failure {
-            Some(error) => Err(error),
-            None => Ok((made, json(py, &report)?)),
-        }
+        Ok((made, json(py, &report)?))
     }
 }
 

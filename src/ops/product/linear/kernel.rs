@@ -101,8 +101,13 @@ impl Kernel {
             (Some(epsilon), Some(scale)) => Some(LayerNorm { scale, bias: numbers(5)?, epsilon }),
             _ => None,
         };
-        let (bias, activation, residual_data) = (numbers(2)?, self.op.activation, numbers(3)?);
-        let epilogue = Epilogue { bias, activation, residual: residual_data, layer_norm, ..Epilogue::default() };
+        let epilogue = Epilogue {
+            bias: numbers(2)?,
+            activation: self.op.activation,
+            residual: numbers(3)?,
+            layer_norm,
+            ..Epilogue::default()
+        };
         let weights = optional(1);
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
         if let Some(residual) = residual

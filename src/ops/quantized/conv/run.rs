@@ -1,7 +1,5 @@
 //! The CPU kernel of convolutions of bytes: products of windows with packed weights.
 
-use std::borrow::Cow;
-
 use crate::{
     error::{Error, Result},
     kernels::KernelSet,
@@ -9,8 +7,7 @@ use crate::{
     ops::quantized::{
         centered::centered,
         conv::{QuantizedConv, taps::Taps},
-        matmul::view,
-        product::{Left, Right},
+        product::{Left, Right, constant},
         requantize::Requantize,
     },
     tensor::{DType, Element, View},
@@ -37,16 +34,9 @@ enum Filters {
 pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     let (op, set) = (request.op::<QuantizedConv>()?.clone(), request.kernel_set());
     let [w, _, zero] = op.places();
-    let zero_points = request.constant(zero);
-    let constant = match request.constant(w) {
-        Some(tensor) if zero_points.is_some() || request.inputs().fact(zero).is_none() => {
-            let filters = Filters::new(&op, set, view(tensor), zero_points.map(|tensor| view(tensor)))?;
-            let shape = tensor.shape().to_vec();
-            request.take_constant(w);
-            Some((filters, shape))
-        }
-        _ => None,
-    };
+    let known = constant(request, w, zero);
+    let pack = |(w, zero_points): (View<'_>, _)| Ok((Filters::new(&op, set, w, zero_points)?, w.shape.to_vec()));
+    let constant = known.map(pack).transpose()?;
     Ok(Box::new(Kernel { op, set, constant }))
 }
 
@@ -174,10 +164,10 @@ impl Convolution<'_> {
         match self.filters {
             Filters::Packed(groups) => match Left::new(self.set, x, zero_point, 1, 1)? {
                 Left::Bytes(bytes, zeros) => self.windows(&bytes, zeros[0] as u8, items, groups, output, |windows| {
-                    Left::Bytes(Cow::Borrowed(windows), zeros.clone())
+                    Left::Bytes(windows.into(), zeros.clone())
                 }),
                 Left::Words(words) => {
-                    self.windows(&words, 0, items, groups, output, |windows| Left::Words(windows.to_vec()))
+                    self.windows(&words, 0, items, groups, output, |windows| Left::Words(windows.into()))
                 }
             },
             Filters::Depthwise(weights) => self.depthwise(&centered(x, zero_point, 1, 1)?, items, weights, output),
