@@ -130,13 +130,18 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
     // SAFETY: the caller promises the tile and the target; the check, the operands.
     unsafe {
         match activation {
-            Activation::Gelu if T::FACTORS != Factors::F32 => T::run(set, Apply::new(GeluNear, operands, target)),
+            Activation::Gelu if T::FACTORS != Factors::F32 => run::<T, _>(set, Apply::new(GeluNear, operands, target)),
             Activation::GeluTanh if T::FACTORS != Factors::F32 => {
-                T::run(set, Apply::new(GeluTanhNear, operands, target));
+                run::<T, _>(set, Apply::new(GeluTanhNear, operands, target));
             }
-            activation => with_pointwise!(activation, f => T::run(set, Apply::new(f, operands, target))),
+            activation => with_pointwise!(activation, f => run::<T, _>(set, Apply::new(f, operands, target))),
         }
     }
+}
+
+/// Runs the kernel with the instructions that it has a use for: none of those for products of integers.
+fn run<T: Steps, K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
+    if const { T::FACTORS.are_integers() } { set.run(kernel) } else { T::run(set, kernel) }
 }
 
 /// What turns sums of integers into numbers.

@@ -34,13 +34,21 @@ impl Factors {
         }
     }
 
+    /// The most rows of a register tile in products of these.
+    pub(super) const fn tile_rows<S: Simd>(self) -> usize {
+        match self {
+            Factors::Bf16 => S::BF16_TILE_ROWS,
+            Factors::F32 | Factors::Bytes | Factors::Words => S::TILE_ROWS,
+        }
+    }
+
     /// 8-bit integers as `set` multiplies them fastest.
     pub fn integers(set: KernelSet) -> Self {
         if set.has_vnni() { Self::Bytes } else { Self::Words }
     }
 
     /// Whether factors are integers.
-    pub(crate) fn are_integers(self) -> bool {
+    pub(crate) const fn are_integers(self) -> bool {
         matches!(self, Self::Bytes | Self::Words)
     }
 
@@ -75,8 +83,6 @@ pub(crate) trait Steps: bytemuck::Pod + Send + Sync {
     const STEP: usize;
     /// A step of one row of A.
     type Left: Copy;
-    /// The most rows of a register tile.
-    fn tile_rows<S: Simd>() -> usize;
     /// Runs a kernel with the instructions that these products need.
     fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output;
     /// Reads the step at `from`, which needs no alignment.
@@ -119,9 +125,6 @@ impl Steps for f32 {
     const FACTORS: Factors = Factors::F32;
     const STEP: usize = 1;
     type Left = f32;
-    fn tile_rows<S: Simd>() -> usize {
-        S::TILE_ROWS
-    }
     fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
         set.run(kernel)
     }
@@ -145,9 +148,6 @@ impl Steps for bf16 {
     const FACTORS: Factors = Factors::Bf16;
     const STEP: usize = 2;
     type Left = u32;
-    fn tile_rows<S: Simd>() -> usize {
-        S::BF16_TILE_ROWS
-    }
     fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
         set.run_bf16(kernel)
     }
@@ -204,9 +204,6 @@ impl Steps for u8 {
     const FACTORS: Factors = Factors::Bytes;
     const STEP: usize = 4;
     type Left = u32;
-    fn tile_rows<S: Simd>() -> usize {
-        S::TILE_ROWS
-    }
     fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
         set.run_integers(kernel)
     }
@@ -230,9 +227,6 @@ impl Steps for i16 {
     const FACTORS: Factors = Factors::Words;
     const STEP: usize = 2;
     type Left = u32;
-    fn tile_rows<S: Simd>() -> usize {
-        S::TILE_ROWS
-    }
     fn run<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
         set.run_integers(kernel)
     }

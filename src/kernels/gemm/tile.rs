@@ -118,7 +118,8 @@ impl<T: Steps, const M: usize> Kernel for TileOf<'_, T, M> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if M > T::tile_rows::<S>() {
+        // A constant, so that tiles which no set has are not compiled.
+        if const { M > T::FACTORS.tile_rows::<S>() } {
             return;
         }
         // SAFETY: `Tile::new` requires all that is read and written.
@@ -220,7 +221,7 @@ pub(crate) fn rows<T: Steps>(set: KernelSet) -> usize {
         type Output = usize;
         #[inline(always)]
         fn run<S: Simd>(self, _: S) -> usize {
-            T::tile_rows::<S>()
+            T::FACTORS.tile_rows::<S>()
         }
     }
     T::run(set, TileRows::<T>(PhantomData))

@@ -100,14 +100,14 @@ impl Unique {
         let groups = if input.dtype() == DType::String {
             // By their texts: the numbers of strings have no order.
             let texts = input.as_strings()?;
-            self.groups(&slices, |a, b| slices.compare(&texts, a, b, |x, y| x.cmp(y)))
+            self.groups(slices.count, &|a, b| slices.compare(&texts, a, b, |x, y| x.cmp(y)))
         } else {
             with_number!(input.dtype(), T => {
                 let elements = input.as_slice::<T>()?;
-                self.groups(&slices, |a, b| slices.compare(elements, a, b, |x, y| x.order(*y)))
+                self.groups(slices.count, &|a, b| slices.compare(elements, a, b, |x, y| x.order(*y)))
             }, else {
                 let elements = input.as_slice::<u8>()?;
-                self.groups(&slices, |a, b| slices.compare(elements, a, b, |x, y| x.cmp(y)))
+                self.groups(slices.count, &|a, b| slices.compare(elements, a, b, |x, y| x.cmp(y)))
             })
         };
         let mut inverse = vec![0i64; slices.count];
@@ -127,9 +127,9 @@ impl Unique {
         ])
     }
 
-    /// The slices that equal each other, in the order of the results; each group is ascending.
-    fn groups(&self, slices: &Slices, compare: impl Fn(usize, usize) -> Ordering) -> Vec<Vec<usize>> {
-        let mut order: Vec<usize> = (0..slices.count).collect();
+    /// Those of `count` slices that equal each other, in the order of the results; each group is ascending.
+    fn groups(&self, count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..count).collect();
         order.sort_unstable_by(|&a, &b| compare(a, b).then(a.cmp(&b)));
         let equal = |a: &usize, b: &usize| compare(*a, *b).is_eq();
         let mut groups: Vec<Vec<usize>> = order.chunk_by(equal).map(<[usize]>::to_vec).collect();
