@@ -28,6 +28,8 @@ tokens that the model saw, and whether the text was truncated; or its number and
   --field NAME      TEXTS are lines of JSON; the text is this field of each
   --column NAME     the same for a table, with --out-dir (text)
   --scores KIND     how scores are made: raw, sigmoid or softmax (as the folder says)
+  --overlap N       read long texts in windows that have N tokens in common and take the mean of their scores, instead of
+                    truncating them
 ";
 
 fn main() -> ExitCode {
@@ -36,10 +38,12 @@ fn main() -> ExitCode {
 
 fn classify() -> Outcome {
     let (mut job, mut name, mut scores) = (TextJob::default(), None, None);
+    let mut overlap = None;
     let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
     let common = Common::parse(&usage, |flag, parser| {
         match flag {
             Flag::Named("field" | "column") => name = Some(parser.value()?.string()?),
+            Flag::Named("overlap") => overlap = Some(parser.value()?.parse()?),
             Flag::Named("scores") => {
                 scores = Some(match parser.value()?.string()?.as_str() {
                     "raw" => Scores::Raw,
@@ -56,7 +60,7 @@ fn classify() -> Outcome {
     let file = job.files.out.is_none().then(|| TextFile::open(texts)).transpose()?;
     let mut options = ClassifierOptions::default().session(common.options()).weights(job.weights);
     options.max_tokens = job.max_tokens;
-    options.scores = scores;
+    (options.scores, options.overlap) = (scores, overlap);
     let classifier = Classifier::open_with(model, &options)?;
     let labels = classifier.labels().to_vec();
     let row = |class: Classified| {

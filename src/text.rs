@@ -24,7 +24,7 @@ mod token_vectors;
 mod tokenized;
 mod tokenizer;
 
-pub use classifier::{Classified, Classifier, ClassifierPipeline};
+pub use classifier::{Classified, ClassifiedWindow, Classifier, ClassifierPipeline};
 pub use classifier_options::ClassifierOptions;
 pub use embedded::{Embedded, Window};
 pub use embedder::{EmbeddedPipeline, Embedder, EmbedderPipeline, EmbedderQueue};

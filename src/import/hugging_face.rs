@@ -31,6 +31,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 pub(crate) use config::TextEnd;
+pub(crate) use folder::FolderAdapters;
 pub use folder::{Folder, Positions};
 pub use folder_options::FolderOptions;
 #[cfg(feature = "vision")]
@@ -157,14 +158,15 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         return static_vectors::read(folder, sentence, options, VECTOR);
     }
     let dimension = sentence.dimension;
-    let (mut encoder, tower) =
-        Encoder::read(&sentence.transformer, &options.import, &[], |config, weights, problems| {
-            if let Some(dimension) = dimension.filter(|dimension| *dimension != config.hidden) {
-                let hidden = config.hidden;
-                problems.add(|| format!("the pooling is for vectors of {dimension}, hidden_size is {hidden}"));
-            }
-            Ok(behind::text_tower(config, weights, problems))
-        })?;
+    let task = options.task.clone().unwrap_or_else(|| sentence.prompts.default_name.clone().unwrap_or_default());
+    let source = (sentence.transformer.as_path(), Tower::Texts, task.as_str());
+    let (mut encoder, tower) = Encoder::read_tower(source, &options.import, &[], |config, weights, problems| {
+        if let Some(dimension) = dimension.filter(|dimension| *dimension != config.hidden) {
+            let hidden = config.hidden;
+            problems.add(|| format!("the pooling is for vectors of {dimension}, hidden_size is {hidden}"));
+        }
+        Ok(behind::text_tower(config, weights, problems))
+    })?;
     let behind = behind::embedding(&sentence, encoder.config.hidden, tower, options, &mut encoder.sources)?;
     encoder.into_folder(folder, sentence, behind, VECTOR)
 }
@@ -221,17 +223,18 @@ impl Encoder {
         others: &[&str],
         behind: impl FnOnce(&Config, &Weights, &mut Problems) -> Result<T>,
     ) -> Result<(Self, T)> {
-        Self::read_tower(folder, Tower::Texts, options, others, behind)
+        Self::read_tower((folder, Tower::Texts, ""), options, others, behind)
     }
 
+    /// Reads an encoder with the adapter for `task`, if it has one.
     fn read_tower<T>(
-        folder: &Path,
-        tower: Tower,
+        (folder, tower, task): (&Path, Tower, &str),
         options: &ImportOptions,
         others: &[&str],
         behind: impl FnOnce(&Config, &Weights, &mut Problems) -> Result<T>,
     ) -> Result<(Self, T)> {
-        let (config, notes) = config::read(folder, tower)?;
+        let (mut config, mut notes) = config::read(folder, tower)?;
+        notes.extend(config.adapters.as_mut().map(|adapters| adapters.choose(task)));
         let weights = Weights::open(folder, options)?;
         let mut problems = Problems::default();
         let behind = behind(&config, &weights, &mut problems)?;
@@ -241,9 +244,9 @@ impl Encoder {
     }
 
     /// Builds the graph.
-    fn into_folder(self, folder: &Path, sentence: Sentence, behind: Behind, output: &str) -> Result<Folder> {
+    fn into_folder(self, folder: &Path, mut sentence: Sentence, behind: Behind, output: &str) -> Result<Folder> {
         let hides_keys = sentence.late.hides_keys();
-        let Self { config, tensors, sources, mut notes } = self;
+        let Self { mut config, tensors, sources, mut notes } = self;
         notes.extend(sentence.notes);
         notes.extend(sources.iter().find_map(Weights::notes));
         let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
@@ -253,6 +256,17 @@ impl Encoder {
         let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
         if max_tokens > positions.count {
             notes.push(format!("the folder allows {max_tokens} tokens, the model has {} positions", positions.count));
+        }
+        let pooling = (behind.pooling.clone(), behind.is_normalized());
+        let adapters = config.adapters.take().map(|adapters| {
+            for (task, text) in adapters.instructions {
+                sentence.prompts.named.entry(task).or_insert(text);
+            }
+            FolderAdapters { chosen: adapters.chosen.map(|task| adapters.tasks[task].clone()), tasks: adapters.tasks }
+        });
+        let mut steps = behind.steps;
+        if let Some(task) = adapters.as_ref().and_then(|adapters| adapters.chosen.as_ref()) {
+            steps.push_str(&format!(", adapter {task:?}"));
         }
         Ok(Folder {
             graph,
@@ -268,8 +282,9 @@ impl Encoder {
             lowercase: sentence.lowercase,
             prompts: sentence.prompts,
             markers: sentence.late.markers,
-            pooling: (behind.pooling.clone(), behind.is_normalized()),
-            steps: behind.steps,
+            pooling,
+            steps,
+            adapters,
             tokenizer_folder: sentence.transformer,
             static_rules: None,
             notes,

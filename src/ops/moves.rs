@@ -10,6 +10,7 @@ pub mod identity;
 pub mod pad;
 pub mod reshape;
 pub mod reverse_sequence;
+pub mod segment_windows;
 pub mod slice;
 pub mod split;
 pub mod squeeze;
@@ -31,6 +32,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &pad::DEF,
         &reshape::DEF,
         &reverse_sequence::DEF,
+        &segment_windows::DEF,
         &slice::DEF,
         &depth_to_space::SPACE_TO_DEPTH,
         &split::DEF,

@@ -1,6 +1,6 @@
 //! The text classifier.
 
-use std::{borrow::Borrow, fmt, path::Path, sync::Arc};
+use std::{borrow::Borrow, fmt, ops::Range, path::Path, sync::Arc};
 
 use crate::{
     backend::options::Device,
@@ -10,11 +10,12 @@ use crate::{
     inference::{Description, Pipeline},
     text::{
         classifier_options::ClassifierOptions,
-        encoder_model::{EncoderModel, only},
+        embedded::pooled,
+        encoder_model::EncoderModel,
         jobs::Jobs,
         opened::{Opened, Opening},
         prompt::Prompt,
-        tokenized::Facts,
+        tokenized::{Facts, Tokenized},
         tokenizer::Unit,
     },
 };
@@ -53,12 +54,25 @@ pub struct Classified {
     pub label: Arc<str>,
     /// Its score.
     pub score: f32,
-    /// The scores of all classes, in the order of [`Classifier::labels`].
+    /// The scores of all classes, in the order of [`Classifier::labels`]; of a text with several windows their mean, in
+    /// which each counts by its tokens.
     pub scores: Vec<f32>,
-    /// The number of tokens that the encoder saw, special ones included.
+    /// The windows, where texts are read in windows.
+    pub windows: Vec<ClassifiedWindow>,
+    /// The number of tokens that the encoder saw, special ones included; those of overlaps count in each window.
     pub tokens: usize,
     /// Whether tokens of the text were removed.
     pub truncated: bool,
+}
+
+/// A part of a text with its scores, which are those of the part alone.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ClassifiedWindow {
+    /// The place of the part in the text, in bytes.
+    pub bytes: Range<usize>,
+    /// The scores of all classes.
+    pub scores: Vec<f32>,
 }
 
 impl Classifier {
@@ -80,17 +94,21 @@ impl Classifier {
         }
         let (Opened { model, prepare, max_tokens, .. }, classes) = open(folder.as_ref(), options, Purpose::Classes)?;
         let labels: Arc<[Arc<str>]> = classes.labels.into_iter().map(Arc::from).collect();
-        let (names, scores) = (labels.clone(), classes.scores);
+        let (names, scores, overlap) = (labels.clone(), classes.scores, options.overlap);
         let truncated = model.truncated.clone();
         let pipeline = Pipeline::new(model)
-            .prepare(move |text: &str| Ok(truncated.count(prepare.tokenized("", text)?)))
-            .item_bytes(|text: &str| text.len())
-            .finish(move |text, numbers| {
-                let mut numbers = only(numbers)?;
-                scores.apply(&mut numbers);
-                Ok(Classified::of(&names, numbers, text.facts)?)
+            .prepare(move |text: &str| {
+                Ok(truncated.count(match overlap {
+                    Some(overlap) => prepare.parts("", text, overlap)?,
+                    None => prepare.tokenized("", text)?,
+                }))
             })
-            .result_bytes(|class: &Classified| size_of_val(class.scores.as_slice()) + size_of::<Classified>());
+            .item_bytes(|text: &str| text.len())
+            .finish(move |text, mut numbers| {
+                numbers.iter_mut().for_each(|window| scores.apply(window));
+                Ok(Classified::of(&names, text, numbers, overlap.is_some())?)
+            })
+            .result_bytes(Classified::bytes);
         Ok(Self { jobs: Jobs::new(pipeline), labels, max_tokens })
     }
 
@@ -144,20 +162,44 @@ pub(super) fn open(path: &Path, options: &ClassifierOptions, purpose: Purpose) -
         output: hugging_face::CLASSES,
         session: &options.session,
         max_tokens: options.max_tokens,
-        unit: if purpose == Purpose::Pairs { Unit::Pair } else { Unit::Text },
+        unit: match options.overlap {
+            _ if purpose == Purpose::Pairs => Unit::Pair,
+            Some(_) => Unit::Windows,
+            None => Unit::Text,
+        },
     };
     let (mut opened, mut classes) = opening.open(|| hugging_face::open_classes(path, &options.import, purpose))?;
     classes.scores = options.scores.unwrap_or(classes.scores);
-    opened.model.options.push_str(&format!(", scores {:?}", classes.scores));
+    if let Some(overlap) = options.overlap {
+        opened.prepare.tokenizer.check_overlap(overlap)?;
+    }
+    opened.model.options.push_str(&format!(", scores {:?}, overlap {:?}", classes.scores, options.overlap));
     Ok((opened, classes))
 }
 
 impl Classified {
-    /// The class with the highest of `scores`.
-    fn of(labels: &[Arc<str>], scores: Vec<f32>, facts: Facts) -> Result<Self> {
+    /// The class with the highest of the scores, from those of each window.
+    fn of(labels: &[Arc<str>], text: &Tokenized, windows: Vec<Vec<f32>>, in_windows: bool) -> Result<Self> {
+        let parts = match in_windows {
+            true => {
+                let windows = text.runs.iter().zip(&windows);
+                windows
+                    .map(|(run, scores)| ClassifiedWindow { bytes: run.bytes.clone(), scores: scores.clone() })
+                    .collect()
+            }
+            false => Vec::new(),
+        };
+        let scores = pooled(text, windows, false)?;
         let (label, score) = hugging_face::best_class(labels, &scores)?;
-        let Facts { tokens, truncated } = facts;
-        Ok(Self { label, score, scores, tokens, truncated })
+        let Facts { tokens, truncated } = text.facts;
+        Ok(Self { label, score, scores, windows: parts, tokens, truncated })
+    }
+
+    /// The bytes that it holds.
+    fn bytes(&self) -> usize {
+        let of = |scores: &[f32]| size_of_val(scores) + size_of::<ClassifiedWindow>();
+        let windows = self.windows.iter().map(|window| of(&window.scores));
+        size_of::<Self>() + size_of_val(self.scores.as_slice()) + windows.sum::<usize>()
     }
 }
 

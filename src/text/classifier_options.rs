@@ -16,6 +16,8 @@ pub struct ClassifierOptions {
     pub session: SessionOptions,
     /// The number of tokens to which a text or a pair is truncated, special tokens included.
     pub max_tokens: Option<usize>,
+    /// The number of tokens that two windows of a long text have in common; without it long texts are truncated.
+    pub overlap: Option<usize>,
     /// What stands before each query of a [`Reranker`](crate::text::Reranker).
     pub prompt: Prompt,
     /// How scores are made.
@@ -31,6 +33,16 @@ impl ClassifierOptions {
     #[must_use]
     pub fn max_tokens(mut self, tokens: usize) -> Self {
         self.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Reads long texts in windows that have `overlap` tokens in common, instead of truncating them.
+    ///
+    /// The scores of a window are those of its part of the text alone; the scores of the text are their mean, in which
+    /// each counts by its tokens. A reranker, which takes pairs, has no windows.
+    #[must_use]
+    pub fn windows(mut self, overlap: usize) -> Self {
+        self.overlap = Some(overlap);
         self
     }
 

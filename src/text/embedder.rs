@@ -5,8 +5,8 @@ use std::{borrow::Borrow, fmt, path::Path, sync::Arc, time::Duration};
 use crate::{
     backend::options::Device,
     bulk::{Bulk, Queue, Results},
-    error::{ItemError, Result},
-    import::hugging_face::{self, Prompts, Purpose},
+    error::{Error, ItemError, Result},
+    import::hugging_face::{self, FolderAdapters, FolderOptions, Prompts, Purpose},
     inference::{Description, Pipeline},
     text::{
         embedded::{Embedded, pooled},
@@ -60,7 +60,19 @@ struct Parts {
 
 impl Parts {
     fn of(opened: &Opened, overlap: Option<usize>, prompt: &Prompt) -> Result<Self> {
-        Ok(Self { prompt: prompt.of(&opened.prompts)?.into(), overlap })
+        let text = prompt.of(&opened.prompts)?;
+        if let Some(FolderAdapters { tasks, chosen }) = &opened.adapters {
+            let wanted = prompt.name(&opened.prompts).filter(|name| tasks.iter().any(|task| task == name));
+            if wanted != chosen.as_deref() {
+                return Err(Error::unsupported(format!(
+                    "the prompt {prompt:?}: the model has adapters for the tasks {}, and was opened {}; open the folder \
+                     with EmbedderOptions::prompt for each task",
+                    tasks.join(", "),
+                    chosen.as_ref().map_or_else(|| "without one".to_owned(), |task| format!("for {task:?}")),
+                )));
+            }
+        }
+        Ok(Self { prompt: text.into(), overlap })
     }
 
     /// From texts to vectors.
@@ -112,7 +124,8 @@ impl Embedder {
     /// The same model with another prompt, which shares the weights.
     ///
     /// # Errors
-    /// If the folder has no prompt of that name, or a pooling that leaves prompts out.
+    /// If the folder has no prompt of that name, a pooling that leaves prompts out, or another adapter of the weights
+    /// for that prompt.
     pub fn with_prompt(&self, prompt: &Prompt) -> Result<Self> {
         Self::with(self.opened.clone(), self.parts.overlap, prompt)
     }
@@ -120,7 +133,7 @@ impl Embedder {
     /// The same model for queries: with the prompt `query`, or none if the folder has no such prompt.
     ///
     /// # Errors
-    /// If the folder has a pooling that leaves prompts out.
+    /// If the folder has a pooling that leaves prompts out, or adapters of the weights for tasks.
     pub fn queries(&self) -> Result<Self> {
         self.with_prompt(&Prompt::for_task("query", &self.opened.prompts))
     }
@@ -206,7 +219,13 @@ fn opened(path: &Path, options: &EmbedderOptions) -> Result<Opened> {
         max_tokens: options.max_tokens,
         unit: if options.overlap.is_some() { Unit::Windows } else { Unit::Text },
     };
-    let (opened, ()) = opening.open(|| Ok((hugging_face::open(path, &options.folder)?, ())))?;
+    let task = match &options.prompt {
+        Prompt::Default => None,
+        Prompt::Named(name) => Some(name.clone()),
+        Prompt::Text(_) => Some(String::new()),
+    };
+    let folder = FolderOptions { task, ..options.folder.clone() };
+    let (opened, ()) = opening.open(|| Ok((hugging_face::open(path, &folder)?, ())))?;
     if let Some(overlap) = options.overlap {
         opened.prepare.tokenizer.check_overlap(overlap)?;
     }

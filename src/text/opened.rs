@@ -7,7 +7,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::Graph,
     import::{
-        hugging_face::{Folder, Prompts, Purpose, TextEnd, tokenizer_folder},
+        hugging_face::{Folder, FolderAdapters, Prompts, Purpose, TextEnd, tokenizer_folder},
         origin::fingerprint_of,
     },
     text::{
@@ -28,6 +28,8 @@ pub(super) struct Opened {
     /// The number of tokens that have a position.
     pub(super) most_tokens: usize,
     pub(super) prompts: Prompts,
+    /// The tasks that have adapters of the weights.
+    pub(super) adapters: Option<FolderAdapters>,
     /// Whether each vector has the length 1.
     pub(super) is_normalized: bool,
 }
@@ -99,12 +101,17 @@ impl Opening<'_> {
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
         };
         let model = EncoderModel { session: Arc::new(session), output, truncated: Truncated::default(), options };
-        let (prompts, is_normalized, most_tokens) = (folder.prompts, folder.pooling.1, folder.positions.count);
-        let prepare = Arc::new(prepare);
-        Ok((
-            Opened { model, prepare, dimension: folder.dimension, max_tokens, most_tokens, prompts, is_normalized },
-            head,
-        ))
+        let opened = Opened {
+            model,
+            prepare: Arc::new(prepare),
+            dimension: folder.dimension,
+            max_tokens,
+            most_tokens: folder.positions.count,
+            prompts: folder.prompts,
+            adapters: folder.adapters,
+            is_normalized: folder.pooling.1,
+        };
+        Ok((opened, head))
     }
 }
 

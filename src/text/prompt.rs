@@ -24,6 +24,15 @@ impl Prompt {
         }
     }
 
+    /// The name of the prompt: the folder's default one, or none.
+    pub(super) fn name<'a>(&'a self, prompts: &'a Prompts) -> Option<&'a str> {
+        match self {
+            Self::Default => prompts.default_name.as_deref(),
+            Self::Named(name) => Some(name),
+            Self::Text(_) => None,
+        }
+    }
+
     /// As sentence-transformers' `encode_query` and `encode_document` choose: the prompt of that name, or none.
     pub(super) fn for_task(name: &str, prompts: &Prompts) -> Self {
         match prompts.named.contains_key(name) {

@@ -111,6 +111,11 @@ impl Reranker {
     /// # Errors
     /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &ClassifierOptions) -> Result<Self> {
+        if options.overlap.is_some() {
+            return Err(Error::invalid_input(
+                "windows for a reranker, which takes pairs; truncate the documents or cut them",
+            ));
+        }
         let (opened, classes) = classifier::open(folder.as_ref(), options, Purpose::Pairs)?;
         let prompt = options.prompt.of(&opened.prompts)?.into();
         let max_tokens = opened.max_tokens;

@@ -20,8 +20,8 @@ pub(super) struct Prepare {
     numbers: [[f32; 256]; 3],
     patch: [usize; 2],
     grid: [usize; 2],
-    /// Whether a row of zeros stands in front of the patches.
-    class: bool,
+    /// The rows of zeros in front of the patches.
+    front: usize,
     max_pixels: u64,
     names: [Arc<str>; 2],
 }
@@ -46,13 +46,13 @@ impl Kept {
 
 impl Prepare {
     pub(super) fn new(images: &ImageFolder, max_pixels: u64) -> Self {
-        let ImageFolder { settings, patch, grid, class, .. } = images;
+        let ImageFolder { settings, patch, grid, front, .. } = images;
         Self {
             numbers: settings.numbers(),
             settings: settings.clone(),
             patch: *patch,
             grid: *grid,
-            class: *class,
+            front: *front,
             max_pixels,
             names: ["patches", "position_ids"].map(Arc::from),
         }
@@ -85,9 +85,9 @@ impl Prepare {
     fn patches(&self, pixels: &Pixels, front: [usize; 2]) -> Result<Tensors> {
         let ([height, width], [rows, columns]) = (self.patch, self.grid);
         let patch = 3 * height * width;
-        let count = rows * columns + usize::from(self.class);
+        let count = rows * columns + self.front;
         let mut numbers = Vec::with_capacity(count * patch);
-        numbers.resize(usize::from(self.class) * patch, 0.0);
+        numbers.resize(self.front * patch, 0.0);
         for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
             for colour in 0..3 {
                 let table = &self.numbers[colour];

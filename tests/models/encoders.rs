@@ -83,6 +83,26 @@ fn every_family_gives_the_vectors_of_transformers() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// The bits of a text's vector depend on neither its neighbours, nor chunks, workers and order.
+#[test]
+fn every_family_gives_a_text_the_same_bits_in_any_company() {
+    let folders = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders")).unwrap();
+    for folder in folders.map(|entry| entry.unwrap().path()) {
+        let embedder = Embedder::open(&folder, Device::Cpu).unwrap();
+        let mut texts: Vec<String> =
+            goldens(&folder).into_iter().filter(|golden| !golden.ids.is_empty()).map(|golden| golden.text).collect();
+        let expected = embedder.embed(&texts).unwrap();
+        for (chunk, workers) in [(1, 2), (2, 1), (7, 2), (64, 1)] {
+            let (vectors, _) = embedder.bulk().chunk_size(chunk).workers(workers).run(&texts);
+            let vectors: Vec<_> = vectors.into_iter().map(Result::unwrap).collect();
+            assert_eq!(vectors, expected, "{}: chunks of {chunk}, {workers} workers", folder.display());
+        }
+        texts.reverse();
+        let (vectors, _) = embedder.bulk().chunk_size(5).run(&texts);
+        assert!(vectors.into_iter().map(Result::unwrap).eq(expected.into_iter().rev()), "{}", folder.display());
+    }
+}
+
 #[test]
 fn a_shared_table_is_found_by_its_other_name() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/t5");

@@ -133,6 +133,40 @@ fn scores_are_made_as_the_caller_says() {
 }
 
 #[test]
+fn long_texts_are_classified_in_windows() {
+    let folder = heads("classes/distilbert");
+    let open = |options: ClassifierOptions| Classifier::open_with(&folder, &options);
+    let whole = open(ClassifierOptions::on(Device::Cpu).windows(8)).unwrap();
+    let plain = Classifier::open(&folder, Device::Cpu).unwrap();
+    let long = "a quick fox\u{e9} jumps. ".repeat(60);
+    let class = whole.classify(&[long.as_str()]).unwrap().remove(0);
+    assert!(!class.truncated && class.windows.len() > 3, "{class:?}");
+    assert_eq!((class.windows[0].bytes.start, class.windows.last().unwrap().bytes.end), (0, long.len()));
+    let (mut sums, mut count) = (vec![0f64; class.scores.len()], 0);
+    for window in &class.windows {
+        let alone = plain.classify(&[&long[window.bytes.clone()]]).unwrap().remove(0);
+        assert!(!alone.truncated);
+        assert_eq!(alone.scores, window.scores);
+        count += alone.tokens;
+        sums.iter_mut().zip(&alone.scores).for_each(|(sum, score)| *sum += alone.tokens as f64 * f64::from(*score));
+    }
+    assert_eq!(class.tokens, count);
+    for (score, sum) in class.scores.iter().zip(&sums) {
+        assert!((f64::from(*score) - sum / count as f64).abs() < 1e-6);
+    }
+    // What fits is read as without windows.
+    let short = whole.classify(&["a fox"]).unwrap().remove(0);
+    let expected = plain.classify(&["a fox"]).unwrap().remove(0);
+    assert_eq!((&short.scores, &short.label, short.windows.len()), (&expected.scores, &expected.label, 1));
+    assert!(expected.windows.is_empty());
+    assert_ne!(whole.describe().options, plain.describe().options);
+    let error = open(ClassifierOptions::on(Device::Cpu).windows(62)).unwrap_err();
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("62 tokens in common"), "{error}");
+    let error = Reranker::open_with(heads("pairs/bert"), &ClassifierOptions::on(Device::Cpu).windows(8)).unwrap_err();
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("windows"), "{error}");
+}
+
+#[test]
 fn long_pairs_fit_or_are_refused() {
     let reranker = Reranker::open(heads("pairs/bert"), Device::Cpu).unwrap();
     assert_eq!(reranker.max_tokens(), 64);

@@ -1,5 +1,7 @@
 //! Whole models in bulk: file types, texts, candle's.
 
+#[cfg(feature = "hugging-face")]
+mod adapters;
 #[cfg(feature = "candle")]
 mod candle;
 #[cfg(feature = "hugging-face")]
@@ -20,6 +22,8 @@ mod identify;
 #[path = "../../examples/identify/labels.rs"]
 mod labels;
 #[cfg(feature = "hugging-face")]
+mod long_texts;
+#[cfg(feature = "hugging-face")]
 mod modules;
 #[cfg(feature = "onnx")]
 mod onnx_runtime;
@@ -39,3 +43,5 @@ mod tags;
 mod token_vectors;
 #[cfg(feature = "vision")]
 mod vision;
+#[cfg(feature = "hugging-face")]
+mod weights;

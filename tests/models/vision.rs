@@ -88,7 +88,9 @@ fn pixels_are_resized_as_pil_does_it() {
 fn every_encoder_gives_the_vectors_of_transformers() {
     let images = images();
     let mut failures = Vec::new();
-    for name in ["vit", "dinov2", "dinov2-gated", "clip", "clip-vision", "siglip"] {
+    for name in
+        ["vit", "dinov2", "dinov2-gated", "dinov2-registers", "dinov2-registers-same", "clip", "clip-vision", "siglip"]
+    {
         let folder = golden(&format!("vision/{name}"));
         let embedder = ImageEmbedder::open(&folder, Device::Cpu).unwrap_or_else(|error| panic!("{name}: {error}"));
         let golden = arrays(&format!("vision/{name}/golden.npz"));

@@ -12,7 +12,7 @@ use gristmill::{
 };
 
 /// Operators that grant no axis on any case: they read no rows, or rows meet in them.
-const NEVER: [&str; 27] = [
+const NEVER: [&str; 28] = [
     "AffineGrid",
     "BlackmanWindow",
     "Compress",
@@ -36,6 +36,7 @@ const NEVER: [&str; 27] = [
     "Scan",
     "ScatterND",
     "SegmentPool",
+    "SegmentWindows",
     "Size",
     "StringSplit",
     "Unique",

@@ -10,6 +10,7 @@ use gristmill::{
         ops::{
             conv::{Conv, Layout, transposed::ConvTranspose},
             image::resize::{Change, Mode, Resize},
+            moves::segment_windows::SegmentWindows,
             pool::{
                 GlobalPool, Pool, PoolFunction,
                 segment_pool::{SegmentPool, SegmentPoolMode},
@@ -221,7 +222,8 @@ fn sequences_of_packed_batches_stand_alone() {
         SegmentPoolMode::Last,
     ];
     let pools = pools.map(|mode| ("pool", Arc::new(SegmentPool { mode }) as Arc<dyn Operator>, 37));
-    for (name, op, width) in std::iter::once(attention).chain(pools) {
+    let windows: Arc<dyn Operator> = Arc::new(SegmentWindows { before: 2, after: 3 });
+    for (name, op, width) in [attention, ("windows", windows, 37)].into_iter().chain(pools) {
         let x = numbers(&[total, width], 1);
         for set in KernelSet::available() {
             let mut graph = Graph::new(name);

@@ -6,6 +6,7 @@ use gristmill::{
         op::Operator,
         ops::{
             conv::{Conv, Layout, transposed::ConvTranspose},
+            moves::segment_windows::SegmentWindows,
             pool::{
                 GlobalPool, Pool, PoolFunction,
                 channels_last::ChannelsLastPool,
@@ -35,6 +36,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("MaxPool", pool),
     ("MaxPoolWithIndices", max_pool_with_indices),
     ("SegmentPool", segment_pool),
+    ("SegmentWindows", segment_windows),
 ];
 
 /// The number of windows of an axis and the pads before and behind it, from the definitions of ONNX.
@@ -240,6 +242,20 @@ fn segment_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tenso
             }
             SegmentPoolMode::Last => values[values.len() - 1],
         }
+    })]
+}
+
+fn segment_windows(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (x, offsets) = (input(inputs, 0), input(inputs, 1));
+    let offsets = offsets.to_i64().unwrap();
+    let own = op::<SegmentWindows>(operator);
+    let (rows, columns) = (x.shape()[0], x.shape()[1]);
+    vec![made(&[rows, (own.before + 1 + own.after) * columns], |index| {
+        let row = index[0] as i64;
+        let start = offsets.iter().copied().filter(|&offset| offset <= row).max().unwrap();
+        let end = offsets.iter().copied().find(|&offset| offset > row).unwrap();
+        let from = row + (index[1] / columns) as i64 - own.before as i64;
+        if (start..end).contains(&from) { broadcast(x, &[from as usize, index[1] % columns]) } else { 0.0 }
     })]
 }
 

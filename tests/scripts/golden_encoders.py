@@ -4,7 +4,8 @@
     golden_encoders.py FOLDER [FAMILY...]
 
 Each folder holds config.json, model.safetensors, the tokenizer's files and golden.json: for each text its token ids and
-the mean of the last hidden states. Versions that the goldens were made with: transformers 5.24, torch 2.15, tokenizers
+the mean of the last hidden states; that of jina-v3-tasks, which goes to FOLDER/../adapters, holds them for each task.
+Versions that the goldens were made with: transformers 5.24, torch 2.15, tokenizers
 as transformers asks for.
 """
 
@@ -78,6 +79,11 @@ JINA = {**SIZES, "hidden_size": 36, "num_attention_heads": 6}
 FAMILIES = {
     "albert": (lambda: tf.AlbertConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
     "bert": (lambda: tf.BertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
+    "deberta": (lambda: tf.DebertaConfig(
+        **SIZES, max_position_embeddings=POSITIONS, type_vocab_size=2, relative_attention=True, max_relative_positions=24,
+        pos_att_type="c2p|p2c", pad_token_id=1), lambda: byte_level("<s> $A </s>")),
+    "deberta-plain": (lambda: tf.DebertaConfig(**SIZES, max_position_embeddings=POSITIONS, pad_token_id=1),
+                      lambda: byte_level("<s> $A </s>")),
     "deberta-v2": (lambda: tf.DebertaV2Config(
         **SIZES, max_position_embeddings=POSITIONS, embedding_size=16, type_vocab_size=2, relative_attention=True,
         pos_att_type="c2p|p2c", pad_token_id=1), lambda: unigram("<s> $A </s>")),
@@ -85,6 +91,14 @@ FAMILIES = {
         **SIZES, max_position_embeddings=POSITIONS, relative_attention=True, pos_att_type=["p2c", "c2p"],
         position_buckets=12, norm_rel_ebd="layer_norm", share_att_key=True, position_biased_input=False, pad_token_id=1),
         lambda: unigram("<s> $A </s>")),
+    "deberta-v2-groups": (lambda: tf.DebertaV2Config(
+        **SIZES, max_position_embeddings=POSITIONS, relative_attention=True, pos_att_type="p2c", position_buckets=12,
+        share_att_key=True, position_biased_input=False, pad_token_id=1, conv_kernel_size=5, conv_groups=4,
+        conv_act="gelu"), lambda: unigram("<s> $A </s>")),
+    "deberta-v2-conv": (lambda: tf.DebertaV2Config(
+        **SIZES, max_position_embeddings=POSITIONS, relative_attention=True, pos_att_type="p2c|c2p", position_buckets=12,
+        norm_rel_ebd="layer_norm", share_att_key=True, position_biased_input=False, pad_token_id=1, conv_kernel_size=3,
+        conv_act="tanh"), lambda: unigram("<s> $A </s>")),
     "distilbert": (lambda: tf.DistilBertConfig(vocab_size=320, dim=32, n_layers=2, n_heads=4, hidden_dim=48,
                                                max_position_embeddings=POSITIONS), word_piece),
     "electra": (lambda: tf.ElectraConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
@@ -95,10 +109,19 @@ FAMILIES = {
     "gemma3-both-sides": (lambda: tf.Gemma3TextConfig(
         **SIZES, **LLAMA, head_dim=12, sliding_window=16, use_bidirectional_attention=True,
         layer_types=["sliding_attention", "full_attention"]), lambda: unigram("<s> $A </s>")),
+    "gemma3-linear": (lambda: tf.Gemma3TextConfig(
+        **SIZES, **LLAMA, head_dim=12, sliding_window=9, layer_types=["sliding_attention", "full_attention"],
+        rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+                         "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 100_000.0}}),
+        lambda: unigram("<s> $A </s>")),
+    "eurobert-dynamic": (lambda: tf.EuroBertConfig(**SIZES, **LLAMA, mask_token_id=4, rope_parameters={
+        "rope_type": "dynamic", "rope_theta": 250_000.0, "factor": 2.0}), byte_level),
     "gte": (lambda: tf.GteConfig(**SIZES, max_position_embeddings=POSITIONS), lambda: unigram("<s> $A </s>")),
     "gte-new": (lambda: tf.GteConfig(**SIZES, max_position_embeddings=POSITIONS, type_vocab_size=0, pad_token_id=0), word_piece),
     "jina-bert": (lambda: tf.BertConfig(**JINA, max_position_embeddings=POSITIONS), word_piece),
     "jina-bert-code": (lambda: tf.BertConfig(**JINA, max_position_embeddings=POSITIONS, pad_token_id=1), byte_level),
+    "jina-v3-tasks": (lambda: tf.JinaEmbeddingsV3Config(**SIZES, max_position_embeddings=POSITIONS + 2),
+                      lambda: unigram("<s> $A </s>")),
     "jina-v3": (lambda: tf.JinaEmbeddingsV3Config(**SIZES, max_position_embeddings=POSITIONS + 2),
                 lambda: unigram("<s> $A </s>")),
     "modernbert": (lambda: tf.ModernBertConfig(**{**SIZES, "num_hidden_layers": 4}, max_position_embeddings=POSITIONS,
@@ -107,6 +130,12 @@ FAMILIES = {
     "mpnet": (lambda: tf.MPNetConfig(**SIZES, max_position_embeddings=POSITIONS + 2), word_piece),
     "nomic-bert": (lambda: tf.NomicBertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
     "qwen3": (lambda: tf.Qwen3Config(**SIZES, **LLAMA, head_dim=10), lambda: byte_level("$A </s>")),
+    "qwen3-llama3": (lambda: tf.Qwen3Config(**SIZES, **LLAMA, head_dim=16, rope_parameters={
+        "rope_type": "llama3", "rope_theta": 500.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 32}), lambda: byte_level("$A </s>")),
+    "qwen3-yarn": (lambda: tf.Qwen3Config(**SIZES, **LLAMA, head_dim=16, rope_parameters={
+        "rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 16,
+        "beta_fast": 4.0}), lambda: byte_level("$A </s>")),
     "roberta": (lambda: tf.RobertaConfig(**SIZES, **ROBERTA), byte_level),
     "t5": (lambda: tf.T5Config(vocab_size=320, d_model=32, d_kv=10, d_ff=48, num_layers=2, num_heads=4,
                                n_positions=POSITIONS, relative_attention_num_buckets=8,
@@ -193,6 +222,70 @@ def as_new(model, place):
     model.rotary_emb.inv_freq = 1.0 / ((base * factor) ** powers) / factor ** (2 / size)
 
 
+# Each with a prompt, of which some are the same.
+TASKS = {"retrieval.query": "the query: ", "separation": "", "text-matching": ""}
+
+
+def with_adapters(model, place):
+    """Turns a saved model into the form of its authors, with adapters for tasks; returns the models for each task.
+
+    After the class XLMRobertaLoRA of jinaai/xlm-roberta-flash-implementation: all tables and products have adapters."""
+    rank, alpha = 3, 2
+    file, path = place / "model.safetensors", place / "config.json"
+    weights, adapted = safetensors.torch.load_file(file), {}
+    per_task = {task: {} for task in [None, *TASKS]}
+    for name, weight in weights.items():
+        if weight.dim() != 2:
+            adapted["roberta." + name] = weight
+            merged = [weight] * len(per_task)
+        else:
+            (rows, columns), of_table = weight.shape, "embeddings" in name
+            shapes = [(rows, rank), (rank, columns)] if of_table else [(rank, columns), (rows, rank)]
+            a, b = (0.3 * torch.randn(len(TASKS), *shape) for shape in shapes)
+            layer = f"roberta.{name.removesuffix('.weight')}.parametrizations.weight."
+            adapted |= {layer + "original": weight, layer + "0.lora_A": a, layer + "0.lora_B": b}
+            merged = [weight] + [weight + (a[task] @ b[task] if of_table else b[task] @ a[task]) * (alpha / rank)
+                                 for task in range(len(TASKS))]
+        for own, weight in zip(per_task.values(), merged):
+            own[name] = weight.contiguous()
+    models = {}
+    for task, own in per_task.items():
+        safetensors.torch.save_file(own, file, {"format": "pt"})
+        models[task] = tf.AutoModel.from_pretrained(place).eval().float()
+    safetensors.torch.save_file(adapted, file)
+    config = json.loads(path.read_text())
+    base = config.pop("rope_parameters")["rope_theta"]
+    path.write_text(json.dumps({
+        **config, "model_type": "xlm-roberta", "position_embedding_type": "rotary", "rotary_emb_base": base,
+        "architectures": ["XLMRobertaModel"], "lora_adaptations": [*TASKS], "lora_rank": rank, "lora_alpha": alpha,
+        "lora_dropout_p": 0.0, "lora_main_params_trainable": False, "load_trained_adapters": True,
+        "task_instructions": TASKS, "use_flash_attn": False}, indent=2) + "\n")
+    modules = [("", "custom_st.Transformer"), ("1_Pooling", "sentence_transformers.models.Pooling")]
+    modules = [{"idx": index, "name": str(index), "path": path, "type": kind} for index, (path, kind) in enumerate(modules)]
+    (place / "modules.json").write_text(json.dumps(modules, indent=1) + "\n")
+    (place / "1_Pooling").mkdir(exist_ok=True)
+    settings = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
+    (place / "1_Pooling" / "config.json").write_text(json.dumps(settings) + "\n")
+    settings = {"prompts": {task: text for task, text in TASKS.items() if task != "separation"}, "default_prompt_name": None}
+    (place / "config_sentence_transformers.json").write_text(json.dumps(settings, indent=1) + "\n")
+    return models
+
+
+def vectors(model, fast, texts, prompt=""):
+    golden = []
+    for text in texts:
+        tokens = fast(prompt + text, truncation=True, max_length=POSITIONS, return_tensors="pt")
+        ids = tokens["input_ids"]
+        if ids.shape[1] == 0:
+            golden.append({"text": text, "ids": []})
+            continue
+        with torch.no_grad():
+            states = model(input_ids=ids, attention_mask=tokens["attention_mask"]).last_hidden_state[0]
+        vector = states.double().mean(0)
+        golden.append({"text": text, "ids": ids[0].tolist(), "vector": [float(f"{x:.9g}") for x in vector.tolist()]})
+    return golden
+
+
 def make(folder, name):
     config, tokenizer = FAMILIES[name]
     torch.manual_seed(7)
@@ -209,22 +302,20 @@ def make(folder, name):
             start = 1.0 if weight.dim() == 1 and "bias" not in own and config.model_type != "gemma3_text" else 0.0
             weight.copy_(start + spread * torch.randn_like(weight))
     place = pathlib.Path(folder) / name
+    if name == "jina-v3-tasks":
+        place = pathlib.Path(folder).parent / "adapters" / "jina-v3"
     model.save_pretrained(place, safe_serialization=True)
     if name == "gte-new":
         as_new(model, place)
+    models = {None: model}
+    if name == "jina-v3-tasks":
+        models = with_adapters(model, place)
     fast = tf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=POSITIONS, **names)
     fast.save_pretrained(place)
-    golden = []
-    for text in TEXTS:
-        tokens = fast(text, truncation=True, max_length=POSITIONS, return_tensors="pt")
-        ids = tokens["input_ids"]
-        if ids.shape[1] == 0:
-            golden.append({"text": text, "ids": []})
-            continue
-        with torch.no_grad():
-            states = model(input_ids=ids, attention_mask=tokens["attention_mask"]).last_hidden_state[0]
-        vector = states.double().mean(0)
-        golden.append({"text": text, "ids": ids[0].tolist(), "vector": [float(f"{x:.9g}") for x in vector.tolist()]})
+    if len(models) == 1:
+        golden = vectors(model, fast, TEXTS)
+    else:
+        golden = {task or "": vectors(model, fast, TEXTS[:9] + TEXTS[-2:], TASKS.get(task, "")) for task, model in models.items()}
     (place / "golden.json").write_text(json.dumps(golden, ensure_ascii=True) + "\n")
     print(name, sum(weight.numel() for weight in model.parameters()), "parameters")
 

@@ -43,8 +43,30 @@ PIECES = {
                         unk_piece="[UNK]", user_defined_symbols="»«")),
     "t5": ("T5", slow.T5Converter, "spiece.model", {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
            dict(extra_ids=5), dict(pad_id=0, eos_id=1, unk_id=2, bos_id=-1)),
+    "t5-pairs": ("T5", slow.T5Converter, "spiece.model",
+                 {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}, dict(extra_ids=5),
+                 dict(model_type="bpe", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)),
+    "xlm-roberta-pairs": ("XLMRoberta", slow.XLMRobertaConverter, "sentencepiece.bpe.model", ANGLED, {},
+                          dict(model_type="bpe")),
     "xlm-roberta": ("XLMRoberta", slow.XLMRobertaConverter, "sentencepiece.bpe.model", ANGLED, {}, {}),
 }
+
+
+class Merges:
+    """What SentencePieceExtractor of 4.57 extracts: the merges, by the scores of the pieces that they make."""
+
+    def __init__(self, file):
+        self.model = sentencepiece.SentencePieceProcessor(model_file=file)
+
+    def extract(self, scores):
+        vocab = {self.model.id_to_piece(index): index for index in range(self.model.get_piece_size())}
+        merges = []
+        for merge, score in dict(scores).items():
+            splits = [(merge[:at], merge[at:], score) for at in range(1, len(merge))]
+            splits = [split for split in splits if split[0] in vocab and split[1] in vocab]
+            merges += sorted(splits, key=lambda split: (vocab[split[0]], vocab[split[1]]))
+        merges.sort(key=lambda merge: (merge[2], len(merge[0]), len(merge[1])), reverse=True)
+        return vocab, [merge[:2] for merge in merges]
 
 
 def convert(place, name):
@@ -53,6 +75,7 @@ def convert(place, name):
     original = types.SimpleNamespace(vocab_file=str(place / file), _extra_ids=settings.get("extra_ids"), **settings)
     made = converter.__new__(converter)
     made.original_tokenizer = original
+    made.SpmExtractor = Merges
     made.proto = slow.import_protobuf().ModelProto()
     made.proto.ParseFromString((place / file).read_bytes())
     numbers = {}
@@ -127,6 +150,23 @@ def main(folder):
     # As the converter of 4.57 has it; transformers 5 gives all tokens the first type.
     tokenizer.post_processor = processors.TemplateProcessing(
         "<s>:0 $A:0 </s>:0", "<s>:0 $A:0 </s>:0 </s>:0 $B:1 </s>:1", marks)
+    save(place, tokenizer)
+
+    place = folder / "deberta"
+    place.mkdir()
+    bytes_, _ = byte_level()
+    bytes_.model.save(str(place))
+    vocab = json.loads((place / "vocab.json").read_text())
+    names = {"<s>": "[CLS]", "<pad>": "[PAD]", "</s>": "[SEP]", "<unk>": "[UNK]", "<mask>": "[MASK]"}
+    vocab = {names.get(token, token): number for token, number in vocab.items()}
+    (place / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False))
+    settings(place, tokenizer_class="DebertaTokenizer")
+    tokenizer = tf.AutoTokenizer.from_pretrained(place)._tokenizer
+    # In 4.57 the mask takes the spaces before it, and a pair's second text has the second type.
+    tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=True, normalized=False, special=True)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS]:0 $A:0 [SEP]:0", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        [(token, tokenizer.token_to_id(token)) for token in ["[CLS]", "[SEP]"]])
     save(place, tokenizer)
 
     place = folder / "roberta"

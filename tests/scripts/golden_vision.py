@@ -146,6 +146,12 @@ def main():
     for name, gated in [("dinov2", False), ("dinov2-gated", True)]:
         model = tf.Dinov2Model(tf.Dinov2Config(**dinov2, mlp_ratio=2, use_swiglu_ffn=gated))
         save(folder / name, randomize(model), bit, all_images, pooled)
+    # A smaller and a wider grid than the model was made for, and the same.
+    crops = {"": (12, 28), "-same": (20, 20)}
+    for name, (height, width) in crops.items():
+        model = tf.Dinov2WithRegistersModel(tf.Dinov2WithRegistersConfig(**dinov2, mlp_ratio=2, num_register_tokens=3))
+        wide = tf.BitImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": height, "width": width})
+        save(folder / f"dinov2-registers{name}", randomize(model), wide, all_images, pooled)
 
     clip = tf.CLIPImageProcessorPil(size={"shortest_edge": 14}, crop_size=12)
     (folder / "clip").mkdir()

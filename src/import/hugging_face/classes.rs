@@ -95,7 +95,7 @@ impl Head {
         let follows = |name: &String| name.eq_ignore_ascii_case("entailment");
         let on_pairs = !newer.is_empty() || !older.is_empty() || labels.iter().flatten().any(follows);
         let euro = family == Family::EuroBert;
-        let deberta = family == Family::DebertaV2;
+        let deberta = matches!(family, Family::Deberta | Family::DebertaV2);
         let head = Self {
             labels,
             count,
@@ -152,7 +152,7 @@ impl Head {
                 let pooler = dense("pooler.dense", Activation::Tanh);
                 vec![first, pooler, product("classifier", self.count, true, Activation::None)]
             }
-            Family::DebertaV2 => {
+            Family::Deberta | Family::DebertaV2 => {
                 let pooler = dense("pooler.dense", self.activation);
                 vec![first, pooler, product("classifier", self.count, true, Activation::None)]
             }

@@ -23,6 +23,7 @@ pub(super) enum Family {
     ClipText,
     #[cfg(feature = "vision")]
     ClipVision,
+    Deberta,
     DebertaV2,
     #[cfg(feature = "vision")]
     Dinov2,
@@ -97,13 +98,87 @@ pub(super) struct Disentangled {
     pub(super) normed: bool,
 }
 
+/// A convolution along the tokens, beside the first layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Convolution {
+    /// The tokens that each result depends on, an odd number.
+    pub(super) kernel: usize,
+    pub(super) groups: usize,
+    pub(super) activation: Activation,
+}
+
+/// What is added to weights for each of several tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Adapters {
+    pub(super) tasks: Vec<String>,
+    /// What stands before texts for the tasks.
+    pub(super) instructions: BTreeMap<String, String>,
+    pub(super) rank: usize,
+    /// The factor of what is added.
+    pub(super) scale: f32,
+    /// The task whose adapter is added.
+    pub(super) chosen: Option<usize>,
+}
+
+impl Adapters {
+    /// Chooses the adapter of a task, if it is one; returns a note for the report.
+    pub(super) fn choose(&mut self, task: &str) -> String {
+        self.chosen = self.tasks.iter().position(|own| own == task);
+        match self.chosen {
+            Some(_) => format!("weights with the adapter for the task {task:?}"),
+            None => format!("weights without the adapters for the tasks {}", self.tasks.join(", ")),
+        }
+    }
+}
+
 /// What layers differ in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct LayerKind {
     /// The keys that a query sees.
     pub(super) reach: Reach,
-    /// The base of the angles by which queries and keys are turned, if they are.
-    pub(super) rotary_base: Option<f64>,
+    /// The angles by which queries and keys are turned, if they are.
+    pub(super) rotary: Option<Rotary>,
+}
+
+/// The angles of rotary positions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rotary {
+    pub(super) base: f64,
+    pub(super) scaling: RotaryScaling,
+}
+
+/// How the frequencies of rotary positions are stretched for more positions than a model was first trained on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum RotaryScaling {
+    None,
+    /// All are divided.
+    Linear {
+        factor: f64,
+    },
+    /// Low ones are divided, by `factors` of the first training's positions, and those between smoothly.
+    ///
+    /// Source: Llama 3.1.
+    Llama3 {
+        factor: f64,
+        low: f64,
+        high: f64,
+        /// The positions of the first training.
+        original: f64,
+    },
+    /// Low ones are divided, by their rotations in the first training's positions, and those between by a ramp.
+    ///
+    /// Source: Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models" (2024).
+    Yarn {
+        factor: f64,
+        /// The factor of cosines and sines.
+        attention: f64,
+        /// The numbers of rotations between which the ramp lies, the larger first.
+        rotations: [f64; 2],
+        /// The positions of the first training.
+        original: f64,
+        /// Whether the ramp's ends are whole numbers.
+        truncated: bool,
+    },
 }
 
 /// The settings of an encoder, checked against bounds.
@@ -132,6 +207,8 @@ pub(super) struct Config {
     pub(super) token_types: Option<usize>,
     pub(super) relative: Option<RelativeBuckets>,
     pub(super) disentangled: Option<Disentangled>,
+    pub(super) convolution: Option<Convolution>,
+    pub(super) adapters: Option<Adapters>,
     /// Whether each head has a bias that grows with the distance, by a slope of its own.
     pub(super) sloped: bool,
     /// What the frequencies of rotary positions are divided by.
@@ -165,10 +242,14 @@ pub(super) struct Patches {
     pub(super) given: [usize; 2],
     /// Whether a row for the whole image stands in front.
     pub(super) class: bool,
+    /// The rows behind it that belong to no place (registers).
+    pub(super) registers: usize,
     /// Whether the product of the patches has a bias.
     pub(super) bias: bool,
     /// Whether positions are interpolated for images of other sizes.
     pub(super) any_size: bool,
+    /// Whether that is done with a filter as wide as the places of fewer patches.
+    pub(super) antialiased: bool,
     /// Whether a head with attention makes the image's vector.
     pub(super) head: bool,
 }
@@ -178,6 +259,12 @@ impl Patches {
     #[cfg(feature = "vision")]
     pub(super) fn grid(&self, sides: [usize; 2]) -> [usize; 2] {
         [sides[0] / self.size[0], sides[1] / self.size[1]]
+    }
+
+    /// The rows in front of the patches.
+    #[cfg(feature = "vision")]
+    pub(super) fn front(&self) -> usize {
+        usize::from(self.class) + self.registers
     }
 }
 
@@ -203,12 +290,12 @@ pub(super) enum Tower {
 impl Config {
     /// Whether the embeddings are widened before they are normalized, without a bias.
     pub(super) fn projects_first(&self) -> bool {
-        self.family == Family::DebertaV2
+        matches!(self.family, Family::Deberta | Family::DebertaV2)
     }
 
     /// Whether tokens are told apart by positions that a run is given.
     pub(super) fn has_position_ids(&self) -> bool {
-        self.position_rows.is_some() || self.layers.iter().any(|layer| layer.rotary_base.is_some())
+        self.position_rows.is_some() || self.layers.iter().any(|layer| layer.rotary.is_some())
     }
 }
 
@@ -412,16 +499,9 @@ mod tests {
         let of = |model: &str| ("model_type", Value::from(model));
         for (changes, named) in [
             (vec![of("nomic_bert"), ("moe_every_n_layers", 2.into())], "moe_every_n_layers"),
-            (vec![of("deberta-v2"), ("conv_kernel_size", 3.into())], "conv_kernel_size"),
+            (vec![of("deberta-v2"), ("conv_kernel_size", 4.into())], "conv_kernel_size"),
+            (vec![of("deberta"), ("talking_head", true.into())], "talking_head"),
             (vec![of("deberta-v2"), ("pos_att_type", "p2p".into())], "pos_att_type"),
-            (
-                vec![
-                    of("xlm-roberta"),
-                    ("position_embedding_type", "rotary".into()),
-                    ("lora_adaptations", serde_json::json!(["separation"])),
-                ],
-                "lora_adaptations",
-            ),
             (vec![of("new"), ("rope_scaling", serde_json::json!({"type": "dynamic", "factor": 2.0}))], "rope_scaling"),
             (vec![("position_embedding_type", "alibi".into())], "feed_forward_type"),
         ] {
@@ -434,7 +514,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused() {
         for (name, value) in [
-            ("model_type", Value::from("deberta")),
+            ("model_type", Value::from("funnel")),
             ("position_embedding_type", "relative_key".into()),
             ("is_decoder", true.into()),
             ("quantization_config", serde_json::json!({"bits": 4})),

@@ -1,6 +1,8 @@
 //! The graph of an encoder over packed tokens, composed of the parts that its configuration names.
 
+mod adapter;
 mod builder;
+mod convolution;
 mod disentangled;
 mod names;
 #[cfg(feature = "vision")]
@@ -21,8 +23,11 @@ use crate::{
     graph::{Batching, Graph, ValueId},
     import::hugging_face::{
         config::{Config, LayerKind, Placement},
-        encoder::builder::{Builder, LayerWeights},
-        weights::{Found, Weights},
+        encoder::{
+            adapter::Table,
+            builder::{Builder, LayerWeights},
+        },
+        weights::Weights,
     },
     kernels::Activation,
     ops::{
@@ -37,9 +42,11 @@ use crate::{
 /// What stands in front of the names of the encoder's tensors in files that hold a head too.
 pub(super) fn prefix(config: &Config, weights: &Weights) -> &'static str {
     let names = names::of(config, weights);
-    let is_used = |prefix: &&str| weights.names().any(|name| name.strip_prefix(*prefix) == Some(names.words));
-    // transformers' own form of Nomic BERT has a name of its own, as has the authors' of GTE.
-    [names.prefix, "nomic_bert.", "new."].into_iter().find(is_used).unwrap_or_default()
+    let adapted = names.words.replace(".weight", &format!("{}original", adapter::ADAPTED));
+    let is_words = |name: &str| name == names.words || name == adapted;
+    let is_used = |prefix: &&str| weights.names().any(|name| name.strip_prefix(*prefix).is_some_and(is_words));
+    // transformers' own form of Nomic BERT has a name of its own, as have the authors' of GTE, and DINOv2 with registers.
+    [names.prefix, "nomic_bert.", "new.", "dinov2_with_registers."].into_iter().find(is_used).unwrap_or_default()
 }
 
 /// The name of the tensor of the words' vectors.
@@ -111,11 +118,15 @@ pub(super) fn build(
         };
         vectors.push([constant("keys", keys), constant("queries", queries)]);
     }
+    let embeddings = x;
     for (index, kind) in config.layers.iter().enumerate() {
         let group = index * config.groups / config.layers.len();
         let layer = (&tensors.layers[group], &products.layers[group]);
         let added = Summands { relative, vectors: vectors.get(group).copied() };
         x = encoder.layer(index, *kind, layer, added, x)?;
+        if let (0, Some(convolution)) = (index, &tensors.convolution) {
+            x = encoder.convolution(convolution, embeddings, x)?;
+        }
     }
     if let Some(norm) = &tensors.final_norm {
         x = encoder.builder.norm("final_norm", norm, x)?;
@@ -148,10 +159,11 @@ struct Encoder<'a> {
 
 impl Encoder<'_> {
     /// The sum of the vectors of words, token types and positions.
-    fn embeddings(&mut self, words: &Found, tensors: &Tensors, tokens: Symbol) -> Result<ValueId> {
+    fn embeddings(&mut self, words: &Table, tensors: &Tensors, tokens: Symbol) -> Result<ValueId> {
         let per_token = || Shape::new(vec![Dim::symbol(tokens)]);
         let graph = &mut self.builder.graph;
         let ids = graph.input("input_ids", DType::I32, per_token());
+        let words = self.builder.table(words)?;
         let mut x = self.look_up("input_ids", words, ids)?;
         if self.config.embedding_scale != 1.0 {
             let graph = &mut self.builder.graph;
@@ -160,6 +172,7 @@ impl Encoder<'_> {
         }
         if let Some(table) = &tensors.token_types {
             let ids = self.builder.graph.input("token_type_ids", DType::I32, per_token());
+            let table = self.builder.table(table)?;
             let types = self.look_up("token_type_ids", table, ids)?;
             x = self.builder.add("embeddings.add_token_type", x, types)?;
         }
@@ -167,6 +180,7 @@ impl Encoder<'_> {
             let ids = self.builder.graph.input("position_ids", DType::I32, per_token());
             self.position_ids = Some(ids);
             if let Some(table) = &tensors.positions {
+                let table = self.builder.plain(table)?;
                 let positions = self.look_up("position_ids", table, ids)?;
                 x = self.builder.add("embeddings.add_position", x, positions)?;
             }
@@ -174,8 +188,7 @@ impl Encoder<'_> {
         Ok(x)
     }
 
-    fn look_up(&mut self, input: &str, table: &Found, ids: ValueId) -> Result<ValueId> {
-        let table = self.builder.plain(table)?;
+    fn look_up(&mut self, input: &str, table: ValueId, ids: ValueId) -> Result<ValueId> {
         let gather = Gather { axis: 0, outside: OutOfRange::Error };
         self.builder.graph.apply(&format!("embeddings.{input}"), gather, &[table, ids])
     }
@@ -206,7 +219,7 @@ impl Encoder<'_> {
         if let Some(norms) = &tensors.wide_norms {
             qkv = self.builder.wide_norms(&name("query_key.norm"), norms, qkv)?;
         }
-        if kind.rotary_base.is_some() || tensors.head_norms.is_some() {
+        if kind.rotary.is_some() || tensors.head_norms.is_some() {
             qkv = self.builder.rotary(&name("rotary"), kind, tensors, self.position_ids, qkv)?;
         }
         let mixed = self.attention(&name("attention"), kind, qkv, added)?;

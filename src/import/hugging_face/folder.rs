@@ -44,6 +44,8 @@ pub struct Folder {
     pub pooling: (Vec<Pooling>, bool),
     /// The steps behind the encoder, in words.
     pub steps: String,
+    /// The tasks that have adapters of the weights.
+    pub(crate) adapters: Option<FolderAdapters>,
     /// The folder that contains `tokenizer.json`.
     pub tokenizer_folder: PathBuf,
     /// How texts become tokens, if the model consists of word vectors.
@@ -52,6 +54,15 @@ pub struct Folder {
     pub notes: Vec<String>,
     /// The files of the weights.
     pub(crate) files: Vec<FileStamp>,
+}
+
+/// The tasks of a folder that have adapters of the weights.
+#[derive(Clone, Debug)]
+pub(crate) struct FolderAdapters {
+    /// The tasks, which are names of prompts.
+    pub(crate) tasks: Vec<String>,
+    /// The task whose adapter the weights have.
+    pub(crate) chosen: Option<String>,
 }
 
 impl Folder {

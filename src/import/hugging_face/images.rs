@@ -27,8 +27,8 @@ pub(crate) struct ImageFolder {
     pub(crate) patch: [usize; 2],
     /// Rows and columns of patches.
     pub(crate) grid: [usize; 2],
-    /// Whether a row for the whole image stands in front.
-    pub(crate) class: bool,
+    /// The rows in front of the patches.
+    pub(crate) front: usize,
 }
 
 /// Reads a folder with an encoder of images for their vectors.
@@ -37,10 +37,12 @@ pub(crate) fn open_images(folder: &Path, options: &FolderOptions) -> Result<Imag
         check_is_folder(folder)?;
         let sentence = sentence::read(folder, Purpose::Images)?;
         let transformer = sentence.transformer.clone();
-        let (mut encoder, tower) =
-            Encoder::read_tower(&transformer, Tower::Images, &options.import, &[], |config, weights, problems| {
-                tower(config, weights, problems)
-            })?;
+        let (mut encoder, tower) = Encoder::read_tower(
+            (&transformer, Tower::Images, ""),
+            &options.import,
+            &[],
+            |config, weights, problems| tower(config, weights, problems),
+        )?;
         let (settings, patches) = fit(&transformer, &mut encoder)?;
         let hidden = encoder.config.hidden;
         let behind = behind::embedding(&sentence, hidden, Some(tower), options, &mut encoder.sources)?;
@@ -55,7 +57,7 @@ pub(crate) fn open_image_classes(folder: &Path, options: &FolderOptions) -> Resu
         check_is_folder(folder)?;
         let sentence = sentence::read(folder, Purpose::ImageClasses)?;
         let (mut encoder, (head, stages)) =
-            Encoder::read_tower(folder, Tower::Images, &options.import, &[], |config, weights, problems| {
+            Encoder::read_tower((folder, Tower::Images, ""), &options.import, &[], |config, weights, problems| {
                 let head = Head::read(folder, config.family, Purpose::ImageClasses)?;
                 let stages = head.stages(config, weights, problems)?;
                 Ok((head, stages))
@@ -72,8 +74,8 @@ pub(crate) fn open_image_classes(folder: &Path, options: &FolderOptions) -> Resu
 
 impl ImageFolder {
     fn of(folder: Folder, settings: ImageSettings, patches: Patches) -> Self {
-        let (patch, grid, class) = (patches.size, patches.grid(patches.given), patches.class);
-        Self { folder, settings, patch, grid, class }
+        let (patch, grid, front) = (patches.size, patches.grid(patches.given), patches.front());
+        Self { folder, settings, patch, grid, front }
     }
 }
 
@@ -91,7 +93,7 @@ fn fit(folder: &Path, encoder: &mut Encoder) -> Result<(ImageSettings, Patches)>
         let image = patches.image;
         return Err(Error::invalid_model(format!("the settings make images of {given:?}, the model takes {image:?}")));
     }
-    config.positions.count = grid[0] * grid[1] + usize::from(patches.class);
+    config.positions.count = grid[0] * grid[1] + patches.front();
     Ok((settings, *patches))
 }
 

@@ -227,6 +227,7 @@ impl Sentence {
             let missing = || Error::invalid_model(format!("there is no prompt {name:?}, the default"));
             let prompt = self.prompts.named.get(&name).ok_or_else(missing)?.clone();
             self.prompts.default = self.prompts.checked(prompt)?;
+            self.prompts.default_name = Some(name);
         }
         Ok(())
     }

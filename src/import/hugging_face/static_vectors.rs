@@ -52,6 +52,7 @@ pub(super) fn read(folder: &Path, sentence: Sentence, options: &FolderOptions, o
         markers: Vec::new(),
         pooling: (behind.pooling.clone(), behind.is_normalized()),
         steps: behind.steps,
+        adapters: None,
         tokenizer_folder: sentence.transformer,
         static_rules: sentence.static_rules,
         notes,

@@ -195,20 +195,13 @@ impl Weights {
         {
             return Ok(tensor);
         }
-        let mut tensor = zeros(found.shape.clone())?;
-        self.file(found).read_f32_into(&found.name, tensor.as_mut_slice()?)?;
-        Ok(tensor)
+        self.read(found)
     }
 
-    /// Reads vectors and concatenates them.
-    pub(super) fn joined(&self, parts: &[&Found]) -> Result<Tensor> {
-        let mut tensor = zeros(vec![parts.iter().map(|part| part.shape[0]).sum()])?;
-        let mut values = tensor.as_mut_slice::<f32>()?;
-        for part in parts {
-            let (own, rest) = values.split_at_mut(part.shape[0]);
-            self.file(part).read_f32_into(&part.name, own)?;
-            values = rest;
-        }
+    /// Returns a copy of a tensor, which may be changed.
+    pub(super) fn read(&self, found: &Found) -> Result<Tensor> {
+        let mut tensor = zeros(found.shape.clone())?;
+        self.file(found).read_f32_into(&found.name, tensor.as_mut_slice()?)?;
         Ok(tensor)
     }
 

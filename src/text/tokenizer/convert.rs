@@ -1,6 +1,7 @@
 //! The tokenizer.json that transformers makes of the files of older tokenizers.
 
 mod byte_level;
+mod pairs;
 mod pieces;
 mod sentencepiece;
 #[cfg(test)]
@@ -26,6 +27,7 @@ enum Kind {
     Bert,
     Camembert,
     Clip,
+    Deberta,
     DebertaV2,
     Mpnet,
     Roberta,
@@ -47,6 +49,7 @@ impl Kind {
             | "SqueezeBertTokenizer" => Self::Bert,
             "CamembertTokenizer" => Self::Camembert,
             "CLIPTokenizer" => Self::Clip,
+            "DebertaTokenizer" => Self::Deberta,
             "DebertaV2Tokenizer" => Self::DebertaV2,
             "MPNetTokenizer" => Self::Mpnet,
             "RobertaTokenizer" => Self::Roberta,
@@ -63,6 +66,7 @@ impl Kind {
             "bert" | "distilbert" | "electra" | "nomic_bert" => Self::Bert,
             "camembert" => Self::Camembert,
             "clip" | "clip_text_model" => Self::Clip,
+            "deberta" => Self::Deberta,
             "deberta-v2" => Self::DebertaV2,
             "mpnet" => Self::Mpnet,
             "roberta" => Self::Roberta,
@@ -109,6 +113,7 @@ pub(super) fn of_folder(folder: &Path) -> Result<Option<Vec<u8>>> {
         Kind::Bert | Kind::Mpnet => word_piece::read(&older)?,
         Kind::Roberta => byte_level::read(&older)?,
         Kind::Clip => byte_level::read_clip(&older)?,
+        Kind::Deberta => byte_level::read_deberta(&older)?,
         _ => sentencepiece::read(&older)?,
     };
     let bytes = |value: Value| {

@@ -5,6 +5,7 @@ mod decoders;
 mod gte;
 mod jina;
 mod modern;
+mod rotary;
 mod towers;
 
 use serde_json::Value;
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// What model types this build reads, for messages.
-const KNOWN: &str = "albert, bert, camembert, clip, deberta-v2, distilbert, electra, eurobert, gemma3_text, gte, \
+const KNOWN: &str = "albert, bert, camembert, clip, deberta, deberta-v2, distilbert, electra, eurobert, gemma3_text, gte, \
                      jina_embeddings_v3, modernbert, mpnet, new, nomic_bert, qwen3, roberta, siglip, t5, xlm-roberta \
                      and xlm-roberta-xl";
 
@@ -38,6 +39,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         "bert" if reader.is_text("position_embedding_type", "alibi") => Family::JinaBert,
         "bert" => Family::Bert,
         "clip_text_model" => Family::ClipText,
+        "deberta" => Family::Deberta,
         "deberta-v2" => Family::DebertaV2,
         "distilbert" => Family::DistilBert,
         "electra" => Family::Electra,
@@ -54,7 +56,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         "siglip_text_model" => Family::SiglipText,
         "t5" => Family::T5,
         "xlm-roberta-xl" => Family::XlmRobertaXl,
-        kind @ ("vit" | "dinov2" | "clip_vision_model" | "siglip_vision_model") => {
+        kind @ ("vit" | "dinov2" | "dinov2_with_registers" | "clip_vision_model" | "siglip_vision_model") => {
             return Err(Error::unsupported(format!("model_type `{kind}`, an encoder of images, for texts")));
         }
         "" => return Err(Error::invalid_model("model_type is missing")),
@@ -67,7 +69,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         Family::Gte => gte::read(reader),
         Family::JinaBert => jina::read_second(reader),
         Family::JinaV3 => jina::read_third(reader),
-        Family::DebertaV2 => deberta::read(reader),
+        Family::Deberta | Family::DebertaV2 => deberta::read(reader, family),
         Family::ClipText | Family::SiglipText => towers::read_texts(reader, family),
         Family::T5 => t5(reader),
         _ => bert(reader, family),
@@ -140,7 +142,7 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         hidden,
         embedding,
         embedding_scale: 1.0,
-        layers: vec![LayerKind { reach: Reach::ALL, rotary_base: None }; layers],
+        layers: vec![LayerKind { reach: Reach::ALL, rotary: None }; layers],
         groups,
         heads,
         key_heads: heads,
@@ -156,6 +158,8 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         token_types: has_types.then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
         relative,
         disentangled: None,
+        convolution: None,
+        adapters: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: if family == Family::XlmRobertaXl { Placement::Before } else { Placement::After },
@@ -193,7 +197,7 @@ fn t5(reader: &Reader) -> Result<Config> {
         hidden: reader.size("d_model", 1..=1 << 16, Some(512)),
         embedding: None,
         embedding_scale: 1.0,
-        layers: vec![LayerKind { reach: Reach::ALL, rotary_base: None }; layers],
+        layers: vec![LayerKind { reach: Reach::ALL, rotary: None }; layers],
         groups: layers,
         heads,
         key_heads: heads,
@@ -208,6 +212,8 @@ fn t5(reader: &Reader) -> Result<Config> {
             most: reader.size("relative_attention_max_distance", 2..=1 << 16, Some(128)),
         }),
         disentangled: None,
+        convolution: None,
+        adapters: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: Placement::Before,
@@ -245,32 +251,6 @@ pub(in crate::import::hugging_face) fn activation(reader: &Reader, name: &str, d
         "tanh" => Activation::Tanh,
         other => return Err(Error::unsupported(format!("the activation `{other}`"))),
     })
-}
-
-/// The base of the rotary angles in `rope_parameters`, its part `part`, or in the older settings `older`.
-fn rotary_base(
-    reader: &Reader,
-    parameters: Option<&serde_json::Map<String, Value>>,
-    older: &[&str],
-    default: f64,
-) -> Result<f64> {
-    let mut base =
-        older.iter().map(|name| reader.number(name, f64::NAN)).find(|base| !base.is_nan()).unwrap_or(default);
-    if let Some(parameters) = parameters {
-        for (name, value) in parameters {
-            match (name.as_str(), value) {
-                ("rope_theta", value) if value.is_number() => base = value.as_f64().unwrap_or(f64::NAN),
-                ("rope_type" | "type", Value::String(kind)) if kind == "default" => {}
-                (_, Value::Null) => {}
-                ("partial_rotary_factor", value) if value.as_f64() == Some(1.0) => {}
-                _ => return Err(Error::unsupported(format!("rotary positions with {name} {value}"))),
-            }
-        }
-    }
-    if !(base.is_finite() && base > 1.0) {
-        reader.problem(format!("the base of the rotary angles is {base}"));
-    }
-    Ok(base)
 }
 
 /// The layers of a model in which some see a window: by the file's list of them, else those that `by_default` names.

@@ -8,8 +8,9 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
     import::hugging_face::{
-        config::{Config, LayerKind, NormKind},
+        config::{Config, LayerKind, NormKind, Rotary},
         encoder::{
+            adapter::Table,
             positions,
             tensors::{Affine, Layer, Norm, Tensors},
         },
@@ -39,8 +40,8 @@ pub(super) struct Builder<'a> {
     weights: &'a Weights,
     /// Tensors of the file that are constants already; layers may share weights.
     constants: HashMap<String, ValueId>,
-    /// The tables of rotary angles, by their base.
-    rotary: Vec<(f64, [ValueId; 2])>,
+    /// The tables of rotary angles.
+    rotary: Vec<(Rotary, [ValueId; 2])>,
 }
 
 /// The constants of a product.
@@ -71,7 +72,6 @@ impl<'a> Builder<'a> {
     }
 
     /// The weights of the encoder.
-    #[cfg(feature = "vision")]
     pub(super) fn weights(&self) -> &'a Weights {
         self.weights
     }
@@ -131,19 +131,40 @@ impl<'a> Builder<'a> {
             }
             return Ok(Weighted { parts: own, in_place: true });
         };
-        let biases: Option<Vec<&Found>> = parts.iter().map(|part| part.bias.as_ref()).collect();
-        let mut bias = biases.map(|biases| self.weights.joined(&biases)).transpose()?;
-        if let (Some(bias), [part]) = (&mut bias, parts) {
-            if bias.shape() != [part.rows.len()] {
-                *bias = Tensor::new([part.rows.len()], &bias.as_slice::<f32>()?[part.rows.clone()])?;
-            }
-            if let Some(factors) = &part.factors {
-                factors.apply(self.weights, bias.as_mut_slice()?, true)?;
-            }
+        let mut bias = self.bias(parts)?;
+        if let (Some(bias), [Affine { factors: Some(factors), .. }]) = (&mut bias, parts) {
+            factors.apply(self.weights, bias.as_mut_slice()?, true)?;
         }
         let matrix = self.graph.constant(format!("{name}.weight"), matrix);
         let bias = bias.map(|bias| self.graph.constant(format!("{name}.bias"), bias));
         Ok(Weighted { parts: vec![(matrix, bias, name)], in_place: false })
+    }
+
+    /// The biases of all parts, zeros for those that have none; `None` if no part has one.
+    fn bias(&self, parts: &[&Affine]) -> Result<Option<Tensor>> {
+        if parts.iter().all(|part| part.bias.is_none()) {
+            return Ok(None);
+        }
+        let mut biases = Vec::new();
+        for part in parts {
+            match &part.bias {
+                None => biases.resize(biases.len() + part.rows.len(), 0.0),
+                Some(bias) => {
+                    let bias = self.weights.plain(bias)?;
+                    let own = bias.as_slice::<f32>()?.get(part.bias_rows.clone());
+                    biases.extend_from_slice(own.ok_or_else(|| Error::internal("a bias that is too short"))?);
+                }
+            }
+        }
+        Tensor::new([biases.len()], &biases).map(Some)
+    }
+
+    /// A table of vectors as a constant.
+    pub(super) fn table(&mut self, table: &Table) -> Result<ValueId> {
+        let Some(adapter) = &table.adapter else { return self.plain(&table.found) };
+        let mut values = self.weights.read(&table.found)?;
+        adapter.add(self.weights, values.as_mut_slice()?)?;
+        Ok(self.graph.constant(table.found.name(), values))
     }
 
     /// A product, with an optional summand after it and a norm of the sum.
@@ -234,7 +255,7 @@ impl<'a> Builder<'a> {
         qkv: ValueId,
     ) -> Result<ValueId> {
         let Config { heads, key_heads, head_dim, epsilon, .. } = *self.config;
-        let tables = kind.rotary_base.map(|base| self.angles(base)).transpose()?;
+        let tables = kind.rotary.map(|rotary| self.angles(rotary)).transpose()?;
         let scales = match &layer.head_norms {
             Some([query, key]) => [Some(self.rms_scale(query)?), Some(self.rms_scale(key)?)],
             None => [None, None],
@@ -255,20 +276,21 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The tables of a base, made once.
-    fn angles(&mut self, base: f64) -> Result<[ValueId; 2]> {
-        if let Some((_, tables)) = self.rotary.iter().find(|(own, _)| *own == base) {
+    /// The tables of angles, made once.
+    fn angles(&mut self, rotary: Rotary) -> Result<[ValueId; 2]> {
+        if let Some((_, tables)) = self.rotary.iter().find(|(own, _)| *own == rotary) {
             return Ok(*tables);
         }
         let [cosines, sines] = {
             let Config { head_dim, rotary_divisor, .. } = *self.config;
-            positions::rotary(self.config.positions.count, head_dim, base, rotary_divisor)?
+            positions::rotary(self.config.positions.count, head_dim, rotary, rotary_divisor)?
         };
+        let index = self.rotary.len();
         let tables = [
-            self.graph.constant(format!("cosines.{base}"), cosines),
-            self.graph.constant(format!("sines.{base}"), sines),
+            self.graph.constant(format!("cosines.{index}"), cosines),
+            self.graph.constant(format!("sines.{index}"), sines),
         ];
-        self.rotary.push((base, tables));
+        self.rotary.push((rotary, tables));
         Ok(tables)
     }
 

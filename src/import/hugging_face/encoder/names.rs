@@ -64,10 +64,12 @@ pub(super) struct Biases {
     pub(super) up: bool,
     /// The last.
     pub(super) down: bool,
+    /// The one that makes keys of relative positions.
+    pub(super) position_keys: bool,
 }
 
-const ALL: Biases = Biases { attention: true, up: true, down: true };
-const NONE: Biases = Biases { attention: false, up: false, down: false };
+const ALL: Biases = Biases { attention: true, up: true, down: true, position_keys: true };
+const NONE: Biases = Biases { attention: false, up: false, down: false, position_keys: false };
 const GATED: Biases = Biases { up: false, ..ALL };
 
 const BERT: Names = Names {
@@ -112,6 +114,13 @@ const DEBERTA_V2: Names = Names {
     position_parts: ["attention.self.pos_key_proj", "attention.self.pos_query_proj"],
     qkv: &["attention.self.query_proj", "attention.self.key_proj", "attention.self.value_proj"],
     ..BERT
+};
+
+const DEBERTA: Names = Names {
+    position_parts: ["attention.self.pos_proj", "attention.self.pos_q_proj"],
+    qkv: &["attention.self.in_proj"],
+    biases: Biases { position_keys: false, ..ALL },
+    ..DEBERTA_V2
 };
 
 const DISTILBERT: Names = Names {
@@ -341,6 +350,7 @@ pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
         Family::ClipText | Family::SiglipText => &CLIP_TEXT,
         #[cfg(feature = "vision")]
         Family::ClipVision => &CLIP_VISION,
+        Family::Deberta => &DEBERTA,
         Family::DebertaV2 => &DEBERTA_V2,
         #[cfg(feature = "vision")]
         Family::Dinov2 if gated => &DINOV2_GATED,

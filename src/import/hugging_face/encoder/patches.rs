@@ -20,7 +20,7 @@ use crate::{
 impl Encoder<'_> {
     /// The product of each patch, and the vector of its place.
     ///
-    /// The row in front of the patches has numbers of 0: all of it stands in the table of places, as does the bias.
+    /// The rows in front of the patches have numbers of 0: all of it stands in the table of places, as does the bias.
     pub(super) fn patches(&mut self, patches: &PatchTensors, tensors: &Tensors, tokens: Symbol) -> Result<ValueId> {
         let width: usize = patches.weight.shape().iter().skip(1).product();
         let table = self.places(patches, tensors)?;
@@ -49,18 +49,27 @@ impl Encoder<'_> {
         };
         let (hidden, weights) = (self.config.hidden, self.builder.weights());
         let positions = weights.plain(positions)?;
-        let (front, behind) = positions.as_slice::<f32>()?.split_at(usize::from(kind.class) * hidden);
+        let (class, behind) = positions.as_slice::<f32>()?.split_at(usize::from(kind.class) * hidden);
         let (from, to) = (kind.grid(kind.image), kind.grid(kind.given));
-        let mut table = front.to_vec();
-        table.extend(if from == to { behind.to_vec() } else { interpolated(behind, hidden, from, to) });
+        let mut table = class.to_vec();
         if let Some(class) = &patches.class {
             let class = weights.plain(class)?;
             table.iter_mut().zip(class.as_slice::<f32>()?).for_each(|(sum, number)| *sum += number);
         }
+        if let Some(registers) = &patches.registers {
+            table.extend_from_slice(weights.plain(registers)?.as_slice::<f32>()?);
+        }
+        let front = table.len();
+        table.extend(match from == to {
+            true => behind.to_vec(),
+            false => {
+                interpolated(behind, hidden, [0, 1].map(|axis| taps(from[axis], to[axis], kind.antialiased)), from[1])
+            }
+        });
         if let Some(bias) = &patches.bias {
             let bias = weights.plain(bias)?;
             let bias = bias.as_slice::<f32>()?;
-            for row in table[front.len()..].chunks_exact_mut(hidden) {
+            for row in table[front..].chunks_exact_mut(hidden) {
                 row.iter_mut().zip(bias).for_each(|(sum, number)| *sum += number);
             }
         }
@@ -68,17 +77,19 @@ impl Encoder<'_> {
     }
 }
 
-/// A table of places for another grid, as PyTorch's bicubic interpolation without aligned corners makes it.
-fn interpolated(table: &[f32], hidden: usize, from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
-    let [down, across] = [0, 1].map(|axis| taps(from[axis], to[axis]));
-    let mut new = Vec::with_capacity(to[0] * to[1] * hidden);
+/// The old places that a new one is made of, and their weights.
+type Taps = Vec<(usize, f32)>;
+
+/// A table of places of `columns` columns for another grid.
+fn interpolated(table: &[f32], hidden: usize, [down, across]: [Vec<Taps>; 2], columns: usize) -> Vec<f32> {
+    let mut new = Vec::with_capacity(down.len() * across.len() * hidden);
     for row in &down {
         for column in &across {
             let start = new.len();
             new.resize(start + hidden, 0.0);
             for (y, row_weight) in row {
                 for (x, weight) in column {
-                    let old = &table[(y * from[1] + x) * hidden..][..hidden];
+                    let old = &table[(y * columns + x) * hidden..][..hidden];
                     let weight = row_weight * weight;
                     new[start..].iter_mut().zip(old).for_each(|(sum, number)| *sum += weight * number);
                 }
@@ -88,20 +99,36 @@ fn interpolated(table: &[f32], hidden: usize, from: [usize; 2], to: [usize; 2]) 
     new
 }
 
-/// For each new place its four old ones and their weights.
-fn taps(from: usize, to: usize) -> Vec<[(usize, f32); 4]> {
-    const A: f32 = -0.75;
-    let near = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
-    let far = |x: f32| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
+/// What each new place is made of, as in PyTorch's bicubic interpolation without aligned corners.
+fn taps(from: usize, to: usize, antialiased: bool) -> Vec<Taps> {
+    let a: f32 = if antialiased { -0.5 } else { -0.75 };
+    let near = |x: f32| ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+    let far = |x: f32| ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
+    if antialiased {
+        let weight = |x: f32| match x.abs() {
+            x if x < 1.0 => near(x),
+            x if x < 2.0 => far(x),
+            _ => 0.0,
+        };
+        let scale = from as f32 / to as f32;
+        let wide = scale.max(1.0);
+        let one = |index: usize| {
+            let center = scale * (index as f32 + 0.5);
+            let first = (center - 2.0 * wide + 0.5).max(0.0) as usize;
+            let end = ((center + 2.0 * wide + 0.5) as usize).min(from);
+            let weights: Vec<f32> = (first..end).map(|old| weight((old as f32 - center + 0.5) / wide)).collect();
+            let sum: f32 = weights.iter().sum();
+            (first..end).zip(weights.into_iter().map(|weight| weight / sum)).collect()
+        };
+        return (0..to).map(one).collect();
+    }
     let scale = from as f32 / to as f32;
     let one = |index: usize| {
         let place = scale * (index as f32 + 0.5) - 0.5;
         let (first, t) = (place.floor(), place - place.floor());
         let weights = [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)];
-        [0, 1, 2, 3].map(|tap| {
-            let old = (first as i64 - 1 + tap as i64).clamp(0, from as i64 - 1);
-            (old as usize, weights[tap])
-        })
+        let old = |tap: usize| (first as i64 - 1 + tap as i64).clamp(0, from as i64 - 1) as usize;
+        weights.into_iter().enumerate().map(|(tap, weight)| (old(tap), weight)).collect()
     };
     (0..to).map(one).collect()
 }

@@ -1,20 +1,65 @@
 //! Tables of positions: angles of rotary heads, and biases by the distance from query to key.
 
-use crate::{error::Result, import::hugging_face::config::RelativeBuckets, tensor::Tensor};
+use std::f64::consts::TAU;
+
+use crate::{
+    error::Result,
+    import::hugging_face::config::{RelativeBuckets, Rotary, RotaryScaling},
+    tensor::Tensor,
+};
 
 /// The cosines and the sines of `rows` positions' angles, each `[rows, columns / 2]`.
 ///
 /// Pair `i` turns by `position / (base^(2 i / columns) divisor)`, in f32 as PyTorch computes it.
-pub(super) fn rotary(rows: usize, columns: usize, base: f64, divisor: f64) -> Result<[Tensor; 2]> {
+///
+/// A scaling changes the frequencies, and YaRN's multiplies the results.
+pub(super) fn rotary(rows: usize, columns: usize, rotary: Rotary, divisor: f64) -> Result<[Tensor; 2]> {
+    let Rotary { base, scaling } = rotary;
     let pairs = columns / 2;
-    let frequencies: Vec<f32> =
-        (0..pairs).map(|pair| 1.0 / (base as f32).powf((2 * pair) as f32 / columns as f32) / divisor as f32).collect();
+    let frequency = |pair| {
+        let plain = 1.0 / (base as f32).powf((2 * pair) as f32 / columns as f32) / divisor as f32;
+        scaled(plain, pair, columns, rotary)
+    };
+    let frequencies: Vec<f32> = (0..pairs).map(frequency).collect();
+    let factor = if let RotaryScaling::Yarn { attention, .. } = scaling { attention as f32 } else { 1.0 };
     let table = |function: fn(f64) -> f64| {
         let angles = (0..rows).flat_map(|row| frequencies.iter().map(move |&frequency| row as f32 * frequency));
-        let values: Vec<f32> = angles.map(|angle| function(f64::from(angle)) as f32).collect();
+        let values: Vec<f32> = angles.map(|angle| function(f64::from(angle)) as f32 * factor).collect();
         Tensor::new([rows, pairs], &values)
     };
     Ok([table(f64::cos)?, table(f64::sin)?])
+}
+
+/// The frequency of a pair of columns, stretched.
+fn scaled(frequency: f32, pair: usize, columns: usize, Rotary { base, scaling }: Rotary) -> f32 {
+    match scaling {
+        RotaryScaling::None => frequency,
+        RotaryScaling::Linear { factor } => frequency / factor as f32,
+        RotaryScaling::Llama3 { factor, low, high, original } => {
+            let length = TAU / f64::from(frequency);
+            if length > original / low {
+                frequency / factor as f32
+            } else if length < original / high {
+                frequency
+            } else {
+                let smooth = ((original / length - low) / (high - low)) as f32;
+                (1.0 - smooth) * frequency / factor as f32 + smooth * frequency
+            }
+        }
+        RotaryScaling::Yarn { factor, rotations, original, truncated, .. } => {
+            let place = |rotations: f64| columns as f64 * (original / (rotations * TAU)).ln() / (2.0 * base.ln());
+            let [mut low, mut high] = rotations.map(place);
+            if truncated {
+                (low, high) = (low.floor(), high.ceil());
+            }
+            let (low, mut high) = (low.max(0.0), high.min(columns as f64 - 1.0));
+            if low == high {
+                high += 0.001;
+            }
+            let divided = ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0) as f32;
+            frequency / factor as f32 * divided + frequency * (1.0 - divided)
+        }
+    }
 }
 
 /// The bias of each head by the distance from query to key, `[heads, 2 most + 1]`, from a table `[buckets, heads]`.
@@ -80,7 +125,7 @@ mod tests {
 
     #[test]
     fn angles_grow_with_the_position() {
-        let [cosines, sines] = rotary(3, 4, 10_000.0, 1.0).unwrap();
+        let [cosines, sines] = rotary(3, 4, Rotary { base: 10_000.0, scaling: RotaryScaling::None }, 1.0).unwrap();
         assert_eq!(cosines.shape(), [3, 2]);
         let sines = sines.as_slice::<f32>().unwrap();
         assert_eq!(sines[..2], [0.0, 0.0]);

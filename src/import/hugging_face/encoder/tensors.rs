@@ -5,9 +5,10 @@ use std::ops::Range;
 use crate::{
     error::Result,
     import::hugging_face::{
-        config::{Config, Disentangled, Family, NormKind, Patches, Placement},
+        config::{Config, Convolution, Disentangled, Family, NormKind, Patches, Placement},
         encoder::{
             self,
+            adapter::{ADAPTED, Adapter, Table},
             names::{self, Names, UNUSED},
         },
         problems::Problems,
@@ -19,10 +20,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Tensors {
     /// Absent where images take their place.
-    pub(super) words: Option<Found>,
+    pub(super) words: Option<Table>,
     pub(super) patches: Option<PatchTensors>,
     pub(super) positions: Option<Found>,
-    pub(super) token_types: Option<Found>,
+    pub(super) token_types: Option<Table>,
     pub(super) norm: Option<Norm>,
     pub(super) projection: Option<Affine>,
     /// `[buckets, heads]`, or `[positions, hidden]` with a norm.
@@ -31,6 +32,17 @@ pub(crate) struct Tensors {
     /// The layers that have weights of their own.
     pub(super) layers: Vec<Layer>,
     pub(super) final_norm: Option<Norm>,
+    /// The convolution beside the first layer.
+    pub(super) convolution: Option<ConvolutionTensors>,
+}
+
+/// A convolution along the tokens, and the norm of its result and the layer's.
+#[derive(Debug)]
+pub(super) struct ConvolutionTensors {
+    /// `[hidden, hidden / groups, kernel]`
+    pub(super) weight: Found,
+    pub(super) bias: Found,
+    pub(super) norm: Norm,
 }
 
 /// What makes rows of an image's patches.
@@ -42,6 +54,8 @@ pub(super) struct PatchTensors {
     pub(super) bias: Option<Found>,
     /// The row in front.
     pub(super) class: Option<Found>,
+    /// The rows behind it, `[1, rows, hidden]`.
+    pub(super) registers: Option<Found>,
 }
 
 /// The tensors of one transformer layer.
@@ -85,6 +99,8 @@ pub(in crate::import::hugging_face) struct Affine {
     /// The rows of the weight that are the layer's.
     pub(super) rows: Range<usize>,
     pub(super) bias: Option<Found>,
+    /// The numbers of the bias that are the layer's.
+    pub(super) bias_rows: Range<usize>,
     /// What it is multiplied by when it is read.
     pub(super) factors: Option<Box<Factors>>,
 }
@@ -96,11 +112,16 @@ pub(super) struct Factors {
     pub(super) whole: [f32; 2],
     /// Of each column of the result.
     pub(super) columns: Option<Found>,
+    /// What is added to the weight.
+    pub(super) adapter: Option<Adapter>,
 }
 
 impl Factors {
     /// Multiplies a weight `[depth, columns]`, or with `bias` a bias `[columns]`.
     pub(super) fn apply(&self, weights: &Weights, values: &mut [f32], bias: bool) -> Result<()> {
+        if let Some(adapter) = self.adapter.as_ref().filter(|_| !bias) {
+            adapter.add(weights, values)?;
+        }
         let whole = self.whole[usize::from(bias)];
         if whole != 1.0 {
             values.iter_mut().for_each(|value| *value *= whole);
@@ -128,12 +149,13 @@ impl Affine {
         let weight = weights.find(names, &[outputs, inputs], problems);
         let layer = weight.name().strip_suffix("weight").unwrap_or_default();
         let bias = bias.then(|| weights.find(&[format!("{layer}bias")], &[outputs], problems));
-        Self { weight, rows: 0..outputs, bias, factors: None }
+        Self { weight, rows: 0..outputs, bias, bias_rows: 0..outputs, factors: None }
     }
 
     /// A layer of these tensors.
     pub(in crate::import::hugging_face) fn of(weight: Found, bias: Option<Found>) -> Self {
-        Self { rows: 0..weight.shape()[0], weight, bias, factors: None }
+        let rows = 0..weight.shape()[0];
+        Self { rows: rows.clone(), weight, bias, bias_rows: rows, factors: None }
     }
 
     /// The columns of its result.
@@ -173,10 +195,10 @@ pub(crate) fn resolve(config: &Config, weights: &Weights, others: &[&str], probl
     let words = &[names.words, "encoder.embed_tokens.weight"];
     let words = if config.family == Family::T5 { &words[..] } else { &words[..1] };
     let tensors = Tensors {
-        words: config.patches.is_none().then(|| finder.tensor(words, &[config.vocabulary, width])),
+        words: config.patches.is_none().then(|| finder.table(words, config.vocabulary, width)),
         patches: config.patches.map(|patches| finder.patches(patches)),
         positions: config.position_rows.map(|rows| finder.positions(&[rows, width])),
-        token_types: config.token_types.map(|rows| finder.tensor(&[names.token_types], &[rows, width])),
+        token_types: config.token_types.map(|rows| finder.table(&[names.token_types], rows, width)),
         norm: names.embedding_norm.map(|name| finder.norm(name, if projects_first { hidden } else { width })),
         projection: config.embedding.map(|width| finder.affine(names.projection, width, hidden, !projects_first)),
         relative: match (config.relative, config.disentangled) {
@@ -190,6 +212,7 @@ pub(crate) fn resolve(config: &Config, weights: &Weights, others: &[&str], probl
             .map(|_| finder.norm(names.relative_norm, hidden)),
         layers: (0..config.groups).map(|index| finder.layer(index)).collect(),
         final_norm: (config.placement != Placement::After).then(|| finder.norm(names.final_norm, hidden)),
+        convolution: config.convolution.map(|own| finder.convolution(own)),
     };
     finder.refuse_others();
     tensors
@@ -227,6 +250,8 @@ impl Finder<'_> {
             weight: self.tensor(&[names.words], &[hidden, 3, patches.size[0], patches.size[1]]),
             bias: patches.bias.then(|| self.tensor(&[&bias], &[hidden])),
             class: patches.class.then(|| self.tensor(&[names.class], class)),
+            registers: (patches.registers > 0)
+                .then(|| self.tensor(&["embeddings.register_tokens"], &[1, patches.registers, hidden])),
         }
     }
 
@@ -238,6 +263,7 @@ impl Finder<'_> {
         let name = |part: &str| format!("{layer}{part}");
         let widths = [heads * head_dim, key_heads * head_dim, key_heads * head_dim];
         let qkv = match names.qkv {
+            [joined] if self.config.family == Family::Deberta => self.heads_in_turn(&name(joined), &layer),
             [joined] => vec![self.affine(&name(joined), hidden, widths.iter().sum(), biases.attention)],
             parts => parts
                 .iter()
@@ -254,8 +280,9 @@ impl Finder<'_> {
                 let whole = self.affine(&name(joined), hidden, 2 * intermediate, biases.up);
                 let part = |rows: Range<usize>| Affine {
                     weight: whole.weight.clone(),
-                    rows,
+                    rows: rows.clone(),
                     bias: whole.bias.clone(),
+                    bias_rows: rows,
                     factors: None,
                 };
                 let halves = [part(0..intermediate), part(intermediate..2 * intermediate)];
@@ -269,8 +296,8 @@ impl Finder<'_> {
             _ => (false, false),
         };
         let [keys, queries] = names.position_parts;
-        let position_parts = [(to_keys, keys), (to_queries, queries)]
-            .map(|(wanted, part)| wanted.then(|| self.affine(&name(part), hidden, hidden, true)));
+        let position_parts = [(to_keys, keys, biases.position_keys), (to_queries, queries, true)]
+            .map(|(wanted, part, bias)| wanted.then(|| self.affine(&name(part), hidden, hidden, bias)));
         let around = placement == Placement::Around;
         // ModernBERT normalizes the embeddings once, for the first layer too.
         let first = index == 0 && self.config.family == Family::ModernBert && names.embedding_norm.is_some();
@@ -278,7 +305,7 @@ impl Finder<'_> {
             [self.affine(&name(names.attention), heads * head_dim, hidden, biases.attention), up];
         let mut down = self.affine(&name(names.down), intermediate, hidden, biases.down);
         let factor = self.config.activation_factor;
-        let factors = |whole, columns| Some(Box::new(Factors { whole, columns }));
+        let factors = |whole, columns| Some(Box::new(Factors { whole, columns, adapter: None }));
         if factor != 1.0 {
             up.factors = factors([factor; 2], None);
             down.factors = factors([factor.recip(), 1.0], None);
@@ -316,11 +343,71 @@ impl Finder<'_> {
     }
 
     fn affine(&mut self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Affine {
+        let adapted = format!("{name}{ADAPTED}original");
+        let names: &[&str] = if self.config.adapters.is_some() { &[&adapted] } else { &[&format!("{name}.weight")] };
+        let weight = self.tensor(names, &[outputs, inputs]);
+        let adapter = self.adapter(name, [inputs, outputs], false);
         Affine {
-            weight: self.tensor(&[&format!("{name}.weight")], &[outputs, inputs]),
+            weight,
             rows: 0..outputs,
             bias: bias.then(|| self.tensor(&[&format!("{name}.bias")], &[outputs])),
-            factors: None,
+            bias_rows: 0..outputs,
+            factors: adapter
+                .map(|adapter| Box::new(Factors { whole: [1.0; 2], columns: None, adapter: Some(adapter) })),
+        }
+    }
+
+    /// A table of vectors.
+    fn table(&mut self, names: &[&str], rows: usize, width: usize) -> Table {
+        if self.config.adapters.is_none() {
+            return Table { found: self.tensor(names, &[rows, width]), adapter: None };
+        }
+        let name = names[0].strip_suffix(".weight").unwrap_or_default();
+        let found = self.tensor(&[&format!("{name}{ADAPTED}original")], &[rows, width]);
+        Table { found, adapter: self.adapter(name, [rows, width], true) }
+    }
+
+    /// The matrices that are multiplied and added to a weight for the chosen task.
+    fn adapter(&mut self, name: &str, [inputs, outputs]: [usize; 2], is_table: bool) -> Option<Adapter> {
+        let config = self.config;
+        let own = config.adapters.as_ref()?;
+        let (count, rank) = (own.tasks.len(), own.rank);
+        let [first, second] = match is_table {
+            true => [[count, inputs, rank], [count, rank, outputs]],
+            false => [[count, rank, inputs], [count, outputs, rank]],
+        };
+        let first = self.tensor(&[&format!("{name}{ADAPTED}0.lora_A")], &first);
+        let second = self.tensor(&[&format!("{name}{ADAPTED}0.lora_B")], &second);
+        Some(Adapter { first, second, task: own.chosen?, scale: own.scale, is_table })
+    }
+
+    /// Queries, keys and values whose rows stand head by head; keys have no bias.
+    fn heads_in_turn(&mut self, joined: &str, layer: &str) -> Vec<Affine> {
+        let Config { hidden, heads, head_dim, .. } = *self.config;
+        let weight = self.tensor(&[&format!("{joined}.weight")], &[3 * hidden, hidden]);
+        let [query, value] =
+            ["q_bias", "v_bias"].map(|part| self.tensor(&[&format!("{layer}attention.self.{part}")], &[hidden]));
+        let biases = [Some(query), None, Some(value)];
+        let piece = |part: usize, head: usize| {
+            let start = (3 * head + part) * head_dim;
+            Affine {
+                weight: weight.clone(),
+                rows: start..start + head_dim,
+                bias: biases[part].clone(),
+                bias_rows: head * head_dim..(head + 1) * head_dim,
+                factors: None,
+            }
+        };
+        (0..3).flat_map(|part| (0..heads).map(move |head| (part, head))).map(|(part, head)| piece(part, head)).collect()
+    }
+
+    fn convolution(&mut self, own: Convolution) -> ConvolutionTensors {
+        let hidden = self.config.hidden;
+        let name = |part: &str| format!("encoder.conv.{part}");
+        ConvolutionTensors {
+            weight: self.tensor(&[&name("conv.weight")], &[hidden, hidden / own.groups, own.kernel]),
+            bias: self.tensor(&[&name("conv.bias")], &[hidden]),
+            norm: self.norm(&name("LayerNorm"), hidden),
         }
     }
 
@@ -341,7 +428,7 @@ impl Finder<'_> {
             let own = name.strip_prefix(self.prefix).unwrap_or(name);
             // transformers leaves the table unread where positions are relative alone.
             let is_other = self.names.others.iter().any(|other| own.starts_with(other));
-            let no_positions = self.config.family == Family::DebertaV2 && own == self.names.positions;
+            let no_positions = self.config.projects_first() && own == self.names.positions;
             if !no_positions && !is_other && !UNUSED.iter().any(|unused| own.starts_with(unused)) {
                 self.problems
                     .add(|| format!("the tensor `{name}` has no place in the model that config.json describes"));

@@ -19,6 +19,9 @@ use crate::{
 /// The largest width of a module.
 const MAX_WIDTH: usize = 1 << 20;
 
+/// The class of Jina's encoders with adapters for tasks, which is code in their folders.
+const ADAPTED: &str = "custom_st.Transformer";
+
 /// One entry of modules.json.
 #[derive(Deserialize)]
 pub(super) struct Entry {
@@ -90,10 +93,11 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
     };
     for (position, entry) in entries.iter().enumerate() {
         let kind = entry.kind.rsplit('.').next().unwrap_or_default();
-        if !entry.kind.starts_with("sentence_transformers.") {
+        let place = path(folder, entry)?;
+        let is_own = entry.kind == ADAPTED && position == 0 && has_adapters(&place)?;
+        if !is_own && !entry.kind.starts_with("sentence_transformers.") {
             return Err(Error::unsupported(format!("module {position} is `{}`, which is code of its own", entry.kind)));
         }
-        let place = path(folder, entry)?;
         let within = || entry.path.clone();
         // Word vectors and CLIP need no pooling.
         match (position + usize::from(modules.is_static || modules.is_clip), kind) {
@@ -128,6 +132,12 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
         }
     }
     Ok(modules)
+}
+
+/// Whether a folder holds an encoder with adapters for tasks, which sentence-transformers runs by code of its authors.
+fn has_adapters(folder: &Path) -> Result<bool> {
+    let fields = settings(folder, "config.json")?.unwrap_or_default();
+    Ok(fields.get("lora_adaptations").is_some_and(Value::is_array))
 }
 
 /// The folder of a module.

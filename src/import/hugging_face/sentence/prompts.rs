@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 pub struct Prompts {
     /// What stands before each text unless another prompt is chosen.
     pub default: String,
+    /// The name of the default prompt, if it has one.
+    pub(crate) default_name: Option<String>,
     /// What may stand there, by name.
     pub named: BTreeMap<String, String>,
     /// Whether the pooling leaves out the tokens of the prompt, which is not built.

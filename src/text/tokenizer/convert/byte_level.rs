@@ -1,8 +1,8 @@
-//! RoBERTa's and CLIP's tokenizers: byte pairs in a map of tokens and a list of merges.
+//! RoBERTa's, DeBERTa's and CLIP's tokenizers: byte pairs in a map of tokens and a list of merges.
 
 use serde_json::{Map, Value, json};
 
-use super::{Older, Specials};
+use super::{Older, Specials, template};
 use crate::error::{Error, Result};
 
 /// The vocabulary and the merges.
@@ -53,6 +53,41 @@ pub(super) fn read_clip(older: &Older<'_>) -> Result<Option<Value>> {
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {"type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": "",
             "end_of_word_suffix": "</w>", "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": merges},
+    })))
+}
+
+/// DeBERTa's: RoBERTa's vocabulary, with marks in brackets.
+pub(super) fn read_deberta(older: &Older<'_>) -> Result<Option<Value>> {
+    let Some((vocab, merges)) = files(older)? else { return Ok(None) };
+    let mut specials = Specials::behind(&vocab);
+    let mut add = |name: &str, default: &str| -> Result<(String, usize)> {
+        let token = older.token(name, default)?;
+        let number = specials.add_of(&vocab, &token);
+        Ok((token, number))
+    };
+    for (name, default) in [("bos_token", "[CLS]"), ("eos_token", "[SEP]"), ("unk_token", "[UNK]")] {
+        add(name, default)?;
+    }
+    let sep = add("sep_token", "[SEP]")?;
+    add("pad_token", "[PAD]")?;
+    let cls = add("cls_token", "[CLS]")?;
+    let (mask, _) = add("mask_token", "[MASK]")?;
+    let prefix = older.flag("add_prefix_space", false)?;
+    let (first, last) = (cls.0.as_str(), sep.0.as_str());
+    let post_processor = template(
+        &[(first, 0), ("A", 0), (last, 0)],
+        &[(first, 0), ("A", 0), (last, 0), ("B", 1), (last, 1)],
+        &[(first, cls.1), (last, sep.1)],
+    );
+    Ok(Some(json!({
+        "version": "1.0",
+        "added_tokens": specials.entries(Some(&mask)),
+        "normalizer": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true, "use_regex": true},
+        "post_processor": post_processor,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "", "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": merges},
     })))
 }
 

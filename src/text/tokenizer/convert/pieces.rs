@@ -11,6 +11,8 @@ pub(super) struct PieceModel {
     /// 1 for a Unigram model, 2 for byte pairs.
     pub(super) model_type: u64,
     pub(super) unknown: usize,
+    /// The text of the unknown piece.
+    pub(super) unknown_text: String,
     /// The table of the normalizer.
     pub(super) charsmap: Vec<u8>,
 }
@@ -26,7 +28,7 @@ pub(super) struct Piece {
 
 impl PieceModel {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut model = Self { model_type: 1, ..Self::default() };
+        let mut model = Self { model_type: 1, unknown_text: "<unk>".to_owned(), ..Self::default() };
         for field in Fields(bytes) {
             match field? {
                 (1, Field::Bytes(bytes)) => model.pieces.push(Piece::parse(bytes)?),
@@ -36,6 +38,11 @@ impl PieceModel {
                             (3, Field::Number(kind)) => model.model_type = kind,
                             (40, Field::Number(unknown)) => {
                                 model.unknown = usize::try_from(unknown).unwrap_or(usize::MAX)
+                            }
+                            (45, Field::Bytes(text)) => {
+                                let text = std::str::from_utf8(text);
+                                model.unknown_text =
+                                    text.map_err(|_| damaged("an unknown piece that is not UTF-8"))?.to_owned();
                             }
                             _ => {}
                         }

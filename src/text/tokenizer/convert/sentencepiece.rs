@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{
-    Kind, Older, Specials,
+    Kind, Older, Specials, pairs,
     pieces::{Piece, PieceModel},
     template,
 };
@@ -13,6 +13,10 @@ use crate::error::{Context, Error, Result};
 
 /// The names of the model's file.
 const FILES: [&str; 3] = ["spm.model", "spiece.model", "sentencepiece.bpe.model"];
+
+/// The types of models.
+const UNIGRAM: u64 = 1;
+const PAIRS: u64 = 2;
 
 pub(super) fn read(older: &Older<'_>) -> Result<Option<Value>> {
     for name in FILES {
@@ -25,10 +29,10 @@ pub(super) fn read(older: &Older<'_>) -> Result<Option<Value>> {
 
 fn made(older: &Older<'_>, bytes: &[u8]) -> Result<Value> {
     let model = PieceModel::parse(bytes)?;
-    if model.model_type != 1 {
+    if !matches!(model.model_type, UNIGRAM | PAIRS) {
         return Err(Error::unsupported(
-            "a sentencepiece model that is not Unigram; save the folder again with transformers' AutoTokenizer, which \
-             writes tokenizer.json",
+            "a sentencepiece model that is neither Unigram nor of byte pairs; save the folder again with transformers' \
+             AutoTokenizer, which writes tokenizer.json",
         ));
     }
     // Fewer cannot hold the marks that every class has.
@@ -116,7 +120,10 @@ fn made(older: &Older<'_>, bytes: &[u8]) -> Result<Value> {
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": pre_tokenizers},
         "post_processor": post_processor,
         "decoder": metaspace,
-        "model": {"type": "Unigram", "unk_id": unknown_number, "vocab": vocab, "byte_fallback": false},
+        "model": match model.model_type {
+            PAIRS => pairs::model(&vocab, &model)?,
+            _ => json!({"type": "Unigram", "unk_id": unknown_number, "vocab": vocab, "byte_fallback": false}),
+        },
     }))
 }
 

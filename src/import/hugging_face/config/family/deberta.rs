@@ -1,4 +1,4 @@
-//! DeBERTa v2 and v3: attention by contents and by relative positions.
+//! DeBERTa: attention by contents and by relative positions.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Disentangled, Family, LayerKind, NormKind, Placement, reader::Reader},
+        config::{Config, Convolution, Disentangled, Family, LayerKind, NormKind, Placement, reader::Reader},
     },
     kernels::attention::Reach,
 };
@@ -15,39 +15,49 @@ use crate::{
 /// The largest distance that has a position of its own.
 const MAX_DISTANCE: usize = 1 << 16;
 
-pub(super) fn read(reader: &Reader) -> Result<Config> {
-    let hidden = reader.size("hidden_size", 1..=1 << 16, Some(1536));
-    let heads = reader.size("num_attention_heads", 1..=1 << 12, Some(24));
+pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
+    // The sizes that transformers takes where the file is silent.
+    let [own_hidden, own_heads, own_layers, own_intermediate] =
+        if family == Family::Deberta { [768, 12, 12, 3072] } else { [1536, 24, 24, 6144] };
+    let hidden = reader.size("hidden_size", 1..=1 << 16, Some(own_hidden));
+    let heads = reader.size("num_attention_heads", 1..=1 << 12, Some(own_heads));
     if !hidden.is_multiple_of(heads) {
         reader.problem(format!("hidden size {hidden} is not a multiple of {heads} heads"));
     }
     let head_dim = hidden / heads;
     reader.refuse_unless("attention_head_size", &[Value::from(head_dim)])?;
-    // The convolution beside the first layer of the largest models.
-    reader.refuse_unless("conv_kernel_size", &[Value::from(0)])?;
-    let count = reader.size("num_hidden_layers", 1..=MAX_LAYERS, Some(24));
+    let count = reader.size("num_hidden_layers", 1..=MAX_LAYERS, Some(own_layers));
+    let convolution = match family {
+        Family::Deberta => {
+            reader.refuse_unless("talking_head", &[Value::from(false)])?;
+            None
+        }
+        _ => convolution(reader, hidden)?,
+    };
     let most = reader.size("max_position_embeddings", 1..=1 << 24, Some(512));
     let ways = ways(reader)?;
     let factor = 1 + ways.iter().filter(|way| **way).count();
     let types = reader.size("type_vocab_size", 0..=1 << 16, Some(0));
     Ok(Config {
-        family: Family::DebertaV2,
+        family,
         vocabulary: vocabulary(reader),
         hidden,
         embedding: Some(reader.size("embedding_size", 1..=1 << 16, Some(hidden))).filter(|own| *own != hidden),
         embedding_scale: 1.0,
-        layers: vec![LayerKind { reach: Reach::ALL, rotary_base: None }; count],
+        layers: vec![LayerKind { reach: Reach::ALL, rotary: None }; count],
         groups: count,
         heads,
         key_heads: heads,
         head_dim,
         scale: ((head_dim * factor) as f32).sqrt().recip(),
-        intermediate: reader.size("intermediate_size", 1..=1 << 18, Some(6144)),
+        intermediate: reader.size("intermediate_size", 1..=1 << 18, Some(own_intermediate)),
         position_rows: reader.flag("position_biased_input", true).then_some(most),
         positions: Positions { first: 0, count: most, skipped: None },
         token_types: (types > 0).then_some(types),
         relative: None,
-        disentangled: disentangled(reader, most, ways)?,
+        disentangled: disentangled(reader, family, most, ways)?,
+        convolution,
+        adapters: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: Placement::After,
@@ -74,7 +84,31 @@ fn ways(reader: &Reader) -> Result<[bool; 2]> {
     Ok(["c2p", "p2c"].map(|way| named.iter().any(|own| own == way)))
 }
 
-fn disentangled(reader: &Reader, most: usize, [to_keys, to_queries]: [bool; 2]) -> Result<Option<Disentangled>> {
+/// The convolution beside the first layer of the largest models.
+fn convolution(reader: &Reader, hidden: usize) -> Result<Option<Convolution>> {
+    let kernel = reader.size("conv_kernel_size", 0..=255, Some(0));
+    let groups = reader.size("conv_groups", 1..=1 << 16, Some(1));
+    let activation = activation(reader, "conv_act", "tanh")?;
+    if kernel == 0 {
+        return Ok(None);
+    }
+    if kernel.is_multiple_of(2) {
+        let message = format!("conv_kernel_size is {kernel}; a convolution of even size has other rows than its input");
+        return Err(Error::unsupported(message));
+    }
+    if !hidden.is_multiple_of(groups) {
+        reader.problem(format!("hidden size {hidden} is not a multiple of {groups} groups (conv_groups)"));
+        return Ok(None);
+    }
+    Ok(Some(Convolution { kernel, groups, activation }))
+}
+
+fn disentangled(
+    reader: &Reader,
+    family: Family,
+    most: usize,
+    [to_keys, to_queries]: [bool; 2],
+) -> Result<Option<Disentangled>> {
     // A number below 1 stands for another default.
     let size = |name: &str, default: usize| match reader.number(name, -1.0) {
         number if number < 1.0 => default,
@@ -84,13 +118,17 @@ fn disentangled(reader: &Reader, most: usize, [to_keys, to_queries]: [bool; 2]) 
             default
         }
     };
-    let (distances, buckets) = (size("max_relative_positions", most), size("position_buckets", 0));
-    let shared = reader.flag("share_att_key", false);
-    let normed = match reader.text("norm_rel_ebd", Some("none")).as_str() {
-        "none" => false,
-        "layer_norm" => true,
-        other => return Err(Error::unsupported(format!("norm_rel_ebd `{other}`"))),
-    };
+    let distances = size("max_relative_positions", most);
+    let (mut buckets, mut shared, mut normed) = (0, false, false);
+    // The first generation reads none of these.
+    if family != Family::Deberta {
+        (buckets, shared) = (size("position_buckets", 0), reader.flag("share_att_key", false));
+        normed = match reader.text("norm_rel_ebd", Some("none")).as_str() {
+            "none" => false,
+            "layer_norm" => true,
+            other => return Err(Error::unsupported(format!("norm_rel_ebd `{other}`"))),
+        };
+    }
     if !reader.flag("relative_attention", false) {
         return Ok(None);
     }

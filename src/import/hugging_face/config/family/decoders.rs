@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary, windowed_layers};
+use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary, vocabulary, windowed_layers};
 use crate::{
     error::{Error, Result},
     import::hugging_face::{
@@ -29,8 +29,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         reader.refuse_unless(off, &[Value::from(false)])?;
     }
     reader.refuse_unless("attn_logit_softcapping", &[])?;
-    reader.refuse_unless("rope_scaling", &[])?;
-    let layers = if gemma { gemma_layers(reader, count)? } else { plain_layers(reader, family, count)? };
+    let layers = if gemma { gemma_layers(reader, count, most)? } else { plain_layers(reader, family, count, most)? };
     let scale = match gemma {
         true => (reader.number("query_pre_attn_scalar", 256.0) as f32).sqrt().recip(),
         false => (head_dim as f32).sqrt().recip(),
@@ -56,6 +55,8 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         token_types: None,
         relative: None,
         disentangled: None,
+        convolution: None,
+        adapters: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: if gemma { Placement::Around } else { Placement::Before },
@@ -75,7 +76,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
 }
 
 /// Layers that are all alike: EuroBERT sees all tokens, Qwen3 those in front.
-fn plain_layers(reader: &Reader, family: Family, count: usize) -> Result<Vec<LayerKind>> {
+fn plain_layers(reader: &Reader, family: Family, count: usize, most: usize) -> Result<Vec<LayerKind>> {
     let qwen = family == Family::Qwen3;
     reader.refuse_unless("use_sliding_window", &[Value::from(false)])?;
     reader.refuse_unless("is_causal", &[Value::from(qwen)])?;
@@ -87,13 +88,14 @@ fn plain_layers(reader: &Reader, family: Family, count: usize) -> Result<Vec<Lay
         return Err(Error::unsupported("layers that see a window"));
     }
     let default = if qwen { 10_000.0 } else { 250_000.0 };
-    let base = rotary_base(reader, reader.object("rope_parameters").as_ref(), &["rope_theta"], default)?;
+    let parameters = rotary::parameters(reader);
+    let rotary = rotary::read(reader, parameters.as_ref(), &["rope_theta"], default, most)?;
     let reach = if qwen { Reach::CAUSAL } else { Reach::ALL };
-    Ok(vec![LayerKind { reach, rotary_base: Some(base) }; count])
+    Ok(vec![LayerKind { reach, rotary: Some(rotary) }; count])
 }
 
 /// Layers that see a window, but for one in every few.
-fn gemma_layers(reader: &Reader, count: usize) -> Result<Vec<LayerKind>> {
+fn gemma_layers(reader: &Reader, count: usize, most: usize) -> Result<Vec<LayerKind>> {
     let both = reader.flag("use_bidirectional_attention", false);
     let window = reader.size("sliding_window", 2..=1 << 24, Some(4096));
     // A window over both sides is given by its whole width.
@@ -102,9 +104,12 @@ fn gemma_layers(reader: &Reader, count: usize) -> Result<Vec<LayerKind>> {
     reader.ignore("_sliding_window_pattern");
     let parameters = reader.object("rope_parameters").unwrap_or_default();
     let part = |name: &str| parameters.get(name).and_then(Value::as_object);
-    let far = rotary_base(reader, part("full_attention"), &["rope_theta"], 1_000_000.0)?;
-    let near = rotary_base(reader, part("sliding_attention"), &["rope_local_base_freq"], 10_000.0)?;
-    let window = LayerKind { reach: Reach { before, after }, rotary_base: Some(near) };
-    let all = LayerKind { reach: if both { Reach::ALL } else { Reach::CAUSAL }, rotary_base: Some(far) };
+    // The older setting is that of the layers without a window.
+    let older = reader.object("rope_scaling");
+    let far = part("full_attention").or(older.as_ref());
+    let far = rotary::read(reader, far, &["rope_theta"], 1_000_000.0, most)?;
+    let near = rotary::read(reader, part("sliding_attention"), &["rope_local_base_freq"], 10_000.0, most)?;
+    let window = LayerKind { reach: Reach { before, after }, rotary: Some(near) };
+    let all = LayerKind { reach: if both { Reach::ALL } else { Reach::CAUSAL }, rotary: Some(far) };
     windowed_layers(reader, count, |index| (index + 1) % every != 0, [window, all])
 }

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary};
+use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary, vocabulary};
 use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Family, LayerKind, NormKind, Placement, reader::Reader},
+        config::{Config, Family, LayerKind, NormKind, Placement, Rotary, reader::Reader},
     },
     kernels::attention::Reach,
 };
@@ -31,9 +31,9 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     // Of settings without rope_parameters the authors' own code has another default.
     let parameters = reader.object("rope_parameters");
     let default = if parameters.is_some() { 160_000.0 } else { 10_000.0 };
-    let base = rotary_base(reader, parameters.as_ref(), &["rope_theta"], default)?;
+    let rotary = rotary::read(reader, parameters.as_ref(), &["rope_theta"], default, most)?;
     let factor = scaling(reader)?;
-    let layer = LayerKind { reach: Reach::ALL, rotary_base: Some(base * factor) };
+    let layer = LayerKind { reach: Reach::ALL, rotary: Some(Rotary { base: rotary.base * factor, ..rotary }) };
     Ok(Config {
         family: Family::Gte,
         vocabulary: vocabulary(reader),
@@ -52,6 +52,8 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         token_types: (types > 0).then_some(types),
         relative: None,
         disentangled: None,
+        convolution: None,
+        adapters: None,
         sloped: false,
         rotary_divisor: factor.powf(2.0 / head_dim as f64),
         placement: Placement::After,

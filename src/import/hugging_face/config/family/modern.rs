@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary_base, vocabulary, windowed_layers};
+use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary, vocabulary, windowed_layers};
 use crate::{
     error::{Error, Result},
     import::hugging_face::{
@@ -36,11 +36,11 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
             reader.refuse_unless(bias, &[Value::from(false)])?;
         }
         let norm = if reader.flag("norm_bias", false) { NormKind::Layer } else { NormKind::LayerWithoutBias };
-        (modern_layers(reader, count)?, norm, epsilon(reader, "norm_eps", 1e-5))
+        (modern_layers(reader, count, most)?, norm, epsilon(reader, "norm_eps", 1e-5))
     } else {
-        reader.refuse_unless("rope_scaling", &[])?;
-        let base = rotary_base(reader, reader.object("rope_parameters").as_ref(), &["rope_theta"], 1000.0)?;
-        let kind = LayerKind { reach: Reach::ALL, rotary_base: Some(base) };
+        let parameters = rotary::parameters(reader);
+        let rotary = rotary::read(reader, parameters.as_ref(), &["rope_theta"], 1000.0, most)?;
+        let kind = LayerKind { reach: Reach::ALL, rotary: Some(rotary) };
         (vec![kind; count], NormKind::Layer, epsilon(reader, "layer_norm_eps", 1e-12))
     };
     Ok(Config {
@@ -61,6 +61,8 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         token_types: (!modern).then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
         relative: None,
         disentangled: None,
+        convolution: None,
+        adapters: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: if modern { Placement::Before } else { Placement::After },
@@ -132,7 +134,7 @@ fn older_nomic(reader: &Reader) -> Result<()> {
 }
 
 /// Layers that see a window, but for one in every few.
-fn modern_layers(reader: &Reader, count: usize) -> Result<Vec<LayerKind>> {
+fn modern_layers(reader: &Reader, count: usize, most: usize) -> Result<Vec<LayerKind>> {
     let window = reader.size("local_attention", 2..=1 << 24, Some(128)) / 2;
     // Written beside local_attention, from which it follows.
     reader.ignore("sliding_window");
@@ -140,9 +142,9 @@ fn modern_layers(reader: &Reader, count: usize) -> Result<Vec<LayerKind>> {
     reader.refuse_unless("rope_scaling", &[])?;
     let parameters = reader.object("rope_parameters").unwrap_or_default();
     let part = |name: &str| parameters.get(name).and_then(Value::as_object);
-    let far = rotary_base(reader, part("full_attention"), &["global_rope_theta"], 160_000.0)?;
-    let near = rotary_base(reader, part("sliding_attention"), &["local_rope_theta"], 10_000.0)?;
-    let window = LayerKind { reach: Reach { before: window, after: window }, rotary_base: Some(near) };
-    let all = LayerKind { reach: Reach::ALL, rotary_base: Some(far) };
+    let far = rotary::read(reader, part("full_attention"), &["global_rope_theta"], 160_000.0, most)?;
+    let near = rotary::read(reader, part("sliding_attention"), &["local_rope_theta"], 10_000.0, most)?;
+    let window = LayerKind { reach: Reach { before: window, after: window }, rotary: Some(near) };
+    let all = LayerKind { reach: Reach::ALL, rotary: Some(far) };
     windowed_layers(reader, count, |index| index % every != 0, [window, all])
 }

@@ -1,4 +1,4 @@
-//! CLIP, SigLIP, ViT and DINOv2: encoders of images.
+//! CLIP, SigLIP, ViT and DINOv2, also with registers: encoders of images.
 
 use serde_json::Value;
 
@@ -7,6 +7,9 @@ use crate::{
     error::{Error, Result},
     import::hugging_face::config::{Config, Family, Patches, family::refuse_all, reader::Reader},
 };
+
+/// The type of DINOv2 with rows that belong to no place.
+const REGISTERS: &str = "dinov2_with_registers";
 
 /// The longest side of an image or a patch.
 const MAX_SIDE: usize = 4096;
@@ -17,14 +20,17 @@ const DINOV2: Defaults = Defaults { activation: "gelu", ..SIGLIP };
 
 /// An encoder of images.
 pub(in crate::import::hugging_face::config) fn read_images(reader: &Reader) -> Result<Config> {
-    let (family, defaults, side, patch) = match reader.text("model_type", None).as_str() {
+    let model_type = reader.text("model_type", None);
+    let (family, defaults, side, patch) = match model_type.as_str() {
         "clip_vision_model" => (Family::ClipVision, &CLIP_VISION, 224, 32),
         "siglip_vision_model" => (Family::SiglipVision, &SIGLIP, 224, 16),
         "vit" => (Family::Vit, &VIT, 224, 16),
         "dinov2" => (Family::Dinov2, &DINOV2, 224, 14),
+        REGISTERS => (Family::Dinov2, &DINOV2, 224, 16),
         "" => return Err(Error::invalid_model("model_type is missing")),
         other => {
-            let message = format!("model_type `{other}` for images; supported are clip, dinov2, siglip and vit");
+            let message =
+                format!("model_type `{other}` for images; supported are clip, dinov2, {REGISTERS}, siglip and vit");
             return Err(Error::unsupported(message));
         }
     };
@@ -38,8 +44,13 @@ pub(in crate::import::hugging_face::config) fn read_images(reader: &Reader) -> R
         image,
         given: image,
         class: family != Family::SiglipVision,
+        registers: match model_type.as_str() {
+            REGISTERS => reader.size("num_register_tokens", 0..=1 << 10, Some(4)),
+            _ => 0,
+        },
         bias: family != Family::ClipVision,
         any_size: family == Family::Dinov2,
+        antialiased: model_type == REGISTERS,
         head: family == Family::SiglipVision && reader.flag("vision_use_head", true),
     };
     let [rows, columns] = patches.grid(image);
@@ -51,7 +62,7 @@ pub(in crate::import::hugging_face::config) fn read_images(reader: &Reader) -> R
         reader.problem(format!("image_size {image:?} is not square"));
     }
     let count = count + usize::from(patches.class);
-    (config.position_rows, config.positions.count) = (Some(count), count);
+    (config.position_rows, config.positions.count) = (Some(count), count + patches.registers);
     config.patches = Some(patches);
     config.scaled_halves = family == Family::Dinov2;
     Ok(config)
