@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _native
+from ._texts import Floats, Reporting, floats, listed, refuse
 
-Vectors = npt.NDArray[np.float32]
 
-
-class Embedder:
+class Embedder(Reporting):
     """A text embedding model of a Hugging Face folder.
 
     Texts run on all cores over one copy of the weights; what becomes of a text does not depend on its neighbours.
@@ -52,7 +48,6 @@ class Embedder:
         max_tokens: int | None = None,
     ) -> None:
         self._native = _native.Embedder(path, device, precision, workers, truncate_dim, max_tokens)
-        self._report: dict[str, Any] | None = None
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -83,7 +78,7 @@ class Embedder:
         normalize_embeddings: bool = False,
         *,
         truncate_dim: int | None = None,
-    ) -> Vectors:
+    ) -> Floats:
         """The vectors of texts, in order.
 
         Takes the arguments of ``SentenceTransformer.encode``. Chunks are chosen by measurement, so ``batch_size`` has
@@ -112,9 +107,9 @@ class Embedder:
         gristmill.ItemError
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        _refuse(output_value=(output_value, "sentence_embedding"), precision=(precision, "float32"))
-        _refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
-        _refuse(device=(device, None))
+        refuse(output_value=(output_value, "sentence_embedding"), precision=(precision, "float32"))
+        refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
+        refuse(device=(device, None))
         return self._encode(sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim)
 
     def encode_query(
@@ -125,7 +120,7 @@ class Embedder:
         *,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
-    ) -> Vectors:
+    ) -> Floats:
         """As :meth:`encode`; without a prompt, with the one that the folder has for queries, if any."""
         return self._encode(sentences, prompt, prompt_name, "query", normalize_embeddings, truncate_dim)
 
@@ -137,13 +132,9 @@ class Embedder:
         *,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
-    ) -> Vectors:
+    ) -> Floats:
         """As :meth:`encode`; without a prompt, with the one that the folder has for documents, if any."""
         return self._encode(sentences, prompt, prompt_name, "document", normalize_embeddings, truncate_dim)
-
-    def report(self) -> dict[str, Any] | None:
-        """What the last call did: items, failures, truncated texts, device, precision, chunks and times."""
-        return self._report
 
     def _encode(
         self,
@@ -153,24 +144,16 @@ class Embedder:
         task: str | None,
         normalize: bool,
         truncate_dim: int | None,
-    ) -> Vectors:
+    ) -> Floats:
         width = self._native.dimension
         if truncate_dim is not None and not 1 <= truncate_dim <= width:
             raise ValueError(f"truncate_dim is {truncate_dim}; a vector has {width} numbers")
-        single = isinstance(sentences, str)
-        texts = [sentences] if isinstance(sentences, str) else list(sentences)
-        made, report = self._native.encode(texts, prompt, prompt_name, task)
-        self._report = json.loads(report)
-        vectors: Vectors = np.frombuffer(made, np.float32).reshape(len(texts), width)
+        made, report = self._native.encode(listed(sentences), prompt, prompt_name, task)
+        self._keep(report)
+        vectors = floats(made, width)
         if truncate_dim is not None:
             vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
         if normalize:
             length = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.maximum(length, np.float32(1e-12))
-        return vectors[0] if single else vectors
-
-
-def _refuse(**arguments: tuple[object, object]) -> None:
-    for name, (value, known) in arguments.items():
-        if value != known:
-            raise ValueError(f"{name}={value!r} is not built; leave it out, or pass {known!r}")
+        return vectors[0] if isinstance(sentences, str) else vectors

@@ -1,40 +1,21 @@
 //! Texts to vectors.
 
-use std::{borrow::Borrow, path::PathBuf};
+use std::path::PathBuf;
 
-use gristmill::{
-    ErrorKind, SessionOptions,
-    bulk::{CancelToken, Report},
-    text::{self, EmbedderOptions, Prompt},
-};
-use pyo3::{Bound, PyResult, Python, pybacked::PyBackedStr, pyclass, pymethods, types::PyByteArray};
+use gristmill::text::{self, EmbedderOptions, Prompt};
+use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyByteArray};
 
 use crate::{
-    errors::{failed, item_failed, wrong},
-    job::{check_process, interruptible},
+    errors::failed,
+    job::check_process,
+    texts::{Text, bytes, run, session},
 };
-
-/// A text of Python, read in place.
-struct Text(PyBackedStr);
-
-impl Borrow<str> for Text {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
 
 /// An embedding model of a Hugging Face folder.
 #[pyclass(frozen, module = "gristmill._native")]
 pub(crate) struct Embedder {
-    embedder: text::Embedder,
-    workers: Option<usize>,
-}
-
-/// Session options by their names.
-pub(crate) fn session(py: Python<'_>, device: &str, precision: &str) -> PyResult<SessionOptions> {
-    let device = device.parse().map_err(|error| failed(py, &error))?;
-    let precision = precision.parse().map_err(|error| failed(py, &error))?;
-    Ok(SessionOptions::on(device).precision(precision))
+    pub(crate) embedder: text::Embedder,
+    pub(crate) workers: Option<usize>,
 }
 
 #[pymethods]
@@ -86,12 +67,11 @@ impl Embedder {
     fn encode<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<PyBackedStr>,
+        texts: Vec<Text>,
         prompt: Option<String>,
         prompt_name: Option<String>,
         task: Option<&str>,
     ) -> PyResult<(Bound<'py, PyByteArray>, String)> {
-        check_process(py)?;
         let embedder = match (prompt, prompt_name, task) {
             (Some(prompt), ..) => self.embedder.with_prompt(&Prompt::Text(prompt)),
             (None, Some(name), _) => self.embedder.with_prompt(&Prompt::Named(name)),
@@ -100,26 +80,8 @@ impl Embedder {
             (None, None, _) => Ok(self.embedder.clone()),
         };
         let embedder = embedder.map_err(|error| failed(py, &error))?;
-        let texts: Vec<Text> = texts.into_iter().map(Text).collect();
-        let token = CancelToken::new();
-        let mut bulk = embedder.bulk().cancel(token.clone());
-        if let Some(workers) = self.workers {
-            bulk = bulk.workers(workers);
-        }
-        let (vectors, report) = interruptible(py, &token, || bulk.run(&texts))?;
-        let vectors: Vec<_> = vectors.into_iter().collect::<Result<_, _>>().map_err(|error| item_failed(py, &error))?;
-        let bytes = vectors.len() * embedder.dimension() * size_of::<f32>();
-        let made = PyByteArray::new_with(py, bytes, |to| {
-            for (to, number) in to.chunks_exact_mut(size_of::<f32>()).zip(vectors.iter().flatten()) {
-                to.copy_from_slice(&number.to_ne_bytes());
-            }
-            Ok(())
-        })?;
-        Ok((made, json(py, &report)?))
+        let (vectors, report) = run(py, embedder.bulk(), self.workers, &texts)?;
+        let count = vectors.len() * embedder.dimension();
+        Ok((bytes(py, count, vectors.into_iter().flatten())?, report))
     }
-}
-
-/// A report as JSON.
-pub(crate) fn json(py: Python<'_>, report: &Report) -> PyResult<String> {
-    serde_json::to_string(report).map_err(|error| wrong(py, ErrorKind::Internal, error.to_string()))
 }

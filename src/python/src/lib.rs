@@ -3,10 +3,16 @@
 //! The Python half (`src/python/gristmill`) has the documented interface, and turns NumPy's arrays into bytes and back.
 
 mod arrays;
+mod classifier;
 mod embedder;
 mod errors;
 mod job;
 mod model;
+mod reranker;
+mod sparse_embedder;
+mod tagger;
+mod texts;
+mod token_embedder;
 
 use pyo3::pymodule;
 
@@ -14,8 +20,13 @@ use pyo3::pymodule;
 mod _native {
     #[pymodule_export]
     use super::{
+        classifier::Classifier,
         embedder::Embedder,
         errors::{Error, ItemError},
         model::Model,
+        reranker::Reranker,
+        sparse_embedder::SparseEmbedder,
+        tagger::Tagger,
+        token_embedder::TokenEmbedder,
     };
 }

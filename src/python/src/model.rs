@@ -10,9 +10,9 @@ use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyAny};
 
 use crate::{
     arrays::{Given, Made, array, tensor},
-    embedder::{json, session},
     errors::{failed, item_failed},
     job::{check_process, interruptible},
+    texts::{json, session},
 };
 
 /// A loaded ONNX model.

@@ -1,0 +1,164 @@
+"""Pairs of a query and a document to scores, with the names of sentence-transformers' CrossEncoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _native
+from ._texts import Floats, Reporting, refuse
+
+Pair = tuple[str, str] | list[str]
+
+
+class Reranker(Reporting):
+    """A reranker (cross-encoder) of a Hugging Face folder: scores how well a document answers a query.
+
+    Parameters
+    ----------
+    path
+        The model's folder.
+    device
+        ``"auto"``, ``"cpu"`` or ``"gpu"``.
+    precision
+        ``"f32"``, ``"bf16"``, ``"int8"``, ``"f16"`` (on a GPU) or ``"auto"``.
+    workers
+        Threads; as many as the machine allows by default.
+    function_to_apply
+        How scores are made: ``"none"`` or ``"sigmoid"``; as the folder says by default.
+    prompt
+        What stands before each query.
+    prompt_name
+        The prompt of the folder that stands before each query; its default prompt if neither is given.
+    max_tokens
+        Tokens to which a pair is truncated; the folder's own number by default.
+
+    Raises
+    ------
+    gristmill.Error
+        If the folder has no reranker that this package reads; the message says what it lacks.
+
+    Examples
+    --------
+    >>> reranker = gristmill.Reranker("ms-marco-MiniLM-L6-v2")  # doctest: +SKIP
+    >>> reranker.rank("how do mills work", ["Cats sleep.", "Stones grind grain."])  # doctest: +SKIP
+    [{'corpus_id': 1, 'score': 4.2}, {'corpus_id': 0, 'score': -9.1}]
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        precision: str = "f32",
+        workers: int | None = None,
+        function_to_apply: Literal["none", "sigmoid"] | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        self._native = _native.Reranker(
+            path, device, precision, workers, function_to_apply, prompt, prompt_name, max_tokens
+        )
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens to which a pair is truncated."""
+        return self._native.max_tokens
+
+    def predict(
+        self,
+        sentences: Pair | Sequence[Pair],
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+    ) -> Any:
+        """The scores of pairs, in order; the higher the better.
+
+        Takes arguments of ``CrossEncoder.predict``. Chunks are chosen by measurement, so ``batch_size`` has no effect,
+        and progress is not shown.
+
+        Parameters
+        ----------
+        sentences
+            Pairs of a query and a document, or one pair.
+
+        Returns
+        -------
+        numpy.ndarray
+            f32 of shape ``[len(sentences)]``; for one pair its score, a ``numpy.float32``.
+
+        Raises
+        ------
+        gristmill.ItemError
+            For the first pair that failed: ``index`` is its place, ``stage`` where it failed.
+        """
+        refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
+        # As `CrossEncoder` tells one pair from several.
+        single = len(sentences) > 0 and isinstance(sentences[0], str)
+        pairs: list[Any] = [sentences] if single else list(sentences)
+        scores = self._predict([_pair(place, pair) for place, pair in enumerate(pairs)])
+        return scores[0] if single else scores
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+    ) -> list[dict[str, Any]]:
+        """The documents by how well they answer a query, the best one first.
+
+        Parameters
+        ----------
+        query
+            The query.
+        documents
+            The documents.
+        top_k
+            Documents that are returned at most; all by default.
+        return_documents
+            Whether results have the documents themselves.
+
+        Returns
+        -------
+        list
+            For each document a dict: ``corpus_id``, its place in ``documents``; ``score``, a ``numpy.float32``; and
+            with ``return_documents`` its ``text``.
+
+        Raises
+        ------
+        gristmill.ItemError
+            For the first document that failed.
+        """
+        refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
+        if top_k is not None and top_k < 0:
+            raise ValueError(f"top_k is {top_k}")
+        documents = list(documents)
+        scores = self._predict([(query, document) for document in documents])
+        # Stable, so that of equal scores the first document comes first.
+        best = np.argsort(-scores, kind="stable")[:top_k].tolist()
+        results: list[dict[str, Any]] = [{"corpus_id": place, "score": scores[place]} for place in best]
+        if return_documents:
+            for result in results:
+                result["text"] = documents[result["corpus_id"]]
+        return results
+
+    def _predict(self, pairs: list[tuple[str, str]]) -> Floats:
+        made, report = self._native.predict(pairs)
+        self._keep(report)
+        return np.frombuffer(made, np.float32)
+
+
+def _pair(place: int, pair: Any) -> tuple[str, str]:
+    if isinstance(pair, str) or len(pair) != 2:
+        raise ValueError(f"pair {place} is no pair of a query and a document: {pair!r}")
+    return pair[0], pair[1]

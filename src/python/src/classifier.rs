@@ -1,0 +1,60 @@
+//! Texts to the scores of classes.
+
+use std::path::PathBuf;
+
+use gristmill::text::{self, ClassifierOptions};
+use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyByteArray};
+
+use crate::{
+    errors::failed,
+    job::check_process,
+    texts::{Text, bytes, run, scores, session},
+};
+
+/// A model of a Hugging Face folder that classifies texts.
+#[pyclass(frozen, module = "gristmill._native")]
+pub(crate) struct Classifier {
+    pub(crate) classifier: text::Classifier,
+    pub(crate) workers: Option<usize>,
+}
+
+#[pymethods]
+impl Classifier {
+    #[new]
+    #[pyo3(signature = (path, device, precision, workers, function_to_apply, max_tokens))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        device: &str,
+        precision: &str,
+        workers: Option<usize>,
+        function_to_apply: Option<&str>,
+        max_tokens: Option<usize>,
+    ) -> PyResult<Self> {
+        check_process(py)?;
+        let mut options = ClassifierOptions::default().session(session(py, device, precision)?);
+        options.scores = function_to_apply.map(|name| scores(py, name)).transpose()?;
+        options.max_tokens = max_tokens;
+        let opened = py.detach(|| text::Classifier::open_with(&path, &options));
+        Ok(Self { classifier: opened.map_err(|error| failed(py, &error))?, workers })
+    }
+
+    /// The names of the classes.
+    #[getter]
+    fn labels(&self) -> Vec<&str> {
+        self.classifier.labels().iter().map(|label| &**label).collect()
+    }
+
+    /// Tokens to which a text is truncated.
+    #[getter]
+    fn max_tokens(&self) -> usize {
+        self.classifier.max_tokens()
+    }
+
+    /// The scores of all classes of each text, as the bytes of f32, and the report as JSON.
+    fn classify<'py>(&self, py: Python<'py>, texts: Vec<Text>) -> PyResult<(Bound<'py, PyByteArray>, String)> {
+        let (classes, report) = run(py, self.classifier.bulk(), self.workers, &texts)?;
+        let count = classes.len() * self.classifier.labels().len();
+        Ok((bytes(py, count, classes.into_iter().flat_map(|class| class.scores))?, report))
+    }
+}

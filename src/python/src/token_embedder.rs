@@ -1,0 +1,65 @@
+//! Texts to the vectors of their tokens.
+
+use std::path::PathBuf;
+
+use gristmill::text::{self, TokenOptions};
+use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyByteArray};
+
+use crate::{
+    errors::failed,
+    job::check_process,
+    texts::{Text, bytes, run, session},
+};
+
+/// A late-interaction model of a folder.
+#[pyclass(frozen, module = "gristmill._native")]
+pub(crate) struct TokenEmbedder {
+    documents: text::TokenEmbedder,
+    workers: Option<usize>,
+}
+
+#[pymethods]
+impl TokenEmbedder {
+    #[new]
+    #[pyo3(signature = (path, device, precision, workers, max_tokens))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        device: &str,
+        precision: &str,
+        workers: Option<usize>,
+        max_tokens: Option<usize>,
+    ) -> PyResult<Self> {
+        check_process(py)?;
+        let mut options = TokenOptions::default().session(session(py, device, precision)?);
+        options.max_tokens = max_tokens;
+        let opened = py.detach(|| text::TokenEmbedder::open_with(&path, &options));
+        Ok(Self { documents: opened.map_err(|error| failed(py, &error))?, workers })
+    }
+
+    /// Numbers of a vector.
+    #[getter]
+    fn dimension(&self) -> usize {
+        self.documents.dimension()
+    }
+
+    /// Tokens to which a document is truncated.
+    #[getter]
+    fn max_tokens(&self) -> usize {
+        self.documents.max_tokens()
+    }
+
+    /// The vectors of each text's tokens, as the bytes of f32, and the report as JSON.
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<Text>,
+        queries: bool,
+    ) -> PyResult<(Vec<Bound<'py, PyByteArray>>, String)> {
+        let embedder = if queries { self.documents.queries() } else { Ok(self.documents.clone()) };
+        let embedder = embedder.map_err(|error| failed(py, &error))?;
+        let (vectors, report) = run(py, embedder.bulk(), self.workers, &texts)?;
+        let made = vectors.iter().map(|text| bytes(py, text.numbers().len(), text.numbers().iter().copied()));
+        Ok((made.collect::<PyResult<_>>()?, report))
+    }
+}

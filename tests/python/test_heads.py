@@ -1,0 +1,159 @@
+"""Classes, scores of pairs, entities, sparse vectors and token vectors: those of the authors' own tools."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gristmill
+import numpy as np
+import pytest
+from conftest import GOLDENS
+
+HEADS = GOLDENS / "heads"
+TEXTS: list[str] = json.loads((HEADS / "texts.json").read_text())
+# Goldens have rounded numbers.
+NEAR = 2e-5
+
+
+def golden(path: Path) -> Any:
+    return json.loads((path / "golden.json").read_text())
+
+
+def test_classes_are_those_of_the_pipeline() -> None:
+    folder = HEADS / "classes" / "distilbert"
+    expected = golden(folder)
+    classifier = gristmill.Classifier(folder, workers=2)
+    assert classifier.labels == expected["labels"] == ["sad", "none", "glad"]
+    results = classifier(TEXTS)
+    assert [own["label"] for own in results] == ["glad"] * len(TEXTS)
+    assert np.allclose([own["score"] for own in results], [scores[2] for scores in expected["scores"]], atol=NEAR)
+    report = classifier.report()
+    assert report is not None and report["items"] == len(TEXTS) and report["errors"] == 0
+
+    everything = classifier(TEXTS, top_k=None)
+    for text, scores in zip(everything, expected["scores"], strict=True):
+        best = sorted(zip(scores, expected["labels"], strict=True), reverse=True)
+        assert [own["label"] for own in text] == [label for _, label in best]
+        assert np.allclose([own["score"] for own in text], [score for score, _ in best], atol=NEAR)
+    assert classifier(TEXTS[:2], top_k=2) == [text[:2] for text in everything[:2]]
+    # One text has the forms that the pipeline gives it.
+    assert classifier(TEXTS[0]) == [everything[0][0]]
+    assert classifier(TEXTS[0], top_k=None) == everything[0]
+    assert classifier([]) == [] and classifier([], top_k=None) == []
+    with pytest.raises(ValueError, match="top_k"):
+        classifier(TEXTS, top_k=0)
+
+
+def test_scores_are_made_as_asked() -> None:
+    folder = HEADS / "classes" / "distilbert"
+    raw = gristmill.Classifier(folder, function_to_apply="none")(TEXTS[0], top_k=None)
+    made = gristmill.Classifier(folder)(TEXTS[0], top_k=None)
+    powers = np.exp([own["score"] for own in raw])
+    assert np.allclose(powers / powers.sum(), [own["score"] for own in made], atol=NEAR)
+    with pytest.raises(gristmill.Error, match="softmax"):
+        gristmill.Classifier(folder, function_to_apply="tanh")  # type: ignore[arg-type]
+
+
+def test_pairs_have_the_scores_of_a_cross_encoder() -> None:
+    folder = HEADS / "pairs" / "bert"
+    expected = golden(folder)
+    reranker = gristmill.Reranker(folder, workers=2)
+    pairs = [(TEXTS[query], TEXTS[document]) for query, document in (own["pair"] for own in expected)]
+    scores = reranker.predict(pairs)
+    assert scores.dtype == np.float32 and scores.shape == (len(pairs),)
+    assert np.allclose(scores, [own["score"] for own in expected], atol=NEAR)
+    assert reranker.predict([list(pair) for pair in pairs]).tobytes() == scores.tobytes()
+    one = reranker.predict(pairs[3])
+    assert isinstance(one, np.float32) and one == scores[3]
+    assert reranker.predict([]).shape == (0,)
+
+    documents = TEXTS[:9]
+    own = reranker.predict([(TEXTS[0], document) for document in documents])
+    ranked = reranker.rank(TEXTS[0], documents, return_documents=True)
+    order = sorted(range(len(documents)), key=lambda place: own[place], reverse=True)
+    assert [result["corpus_id"] for result in ranked] == order
+    assert [result["score"] for result in ranked] == [own[place] for place in order]
+    assert [result["text"] for result in ranked] == [documents[place] for place in order]
+    assert [result["corpus_id"] for result in reranker.rank(TEXTS[0], documents, top_k=2)] == order[:2]
+    assert set(reranker.rank(TEXTS[0], documents)[0]) == {"corpus_id", "score"}
+    prompted = gristmill.Reranker(folder, prompt="a ").predict((TEXTS[0], TEXTS[1]))
+    assert prompted == reranker.predict(("a " + TEXTS[0], TEXTS[1]))
+    with pytest.raises(ValueError, match="pair 1"):
+        reranker.predict([pairs[0], ("alone",)])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="convert_to_tensor"):
+        reranker.predict(pairs, convert_to_tensor=True)
+
+
+def test_entities_are_those_of_the_pipeline() -> None:
+    folder = HEADS / "tokens" / "distilbert"
+    taggers: dict[tuple[Any, Any], gristmill.Tagger] = {}
+    for strategy, overlap, text, expected in golden(folder):
+        if (strategy, overlap) not in taggers:
+            taggers[strategy, overlap] = gristmill.Tagger(folder, aggregation_strategy=strategy, stride=overlap)
+        found = taggers[strategy, overlap](TEXTS[text])
+        name = "entity" if strategy == "none" else "entity_group"
+        names = {name, "score", "word", "start", "end"}
+        assert all(set(own) == names for own in found)
+        places = [[own[name], own["word"], own["start"], own["end"]] for own in found]
+        assert places == [[label, *rest] for label, _, *rest in expected], (strategy, overlap, text)
+        assert np.allclose([own["score"] for own in found], [score for _, score, *_ in expected], atol=NEAR)
+    tagger = taggers["simple", None]
+    assert tagger(TEXTS[:5]) == [tagger(text) for text in TEXTS[:5]]
+    assert "O" in tagger.labels
+    kept = gristmill.Tagger(folder, ignore_labels=["LOC"])(TEXTS[0])
+    assert kept == [] and tagger(TEXTS[0])[0]["entity_group"] == "LOC"
+    with pytest.raises(gristmill.Error, match="aggregation_strategy"):
+        gristmill.Tagger(folder, aggregation_strategy="most")  # type: ignore[arg-type]
+
+
+def test_sparse_vectors_are_those_of_a_sparse_encoder() -> None:
+    folder = HEADS / "sparse" / "modernbert"
+    expected = golden(folder)
+    embedder = gristmill.SparseEmbedder(folder, workers=2)
+    vectors = embedder.encode(TEXTS)
+    width = embedder.get_sentence_embedding_dimension()
+    assert vectors.shape == (len(TEXTS), width)
+    assert vectors.indptr.tolist() == np.cumsum([0] + [len(words) for words, _ in expected]).tolist()
+    assert vectors.indices.tolist() == [word for words, _ in expected for word in words]
+    assert vectors.data.dtype == np.float32
+    assert np.allclose(vectors.data, [weight for _, weights in expected for weight in weights], atol=NEAR)
+    assert [list(row) for row in vectors.rows()] == [words for words, _ in expected]
+    one = embedder.encode(TEXTS[2])
+    assert one.shape == (1, width) and one.rows() == [vectors.rows()[2]]
+    assert embedder.encode([]).shape == (0, width) and embedder.encode([]).indptr.tolist() == [0]
+    few = gristmill.SparseEmbedder(folder, max_active_dims=2).encode(TEXTS[0]).rows()[0]
+    assert sorted(few.values()) == sorted(vectors.rows()[0].values())[-2:]
+    with pytest.raises(gristmill.Error, match="0 weights"):
+        gristmill.SparseEmbedder(folder, max_active_dims=0)
+
+
+def test_token_vectors_are_those_of_a_multi_vector_encoder() -> None:
+    folder = HEADS / "colbert" / "fixed"
+    embedder = gristmill.TokenEmbedder(folder, workers=2)
+    for place, encode in enumerate((embedder.encode_query, embedder.encode_document)):
+        expected = [(text, own[place]) for text, own in zip(TEXTS, golden(folder), strict=True) if own[place]]
+        vectors = encode([text for text, _ in expected])
+        for own, (text, rows) in zip(vectors, expected, strict=True):
+            assert own.dtype == np.float32 and np.allclose(own, rows, atol=NEAR), text
+        assert encode(expected[0][0]).tobytes() == vectors[0].tobytes()
+    assert embedder.get_sentence_embedding_dimension() == 4
+    assert embedder.encode_document([]) == []
+
+
+def test_what_fails_is_told() -> None:
+    kinds: list[Any] = [gristmill.Classifier, gristmill.Reranker, gristmill.Tagger]
+    kinds += [gristmill.SparseEmbedder, gristmill.TokenEmbedder]
+    for kind in kinds:
+        with pytest.raises(FileNotFoundError):
+            kind(HEADS / "absent")
+        with pytest.raises(gristmill.Error, match="precision"):
+            kind(HEADS / "classes" / "distilbert", precision="int4")
+    with pytest.raises(gristmill.Error, match="ForTokenClassification"):
+        gristmill.Classifier(HEADS / "tokens" / "distilbert")
+    # A pair of more bytes than are tokenized whole.
+    reranker = gristmill.Reranker(HEADS / "pairs" / "bert")
+    with pytest.raises(gristmill.ItemError, match="400000|400,000") as caught:
+        reranker.predict([("a", "b"), ("a", "word " * 100_000)])
+    assert (caught.value.index, caught.value.stage) == (1, "prepare")
+    with pytest.raises(TypeError):
+        gristmill.Classifier(HEADS / "classes" / "distilbert")([1])  # type: ignore[list-item]
