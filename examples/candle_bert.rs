@@ -23,6 +23,7 @@ use std::{
 use candle_core::{D, Device, Result as CandleResult, Tensor};
 use common::{Common, Failure, Flag, Outcome};
 use gristmill::{Error, Pipeline, bulk::Bulk, candle::CandleModel, text::TextTokenizer};
+use lexopt::Parser;
 
 const USAGE: &str = "\
 usage: candle_bert --model DIR TEXTS [FLAGS]
@@ -40,9 +41,9 @@ fn main() -> ExitCode {
     common::main(embed)
 }
 
-fn embed() -> Outcome {
+fn embed(command_line: Parser) -> Outcome {
     let (mut model, mut texts, mut max_tokens) = (None, None, 256);
-    let common = Common::parse(USAGE, |flag, parser| {
+    let common = Common::parse(command_line, USAGE, |flag, parser| {
         match flag {
             Flag::Named("model") => model = Some(PathBuf::from(parser.value()?)),
             Flag::Named("max-tokens") => max_tokens = lexopt::ValueExt::parse(&parser.value()?)?,
@@ -93,7 +94,7 @@ fn embed() -> Outcome {
     }
     let difference = bulk.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     writeln!(io::stdout(), "largest difference of {count} vectors: {difference:e}")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Runs this program again for the bulk job, and returns its vectors.

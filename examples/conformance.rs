@@ -19,6 +19,7 @@ use std::{
 };
 
 use common::{Common, Failure, Flag, Outcome, one_line, plain_path};
+use lexopt::Parser;
 use onnx_cases::State;
 
 const USAGE: &str = "\
@@ -30,9 +31,9 @@ fn main() -> ExitCode {
     common::main(conformance)
 }
 
-fn conformance() -> Outcome {
+fn conformance(command_line: Parser) -> Outcome {
     let (mut folders, mut why) = (Vec::new(), false);
-    let common = Common::parse(USAGE, |flag, _| {
+    let common = Common::parse(command_line, USAGE, |flag, _| {
         match flag {
             Flag::Value(path) => folders.push(PathBuf::from(path)),
             Flag::Named("why") => why = true,

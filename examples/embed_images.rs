@@ -22,7 +22,7 @@ use gristmill::{
     text::{Ranges, VectorFormat},
     vision::{Image, ImageEmbedder, ImageOptions},
 };
-use lexopt::ValueExt;
+use lexopt::{Parser, ValueExt};
 use npy::read_ranges;
 use vectors::{Vectors, format_of, is_float};
 
@@ -60,7 +60,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn take(&mut self, flag: Flag<'_>, parser: &mut lexopt::Parser) -> Result<bool, lexopt::Error> {
+    fn take(&mut self, flag: Flag<'_>, parser: &mut Parser) -> Result<bool, lexopt::Error> {
         match flag {
             Flag::Named("model") => self.model = Some(PathBuf::from(parser.value()?)),
             Flag::Named("out") => self.out = Some(PathBuf::from(parser.value()?)),
@@ -76,9 +76,9 @@ impl Arguments {
     }
 }
 
-fn embed() -> Outcome {
+fn embed(command_line: Parser) -> Outcome {
     let mut arguments = Arguments::default();
-    let common = Common::parse(USAGE, |flag, parser| arguments.take(flag, parser))?;
+    let common = Common::parse(command_line, USAGE, |flag, parser| arguments.take(flag, parser))?;
     let missing = |what: &str| Failure::usage(format!("{what} is missing; see --help"));
     let Arguments { model, paths, out, format, ranges, options } = arguments;
     let model = model.ok_or_else(|| missing("--model DIR"))?;

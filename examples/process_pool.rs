@@ -21,6 +21,7 @@ use std::{
 
 use common::{Common, Flag, Outcome, failure::whole, one_line, say};
 use gristmill::{Error, PerWorker, Pipeline, Result, bulk::Bulk};
+use lexopt::Parser;
 
 const LOADING: Duration = Duration::from_millis(1500);
 const WORKING: Duration = Duration::from_millis(800);
@@ -48,9 +49,9 @@ fn main() -> ExitCode {
     common::main(pool)
 }
 
-fn pool() -> Outcome {
+fn pool(command_line: Parser) -> Outcome {
     let mut items: Vec<OsString> = Vec::new();
-    let mut common = Common::parse("usage: process_pool [FLAGS] [NUMBER...]", |flag, _| {
+    let mut common = Common::parse(command_line, "usage: process_pool [FLAGS] [NUMBER...]", |flag, _| {
         let Flag::Value(value) = flag else { return Ok(false) };
         items.push(value);
         Ok(true)

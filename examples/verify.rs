@@ -37,6 +37,7 @@ use gristmill::{
     text::{Embedder, EmbedderOptions},
     verify::{Comparison, verify, verify_against},
 };
+use lexopt::Parser;
 
 const USAGE: &str = "\
 usage: verify [FLAGS] MODEL.onnx [--in IN.npz [--reference OUT.npz]]
@@ -71,9 +72,9 @@ fn main() -> ExitCode {
     common::main(run)
 }
 
-fn run() -> Outcome {
+fn run(command_line: Parser) -> Outcome {
     let mut own = Arguments::default();
-    let common = Common::parse(USAGE, |flag, parser| {
+    let common = Common::parse(command_line, USAGE, |flag, parser| {
         match flag {
             Flag::Value(path) if own.model.is_none() => own.model = Some(PathBuf::from(path)),
             Flag::Named("in") => own.input = Some(PathBuf::from(parser.value()?)),
@@ -218,7 +219,7 @@ fn of_files(path: &Path, most: usize) -> Result<Vec<Tensors>, Failure> {
     Ok(items)
 }
 
-fn number(parser: &mut lexopt::Parser) -> Result<f64, lexopt::Error> {
+fn number(parser: &mut Parser) -> Result<f64, lexopt::Error> {
     use lexopt::ValueExt;
     parser.value()?.parse()
 }

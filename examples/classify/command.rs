@@ -1,22 +1,17 @@
-//! Finds the class of each line of a text file, in bulk.
-//!
-//! ```sh
-//! cargo run --release --example classify -- --model distilbert-base-uncased-finetuned-sst-2-english texts.txt
-//! ```
+//! The command `classify`: a class for each line of a text file.
 
-mod common;
-#[path = "common/text_job.rs"]
-mod text_job;
+use std::sync::Arc;
 
-use std::process::ExitCode;
-
-use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
 #[cfg(feature = "files")]
 use gristmill::files::{ColumnType, Row};
 use gristmill::text::{Classified, Classifier, ClassifierOptions, Scores};
-use lexopt::ValueExt;
-use serde_json::json;
-use text_job::TextJob;
+use lexopt::{Parser, ValueExt};
+use serde_json::{Map, Value, json};
+
+use super::{
+    common::{self, Common, Flag, Outcome, lines::field, texts::TextFile},
+    text_job::{self, TextJob},
+};
 
 const USAGE: &str = "\
 usage: classify --model DIR TEXTS [FLAGS]
@@ -32,15 +27,30 @@ tokens that the model saw, and whether the text was truncated; or its number and
                     truncating them
 ";
 
-fn main() -> ExitCode {
-    common::main(classify)
+/// The columns of a job over files.
+#[cfg(feature = "files")]
+pub const COLUMNS: [(&str, ColumnType); 5] = [
+    ("label", ColumnType::Text),
+    ("score", ColumnType::Float),
+    ("scores", ColumnType::Json),
+    ("tokens", ColumnType::Integer),
+    ("truncated", ColumnType::Bool),
+];
+
+/// The class of a text as JSON.
+pub fn row(labels: &[Arc<str>], class: Classified) -> Value {
+    let scores = labels.iter().map(|label| label.to_string()).zip(class.scores);
+    let scores: Map<_, _> = scores.map(|(label, score)| (label, json!(score))).collect();
+    let (label, score) = (&*class.label, class.score);
+    json!({"label": label, "score": score, "scores": scores, "tokens": class.tokens, "truncated": class.truncated})
 }
 
-fn classify() -> Outcome {
+/// Runs the command.
+pub fn classify(command_line: Parser) -> Outcome {
     let (mut job, mut name, mut scores) = (TextJob::default(), None, None);
     let mut overlap = None;
     let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
-    let common = Common::parse(&usage, |flag, parser| {
+    let common = Common::parse(command_line, &usage, |flag, parser| {
         match flag {
             Flag::Named("field" | "column") => name = Some(parser.value()?.string()?),
             Flag::Named("overlap") => overlap = Some(parser.value()?.parse()?),
@@ -63,26 +73,14 @@ fn classify() -> Outcome {
     (options.scores, options.overlap) = (scores, overlap);
     let classifier = Classifier::open_with(model, &options)?;
     let labels = classifier.labels().to_vec();
-    let row = |class: Classified| {
-        let scores = labels.iter().map(|label| label.to_string()).zip(class.scores);
-        let scores: serde_json::Map<_, _> = scores.map(|(label, score)| (label, json!(score))).collect();
-        let (label, score) = (&*class.label, class.score);
-        json!({"label": label, "score": score, "scores": scores, "tokens": class.tokens, "truncated": class.truncated})
-    };
+    let row = move |class| row(&labels, class);
     let Some(file) = file else {
         #[cfg(feature = "files")]
         return {
             let name = name.as_deref().unwrap_or("text");
-            let columns = [
-                ("label", ColumnType::Text),
-                ("score", ColumnType::Float),
-                ("scores", ColumnType::Json),
-                ("tokens", ColumnType::Integer),
-                ("truncated", ColumnType::Bool),
-            ];
             let read = |row: &Row<'_>| row.text(name);
             let options = [("column", name)];
-            let table = text_job::Table { description: classifier.describe(), options: &options, columns: &columns };
+            let table = text_job::Table { description: classifier.describe(), options: &options, columns: &COLUMNS };
             job.run_files(&common, classifier.bulk(), &table, read, row)
         };
         #[cfg(not(feature = "files"))]

@@ -1,8 +1,8 @@
 //! How a command ends.
 
-use std::{error::Error, fmt, io, path::Path, process::ExitCode};
+use std::{error::Error, fmt, io, path::Path};
 
-use super::{one_line, plain};
+use super::{Outcome, one_line, plain};
 
 /// Why a command ended early, and with which code.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Failure {
         Self { code: USAGE, message: message.into() }
     }
 
-    /// An end of which all is said already.
+    /// An end of which all is said already, such as the one of `--help`.
     pub fn silent(code: u8) -> Self {
         Self { code, message: String::new() }
     }
@@ -101,14 +101,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Runs a command and tells how it ended.
-pub fn main(command: impl FnOnce() -> Result<ExitCode, Failure>) -> ExitCode {
-    command().unwrap_or_else(|failure| {
+/// The exit code of a command, after telling why it ended early.
+pub fn code(outcome: Outcome) -> u8 {
+    outcome.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
             // A usage text has several lines, and is the command's own.
             let text = if failure.code == USAGE { plain(&failure.message) } else { one_line(&failure.message) };
             say!("{text}");
         }
-        ExitCode::from(failure.code)
+        failure.code
     })
 }

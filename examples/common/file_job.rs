@@ -10,9 +10,9 @@ use gristmill::{
 };
 use lexopt::{Parser, ValueExt as _};
 
-use crate::common::Flag;
+use super::Flag;
 #[cfg(feature = "files")]
-use crate::common::{Common, Failure, Outcome, output, plain_path, stop};
+use super::{Common, Failure, Outcome, output, plain_path, stop};
 
 /// The flags of jobs over files.
 pub const FLAGS: &str = "  --out-dir DIR     run as a job over files (docs/file-jobs.md): the inputs are files, folders or patterns of lines, JSONL,

@@ -2,7 +2,7 @@
 //!
 //! ```ignore
 //! let mut paths = Vec::new();
-//! let common = Common::parse("usage: identify [FLAGS] PATH...", |flag, parser| {
+//! let common = Common::parse(command_line, "usage: identify [FLAGS] PATH...", |flag, parser| {
 //!     match flag {
 //!         Flag::Named("jsonl") => out = Some(parser.value()?),
 //!         Flag::Value(path) => paths.push(path),
@@ -44,7 +44,7 @@ use std::{
     ffi::OsString,
     io::{self, Write},
     path::{Path, PathBuf},
-    process::{self, ExitCode},
+    process::ExitCode,
     sync::OnceLock,
 };
 
@@ -55,12 +55,12 @@ use gristmill::{
 use indicatif::{ProgressBar, ProgressStyle};
 use lexopt::{Arg, Parser, ValueExt};
 
-pub use failure::{Failure, main};
+pub use failure::Failure;
 use output::OutputFile;
 use stop::Stop;
 
 /// The end of a command: its exit code, or why it ended early.
-pub type Outcome = Result<ExitCode, Failure>;
+pub type Outcome = Result<u8, Failure>;
 
 /// Most workers for each processor.
 const MOST_WORKERS: usize = 4;
@@ -103,17 +103,18 @@ pub enum Flag<'a> {
 }
 
 impl Common {
-    /// Parses the command line; `own` takes the example's own flags, and returns false for unknown ones.
+    /// Parses a command line; `own` takes the example's own flags, and returns false for unknown ones.
     pub fn parse(
+        mut command_line: Parser,
         usage: &str,
         mut own: impl FnMut(Flag<'_>, &mut Parser) -> Result<bool, lexopt::Error>,
     ) -> Result<Self, Failure> {
         let mut common = Self { logs: logs::start(), ..Self::default() };
-        let mut parser = Parser::from_env();
+        let parser = &mut command_line;
         while let Some(arg) = parser.next()? {
             let name = match arg {
                 Arg::Value(value) => {
-                    if !own(Flag::Value(value.clone()), &mut parser)? {
+                    if !own(Flag::Value(value.clone()), parser)? {
                         return Err(Arg::Value(value).unexpected().into());
                     }
                     continue;
@@ -124,20 +125,20 @@ impl Common {
             match name.as_str() {
                 "device" => common.device = parser.value()?.parse()?,
                 "precision" => common.precision = parser.value()?.parse()?,
-                "kernel-set" => common.kernel_set = Some(kernel_set(&mut parser)?),
-                "workers" => common.workers = Some(capped(positive(&mut parser, "--workers")?)),
-                "chunk" => common.chunk = Some(positive(&mut parser, "--chunk")?),
+                "kernel-set" => common.kernel_set = Some(kernel_set(parser)?),
+                "workers" => common.workers = Some(capped(positive(parser, "--workers")?)),
+                "chunk" => common.chunk = Some(positive(parser, "--chunk")?),
                 "report" => common.report = Some(parser.value()?.into()),
                 "adapter" => common.gpu = GpuOptions::adapter(parser.value()?.string()?),
                 "devices" => {
                     list_devices()?;
-                    process::exit(0);
+                    return Err(Failure::silent(0));
                 }
                 "help" | "h" => {
                     writeln!(io::stdout(), "{usage}\n\n{FLAGS}")?;
-                    process::exit(0);
+                    return Err(Failure::silent(0));
                 }
-                name if own(Flag::Named(name), &mut parser)? => {}
+                name if own(Flag::Named(name), parser)? => {}
                 name => return Err(Arg::Long(name).unexpected().into()),
             }
         }
@@ -206,11 +207,16 @@ impl Common {
     }
 
     /// The exit code where all is written: that of the signal that stopped the command, or whether items failed.
-    pub fn code(&self, items_failed: bool) -> ExitCode {
+    pub fn code(&self, items_failed: bool) -> u8 {
         let failed = items_failed.then_some(failure::ITEMS_FAILED);
         let stopped = self.stop.get().and_then(Stop::code);
-        ExitCode::from(stopped.or(failed).unwrap_or(0))
+        stopped.or(failed).unwrap_or(0)
     }
+}
+
+/// Runs a command on the arguments of this process.
+pub fn main(command: impl FnOnce(Parser) -> Outcome) -> ExitCode {
+    ExitCode::from(failure::code(command(Parser::from_env())))
 }
 
 /// Text for a terminal: control characters but line breaks and tabs are escaped.

@@ -8,22 +8,45 @@ use gristmill::{
     files::{Cell, Column, ColumnType, Row},
 };
 
-use crate::common::{Common, Outcome, file_job::FileFlags};
+use super::common::{Common, Outcome, file_job::FileFlags};
 
 /// Runs the job in `--out-dir`.
 pub fn run(files: &FileFlags, common: &Common, [model, table]: [&Path; 2]) -> Outcome {
     let session = Model::open(model)?.session(&common.options())?;
-    let inputs: Vec<(String, Fact)> = session.inputs().map(|(name, fact)| (name.to_owned(), fact.clone())).collect();
-    let columns = columns(&session);
-    let written = columns.iter().map(|(name, kind)| Column::new(name, *kind)).collect();
-    let job = files.job(common, [model, table], &gristmill::Inference::describe(&session), written)?;
-    let read = |row: &Row<'_>| -> Result<Tensors> {
+    let own = ModelTable::of(&session);
+    let job = files.job(common, [model, table], &gristmill::Inference::describe(&session), own.columns())?;
+    files.run(common, job, Bulk::new(session), |row: &Row<'_>| own.read(row), |outputs| own.write(&outputs))
+}
+
+/// The columns of a model's inputs and outputs.
+pub struct ModelTable {
+    inputs: Vec<(String, Fact)>,
+    outputs: Vec<(String, ColumnType)>,
+}
+
+impl ModelTable {
+    /// The columns of a loaded model.
+    pub fn of(session: &Session) -> Self {
+        let inputs = session.inputs().map(|(name, fact)| (name.to_owned(), fact.clone())).collect();
+        Self { inputs, outputs: columns(session) }
+    }
+
+    /// The columns that are written.
+    pub fn columns(&self) -> Vec<Column> {
+        self.outputs.iter().map(|(name, kind)| Column::new(name, *kind)).collect()
+    }
+
+    /// The inputs in a row.
+    pub fn read(&self, row: &Row<'_>) -> Result<Tensors> {
+        let mut inputs = self.inputs.iter();
         inputs
-            .iter()
             .try_fold(Tensors::new(), |tensors, (name, fact)| Ok(tensors.with(name.as_str(), tensor(row, name, fact)?)))
-    };
-    let write = |outputs: Tensors| columns.iter().map(|(name, kind)| cell(outputs.get(name), name, *kind)).collect();
-    files.run(common, job, Bulk::new(session), read, write)
+    }
+
+    /// The values of the columns.
+    pub fn write(&self, outputs: &Tensors) -> Result<Vec<Cell>> {
+        self.outputs.iter().map(|(name, kind)| cell(outputs.get(name), name, *kind)).collect()
+    }
 }
 
 /// The sizes of a value in the run of one row; `None` where only the row tells.

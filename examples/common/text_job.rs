@@ -15,9 +15,9 @@ use lexopt::{Parser, ValueExt as _};
 use serde_json::Value;
 
 #[cfg(feature = "files")]
-use crate::common::file_job::cells;
+use super::common::file_job::cells;
 
-use crate::common::{
+use super::common::{
     Common, Failure, Flag, Outcome, failure::whole, file_job::FileFlags, json_lines::JsonLines, one_line, output, say,
     texts::TextFile,
 };

@@ -1,23 +1,23 @@
-//! Computes one vector for each line of a text file, in bulk.
-//!
-//! ```sh
-//! cargo run --release --example embed -- --model all-MiniLM-L6-v2 texts.txt --out vectors.npy
-//! ```
+//! The command `embed`: a vector for each line of a text file.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod npy;
 #[cfg(feature = "files")]
-mod tables;
-mod vectors;
+pub mod tables;
+pub mod vectors;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
+use std::path::{Path, PathBuf};
+
+use gristmill::{
+    Weights,
+    text::{Embedded, Embedder, EmbedderOptions, Prompt, Quantizer, Ranges, VectorFormat},
 };
+use lexopt::{Parser, ValueExt};
+use npy::{Npy, read_ranges};
+use serde_json::json;
+use vectors::{Vectors, format_of, is_float};
 
-use common::{
-    Common, Failure, Flag, Outcome,
+use super::common::{
+    self, Common, Failure, Flag, Outcome,
     failure::{whole, writing},
     file_job::FileFlags,
     json_lines::JsonLines,
@@ -27,15 +27,6 @@ use common::{
     plain_path, say,
     texts::TextFile,
 };
-use gristmill::{
-    Weights,
-    text::{Embedded, Embedder, EmbedderOptions, Prompt, Quantizer, Ranges, VectorFormat},
-};
-use lexopt::ValueExt;
-use serde_json::json;
-use vectors::{Vectors, format_of, is_float};
-
-use npy::{Npy, read_ranges};
 
 const USAGE: &str = "\
 usage: embed --model DIR TEXTS --out OUT.npy [FLAGS]
@@ -64,10 +55,6 @@ reported on stderr with its number; its vector is all NaN, or all zero in format
 
 /// Failed lines that are reported one by one, at most.
 const MOST_REPORTED: usize = 20;
-
-fn main() -> ExitCode {
-    common::main(embed)
-}
 
 /// What the flags say.
 #[derive(Default)]
@@ -130,10 +117,11 @@ impl Arguments {
     }
 }
 
-fn embed() -> Outcome {
+/// Runs the command.
+pub fn embed(command_line: Parser) -> Outcome {
     let mut arguments = Arguments::default();
     let usage = format!("{USAGE}\n{}", common::file_job::FLAGS);
-    let common = Common::parse(&usage, |flag, parser| arguments.take(flag, parser))?;
+    let common = Common::parse(command_line, &usage, |flag, parser| arguments.take(flag, parser))?;
     arguments.files.check()?;
     let missing = |what: &str| Failure::usage(format!("{what} is missing; see --help"));
     let model = arguments.model.clone().ok_or_else(|| missing("--model DIR"))?;

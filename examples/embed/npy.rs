@@ -7,7 +7,7 @@ use std::{
 
 use gristmill::text::{Ranges, VectorFormat};
 
-use crate::common::{Failure, output::OutputFile, plain_path};
+use super::common::{Failure, output::OutputFile, plain_path};
 
 /// Bytes of the padded header, so that it can be overwritten with the final number of rows.
 const HEADER: usize = 128;

@@ -8,7 +8,7 @@ use std::{
 
 use gristmill::text::{Quantizer, Ranges, VectorFormat};
 
-use crate::{
+use super::{
     common::{
         Failure,
         failure::{whole, writing},

@@ -1,9 +1,5 @@
-//! Identifies the types of files with the bundled model, in bulk.
-//!
-//! `cargo run --release --example identify -- PATH...` prints one line per item; `--jsonl OUT` writes JSON lines instead.
+//! The command `identify`: the types of files.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod features;
 mod files;
 mod identifier;
@@ -16,22 +12,22 @@ use std::{
     ffi::{OsStr, OsString},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
-    process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use common::{
-    Common, Failure, Flag, Outcome,
+use gristmill::{ItemError, bulk::Bulk};
+use identifier::Identifier;
+use labels::Label;
+use lexopt::{Parser, ValueExt};
+
+use super::common::{
+    self, Common, Failure, Flag, Outcome,
     failure::{whole, writing},
     file_job::FileFlags,
     one_line,
     output::{self, OutputFile},
     plain_path,
 };
-use gristmill::{ItemError, bulk::Bulk};
-use identifier::Identifier;
-use labels::Label;
-use lexopt::ValueExt;
 
 const USAGE: &str = "\
 identify [FLAGS] PATH...
@@ -44,16 +40,13 @@ With --out-dir the paths are those in a column of tables or lists, and the label
   --column NAME the column of the paths, with --out-dir (text)
   --jsonl OUT   writes one JSON object per line instead: path, label, score, or path, error; - is standard output";
 
-fn main() -> ExitCode {
-    common::main(identify)
-}
-
-fn identify() -> Outcome {
+/// Runs the command.
+pub fn identify(command_line: Parser) -> Outcome {
     let mut paths: Vec<PathBuf> = Vec::new();
     let mut jsonl: Option<PathBuf> = None;
     let (mut files, mut column) = (FileFlags::default(), None);
     let usage = format!("{USAGE}\n{}", common::file_job::FLAGS);
-    let common = Common::parse(&usage, |flag, parser| {
+    let common = Common::parse(command_line, &usage, |flag, parser| {
         match flag {
             Flag::Named("jsonl") => jsonl = Some(parser.value()?.into()),
             Flag::Value(path) => paths.push(path.into()),

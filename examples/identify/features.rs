@@ -11,7 +11,7 @@ use std::{
 
 use gristmill::{Error, Result, Tensor, Tensors};
 
-use crate::labels::Config;
+use super::labels::Config;
 
 /// A prepared file.
 pub enum Features {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use gristmill::{Error, Hints, Inference, Model, Pipeline, Result, Session, SessionOptions, Slots, Tensors};
 
-use crate::{
+use super::{
     features::{self, Features},
     labels::{Label, Labels},
 };

@@ -8,7 +8,7 @@ use gristmill::{
     files::{Cell, Column, ColumnType, Row},
 };
 
-use crate::{
+use super::{
     common::{Common, Outcome, file_job::FileFlags},
     identifier::Identifier,
     labels::Label,

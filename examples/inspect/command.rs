@@ -1,39 +1,28 @@
-//! Describes a model: inputs, outputs, operators, what was fused, and which backend runs what.
-//!
-//! ```text
-//! cargo run --release --example inspect -- MODEL [--svg OUT.svg]
-//! ```
-//!
-//! `MODEL` is an ONNX file or a Hugging Face folder. A model that needs operators which are not supported is refused
-//! with the list of them.
-
-mod common;
+//! The command `inspect`: what a model holds, and how it runs.
 
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
-use common::{
+use gristmill::{Model, inspect::inspect};
+use lexopt::Parser;
+
+use super::common::{
     Common, Failure, Flag, Outcome,
     failure::writing,
     output::{self, OutputFile},
 };
-use gristmill::{Model, inspect::inspect};
 
 const USAGE: &str = "\
 usage: inspect [FLAGS] MODEL
 
   --svg OUT.svg  draws the graph as it runs";
 
-fn main() -> ExitCode {
-    common::main(describe)
-}
-
-fn describe() -> Outcome {
+/// Runs the command.
+pub fn describe(command_line: Parser) -> Outcome {
     let (mut model, mut svg) = (None, None);
-    let common = Common::parse(USAGE, |flag, parser| {
+    let common = Common::parse(command_line, USAGE, |flag, parser| {
         match flag {
             Flag::Value(path) if model.is_none() => model = Some(PathBuf::from(path)),
             Flag::Named("svg") => svg = Some(PathBuf::from(parser.value()?)),

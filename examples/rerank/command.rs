@@ -1,25 +1,20 @@
-//! Scores each pair of a query and a document of a file, in bulk.
-//!
-//! ```sh
-//! cargo run --release --example rerank -- --model ms-marco-MiniLM-L6-v2 pairs.tsv
-//! ```
+//! The command `rerank`: a score for each pair of a query and a document.
 
-mod common;
-#[path = "common/text_job.rs"]
-mod text_job;
+use std::sync::Arc;
 
-use std::{process::ExitCode, sync::Arc};
-
-use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
 #[cfg(feature = "files")]
 use gristmill::files::{ColumnType, Row};
 use gristmill::{
     Error,
     text::{ClassifierOptions, Prompt, Reranked, Reranker, Scores},
 };
-use lexopt::ValueExt;
-use serde_json::json;
-use text_job::TextJob;
+use lexopt::{Parser, ValueExt};
+use serde_json::{Value, json};
+
+use super::{
+    common::{self, Common, Flag, Outcome, lines::field, texts::TextFile},
+    text_job::{self, TextJob},
+};
 
 const USAGE: &str = "\
 usage: rerank --model DIR PAIRS [FLAGS]
@@ -39,15 +34,22 @@ tables with two columns.
 /// A query and a document.
 type Pair = (Arc<str>, Arc<str>);
 
-fn main() -> ExitCode {
-    common::main(rerank)
+/// The columns of a job over files.
+#[cfg(feature = "files")]
+pub const COLUMNS: [(&str, ColumnType); 3] =
+    [("score", ColumnType::Float), ("tokens", ColumnType::Integer), ("truncated", ColumnType::Bool)];
+
+/// The score of a pair as JSON.
+pub fn row(pair: Reranked) -> Value {
+    json!({"score": pair.score, "tokens": pair.tokens, "truncated": pair.truncated})
 }
 
-fn rerank() -> Outcome {
+/// Runs the command.
+pub fn rerank(command_line: Parser) -> Outcome {
     let (mut job, mut query, mut document) = (TextJob::default(), None, None);
     let mut options = ClassifierOptions::default();
     let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
-    let common = Common::parse(&usage, |flag, parser| {
+    let common = Common::parse(command_line, &usage, |flag, parser| {
         match flag {
             Flag::Named("query") => query = Some(parser.value()?.string()?),
             Flag::Named("document") => document = Some(parser.value()?.string()?),
@@ -68,18 +70,15 @@ fn rerank() -> Outcome {
     let mut options = options.session(common.options()).weights(job.weights);
     options.max_tokens = job.max_tokens;
     let reranker = Reranker::open_with(model, &options)?;
-    let row = |pair: Reranked| json!({"score": pair.score, "tokens": pair.tokens, "truncated": pair.truncated});
     let Some(file) = file else {
         #[cfg(feature = "files")]
         return {
             let (query, document) = (query.as_deref().unwrap_or("query"), document.as_deref().unwrap_or("document"));
-            let columns =
-                [("score", ColumnType::Float), ("tokens", ColumnType::Integer), ("truncated", ColumnType::Bool)];
             let read = |row: &Row<'_>| -> gristmill::Result<Pair> {
                 Ok((row.text(query)?.into(), row.text(document)?.into()))
             };
             let options = [("query", query), ("document", document)];
-            let table = text_job::Table { description: reranker.describe(), options: &options, columns: &columns };
+            let table = text_job::Table { description: reranker.describe(), options: &options, columns: &COLUMNS };
             job.run_files(&common, reranker.detailed(), &table, read, row)
         };
         #[cfg(not(feature = "files"))]

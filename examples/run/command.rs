@@ -1,37 +1,24 @@
-//! Runs any ONNX model on named arrays.
-//!
-//! ```text
-//! cargo run --release --example run -- MODEL.onnx --in IN.npz --out OUT.npz
-//! ```
-//!
-//! An input for which the model has a default may be left out.
-//!
-//! `IN.npz` holds one array for each input of the model, under its name (`numpy.savez("IN.npz", input_ids=...)`);
-//! `OUT.npz` gets one for each output. Strings are arrays of NumPy's type `U`; arrays of objects are refused. If the
-//! model's rows are independent, they are read, run and collected in blocks; `--chunk` then sets the rows of a block,
-//! and after a signal `OUT.npz` has the finished rows.
-
-mod common;
-#[cfg(feature = "files")]
-#[path = "common/model_table.rs"]
-mod model_table;
+//! The command `run`: any ONNX model on named arrays.
 
 use std::{
     io::Seek,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
-use common::{
-    Common, Failure, Flag, Outcome,
+use gristmill::{Batching, DType, ImportOptions, ItemError, Model, Session, Tensors, bulk::Bulk};
+use indicatif::HumanCount;
+use lexopt::Parser;
+
+use super::common::{
+    self, Common, Failure, Flag, Outcome,
     failure::{whole, writing},
     file_job::FileFlags,
     npz::{self, Header},
     output::{self, OutputFile},
     plain_path, say,
 };
-use gristmill::{Batching, DType, ImportOptions, ItemError, Model, Session, Tensors, bulk::Bulk};
-use indicatif::HumanCount;
+#[cfg(feature = "files")]
+use super::model_table;
 
 const USAGE: &str = "\
 usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz
@@ -47,15 +34,12 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Inputs with larger rows are run in one call.
 const MOST_ROW_BYTES: usize = 64 << 20;
 
-fn main() -> ExitCode {
-    common::main(run)
-}
-
-fn run() -> Outcome {
+/// Runs the command.
+pub fn run(command_line: Parser) -> Outcome {
     let (mut model, mut input, mut output) = (None, None, None);
     let mut files = FileFlags::default();
     let usage = format!("{USAGE}\n{}", common::file_job::FLAGS);
-    let common = Common::parse(&usage, |flag, parser| {
+    let common = Common::parse(command_line, &usage, |flag, parser| {
         let slot = match flag {
             Flag::Value(path) if model.is_none() => {
                 model = Some(PathBuf::from(path));

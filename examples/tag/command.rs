@@ -1,22 +1,15 @@
-//! Finds the entities of each line of a text file, in bulk.
-//!
-//! ```sh
-//! cargo run --release --example tag -- --model bert-base-NER texts.txt
-//! ```
+//! The command `tag`: the entities of each line of a text file.
 
-mod common;
-#[path = "common/text_job.rs"]
-mod text_job;
-
-use std::process::ExitCode;
-
-use common::{Common, Flag, Outcome, lines::field, texts::TextFile};
 #[cfg(feature = "files")]
 use gristmill::files::{ColumnType, Row};
 use gristmill::text::{Aggregation, Entity, Tagged, Tagger, TaggerOptions};
-use lexopt::ValueExt;
+use lexopt::{Parser, ValueExt};
 use serde_json::{Value, json};
-use text_job::TextJob;
+
+use super::{
+    common::{self, Common, Flag, Outcome, lines::field, texts::TextFile},
+    text_job::{self, TextJob},
+};
 
 const USAGE: &str = "\
 usage: tag --model DIR TEXTS [FLAGS]
@@ -33,15 +26,23 @@ place in the text: start and end in characters, start_byte and end_byte in bytes
   --ignore LABEL    leaves out entities of this label; may be given several times (O)
 ";
 
-fn main() -> ExitCode {
-    common::main(tag)
+/// The columns of a job over files.
+#[cfg(feature = "files")]
+pub const COLUMNS: [(&str, ColumnType); 3] =
+    [("entities", ColumnType::Json), ("tokens", ColumnType::Integer), ("truncated", ColumnType::Bool)];
+
+/// The entities of a text as JSON.
+pub fn row(tagged: Tagged) -> Value {
+    let entities: Vec<Value> = tagged.entities.into_iter().map(entity).collect();
+    json!({"entities": entities, "tokens": tagged.tokens, "truncated": tagged.truncated})
 }
 
-fn tag() -> Outcome {
+/// Runs the command.
+pub fn tag(command_line: Parser) -> Outcome {
     let (mut job, mut name) = (TextJob::default(), None);
     let (mut options, mut ignored) = (TaggerOptions::default(), Vec::new());
     let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
-    let common = Common::parse(&usage, |flag, parser| {
+    let common = Common::parse(command_line, &usage, |flag, parser| {
         match flag {
             Flag::Named("field" | "column") => name = Some(parser.value()?.string()?),
             Flag::Named("overlap") => options.overlap = Some(parser.value()?.parse()?),
@@ -70,19 +71,13 @@ fn tag() -> Outcome {
         options.ignored = ignored;
     }
     let tagger = Tagger::open_with(model, &options)?;
-    let row = |tagged: Tagged| {
-        let entities: Vec<Value> = tagged.entities.into_iter().map(entity).collect();
-        json!({"entities": entities, "tokens": tagged.tokens, "truncated": tagged.truncated})
-    };
     let Some(file) = file else {
         #[cfg(feature = "files")]
         return {
             let name = name.as_deref().unwrap_or("text");
-            let columns =
-                [("entities", ColumnType::Json), ("tokens", ColumnType::Integer), ("truncated", ColumnType::Bool)];
             let read = |row: &Row<'_>| row.text(name);
             let options = [("column", name)];
-            let table = text_job::Table { description: tagger.describe(), options: &options, columns: &columns };
+            let table = text_job::Table { description: tagger.describe(), options: &options, columns: &COLUMNS };
             job.run_files(&common, tagger.bulk(), &table, read, row)
         };
         #[cfg(not(feature = "files"))]

@@ -1,19 +1,14 @@
-//! Proves that the folder of a job over files is complete, compares two, or puts several together.
-//!
-//! ```sh
-//! cargo run --release --features files --example verify_job -- --complete vectors
-//! ```
-
-mod common;
+//! The command `verify_job`: proofs about the folders of jobs over files.
 
 use std::{
     io::{self, Write},
     path::PathBuf,
-    process::ExitCode,
 };
 
-use common::{Common, Failure, Flag, Outcome, plain_path};
 use gristmill::files::{compare, merge, verify_complete};
+use lexopt::Parser;
+
+use super::common::{Common, Failure, Flag, Outcome, plain_path};
 
 const USAGE: &str = "\
 usage: verify_job A B
@@ -24,13 +19,10 @@ Compares the parts of two folders; or proves that folders hold all rows of their
 copies the parts of folders of one job into OUT. Prints what was found, and exits with 1 where something differs or is
 missing.";
 
-fn main() -> ExitCode {
-    common::main(verify)
-}
-
-fn verify() -> Outcome {
+/// Runs the command.
+pub fn verify(command_line: Parser) -> Outcome {
     let (mut folders, mut complete, mut out) = (Vec::new(), false, None);
-    Common::parse(USAGE, |flag, parser| {
+    Common::parse(command_line, USAGE, |flag, parser| {
         match flag {
             Flag::Named("complete") => complete = true,
             Flag::Named("merge") => out = Some(PathBuf::from(parser.value()?)),
@@ -58,5 +50,5 @@ fn verify() -> Outcome {
         }
         _ => return Err(Failure::usage("two folders, --complete or --merge are needed; see --help")),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
