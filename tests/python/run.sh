@@ -13,7 +13,7 @@ export PATH="$folder/venv/bin:$PATH"
 export PYTHONDONTWRITEBYTECODE=1 MYPY_CACHE_DIR="$folder/mypy" RUFF_CACHE_DIR="$folder/ruff"
 python -m pip --disable-pip-version-check install -q -r tests/python/requirements.txt
 # Without the GPU backend, of which nothing is tested here: it takes minutes to build.
-maturin build -q --locked --no-default-features --profile dev --compatibility linux --out "$folder/wheels"
+maturin build -q --locked --no-default-features --features files --profile dev --compatibility linux --out "$folder/wheels"
 python -m pip --disable-pip-version-check install -q --no-index --no-deps "$folder"/wheels/*.whl
 ruff check src/python tests/python
 mypy src/python/gristmill tests/python

@@ -79,7 +79,7 @@ def test_pairs_have_the_scores_of_a_cross_encoder() -> None:
     prompted = gristmill.Reranker(folder, prompt="a ").predict((TEXTS[0], TEXTS[1]))
     assert prompted == reranker.predict(("a " + TEXTS[0], TEXTS[1]))
     with pytest.raises(ValueError, match="pair 1"):
-        reranker.predict([pairs[0], ("alone",)])  # type: ignore[list-item]
+        reranker.predict([pairs[0], ("alone",)])
     with pytest.raises(ValueError, match="convert_to_tensor"):
         reranker.predict(pairs, convert_to_tensor=True)
 

@@ -2,6 +2,7 @@
 
 from ._classifier import Classifier
 from ._embedder import Embedder
+from ._job import Job
 from ._model import Model
 from ._native import Error, ItemError
 from ._reranker import Reranker
@@ -14,6 +15,7 @@ __all__ = [
     "Embedder",
     "Error",
     "ItemError",
+    "Job",
     "Model",
     "Reranker",
     "SparseEmbedder",

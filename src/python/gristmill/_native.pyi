@@ -8,6 +8,10 @@ class ItemError(Error):
     index: int
     stage: str
 
+def command(arguments: list[str]) -> int: ...
+def run_job(model: object, options: dict[str, Any]) -> tuple[dict[str, Any], str | None]: ...
+def verify_job(folder: str | os.PathLike[str]) -> dict[str, int]: ...
+
 _Made = tuple[str, str, list[int], bytearray]
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,7 +33,7 @@ class SparseVectors(NamedTuple):
         """Each vector as a dict from token id to weight."""
         ends = self.indptr.tolist()
         pairs = list(zip(self.indices.tolist(), self.data.tolist(), strict=True))
-        return [dict(pairs[start:end]) for start, end in zip(ends, ends[1:])]
+        return [dict(pairs[start:end]) for start, end in itertools.pairwise(ends)]
 
 
 class SparseEmbedder(Reporting):

@@ -4,8 +4,10 @@
 
 mod arrays;
 mod classifier;
+mod commands;
 mod embedder;
 mod errors;
+mod file_job;
 mod job;
 mod model;
 mod reranker;
@@ -21,8 +23,10 @@ mod _native {
     #[pymodule_export]
     use super::{
         classifier::Classifier,
+        commands::command,
         embedder::Embedder,
         errors::{Error, ItemError},
+        file_job::{run_job, verify_job},
         model::Model,
         reranker::Reranker,
         sparse_embedder::SparseEmbedder,

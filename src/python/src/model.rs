@@ -18,8 +18,8 @@ use crate::{
 /// A loaded ONNX model.
 #[pyclass(frozen, module = "gristmill._native")]
 pub(crate) struct Model {
-    session: Arc<Session>,
-    workers: Option<usize>,
+    pub(crate) session: Arc<Session>,
+    pub(crate) workers: Option<usize>,
 }
 
 #[pymethods]
