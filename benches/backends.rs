@@ -1,5 +1,7 @@
 //! Every operator that a GPU runs, and both jobs, on the CPU and on a GPU, in one table:
-//! `cargo bench --all-features --bench backends [-- ADAPTER] [jobs]`; with `jobs` the operators are left out.
+//! `cargo bench --all-features --bench backends [-- ADAPTER] [jobs|operators] [only=PART]`; with `jobs` the operators are
+//! left out, with `operators` the jobs, and with `only=PART` all operators but those whose names hold it.
+//! Without ADAPTER it is the one that `GRISTMILL_TEST_ADAPTER` names, or the first.
 //!
 //! Times are of one call, the inputs sent and the results fetched: what a caller waits for. The least of several calls
 //! counts.
@@ -30,10 +32,14 @@ const TIMING: Duration = Duration::from_millis(50);
 
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let (only_jobs, named): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word == "jobs");
-    let named = named.first();
+    let has = |name: &str| words.iter().any(|word| word == name);
+    let (only_jobs, only_operators) = (has("jobs"), has("operators"));
+    let part = words.iter().find_map(|word| word.strip_prefix("only=")).unwrap_or_default();
+    let own = |word: &&String| !["jobs", "operators"].contains(&word.as_str()) && !word.starts_with("only=");
+    let named = words.iter().find(own).cloned().or_else(|| std::env::var("GRISTMILL_TEST_ADAPTER").ok());
     let adapters = gpu::adapters();
-    let Some(adapter) = adapters.iter().find(|own| named.is_none_or(|name| own.name.contains(name.as_str()))) else {
+    let Some(adapter) = adapters.iter().find(|own| named.as_ref().is_none_or(|name| own.name.contains(name.as_str())))
+    else {
         println!("no adapter is here: nothing to compare");
         return Ok(());
     };
@@ -44,7 +50,10 @@ fn main() -> Result<(), Failure> {
         "{:>10} {:>10} {:>7} {:>7}  operator `case`: ms of a call, ratio, % in transfers",
         "cpu", "gpu", "ratio", "moving"
     );
-    let listed = ops::all().iter().filter(|def| only_jobs.is_empty() && matches!(def.gpu, GpuState::Kernel(_)));
+    let listed =
+        ops::all().iter().filter(|def| !only_jobs && def.name.contains(part) && matches!(def.gpu, GpuState::Kernel(_)));
+    // The device stays open from case to case.
+    let mut held = None;
     for def in listed {
         for case in (def.cases)() {
             let mut inputs = Tensors::new();
@@ -57,11 +66,17 @@ fn main() -> Result<(), Failure> {
             if !there.host_operators().is_empty() || there.run(&inputs).is_err() {
                 continue;
             }
+            if held.is_none() {
+                held = Some(Session::load(case.graph()?, &gpu)?);
+            }
             let here = Session::load(case.graph()?, &cpu.clone().keep_graph())?;
             let name = format!("{} `{}`", def.name, case.name);
             let (here, own) = (milliseconds(&here, &inputs)?, milliseconds(&there, &inputs)?);
             row(&name, here, own, &moving(&there.describe().notes));
         }
+    }
+    if only_operators {
+        return Ok(());
     }
     println!(
         "\n{:>10} {:>10} {:>7} {:>7}  job: items a second, those on the cpu, ratio, % in transfers",

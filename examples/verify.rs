@@ -33,7 +33,7 @@ use std::{
 use common::{Common, Failure, Flag, Outcome, npz};
 use features::Features;
 use gristmill::{
-    DType, Device, Error, ErrorKind, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
+    DType, Device, Error, ErrorKind, GpuOptions, KernelSet, Model, Precision, Session, SessionOptions, Tensor, Tensors,
     text::{Embedder, EmbedderOptions},
     verify::{Comparison, verify, verify_against},
 };
@@ -66,6 +66,7 @@ struct Arguments {
     absolute: Option<f64>,
     relative: Option<f64>,
     cosine: Option<f64>,
+    gpu: GpuOptions,
 }
 
 fn main() -> ExitCode {
@@ -90,6 +91,7 @@ fn run(command_line: Parser) -> Outcome {
         }
         Ok(true)
     })?;
+    own.gpu = common.gpu.clone();
     let most = own.most.unwrap_or(200);
     writeln!(io::stdout(), "{:10} {:10} {:10}  output, device", "absolute", "relative", "1 - cosine")?;
     let expected = match (&own.reference, &own.input, &own.model) {
@@ -120,17 +122,25 @@ fn run(command_line: Parser) -> Outcome {
     Ok(common.code(!passed))
 }
 
-/// The reference, and all that is compared with it.
-fn settings() -> (SessionOptions, Vec<SessionOptions>) {
+/// The reference, and all that is compared with it: on every adapter, or on the one that `--adapter` names.
+fn settings(own: &Arguments) -> (SessionOptions, Vec<SessionOptions>) {
     let on_cpu = |set| SessionOptions::on(Device::Cpu).kernel_set(set);
     let mut others: Vec<SessionOptions> = KernelSet::available().into_iter().map(on_cpu).collect();
     others.push(SessionOptions::on(Device::Cpu).precision(Precision::Bf16));
     #[cfg(feature = "gpu")]
-    for adapter in gristmill::gpu::adapters() {
-        let gpu = gristmill::GpuOptions::adapter(adapter.index.to_string());
-        let gpu = SessionOptions::on(Device::Gpu).gpu(gpu);
-        others.extend([gpu.clone(), gpu.precision(Precision::F16)]);
+    {
+        let all = || gristmill::gpu::adapters().into_iter().map(|adapter| adapter.index.to_string()).collect();
+        for adapter in own.gpu.adapter.clone().map_or_else(all, |name| vec![name]) {
+            let on = |gpu| SessionOptions::on(Device::Gpu).gpu(gpu);
+            let gpu = GpuOptions::adapter(adapter);
+            others.extend([on(gpu.clone()), on(gpu.clone()).precision(Precision::F16)]);
+            if own.gpu.cooperative_matrices {
+                others.push(on(gpu.cooperative_matrices()).precision(Precision::F16));
+            }
+        }
     }
+    #[cfg(not(feature = "gpu"))]
+    let _ = &own.gpu;
     (on_cpu(KernelSet::PORTABLE), others)
 }
 
@@ -141,7 +151,7 @@ fn of_model(
     inputs: impl FnOnce(&Session) -> Result<Vec<Tensors>, Failure>,
     expected: Option<Tensors>,
 ) -> Result<bool, Failure> {
-    let (reference, others) = settings();
+    let (reference, others) = settings(own);
     let reference = load(reference)?;
     let items = inputs(&reference)?;
     let expected = expected.map(|tensors| vec![tensors]);
@@ -173,7 +183,7 @@ fn of_texts(own: &Arguments, folder: &Path, lines: &[&str]) -> Result<bool, Fail
         let tensors = |vector: &Vec<f32>| Ok(Tensors::from([("vector", Tensor::new([vector.len()], vector)?)]));
         Ok((embedder.describe(), vectors.iter().map(tensors).collect::<Result<Vec<_>, Error>>()?))
     };
-    let (reference, others) = settings();
+    let (reference, others) = settings(own);
     let (_, expected) = vectors(reference)?;
     let mut passed = true;
     for options in others {

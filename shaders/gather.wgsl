@@ -14,6 +14,8 @@ struct Params {
     // The row for an index out of range; all ones if that is an error.
     outside: u32,
     step: u32,
+    // Factor that undoes the scale of a table in f16.
+    scale: f32,
 }
 var<immediate> p: Params;
 
@@ -45,6 +47,7 @@ fn main(at: Invocation) {
     // A row before the part's first wraps to a large number.
     let own = row - p.first;
     if own < p.part {
-        y[i] = x[(outer * p.part + own) * p.inner + column];
+        let at = (outer * p.part + own) * p.inner + column;
+        y[i] = {{element}};
     }
 }

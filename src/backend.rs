@@ -7,8 +7,10 @@ pub(crate) mod device;
 pub(crate) mod gpu;
 mod load;
 pub(crate) mod options;
+mod profile;
 mod session;
 
 pub use device::HostOperator;
 pub use options::{Device, GpuOptions, Precision, SessionOptions, TestHooks};
+pub use profile::{RunProfile, StepProfile};
 pub use session::Session;

@@ -10,9 +10,9 @@ pub mod op {
     pub use crate::op::*;
 }
 
-/// Faults that tests plant in a GPU session.
+/// Faults that tests plant in a GPU session, and profiles of its runs.
 pub mod backend {
-    pub use crate::backend::TestHooks;
+    pub use crate::backend::{RunProfile, StepProfile, TestHooks};
 }
 
 /// The operators.

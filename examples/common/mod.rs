@@ -75,6 +75,8 @@ flags of all examples:
   --chunk N                           items per chunk (chosen by measurement)
   --report FILE.json                  where to write the report
   --adapter NAME                      the graphics adapter: a part of its name, or its number
+  --matrices                          products in f16 by cooperative matrices, if the adapter has them and they pass a
+                                      test; the report says why not
   --devices                           list the devices and exit
   --help                              print this text
 RUST_LOG=gristmill=debug in the environment logs to stderr (error, warn, info, debug)";
@@ -129,7 +131,8 @@ impl Common {
                 "workers" => common.workers = Some(capped(positive(parser, "--workers")?)),
                 "chunk" => common.chunk = Some(positive(parser, "--chunk")?),
                 "report" => common.report = Some(parser.value()?.into()),
-                "adapter" => common.gpu = GpuOptions::adapter(parser.value()?.string()?),
+                "adapter" => common.gpu.adapter = Some(parser.value()?.string()?),
+                "matrices" => common.gpu.cooperative_matrices = true,
                 "devices" => {
                     list_devices()?;
                     return Err(Failure::silent(0));

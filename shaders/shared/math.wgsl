@@ -66,11 +66,12 @@ fn gelu(x: f32) -> f32 {
 
 fn gelu_tanh(x: f32) -> f32 {
     let b = max(x, -20.0);
-    return keep_nan(x, b / (1.0 + exp(b * fma(b * b, -0.071354816, -1.595769))));
+    // Bounded, as a division by infinity may be NaN.
+    return keep_nan(x, b / (1.0 + exp(min(b * fma(b * b, -0.071354816, -1.595769), 87.0))));
 }
 
 fn sigmoid(x: f32) -> f32 {
-    return 1.0 / (1.0 + exp(-x));
+    return keep_nan(x, 1.0 / (1.0 + exp(min(-x, 87.0))));
 }
 
 fn silu(x: f32) -> f32 {
@@ -99,17 +100,30 @@ fn softplus(x: f32) -> f32 {
     return keep_nan(x, max(x, 0.0) + log_1p(exp(-abs(x))));
 }
 
+// Whether x is 0. Drivers may take denormals for 0, which the bits do not.
+fn is_zero(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) == 0u;
+}
+
 fn sign_of(x: f32) -> f32 {
-    return select(select(x, -1.0, x < 0.0), 1.0, x > 0.0);
+    let one = bitcast<f32>((bitcast<u32>(x) & 0x80000000u) | 0x3f800000u);
+    return select(one, x, is_zero(x) || is_nan(x));
+}
+
+// a / b. Vulkan leaves divisors past 2^126 open: drivers multiply by the reciprocal, which is denormal and may become 0.
+fn quotient(a: f32, b: f32) -> f32 {
+    let scale = select(1.0, 0.25, abs(b) > 4.2535296e37);
+    return (a * scale) / (b * scale);
 }
 
 fn softsign(x: f32) -> f32 {
-    return keep_nan(x, x / (1.0 + abs(x)));
+    return keep_nan(x, quotient(x, 1.0 + abs(x)));
 }
 
 // Drivers differ on negative numbers, whose root and logarithm are NaN.
 fn nan_below_zero(x: f32, y: f32) -> f32 {
-    return select(y, bitcast<f32>(bitcast<u32>(x) | 0x7fc00000u), x < 0.0 || is_nan(x));
+    let bits = bitcast<u32>(x);
+    return select(y, bitcast<f32>(bits | 0x7fc00000u), bits > 0x80000000u || is_nan(x));
 }
 
 fn sqrt_of(x: f32) -> f32 {
@@ -117,8 +131,10 @@ fn sqrt_of(x: f32) -> f32 {
 }
 
 fn log_of(x: f32) -> f32 {
-    // Drivers treat denormals as the least normal number.
-    return nan_below_zero(x, select(log(x), log(x * 8388608.0) - 15.942385, x < 1.1754944e-38));
+    let bits = bitcast<u32>(x);
+    // A denormal is its bits times 2^-149; drivers may take it for 0, or for the least normal number.
+    let is_denormal = bits > 0u && bits < 0x00800000u;
+    return nan_below_zero(x, select(log(x), log(f32(bits)) - 103.27893, is_denormal));
 }
 
 // Truncates; saturates out of range, and is 0 for NaN.

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, fmt, sync::Arc};
 
 use crate::{
+    backend::profile::RunProfile,
     error::{Error, Result},
     graph::Graph,
     shape::Bindings,
@@ -70,6 +71,11 @@ pub(crate) trait DeviceSession: fmt::Debug + Send + Sync {
     /// Number of staging buffers created so far for transfers in either direction.
     fn staging_buffers(&self) -> u64 {
         0
+    }
+
+    /// What the runs so far did, if the options ask for a profile.
+    fn profile(&self) -> Option<RunProfile> {
+        None
     }
 
     /// Runs the model once.

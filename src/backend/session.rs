@@ -24,6 +24,7 @@ use crate::{
         choice::Choice,
         device::HostOperator,
         options::{Precision, SessionOptions},
+        profile::RunProfile,
         session::not_a_number::NotANumber,
     },
     error::{Error, Result},
@@ -118,6 +119,12 @@ impl Session {
     #[doc(hidden)]
     pub fn staging_buffers(&self) -> u64 {
         self.choice.get().map_or(0, |form| form.engine.staging_buffers())
+    }
+
+    /// What the runs so far did, for a GPU session whose hooks ask for a profile.
+    #[doc(hidden)]
+    pub fn profile(&self) -> Option<RunProfile> {
+        self.choice.get().and_then(|form| form.engine.profile())
     }
 
     /// The loaded graph: the file's graph after rewrites, without constants that kernels packed.

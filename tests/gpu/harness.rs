@@ -42,6 +42,13 @@ fn options(gpu: GpuOptions) -> SessionOptions {
     SessionOptions::on(Device::Gpu).gpu(gpu)
 }
 
+/// Whether the adapter under test is a software one.
+fn is_software() -> bool {
+    let name = adapter().to_lowercase();
+    let own = gpu::adapters().into_iter().find(|own| own.name.to_lowercase().contains(&name));
+    own.is_some_and(|own| own.kind == gpu::AdapterType::Software)
+}
+
 /// Whether numbers differ by `most` somewhere, or one is no number.
 fn differ(a: &[f32], b: &[f32], most: f32) -> bool {
     a.len() != b.len() || !a.iter().zip(b).all(|(a, b)| (a - b).abs() < most)
@@ -52,7 +59,7 @@ fn main() {
     let name = adapter().to_lowercase();
     let present = gpu::adapters().iter().any(|adapter| adapter.name.to_lowercase().contains(&name));
     // Opened once for all tests.
-    let held = present.then(sessions::holder);
+    let held = present.then(|| sessions::holder(&on_adapter()));
     let needs_adapter = operators::trials().into_iter().chain(sessions::trials()).chain(models::trials());
     let needs_adapter = needs_adapter.chain(precision::trials()).chain(devices::trials());
     let mut trials: Vec<Trial> = needs_adapter.map(|trial| trial.with_ignored_flag(!present)).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gristmill::{
-    DType, Device, ErrorKind, HostOperator, Session, SessionOptions, Tensor, Tensors, gpu,
+    DType, Device, ErrorKind, GpuOptions, HostOperator, Session, SessionOptions, Tensor, Tensors,
     testing::{
         graph::Graph,
         ops::{
@@ -28,7 +28,7 @@ use gristmill::{
 };
 use libtest_mimic::Trial;
 
-use crate::{Outcome, differ, on_adapter, options};
+use crate::{Outcome, differ, is_software, on_adapter, options};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -64,9 +64,9 @@ pub fn unary(function: UnaryFunction, shape: &[usize]) -> Graph {
     })
 }
 
-/// A session that keeps the adapter under test open.
-pub fn holder() -> gristmill::Result<Session> {
-    Session::load(unary(UnaryFunction::Relu, &[1]), &options(on_adapter()))
+/// A session that keeps the adapter under test open, with these options.
+pub fn holder(gpu: &GpuOptions) -> gristmill::Result<Session> {
+    Session::load(unary(UnaryFunction::Relu, &[1]), &options(gpu.clone()))
 }
 
 pub fn numbers(shape: &[usize]) -> Tensor {
@@ -383,7 +383,7 @@ fn long_loops() -> Outcome {
     let session = Session::load(search, &options(on_adapter()))?;
     match session.run(&Tensors::from([("x", numbers(&[size]))])) {
         Err(error) if error.kind() == ErrorKind::Limit && error.to_string().contains("rounds") => Ok(()),
-        Ok(_) if !gpu::adapters().iter().any(|own| own.kind == gpu::AdapterType::Software) => Ok(()),
+        Ok(_) if !is_software() => Ok(()),
         other => Err(format!("{other:?}").into()),
     }
 }
@@ -411,7 +411,7 @@ fn short_sequences() -> Outcome {
     }
     match there.run(&inputs(70_000)?) {
         Err(error) if error.kind() == ErrorKind::Limit && error.to_string().contains("rounds") => Ok(()),
-        Ok(_) if !gpu::adapters().iter().any(|own| own.kind == gpu::AdapterType::Software) => Ok(()),
+        Ok(_) if !is_software() => Ok(()),
         other => Err(format!("{other:?}").into()),
     }
 }

@@ -61,6 +61,44 @@ impl Tolerance {
     }
 }
 
+/// The tensor with zeros for the denormals of f32.
+pub fn without_denormals(tensor: &Tensor) -> Tensor {
+    if tensor.dtype() != DType::F32 {
+        return tensor.clone();
+    }
+    let flushed = |value: &f32| if value.is_subnormal() { 0f32.copysign(*value) } else { *value };
+    let values: Vec<f32> = tensor.as_slice::<f32>().unwrap().iter().map(flushed).collect();
+    Tensor::new(tensor.shape().to_vec(), &values).unwrap()
+}
+
+/// For each element that of the two expected ones to which `got` is nearer.
+pub fn nearer(got: &Tensor, want: Tensor, other: &Tensor) -> Tensor {
+    if want.bytes() == other.bytes() || [&want, other].iter().any(|own| own.shape() != got.shape()) {
+        return want;
+    }
+    match want.dtype() {
+        DType::F32 => {
+            let slice = |tensor: &Tensor| tensor.as_slice::<f32>().unwrap().to_vec();
+            let apart = |got: f32, want: f32| match (got - want).abs() {
+                _ if got == want || (got.is_nan() && want.is_nan()) => 0.0,
+                apart if apart.is_nan() => f32::INFINITY,
+                apart => apart,
+            };
+            let pick = |((got, want), other): ((f32, f32), f32)| {
+                if apart(got, other) < apart(got, want) { other } else { want }
+            };
+            let values: Vec<f32> = slice(got).into_iter().zip(slice(&want)).zip(slice(other)).map(pick).collect();
+            Tensor::new(want.shape().to_vec(), &values).unwrap()
+        }
+        DType::Bool => {
+            let same = |((got, want), other): ((&u8, &u8), &u8)| if got == other { *other } else { *want };
+            let bytes: Vec<u8> = got.bytes().iter().zip(want.bytes()).zip(other.bytes()).map(same).collect();
+            Tensor::from_bytes(DType::Bool, want.shape().to_vec(), &bytes).unwrap()
+        }
+        _ => want,
+    }
+}
+
 /// How `got` differs from `want` past the tolerance, if it does.
 pub fn difference(got: &Tensor, want: &Tensor, tolerance: Tolerance) -> Option<String> {
     if got.dtype() != want.dtype() || got.shape() != want.shape() {

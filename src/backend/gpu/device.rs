@@ -27,6 +27,9 @@ use crate::{
 /// Default time of a submission after which the device counts as lost.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Compiled programs by their source, each behind a lock that its compilation holds.
+type Pipelines = HashMap<Arc<str>, Arc<Mutex<Option<Arc<Pipeline>>>>>;
+
 /// An opened adapter, shared by all sessions with equal options.
 pub(crate) struct GpuDevice {
     pub adapter: Adapter,
@@ -45,7 +48,7 @@ pub(crate) struct GpuDevice {
     settled_matrices: OnceLock<Settled>,
     /// Maximum bytes of one binding.
     pub binding_limit: u64,
-    pub(super) pipelines: Mutex<HashMap<Arc<str>, Arc<Pipeline>>>,
+    pub(super) pipelines: Mutex<Pipelines>,
     /// Faults and limits that a test planted.
     pub(super) hooks: TestHooks,
     timeout: Duration,
@@ -80,6 +83,8 @@ impl GpuDevice {
         }
         let subgroups = subgroups(&handle, options.subgroups).map_err(|what| refused(format!(" {what}")))?;
         features.set(wgpu::Features::SUBGROUP, subgroups);
+        let timed = options.hooks.profiled && handle.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        features.set(wgpu::Features::TIMESTAMP_QUERY, timed);
         let offered_matrices = cooperative::offered(options, &handle);
         features.set(cooperative::features(), offered_matrices == Ok(Matrices::Instructions));
         let limits = limits(&handle);

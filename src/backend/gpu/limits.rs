@@ -4,12 +4,17 @@
 pub(super) fn limits(handle: &wgpu::Adapter) -> wgpu::Limits {
     let has = handle.limits();
     wgpu::Limits {
-        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size.min(1 << 31),
-        max_buffer_size: has.max_buffer_size.min(1 << 31),
+        max_storage_buffer_binding_size: buffer_limit(has.max_storage_buffer_binding_size),
+        max_buffer_size: buffer_limit(has.max_buffer_size),
         max_immediate_size: has.max_immediate_size.min(128),
         max_compute_workgroup_storage_size: has.max_compute_workgroup_storage_size.min(32 << 10),
         ..wgpu::Limits::default().or_worse_values_from(&has)
     }
+}
+
+/// The most bytes of a buffer: at most 2 GiB, and a multiple of 256, to which sizes are rounded up.
+fn buffer_limit(has: u64) -> u64 {
+    has.min(1 << 31) & !255
 }
 
 /// The first limit that is below what every shader needs, if one is.
@@ -34,5 +39,17 @@ pub(super) fn subgroups(handle: &wgpu::Adapter, asked: Option<bool>) -> std::res
     match asked {
         Some(true) if !has => Err("has no subgroups of 4 to 128 invocations"),
         asked => Ok(asked.unwrap_or(has)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_is_rounded_up_stays_within_the_limit() {
+        assert_eq!(buffer_limit((1 << 31) - 1), (1 << 31) - 256);
+        assert_eq!(buffer_limit(u64::MAX), 1 << 31);
+        assert_eq!(buffer_limit(128 << 20), 128 << 20);
     }
 }

@@ -1,9 +1,12 @@
 //! A graph on a device: its steps, what stays resident, and what runs have transferred.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, atomic::AtomicU64};
 
 use crate::{
-    backend::gpu::{kernel::GpuKernel, residence::Residence},
+    backend::{
+        gpu::{kernel::GpuKernel, residence::Residence},
+        profile::RunProfile,
+    },
     graph::Graph,
     op::CpuKernel,
 };
@@ -40,4 +43,6 @@ pub(crate) struct LoadedGraph {
     pub residence: Residence,
     pub steps: Vec<Step>,
     pub transfers: Transfers,
+    /// What runs did, if the options ask for a profile.
+    pub profile: Option<Mutex<RunProfile>>,
 }

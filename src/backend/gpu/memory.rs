@@ -79,6 +79,11 @@ impl Workspace {
         Ok(())
     }
 
+    /// Bytes of the scratch buffer.
+    pub(super) fn scratch_bytes(&self) -> u64 {
+        self.scratch.as_ref().map_or(0, wgpu::Buffer::size)
+    }
+
     /// Bytes of all buffers.
     pub(super) fn bytes(&self) -> u64 {
         let all = self.slots.iter().flatten().chain(&self.scratch).chain(&self.readback);

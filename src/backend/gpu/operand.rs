@@ -19,7 +19,7 @@ pub(crate) enum Operand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WeightId(pub usize);
 
-/// Storage format of the constant factors of products.
+/// Storage format of the constant factors of products, and of look-up tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum WeightFormat {
     /// f32, unchanged.

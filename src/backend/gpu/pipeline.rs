@@ -20,13 +20,13 @@ impl GpuDevice {
             return Ok(pipeline.clone());
         }
         let mut all = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let pipeline = match all.get(&program.source) {
+        let cell = all.entry(program.source.clone()).or_default().clone();
+        // Threads that need other programs compile them meanwhile.
+        drop(all);
+        let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
+        let pipeline = match &*cell {
             Some(pipeline) => pipeline.clone(),
-            None => {
-                let pipeline = Arc::new(self.compile(program)?);
-                all.insert(program.source.clone(), pipeline.clone());
-                pipeline
-            }
+            None => cell.insert(Arc::new(self.compile(program)?)).clone(),
         };
         Ok(program.compiled.get_or_init(|| pipeline).clone())
     }

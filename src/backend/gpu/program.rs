@@ -1,7 +1,7 @@
 //! Expanded shaders, and what they bind, read off their source.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -22,6 +22,8 @@ pub(crate) struct Binding {
     pub number: u32,
     /// Whether the shader only reads it.
     pub read_only: bool,
+    /// Whether the shader reads it.
+    pub is_read: bool,
 }
 
 /// A shader compiled for a device, and the layout of its bindings.
@@ -51,12 +53,14 @@ impl Program {
             .map_err(|error| broken(stem, &error.emit_to_string_with_path(&source, stem)))?;
         let mut bindings = Vec::new();
         let mut immediates = 0;
-        for (_, variable) in module.global_variables.iter() {
+        let loaded = loaded(&module);
+        for (handle, variable) in module.global_variables.iter() {
             match (variable.space, &variable.binding) {
                 (naga::AddressSpace::Storage { access }, Some(at)) if at.group == 0 => bindings.push(Binding {
                     name: variable.name.clone().unwrap_or_default(),
                     number: at.binding,
                     read_only: !access.contains(naga::StorageAccess::STORE),
+                    is_read: loaded.contains(&handle),
                 }),
                 (naga::AddressSpace::Immediate, _) => {
                     immediates = module.types[variable.ty].inner.size(module.to_ctx());
@@ -91,6 +95,26 @@ impl Program {
             .map(drop)
             .map_err(|error| broken(self.stem, &error.emit_to_string_with_path(&self.source, self.stem)))
     }
+}
+
+/// The variables that the functions of a module load from.
+fn loaded(module: &naga::Module) -> HashSet<naga::Handle<naga::GlobalVariable>> {
+    let functions = module.functions.iter().map(|(_, function)| function);
+    let mut loaded = HashSet::new();
+    for function in functions.chain(module.entry_points.iter().map(|entry| &entry.function)) {
+        for (_, expression) in function.expressions.iter() {
+            let naga::Expression::Load { pointer: mut at } = *expression else { continue };
+            while let naga::Expression::Access { base, .. } | naga::Expression::AccessIndex { base, .. } =
+                function.expressions[at]
+            {
+                at = base;
+            }
+            if let naga::Expression::GlobalVariable(variable) = function.expressions[at] {
+                loaded.insert(variable);
+            }
+        }
+    }
+    loaded
 }
 
 impl fmt::Debug for Program {

@@ -3,7 +3,13 @@
 use smallvec::SmallVec;
 
 use crate::{
-    backend::gpu::{adapter::AdapterType, memory::Workspace, operand::Operand, program::Program, residence::Residence},
+    backend::{
+        gpu::{
+            adapter::AdapterType, buffer::device_bytes, memory::Workspace, operand::Operand, program::Program,
+            residence::Residence,
+        },
+        profile::StepProfile,
+    },
     error::{Error, Result},
     op::Shapes,
     shape::Dim,
@@ -20,6 +26,8 @@ pub(crate) struct Recorder<'r> {
     pub(super) pass: &'r mut wgpu::ComputePass<'static>,
     pub(super) step: usize,
     pub(super) shapes: Shapes<'r>,
+    /// What this step does in this run.
+    pub(super) counts: StepProfile,
 }
 
 impl Recorder<'_> {
@@ -41,15 +49,16 @@ impl Recorder<'_> {
         shape.ok_or_else(|| Error::internal(format!("a kernel misses result {index}")))
     }
 
-    /// Returns the length of the longest sequence by an operand of i32 offsets, if the host holds it.
-    pub(super) fn longest(&self, index: usize) -> Option<usize> {
+    /// Returns the lengths of sequences by an operand of i32 offsets, if the host holds it.
+    pub(super) fn lengths(&self, index: usize) -> Option<Vec<usize>> {
         let root = self.residence.plan.root_of(self.residence.input_of(self.step, index).ok()?);
         if !self.memory.on_host[root.index()] || self.residence.plan.dtype(root) != DType::I32 {
             return None;
         }
         let count: usize = self.input(index).ok()?.iter().product();
         let offsets: &[i32] = bytemuck::try_cast_slice(self.memory.host[root.index()].get(..4 * count)?).ok()?;
-        offsets.windows(2).map(|pair| usize::try_from(i64::from(pair[1]) - i64::from(pair[0])).unwrap_or(0)).max()
+        let length = |pair: &[i32]| usize::try_from(i64::from(pair[1]) - i64::from(pair[0])).unwrap_or(0);
+        Some(offsets.windows(2).map(length).collect())
     }
 
     /// Number of operands of the node.
@@ -132,6 +141,31 @@ impl Recorder<'_> {
             self.pass.set_immediates(0, bytemuck::cast_slice(words));
         }
         self.pass.dispatch_workgroups(x, y, 1);
+        self.count(program, &ordered)
+    }
+
+    /// Notes the multiplications and additions of a product.
+    pub(super) fn work(&mut self, flop: usize) {
+        self.counts.flop = self.counts.flop.saturating_add(flop as u64);
+    }
+
+    /// Counts a dispatch and what it reads and writes.
+    fn count(&mut self, program: &Program, operands: &[Operand]) -> Result<()> {
+        let elements = |shape: &[usize]| device_bytes(shape.iter().product());
+        let result = self.shapes.outputs.first().map_or(Ok(0), |shape| elements(shape))?;
+        for (binding, &operand) in program.bindings.iter().zip(operands) {
+            let bytes = match operand {
+                Operand::Input(index) => elements(self.input(index)?)?,
+                Operand::Output(index) => elements(self.output(index)?)?,
+                Operand::Weight(id) => self.residence.weights.get(id.0).map_or(0, wgpu::Buffer::size),
+                Operand::Scratch => self.memory.scratch_bytes(),
+                Operand::Fault => 0,
+            };
+            // Of a table only the rows that are looked up are read.
+            let bytes = if program.stem == "gather" { bytes.min(result) } else { bytes };
+            self.counts.bytes += bytes * (u64::from(binding.is_read) + u64::from(!binding.read_only));
+        }
+        self.counts.dispatches += 1;
         Ok(())
     }
 }

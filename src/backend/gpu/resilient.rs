@@ -223,6 +223,10 @@ impl DeviceSession for Resilient {
         self.now().session().staging_buffers()
     }
 
+    fn profile(&self) -> Option<RunProfile> {
+        self.now().session().profile()
+    }
+
     /// Retries on the next session if the device is lost during the run.
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {
         loop {

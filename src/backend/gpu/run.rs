@@ -5,6 +5,9 @@
 
 mod fetch;
 mod host;
+mod timing;
+
+use std::sync::PoisonError;
 
 use crate::{
     backend::{
@@ -14,8 +17,10 @@ use crate::{
             loaded::{LoadedGraph, StepKernel},
             memory::Workspace,
             recorder::Recorder,
+            run::timing::Timing,
             staging,
         },
+        profile::StepProfile,
     },
     error::{Error, Result},
     graph::ValueId,
@@ -30,6 +35,8 @@ pub(super) struct Run<'s> {
     open: Option<Open>,
     /// Whether the fault word was cleared in this run.
     cleared: bool,
+    /// The profile of this run, if the options ask for one.
+    timing: Option<Timing>,
 }
 
 /// Commands that are being recorded; drops the pass before its encoder.
@@ -78,7 +85,8 @@ impl<'s> Run<'s> {
             return Err(Error::limit("a run needs more memory than can be addressed"));
         }
         memory.reserve(residence, device_scratch)?;
-        let mut run = Self { loaded, memory, open: None, cleared: false };
+        let timing = loaded.profile.as_ref().map(|_| Timing::of(loaded));
+        let mut run = Self { loaded, memory, open: None, cleared: false, timing };
         let mut sent = 0;
         for &id in loaded.graph.inputs().iter().filter(|id| residence.needs_device[id.index()]) {
             let elements = run.memory.sizes.shape(&residence.plan, id).iter().product();
@@ -129,6 +137,9 @@ impl<'s> Run<'s> {
         };
         let target = self.memory.buffer_of(residence, root)?.clone();
         self.memory.uploads.send(residence, &mut open.encoder, sent, &target)?;
+        if let Some(timing) = &mut self.timing {
+            timing.profile.bytes_up += sent.len() as u64;
+        }
         self.open = Some(open);
         self.memory.on_device[root.index()] = true;
         Ok(())
@@ -143,8 +154,14 @@ impl<'s> Run<'s> {
         match &loaded.steps[index].kernel {
             StepKernel::Device(kernel) => {
                 let mut open = self.take_open();
-                let begin =
-                    || open.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
+                if self.timing.is_some() {
+                    open.pass = None;
+                }
+                let begin = || {
+                    let timestamp_writes = self.timing.as_mut().and_then(|timing| timing.next(index));
+                    let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+                    open.encoder.begin_compute_pass(&descriptor).forget_lifetime()
+                };
                 let pass = open.pass.get_or_insert_with(begin);
                 let sizes = std::mem::take(&mut self.memory.sizes);
                 let mut recorder = Recorder {
@@ -153,9 +170,15 @@ impl<'s> Run<'s> {
                     pass,
                     step: index,
                     shapes: loaded.residence.shapes(index, &sizes),
+                    counts: StepProfile::default(),
                 };
                 let recorded = kernel.record(&mut recorder);
+                let counts = std::mem::take(&mut recorder.counts);
                 drop(recorder);
+                if let Some(timing) = &mut self.timing {
+                    let own = &mut timing.profile.steps[index];
+                    (own.dispatches, own.bytes, own.flop) = (counts.dispatches, counts.bytes, counts.flop);
+                }
                 self.memory.sizes = sizes;
                 self.open = Some(open);
                 recorded?;
@@ -207,6 +230,10 @@ impl<'s> Run<'s> {
         let wanted = self.missing(loaded.graph.outputs());
         if self.open.is_some() || !wanted.is_empty() {
             self.fetch(&wanted)?;
+        }
+        if let (Some(mut timing), Some(all)) = (self.timing, &loaded.profile) {
+            timing.read(&loaded.residence.device)?;
+            all.lock().unwrap_or_else(PoisonError::into_inner).add(&timing.profile);
         }
         Ok(Outputs { loaded, memory: self.memory })
     }

@@ -18,6 +18,7 @@ use crate::{
     backend::{
         device::{BindSizes, DeviceReport, DeviceSession, HostOperator, ReadOutputs, WriteInput},
         gpu::{adapter::Adapter, loaded::LoadedGraph, memory::Workspace, run::Run},
+        profile::RunProfile,
     },
     error::{Context, Error, ErrorKind, Result},
     graph::Graph,
@@ -149,6 +150,11 @@ impl DeviceSession for GpuSession {
 
     fn staging_buffers(&self) -> u64 {
         self.loaded.residence.staging.load(Ordering::Relaxed)
+    }
+
+    fn profile(&self) -> Option<RunProfile> {
+        let profile = self.loaded.profile.as_ref()?;
+        Some(profile.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn run(&self, bind: &BindSizes<'_>, write_input: &WriteInput<'_>, read_outputs: &ReadOutputs<'_>) -> Result<()> {

@@ -44,6 +44,8 @@ pub struct TestHooks {
     pub emulated_matrices: bool,
     /// Maximum invocations of a workgroup that the adapter is taken to have.
     pub invocation_limit: Option<u32>,
+    /// Whether runs are profiled, each step in a pass of its own.
+    pub profiled: bool,
     /// Factor on the measured speed of the GPU where the device is chosen by speed.
     pub favoured: Option<u32>,
 }

@@ -11,9 +11,9 @@ pub enum Precision {
     /// 32-bit floating point throughout.
     #[default]
     F32,
-    /// Constant weights of products in 16-bit floating point, on a GPU only.
+    /// Constant weights of products and look-up tables in 16-bit floating point, on a GPU only.
     ///
-    /// Each matrix is scaled by a power of two that keeps it within the range of f16. The rows that it is multiplied
+    /// Each matrix and table is scaled by a power of two that keeps it within the range of f16. The rows that it is multiplied
     /// with, the sums and all other operators are in f32. With `Device::Auto` a session that ends up on the CPU runs in
     /// f32, and the report says so.
     F16,

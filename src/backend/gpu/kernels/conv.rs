@@ -143,6 +143,7 @@ impl GpuKernel for Kernel {
             words.push(word(*number)?);
         }
         words.push(self.held.factor());
+        run.work(2 * m * k * filters * own.groups);
         run.loops(self.tile.turns(k).max(if self.op.global_max { positions } else { 0 }))?;
         let to = if self.op.global_max { Operand::Scratch } else { Operand::Output(0) };
         let mut operands = vec![("x", Operand::Input(0)), ("w", Operand::Weight(self.weights)), ("y", to)];

@@ -160,7 +160,7 @@ pub(super) fn binary(function: BinaryFunction, dtype: DType, a: &str, b: &str) -
         B::Mean if float => format!("({a} + {b})"),
         B::Sub if number => format!("({a} - {b})"),
         B::Mul if number => format!("({a} * {b})"),
-        B::Div if float => format!("({a} / {b})"),
+        B::Div if float => format!("quotient({a}, {b})"),
         B::Max if float => format!("larger({a}, {b})"),
         B::Min if float => format!("smaller({a}, {b})"),
         B::Mod { truncated: true } if float => format!("remainder({a}, {b})"),
@@ -187,7 +187,7 @@ pub(super) fn cast(of: DType, to: DType) -> Option<&'static str> {
         (U32, F32) => "f32(x0)",
         (I32 | I64, Bool) => "u32(x0 != 0)",
         (U32, Bool) => "u32(x0 != 0u)",
-        (F32, Bool) => "u32(x0 != 0.0 || is_nan(x0))",
+        (F32, Bool) => "u32(!is_zero(x0))",
         _ => return None,
     })
 }

@@ -1,10 +1,10 @@
-//! Storage of the constant weights of products, in f32 or in scaled f16.
+//! Storage of the constant weights of products and look-up tables, in f32 or in scaled f16.
 
 use half::f16;
 
 use crate::backend::gpu::operand::WeightFormat;
 
-/// How the weights of one product are stored: the format, and the power of two that scales them.
+/// How the weights of one product or table are stored: the format, and the power of two that scales them.
 ///
 /// The scale moves the largest weight to the top of f16's range, so none overflows, and the underflow of small weights
 /// is at most 2^-29 of the largest.
@@ -40,6 +40,11 @@ impl Held {
             WeightFormat::F32 => 4,
             WeightFormat::F16 => 2,
         }
+    }
+
+    /// Whether the weights are in f16.
+    pub(super) fn is_half(self) -> bool {
+        self.format == WeightFormat::F16
     }
 
     /// Scales, rounds and writes one weight.

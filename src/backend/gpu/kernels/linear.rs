@@ -151,6 +151,7 @@ impl GpuKernel for Kernel {
             let (own, due) = (run.input(3)?, run.output(0)?);
             return Err(Error::invalid_input(format!("a residual of shape {own:?} for a result of {due:?}")));
         }
+        run.work(2 * m * self.k * n);
         let whole = [(Operand::Input(1), 0, n)];
         let (held, parts): (Held, Vec<(Operand, usize, usize)>) = match &self.weights {
             None => (Held::AS_THEY_ARE, whole.to_vec()),

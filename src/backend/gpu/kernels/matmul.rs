@@ -163,6 +163,7 @@ fn numpy(a: &[usize], b: &[usize], y: &[usize]) -> Result<Strides> {
 impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let Strides { m, k, n, matrices, steps, leading } = self.walk(run)?;
+        run.work(2 * m * k * n * matrices);
         let (tile, program) = self.shaders.of_rows(m);
         let tiles = n.div_ceil(tile.bn);
         let tiles_of_matrix = m.div_ceil(tile.bm) * tiles;

@@ -29,6 +29,8 @@ struct Kernel {
     program: Arc<Program>,
     scale: f32,
     heads: usize,
+    /// Columns of a head.
+    d: usize,
 }
 
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
@@ -48,7 +50,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let (kind, load) = load("qkv", d);
     values.extend([("kind", kind.to_owned()), ("load", load), ("mask", String::new())]);
     let program = request.program(&SHADER, &borrowed(&values))?;
-    Made::kernel(Kernel { program, scale: op.scale, heads: op.heads })
+    Made::kernel(Kernel { program, scale: op.scale, heads: op.heads, d })
 }
 
 impl GpuKernel for Kernel {
@@ -57,7 +59,13 @@ impl GpuKernel for Kernel {
         let sequences = run.input(1)?[0].saturating_sub(1);
         let groups = rows.div_ceil(64) * self.heads;
         // Keys of all sequences that overlap 64 rows: up to all rows, plus the rest of a tile.
-        let keys = run.longest(1).map_or(rows, |longest| rows.min(2 * longest + 64));
+        let lengths = run.lengths(1);
+        let longest = lengths.as_ref().and_then(|lengths| lengths.iter().max());
+        let keys = longest.map_or(rows, |longest| rows.min(2 * longest + 64));
+        // Lengths that a shader will refuse may be large.
+        let squared = |sum: usize, length: &usize| sum.saturating_add((*length.min(&rows)).saturating_pow(2));
+        let scores = lengths.iter().flatten().fold(0, squared);
+        run.work(scores.saturating_mul(4 * self.heads * self.d));
         run.loops(2 * keys + sequences)?;
         let words = [word(rows)?, word(sequences)?, word(self.heads)?, word(groups)?, run.step(), self.scale.to_bits()];
         let operands = [

@@ -57,7 +57,8 @@ impl GpuKernel for Kernel {
             ("y", Operand::Output(0)),
             ("fault", Operand::Fault),
         ];
-        run.loops(run.longest(1).map_or(rows, |longest| rows.min(longest)))?;
+        let longest = run.lengths(1).and_then(|lengths| lengths.into_iter().max());
+        run.loops(longest.map_or(rows, |longest| rows.min(longest)))?;
         run.dispatch(&self.program, &operands, &words, (sequences * columns).div_ceil(64))
     }
 }

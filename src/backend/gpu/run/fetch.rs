@@ -44,7 +44,12 @@ impl Run<'_> {
         for &root in roots {
             self.memory.on_host[root.index()] = true;
         }
-        Ok(placed.iter().map(|placed| placed.bytes).sum())
+        let bytes = placed.iter().map(|placed| placed.bytes).sum();
+        if let Some(timing) = &mut self.timing {
+            timing.profile.submissions += 1;
+            timing.profile.bytes_down += bytes;
+        }
+        Ok(bytes)
     }
 
     /// Lays root values out behind the fault word; also returns the bytes of the whole.

@@ -85,6 +85,7 @@ impl GpuSession {
         device.check()?;
         let by_matrices = matrices.map(|settled| settled.map(|_| programs.has("cooperative")));
         let run_bytes = AtomicUsize::new(most_run_bytes(&device));
+        let profile = device.hooks.profiled.then(Mutex::default);
         let residence = Residence {
             device,
             plan,
@@ -94,7 +95,7 @@ impl GpuSession {
             operands,
             staging: AtomicU64::new(0),
         };
-        let loaded = LoadedGraph { graph, residence, steps, transfers: Transfers::default() };
+        let loaded = LoadedGraph { graph, residence, steps, transfers: Transfers::default(), profile };
         Ok(Self {
             weight_bytes: weight_bytes(&loaded) + host_packed.bytes(),
             loaded,
