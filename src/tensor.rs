@@ -8,6 +8,7 @@ mod cosine;
 mod debug;
 mod dtype;
 mod finite;
+mod foreign;
 #[cfg(feature = "hugging-face")]
 mod mapping;
 mod named;
@@ -136,22 +137,7 @@ impl Tensor {
     /// boolean is neither 0 nor 1, or a byte is no element of a [small type](DType::Small).
     pub fn from_bytes(dtype: DType, shape: impl Into<Vec<usize>>, bytes: &[u8]) -> Result<Self> {
         let shape = shape.into();
-        if byte_count(dtype, &shape) != Some(bytes.len()) {
-            return Err(Error::invalid_input(format!("{} bytes do not make a tensor {dtype}{shape:?}", bytes.len())));
-        }
-        if dtype == DType::String {
-            return Err(Error::invalid_input("strings are no bytes: Tensor::from_strings takes them"));
-        }
-        if dtype == DType::Bool && bytes.iter().any(|&byte| byte > 1) {
-            return Err(Error::invalid_input("a boolean tensor holds a byte that is neither 0 nor 1"));
-        }
-        if let DType::Small(small) = dtype
-            && let Some(byte) = bytes.iter().find(|&&byte| !small.holds(byte))
-        {
-            return Err(Error::invalid_input(format!(
-                "a tensor of {dtype} holds the byte {byte}, which is no element"
-            )));
-        }
+        check_bytes(dtype, &shape, bytes)?;
         Ok(Self { dtype, shape, data: Arc::new(AlignedBytes::copy_from(bytes)), strings: None })
     }
 
@@ -303,6 +289,25 @@ impl<T: Element> From<Vec<T>> for Tensor {
             strings: None,
         }
     }
+}
+
+/// Checks that bytes are those of a tensor.
+fn check_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<()> {
+    if byte_count(dtype, shape) != Some(bytes.len()) {
+        return Err(Error::invalid_input(format!("{} bytes do not make a tensor {dtype}{shape:?}", bytes.len())));
+    }
+    if dtype == DType::String {
+        return Err(Error::invalid_input("strings are no bytes: Tensor::from_strings takes them"));
+    }
+    if dtype == DType::Bool && bytes.iter().any(|&byte| byte > 1) {
+        return Err(Error::invalid_input("a boolean tensor holds a byte that is neither 0 nor 1"));
+    }
+    if let DType::Small(small) = dtype
+        && let Some(byte) = bytes.iter().find(|&&byte| !small.holds(byte))
+    {
+        return Err(Error::invalid_input(format!("a tensor of {dtype} holds the byte {byte}, which is no element")));
+    }
+    Ok(())
 }
 
 /// The size of a tensor in bytes; `None` on overflow.

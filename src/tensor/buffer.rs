@@ -1,12 +1,13 @@
 //! Bytes that start on a cache line, aligned for every element type and vector load.
 #![allow(unsafe_code, reason = "advice to the system about pages")]
 
+#[cfg(feature = "hugging-face")]
+use std::ops::Range;
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    sync::Arc,
 };
-#[cfg(feature = "hugging-face")]
-use std::{ops::Range, sync::Arc};
 
 use crate::error::{Error, Result};
 #[cfg(feature = "hugging-face")]
@@ -17,7 +18,7 @@ const ALIGNMENT: usize = 64;
 
 /// A fixed number of bytes, aligned to 64.
 ///
-/// Bytes of a mapped file are aligned as the file has them, and copied before they are written.
+/// Bytes of a mapped file or of another owner are aligned as they are there, and copied before they are written.
 pub(crate) struct AlignedBytes {
     memory: Memory,
     start: usize,
@@ -31,6 +32,8 @@ enum Memory {
     Own(Vec<u8>),
     #[cfg(feature = "hugging-face")]
     Mapped(Arc<Mapping>),
+    /// Memory of the caller's, of which nothing is written.
+    Foreign(Arc<dyn AsRef<[u8]> + Send + Sync>),
 }
 
 impl AlignedBytes {
@@ -56,12 +59,13 @@ impl AlignedBytes {
         Self { memory: Memory::Own(memory), start, len }
     }
 
-    /// The most bytes that the memory can hold, none if a file holds it.
+    /// The most bytes that the memory can hold, none if it is a file's or another owner's.
     pub(crate) fn capacity(&self) -> usize {
         match &self.memory {
             Memory::Own(memory) => memory.len() - self.start,
             #[cfg(feature = "hugging-face")]
             Memory::Mapped(_) => 0,
+            Memory::Foreign(_) => 0,
         }
     }
 
@@ -92,6 +96,16 @@ impl AlignedBytes {
         let aligned = bytes.as_ptr().addr().is_multiple_of(alignment);
         aligned.then(|| Self { memory: Memory::Mapped(mapping.clone()), start: range.start, len: range.len() })
     }
+
+    /// All bytes of `owner`, copied if they are not aligned to `alignment`.
+    pub(crate) fn foreign(owner: Arc<dyn AsRef<[u8]> + Send + Sync>, alignment: usize) -> Self {
+        let bytes = (*owner).as_ref();
+        let len = bytes.len();
+        if !bytes.as_ptr().addr().is_multiple_of(alignment) {
+            return Self::copy_from(bytes);
+        }
+        Self { memory: Memory::Foreign(owner), start: 0, len }
+    }
 }
 
 impl Default for AlignedBytes {
@@ -109,7 +123,10 @@ impl Clone for AlignedBytes {
 impl AlignedBytes {
     /// Whether they are bytes of a mapped file.
     pub(crate) fn is_mapped(&self) -> bool {
-        !matches!(self.memory, Memory::Own(_))
+        #[cfg(feature = "hugging-face")]
+        return matches!(self.memory, Memory::Mapped(_));
+        #[cfg(not(feature = "hugging-face"))]
+        false
     }
 }
 
@@ -120,6 +137,7 @@ impl Deref for AlignedBytes {
             Memory::Own(memory) => memory.as_slice(),
             #[cfg(feature = "hugging-face")]
             Memory::Mapped(mapping) => mapping.bytes(),
+            Memory::Foreign(owner) => (**owner).as_ref(),
         };
         &memory[self.start..self.start + self.len]
     }
@@ -127,14 +145,12 @@ impl Deref for AlignedBytes {
 
 impl DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
-        #[cfg(feature = "hugging-face")]
-        if let Memory::Mapped(_) = self.memory {
+        if !matches!(self.memory, Memory::Own(_)) {
             *self = self.clone();
         }
         match &mut self.memory {
             Memory::Own(memory) => &mut memory[self.start..self.start + self.len],
-            #[cfg(feature = "hugging-face")]
-            Memory::Mapped(_) => &mut [],
+            _ => &mut [],
         }
     }
 }

@@ -1,5 +1,9 @@
 """ONNX models on named arrays."""
 
+import signal
+import subprocess
+import sys
+import time
 from typing import Any
 
 import gristmill
@@ -23,25 +27,31 @@ def test_a_run_and_a_map_agree(model: gristmill.Model) -> None:
     assert model.inputs == ["bytes"]
     alone = [model.run(item(seed))[output] for seed in range(7)]
     assert alone[0].dtype == np.float32 and abs(alone[0].sum() - 1) < 1e-5
-    mapped = list(model.map((item(seed) for seed in range(7)), block=3))
+    results = model.map((item(seed) for seed in range(7)), window=3)
+    mapped = list(results)
     for own, result in zip(alone, mapped, strict=True):
         assert isinstance(result, dict) and result[output].tobytes() == own.tobytes()
     report = model.report()
-    assert report is not None and report["items"] == 1
+    assert report is not None and report["items"] == 7 and report == results.report()
 
 
 def test_a_map_is_lazy_and_keeps_failures_in_their_places(model: gristmill.Model) -> None:
     taken = 0
 
-    def items() -> Any:
+    def items(count: int = 10) -> Any:
         nonlocal taken
-        for seed in range(10):
+        for seed in range(count):
             taken += 1
             yield item(seed) if seed != 4 else {"bytes": np.zeros((1, 3), np.int32)}
 
-    results = model.map(items(), on_error="collect", block=2)
+    endless = model.map(items(10**9), window=2)
+    assert taken == 0
+    next(endless)
+    assert taken <= 12
+    endless.close()
+    assert next(endless, None) is None
+    results = model.map(items(), on_error="collect", window=2)
     next(results)
-    assert taken == 2
     rest = list(results)
     failed = rest[3]
     assert isinstance(failed, gristmill.ItemError)
@@ -56,7 +66,7 @@ def test_a_map_is_lazy_and_keeps_failures_in_their_places(model: gristmill.Model
 
 def test_an_array_of_objects_is_its_own_failure(model: gristmill.Model) -> None:
     wrong = {"bytes": np.array([object()])}
-    results = list(model.map([item(0), wrong, item(1), wrong], on_error="collect", block=3))
+    results = list(model.map([item(0), wrong, item(1), wrong], on_error="collect", window=3))
     assert [isinstance(result, dict) for result in results] == [True, False, True, False]
     for place in (1, 3):
         failed = results[place]
@@ -87,7 +97,7 @@ def test_what_does_not_fit_is_told(model: gristmill.Model) -> None:
     with pytest.raises(FileNotFoundError):
         gristmill.Model(MAGIKA.with_name("absent.onnx"))
     with pytest.raises(ValueError, match="on_error"):
-        next(model.map([], on_error="ignore"))  # type: ignore[arg-type]
+        model.map([], on_error="ignore")  # type: ignore[call-overload]
 
 
 def test_results_outlive_their_model() -> None:
@@ -96,3 +106,51 @@ def test_results_outlive_their_model() -> None:
     copy = result.copy()
     del model
     assert (result == copy).all() and result.flags.writeable
+
+
+def test_what_a_source_raises_comes_behind_the_results_before(model: gristmill.Model) -> None:
+    def items() -> Any:
+        yield item(0)
+        yield item(1)
+        raise KeyError("the source")
+
+    results = model.map(items())
+    assert next(results) and next(results)
+    with pytest.raises(KeyError, match="the source"):
+        next(results)
+    assert next(results, None) is None
+
+    def interrupted() -> Any:
+        yield item(0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(model.map(interrupted()))
+
+
+def test_results_are_taken_by_one_thread_at_a_time(model: gristmill.Model) -> None:
+    results: Any = None
+
+    def items() -> Any:
+        yield item(0)
+        with pytest.raises(ValueError, match="another thread"):
+            next(results)
+        yield item(1)
+
+    results = model.map(items())
+    assert len(list(results)) == 2
+
+
+def test_a_signal_ends_a_map() -> None:
+    code = "import gristmill, numpy as np, signal, sys, itertools"
+    code += "; signal.signal(signal.SIGINT, signal.default_int_handler); m = gristmill.Model(sys.argv[1])"
+    code += "; x = np.zeros((1, 2048), np.int32); print('ready', flush=True)"
+    code += "; [None for _ in m.map({'bytes': x} for _ in itertools.count())]"
+    job = subprocess.Popen([sys.executable, "-c", code, MAGIKA], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert job.stdout is not None and job.stdout.readline() == b"ready\n"
+    time.sleep(1)
+    job.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, errors = job.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in errors
+    assert time.monotonic() - started < 3

@@ -1,16 +1,20 @@
 """Bulk inference: one model over many inputs, on all cores, with one copy of the weights, results in order."""
 
+from ._bulk import BulkFunction, bulk
 from ._classifier import Classifier
 from ._embedder import Embedder
 from ._job import Job
 from ._model import Model
-from ._native import Error, ItemError
+from ._native import ArrowArray, ArrowResults, Error, ItemError, Results
 from ._reranker import Reranker
 from ._sparse_embedder import SparseEmbedder, SparseVectors
 from ._tagger import Tagger
 from ._token_embedder import TokenEmbedder
 
 __all__ = [
+    "ArrowArray",
+    "ArrowResults",
+    "BulkFunction",
     "Classifier",
     "Embedder",
     "Error",
@@ -18,8 +22,10 @@ __all__ = [
     "Job",
     "Model",
     "Reranker",
+    "Results",
     "SparseEmbedder",
     "SparseVectors",
     "Tagger",
     "TokenEmbedder",
+    "bulk",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from . import _native
-from ._texts import Floats, Reporting, floats, listed, refuse
+from . import _native, _progress
+from ._texts import Floats, Reporting, refuse
 
 
 class Embedder(Reporting):
@@ -82,12 +83,13 @@ class Embedder(Reporting):
         """The vectors of texts, in order.
 
         Takes the arguments of ``SentenceTransformer.encode``. Chunks are chosen by measurement, so ``batch_size`` has
-        no effect, and progress is not shown; other outputs than f32 arrays are refused.
+        no effect; other outputs than f32 arrays are refused.
 
         Parameters
         ----------
         sentences
-            Texts, or one text.
+            Texts, one text, or a column of texts of a library with Arrow's data (pyarrow, Polars, DuckDB, pandas),
+            which is read in place.
         prompt_name
             The prompt of the folder that stands before each text; its default prompt if neither is given.
         prompt
@@ -110,7 +112,8 @@ class Embedder(Reporting):
         refuse(output_value=(output_value, "sentence_embedding"), precision=(precision, "float32"))
         refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
         refuse(device=(device, None))
-        return self._encode(sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim)
+        show = _progress.wanted(show_progress_bar)
+        return self._encode(sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim, show)
 
     def encode_query(
         self,
@@ -136,6 +139,42 @@ class Embedder(Reporting):
         """As :meth:`encode`; without a prompt, with the one that the folder has for documents, if any."""
         return self._encode(sentences, prompt, prompt_name, "document", normalize_embeddings, truncate_dim)
 
+    def encode_arrow(
+        self,
+        sentences: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+        on_error: Literal["raise", "null"] = "raise",
+    ) -> _native.ArrowArray:
+        """The vectors of texts as an array of Arrow's.
+
+        Parameters
+        ----------
+        sentences
+            As for :meth:`encode`; one text is a list of one.
+        on_error
+            ``"null"`` for null in the place of a text that is null or failed.
+
+        Returns
+        -------
+        gristmill.ArrowArray
+            Fixed-size lists of f32, which ``pyarrow.array``, ``polars.Series`` and others take without a copy.
+
+        Raises
+        ------
+        gristmill.ItemError
+            For the first text that is null or failed, unless ``on_error="null"``.
+        """
+        if on_error not in ("raise", "null"):
+            raise ValueError(f"on_error is 'raise' or 'null', not {on_error!r}")
+        made = self._vectors(
+            sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim, on_error == "null"
+        )
+        return _native.ArrowArray.of_vectors(*made)
+
     def _encode(
         self,
         sentences: str | Sequence[str],
@@ -144,16 +183,35 @@ class Embedder(Reporting):
         task: str | None,
         normalize: bool,
         truncate_dim: int | None,
+        show: bool = False,
     ) -> Floats:
+        vectors, _ = self._vectors(sentences, prompt, prompt_name, task, normalize, truncate_dim, False, show)
+        return vectors[0] if isinstance(sentences, str) else vectors
+
+    def _vectors(
+        self,
+        sentences: str | Sequence[str],
+        prompt: str | None,
+        prompt_name: str | None,
+        task: str | None,
+        normalize: bool,
+        truncate_dim: int | None,
+        nulls: bool,
+        show: bool = False,
+    ) -> tuple[Floats, list[int]]:
         width = self._native.dimension
         if truncate_dim is not None and not 1 <= truncate_dim <= width:
             raise ValueError(f"truncate_dim is {truncate_dim}; a vector has {width} numbers")
-        made, report = self._native.encode(listed(sentences), prompt, prompt_name, task)
+        texts: Any = [sentences] if isinstance(sentences, str) else sentences
+        if not hasattr(texts, "__arrow_c_stream__") and not hasattr(texts, "__arrow_c_array__"):
+            texts = list(texts)
+        total = len(texts) if hasattr(texts, "__len__") else None
+        with _progress.bar_if(show, total, "Batches") as progress:
+            vectors, failed, report = self._native.encode(texts, prompt, prompt_name, task, nulls, progress)
         self._keep(report)
-        vectors = floats(made, width)
         if truncate_dim is not None:
             vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
         if normalize:
             length = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.maximum(length, np.float32(1e-12))
-        return vectors[0] if isinstance(sentences, str) else vectors
+        return vectors, failed

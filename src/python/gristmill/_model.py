@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Protocol, overload
 
-import numpy as np
 import numpy.typing as npt
 
-from . import _native
+from . import _native, _progress
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
+
+
+class _Stream(Protocol):
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+
+
+class _Array(Protocol):
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any: ...
+
+
+ArrowData = _Stream | _Array
 
 
 class Model:
@@ -46,7 +55,6 @@ class Model:
         workers: int | None = None,
     ) -> None:
         self._native = _native.Model(path, device, precision, workers)
-        self._report: dict[str, Any] | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -58,100 +66,90 @@ class Model:
         """The names of the outputs."""
         return self._native.outputs
 
-    def run(self, inputs: Mapping[str, npt.ArrayLike]) -> Arrays:
+    @overload
+    def run(self, inputs: Mapping[str, npt.ArrayLike]) -> Arrays: ...
+
+    @overload
+    def run(self, inputs: ArrowData) -> _native.ArrowArray: ...
+
+    def run(self, inputs: Mapping[str, npt.ArrayLike] | ArrowData) -> Arrays | _native.ArrowArray:
         """The results for one set of inputs.
 
         Parameters
         ----------
         inputs
-            An array for each input, of its type and shape.
+            An array for each input, of its type and shape, or a table of a library with Arrow's data, whose columns are
+            the inputs: all its rows are one set. No other thread may write to them until the run is over.
 
         Returns
         -------
         dict
-            An array for each output.
+            An array for each output; an array of Arrow's, with a column for each, if a table was given.
 
         Raises
         ------
         gristmill.ItemError
             If an array does not fit the model, or the run failed.
         """
-        [result] = self._run([inputs], 0)
-        if isinstance(result, _native.Error):
-            raise result
+        result: Arrays | _native.ArrowArray = self._native.run(inputs)
         return result
 
+    @overload
     def map(
         self,
         items: Iterable[Mapping[str, npt.ArrayLike]],
         *,
         on_error: Literal["raise", "null", "collect"] = "raise",
-        block: int = 1024,
-    ) -> Iterator[Arrays | _native.Error | None]:
+        window: int | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> _native.Results | _progress.Shown: ...
+
+    @overload
+    def map(
+        self,
+        items: ArrowData,
+        *,
+        on_error: Literal["raise", "null"] = "raise",
+        window: int | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> _native.ArrowResults: ...
+
+    def map(
+        self,
+        items: Iterable[Mapping[str, npt.ArrayLike]] | ArrowData,
+        *,
+        on_error: Literal["raise", "null", "collect"] = "raise",
+        window: int | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> _native.Results | _progress.Shown | _native.ArrowResults:
         """The results of items, in order, as they are taken.
+
+        Items are read as far ahead as keeps the cores busy, within 512 MiB. ``report()`` of what is returned tells what
+        the job did so far, and ``close()`` ends it, as dropping it does.
+
+        Given a table of a library with Arrow's data (pyarrow, Polars, DuckDB, pandas), an item is a row, and results
+        are batches with a column for each output; what is returned is also a stream that those libraries take.
 
         Parameters
         ----------
         items
-            Sets of inputs, of which no more than ``block`` are read ahead.
+            Sets of inputs, read by the thread that takes the results; or a table with a column for each input. No
+            other thread may write to their arrays until the results are there.
         on_error
             What a failed item gives: its exception is raised, ``None`` stands in its place, or the exception itself.
-        block
-            Items that run together.
+            Of a table, the failed row is null; so is a row with a null.
+        window
+            Items that are cut into chunks together; up to four times as many are read ahead. Chosen if not given.
+        show_progress_bar
+            Whether to show a bar, of ``tqdm`` where it is installed; none of a table. By default it is shown if the
+            logger ``gristmill`` is at the level INFO or DEBUG.
         """
-        if on_error not in ("raise", "null", "collect"):
-            raise ValueError(f"on_error is 'raise', 'null' or 'collect', not {on_error!r}")
-        source = iter(items)
-        first = 0
-        while part := list(itertools.islice(source, block)):
-            for result in self._run(part, first):
-                if not isinstance(result, _native.Error):
-                    yield result
-                elif on_error == "raise":
-                    raise result
-                else:
-                    yield result if on_error == "collect" else None
-            first += len(part)
+        results = self._native.map(items, on_error, window)
+        if isinstance(results, _native.ArrowResults):
+            return results
+        return _progress.shown(results, items, show_progress_bar, "map")
 
     def report(self) -> dict[str, Any] | None:
-        """What the last run did, in a map that of the last block: items, failures, device, precision and times."""
-        return self._report
-
-    def _run(self, items: list[Mapping[str, npt.ArrayLike]], first: int) -> list[Arrays | _native.Error]:
-        results: list[Arrays | _native.Error | None] = [None] * len(items)
-        given, places = [], []
-        for place, item in enumerate(items):
-            try:
-                given.append([_given(name, value) for name, value in item.items()])
-                places.append(place)
-            except (TypeError, ValueError) as error:
-                results[place] = _failed(first + place, error)
-        made, report = self._native.run(given, [first + place for place in places])
-        self._report = json.loads(report)
-        for place, result in zip(places, made, strict=True):
-            results[place] = result if isinstance(result, _native.Error) else _arrays(result)
-        return [result for result in results if result is not None]
-
-
-# Element types that a model may have.
-_TYPES = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
-)
-
-
-def _given(name: str, value: npt.ArrayLike) -> tuple[str, str, tuple[int, ...], bytes]:
-    array = np.asarray(value)
-    native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if native.dtype.name not in _TYPES:
-        raise TypeError(f"array `{name}` has elements of type {array.dtype}; numbers and booleans are taken")
-    return name, native.dtype.name, native.shape, native.tobytes()
-
-
-def _failed(index: int, error: Exception) -> _native.ItemError:
-    made = _native.ItemError(f"item {index} failed in prepare: {error}")
-    made.index, made.stage, made.kind = index, "prepare", "InvalidInput"
-    return made
-
-
-def _arrays(result: list[tuple[str, str, list[int], bytearray]]) -> Arrays:
-    return {name: np.frombuffer(made, np.dtype(dtype)).reshape(shape) for name, dtype, shape, made in result}
+        """What the last run or job that ended did: items, failures, device, precision and times."""
+        report = self._native.report()
+        return None if report is None else json.loads(report)

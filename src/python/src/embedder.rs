@@ -2,13 +2,18 @@
 
 use std::path::PathBuf;
 
-use gristmill::text::{self, EmbedderOptions, Prompt};
-use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyByteArray};
+use gristmill::{
+    bulk::CancelToken,
+    text::{self, EmbedderOptions, Prompt},
+};
+use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
 use crate::{
-    errors::failed,
-    job::check_process,
-    texts::{Text, bytes, run, session},
+    arrays,
+    arrow::{Rows, Texts},
+    errors::{failed, item_failed},
+    job::{check_process, counted, interruptible},
+    texts::{json, session},
 };
 
 /// An embedding model of a Hugging Face folder.
@@ -61,17 +66,22 @@ impl Embedder {
         self.embedder.prompts().named.clone()
     }
 
-    /// The vectors of texts, as the bytes of f32, and the report as JSON.
+    /// The vectors of texts, the places of texts that failed, which have zeros, and the report as JSON.
     ///
-    /// `prompt` is a text, `prompt_name` one of the folder's, `task` "query" or "document"; at most one is given.
+    /// `prompt` is a text, `prompt_name` one of the folder's, `task` "query" or "document"; at most one is given. With
+    /// `nulls` a failed text is no error. `progress` is called with the number of texts done since its last call.
+    #[allow(clippy::too_many_arguments, reason = "those of encode in Python")]
     fn encode<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Text>,
+        texts: Texts,
         prompt: Option<String>,
         prompt_name: Option<String>,
         task: Option<&str>,
-    ) -> PyResult<(Bound<'py, PyByteArray>, String)> {
+        nulls: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, Vec<usize>, String)> {
+        check_process(py)?;
         let embedder = match (prompt, prompt_name, task) {
             (Some(prompt), ..) => self.embedder.with_prompt(&Prompt::Text(prompt)),
             (None, Some(name), _) => self.embedder.with_prompt(&Prompt::Named(name)),
@@ -80,8 +90,20 @@ impl Embedder {
             (None, None, _) => Ok(self.embedder.clone()),
         };
         let embedder = embedder.map_err(|error| failed(py, &error))?;
-        let (vectors, report) = run(py, embedder.bulk(), self.workers, &texts)?;
-        let count = vectors.len() * embedder.dimension();
-        Ok((bytes(py, count, vectors.into_iter().flatten())?, report))
+        let (texts, absent) = texts.present();
+        let token = CancelToken::new();
+        let mut bulk = embedder.bulk().cancel(token.clone());
+        if let Some(workers) = self.workers {
+            bulk = bulk.workers(workers);
+        }
+        if let Some(progress) = progress {
+            bulk = bulk.progress(counted(progress));
+        }
+        let (results, mut report) = interruptible(py, &token, || bulk.run(&texts))?;
+        let rows = Rows { dimension: embedder.dimension(), absent: &absent, nulls };
+        let (vectors, failed) = rows.gather(results).map_err(|error| item_failed(py, &error))?;
+        report.items += absent.len();
+        report.errors += absent.len();
+        Ok((arrays::vectors(py, vectors, embedder.dimension())?, failed, json(py, &report)?))
     }
 }

@@ -27,7 +27,11 @@ pub(crate) fn wrong(py: Python<'_>, kind: ErrorKind, message: String) -> PyErr {
 /// An exception for the failure of an item.
 pub(crate) fn item_failed(py: Python<'_>, error: &gristmill::ItemError) -> PyErr {
     let texts = [("kind", format!("{:?}", error.source.kind())), ("stage", error.stage.to_string())];
-    made(&py.get_type::<ItemError>(), error.to_string(), &texts, Some(error.index))
+    let failed = made(&py.get_type::<ItemError>(), error.to_string(), &texts, Some(error.index));
+    if let Some(cause) = error.source.downcast_ref::<PyErr>() {
+        failed.set_cause(py, Some(cause.clone_ref(py)));
+    }
+    failed
 }
 
 fn made(kind: &Bound<'_, PyType>, message: String, texts: &[(&str, String)], index: Option<usize>) -> PyErr {

@@ -2,27 +2,37 @@
 
 use std::{
     sync::{
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
         mpsc::{RecvTimeoutError, channel},
     },
     thread,
     time::Duration,
 };
 
-use gristmill::{ErrorKind, bulk::CancelToken};
-use pyo3::{PyErr, PyResult, Python};
+use gristmill::{
+    ErrorKind,
+    bulk::{CancelToken, Progress},
+};
+use pyo3::{Py, PyAny, PyErr, PyResult, Python};
 
-use crate::errors::wrong;
+use crate::{errors::wrong, events::hand_on, function::is_worker};
 
 /// How often a signal is looked for.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs `work` on a thread of its own; a pending signal cancels `token`, and its exception is returned.
+///
+/// Within a function of Python that a job runs it is the thread's own work.
 pub(crate) fn interruptible<T: Send>(
     py: Python<'_>,
     token: &CancelToken,
     work: impl FnOnce() -> T + Send,
 ) -> PyResult<T> {
+    hand_on(py);
+    if is_worker() {
+        // Its job has the signals; a thread more would wait for the workers, of which this is one.
+        return Ok(py.detach(work));
+    }
     let result = py.detach(|| {
         thread::scope(|scope| {
             let (done, wait) = channel();
@@ -35,7 +45,10 @@ pub(crate) fn interruptible<T: Send>(
             let mut signal: Option<PyErr> = None;
             while let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(LOOK) {
                 if signal.is_none()
-                    && let Err(error) = Python::attach(|py| py.check_signals())
+                    && let Err(error) = Python::attach(|py| {
+                        hand_on(py);
+                        py.check_signals()
+                    })
                 {
                     token.cancel();
                     signal = Some(error);
@@ -45,11 +58,30 @@ pub(crate) fn interruptible<T: Send>(
             signal.map_or(Ok(result), Err)
         })
     });
+    hand_on(py);
     result?.map_err(|_| wrong(py, ErrorKind::Panic, "a job panicked".to_owned()))
 }
 
+/// Progress that calls `update` with the number of items done since its last call.
+///
+/// What it raises is printed, as from a destructor.
+pub(crate) fn counted(update: Py<PyAny>) -> impl Fn(&Progress) + Send + Sync + 'static {
+    let done = AtomicUsize::new(0);
+    move |progress| {
+        let more = progress.items - done.swap(progress.items, Ordering::Relaxed);
+        Python::attach(|py| {
+            if let Err(error) = update.call1(py, (more,)) {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
 /// Refuses a process that was forked after this package opened its first model: its threads are not there.
+///
+/// Every call begins here, so that what the logger wants is read here too.
 pub(crate) fn check_process(py: Python<'_>) -> PyResult<()> {
+    hand_on(py);
     static OWNER: AtomicU32 = AtomicU32::new(0);
     let own = std::process::id();
     match OWNER.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed) {

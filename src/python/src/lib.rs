@@ -1,16 +1,20 @@
 //! The compiled half of the Python package `gristmill`: models and jobs over the library's public items.
 //!
-//! The Python half (`src/python/gristmill`) has the documented interface, and turns NumPy's arrays into bytes and back.
+//! The Python half (`src/python/gristmill`) has the documented interface.
 
 mod arrays;
+mod arrow;
 mod classifier;
 mod commands;
 mod embedder;
 mod errors;
+mod events;
 mod file_job;
+mod function;
 mod job;
 mod model;
 mod reranker;
+mod results;
 mod sparse_embedder;
 mod tagger;
 mod texts;
@@ -22,15 +26,24 @@ use pyo3::pymodule;
 mod _native {
     #[pymodule_export]
     use super::{
+        arrow::{ArrowArray, ArrowResults},
         classifier::Classifier,
         commands::command,
         embedder::Embedder,
         errors::{Error, ItemError},
         file_job::{run_job, verify_job},
+        function::map_function,
         model::Model,
         reranker::Reranker,
+        results::Results,
         sparse_embedder::SparseEmbedder,
         tagger::Tagger,
         token_embedder::TokenEmbedder,
     };
+
+    #[pymodule_init]
+    fn init(_module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::events::install();
+        Ok(())
+    }
 }

@@ -2,16 +2,24 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use arrow_array::StructArray;
 use gristmill::{
-    ItemError, Session, Tensors,
-    bulk::{Bulk, CancelToken},
+    Error, ErrorKind, ItemError, Session, Stage, Tensors,
+    bulk::{Bulk, CancelToken, Plain},
 };
-use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyAny};
+use pyo3::{
+    Bound, PyErr, PyResult, Python,
+    exceptions::{PyException, PyValueError},
+    pyclass, pymethods,
+    types::{PyAny, PyString},
+};
 
 use crate::{
-    arrays::{Given, Made, array, tensor},
-    errors::{failed, item_failed},
+    arrays::{self, Names},
+    arrow::{ArrowArray, ArrowResults, Reader, Table, is_arrow},
+    errors::{failed, item_failed, wrong},
     job::{check_process, interruptible},
+    results::{LastReport, OnError, Results, Source},
     texts::{json, session},
 };
 
@@ -20,6 +28,19 @@ use crate::{
 pub(crate) struct Model {
     pub(crate) session: Arc<Session>,
     pub(crate) workers: Option<usize>,
+    names: Arc<Names>,
+    last: LastReport,
+}
+
+impl Model {
+    /// A job of this model that `token` stops.
+    fn bulk(&self, token: &CancelToken) -> Bulk<Plain<Arc<Session>>> {
+        let bulk = Bulk::new(self.session.clone()).cancel(token.clone());
+        match self.workers {
+            Some(workers) => bulk.workers(workers),
+            None => bulk,
+        }
+    }
 }
 
 #[pymethods]
@@ -31,7 +52,14 @@ impl Model {
         let options = session(py, device, precision)?;
         let open = || gristmill::Model::open(&path)?.session(&options);
         let session = py.detach(open).map_err(|error| failed(py, &error))?;
-        Ok(Self { session: Arc::new(session), workers })
+        let names = Names {
+            inputs: session.inputs().map(|(name, _)| name.into()).collect(),
+            outputs: session
+                .outputs()
+                .map(|(name, _)| (name.to_owned(), PyString::intern(py, name).unbind()))
+                .collect(),
+        };
+        Ok(Self { session: Arc::new(session), workers, names: Arc::new(names), last: LastReport::default() })
     }
 
     /// The names of the inputs.
@@ -46,50 +74,91 @@ impl Model {
         self.session.outputs().map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// The results of items, each a list of arrays or an exception, and the report as JSON.
-    ///
-    /// `indexes` has the place of each item in the caller's job.
-    fn run<'py>(
+    /// The arrays of one result, or a table of them if `inputs` is one.
+    fn run<'py>(&self, py: Python<'py>, inputs: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        check_process(py)?;
+        if is_arrow(inputs)? {
+            return self.run_table(py, inputs);
+        }
+        let tensors = arrays::tensors(&self.names, inputs).map_err(|error| unread(py, error))?;
+        let result = self.run_one(py, tensors)?;
+        arrays::arrays(py, &self.names, result)
+    }
+
+    /// The results of the items of an iterable, or of the rows of a table.
+    fn map<'py>(
         &self,
         py: Python<'py>,
-        items: Vec<Vec<Given>>,
-        indexes: Vec<usize>,
-    ) -> PyResult<(Vec<ItemResult<'py>>, String)> {
+        items: &Bound<'py, PyAny>,
+        on_error: &str,
+        window: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         check_process(py)?;
-        let mut tensors = Vec::with_capacity(items.len());
-        for item in &items {
-            let mut named = Tensors::new();
-            for given in item {
-                named.insert(given.0.as_str(), tensor(py, given)?);
-            }
-            tensors.push(named);
+        let on_error = OnError::named(on_error)?;
+        if is_arrow(items)? {
+            let results = self.map_table(items, on_error, window)?;
+            return Ok(Bound::new(py, results)?.into_any());
         }
+        let names = self.names.clone();
+        let source = Source::new(items, Box::new(move |item| arrays::tensors(&names, item)))?;
         let token = CancelToken::new();
-        let mut bulk = Bulk::new(self.session.clone()).cancel(token.clone());
-        if let Some(workers) = self.workers {
-            bulk = bulk.workers(workers);
+        let mut bulk = self.bulk(&token);
+        if let Some(items) = window {
+            bulk = bulk.window(items);
         }
-        let (results, report) = interruptible(py, &token, || bulk.run(&tensors))?;
-        let made = |tensors: Tensors| -> PyResult<_> {
-            tensors.iter().map(|(name, tensor)| array(py, name, tensor)).collect()
-        };
-        let of = |result: Result<Tensors, ItemError>| {
-            let result = result.map_err(|error| {
-                let index = indexes.get(error.index).copied().unwrap_or(error.index);
-                item_failed(py, &ItemError { index, ..error })
-            });
-            match result.and_then(made) {
-                Ok(arrays) => ItemResult::Made(arrays),
-                Err(error) => ItemResult::Failed(error.into_value(py).into_bound(py).into_any()),
-            }
-        };
-        Ok((results.into_iter().map(of).collect(), json(py, &report)?))
+        let names = self.names.clone();
+        let give = move |py: Python<'_>, tensors| Ok(arrays::arrays(py, &names, tensors)?.unbind());
+        let start = |source| bulk.stream_results(source);
+        let results = Results::new(source, token, on_error, self.last.clone(), start, give);
+        Ok(Bound::new(py, results)?.into_any())
+    }
+
+    /// The report of the last run or job that ended, as JSON.
+    fn report(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 
-/// What became of an item.
-#[derive(pyo3::IntoPyObject)]
-pub(crate) enum ItemResult<'py> {
-    Made(Vec<Made<'py>>),
-    Failed(Bound<'py, PyAny>),
+impl Model {
+    fn map_table(&self, source: &Bound<'_, PyAny>, on_error: OnError, window: Option<usize>) -> PyResult<ArrowResults> {
+        if matches!(on_error, OnError::Collect) {
+            return Err(PyValueError::new_err("on_error='collect' needs items: no column has exceptions"));
+        }
+        let token = CancelToken::new();
+        let mut bulk = self.bulk(&token);
+        if let Some(items) = window {
+            bulk = bulk.window(items);
+        }
+        let table = Table::new(&self.session, bulk, matches!(on_error, OnError::Null));
+        ArrowResults::new(source, table, token, self.last.clone())
+    }
+
+    /// Runs all rows of a table as one item.
+    fn run_table<'py>(&self, py: Python<'py>, inputs: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let table = Table::new(&self.session, self.bulk(&CancelToken::new()), false);
+        let item = Reader::of(inputs)?.all(py).and_then(|arrays| table.item(&arrays));
+        let (item, rows) = item.map_err(|error| failed(py, &error))?;
+        let result = self.run_one(py, item)?;
+        let batch = table.result(result, rows).map_err(|error| failed(py, &error))?;
+        Ok(Bound::new(py, ArrowArray::new(Arc::new(StructArray::from(batch))))?.into_any())
+    }
+
+    /// Runs one item.
+    fn run_one(&self, py: Python<'_>, item: Tensors) -> PyResult<Tensors> {
+        let token = CancelToken::new();
+        let bulk = self.bulk(&token);
+        let (mut results, report) = interruptible(py, &token, || bulk.run(&[item]))?;
+        *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(json(py, &report)?);
+        let result = results.pop().ok_or_else(|| wrong(py, ErrorKind::Internal, "a run gave no result".to_owned()))?;
+        result.map_err(|error| item_failed(py, &error))
+    }
+}
+
+/// The failure of the only item, whose arrays could not be read; other exceptions than errors stay as they are.
+fn unread(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyException>(py) {
+        return error;
+    }
+    let source = Error::invalid_input(error.value(py).to_string());
+    item_failed(py, &ItemError { index: 0, stage: Stage::Read, source })
 }
