@@ -12,6 +12,9 @@ export PATH="$folder/venv/bin:$PATH"
 # Nothing is left in the checkout.
 export PYTHONDONTWRITEBYTECODE=1 MYPY_CACHE_DIR="$folder/mypy" RUFF_CACHE_DIR="$folder/ruff"
 python -m pip --disable-pip-version-check install -q -r tests/python/requirements.txt
+while read -r peer; do
+    python -m pip --disable-pip-version-check install -q "$peer" || echo "SKIPPED: tests with $peer, which cannot be had" >&2
+done < tests/python/optional.txt
 # Without the GPU backend, of which nothing is tested here: it takes minutes to build.
 maturin build -q --locked --no-default-features --features files --profile dev --compatibility linux --out "$folder/wheels"
 python -m pip --disable-pip-version-check install -q --no-index --no-deps "$folder"/wheels/*.whl
@@ -21,4 +24,4 @@ python -m mypy.stubtest gristmill._native --ignore-missing-stub
 # From another folder: the package is the installed one.
 root=$PWD
 cd "$folder"
-python -m pytest -q -p no:cacheprovider "$root/tests/python"
+python -m pytest -q -rs -p no:cacheprovider "$root/tests/python"

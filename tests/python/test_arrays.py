@@ -35,7 +35,7 @@ def test_layouts_have_the_right_values(model: gristmill.Model) -> None:
         np.broadcast_to(np.float32(3), (2, 5)),
         plain[:0],
         np.zeros((0, 0), np.float32),
-        np.asmatrix(plain),
+        plain.view(np.recarray),
         np.ma.masked_array(plain),
     ):
         result = model.run({"x": array})["y"]

@@ -6,12 +6,12 @@ use std::{
     collections::VecDeque,
     fmt::{self, Write},
     sync::{
-        Mutex, PoisonError,
+        Mutex, Once, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
 
-use pyo3::{Bound, PyAny, PyResult, Python, types::PyAnyMethods};
+use pyo3::{Bound, PyAny, PyResult, Python, exceptions::PyException, types::PyAnyMethods};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -99,16 +99,22 @@ impl Visit for Text {
     }
 }
 
-/// Takes the library's events from now on, unless another subscriber does.
-pub(crate) fn install() {
-    let _ = tracing::subscriber::set_global_default(Events);
-}
-
 /// Hands waiting events to the logger `gristmill`, and reads what it wants.
 ///
-/// What a handler raises is its own matter, as in Python's logging.
-pub(crate) fn hand_on(py: Python<'_>) {
-    let _ = handed_on(py);
+/// The first call takes the library's events, unless another subscriber does.
+///
+/// # Errors
+/// What a signal raised meanwhile. An error of a handler is printed, as from a destructor.
+pub(crate) fn hand_on(py: Python<'_>) -> PyResult<()> {
+    static TAKEN: Once = Once::new();
+    TAKEN.call_once(|| {
+        let _ = tracing::subscriber::set_global_default(Events);
+    });
+    match handed_on(py) {
+        Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
+        handed_on => return handed_on,
+    }
+    Ok(())
 }
 
 fn handed_on(py: Python<'_>) -> PyResult<()> {

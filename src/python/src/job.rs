@@ -28,7 +28,7 @@ pub(crate) fn interruptible<T: Send>(
     token: &CancelToken,
     work: impl FnOnce() -> T + Send,
 ) -> PyResult<T> {
-    hand_on(py);
+    hand_on(py)?;
     if is_worker() {
         // Its job has the signals; a thread more would wait for the workers, of which this is one.
         return Ok(py.detach(work));
@@ -45,10 +45,7 @@ pub(crate) fn interruptible<T: Send>(
             let mut signal: Option<PyErr> = None;
             while let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(LOOK) {
                 if signal.is_none()
-                    && let Err(error) = Python::attach(|py| {
-                        hand_on(py);
-                        py.check_signals()
-                    })
+                    && let Err(error) = Python::attach(|py| hand_on(py).and_then(|()| py.check_signals()))
                 {
                     token.cancel();
                     signal = Some(error);
@@ -58,7 +55,7 @@ pub(crate) fn interruptible<T: Send>(
             signal.map_or(Ok(result), Err)
         })
     });
-    hand_on(py);
+    hand_on(py)?;
     result?.map_err(|_| wrong(py, ErrorKind::Panic, "a job panicked".to_owned()))
 }
 
@@ -81,7 +78,7 @@ pub(crate) fn counted(update: Py<PyAny>) -> impl Fn(&Progress) + Send + Sync + '
 ///
 /// Every call begins here, so that what the logger wants is read here too.
 pub(crate) fn check_process(py: Python<'_>) -> PyResult<()> {
-    hand_on(py);
+    hand_on(py)?;
     static OWNER: AtomicU32 = AtomicU32::new(0);
     let own = std::process::id();
     match OWNER.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed) {

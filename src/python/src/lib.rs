@@ -40,10 +40,4 @@ mod _native {
         tagger::Tagger,
         token_embedder::TokenEmbedder,
     };
-
-    #[pymodule_init]
-    fn init(_module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-        crate::events::install();
-        Ok(())
-    }
 }

@@ -209,13 +209,12 @@ impl Results {
     fn end(&self, py: Python<'_>, job: &mut Option<Box<dyn Job>>) -> PyResult<()> {
         self.token.cancel();
         let Some(job) = job.take() else { return Ok(()) };
-        hand_on(py);
         let report = json(py, &job.report())?;
         *locked(&self.own) = Some(report.clone());
         *locked(&self.last) = Some(report);
         // Whatever the job still holds is dropped without the interpreter's lock.
         py.detach(|| drop(job));
-        Ok(())
+        hand_on(py)
     }
 }
 
@@ -261,8 +260,7 @@ impl Results {
                 Poll::Pending => {
                     let bell = &self.bell;
                     py.detach(|| bell.wait());
-                    hand_on(py);
-                    if let Err(error) = py.check_signals() {
+                    if let Err(error) = hand_on(py).and_then(|()| py.check_signals()) {
                         self.end(py, &mut job)?;
                         return Err(error);
                     }
@@ -292,9 +290,9 @@ impl Results {
 impl Drop for Results {
     fn drop(&mut self) {
         self.token.cancel();
-        if let Some(job) = self.job.get_mut().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            // A report that cannot be written is none.
-            *locked(&self.last) = serde_json::to_string(&job.report()).ok();
-        }
+        let Some(job) = self.job.get_mut().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        // A report that cannot be written is none.
+        *locked(&self.last) = serde_json::to_string(&job.report()).ok();
+        Python::attach(|py| py.detach(|| drop(job)));
     }
 }
