@@ -31,6 +31,9 @@ class Embedder(Reporting):
         Numbers that are kept of each vector; all by default.
     max_tokens
         Tokens to which a text is truncated; the folder's own number by default.
+    weights
+        ``"own"`` for a copy in the process, which is fastest, or ``"mapped"`` to use them in their file, so that
+        processes share one copy; results have the same bits. Nobody may write into the file meanwhile.
 
     Raises
     ------
@@ -47,8 +50,9 @@ class Embedder(Reporting):
         workers: int | None = None,
         truncate_dim: int | None = None,
         max_tokens: int | None = None,
+        weights: str = "own",
     ) -> None:
-        self._native = _native.Embedder(path, device, precision, workers, truncate_dim, max_tokens)
+        self._native = _native.Embedder(path, device, precision, workers, truncate_dim, max_tokens, weights)
 
     @property
     def prompts(self) -> dict[str, str]:

@@ -43,6 +43,7 @@ class Embedder:
         workers: int | None,
         truncate_dim: int | None,
         max_tokens: int | None,
+        weights: str,
     ) -> Embedder: ...
     @property
     def dimension(self) -> int: ...

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use gristmill::{
+    ErrorKind, Weights,
     bulk::CancelToken,
     text::{self, EmbedderOptions, Prompt},
 };
@@ -11,7 +12,7 @@ use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 use crate::{
     arrays,
     arrow::{Rows, Texts},
-    errors::{failed, item_failed},
+    errors::{failed, item_failed, wrong},
     job::{check_process, counted, interruptible},
     texts::{json, session},
 };
@@ -23,10 +24,23 @@ pub(crate) struct Embedder {
     pub(crate) workers: Option<usize>,
 }
 
+/// Where weights stay, by its name.
+fn place(py: Python<'_>, weights: &str) -> PyResult<Weights> {
+    match weights {
+        "own" => Ok(Weights::Own),
+        "mapped" => Ok(Weights::Mapped),
+        _ => {
+            let message = format!("weights is {weights:?}; known are \"own\" and \"mapped\"");
+            Err(wrong(py, ErrorKind::InvalidInput, message))
+        }
+    }
+}
+
 #[pymethods]
 impl Embedder {
     #[new]
-    #[pyo3(signature = (path, device, precision, workers, truncate_dim, max_tokens))]
+    #[expect(clippy::too_many_arguments)] // Those of the Python half, by position.
+    #[pyo3(signature = (path, device, precision, workers, truncate_dim, max_tokens, weights))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
@@ -35,9 +49,10 @@ impl Embedder {
         workers: Option<usize>,
         truncate_dim: Option<usize>,
         max_tokens: Option<usize>,
+        weights: &str,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = EmbedderOptions::default().session(session(py, device, precision)?);
+        let mut options = EmbedderOptions::default().session(session(py, device, precision)?).weights(place(py, weights)?);
         if let Some(dimension) = truncate_dim {
             options = options.truncate_dim(dimension);
         }
