@@ -24,4 +24,13 @@ python -m mypy.stubtest gristmill._native --ignore-missing-stub
 # From another folder: the package is the installed one.
 root=$PWD
 cd "$folder"
-python -m pytest -q -rs -p no:cacheprovider "$root/tests/python"
+python -m pytest -q -rs -p no:cacheprovider --ignore "$root/tests/python/engines" "$root/tests/python"
+# The engines of many machines, in the long tier: their wheels are large, and each test starts a cluster.
+[ "${GRISTMILL_FULL:-}" = 1 ] || exit 0
+while read -r requirement; do
+    python -m pip --disable-pip-version-check install -q "$requirement" ||
+        echo "SKIPPED: $requirement cannot be installed here; its engine is not tested" >&2
+done <"$root/tests/python/engines/requirements.txt"
+command -v java >/dev/null || apt-get install -y --no-install-recommends openjdk-17-jre-headless >/dev/null ||
+    echo "SKIPPED: Spark needs Java 17 (Debian and Ubuntu: apt-get install openjdk-17-jre-headless)" >&2
+timeout --signal INT 3600 python -m pytest -q -rs -p no:cacheprovider "$root/tests/python/engines"

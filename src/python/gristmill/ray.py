@@ -33,9 +33,10 @@ class Embed:
     workers
         Threads; as many as Ray gave the actor CPUs by default, and as the machine has outside Ray.
     output
-        The column of vectors, lists of f32 of a fixed size; ``"embedding"`` by default.
+        The column of vectors, lists of f32; ``"embedding"`` by default.
     error
-        The column of errors, ``"error"`` by default; with ``None`` the first failed row ends the job.
+        The column of errors, ``"error"`` by default; with ``None`` the first failed row ends the job, and lists have a
+        fixed size (pyarrow writes nulls of such a type to Parquet, but cannot read them).
     task
         ``"query"`` or ``"document"``, for the prompt that the folder has for it.
     prompt_name, prompt, normalize_embeddings, truncate_dim
@@ -64,7 +65,7 @@ class Embed:
 
         if not isinstance(batch, pa.Table):
             raise TypeError(f'a batch is a {type(batch).__name__}; call map_batches with batch_format="pyarrow"')
-        return self._columns.embed(self._embedder, batch, fixed=True)
+        return self._columns.embed(self._embedder, batch, fixed=self._columns.error is None)
 
 
 def embed(
