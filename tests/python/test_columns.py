@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from conftest import MINILM
 from gristmill._columns import TextColumn, encode_all
-from gristmill.ray import actor_cpus
+from gristmill.ray import pool
 from gristmill.spark import contents
 
 pa = pytest.importorskip("pyarrow")
@@ -123,15 +123,18 @@ def test_options_reach_the_model(embedder: gristmill.Embedder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "expected"), [([7], 7), ([7, 7, 7], 7), ([1, 63, 63], 63), ([31, 63], 31), ([0, 3], 3), ([2, 5], 2)]
+    ("nodes", "expected"),
+    [([8], (7, 1)), ([8] * 3, (7, 3)), ([2, 64, 64], (63, 2)), ([32, 64], (31, 3)), ([0, 4], (3, 1)), ([2, 2], (1, 2))],
 )
-def test_an_actor_gets_a_node(nodes: list[int], expected: int) -> None:
-    assert actor_cpus(nodes) == expected
+def test_an_actor_gets_a_node(nodes: list[int], expected: tuple[int, int]) -> None:
+    assert pool(nodes, None, 1) == expected
 
 
-def test_no_cpu_is_an_error() -> None:
+def test_actors_of_a_given_size() -> None:
+    assert pool([16, 16], 16, 1) == (16, 2)
+    assert pool([16, 16], 4, 1) == (4, 8)
     with pytest.raises(ValueError, match="num_cpus"):
-        actor_cpus([0, -1])
+        pool([0, 1], None, 1)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def embed(
         actors have three quarters of the cluster.
     spare_cpus
         CPUs of each node that are left to reading and writing, without which a job with actors on all others waits
-        forever.
+        forever. Where `num_cpus` is given, sparing some is yours.
     batch_size
         Rows that run together, 4,096 by default, and more where an actor has more than 8 CPUs.
     map_batches
@@ -109,29 +109,32 @@ def embed(
     from ray.data import ActorPoolStrategy
 
     TextColumn(os.fspath(model), column, **options)  # Refuses wrong options here rather than on a node.
-    nodes = [int(node["Resources"].get("CPU", 0)) - spare_cpus for node in ray.nodes() if node["Alive"]]
-    each = num_cpus or actor_cpus(nodes)
+    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    each, actors = pool(nodes, num_cpus, spare_cpus)
     arguments: dict[str, Any] = {
         "fn_constructor_args": (os.fspath(model), column),
         "fn_constructor_kwargs": options,
         "batch_format": "pyarrow",
         "batch_size": batch_size or max(4096, 512 * each),
         "num_cpus": each,
-        "compute": ActorPoolStrategy(size=max(1, sum(node // each for node in nodes if node > 0))),
+        "compute": ActorPoolStrategy(size=actors),
         "udf_modifying_row_count": False,
     }
     return dataset.map_batches(Embed, **(arguments | (map_batches or {})))
 
 
-def actor_cpus(nodes: list[int]) -> int:
-    """The CPUs of an actor for nodes with these: the most with which three quarters of them all are used."""
-    usable = [cpus for cpus in nodes if cpus > 0]
+def pool(nodes: list[int], num_cpus: int | None, spare_cpus: int) -> tuple[int, int]:
+    """The CPUs of an actor, and the number of actors, on nodes with these CPUs."""
+    if num_cpus is not None:
+        return num_cpus, max(1, sum(cpus // num_cpus for cpus in nodes))
+    usable = [cpus - spare_cpus for cpus in nodes if cpus > spare_cpus]
     if not usable:
-        raise ValueError(f"no node has a CPU to spare (of {nodes}); start nodes with more, or give num_cpus")
+        raise ValueError(f"nodes with {nodes} CPUs, less spare_cpus={spare_cpus} each, hold no actor; give num_cpus")
     for each in sorted(set(usable), reverse=True):
-        if 4 * sum(cpus // each * each for cpus in usable) >= 3 * sum(usable):
-            return each
-    return min(usable)
+        actors = sum(cpus // each for cpus in usable)
+        if 4 * each * actors >= 3 * sum(usable):
+            break
+    return each, actors
 
 
 def assigned_cpus() -> int | None:

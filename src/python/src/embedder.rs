@@ -52,7 +52,8 @@ impl Embedder {
         weights: &str,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = EmbedderOptions::default().session(session(py, device, precision)?).weights(place(py, weights)?);
+        let mut options =
+            EmbedderOptions::default().session(session(py, device, precision)?).weights(place(py, weights)?);
         if let Some(dimension) = truncate_dim {
             options = options.truncate_dim(dimension);
         }
