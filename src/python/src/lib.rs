@@ -9,6 +9,7 @@ mod commands;
 mod embedder;
 mod errors;
 mod events;
+#[cfg(feature = "files")]
 mod file_job;
 mod function;
 mod job;
@@ -24,6 +25,9 @@ use pyo3::pymodule;
 
 #[pymodule]
 mod _native {
+    #[cfg(feature = "files")]
+    #[pymodule_export]
+    use super::file_job::{run_job, verify_job};
     #[pymodule_export]
     use super::{
         arrow::{ArrowArray, ArrowResults},
@@ -31,7 +35,6 @@ mod _native {
         commands::command,
         embedder::Embedder,
         errors::{Error, ItemError},
-        file_job::{run_job, verify_job},
         function::map_function,
         model::Model,
         reranker::Reranker,
