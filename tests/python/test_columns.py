@@ -133,8 +133,9 @@ def test_an_actor_gets_a_node(nodes: list[int], expected: tuple[int, int]) -> No
 def test_actors_of_a_given_size() -> None:
     assert pool([16, 16], 16, 1) == (16, 2)
     assert pool([16, 16], 4, 1) == (4, 8)
-    with pytest.raises(ValueError, match="num_cpus"):
-        pool([0, 1], None, 1)
+    for nodes, num_cpus in (([0, 1], None), ([16], 0)):
+        with pytest.raises(ValueError, match="num_cpus"):
+            pool(nodes, num_cpus, 1)
 
 
 @pytest.fixture

@@ -126,6 +126,8 @@ def embed(
 def pool(nodes: list[int], num_cpus: int | None, spare_cpus: int) -> tuple[int, int]:
     """The CPUs of an actor, and the number of actors, on nodes with these CPUs."""
     if num_cpus is not None:
+        if num_cpus < 1:
+            raise ValueError(f"num_cpus is {num_cpus}; an actor needs one CPU at least")
         return num_cpus, max(1, sum(cpus // num_cpus for cpus in nodes))
     usable = [cpus - spare_cpus for cpus in nodes if cpus > spare_cpus]
     if not usable:
