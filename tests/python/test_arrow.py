@@ -1,5 +1,6 @@
 """Arrow's data in and out by capsules, with the libraries that have it."""
 
+import gc
 import importlib
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,22 @@ def test_a_failed_row_harms_no_other(tmp_path: Path) -> None:
         pa.table(model.map(pa.array(rows, pa.int64())))
 
 
+def test_memory_is_given_back(model: gristmill.Model) -> None:
+    before = pa.total_allocated_bytes()
+    for _ in range(3):
+        given = table(10_000)
+        made = pa.table(model.map(given))
+        rows = pa.record_batch(model.run(given))
+        left = model.map(given)
+        next(left)
+        assert made.num_rows == rows.num_rows == 10_000 and pa.total_allocated_bytes() > before
+        del given, made, rows, left
+    gc.collect()
+    # What was let go without the interpreter's lock is so at the next call.
+    list(model.map(table(0)))
+    assert pa.total_allocated_bytes() == before
+
+
 def test_what_does_not_fit_is_told(model: gristmill.Model) -> None:
     given = table(5)
     with pytest.raises(gristmill.Error, match=r"no column `b`.*id"):
@@ -129,6 +146,11 @@ def test_what_does_not_fit_is_told(model: gristmill.Model) -> None:
         model.map(given, on_error="collect")
     results = model.map(given)
     pa.table(results)
+    with pytest.raises(gristmill.Error, match="taken already"):
+        pa.table(results)
+
+    results = model.map(given)
+    assert len(list(results)) == 1
     with pytest.raises(gristmill.Error, match="taken already"):
         pa.table(results)
 

@@ -20,7 +20,7 @@ use crate::{
     errors::{failed, item_failed, wrong},
     job::{check_process, interruptible},
     results::{LastReport, OnError, Results, Source},
-    texts::{json, session},
+    texts::session,
 };
 
 /// A loaded ONNX model.
@@ -114,8 +114,8 @@ impl Model {
     }
 
     /// The report of the last run or job that ended, as JSON.
-    fn report(&self) -> Option<String> {
-        self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    fn report(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.last.json(py)
     }
 }
 
@@ -148,7 +148,7 @@ impl Model {
         let token = CancelToken::new();
         let bulk = self.bulk(&token);
         let (mut results, report) = interruptible(py, &token, || bulk.run(&[item]))?;
-        *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(json(py, &report)?);
+        self.last.set(report);
         let result = results.pop().ok_or_else(|| wrong(py, ErrorKind::Internal, "a run gave no result".to_owned()))?;
         result.map_err(|error| item_failed(py, &error))
     }

@@ -173,8 +173,20 @@ impl OnError {
     }
 }
 
-/// The report of the last job, as JSON.
-pub(crate) type LastReport = Arc<Mutex<Option<String>>>;
+/// The report of the last job.
+#[derive(Clone, Default)]
+pub(crate) struct LastReport(Arc<Mutex<Option<Report>>>);
+
+impl LastReport {
+    pub(crate) fn set(&self, report: Report) {
+        *locked(&self.0) = Some(report);
+    }
+
+    /// The report as JSON.
+    pub(crate) fn json(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        locked(&self.0).as_ref().map(|report| json(py, report)).transpose()
+    }
+}
 
 /// The results of items, in order, as they are taken.
 #[pyclass(frozen, module = "gristmill")]
@@ -209,9 +221,8 @@ impl Results {
     fn end(&self, py: Python<'_>, job: &mut Option<Box<dyn Job>>) -> PyResult<()> {
         self.token.cancel();
         let Some(job) = job.take() else { return Ok(()) };
-        let report = json(py, &job.report())?;
-        *locked(&self.own) = Some(report.clone());
-        *locked(&self.last) = Some(report);
+        self.own.set(job.report());
+        self.last.set(job.report());
         // Whatever the job still holds is dropped without the interpreter's lock.
         py.detach(|| drop(job));
         hand_on(py)
@@ -273,7 +284,7 @@ impl Results {
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let report = match self.job.try_lock().as_deref() {
             Ok(Some(job)) => Some(json(py, &job.report())?),
-            _ => locked(&self.own).clone(),
+            _ => self.own.json(py)?,
         };
         report.map(|report| py.import("json")?.call_method1("loads", (report,))).transpose()
     }
@@ -291,8 +302,7 @@ impl Drop for Results {
     fn drop(&mut self) {
         self.token.cancel();
         let Some(job) = self.job.get_mut().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        // A report that cannot be written is none.
-        *locked(&self.last) = serde_json::to_string(&job.report()).ok();
+        self.last.set(job.report());
         Python::attach(|py| py.detach(|| drop(job)));
     }
 }

@@ -89,6 +89,9 @@ impl Job {
             other => other.map(|_| None),
         };
         self.ran = true;
+        if let Some(report) = &self.table.report {
+            self.last.set(report.clone());
+        }
         self.over = !matches!(next, Ok(Some(_)));
         next
     }
@@ -96,18 +99,12 @@ impl Job {
     /// The next results, which Ctrl-C ends.
     fn next_here(&mut self, py: Python<'_>) -> Result<Option<RecordBatch>, Ended> {
         let token = self.token.clone();
-        let next = py.detach(|| {
+        py.detach(|| {
             self.next(|table, rows| {
                 let ran = Python::attach(|py| interruptible(py, &token, || table.run(rows)));
                 ran.map_err(Ended::Signal)?.map_err(Ended::Failed)
             })
-        });
-        if let (Some(report), Ok(_)) = (&self.table.report, &next)
-            && let Ok(report) = json(py, report)
-        {
-            *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(report);
-        }
-        next
+        })
     }
 }
 
@@ -168,7 +165,7 @@ impl ArrowResults {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let _ = requested_schema;
-        let job = self.with(|job| Ok(job.take()))?;
+        let job = self.with(|job| Ok(job.take()))?.filter(|job| !job.over);
         let Some(mut job) = job else {
             return Err(wrong(py, ErrorKind::InvalidInput, "the results were taken already".to_owned()));
         };

@@ -20,7 +20,8 @@ const PIECE: usize = 64;
 struct Named {
     name: Arc<str>,
     dtype: DType,
-    /// Its sizes behind the first, `None` for one that varies.
+    /// Its first size and those behind it, `None` for one that varies.
+    first: Option<usize>,
     sizes: Vec<Option<usize>>,
     rank: usize,
 }
@@ -58,8 +59,9 @@ impl Table {
     pub(crate) fn new(session: &Session, bulk: Bulk<Plain<Arc<Session>>>, nulls: bool) -> Self {
         let named = |(name, fact): (&str, &gristmill::Fact)| {
             let dims = fact.shape.dims();
-            let sizes = dims.iter().skip(1).map(|dim| dim.as_fixed().and_then(|size| usize::try_from(size).ok()));
-            Named { name: name.into(), dtype: fact.dtype, sizes: sizes.collect(), rank: dims.len() }
+            let mut sizes = dims.iter().map(|dim| dim.as_fixed().and_then(|size| usize::try_from(size).ok()));
+            let first = sizes.next().flatten();
+            Named { name: name.into(), dtype: fact.dtype, first, sizes: sizes.collect(), rank: dims.len() }
         };
         Self {
             bulk,
@@ -202,7 +204,9 @@ impl Table {
     fn columns(&self, ran: &[Ran], rows: usize) -> Result<RecordBatch> {
         let (mut fields, mut arrays) = (Vec::new(), Vec::new());
         for named in &self.outputs {
-            let known = named.sizes.iter().copied().collect::<Option<Vec<_>>>().filter(|_| self.joins);
+            // Of a single row's result, the first axis is the row's only if it is of one element.
+            let known = named.sizes.iter().copied().collect::<Option<Vec<_>>>();
+            let known = known.filter(|_| self.joins || named.first == Some(1));
             let mut column = Builder::new(&named.name, named.dtype, known, rows);
             for (rows, result) in ran {
                 let tensor = result.as_ref().ok().and_then(|tensors| tensors.get(&named.name));
