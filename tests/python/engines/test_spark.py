@@ -29,7 +29,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Two executors with a core and 1,024 MB each, whose folders are temporary ones."""
     folder = tmp_path_factory.mktemp("spark")
     os.environ["SPARK_WORKER_DIR"] = str(folder / "work")
+    archive = shutil.make_archive(str(folder / "model"), "zip", MINILM.parent.resolve(), MINILM.name)
     settings = {
+        "spark.archives": f"{archive}#model",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.executor.memory": "1024m",
@@ -104,7 +106,8 @@ def test_an_executor_is_killed(spark: SparkSession, tmp_path: Path) -> None:
 def test_options_and_other_columns(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(1, "a", None, [1.5], {"k": 2}), (2, None, "b", [], None)], "id int, text string, "
                                   "note string, list array<double>, map map<string, int>")
-    made = gristmill.spark.embed(frame, str(MINILM), "text", output="v", error="why", truncate_dim=64).collect()
+    # The archive's folder, in the working folder of an executor.
+    made = gristmill.spark.embed(frame, "model/minilm", "text", output="v", error="why", truncate_dim=64).collect()
     kept = [(row["id"], row["text"], row["note"], row["list"], row["map"]) for row in made]
     assert kept == [(1, "a", None, [1.5], {"k": 2}), (2, None, "b", [], None)]
     assert [len(row["v"]) if row["v"] is not None else None for row in made] == [64, None]
