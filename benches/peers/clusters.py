@@ -3,10 +3,9 @@
     python benches/peers/clusters.py --data tests/data [--texts N] [--rounds N] [--engines ray,spark] [--out FILE.md]
 
 In an environment with gristmill and tests/python/engines/requirements.txt. A node is one thread of work: a Ray node of two
-CPUs, one of which is left to reading, or a Spark executor of one core. Rows a second count from the first vectors that come
-back (Ray, which starts its actors for each job) or in a job of an open session (Spark, which keeps its workers); the time
-until the first vectors, or of a first job over one row a node, stands beside them. A ratio is that of a round, to one process
-with as many threads, run just before.
+CPUs, one of which is left to reading, or a Spark executor of one core. The start is a first job over one row a node; rows a
+second are those of a job over all texts, less the start for Ray, which begins its actors anew in each job; Spark keeps
+its workers. A ratio is that of a round, to one process with as many threads, run just before.
 """
 
 import argparse
@@ -38,6 +37,7 @@ class Ray:
     """A Ray cluster."""
 
     def __init__(self, nodes, _folder):
+        self.nodes = nodes
         import ray
         from ray.cluster_utils import Cluster
 
@@ -52,17 +52,20 @@ class Ray:
         ray.data.DataContext.get_current().enable_progress_bars = False
 
     def run(self, model, table):
-        """Seconds to the first vectors, and rows a second from there on."""
+        """Seconds of a job over a row a node, and rows a second of one over all, less that."""
+        start = self.job(model, [table.slice(row, 1) for row in range(self.nodes)])
+        whole = self.job(model, [table.slice(first, 250) for first in range(0, len(table), 250)])
+        return start, len(table) / (whole - start)
+
+    def job(self, model, blocks):
         import gristmill.ray
         import ray
 
-        blocks = [table.slice(first, 250) for first in range(0, len(table), 250)]
         started = time.monotonic()
         made = gristmill.ray.embed(ray.data.from_arrow(blocks), model, "text", batch_size=250)
-        came = [(len(batch), time.monotonic()) for batch in made.iter_batches(batch_size=None, batch_format="pyarrow")]
-        rows, (early, first) = sum(count for count, _ in came), came[0]
-        assert rows == len(table)
-        return first - started, (rows - early) / (came[-1][1] - first)
+        rows = sum(len(batch) for batch in made.iter_batches(batch_size=None, batch_format="pyarrow"))
+        assert rows == sum(len(block) for block in blocks)
+        return time.monotonic() - started
 
     def stop(self):
         import ray
@@ -128,7 +131,7 @@ def main():
     out = [
         f"{options.texts} texts, all-MiniLM-L6-v2, {os.cpu_count()} CPUs, medians of {options.rounds} rounds in turn.",
         "",
-        "| engine | nodes of one thread | rows/s | to one process with as many threads | until the first vectors, s |",
+        "| engine | nodes of one thread | rows/s | to one process with as many threads | start s |",
         "|---|---:|---:|---:|---:|",
     ]
     for engine in options.engines.split(","):
