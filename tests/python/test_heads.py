@@ -1,13 +1,14 @@
 """Classes, scores of pairs, entities, sparse vectors and token vectors: those of the authors' own tools."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gristmill
 import numpy as np
 import pytest
-from conftest import GOLDENS
+from conftest import GOLDENS, MINILM
 
 HEADS = GOLDENS / "heads"
 TEXTS: list[str] = json.loads((HEADS / "texts.json").read_text())
@@ -138,6 +139,62 @@ def test_token_vectors_are_those_of_a_multi_vector_encoder() -> None:
         assert encode(expected[0][0]).tobytes() == vectors[0].tobytes()
     assert embedder.get_sentence_embedding_dimension() == 4
     assert embedder.encode_document([]) == []
+
+
+def arrow_calls() -> list[tuple[Any, Callable[..., Any]]]:
+    """Each class, and a call of it with texts."""
+    classifier = gristmill.Classifier(HEADS / "classes" / "distilbert")
+    reranker = gristmill.Reranker(HEADS / "pairs" / "bert")
+    tagger = gristmill.Tagger(HEADS / "tokens" / "distilbert")
+    sparse = gristmill.SparseEmbedder(HEADS / "sparse" / "modernbert")
+    tokens = gristmill.TokenEmbedder(HEADS / "colbert" / "fixed")
+    return [
+        (classifier, lambda texts: classifier(texts, top_k=None)),
+        (reranker, lambda texts: reranker.rank(TEXTS[0], texts, return_documents=True)),
+        (tagger, tagger),
+        (sparse, lambda texts: [column.tolist() for column in sparse.encode(texts)[:3]]),
+        (tokens, lambda texts: [vectors.tolist() for vectors in tokens.encode_document(texts)]),
+    ]
+
+
+def test_texts_are_taken_from_arrow() -> None:
+    pa = pytest.importorskip("pyarrow")
+    texts = TEXTS[:6]
+    for model, call in arrow_calls():
+        expected = call(texts)
+        for given in (pa.array(texts), pa.chunked_array([texts[:1], texts[1:]]).dictionary_encode()):
+            assert call(given) == expected, model
+        with pytest.raises(gristmill.ItemError, match="null") as caught:
+            call(pa.array([texts[0], None, texts[1]]))
+        assert (caught.value.index, caught.value.stage) == (1, "read")
+        with pytest.raises(gristmill.Error, match="int64"):
+            call(pa.array([1]))
+    reranker = gristmill.Reranker(HEADS / "pairs" / "bert")
+    table = pa.table({"text": texts})
+    assert reranker.rank(TEXTS[0], table) == reranker.rank(TEXTS[0], texts)
+    with pytest.raises(ValueError, match="not a table"):
+        reranker.rank(TEXTS[0], table, return_documents=True)
+
+
+def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    reranker = gristmill.Reranker(HEADS / "pairs" / "bert")
+    sparse = gristmill.SparseEmbedder(HEADS / "sparse" / "modernbert")
+    tokens = gristmill.TokenEmbedder(HEADS / "colbert" / "fixed")
+    embedder = gristmill.Embedder(MINILM)
+    calls: list[Callable[..., Any]] = [
+        lambda show: reranker.predict([(TEXTS[0], text) for text in TEXTS[:3]], show_progress_bar=show),
+        lambda show: reranker.rank(TEXTS[0], TEXTS[:3], show_progress_bar=show),
+        lambda show: sparse.encode(TEXTS[:3], show_progress_bar=show),
+        lambda show: tokens.encode_query(TEXTS[:3], show_progress_bar=show),
+        lambda show: tokens.encode_document(TEXTS[:3], show_progress_bar=show),
+        lambda show: embedder.encode_query(TEXTS[:3], show_progress_bar=show),
+        lambda show: embedder.encode_document(TEXTS[:3], show_progress_bar=show),
+    ]
+    for call in calls:
+        call(False)
+        assert capsys.readouterr().err == ""
+        call(True)
+        assert "3/3" in capsys.readouterr().err
 
 
 def test_what_fails_is_told() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from . import _native
-from ._texts import Reporting, floats, listed
+from ._texts import Reporting, Texts, listed
 
 Class = dict[str, Any]
 
@@ -67,13 +66,14 @@ class Classifier(Reporting):
         """Tokens to which a text is truncated."""
         return self._native.max_tokens
 
-    def __call__(self, inputs: str | Sequence[str], *, top_k: int | None | Literal[""] = "") -> list[Any]:
+    def __call__(self, inputs: Texts, *, top_k: int | None | Literal[""] = "") -> list[Any]:
         """The classes of texts, in order.
 
         Parameters
         ----------
         inputs
-            Texts, or one text.
+            Texts, one text, or a column of texts of a library with Arrow's data (pyarrow, Polars, DuckDB, pandas),
+            which is read in place.
         top_k
             Classes of each text, those with the highest scores first; ``None`` for all.
 
@@ -91,9 +91,7 @@ class Classifier(Reporting):
         if top_k is not None and top_k != "" and top_k < 1:
             raise ValueError(f"top_k is at least 1, or None for all classes, not {top_k}")
         labels = self._native.labels
-        made, report = self._native.classify(listed(inputs))
-        self._keep(report)
-        rows = floats(made, len(labels))
+        rows = self._run(self._native.classify, listed(inputs))
         if top_k == "":
             best = rows.argmax(axis=1).tolist() if len(rows) else []
             return [_class(labels[own], float(row[own])) for own, row in zip(best, rows, strict=True)]

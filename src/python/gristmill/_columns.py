@@ -95,6 +95,7 @@ class TextColumn:
             prompt=self.prompt,
             normalize_embeddings=self.normalize_embeddings,
             truncate_dim=self.truncate_dim,
+            show_progress_bar=False,
         )
 
     def embed(self, embedder: Embedder, batch: pa.RecordBatch | pa.Table, *, fixed: bool) -> Any:

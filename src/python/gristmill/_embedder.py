@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from . import _native, _progress
-from ._texts import Floats, Reporting, refuse
+from . import _native
+from ._texts import Floats, Reporting, Texts, listed, refuse
 
 
 class Embedder(Reporting):
@@ -70,7 +69,7 @@ class Embedder(Reporting):
 
     def encode(
         self,
-        sentences: str | Sequence[str],
+        sentences: Texts,
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int = 32,
@@ -98,6 +97,9 @@ class Embedder(Reporting):
             The prompt of the folder that stands before each text; its default prompt if neither is given.
         prompt
             What stands before each text, instead of a prompt by name.
+        show_progress_bar
+            Whether to show a bar, of ``tqdm`` where it is installed. By default it is shown if the logger ``gristmill``
+            is at the level INFO or DEBUG.
         normalize_embeddings
             Whether vectors get the length 1, whatever the folder says.
         truncate_dim
@@ -116,36 +118,45 @@ class Embedder(Reporting):
         refuse(output_value=(output_value, "sentence_embedding"), precision=(precision, "float32"))
         refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
         refuse(device=(device, None))
-        show = _progress.wanted(show_progress_bar)
-        return self._encode(sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim, show)
+        return self._encode(
+            sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim, show_progress_bar
+        )
 
     def encode_query(
         self,
-        sentences: str | Sequence[str],
+        sentences: Texts,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
         *,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> Floats:
         """As :meth:`encode`; without a prompt, with the one that the folder has for queries, if any."""
-        return self._encode(sentences, prompt, prompt_name, "query", normalize_embeddings, truncate_dim)
+        return self._encode(
+            sentences, prompt, prompt_name, "query", normalize_embeddings, truncate_dim, show_progress_bar
+        )
 
     def encode_document(
         self,
-        sentences: str | Sequence[str],
+        sentences: Texts,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
         *,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> Floats:
         """As :meth:`encode`; without a prompt, with the one that the folder has for documents, if any."""
-        return self._encode(sentences, prompt, prompt_name, "document", normalize_embeddings, truncate_dim)
+        return self._encode(
+            sentences, prompt, prompt_name, "document", normalize_embeddings, truncate_dim, show_progress_bar
+        )
 
     def encode_arrow(
         self,
-        sentences: Any,
+        sentences: Texts,
         prompt_name: str | None = None,
         prompt: str | None = None,
         *,
@@ -181,38 +192,33 @@ class Embedder(Reporting):
 
     def _encode(
         self,
-        sentences: str | Sequence[str],
+        sentences: Texts,
         prompt: str | None,
         prompt_name: str | None,
         task: str | None,
         normalize: bool,
         truncate_dim: int | None,
-        show: bool = False,
+        show: bool | None,
     ) -> Floats:
         vectors, _ = self._vectors(sentences, prompt, prompt_name, task, normalize, truncate_dim, False, show)
         return vectors[0] if isinstance(sentences, str) else vectors
 
     def _vectors(
         self,
-        sentences: str | Sequence[str],
+        sentences: Texts,
         prompt: str | None,
         prompt_name: str | None,
         task: str | None,
         normalize: bool,
         truncate_dim: int | None,
         nulls: bool,
-        show: bool = False,
+        show: bool | None = False,
     ) -> tuple[Floats, list[int]]:
         width = self._native.dimension
         if truncate_dim is not None and not 1 <= truncate_dim <= width:
             raise ValueError(f"truncate_dim is {truncate_dim}; a vector has {width} numbers")
-        texts: Any = [sentences] if isinstance(sentences, str) else sentences
-        if not hasattr(texts, "__arrow_c_stream__") and not hasattr(texts, "__arrow_c_array__"):
-            texts = list(texts)
-        total = len(texts) if hasattr(texts, "__len__") else None
-        with _progress.bar_if(show, total, "Batches") as progress:
-            vectors, failed, report = self._native.encode(texts, prompt, prompt_name, task, nulls, progress)
-        self._keep(report)
+        texts = listed(sentences)
+        vectors, failed = self._run(self._native.encode, texts, prompt, prompt_name, task, nulls, show=show)
         if truncate_dim is not None:
             vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
         if normalize:

@@ -5,25 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Literal, overload
 
 import numpy.typing as npt
 
 from . import _native, _progress
+from ._arrow import ArrowData
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
-
-
-class _Stream(Protocol):
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
-
-
-class _Array(Protocol):
-    def __arrow_c_array__(self, requested_schema: Any = None) -> Any: ...
-
-
-ArrowData = _Stream | _Array
 
 
 class Model:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _native
-from ._texts import Floats, Reporting, refuse
+from ._arrow import is_arrow
+from ._texts import Reporting, Texts, listed, refuse
 
 Pair = tuple[str, str] | list[str]
 
@@ -79,13 +80,14 @@ class Reranker(Reporting):
     ) -> Any:
         """The scores of pairs, in order; the higher the better.
 
-        Takes arguments of ``CrossEncoder.predict``. Chunks are chosen by measurement, so ``batch_size`` has no effect,
-        and progress is not shown.
+        Takes arguments of ``CrossEncoder.predict``. Chunks are chosen by measurement, so ``batch_size`` has no effect.
 
         Parameters
         ----------
         sentences
             Pairs of a query and a document, or one pair.
+        show_progress_bar
+            As :meth:`Embedder.encode` takes it.
 
         Returns
         -------
@@ -101,13 +103,14 @@ class Reranker(Reporting):
         # As `CrossEncoder` tells one pair from several.
         single = len(sentences) > 0 and isinstance(sentences[0], str)
         pairs: list[Any] = [sentences] if single else list(sentences)
-        scores = self._predict([_pair(place, pair) for place, pair in enumerate(pairs)])
+        pairs = [_pair(place, pair) for place, pair in enumerate(pairs)]
+        scores = self._run(self._native.predict, pairs, show=show_progress_bar)
         return scores[0] if single else scores
 
     def rank(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Texts,
         top_k: int | None = None,
         return_documents: bool = False,
         batch_size: int = 32,
@@ -122,11 +125,13 @@ class Reranker(Reporting):
         query
             The query.
         documents
-            The documents.
+            The documents: texts, or a column of Arrow's texts, as :meth:`Embedder.encode` takes it.
         top_k
             Documents that are returned at most; all by default.
         return_documents
             Whether results have the documents themselves.
+        show_progress_bar
+            As :meth:`Embedder.encode` takes it.
 
         Returns
         -------
@@ -142,20 +147,24 @@ class Reranker(Reporting):
         refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
         if top_k is not None and top_k < 0:
             raise ValueError(f"top_k is {top_k}")
-        documents = list(documents)
-        scores = self._predict([(query, document) for document in documents])
+        texts = listed(documents)
+        kept = _kept(texts) if return_documents else []
+        scores = self._run(self._native.rank, texts, query, show=show_progress_bar)
         # Stable, so that of equal scores the first document comes first.
         best = np.argsort(-scores, kind="stable")[:top_k].tolist()
         results: list[dict[str, Any]] = [{"corpus_id": place, "score": scores[place]} for place in best]
         if return_documents:
             for result in results:
-                result["text"] = documents[result["corpus_id"]]
+                result["text"] = kept[result["corpus_id"]]
         return results
 
-    def _predict(self, pairs: list[tuple[str, str]]) -> Floats:
-        made, report = self._native.predict(pairs)
-        self._keep(report)
-        return np.frombuffer(made, np.float32)
+
+def _kept(texts: Any) -> list[Any]:
+    try:
+        # pyarrow's columns have scalars of its own.
+        return [text if isinstance(text, str) else text.as_py() for text in texts] if is_arrow(texts) else texts
+    except AttributeError:
+        raise ValueError("return_documents needs a list or a column of documents, not a table") from None
 
 
 def _pair(place: int, pair: Any) -> tuple[str, str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _native
-from ._texts import Floats, Reporting, listed
+from ._texts import Floats, Reporting, Texts, listed
 
 
 class SparseVectors(NamedTuple):
@@ -95,16 +94,18 @@ class SparseEmbedder(Reporting):
         return self._native.dimension
 
     def encode(
-        self, sentences: str | Sequence[str], batch_size: int = 32, show_progress_bar: bool | None = None
+        self, sentences: Texts, batch_size: int = 32, show_progress_bar: bool | None = None
     ) -> SparseVectors:
         """The sparse vectors of texts, in order.
 
-        Chunks are chosen by measurement, so ``batch_size`` has no effect, and progress is not shown.
+        Chunks are chosen by measurement, so ``batch_size`` has no effect.
 
         Parameters
         ----------
         sentences
-            Texts, or one text, which has one row.
+            Texts, one text, which has one row, or a column of Arrow's texts, as :meth:`Embedder.encode` takes it.
+        show_progress_bar
+            As :meth:`Embedder.encode` takes it.
 
         Returns
         -------
@@ -116,8 +117,5 @@ class SparseEmbedder(Reporting):
         gristmill.ItemError
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        texts = listed(sentences)
-        data, indices, indptr, report = self._native.encode(texts)
-        self._keep(report)
-        words, starts = np.frombuffer(indices, np.int64), np.frombuffer(indptr, np.int64)
-        return SparseVectors(np.frombuffer(data, np.float32), words, starts, (len(texts), self._native.dimension))
+        data, indices, indptr = self._run(self._native.encode, listed(sentences), show=show_progress_bar)
+        return SparseVectors(data, indices, indptr, (len(indptr) - 1, self._native.dimension))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from . import _native
-from ._texts import Reporting, listed
+from ._texts import Reporting, Texts, listed
 
 
 class Tagger(Reporting):
@@ -72,13 +72,14 @@ class Tagger(Reporting):
         """Tokens to which a text is truncated, or that a window has."""
         return self._native.max_tokens
 
-    def __call__(self, inputs: str | Sequence[str]) -> list[Any]:
+    def __call__(self, inputs: Texts) -> list[Any]:
         """The entities of texts, in order.
 
         Parameters
         ----------
         inputs
-            Texts, or one text.
+            Texts, one text, or a column of texts of a library with Arrow's data (pyarrow, Polars, DuckDB, pandas),
+            which is read in place.
 
         Returns
         -------
@@ -92,6 +93,5 @@ class Tagger(Reporting):
         gristmill.ItemError
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        tagged, report = self._native.tag(listed(inputs))
-        self._keep(report)
+        tagged: list[Any] = self._run(self._native.tag, listed(inputs))
         return tagged[0] if isinstance(inputs, str) else tagged

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _progress
+from ._arrow import ArrowData, is_arrow
+
 Floats = npt.NDArray[np.float32]
+Texts = str | Iterable[str] | ArrowData
 
 
 class Reporting:
@@ -21,18 +25,19 @@ class Reporting:
         """What the last call did: items, failures, truncated texts, device, precision, chunks and times."""
         return self._report
 
-    def _keep(self, report: str) -> None:
+    def _run(self, call: Callable[..., Any], items: Any, *arguments: object, show: bool | None = False) -> Any:
+        """What a call of the compiled half gives for items, less the report, which is kept."""
+        total = len(items) if hasattr(items, "__len__") else None
+        with _progress.bar_if(_progress.wanted(show), total, "Batches") as progress:
+            *made, report = call(items, *arguments, progress)
         self._report = json.loads(report)
+        return made[0] if len(made) == 1 else made
 
 
-def listed(texts: str | Sequence[str]) -> list[str]:
-    """One text or several as a list."""
-    return [texts] if isinstance(texts, str) else list(texts)
-
-
-def floats(made: bytearray, width: int) -> Floats:
-    """Rows of numbers from their bytes."""
-    return np.frombuffer(made, np.float32).reshape(-1, width)
+def listed(texts: Texts) -> Any:
+    """One text or several as a list, and Arrow's data as it is."""
+    given: Any = [texts] if isinstance(texts, str) else texts
+    return given if is_arrow(given) else list(given)
 
 
 def refuse(**arguments: tuple[object, object]) -> None:

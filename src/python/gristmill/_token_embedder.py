@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from . import _native
-from ._texts import Reporting, floats, listed
+from ._texts import Reporting, Texts, listed
 
 
 class TokenEmbedder(Reporting):
@@ -61,22 +60,24 @@ class TokenEmbedder(Reporting):
         return self._native.dimension
 
     def encode_query(
-        self, sentences: str | Sequence[str], batch_size: int = 32, show_progress_bar: bool | None = None
+        self, sentences: Texts, batch_size: int = 32, show_progress_bar: bool | None = None
     ) -> Any:
         """The vectors of the tokens of queries, in order; arguments and results as of :meth:`encode_document`."""
-        return self._encode(sentences, True)
+        return self._encode(sentences, True, show_progress_bar)
 
     def encode_document(
-        self, sentences: str | Sequence[str], batch_size: int = 32, show_progress_bar: bool | None = None
+        self, sentences: Texts, batch_size: int = 32, show_progress_bar: bool | None = None
     ) -> Any:
         """The vectors of the tokens of documents, in order.
 
-        Chunks are chosen by measurement, so ``batch_size`` has no effect, and progress is not shown.
+        Chunks are chosen by measurement, so ``batch_size`` has no effect.
 
         Parameters
         ----------
         sentences
-            Texts, or one text.
+            Texts, one text, or a column of Arrow's texts, as :meth:`Embedder.encode` takes it.
+        show_progress_bar
+            As :meth:`Embedder.encode` takes it.
 
         Returns
         -------
@@ -88,10 +89,8 @@ class TokenEmbedder(Reporting):
         gristmill.ItemError
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        return self._encode(sentences, False)
+        return self._encode(sentences, False, show_progress_bar)
 
-    def _encode(self, sentences: str | Sequence[str], queries: bool) -> Any:
-        made, report = self._native.encode(listed(sentences), queries)
-        self._keep(report)
-        vectors = [floats(text, self._native.dimension) for text in made]
+    def _encode(self, sentences: Texts, queries: bool, show: bool | None) -> Any:
+        vectors = self._run(self._native.encode, listed(sentences), queries, show=show)
         return vectors[0] if isinstance(sentences, str) else vectors

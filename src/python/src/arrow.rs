@@ -11,4 +11,4 @@ pub(crate) use batch::ArrowArray;
 pub(crate) use capsule::{Reader, is_arrow};
 pub(crate) use results::ArrowResults;
 pub(crate) use table::Table;
-pub(crate) use texts::{Rows, Texts};
+pub(crate) use texts::Texts;

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use gristmill::text::{self, ClassifierOptions};
-use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyByteArray};
+use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
 use crate::{
+    arrays,
+    arrow::Texts,
     errors::failed,
-    job::check_process,
-    texts::{Text, bytes, run, scores, session},
+    job::{all, check_process},
+    options::{scores, session},
+    texts::run_texts,
 };
 
 /// A model of a Hugging Face folder that classifies texts.
@@ -51,10 +54,15 @@ impl Classifier {
         self.classifier.max_tokens()
     }
 
-    /// The scores of all classes of each text, as the bytes of f32, and the report as JSON.
-    fn classify<'py>(&self, py: Python<'py>, texts: Vec<Text>) -> PyResult<(Bound<'py, PyByteArray>, String)> {
-        let (classes, report) = run(py, self.classifier.bulk(), self.workers, &texts)?;
-        let count = classes.len() * self.classifier.labels().len();
-        Ok((bytes(py, count, classes.into_iter().flat_map(|class| class.scores))?, report))
+    /// The scores of all classes of each text, and the report as JSON.
+    fn classify<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Texts,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, String)> {
+        let (classes, report) = run_texts(py, self.classifier.bulk(), self.workers, progress, &texts)?;
+        let scores = all(py, classes)?.into_iter().flat_map(|class| class.scores).collect();
+        Ok((arrays::vectors(py, scores, self.classifier.labels().len())?, report))
     }
 }

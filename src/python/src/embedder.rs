@@ -2,19 +2,16 @@
 
 use std::path::PathBuf;
 
-use gristmill::{
-    ErrorKind, Weights,
-    bulk::CancelToken,
-    text::{self, EmbedderOptions, Prompt},
-};
+use gristmill::text::{self, EmbedderOptions, Prompt};
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
 use crate::{
     arrays,
-    arrow::{Rows, Texts},
-    errors::{failed, item_failed, wrong},
-    job::{check_process, counted, interruptible},
-    texts::{json, session},
+    arrow::Texts,
+    errors::{failed, item_failed},
+    job::{Each, check_process},
+    options::{place, session},
+    texts::run_texts,
 };
 
 /// An embedding model of a Hugging Face folder.
@@ -22,18 +19,6 @@ use crate::{
 pub(crate) struct Embedder {
     pub(crate) embedder: text::Embedder,
     pub(crate) workers: Option<usize>,
-}
-
-/// Where weights stay, by its name.
-fn place(py: Python<'_>, weights: &str) -> PyResult<Weights> {
-    match weights {
-        "own" => Ok(Weights::Own),
-        "mapped" => Ok(Weights::Mapped),
-        _ => {
-            let message = format!("weights is {weights:?}; known are \"own\" and \"mapped\"");
-            Err(wrong(py, ErrorKind::InvalidInput, message))
-        }
-    }
 }
 
 #[pymethods]
@@ -97,7 +82,6 @@ impl Embedder {
         nulls: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Vec<usize>, String)> {
-        check_process(py)?;
         let embedder = match (prompt, prompt_name, task) {
             (Some(prompt), ..) => self.embedder.with_prompt(&Prompt::Text(prompt)),
             (None, Some(name), _) => self.embedder.with_prompt(&Prompt::Named(name)),
@@ -106,20 +90,24 @@ impl Embedder {
             (None, None, _) => Ok(self.embedder.clone()),
         };
         let embedder = embedder.map_err(|error| failed(py, &error))?;
-        let (texts, absent) = texts.present();
-        let token = CancelToken::new();
-        let mut bulk = embedder.bulk().cancel(token.clone());
-        if let Some(workers) = self.workers {
-            bulk = bulk.workers(workers);
-        }
-        if let Some(progress) = progress {
-            bulk = bulk.progress(counted(progress));
-        }
-        let (results, mut report) = interruptible(py, &token, || bulk.run(&texts))?;
-        let rows = Rows { dimension: embedder.dimension(), absent: &absent, nulls };
-        let (vectors, failed) = rows.gather(results).map_err(|error| item_failed(py, &error))?;
-        report.items += absent.len();
-        report.errors += absent.len();
-        Ok((arrays::vectors(py, vectors, embedder.dimension())?, failed, json(py, &report)?))
+        let (results, report) = run_texts(py, embedder.bulk(), self.workers, progress, &texts)?;
+        let (vectors, failed) = rows(py, results, embedder.dimension(), nulls)?;
+        Ok((arrays::vectors(py, vectors, embedder.dimension())?, failed, report))
     }
+}
+
+/// Vectors one after another, and the places of those that failed, which have zeros if `nulls`.
+fn rows(py: Python<'_>, results: Each<Vec<f32>>, dimension: usize, nulls: bool) -> PyResult<(Vec<f32>, Vec<usize>)> {
+    let (mut vectors, mut failed) = (Vec::with_capacity(results.len() * dimension), Vec::new());
+    for (place, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(vector) => vectors.extend(vector),
+            Err(error) if !nulls => return Err(item_failed(py, &error)),
+            Err(_) => {
+                failed.push(place);
+                vectors.resize(vectors.len() + dimension, 0.0);
+            }
+        }
+    }
+    Ok((vectors, failed))
 }

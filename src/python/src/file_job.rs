@@ -22,11 +22,11 @@ use crate::{
     },
     embedder::Embedder,
     errors::{failed, wrong},
-    job::{check_process, interruptible},
+    job::{check_process, interruptible, json},
     model::Model,
+    options::prompt,
     reranker::Reranker,
     tagger::Tagger,
-    texts::{json, prompt},
 };
 
 /// A model that runs over files.

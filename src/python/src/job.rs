@@ -1,6 +1,7 @@
 //! Work without the interpreter's lock, which Ctrl-C ends.
 
 use std::{
+    borrow::Borrow,
     sync::{
         atomic::{AtomicU32, AtomicUsize, Ordering},
         mpsc::{RecvTimeoutError, channel},
@@ -10,12 +11,16 @@ use std::{
 };
 
 use gristmill::{
-    ErrorKind,
-    bulk::{CancelToken, Progress},
+    ErrorKind, ItemError,
+    bulk::{Bulk, CancelToken, Progress, Report, Staged, Stages},
 };
 use pyo3::{Py, PyAny, PyErr, PyResult, Python};
 
-use crate::{errors::wrong, events::hand_on, function::is_worker};
+use crate::{
+    errors::{item_failed, wrong},
+    events::hand_on,
+    function::is_worker,
+};
 
 /// How often a signal is looked for.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
@@ -59,10 +64,50 @@ pub(crate) fn interruptible<T: Send>(
     result?.map_err(|_| wrong(py, ErrorKind::Panic, "a job panicked".to_owned()))
 }
 
+/// What became of each item, in order.
+pub(crate) type Each<T> = Vec<Result<T, ItemError>>;
+
+/// What became of each item, and the report; Ctrl-C ends the job.
+///
+/// `progress` is called with the number of items done since its last call.
+pub(crate) fn run<'i, S, I>(
+    py: Python<'_>,
+    bulk: Bulk<S>,
+    workers: Option<usize>,
+    progress: Option<Py<PyAny>>,
+    items: &'i [I],
+) -> PyResult<(Each<S::Output>, Report)>
+where
+    S: Staged + Stages<&'i <S as Staged>::Item>,
+    <S as Staged>::Item: Sync + 'i,
+    I: Borrow<<S as Staged>::Item> + Sync,
+{
+    check_process(py)?;
+    let token = CancelToken::new();
+    let mut bulk = bulk.cancel(token.clone());
+    if let Some(workers) = workers {
+        bulk = bulk.workers(workers);
+    }
+    if let Some(progress) = progress {
+        bulk = bulk.progress(counted(progress));
+    }
+    interruptible(py, &token, || bulk.run(items))
+}
+
+/// The results of all items, or the error of the first that failed.
+pub(crate) fn all<T>(py: Python<'_>, results: Each<T>) -> PyResult<Vec<T>> {
+    results.into_iter().collect::<Result<_, _>>().map_err(|error| item_failed(py, &error))
+}
+
+/// A report as JSON.
+pub(crate) fn json(py: Python<'_>, report: &Report) -> PyResult<String> {
+    serde_json::to_string(report).map_err(|error| wrong(py, ErrorKind::Internal, error.to_string()))
+}
+
 /// Progress that calls `update` with the number of items done since its last call.
 ///
 /// What it raises is printed, as from a destructor.
-pub(crate) fn counted(update: Py<PyAny>) -> impl Fn(&Progress) + Send + Sync + 'static {
+fn counted(update: Py<PyAny>) -> impl Fn(&Progress) + Send + Sync + 'static {
     let done = AtomicUsize::new(0);
     move |progress| {
         let more = progress.items - done.swap(progress.items, Ordering::Relaxed);

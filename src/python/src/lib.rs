@@ -14,6 +14,7 @@ mod file_job;
 mod function;
 mod job;
 mod model;
+mod options;
 mod reranker;
 mod results;
 mod sparse_embedder;

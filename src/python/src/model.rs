@@ -18,9 +18,9 @@ use crate::{
     arrays::{self, Names},
     arrow::{ArrowArray, ArrowResults, Reader, Table, is_arrow},
     errors::{failed, item_failed, wrong},
-    job::{check_process, interruptible},
+    job::{check_process, run},
+    options::session,
     results::{LastReport, OnError, Results, Source},
-    texts::session,
 };
 
 /// A loaded ONNX model.
@@ -145,9 +145,7 @@ impl Model {
 
     /// Runs one item.
     fn run_one(&self, py: Python<'_>, item: Tensors) -> PyResult<Tensors> {
-        let token = CancelToken::new();
-        let bulk = self.bulk(&token);
-        let (mut results, report) = interruptible(py, &token, || bulk.run(&[item]))?;
+        let (mut results, report) = run(py, Bulk::new(self.session.clone()), self.workers, None, &[item])?;
         self.last.set(report);
         let result = results.pop().ok_or_else(|| wrong(py, ErrorKind::Internal, "a run gave no result".to_owned()))?;
         result.map_err(|error| item_failed(py, &error))

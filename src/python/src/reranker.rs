@@ -3,12 +3,15 @@
 use std::{path::PathBuf, sync::Arc};
 
 use gristmill::text::{self, ClassifierOptions};
-use pyo3::{Bound, PyResult, Python, pybacked::PyBackedStr, pyclass, pymethods, types::PyByteArray};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::{Bound, Py, PyAny, PyResult, Python, pybacked::PyBackedStr, pyclass, pymethods};
 
 use crate::{
+    arrow::Texts,
     errors::failed,
-    job::check_process,
-    texts::{bytes, prompt, run, scores, session},
+    job::{all, check_process, json, run},
+    options::{prompt, scores, session},
+    texts::in_places,
 };
 
 /// A model of a Hugging Face folder that scores pairs.
@@ -17,6 +20,9 @@ pub(crate) struct Reranker {
     pub(crate) reranker: text::Reranker,
     pub(crate) workers: Option<usize>,
 }
+
+/// Scores, and the report as JSON.
+type Scores<'py> = (Bound<'py, PyArray1<f32>>, String);
 
 #[pymethods]
 impl Reranker {
@@ -49,15 +55,45 @@ impl Reranker {
         self.reranker.max_tokens()
     }
 
-    /// The scores of pairs, as the bytes of f32, and the report as JSON.
+    /// The scores of pairs, and the report as JSON.
     fn predict<'py>(
         &self,
         py: Python<'py>,
         pairs: Vec<(PyBackedStr, PyBackedStr)>,
-    ) -> PyResult<(Bound<'py, PyByteArray>, String)> {
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Scores<'py>> {
         let pairs: Vec<(Arc<str>, Arc<str>)> =
             pairs.iter().map(|(query, document)| ((**query).into(), (**document).into())).collect();
-        let (scores, report) = run(py, self.reranker.bulk(), self.workers, &pairs)?;
-        Ok((bytes(py, scores.len(), scores)?, report))
+        self.scores(py, &pairs, &[], progress)
+    }
+
+    /// The scores of documents for a query, and the report as JSON.
+    fn rank<'py>(
+        &self,
+        py: Python<'py>,
+        documents: Texts,
+        query: &str,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Scores<'py>> {
+        let query: Arc<str> = query.into();
+        let (documents, absent) = documents.present();
+        let pairs: Vec<(Arc<str>, Arc<str>)> =
+            documents.into_iter().map(|document| (query.clone(), document.into())).collect();
+        self.scores(py, &pairs, &absent, progress)
+    }
+}
+
+impl Reranker {
+    /// The scores of pairs; at the places `absent` is none, which is an error.
+    fn scores<'py>(
+        &self,
+        py: Python<'py>,
+        pairs: &[(Arc<str>, Arc<str>)],
+        absent: &[usize],
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Scores<'py>> {
+        let (scores, report) = run(py, self.reranker.bulk(), self.workers, progress, pairs)?;
+        let scores = all(py, in_places(scores, absent))?;
+        Ok((scores.into_pyarray(py), json(py, &report)?))
     }
 }

@@ -25,8 +25,7 @@ use crate::{
     errors::{item_failed, wrong},
     events::hand_on,
     function::is_worker,
-    job::LOOK,
-    texts::json,
+    job::{LOOK, json},
 };
 
 /// Makes an item of a Python object.

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use gristmill::text::{self, SparseOptions};
-use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyByteArray};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
 use crate::{
+    arrow::Texts,
     errors::failed,
-    job::check_process,
-    texts::{Text, bytes, prompt, run, session},
+    job::{all, check_process},
+    options::{prompt, session},
+    texts::run_texts,
 };
 
 /// A sparse embedding model of a Hugging Face folder.
@@ -18,9 +21,9 @@ pub(crate) struct SparseEmbedder {
     workers: Option<usize>,
 }
 
-/// The weights of texts, one text behind the other: as the bytes of f32 the weights, as those of i64 their words and
-/// where the weights of each text begin, and the report as JSON.
-type Weights<'py> = (Bound<'py, PyByteArray>, Bound<'py, PyByteArray>, Bound<'py, PyByteArray>, String);
+/// The weights of texts, one text behind the other, their words, where the weights of each text begin, and the report as
+/// JSON.
+type Weights<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>, String);
 
 #[pymethods]
 impl SparseEmbedder {
@@ -60,24 +63,14 @@ impl SparseEmbedder {
     }
 
     /// The weights of texts.
-    fn encode<'py>(&self, py: Python<'py>, texts: Vec<Text>) -> PyResult<Weights<'py>> {
-        let (vectors, report) = run(py, self.embedder.bulk(), self.workers, &texts)?;
-        let mut starts = vec![0i64];
-        let mut words: Vec<i64> = Vec::new();
-        for vector in &vectors {
+    fn encode<'py>(&self, py: Python<'py>, texts: Texts, progress: Option<Py<PyAny>>) -> PyResult<Weights<'py>> {
+        let (vectors, report) = run_texts(py, self.embedder.bulk(), self.workers, progress, &texts)?;
+        let (mut weights, mut words, mut starts) = (Vec::new(), Vec::new(), vec![0]);
+        for vector in all(py, vectors)? {
+            weights.extend(vector.weights.iter().map(|(_, weight)| *weight));
             words.extend(vector.weights.iter().map(|(word, _)| i64::from(*word)));
             starts.push(words.len() as i64);
         }
-        let weights = vectors.iter().flat_map(|vector| vector.weights.iter().map(|(_, weight)| *weight));
-        Ok((bytes(py, words.len(), weights)?, integers(py, &words)?, integers(py, &starts)?, report))
+        Ok((weights.into_pyarray(py), words.into_pyarray(py), starts.into_pyarray(py), report))
     }
-}
-
-fn integers<'py>(py: Python<'py>, numbers: &[i64]) -> PyResult<Bound<'py, PyByteArray>> {
-    PyByteArray::new_with(py, size_of_val(numbers), |to| {
-        for (to, number) in to.chunks_exact_mut(size_of::<i64>()).zip(numbers) {
-            to.copy_from_slice(&number.to_ne_bytes());
-        }
-        Ok(())
-    })
 }

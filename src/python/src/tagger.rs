@@ -6,12 +6,14 @@ use gristmill::{
     ErrorKind,
     text::{self, Aggregation, TaggerOptions},
 };
-use pyo3::{IntoPyObject, PyResult, Python, pyclass, pymethods};
+use pyo3::{IntoPyObject, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
 use crate::{
+    arrow::Texts,
     errors::{failed, wrong},
-    job::check_process,
-    texts::{Text, run, session},
+    job::{all, check_process},
+    options::session,
+    texts::run_texts,
 };
 
 /// A model of a Hugging Face folder that finds entities.
@@ -79,8 +81,9 @@ impl Tagger {
     }
 
     /// The entities of each text, and the report as JSON.
-    fn tag(&self, py: Python<'_>, texts: Vec<Text>) -> PyResult<(Vec<Vec<Entity>>, String)> {
-        let (tagged, report) = run(py, self.tagger.bulk(), self.workers, &texts)?;
+    fn tag(&self, py: Python<'_>, texts: Texts, progress: Option<Py<PyAny>>) -> PyResult<(Vec<Vec<Entity>>, String)> {
+        let (tagged, report) = run_texts(py, self.tagger.bulk(), self.workers, progress, &texts)?;
+        let tagged = all(py, tagged)?;
         let entity = |found: text::Entity| {
             let (name, score, word) = (found.label.to_string(), found.score, found.word);
             let (start, end) = (found.characters.start, found.characters.end);

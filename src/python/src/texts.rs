@@ -1,97 +1,48 @@
-//! What all classes for texts share: their options, a job that Ctrl-C ends, and numbers as bytes.
-
-use std::borrow::Borrow;
+//! Runs over texts of Python or of a column of Arrow's.
 
 use gristmill::{
-    ErrorKind, SessionOptions,
-    bulk::{Bulk, CancelToken, Report, Staged, Stages},
-    text::{Prompt, Scores},
+    Error, ItemError, Stage,
+    bulk::{Bulk, Staged, Stages},
 };
-use pyo3::{Bound, PyResult, Python, pybacked::PyBackedStr, types::PyByteArray};
+use pyo3::{Py, PyAny, PyResult, Python};
 
 use crate::{
-    errors::{failed, item_failed, wrong},
-    job::{check_process, interruptible},
+    arrow::Texts,
+    job::{Each, json, run},
 };
 
-/// A text of Python, read in place.
-#[derive(pyo3::FromPyObject)]
-#[pyo3(transparent)]
-pub(crate) struct Text(PyBackedStr);
-
-impl Borrow<str> for Text {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Session options by their names.
-pub(crate) fn session(py: Python<'_>, device: &str, precision: &str) -> PyResult<SessionOptions> {
-    let device = device.parse().map_err(|error| failed(py, &error))?;
-    let precision = precision.parse().map_err(|error| failed(py, &error))?;
-    Ok(SessionOptions::on(device).precision(precision))
-}
-
-/// The prompt that is a text or has a name; the folder's default prompt without either.
-pub(crate) fn prompt(text: Option<String>, name: Option<String>) -> Prompt {
-    match (text, name) {
-        (Some(text), _) => Prompt::Text(text),
-        (None, Some(name)) => Prompt::Named(name),
-        (None, None) => Prompt::Default,
-    }
-}
-
-/// How scores are made, by the names of `transformers`.
-pub(crate) fn scores(py: Python<'_>, name: &str) -> PyResult<Scores> {
-    match name {
-        "none" => Ok(Scores::Raw),
-        "sigmoid" => Ok(Scores::Sigmoid),
-        "softmax" => Ok(Scores::Softmax),
-        other => {
-            let message = format!("function_to_apply is \"none\", \"sigmoid\" or \"softmax\", not {other:?}");
-            Err(wrong(py, ErrorKind::InvalidInput, message))
-        }
-    }
-}
-
-/// The results of all items and the report as JSON, or the error of the first item that failed.
-pub(crate) fn run<'i, S, I>(
+/// What became of each text, in the caller's order, and the report as JSON.
+///
+/// `progress` is called with the number of texts done since its last call.
+pub(crate) fn run_texts<S>(
     py: Python<'_>,
     bulk: Bulk<S>,
     workers: Option<usize>,
-    items: &'i [I],
-) -> PyResult<(Vec<S::Output>, String)>
+    progress: Option<Py<PyAny>>,
+    texts: &Texts,
+) -> PyResult<(Each<S::Output>, String)>
 where
-    S: Staged + Stages<&'i <S as Staged>::Item>,
-    <S as Staged>::Item: Sync + 'i,
-    I: Borrow<<S as Staged>::Item> + Sync,
+    S: Staged<Item = str> + for<'t> Stages<&'t str>,
 {
-    check_process(py)?;
-    let token = CancelToken::new();
-    let mut bulk = bulk.cancel(token.clone());
-    if let Some(workers) = workers {
-        bulk = bulk.workers(workers);
-    }
-    let (results, report) = interruptible(py, &token, || bulk.run(items))?;
-    let results = results.into_iter().collect::<Result<_, _>>().map_err(|error| item_failed(py, &error))?;
-    Ok((results, json(py, &report)?))
+    let (present, absent) = texts.present();
+    let (results, mut report) = run(py, bulk, workers, progress, &present)?;
+    report.items += absent.len();
+    report.errors += absent.len();
+    Ok((in_places(results, &absent), json(py, &report)?))
 }
 
-/// A report as JSON.
-pub(crate) fn json(py: Python<'_>, report: &Report) -> PyResult<String> {
-    serde_json::to_string(report).map_err(|error| wrong(py, ErrorKind::Internal, error.to_string()))
+/// Results at the places of the caller's list, of which `absent` have no text.
+pub(crate) fn in_places<T>(results: Each<T>, absent: &[usize]) -> Each<T> {
+    let places = 0..results.len() + absent.len();
+    let mut absent = absent.iter().copied().peekable();
+    let mut results = results.into_iter();
+    let at = |index| match absent.next_if_eq(&index) {
+        Some(_) => Some(Err(ItemError { index, stage: Stage::Read, source: null() })),
+        None => results.next().map(|result| result.map_err(|error| ItemError { index, ..error })),
+    };
+    places.filter_map(at).collect()
 }
 
-/// Numbers as the bytes of f32.
-pub(crate) fn bytes<'py>(
-    py: Python<'py>,
-    count: usize,
-    numbers: impl IntoIterator<Item = f32>,
-) -> PyResult<Bound<'py, PyByteArray>> {
-    PyByteArray::new_with(py, count * size_of::<f32>(), |to| {
-        for (to, number) in to.chunks_exact_mut(size_of::<f32>()).zip(numbers) {
-            to.copy_from_slice(&number.to_ne_bytes());
-        }
-        Ok(())
-    })
+fn null() -> Error {
+    Error::invalid_input("the text is null; leave such rows out, or pass on_error=\"null\" where it is taken")
 }

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use gristmill::text::{self, TokenOptions};
-use pyo3::{Bound, PyResult, Python, pyclass, pymethods, types::PyByteArray};
+use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
 use crate::{
+    arrays,
+    arrow::Texts,
     errors::failed,
-    job::check_process,
-    texts::{Text, bytes, run, session},
+    job::{all, check_process},
+    options::session,
+    texts::run_texts,
 };
 
 /// A late-interaction model of a folder.
@@ -49,17 +52,19 @@ impl TokenEmbedder {
         self.documents.max_tokens()
     }
 
-    /// The vectors of each text's tokens, as the bytes of f32, and the report as JSON.
+    /// The vectors of each text's tokens, and the report as JSON.
     fn encode<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Text>,
+        texts: Texts,
         queries: bool,
-    ) -> PyResult<(Vec<Bound<'py, PyByteArray>>, String)> {
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Vec<Bound<'py, PyAny>>, String)> {
         let embedder = if queries { self.documents.queries() } else { Ok(self.documents.clone()) };
         let embedder = embedder.map_err(|error| failed(py, &error))?;
-        let (vectors, report) = run(py, embedder.bulk(), self.workers, &texts)?;
-        let made = vectors.iter().map(|text| bytes(py, text.numbers().len(), text.numbers().iter().copied()));
+        let (texts, report) = run_texts(py, embedder.bulk(), self.workers, progress, &texts)?;
+        let vectors = all(py, texts)?;
+        let made = vectors.iter().map(|text| arrays::vectors(py, text.numbers().to_vec(), embedder.dimension()));
         Ok((made.collect::<PyResult<_>>()?, report))
     }
 }

@@ -22,9 +22,8 @@ use super::{
 };
 use crate::{
     errors::{failed, item_failed, wrong},
-    job::interruptible,
+    job::{interruptible, json},
     results::LastReport,
-    texts::json,
 };
 
 /// Rows of a batch of results; longer ones of the source are cut.

@@ -2,7 +2,7 @@
 
 use arrow_array::{Array, ArrayRef, LargeStringArray, StringArray, StringViewArray, StructArray, cast::AsArray};
 use arrow_schema::DataType;
-use gristmill::{Error, ItemError, Stage};
+use gristmill::Error;
 use pyo3::{
     Borrowed, FromPyObject, PyAny, PyErr, PyResult, exceptions::PyImportError, pybacked::PyBackedStr,
     types::PyAnyMethods,
@@ -116,48 +116,5 @@ impl Texts {
                 (texts, nulls)
             }
         }
-    }
-}
-
-/// The vectors of texts in the caller's order.
-pub(crate) struct Rows<'a> {
-    pub dimension: usize,
-    /// The places without a text.
-    pub absent: &'a [usize],
-    /// Whether a failed text is no error.
-    pub nulls: bool,
-}
-
-impl Rows<'_> {
-    /// The vectors, one after another, zeros for a text that failed; and the places of those.
-    ///
-    /// # Errors
-    /// The first failure, unless failures are no errors.
-    pub(crate) fn gather(
-        &self,
-        results: Vec<Result<Vec<f32>, ItemError>>,
-    ) -> Result<(Vec<f32>, Vec<usize>), ItemError> {
-        let rows = results.len() + self.absent.len();
-        let (mut vectors, mut failed) = (Vec::with_capacity(rows * self.dimension), Vec::new());
-        let mut absent = self.absent.iter().copied().peekable();
-        let mut results = results.into_iter();
-        for place in 0..rows {
-            let result = match absent.next_if_eq(&place) {
-                Some(index) => {
-                    let source = Error::invalid_input("the text is null; on_error=\"null\" makes its row null");
-                    Some(Err(ItemError { index, stage: Stage::Read, source }))
-                }
-                None => results.next(),
-            };
-            match result {
-                Some(Ok(vector)) => vectors.extend(vector),
-                Some(Err(error)) if !self.nulls => return Err(ItemError { index: place, ..error }),
-                _ => {
-                    failed.push(place);
-                    vectors.resize(vectors.len() + self.dimension, 0.0);
-                }
-            }
-        }
-        Ok((vectors, failed))
     }
 }
