@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All tests, from nothing: sets up the data, then formatting, lints, dependencies, spelling, tests with all features,
 # documentation, public items, the same tests as far as they go without default features, and a model check.
-# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, and a count of instructions.
+# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, a count of instructions, and a rehearsal of the kit that
+# measures a graphics card.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,4 +39,6 @@ step env RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle CARGO_PROFILE
     CARGO_PROFILE_RELEASE_DEBUG=0 cargo test --locked --release --no-default-features --lib shuttle
 # Instructions of the kernels, which do not depend on how busy the machine is; skips itself where there is no valgrind.
 if [ "${GRISTMILL_FULL:-}" = 1 ]; then step cargo bench --locked --no-default-features --features onnx --bench instructions; fi
+# The kit that measures a graphics card, rehearsed on a software adapter without network.
+if [ "${GRISTMILL_FULL:-}" = 1 ]; then step benches/card/rehearse --profile dev; fi
 printf '\nall tests passed\n' >&2

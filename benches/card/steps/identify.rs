@@ -26,7 +26,7 @@ pub fn run(kit: &Kit) -> Outcome {
     let cpus = [("cpu, f32", cpu.clone()), ("cpu, bf16", cpu.precision(Precision::Bf16))];
     for (way, options) in ways().into_iter().chain(cpus) {
         let on_cpu = way.starts_with("cpu");
-        let files = if on_cpu { &files[..files.len().div_ceil(8)] } else { &files };
+        let files = if on_cpu { &files[..files.len().div_ceil(8)] } else { &files[..] };
         let bulk = Bulk::new(Model::from_bytes(MODEL)?.session(&options)?);
         bulk.run(&files[..files.len().min(64)]);
         let report = job(&bulk.run(files).1, way)?;

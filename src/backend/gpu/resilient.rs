@@ -8,6 +8,7 @@ use crate::{
         device::{BindSizes, DeviceReport, DeviceSession, HostOperator, ReadOutputs, RunOutputs, WriteInput},
         gpu::{operand::WeightFormat, session::GpuSession},
         options::{GpuOptions, SessionOptions},
+        profile::RunProfile,
     },
     error::{Error, Result},
     graph::{Graph, ValueId},
