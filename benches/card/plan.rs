@@ -30,7 +30,7 @@ pub struct Step {
 
 /// All steps; their limits sum up to less than six minutes.
 pub fn steps(kit: &Kit) -> Vec<Step> {
-    let limit = |seconds: u64| Duration::from_secs(if kit.tiny { seconds.max(60) * 3 } else { seconds });
+    let limit = |seconds: u64| Duration::from_secs(if kit.tiny { 300 } else { seconds });
     let own = |name, title, seconds, needs_adapter| Step {
         name,
         title,

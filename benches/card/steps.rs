@@ -48,7 +48,7 @@ pub fn run(name: &str, kit: &Kit) -> Outcome {
 
 /// The encoders of the trip.
 fn encoders(kit: &Kit) -> [Encoder; 2] {
-    [MINILM, BERT].map(|encoder| if kit.tiny { encoder.with_layers(1) } else { encoder })
+    [MINILM, BERT].map(|encoder| if kit.tiny { encoder.tiny() } else { encoder })
 }
 
 /// Writes the folders of both encoders.

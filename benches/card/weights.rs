@@ -29,9 +29,9 @@ const POSITIONS: usize = 512;
 const SEED: u64 = 42;
 
 impl Encoder {
-    /// The same encoder with fewer layers, for a rehearsal.
-    pub fn with_layers(self, layers: usize) -> Self {
-        Self { layers: self.layers.min(layers), ..self }
+    /// The same encoder with few layers and columns, for a rehearsal.
+    pub fn tiny(self) -> Self {
+        Self { layers: self.layers / 6, hidden: 48, ..self }
     }
 
     /// The names and shapes of its tensors.

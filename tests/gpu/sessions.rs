@@ -45,6 +45,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("sessions::products_of_few_rows_have_the_same_bits", few_rows),
         Trial::test("sessions::sizes_of_a_run_reach_the_shaders", sizes_of_a_run),
         Trial::test("sessions::long_loops_are_refused_where_they_would_end", long_loops),
+        Trial::test("sessions::runs_are_profiled", profiled),
         Trial::test("sessions::loops_are_as_long_as_a_sequence", short_sequences),
     ]
 }
@@ -358,6 +359,37 @@ fn sizes_of_a_run() -> Outcome {
         if Session::load(graph_of_sizes(), &options(gpu))?.run(&inputs)? == cpu.run(&inputs)? {
             return Err(format!("`{to}` in place of `{from}` changes nothing").into());
         }
+    }
+    Ok(())
+}
+
+fn profiled() -> Outcome {
+    let graph = || {
+        of_one(DType::F32, &[Dim::from(20), Dim::from(64)], |graph, x| {
+            let w = graph.constant("w", numbers(&[64, 64]));
+            let y = graph.apply("product", MatMul {}, &[x, w]).unwrap();
+            graph.output("y", y);
+        })
+    };
+    let inputs = Tensors::from([("x", numbers(&[20, 64]))]);
+    let session = Session::load(graph(), &options(on_adapter().testing(|hooks| hooks.profiled = true)))?;
+    let plain = Session::load(graph(), &options(on_adapter()))?;
+    if session.run(&inputs)? != session.run(&inputs)? || session.run(&inputs)? != plain.run(&inputs)? {
+        return Err("a profile changes the results".into());
+    }
+    let profile = session.profile().ok_or("there is no profile")?;
+    let [step] = &profile.steps[..] else { return Err(format!("{profile:?}").into()) };
+    // The rows, the weights and the result, in each of three runs.
+    let bytes = 4 * (20 * 64 + 64 * 64 + 20 * 64);
+    let counts = (profile.runs, profile.submissions, step.dispatches, step.bytes, step.flop);
+    if counts != (3, 3, 3, 3 * bytes, 3 * 2 * 20 * 64 * 64) {
+        return Err(format!("{profile:?}").into());
+    }
+    if (profile.bytes_up, profile.bytes_down) != (3 * 4 * 20 * 64, 3 * 4 * 20 * 64) {
+        return Err(format!("{profile:?}").into());
+    }
+    if profile.is_timed == (step.nanoseconds == 0) || plain.profile().is_some() {
+        return Err(format!("{profile:?}").into());
     }
     Ok(())
 }

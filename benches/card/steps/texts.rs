@@ -12,7 +12,7 @@ pub fn run(kit: &Kit) -> Outcome {
     // The long texts first: what is short is mostly the host's work.
     for (length, tokens) in [("128 tokens", kit.pick(128, 16)), ("glosses", 256)] {
         for encoder in encoders(kit) {
-            let few = encoder.hidden > 384;
+            let few = encoder.layers > 6;
             let count = match (length, few) {
                 ("glosses", false) => kit.pick(60_000, 24),
                 ("glosses", true) => kit.pick(20_000, 8),
