@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod det;
 pub mod einsum;
+pub mod experts;
 pub mod gemm;
 pub mod linear;
 pub mod linear_attention;
@@ -17,6 +18,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &attention::DEF,
         &det::DEF,
         &einsum::DEF,
+        &experts::DEF,
         &gemm::GEMM,
         &linear::DEF,
         &linear::in_place::DEF,

@@ -10,6 +10,7 @@ use gristmill::{
                 Attention, DisentangledAttention, PackedAttention, RotaryHeads,
                 standard::{Scores, StandardAttention},
             },
+            experts::Experts,
             gemm::Gemm,
             linear::{Linear, LinearInPlace},
             linear_attention::LinearAttention,
@@ -24,6 +25,7 @@ use super::{Oracle, flat, indices, input, op};
 pub const ORACLES: &[(&str, Oracle)] = &[
     ("Attention", attention),
     ("DisentangledAttention", disentangled_attention),
+    ("Experts", experts),
     ("Gemm", gemm),
     ("LinearAttention", linear_attention),
     ("Linear", linear),
@@ -239,6 +241,30 @@ fn matmul(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     shape.extend(row.then_some(m));
     shape.extend(column.then_some(n));
     vec![product.reshape(shape).unwrap()]
+}
+
+fn experts(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let own = op::<Experts>(operator);
+    let [x, up, down, weights] = [0, 1, 2, 3].map(|index| input(inputs, index));
+    let &[count, k, m] = up.shape() else { panic!() };
+    let (rows, n) = (x.shape()[0], down.shape()[2]);
+    vec![made(&[rows, n], |index| {
+        let shares = &numbers(weights)[index[0] * count..][..count];
+        let mut order: Vec<usize> = (0..count).collect();
+        // Stable: of equal ones the first.
+        order.sort_by(|a, b| shares[*b].total_cmp(&shares[*a]));
+        let of = |expert: usize| {
+            let inner = (0..m).map(|inner| {
+                let terms = (0..k).map(|at| {
+                    f64::from(numbers(x)[index[0] * k + at]) * f64::from(numbers(up)[(expert * k + at) * m + inner])
+                });
+                activate(own.activation, terms.sum()) * f64::from(numbers(down)[(expert * m + inner) * n + index[1]])
+            });
+            f64::from(shares[expert]) * inner.sum::<f64>()
+        };
+        let bias = optional(inputs, 4).map_or(0.0, |bias| f64::from(numbers(bias)[index[1]]));
+        bias + order[..own.chosen].iter().map(|&expert| of(expert)).sum::<f64>()
+    })]
 }
 
 fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

@@ -124,11 +124,18 @@ FAMILIES = {
                       lambda: unigram("<s> $A </s>")),
     "jina-v3": (lambda: tf.JinaEmbeddingsV3Config(**SIZES, max_position_embeddings=POSITIONS + 2),
                 lambda: unigram("<s> $A </s>")),
+    "llama": (lambda: tf.LlamaConfig(**SIZES, **LLAMA), lambda: byte_level("<s> $A </s>")),
+    "mistral": (lambda: tf.MistralConfig(**SIZES, **LLAMA, sliding_window=9), lambda: unigram("<s> $A </s>")),
     "modernbert": (lambda: tf.ModernBertConfig(**{**SIZES, "num_hidden_layers": 4}, max_position_embeddings=POSITIONS,
                                                local_attention=16, pad_token_id=1,
                                                bos_token_id=0, cls_token_id=0, eos_token_id=2, sep_token_id=2), byte_level),
     "mpnet": (lambda: tf.MPNetConfig(**SIZES, max_position_embeddings=POSITIONS + 2), word_piece),
     "nomic-bert": (lambda: tf.NomicBertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
+    "nomic-bert-experts": (lambda: tf.NomicBertConfig(
+        **{**SIZES, "num_hidden_layers": 4}, max_position_embeddings=POSITIONS, type_vocab_size=1, pad_token_id=1),
+        lambda: unigram("<s> $A </s>")),
+    "qwen2": (lambda: tf.Qwen2Config(**SIZES, **LLAMA), lambda: byte_level("$A </s>")),
+    "qwen2-both-sides": (lambda: tf.Qwen2Config(**SIZES, **LLAMA, is_causal=False), lambda: byte_level("$A </s>")),
     "qwen3": (lambda: tf.Qwen3Config(**SIZES, **LLAMA, head_dim=10), lambda: byte_level("$A </s>")),
     "qwen3-llama3": (lambda: tf.Qwen3Config(**SIZES, **LLAMA, head_dim=16, rope_parameters={
         "rope_type": "llama3", "rope_theta": 500.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -208,6 +215,72 @@ class JinaBert(torch.nn.Module):
         safetensors.torch.save_file(self.state_dict(), place / "model.safetensors")
         config = {**self.config.to_dict(), "position_embedding_type": "alibi", "feed_forward_type": "geglu"}
         (place / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+class NomicExperts(torch.nn.Module):
+    """Nomic Embed 2 in the tensors of its authors: rotary positions, and a mixture of experts in every second layer."""
+
+    settings = dict(activation_function="gelu", num_experts=5, moe_top_k=2, moe_every_n_layers=2, expert_choice_router=False,
+                    moe_normalize_expert_weights=False, moe_impl="megablocks", ffn_div=1, num_shared_experts=0,
+                    mlp_fc1_bias=True, mlp_fc2_bias=True, qkv_proj_bias=True, rotary_emb_base=10000, rotary_emb_fraction=1.0,
+                    prenorm=False, layer_norm_epsilon=1e-5)
+
+    def __init__(self, config):
+        super().__init__()
+        self.config, nn = config, torch.nn
+        hidden, inner, experts = config.hidden_size, config.intermediate_size, self.settings["num_experts"]
+        norm = lambda: nn.LayerNorm(hidden, 1e-5)
+        self.embeddings = nn.ModuleDict({"word_embeddings": nn.Embedding(config.vocab_size, hidden),
+                                         "token_type_embeddings": nn.Embedding(config.type_vocab_size, hidden)})
+        self.emb_ln = norm()
+        self.encoder = nn.ModuleDict({"layers": nn.ModuleList()})
+        for index in range(config.num_hidden_layers):
+            mlp = {"fc1": nn.Linear(hidden, inner), "fc2": nn.Linear(inner, hidden)}
+            if index % 2 == 1:
+                all_experts = nn.Module()
+                all_experts.bias = nn.Parameter(torch.zeros(hidden))
+                all_experts.mlp = nn.ParameterDict({name: torch.zeros(experts * inner, hidden) for name in ["w1", "w2"]})
+                router = nn.ModuleDict({"layer": nn.Linear(hidden, experts, bias=False)})
+                mlp = {"router": router, "experts": all_experts}
+            attention = {"Wqkv": nn.Linear(hidden, 3 * hidden), "out_proj": nn.Linear(hidden, hidden)}
+            self.encoder["layers"].append(nn.ModuleDict({"attn": nn.ModuleDict(attention), "mlp": nn.ModuleDict(mlp),
+                                                         "norm1": norm(), "norm2": norm()}))
+
+    def mixed(self, mlp, x):
+        count, chosen = self.settings["num_experts"], self.settings["moe_top_k"]
+        weights, experts = mlp["router"]["layer"](x).softmax(-1).topk(chosen, -1)
+        up, down = (mlp["experts"].mlp[name].view(count, -1, x.shape[-1]) for name in ["w1", "w2"])
+        rows = []
+        for row, own, which in zip(x[0], weights[0], experts[0]):
+            rows.append(sum(weight * (torch.nn.functional.gelu(up[expert] @ row) @ down[expert])
+                            for weight, expert in zip(own, which)))
+        return torch.stack(rows)[None] + mlp["experts"].bias
+
+    def forward(self, input_ids, attention_mask):
+        x = self.embeddings["word_embeddings"](input_ids) + self.embeddings["token_type_embeddings"].weight[0]
+        x, heads = self.emb_ln(x), self.config.num_attention_heads
+        size = x.shape[-1] // heads
+        angles = torch.arange(x.shape[1])[:, None] / 10000 ** (torch.arange(0, size, 2) / size)
+        cosines, sines = (torch.cat([function(angles)] * 2, -1) for function in [torch.cos, torch.sin])
+        for layer in self.encoder["layers"]:
+            q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in layer["attn"]["Wqkv"](x).chunk(3, -1))
+            q, k = (part * cosines + torch.cat([-part[..., size // 2:], part[..., :size // 2]], -1) * sines for part in [q, k])
+            mixed = ((q @ k.transpose(-1, -2) / math.sqrt(size)).softmax(-1) @ v).transpose(1, 2).flatten(-2)
+            x = layer["norm1"](layer["attn"]["out_proj"](mixed) + x)
+            mlp = layer["mlp"]
+            second = self.mixed(mlp, x) if "router" in mlp else mlp["fc2"](torch.nn.functional.gelu(mlp["fc1"](x)))
+            x = layer["norm2"](second + x)
+        return tf.modeling_outputs.BaseModelOutput(last_hidden_state=x)
+
+    def save_pretrained(self, place, **_):
+        place.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file(self.state_dict(), place / "model.safetensors")
+        config = self.config.to_dict()
+        names = dict(hidden_size="n_embd", num_attention_heads="n_head", intermediate_size="n_inner",
+                     num_hidden_layers="n_layer", max_position_embeddings="n_positions")
+        kept = {older: config[name] for name, older in names.items()}
+        kept |= {name: config[name] for name in ["model_type", "vocab_size", "type_vocab_size", "pad_token_id"]}
+        (place / "config.json").write_text(json.dumps({**kept, **self.settings}, indent=2) + "\n")
 
 
 def as_new(model, place):
@@ -294,6 +367,8 @@ def make(folder, name):
     model = tf.T5EncoderModel(config) if is_t5 else tf.AutoModel.from_config(config)
     if name.startswith("jina-bert"):
         model = JinaBert(config, name == "jina-bert-code")
+    if name == "nomic-bert-experts":
+        model = NomicExperts(config)
     model = model.eval().float()
     with torch.no_grad():
         for own, weight in model.named_parameters():

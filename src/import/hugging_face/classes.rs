@@ -75,7 +75,7 @@ impl Head {
         if family == Family::Gemma3 && reader.flag("use_bidirectional_attention", false) {
             return Err(Error::unsupported("a classification head behind use_bidirectional_attention"));
         }
-        let causal = matches!(family, Family::Qwen3 | Family::Gemma3);
+        let causal = Config::is_decoder(family);
         let pad = reader.optional_size("pad_token_id", 1 << 24).and_then(|pad| u32::try_from(pad).ok());
         let labels = reader.object("id2label").map(|names| labels(&names)).transpose()?;
         let count = reader.optional_size("num_labels", MAX_CLASSES);
@@ -189,7 +189,7 @@ impl Head {
                     other => return Err(Error::unsupported(format!("classifier_pooling `{other}`"))),
                 }
             }
-            Family::Qwen3 | Family::Gemma3 => {
+            family if Config::is_decoder(family) => {
                 vec![Stage::Pool(vec![Pooling::Last]), product("score", self.count, false, Activation::None)]
             }
             #[cfg(feature = "vision")]

@@ -1,18 +1,23 @@
 //! config.json: the structure of the encoder, described by its parts.
 
 mod family;
+mod parts;
 mod reader;
 
 use std::{collections::BTreeMap, path::Path};
 
 pub(super) use family::activation;
+pub(super) use parts::{
+    Adapters, Convolution, Disentangled, LayerKind, MixedExperts, NormKind, Placement, RelativeBuckets, Rotary,
+    RotaryScaling,
+};
 pub(super) use reader::Reader;
 use serde_json::Value;
 
 use crate::{
     error::{Context, Error, Result},
     import::hugging_face::{Positions, files::settings},
-    kernels::{Activation, attention::Reach},
+    kernels::Activation,
 };
 
 /// The model family, which decides the names of tensors and settings.
@@ -34,9 +39,12 @@ pub(super) enum Family {
     Gte,
     JinaBert,
     JinaV3,
+    Llama,
+    Mistral,
     ModernBert,
     Mpnet,
     NomicBert,
+    Qwen2,
     Qwen3,
     Roberta,
     SiglipText,
@@ -46,139 +54,6 @@ pub(super) enum Family {
     #[cfg(feature = "vision")]
     Vit,
     XlmRobertaXl,
-}
-
-/// Where a layer is normalized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placement {
-    /// The sum of each half and its input.
-    After,
-    /// The input of each half; the last sum has a norm of its own.
-    Before,
-    /// As `Before`, and the result of each half before it is added.
-    Around,
-}
-
-/// How vectors are normalized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NormKind {
-    /// By mean and variance, with scale and bias.
-    Layer,
-    /// By mean and variance, with a scale alone.
-    LayerWithoutBias,
-    /// By the root mean square, with a scale.
-    Rms,
-    /// By the root mean square; the scale is stored less one.
-    RmsFromOne,
-}
-
-/// How a score depends on the distance from query to key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RelativeBuckets {
-    /// The rows of the table.
-    pub(super) buckets: usize,
-    /// The distance from which on all share a row.
-    pub(super) most: usize,
-}
-
-/// How scores depend on vectors of the distance from key to query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Disentangled {
-    /// Half of the number of vectors.
-    pub(super) span: usize,
-    /// The distance from which on all share a vector, if distances share them before.
-    pub(super) buckets_to: Option<usize>,
-    /// Whether queries are multiplied with the vectors' keys.
-    pub(super) to_keys: bool,
-    /// Whether keys are multiplied with the vectors' queries.
-    pub(super) to_queries: bool,
-    /// Whether the vectors' keys and queries are made by the products of the tokens' own.
-    pub(super) shared: bool,
-    /// Whether the vectors are normalized.
-    pub(super) normed: bool,
-}
-
-/// A convolution along the tokens, beside the first layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Convolution {
-    /// The tokens that each result depends on, an odd number.
-    pub(super) kernel: usize,
-    pub(super) groups: usize,
-    pub(super) activation: Activation,
-}
-
-/// What is added to weights for each of several tasks.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Adapters {
-    pub(super) tasks: Vec<String>,
-    /// What stands before texts for the tasks.
-    pub(super) instructions: BTreeMap<String, String>,
-    pub(super) rank: usize,
-    /// The factor of what is added.
-    pub(super) scale: f32,
-    /// The task whose adapter is added.
-    pub(super) chosen: Option<usize>,
-}
-
-impl Adapters {
-    /// Chooses the adapter of a task, if it is one; returns a note for the report.
-    pub(super) fn choose(&mut self, task: &str) -> String {
-        self.chosen = self.tasks.iter().position(|own| own == task);
-        match self.chosen {
-            Some(_) => format!("weights with the adapter for the task {task:?}"),
-            None => format!("weights without the adapters for the tasks {}", self.tasks.join(", ")),
-        }
-    }
-}
-
-/// What layers differ in.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct LayerKind {
-    /// The keys that a query sees.
-    pub(super) reach: Reach,
-    /// The angles by which queries and keys are turned, if they are.
-    pub(super) rotary: Option<Rotary>,
-}
-
-/// The angles of rotary positions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rotary {
-    pub(super) base: f64,
-    pub(super) scaling: RotaryScaling,
-}
-
-/// How the frequencies of rotary positions are stretched for more positions than a model was first trained on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum RotaryScaling {
-    None,
-    /// All are divided.
-    Linear {
-        factor: f64,
-    },
-    /// Low ones are divided, by `factors` of the first training's positions, and those between smoothly.
-    ///
-    /// Source: Llama 3.1.
-    Llama3 {
-        factor: f64,
-        low: f64,
-        high: f64,
-        /// The positions of the first training.
-        original: f64,
-    },
-    /// Low ones are divided, by their rotations in the first training's positions, and those between by a ramp.
-    ///
-    /// Source: Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models" (2024).
-    Yarn {
-        factor: f64,
-        /// The factor of cosines and sines.
-        attention: f64,
-        /// The numbers of rotations between which the ramp lies, the larger first.
-        rotations: [f64; 2],
-        /// The positions of the first training.
-        original: f64,
-        /// Whether the ramp's ends are whole numbers.
-        truncated: bool,
-    },
 }
 
 /// The settings of an encoder, checked against bounds.
@@ -209,6 +84,7 @@ pub(super) struct Config {
     pub(super) disentangled: Option<Disentangled>,
     pub(super) convolution: Option<Convolution>,
     pub(super) adapters: Option<Adapters>,
+    pub(super) experts: Option<MixedExperts>,
     /// Whether each head has a bias that grows with the distance, by a slope of its own.
     pub(super) sloped: bool,
     /// What the frequencies of rotary positions are divided by.
@@ -291,6 +167,11 @@ impl Config {
     /// Whether the embeddings are widened before they are normalized, without a bias.
     pub(super) fn projects_first(&self) -> bool {
         matches!(self.family, Family::Deberta | Family::DebertaV2)
+    }
+
+    /// Whether a family's layers are those of a language model, whose classifiers look at the last token.
+    pub(super) fn is_decoder(family: Family) -> bool {
+        matches!(family, Family::Gemma3 | Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3)
     }
 
     /// Whether tokens are told apart by positions that a run is given.
@@ -498,9 +379,19 @@ mod tests {
     fn what_a_family_lacks_is_refused_by_name() {
         let of = |model: &str| ("model_type", Value::from(model));
         for (changes, named) in [
-            (vec![of("nomic_bert"), ("moe_every_n_layers", 2.into())], "moe_every_n_layers"),
+            (vec![of("nomic_bert"), ("moe_every_n_layers", 2.into()), ("ffn_div", 2.into())], "ffn_div"),
             (vec![of("deberta-v2"), ("conv_kernel_size", 4.into())], "conv_kernel_size"),
             (vec![of("deberta"), ("talking_head", true.into())], "talking_head"),
+            (vec![of("qwen3"), ("rope_scaling", serde_json::json!({"type": "longrope"}))], "longrope"),
+            (
+                vec![
+                    of("qwen3"),
+                    ("rope_scaling", serde_json::json!({"rope_type": "linear", "factor": 2, "other": 1})),
+                ],
+                "other",
+            ),
+            (vec![of("mistral"), ("sliding_window", 8.into()), ("is_causal", false.into())], "sliding_window"),
+            (vec![of("gemma3_text"), ("is_causal", false.into())], "is_causal"),
             (vec![of("deberta-v2"), ("pos_att_type", "p2p".into())], "pos_att_type"),
             (vec![of("new"), ("rope_scaling", serde_json::json!({"type": "dynamic", "factor": 2.0}))], "rope_scaling"),
             (vec![("position_embedding_type", "alibi".into())], "feed_forward_type"),
@@ -508,6 +399,23 @@ mod tests {
             let error = parse_texts(fields(&changes)).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Unsupported, "{error}");
             assert!(error.to_string().contains(named), "{named}: {error}");
+        }
+    }
+
+    #[test]
+    fn hostile_angles_and_convolutions_are_refused() {
+        let of = |model: &str| ("model_type", Value::from(model));
+        let scaled = |settings: Value| vec![of("qwen3"), ("head_dim", 8.into()), ("rope_scaling", settings)];
+        let llama = |low: f64| serde_json::json!({"type": "llama3", "factor": 2, "low_freq_factor": low, "high_freq_factor": 1});
+        let grouped = [("conv_kernel_size", 255.into()), ("conv_groups", 8192.into()), ("hidden_size", 8192.into())];
+        for (changes, named) in [
+            (scaled(serde_json::json!({"type": "linear"})), "factor of the rotary positions is missing"),
+            (scaled(serde_json::json!({"type": "yarn", "factor": 2, "beta_slow": -1})), "beta_slow"),
+            (scaled(llama(1.0)), "low_freq_factor 1"),
+            ([&grouped[..], &[of("deberta-v2")]].concat(), "the limit is"),
+        ] {
+            let error = parse_texts(fields(&changes)).unwrap_err().to_string();
+            assert!(error.contains(named), "{named}: {error}");
         }
     }
 

@@ -4,6 +4,8 @@ mod adapter;
 mod builder;
 mod convolution;
 mod disentangled;
+mod experts;
+mod find;
 mod names;
 #[cfg(feature = "vision")]
 mod patches;
@@ -11,10 +13,11 @@ mod positions;
 mod stages;
 mod tensors;
 
+pub(super) use find::resolve;
 #[cfg(feature = "vision")]
 pub(super) use stages::AttentionPool;
 pub(super) use stages::{Product, Residual, Stage, build as build_stages};
-pub(super) use tensors::{Affine, Norm, Tensors, resolve};
+pub(super) use tensors::{Affine, Norm, Tensors};
 
 use std::sync::Arc;
 
@@ -232,12 +235,20 @@ impl Encoder<'_> {
         }
         let x = half;
         let input = if before { self.builder.norm(&name("norm"), &tensors.norm, x)? } else { x };
-        let mut up = self.builder.linear(&name("intermediate"), &products.up, self.config.activation, input, None)?;
+        if let Some(experts) = &tensors.experts {
+            let mixed = self.experts(&name("experts"), experts, input)?;
+            let sum = self.builder.add(&name("output.add"), mixed, x)?;
+            return self.builder.norm(&name("output.norm"), &tensors.norm, sum);
+        }
+        let (Some(up), Some(down)) = (&products.up, &products.down) else {
+            return Err(Error::internal("a layer without its second half"));
+        };
+        let mut up = self.builder.linear(&name("intermediate"), up, self.config.activation, input, None)?;
         if let Some(gate) = &products.gate {
             let gate = self.builder.linear(&name("gate"), gate, Activation::None, input, None)?;
             up = self.builder.graph.apply(&name("gated"), Binary { function: BinaryFunction::Mul }, &[up, gate])?;
         }
-        let output = (&products.down, tensors.result_norm.as_ref());
+        let output = (down, tensors.result_norm.as_ref());
         self.half(&name("output"), output, Some(&tensors.norm), up, x)
     }
 

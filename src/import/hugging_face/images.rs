@@ -37,12 +37,7 @@ pub(crate) fn open_images(folder: &Path, options: &FolderOptions) -> Result<Imag
         check_is_folder(folder)?;
         let sentence = sentence::read(folder, Purpose::Images)?;
         let transformer = sentence.transformer.clone();
-        let (mut encoder, tower) = Encoder::read_tower(
-            (&transformer, Tower::Images, ""),
-            &options.import,
-            &[],
-            |config, weights, problems| tower(config, weights, problems),
-        )?;
+        let (mut encoder, tower) = Encoder::read_tower((&transformer, Tower::Images, ""), &options.import, &[], tower)?;
         let (settings, patches) = fit(&transformer, &mut encoder)?;
         let hidden = encoder.config.hidden;
         let behind = behind::embedding(&sentence, hidden, Some(tower), options, &mut encoder.sources)?;

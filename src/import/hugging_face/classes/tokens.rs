@@ -32,7 +32,7 @@ impl Head {
                 let [inner, norm] = self.prediction_head(config, weights, problems);
                 vec![inner, norm, classes]
             }
-            Family::Qwen3 => vec![classes("score", self.token_bias)],
+            Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3 => vec![classes("score", self.token_bias)],
             Family::T5 | Family::Gemma3 => {
                 return Err(Error::unsupported("a head for the classes of tokens behind this model_type"));
             }

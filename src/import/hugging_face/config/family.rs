@@ -23,7 +23,7 @@ use crate::{
 
 /// What model types this build reads, for messages.
 const KNOWN: &str = "albert, bert, camembert, clip, deberta, deberta-v2, distilbert, electra, eurobert, gemma3_text, gte, \
-                     jina_embeddings_v3, modernbert, mpnet, new, nomic_bert, qwen3, roberta, siglip, t5, xlm-roberta \
+                     jina_embeddings_v3, llama, mistral, modernbert, mpnet, new, nomic_bert, qwen2, qwen3, roberta, siglip, t5, xlm-roberta \
                      and xlm-roberta-xl";
 
 /// Most positions with rotary angles, of which each has a row in a table; texts are cut there at the latest.
@@ -48,9 +48,12 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         "jina_embeddings_v3" => Family::JinaV3,
         "xlm-roberta" if reader.is_text("position_embedding_type", "rotary") => Family::JinaV3,
         "gemma3_text" => Family::Gemma3,
+        "llama" => Family::Llama,
+        "mistral" => Family::Mistral,
         "modernbert" => Family::ModernBert,
         "mpnet" => Family::Mpnet,
         "nomic_bert" => Family::NomicBert,
+        "qwen2" => Family::Qwen2,
         "qwen3" => Family::Qwen3,
         "roberta" | "xlm-roberta" | "camembert" => Family::Roberta,
         "siglip_text_model" => Family::SiglipText,
@@ -65,7 +68,8 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     refuse_all(reader, family)?;
     match family {
         Family::ModernBert | Family::NomicBert => modern::read(reader, family),
-        Family::EuroBert | Family::Gemma3 | Family::Qwen3 => decoders::read(reader, family),
+        Family::EuroBert => decoders::read(reader, family),
+        _ if Config::is_decoder(family) => decoders::read(reader, family),
         Family::Gte => gte::read(reader),
         Family::JinaBert => jina::read_second(reader),
         Family::JinaV3 => jina::read_third(reader),
@@ -160,6 +164,7 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         disentangled: None,
         convolution: None,
         adapters: None,
+        experts: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: if family == Family::XlmRobertaXl { Placement::Before } else { Placement::After },
@@ -214,6 +219,7 @@ fn t5(reader: &Reader) -> Result<Config> {
         disentangled: None,
         convolution: None,
         adapters: None,
+        experts: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: Placement::Before,

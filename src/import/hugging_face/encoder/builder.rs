@@ -55,9 +55,9 @@ pub(super) struct Weighted {
 pub(super) struct LayerWeights {
     pub(super) qkv: Weighted,
     pub(super) attention: Weighted,
-    pub(super) up: Weighted,
+    pub(super) up: Option<Weighted>,
     pub(super) gate: Option<Weighted>,
-    pub(super) down: Weighted,
+    pub(super) down: Option<Weighted>,
 }
 
 /// The products of an encoder.
@@ -84,9 +84,9 @@ impl<'a> Builder<'a> {
             let name = |part: &str| format!("layer.{index}.{part}");
             all.push((name("query_key_value"), layer.qkv.iter().collect()));
             all.push((name("attention.output"), vec![&layer.attention]));
-            all.push((name("intermediate"), vec![&layer.up]));
+            all.extend(layer.up.iter().map(|up| (name("intermediate"), vec![up])));
             all.extend(layer.gate.iter().map(|gate| (name("gate"), vec![gate])));
-            all.push((name("output"), vec![&layer.down]));
+            all.extend(layer.down.iter().map(|down| (name("output"), vec![down])));
         }
         let matrices = all.par_iter().map(|(_, parts)| {
             if self.weights.are_mapped() && parts.iter().all(|part| part.is_whole()) {
@@ -111,9 +111,9 @@ impl<'a> Builder<'a> {
             Ok(LayerWeights {
                 qkv: take()?,
                 attention: take()?,
-                up: take()?,
+                up: layer.up.is_some().then(&mut take).transpose()?,
                 gate: layer.gate.is_some().then(&mut take).transpose()?,
-                down: take()?,
+                down: layer.down.is_some().then(&mut take).transpose()?,
             })
         };
         Ok(EncoderWeights { projection, layers: tensors.layers.iter().map(layer).collect::<Result<_>>()? })

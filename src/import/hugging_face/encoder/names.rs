@@ -58,7 +58,9 @@ pub(super) struct Names {
 /// Which products have biases.
 #[derive(Clone, Copy)]
 pub(super) struct Biases {
-    /// Those of queries, keys and values, and of the attention.
+    /// Those of queries, keys and values.
+    pub(super) qkv: bool,
+    /// That of the attention's result.
     pub(super) attention: bool,
     /// The first of the second half.
     pub(super) up: bool,
@@ -68,8 +70,8 @@ pub(super) struct Biases {
     pub(super) position_keys: bool,
 }
 
-const ALL: Biases = Biases { attention: true, up: true, down: true, position_keys: true };
-const NONE: Biases = Biases { attention: false, up: false, down: false, position_keys: false };
+const ALL: Biases = Biases { qkv: true, attention: true, up: true, down: true, position_keys: true };
+const NONE: Biases = Biases { qkv: false, attention: false, up: false, down: false, position_keys: false };
 const GATED: Biases = Biases { up: false, ..ALL };
 
 const BERT: Names = Names {
@@ -238,6 +240,8 @@ const EURO_BERT: Names = Names {
     ..BERT
 };
 
+const QWEN2: Names = Names { biases: Biases { qkv: true, ..NONE }, ..EURO_BERT };
+
 const QWEN3: Names = Names { head_norms: ["self_attn.q_norm", "self_attn.k_norm"], ..EURO_BERT };
 
 const GEMMA3: Names = Names {
@@ -260,6 +264,8 @@ const NOMIC_BERT: Names = Names {
     biases: NONE,
     ..BERT
 };
+
+const NOMIC_BERT_EXPERTS: Names = Names { up: &["mlp.fc1"], biases: ALL, ..NOMIC_BERT };
 
 const T5: Names = Names {
     prefix: "",
@@ -358,7 +364,7 @@ pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
         Family::Dinov2 => &DINOV2,
         Family::DistilBert => &DISTILBERT,
         Family::Electra => &ELECTRA,
-        Family::EuroBert => &EURO_BERT,
+        Family::EuroBert | Family::Llama | Family::Mistral => &EURO_BERT,
         Family::Gemma3 => &GEMMA3,
         Family::Gte => &GTE,
         Family::JinaBert if has("attention.self.layer_norm_q.weight") => &JINA_BERT_CODE,
@@ -366,7 +372,9 @@ pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
         Family::JinaV3 => &JINA_V3,
         Family::ModernBert => &MODERN_BERT,
         Family::Mpnet => &MPNET,
+        Family::NomicBert if config.experts.is_some() => &NOMIC_BERT_EXPERTS,
         Family::NomicBert => &NOMIC_BERT,
+        Family::Qwen2 => &QWEN2,
         Family::Qwen3 => &QWEN3,
         Family::Roberta => &ROBERTA,
         #[cfg(feature = "vision")]

@@ -12,6 +12,9 @@ use crate::{
     kernels::attention::Reach,
 };
 
+/// The most numbers of the matrix that a convolution with groups becomes.
+const MAX_FILTERS: usize = 1 << 26;
+
 /// The largest distance that has a position of its own.
 const MAX_DISTANCE: usize = 1 << 16;
 
@@ -58,6 +61,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         disentangled: disentangled(reader, family, most, ways)?,
         convolution,
         adapters: None,
+        experts: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: Placement::After,
@@ -99,6 +103,13 @@ fn convolution(reader: &Reader, hidden: usize) -> Result<Option<Convolution>> {
     if !hidden.is_multiple_of(groups) {
         reader.problem(format!("hidden size {hidden} is not a multiple of {groups} groups (conv_groups)"));
         return Ok(None);
+    }
+    // Groups become one matrix with zeros, which is larger than the file's filters.
+    let numbers = kernel.saturating_mul(hidden).saturating_mul(hidden);
+    if groups > 1 && numbers > MAX_FILTERS {
+        let message =
+            format!("a convolution of {groups} groups as a matrix of {numbers} numbers; the limit is {MAX_FILTERS}");
+        return Err(Error::limit(message));
     }
     Ok(Some(Convolution { kernel, groups, activation }))
 }

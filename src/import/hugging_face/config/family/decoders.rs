@@ -1,4 +1,4 @@
-//! EuroBERT, Qwen3 and Gemma 3: encoders with the layers of language models.
+//! EuroBERT, Gemma 3, Llama, Mistral, Qwen2 and Qwen3: encoders with the layers of language models.
 
 use serde_json::Value;
 
@@ -16,7 +16,8 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
     let gemma = family == Family::Gemma3;
     let hidden = reader.size("hidden_size", 1..=1 << 16, None);
     let heads = reader.size("num_attention_heads", 1..=1 << 12, None);
-    let key_heads = reader.size("num_key_value_heads", 1..=1 << 12, Some(heads));
+    let key_heads =
+        reader.size("num_key_value_heads", 1..=1 << 12, Some(if family == Family::Mistral { 8 } else { heads }));
     let default = match family {
         Family::Gemma3 => 256,
         Family::Qwen3 => 128,
@@ -24,7 +25,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
     };
     let head_dim = reader.size("head_dim", 1..=1 << 12, Some(default));
     let count = reader.size("num_hidden_layers", 1..=MAX_LAYERS, None);
-    let most = reader.size("max_position_embeddings", 1..=1 << 24, None).min(MAX_TURNED);
+    let most = reader.size("max_position_embeddings", 1..=1 << 24, None);
     for off in ["attention_bias", "mlp_bias"] {
         reader.refuse_unless(off, &[Value::from(false)])?;
     }
@@ -51,12 +52,13 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         scale,
         intermediate: reader.size("intermediate_size", 1..=1 << 18, None),
         position_rows: None,
-        positions: Positions { first: 0, count: most, skipped: None },
+        positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
         token_types: None,
         relative: None,
         disentangled: None,
         convolution: None,
         adapters: None,
+        experts: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: if gemma { Placement::Around } else { Placement::Before },
@@ -67,7 +69,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
             false => activation(reader, "hidden_act", "silu")?,
         },
         gated: true,
-        normed_heads: family != Family::EuroBert,
+        normed_heads: matches!(family, Family::Gemma3 | Family::Qwen3),
         patches: None,
         activation_factor: 1.0,
         scaled_halves: false,
@@ -75,27 +77,43 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
     })
 }
 
-/// Layers that are all alike: EuroBERT sees all tokens, Qwen3 those in front.
+/// Layers that are all alike: EuroBERT sees all tokens, the others those in front unless the file says otherwise.
 fn plain_layers(reader: &Reader, family: Family, count: usize, most: usize) -> Result<Vec<LayerKind>> {
-    let qwen = family == Family::Qwen3;
+    let euro = family == Family::EuroBert;
     reader.refuse_unless("use_sliding_window", &[Value::from(false)])?;
-    reader.refuse_unless("is_causal", &[Value::from(qwen)])?;
-    reader.refuse_unless("use_bidirectional_attention", &[Value::from(!qwen)])?;
-    reader.ignore("sliding_window");
+    reader.refuse_unless("use_bidirectional_attention", &[Value::from(euro)])?;
+    let causal = reader.flag("is_causal", !euro);
+    if euro && causal {
+        return Err(Error::unsupported("is_causal is true, which is not built for this model_type"));
+    }
+    // Qwen's layers see it only with use_sliding_window.
+    let window = match family {
+        Family::Mistral => reader.optional_size("sliding_window", 1 << 24),
+        _ => {
+            reader.ignore("sliding_window");
+            None
+        }
+    };
     if let Some(kinds) = reader.words("layer_types")
         && kinds.iter().any(|kind| kind != "full_attention")
     {
         return Err(Error::unsupported("layers that see a window"));
     }
-    let default = if qwen { 10_000.0 } else { 250_000.0 };
+    let default = if euro { 250_000.0 } else { 10_000.0 };
     let parameters = rotary::parameters(reader);
     let rotary = rotary::read(reader, parameters.as_ref(), &["rope_theta"], default, most)?;
-    let reach = if qwen { Reach::CAUSAL } else { Reach::ALL };
+    let reach = match (causal, window) {
+        (true, None) => Reach::CAUSAL,
+        (false, None) => Reach::ALL,
+        (true, Some(window @ 1..)) => Reach { before: window - 1, after: 0 },
+        (_, Some(_)) => return Err(Error::unsupported("a sliding_window of 0, or beside is_causal false")),
+    };
     Ok(vec![LayerKind { reach, rotary: Some(rotary) }; count])
 }
 
 /// Layers that see a window, but for one in every few.
 fn gemma_layers(reader: &Reader, count: usize, most: usize) -> Result<Vec<LayerKind>> {
+    reader.refuse_unless("is_causal", &[Value::from(true)])?;
     let both = reader.flag("use_bidirectional_attention", false);
     let window = reader.size("sliding_window", 2..=1 << 24, Some(4096));
     // A window over both sides is given by its whole width.

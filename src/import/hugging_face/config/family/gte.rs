@@ -26,7 +26,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     }
     let head_dim = hidden / heads;
     let count = reader.size("num_hidden_layers", 1..=MAX_LAYERS, Some(12));
-    let most = reader.size("max_position_embeddings", 1..=1 << 24, Some(8192)).min(MAX_TURNED);
+    let most = reader.size("max_position_embeddings", 1..=1 << 24, Some(8192));
     let types = reader.size("type_vocab_size", 0..=1 << 16, Some(1));
     // Of settings without rope_parameters the authors' own code has another default.
     let parameters = reader.object("rope_parameters");
@@ -48,12 +48,13 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         scale: (head_dim as f32).sqrt().recip(),
         intermediate: reader.size("intermediate_size", 1..=1 << 18, Some(3072)),
         position_rows: None,
-        positions: Positions { first: 0, count: most, skipped: None },
+        positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
         token_types: (types > 0).then_some(types),
         relative: None,
         disentangled: None,
         convolution: None,
         adapters: None,
+        experts: None,
         sloped: false,
         rotary_divisor: factor.powf(2.0 / head_dim as f64),
         placement: Placement::After,

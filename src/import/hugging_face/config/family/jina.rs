@@ -48,8 +48,9 @@ pub(super) fn read_third(reader: &Reader) -> Result<Config> {
     let parameters = reader.object("rope_parameters");
     let default = if parameters.is_some() { 20_000.0 } else { 10_000.0 };
     let config = bert(reader, Family::JinaV3)?;
-    let count = config.positions.count.min(MAX_TURNED);
-    let rotary = rotary::read(reader, parameters.as_ref(), &["rope_theta"], default, count)?;
+    let most = config.positions.count;
+    let rotary = rotary::read(reader, parameters.as_ref(), &["rope_theta"], default, most)?;
+    let count = most.min(MAX_TURNED);
     let layers = config.layers.iter().map(|layer| LayerKind { rotary: Some(rotary), ..*layer }).collect();
     Ok(Config { position_rows: None, positions: Positions { count, ..config.positions }, layers, adapters, ..config })
 }

@@ -1,22 +1,20 @@
-//! ModernBERT and Nomic BERT: rotary positions and gated products in encoders.
+//! ModernBERT and Nomic BERT: rotary positions, gated products and mixtures of experts in encoders.
 
 use serde_json::Value;
 
 use super::{MAX_LAYERS, MAX_TURNED, activation, epsilon, rotary, vocabulary, windowed_layers};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     import::hugging_face::{
         Positions,
-        config::{Config, Family, LayerKind, NormKind, Placement, reader::Reader},
+        config::{Config, Family, LayerKind, MixedExperts, NormKind, Placement, reader::Reader},
     },
     kernels::attention::Reach,
 };
 
 pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
     let modern = family == Family::ModernBert;
-    if !modern {
-        older_nomic(reader)?;
-    }
+    let experts = if modern { None } else { older_nomic(reader)? };
     let hidden = reader.size("hidden_size", 1..=1 << 16, None);
     let heads = reader.size("num_attention_heads", 1..=1 << 12, None);
     if !hidden.is_multiple_of(heads) {
@@ -27,7 +25,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         reader.problem(format!("{heads} heads of {head_dim} in a hidden size of {hidden}"));
     }
     let count = reader.size("num_hidden_layers", 1..=MAX_LAYERS, None);
-    let most = reader.size("max_position_embeddings", 1..=1 << 24, None).min(MAX_TURNED);
+    let most = reader.size("max_position_embeddings", 1..=1 << 24, None);
     let (layers, norm, epsilon) = if modern {
         // Names what rotary positions replace; the value does not matter.
         reader.ignore("position_embedding_type");
@@ -57,22 +55,24 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         scale: (head_dim as f32).sqrt().recip(),
         intermediate: reader.size("intermediate_size", 1..=1 << 18, None),
         position_rows: None,
-        positions: Positions { first: 0, count: most, skipped: None },
+        positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
         token_types: (!modern).then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
         relative: None,
         disentangled: None,
         convolution: None,
         adapters: None,
+        experts,
         sloped: false,
         rotary_divisor: 1.0,
         placement: if modern { Placement::Before } else { Placement::After },
         norm,
         epsilon,
-        activation: match modern {
-            true => activation(reader, "hidden_activation", "gelu")?,
-            false => activation(reader, "hidden_act", "silu")?,
+        activation: match (modern, experts) {
+            (true, _) => activation(reader, "hidden_activation", "gelu")?,
+            (false, None) => activation(reader, "hidden_act", "silu")?,
+            (false, Some(_)) => activation(reader, "activation_function", "gelu")?,
         },
-        gated: true,
+        gated: experts.is_none(),
         normed_heads: false,
         patches: None,
         activation_factor: 1.0,
@@ -81,8 +81,9 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
     })
 }
 
-/// Gives the settings of Nomic BERT's first form their later names, and refuses what the later form does not have.
-fn older_nomic(reader: &Reader) -> Result<()> {
+/// Gives the settings of Nomic BERT's first form their later names, and refuses what is not built; with the experts of
+/// the second generation.
+fn older_nomic(reader: &Reader) -> Result<Option<MixedExperts>> {
     for (older, name) in [
         ("n_embd", "hidden_size"),
         ("n_head", "num_attention_heads"),
@@ -94,17 +95,18 @@ fn older_nomic(reader: &Reader) -> Result<()> {
     ] {
         reader.rename(older, name);
     }
-    if reader.size("moe_every_n_layers", 0..=MAX_LAYERS, Some(0)) > 0 {
-        return Err(Error::unsupported("a mixture of experts (moe_every_n_layers)"));
+    let experts = experts(reader)?;
+    if experts.is_none() {
+        reader.refuse_unless("activation_function", &[Value::from("swiglu")])?;
     }
-    reader.refuse_unless("activation_function", &[Value::from("swiglu")])?;
+    // The generation with experts has all biases, the other none.
+    for bias in ["mlp_fc1_bias", "mlp_fc2_bias", "qkv_proj_bias"] {
+        reader.refuse_unless(bias, &[Value::from(experts.is_some())])?;
+    }
     for off in [
         "causal",
-        "mlp_fc1_bias",
-        "mlp_fc2_bias",
         "parallel_block",
         "prenorm",
-        "qkv_proj_bias",
         "rotary_emb_interleaved",
         "scale_attn_by_inverse_layer_idx",
         "use_rms_norm",
@@ -130,7 +132,30 @@ fn older_nomic(reader: &Reader) -> Result<()> {
     ] {
         reader.ignore(training);
     }
-    Ok(())
+    Ok(experts)
+}
+
+/// The experts of every few layers.
+fn experts(reader: &Reader) -> Result<Option<MixedExperts>> {
+    let every = reader.size("moe_every_n_layers", 0..=MAX_LAYERS, Some(0));
+    let count = reader.size("num_experts", 0..=1 << 10, Some(8));
+    let chosen = reader.size("moe_top_k", 0..=1 << 10, Some(2));
+    for training in ["moe_impl", "moe_resid_pdrop", "router_aux_loss_coef"] {
+        reader.ignore(training);
+    }
+    // Layers with one expert have none.
+    if every == 0 || count <= 1 {
+        return Ok(None);
+    }
+    if !(1..=count).contains(&chosen) {
+        reader.problem(format!("moe_top_k is {chosen} of {count} experts"));
+    }
+    reader.refuse_unless("ffn_div", &[Value::from(1)])?;
+    reader.refuse_unless("num_shared_experts", &[Value::from(0)])?;
+    for off in ["expert_choice_router", "moe_normalize_expert_weights"] {
+        reader.refuse_unless(off, &[Value::from(false)])?;
+    }
+    Ok(Some(MixedExperts { count, chosen, every }))
 }
 
 /// Layers that see a window, but for one in every few.

@@ -13,7 +13,7 @@ pub(super) fn parameters(reader: &Reader) -> Option<Map<String, Value>> {
     reader.object("rope_scaling").or(newer)
 }
 
-/// The angles in `rope_parameters` or its part `parameters`, else in the older settings `rope_scaling` and `older`.
+/// The angles that `parameters` describes; the base may stand in one of the older settings `older`.
 ///
 /// `most` is the number of positions that the model has.
 pub(super) fn read(
@@ -63,6 +63,11 @@ pub(super) fn read(
     }
     if let Some((name, value)) = numbers.numbers.iter().next() {
         return Err(Error::unsupported(format!("rotary positions of the type `{kind}` with {name} {value}")));
+    }
+    if let RotaryScaling::Llama3 { low, high, .. } = scaling
+        && low >= high
+    {
+        numbers.problem = Some(format!("low_freq_factor {low} is not below high_freq_factor {high}"));
     }
     if let Some(problem) = numbers.problem {
         reader.problem(problem);

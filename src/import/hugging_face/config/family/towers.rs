@@ -109,6 +109,7 @@ fn layers(reader: &Reader, family: Family, defaults: &Defaults) -> Result<Config
         disentangled: None,
         convolution: None,
         adapters: None,
+        experts: None,
         sloped: false,
         rotary_divisor: 1.0,
         placement: Placement::Before,
