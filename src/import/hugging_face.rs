@@ -65,6 +65,9 @@ use crate::{
     threads::pool::pool,
 };
 
+/// The settings of an adapter of PEFT beside an encoder's files.
+const ADAPTER: &str = "adapter_config.json";
+
 /// The graph output that contains the vector of each text.
 pub(crate) const VECTOR: &str = "sentence_embedding";
 
@@ -233,6 +236,12 @@ impl Encoder {
         others: &[&str],
         behind: impl FnOnce(&Config, &Weights, &mut Problems) -> Result<T>,
     ) -> Result<(Self, T)> {
+        // transformers would take the weights of another folder, and add the adapter.
+        if folder.join(ADAPTER).exists() {
+            return Err(Error::unsupported(format!(
+                "`{ADAPTER}`, an adapter of PEFT; merge it into the weights (`merge_and_unload`) and save the folder again"
+            )));
+        }
         let (mut config, mut notes) = config::read(folder, tower)?;
         notes.extend(config.adapters.as_mut().map(|adapters| adapters.choose(task)));
         let weights = Weights::open(folder, options)?;

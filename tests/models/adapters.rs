@@ -98,6 +98,10 @@ fn a_default_prompt_chooses_its_adapter() {
 
 #[test]
 fn adapters_that_do_not_fit_are_refused() {
+    let peft = changed(&folder(), &[]);
+    fs::write(peft.path().join("adapter_config.json"), "{}").unwrap();
+    let error = open(peft.path(), Prompt::Default, Weights::Own).unwrap_err();
+    assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("merge_and_unload"), "{error}");
     for (change, named) in [
         (("config.json", "\"lora_rank\": 3", "\"lora_rank\": 4"), "lora_A"),
         (("config.json", "\"separation\",", ""), "lora_A"),
