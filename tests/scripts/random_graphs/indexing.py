@@ -4,6 +4,7 @@ import numpy as np
 
 from builder import RUNS, Refused
 from moves import COMMON, any_value, axes_node
+from reductions import filled
 
 
 def indices_for(g, sizes, shapes, dtype=np.int64, negative=True):
@@ -192,6 +193,7 @@ def embedding(g):
     ids = g.given([g.numbers(np.int64, shape, 0, 5) for shape in shapes], constant=0)
     y = g.one("Gather", [table, ids], exact=True)
     if g.chance(0.5):
+        filled(y)
         g.one("ReduceMean", [y], axes=[1]) if g.opset < 18 else g.one("ReduceMean", [y, g.parameter([1])])
 
 
