@@ -8,7 +8,7 @@ mod uses;
 mod value;
 mod verify;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 pub use batch::Batching;
 pub(crate) use conditions::Conditions;
@@ -46,6 +46,8 @@ pub struct Graph {
     conditions: Conditions,
     /// The symbols that have a fixed size.
     fixed: Bindings,
+    /// The symbols of sizes that nodes measure.
+    measured: HashSet<Symbol>,
     /// The names of inputs whose defaults became constants.
     defaults: Vec<String>,
     /// The tracked elements of all values.
@@ -98,6 +100,11 @@ impl Graph {
         Symbol((self.symbols.len() - 1) as u32)
     }
 
+    /// Whether a node of the graph measures the size that the symbol stands for.
+    pub(crate) fn is_measured_symbol(&self, symbol: Symbol) -> bool {
+        self.measured.contains(&symbol)
+    }
+
     /// Adds a constant.
     pub fn constant(&mut self, name: impl Into<String>, tensor: impl Into<Arc<Tensor>>) -> ValueId {
         let tensor = tensor.into();
@@ -130,8 +137,9 @@ impl Graph {
         if count > MAX_SYMBOLS - self.symbols.len().min(MAX_SYMBOLS) {
             return Err(Error::limit(format!("the graph has more than {MAX_SYMBOLS} symbolic sizes")));
         }
-        let measured =
+        let measured: Vec<Symbol> =
             (0..count).map(|index| self.new_symbol(format!("size {index} measured by node `{name}`"))).collect();
+        self.measured.extend(&measured);
         let node = Node { name: name.to_owned(), op, inputs, outputs: Vec::new(), measured };
         let (facts, assumed) = self.infer(&node)?;
         self.add_inferred_conditions(&node, assumed)?;

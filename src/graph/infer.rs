@@ -53,22 +53,36 @@ impl Graph {
 
     /// Infers the outputs of a node of the graph again.
     ///
+    /// A size that the node measures stays so unless it has become a number: other values and
+    /// conditions hold its symbol.
+    ///
     /// # Errors
     /// When an operand no longer fits its operator.
     pub(crate) fn infer_again(&mut self, node: &Node) -> Result<()> {
         let (facts, assumed) = self.infer(node)?;
         self.add_inferred_conditions(node, assumed)?;
-        for (&id, fact) in node.outputs.iter().zip(facts) {
-            // Operators may hold a symbol that is measured no more.
-            let dims = self.values[id.index()].fact.shape.dims().iter().zip(fact.shape.dims());
-            for (symbol, size) in dims.filter_map(|(old, new)| Some((old.as_symbol()?, new.as_fixed()?))) {
-                if node.measured.contains(&symbol) {
-                    self.fixed.bind(symbol, usize::try_from(size).unwrap_or_default());
-                }
+        for (&id, mut fact) in node.outputs.iter().zip(facts) {
+            let held = self.fact(id).shape.clone();
+            if held.rank() == fact.shape.rank() {
+                let dims = held.dims().iter().zip(fact.shape.dims());
+                fact.shape = dims.map(|(old, new)| self.settled_dim(node, old, new)).collect();
             }
             self.set_fact(id, fact);
         }
         Ok(())
+    }
+
+    /// The size of a result that was `old` and is now inferred as `new`.
+    fn settled_dim(&mut self, node: &Node, old: &Dim, new: &Dim) -> Dim {
+        let Some(symbol) = old.as_symbol().filter(|symbol| node.measured.contains(symbol)) else { return new.clone() };
+        match new.as_fixed() {
+            None => old.clone(),
+            Some(size) => {
+                // Operators may hold the symbol.
+                self.fixed.bind(symbol, usize::try_from(size).unwrap_or_default());
+                new.clone()
+            }
+        }
     }
 
     /// Fixes the sizes that `old` measured at those that `new` has, if all of them are numbers.

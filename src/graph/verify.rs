@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
+    shape::Dim,
 };
 
 impl Graph {
@@ -57,7 +58,11 @@ impl Graph {
             }
             for (fact, &id) in facts.iter().zip(&node.outputs) {
                 let held = self.fact(id);
-                if (fact.dtype, &fact.shape, &fact.kind) != (held.dtype, &held.shape, &held.kind) {
+                let mut dims = fact.shape.dims().iter().zip(held.shape.dims());
+                let is_measured = |dim: &Dim| dim.as_symbol().is_some_and(|symbol| node.measured.contains(&symbol));
+                let fits =
+                    fact.shape.rank() == held.shape.rank() && dims.all(|(own, held)| own == held || is_measured(held));
+                if (fact.dtype, &fact.kind) != (held.dtype, &held.kind) || !fits {
                     let name = &self.value(id).name;
                     return Err(Error::invalid_model(format!(
                         "{}: `{name}` is {fact}, held as {held}",

@@ -44,8 +44,7 @@ impl<'a> Inputs<'a> {
             let dims = self.graph.inputs().iter().flat_map(|id| self.graph.fact(*id).shape.dims());
             dims.into_iter().any(|dim| dim.mentions(symbol))
         };
-        let measured = |symbol| self.graph.nodes().iter().any(|node| node.measured.contains(&symbol));
-        !size.all_symbols(&|symbol| given(symbol) || !measured(symbol))
+        !size.all_symbols(&|symbol| given(symbol) || !self.graph.is_measured_symbol(symbol))
     }
 
     /// The same operands; what inference assumes of them is added to `assumed`.

@@ -17,19 +17,21 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
     let mut left = Budget::of(graph);
     let nodes = std::mem::take(&mut graph.nodes);
     let mut kept = Vec::with_capacity(nodes.len());
-    let mut settled = false;
+    // Operands that have become constant may tell more of a result than was known when it was inferred.
+    let mut changed = false;
     for mut node in nodes {
         if let Some((op, inputs)) = Deferred::settled(graph, &node) {
             let new = Node { op, inputs, ..node.clone() };
             if graph.settle(&node, &new)? {
-                (node, settled) = (new, true);
+                (node, changed) = (new, true);
             }
         }
-        if settled {
+        if changed {
             graph.infer_again(&node)?;
         }
         match known(graph, &node, &mut left)? {
             Some(tensors) => {
+                changed = true;
                 for (&id, tensor) in node.outputs.iter().zip(tensors) {
                     graph.set_constant(id, tensor);
                 }

@@ -194,3 +194,107 @@ fn an_axis_that_an_iteration_finds_too_long_is_that_runs_error() {
     let draft = Draft::new().initializer(integers("twice", &[], &[2])).node(repeat);
     check_squeezed(draft.output(value("y", INT64, &["1"])));
 }
+
+/// Nodes that make `late`: 0, a half and 1, known when the model is loaded, but not yet while it is read.
+fn late_constant(draft: Draft) -> Draft {
+    let numbers = [("zero", 0), ("one", 1), ("three", 3)];
+    let draft = numbers.iter().fold(draft, |draft, (name, number)| draft.initializer(integers(name, &[], &[*number])));
+    draft
+        .initializer(floats("half", &[], &[0.5]))
+        .node(node("Range", "numbers", &["zero", "three", "one"], &["numbers"]))
+        .node(node("Cast", "floats", &["numbers"], &["floats"]).message(5, &int("to", FLOAT)))
+        .node(node("Mul", "halves", &["floats", "half"], &["late"]))
+}
+
+#[test]
+fn a_size_that_is_known_only_once_constants_are_folded_is_no_fault() {
+    let run = |own: Message, dims: &[&str], dtype: i64| {
+        let draft = late_constant(Draft::new().input(value("x", FLOAT, &["n"])))
+            .node(own)
+            .node(node("Identity", "shown", &["found"], &["y"]))
+            .node(node("Shape", "sizes", &["found"], &["shape"]))
+            .node(node("Cast", "cast", &["shape"], &["cast_shape"]).message(5, &int("to", FLOAT)))
+            .node(node("Add", "sum", &["cast_shape", "x"], &["z"]))
+            .output(value("y", dtype, dims))
+            .output(value("z", FLOAT, &[""]));
+        let outputs = load(&draft).run(&Tensors::from([("x", Tensor::new([1], &[0.25f32]).unwrap())])).unwrap();
+        (outputs.get("y").unwrap().clone(), outputs.get("z").unwrap().as_slice::<f32>().unwrap().to_vec())
+    };
+    let (y, z) = run(node("Unique", "own", &["late"], &["found", "places"]), &[""], FLOAT);
+    assert_eq!((y.as_slice::<f32>().unwrap(), z), (&[0.0, 0.5, 1.0][..], vec![3.25]));
+    let (y, z) = run(node("NonZero", "own", &["late"], &["found"]), &["1", ""], INT64);
+    assert_eq!((y, z), (Tensor::new([1, 2], &[1i64, 2]).unwrap(), vec![1.25, 2.25]));
+    let flags = late_constant(Draft::new().input(value("x", FLOAT, &["n"])))
+        .node(node("Cast", "flags", &["late"], &["flags"]).message(5, &int("to", BOOL)))
+        .node(node("Compress", "own", &["late", "flags"], &["found"]))
+        .node(node("Mul", "product", &["found", "x"], &["y"]))
+        .output(value("y", FLOAT, &[""]));
+    let outputs = load(&flags).run(&Tensors::from([("x", Tensor::new([1], &[4f32]).unwrap())])).unwrap();
+    assert_eq!(outputs.get("y").unwrap().as_slice::<f32>().unwrap(), [2.0, 4.0]);
+}
+
+#[test]
+fn axes_that_are_known_only_once_constants_are_folded_leave_the_other_sizes_open() {
+    let draft = late_constant(Draft::new().input(value("x", FLOAT, &["n", "3"])).input(value("from", INT64, &["1"])))
+        .initializer(integers("end", &[1], &[100]))
+        .initializer(integers("first", &[1], &[0]))
+        .node(node("Gather", "number", &["late", "first"], &["number"]))
+        .node(node("Cast", "axis", &["number"], &["axis"]).message(5, &int("to", INT64)))
+        .node(node("Slice", "cut", &["x", "from", "end", "axis"], &["part"]))
+        .node(node("Add", "sum", &["part", "late"], &["y"]))
+        .output(value("y", FLOAT, &["", "3"]));
+    let session = load(&draft);
+    let x = Tensor::new([2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let run = |from: i64| {
+        let inputs = Tensors::from([("x", x.clone()), ("from", Tensor::new([1], &[from]).unwrap())]);
+        session.run(&inputs).unwrap().get("y").unwrap().clone()
+    };
+    assert_eq!(run(1), Tensor::new([1, 3], &[4f32, 5.5, 7.0]).unwrap());
+    assert_eq!(run(-5).shape(), [2, 3]);
+    assert_eq!(run(2).shape(), [0, 3]);
+}
+
+#[test]
+fn a_measured_size_of_zero_in_a_new_shape_copies_as_onnx_has_it() {
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["n", "2", "m"]))
+        .input(value("flags", BOOL, &[""]))
+        .initializer(integers("last", &[1], &[2]))
+        .initializer(integers("rest", &[2], &[2, -1]))
+        .node(node("Compress", "kept", &["x", "flags"], &["kept"]).message(5, &int("axis", 2)))
+        .node(node("Shape", "sizes", &["kept"], &["sizes"]))
+        .node(node("Gather", "size", &["sizes", "last"], &["size"]))
+        .node(node("Concat", "to", &["size", "rest"], &["to"]).message(5, &int("axis", 0)))
+        .node(node("Reshape", "shaped", &["kept", "to"], &["y"]))
+        .output(value("y", FLOAT, &["", "", ""]));
+    let session = load(&draft);
+    let run = |flags: &[bool]| {
+        let x: Vec<f32> = (0..3 * 2 * flags.len()).map(|number| number as f32).collect();
+        let x = Tensor::new([3, 2, flags.len()], &x).unwrap();
+        let inputs = Tensors::from([("x", x), ("flags", Tensor::from_bools([flags.len()], flags).unwrap())]);
+        session.run(&inputs).unwrap().get("y").unwrap().clone()
+    };
+    assert_eq!(run(&[true, false]), Tensor::new([1, 2, 3], &[0f32, 2.0, 4.0, 6.0, 8.0, 10.0]).unwrap());
+    // Size 0 stands for that of the operand's first axis.
+    assert_eq!(run(&[false, false]).shape(), [3, 2, 0]);
+}
+
+#[test]
+fn an_image_is_resized_to_sizes_that_a_run_gives() {
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["1", "1", "h", "w"]))
+        .input(value("to", INT64, &["4"]))
+        .node(node("Resize", "grown", &["x", "", "", "to"], &["y"]))
+        .output(value("y", FLOAT, &["1", "1", "", ""]));
+    let session = load(&draft);
+    let x = Tensor::new([1, 1, 1, 2], &[3f32, 7.0]).unwrap();
+    let run = |to: [i64; 4]| {
+        let inputs = Tensors::from([("x", x.clone()), ("to", Tensor::new([4], &to).unwrap())]);
+        session.run(&inputs).map(|outputs| outputs.get("y").unwrap().clone())
+    };
+    assert_eq!(run([1, 1, 1, 4]).unwrap(), Tensor::new([1, 1, 1, 4], &[3f32, 3.0, 7.0, 7.0]).unwrap());
+    assert_eq!(run([1, 1, 2, 1]).unwrap().shape(), [1, 1, 2, 1]);
+    let error = run([1, 1, -2, 1]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert!(error.to_string().contains("grown"), "{error}");
+}

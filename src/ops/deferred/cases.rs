@@ -14,6 +14,8 @@ pub(super) fn cases() -> Vec<Case> {
     let one = |op: &str| of(op, &[], 1);
     let list = |case: Case, values: &[i64]| case.integers(&[values.len()], values);
     let number = |case: Case, value: i64| case.tensor(Tensor::scalar(value));
+    let floats = |case: Case, values: &[f32]| case.tensor(Tensor::new([values.len()], values).expect("a list"));
+    let twos = |name: &'static str| (name, Attribute::Ints(vec![2, 2]));
     let pair = |case: Case| case.tensor(Tensor::new([2], &[-1f32, 2.0]).expect("two values"));
     vec![
         list(one("Reshape").value(&[2, 3, 4], Fill::Hostile), &[0, -1, 2]),
@@ -43,5 +45,21 @@ pub(super) fn cases() -> Vec<Case> {
         list(one("AffineGrid").value(&[1, 2, 3], Fill::Spread), &[1, 3, 2, 4]),
         number(one("HannWindow"), 6),
         number(one("Trilu").value(&[3, 4], Fill::Spread), -1),
+        list(
+            Case::new("MaxUnpool", Deferred::new("MaxUnpool", &[twos("kernel_shape"), twos("strides")], 1))
+                .value(&[1, 1, 2, 2], Fill::Spread)
+                .integers(&[1, 1, 2, 2], &[5, 7, 13, 15]),
+            &[1, 1, 5, 5],
+        ),
+        number(one("CumProd").value(&[3, 4], Fill::Spread), 1),
+        list(list(one("Col2Im").value(&[1, 4, 6], Fill::Spread), &[3, 4]), &[2, 2]),
+        list(one("Resize").value(&[1, 2, 3, 4], Fill::Spread).absent().absent(), &[1, 2, 6, 2]),
+        floats(one("Resize").value(&[3, 4], Fill::Spread).absent(), &[1.0, 1.5]),
+        floats(one("Upsample").value(&[2, 3], Fill::Spread), &[2.0, 1.0]),
+        number(of("DFT", &[("axis", 0)], 1).value(&[6, 2], Fill::Spread), 4),
+        number(one("STFT").value(&[2, 9, 1], Fill::Spread), 2).absent().tensor(Tensor::scalar(4i64)),
+        number(number(number(one("MelWeightMatrix"), 3), 16), 8000)
+            .tensor(Tensor::scalar(100f32))
+            .tensor(Tensor::scalar(3000f32)),
     ]
 }

@@ -19,11 +19,16 @@ const RULES: &[(&str, usize, Rule)] = &[
     ("AffineGrid", 1, affine_grid),
     ("BlackmanWindow", 0, window),
     ("CenterCropPad", 1, center_crop_pad),
+    ("Col2Im", 1, col2im),
     ("ConstantOfShape", 0, constant_of_shape),
+    ("CumProd", 1, like_first),
     ("CumSum", 1, like_first),
+    ("DFT", 1, any_sizes),
     ("Expand", 1, expand),
     ("HammingWindow", 0, window),
     ("HannWindow", 0, window),
+    ("MaxUnpool", 2, any_sizes),
+    ("MelWeightMatrix", 0, mel_weight_matrix),
     ("OneHot", 1, one_hot),
     ("Pad", 1, pad),
     ("Range", 0, range),
@@ -38,6 +43,8 @@ const RULES: &[(&str, usize, Rule)] = &[
     ("ReduceSum", 1, reduce),
     ("ReduceSumSquare", 1, reduce),
     ("Reshape", 1, reshape),
+    ("Resize", 1, resize),
+    ("STFT", 1, stft),
     ("Slice", 1, slice),
     ("Split", 1, split),
     ("Squeeze", 1, squeeze),
@@ -45,6 +52,7 @@ const RULES: &[(&str, usize, Rule)] = &[
     ("TopK", 1, top_k),
     ("Trilu", 1, like_first),
     ("Unsqueeze", 1, unsqueeze),
+    ("Upsample", 1, resize),
 ];
 
 /// The first operand that the decoder of an operator needs at load, and its rule.
@@ -56,8 +64,8 @@ pub(super) fn find(op_type: &str) -> Option<(usize, Rule)> {
 pub(super) fn check_lists(op_type: &str, first: usize, inputs: &Inputs<'_>) -> Result<()> {
     for index in first..inputs.len() {
         let is_value = match op_type {
-            "Range" | "OneHot" => true,
-            "Pad" => index == 2,
+            "MelWeightMatrix" | "OneHot" | "Range" | "Resize" | "Upsample" => true,
+            "Pad" | "STFT" => index == 2,
             _ => false,
         };
         if let Some(fact) = inputs.fact(index)
@@ -140,10 +148,37 @@ fn affine_grid(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
     Ok(vec![(inputs.required(0)?.dtype, [vec![None; length - 1], vec![Some(axes)]].concat())])
 }
 
+fn col2im(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let input = inputs.required(0)?;
+    let batch = input.shape.dims().first().cloned();
+    Ok(vec![(input.dtype, [vec![batch, None], vec![None; length(inputs, 1)?]].concat())])
+}
+
+fn resize(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![open(inputs, op.ints("axes").map(<[i64]>::to_vec))?])
+}
+
+fn any_sizes(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![open(inputs, None)?])
+}
+
+fn stft(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
+    let signal = inputs.required(0)?;
+    Ok(vec![(signal.dtype, vec![signal.shape.dims().first().cloned(), None, None, Some(Dim::from(2))])])
+}
+
+fn mel_weight_matrix(op: &Deferred, _: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![(output_dtype(op)?, vec![None; 2])])
+}
+
 fn window(op: &Deferred, _: &Inputs<'_>) -> Result<Vec<Sized>> {
+    Ok(vec![(output_dtype(op)?, vec![None])])
+}
+
+/// The type that an attribute names.
+fn output_dtype(op: &Deferred) -> Result<DType> {
     let dtype = op.int("output_datatype").map_or(Some(DType::F32), DType::from_onnx);
-    let dtype = dtype.ok_or_else(|| Error::unsupported("`output_datatype` is a type that is not built here"))?;
-    Ok(vec![(dtype, vec![None])])
+    dtype.ok_or_else(|| Error::unsupported("`output_datatype` is a type that is not built here"))
 }
 
 fn slice(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {

@@ -93,7 +93,9 @@ fn copied(inputs: &Inputs<'_>, own: Option<&Dim>, dim: &Dim, inferred: bool) -> 
         (Some(0), None) => Err(Error::invalid_model("there is no dimension that a shape of 0 could copy")),
         (Some(_), _) => Ok(dim.clone()),
         (None, Some(own)) if own.exact_div(dim).is_some() => Ok(dim.clone()),
-        (None, Some(own)) if inferred && dim.as_symbol().is_none() => Ok(dim.or_else(own)),
+        (None, Some(own)) if inferred && (dim.as_symbol().is_none() || inputs.is_measured_size(dim)) => {
+            Ok(dim.or_else(own))
+        }
         (None, _) => {
             // With the input's dimension 0 as well, the two agree.
             let rest = own.and_then(|own| dim.exact_div(own)).unwrap_or_else(|| dim.clone());
