@@ -65,6 +65,15 @@ impl Case {
         self.constant_tensor(tensor)
     }
 
+    /// Adds an f64 operand known only at run time.
+    #[must_use]
+    pub(crate) fn doubles(self, shape: &[usize]) -> Self {
+        let count = shape.iter().product::<usize>();
+        let number = |at: usize| ((at * 7919 + self.inputs.len() * 104_729 + 1) % 2003) as f64 / 1001.5 * 2.0 - 2.0;
+        let numbers: Vec<f64> = (0..count).map(number).collect();
+        self.tensor(Tensor::new(shape, &numbers).expect("as many numbers as the shape has"))
+    }
+
     /// Adds an i64 operand known only at run time.
     #[must_use]
     pub fn integers(self, shape: &[usize], values: &[i64]) -> Self {

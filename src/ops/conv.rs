@@ -7,6 +7,7 @@ pub(crate) mod geometry;
 mod products;
 mod run;
 pub mod transposed;
+mod wide;
 mod windows;
 
 use std::sync::Arc;
@@ -142,6 +143,18 @@ pub(crate) fn symbolic_weights(shape: &Shape) -> Error {
     Error::unsupported(format!("weights of symbolic shape {shape}; `ImportOptions::input_shape` can give their sizes"))
 }
 
+/// The type of all operands, f32 or f64.
+fn summed_type(inputs: &Inputs<'_>) -> Result<DType> {
+    let dtype = inputs.required(0)?.dtype;
+    let mut facts = (0..inputs.len()).filter_map(|index| inputs.fact(index));
+    match facts.find(|fact| fact.dtype != dtype || !matches!(dtype, DType::F32 | DType::F64)) {
+        None => Ok(dtype),
+        Some(other) => {
+            Err(Error::unsupported(format!("a convolution of {dtype} with {other}; all must be f32 or f64")))
+        }
+    }
+}
+
 impl Operator for Conv {
     fn def(&self) -> &'static OpDef {
         &DEF
@@ -156,9 +169,9 @@ impl Operator for Conv {
         if !(1..=3).contains(&rank) {
             return Err(Error::unsupported(format!("a convolution over {rank} spatial dimensions")));
         }
-        let facts = (0..inputs.len()).filter_map(|index| inputs.fact(index));
-        if facts.into_iter().any(|fact| fact.dtype != DType::F32) {
-            return Err(Error::unsupported("a convolution of other numbers than f32"));
+        let dtype = summed_type(inputs)?;
+        if dtype == DType::F64 && (self.layout, self.activation, self.global_max) != Default::default() {
+            return Err(Error::unsupported("a convolution of f64 with its channels last or something fused"));
         }
         let shape = &input.shape;
         if shape.rank() != rank + 2 {
@@ -181,7 +194,7 @@ impl Operator for Conv {
             inputs.assume(self.window().fits(axis, &shape[spatial + axis]))?;
             dims[spatial + axis] = if self.global_max { Dim::from(1) } else { size };
         }
-        Ok(vec![Fact::new(DType::F32, Shape::new(dims))])
+        Ok(vec![Fact::new(dtype, Shape::new(dims))])
     }
 
     fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

@@ -113,7 +113,8 @@ fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
 /// Reads a channels-last input directly instead of its transposition.
 pub(super) fn direct(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((conv, inputs)) = rewriter.is::<Conv>(index) else { return Ok(()) };
-    let Some(x) = inputs[0].and_then(|id| twin(rewriter, id)) else { return Ok(()) };
+    let is_f32 = |id: &ValueId| rewriter.fact(*id).dtype == DType::F32;
+    let Some(x) = inputs[0].filter(is_f32).and_then(|id| twin(rewriter, id)) else { return Ok(()) };
     let (conv, inputs) = (conv.clone(), inputs.to_vec());
     if conv.layout == Layout::ChannelsLast { Ok(()) } else { convolution(rewriter, index, conv, inputs, x) }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     rewrite::{linear::activation_of, rewriter::Rewriter},
     shape::{Dim, Shape},
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 /// Drops a spatial dimension of size 1 over which the kernel has one tap.
@@ -139,10 +139,11 @@ pub(super) fn global_max(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()
     rewriter.replace(index, Conv { global_max: true, ..conv }, inputs)
 }
 
-/// The convolution that produces a value with a single use.
+/// The convolution of f32 that produces a value with a single use.
 fn conv(rewriter: &Rewriter<'_>, value: ValueId) -> Option<(Conv, Vec<Option<ValueId>>)> {
     let (op, inputs) = rewriter.made_by::<Conv>(value)?;
-    rewriter.used_once(value).then(|| (op.clone(), inputs.to_vec()))
+    let fits = rewriter.used_once(value) && rewriter.fact(value).dtype == DType::F32;
+    fits.then(|| (op.clone(), inputs.to_vec()))
 }
 
 /// A constant that varies over the channels alone, as `[M]`.

@@ -1,7 +1,7 @@
 //! Operators whose arithmetic is in products: sums in f64, one element at a time.
 
 use gristmill::{
-    Tensor,
+    DType, Tensor,
     testing::{
         kernels::Activation,
         op::Operator,
@@ -55,7 +55,23 @@ pub fn made(shape: &[usize], at: impl FnMut(Vec<usize>) -> f64) -> Tensor {
 pub fn broadcast(tensor: &Tensor, index: &[usize]) -> f64 {
     let skipped = index.len() - tensor.shape().len();
     let own: Vec<usize> = index[skipped..].iter().zip(tensor.shape()).map(|(&i, &dim)| i.min(dim - 1)).collect();
-    f64::from(numbers(tensor)[flat(tensor.shape(), &own)])
+    element(tensor, flat(tensor.shape(), &own))
+}
+
+/// A number of a tensor of f32 or f64.
+pub fn element(tensor: &Tensor, at: usize) -> f64 {
+    match tensor.as_slice::<f64>() {
+        Ok(doubles) => doubles[at],
+        Err(_) => f64::from(numbers(tensor)[at]),
+    }
+}
+
+/// As [`made`], of the type of `like`.
+pub fn made_like(like: &Tensor, shape: &[usize], at: impl FnMut(Vec<usize>) -> f64) -> Tensor {
+    match like.dtype() {
+        DType::F64 => Tensor::new(shape, &indices(shape).map(at).collect::<Vec<f64>>()).expect("one number an index"),
+        _ => made(shape, at),
+    }
 }
 
 /// The error function by its power series; past 5 it is 1 in f32.
@@ -177,8 +193,8 @@ fn standard_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec
             }
             let at = super::pointwise::position(mask.shape(), &own);
             match mask.dtype() {
-                gristmill::DType::Bool if mask.bytes()[at] == 0 => f64::NEG_INFINITY,
-                gristmill::DType::Bool => 0.0,
+                DType::Bool if mask.bytes()[at] == 0 => f64::NEG_INFINITY,
+                DType::Bool => 0.0,
                 _ => f64::from(numbers(mask)[at]),
             }
         });

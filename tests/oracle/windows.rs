@@ -20,7 +20,7 @@ use gristmill::{
 
 use super::{
     Oracle, flat, indices, input, op,
-    products::{activate, broadcast, largest, made, numbers, optional},
+    products::{activate, broadcast, element, largest, made, made_like, numbers, optional},
 };
 
 /// The operators that this file speaks for.
@@ -92,7 +92,7 @@ fn conv_transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
     let filters = w.shape()[1] * op.groups;
     let mut shape = vec![x.shape()[0], filters];
     shape.extend(axes.iter().map(|axis| axis.0));
-    let bias = |filter: usize| optional(inputs, 2).map_or(0.0, |bias| f64::from(numbers(bias)[filter]));
+    let bias = |filter: usize| optional(inputs, 2).map_or(0.0, |bias| element(bias, filter));
     let mut sums: Vec<f64> = indices(&shape).map(|index| bias(index[1])).collect();
     for from in indices(x.shape()) {
         for own in 0..w.shape()[1] {
@@ -105,15 +105,14 @@ fn conv_transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
                 let mut weight = vec![from[1], own];
                 weight.extend(taps);
                 if to.iter().zip(&shape).all(|(at, size)| at < size) {
-                    let product =
-                        f64::from(numbers(x)[flat(x.shape(), &from)]) * f64::from(numbers(w)[flat(w.shape(), &weight)]);
+                    let product = element(x, flat(x.shape(), &from)) * element(w, flat(w.shape(), &weight));
                     sums[flat(&shape, &to)] += product;
                 }
             }
         }
     }
     let mut sums = sums.into_iter();
-    vec![made(&shape, |_| sums.next().unwrap())]
+    vec![made_like(x, &shape, |_| sums.next().unwrap())]
 }
 
 fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
@@ -137,7 +136,7 @@ fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
         index
     };
     let value = |item: usize, channel: usize, at: &[usize]| {
-        let mut sum = optional(inputs, 2).map_or(0.0, |bias| f64::from(numbers(bias)[channel]));
+        let mut sum = optional(inputs, 2).map_or(0.0, |bias| element(bias, channel));
         for c in 0..own {
             for taps in indices(&conv.kernel) {
                 if let Some(position) = tap(&window, &pads, sizes, at, &taps) {
@@ -151,7 +150,7 @@ fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
         activate(conv.activation, sum)
     };
     let out = if conv.global_max { vec![1; rank] } else { counts.clone() };
-    vec![made(&index_of(x.shape()[0], channels, &out), |index| {
+    vec![made_like(x, &index_of(x.shape()[0], channels, &out), |index| {
         let channel = index[channel_axis];
         if conv.global_max {
             indices(&counts).map(|at| value(index[0], channel, &at)).fold(f64::NEG_INFINITY, largest)

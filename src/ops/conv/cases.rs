@@ -49,6 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
             .constant(&[3, 0, 3], spread)
             .constant(&[3], spread),
     ];
+    cases.extend(doubles());
     // All attributes at once, in both layouts, with and without the maximum.
     for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
         for global_max in [false, true] {
@@ -119,4 +120,23 @@ pub(super) fn cases() -> Vec<Case> {
             .constant(&[20, 4, 3], spread),
     );
     cases
+}
+
+/// Of f64.
+fn doubles() -> Vec<Case> {
+    let pads = Pads::Explicit(vec![(2, 1), (0, 3)]);
+    let padded = Conv { pads, strides: vec![2, 1], dilations: vec![1, 2], groups: 2, ..Conv::new(vec![3, 3]) };
+    let space = Conv { pads: Pads::SameLower, strides: vec![1, 2, 3], ..Conv::new(vec![2, 1, 3]) };
+    vec![
+        Case::new("f64", padded.clone()).doubles(&[2, 6, 9, 11]).doubles(&[4, 3, 3, 3]).doubles(&[4]),
+        Case::new("f64 in space", space).doubles(&[1, 2, 3, 4, 7]).doubles(&[3, 2, 2, 1, 3]),
+        Case::new("f64, empty batch", Conv::new(vec![3])).doubles(&[0, 2, 8]).doubles(&[3, 2, 3]),
+        Case::new("f64, no channels", Conv::new(vec![3])).doubles(&[2, 0, 5]).doubles(&[3, 0, 3]).doubles(&[3]),
+        Case::new(
+            "f64, only padding",
+            Conv { dilations: vec![5], pads: Pads::Explicit(vec![(8, 8)]), ..Conv::new(vec![3]) },
+        )
+        .doubles(&[1, 1, 2])
+        .doubles(&[1, 1, 3]),
+    ]
 }

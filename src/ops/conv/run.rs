@@ -17,8 +17,10 @@ use crate::{
         filters::{Filters, Groups, pack_all, pack_scratch},
         geometry::Geometry,
         products::Products,
+        wide,
         windows::Windows,
     },
+    tensor::DType,
 };
 
 struct Kernel {
@@ -33,6 +35,9 @@ pub(crate) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
     let (op, set) = (request.op::<Conv>()?.clone(), request.kernel_set());
     let shape = request.input(1)?.shape.as_fixed();
     let shape = shape.ok_or_else(|| Error::internal("weights of symbolic shape were not refused"))?;
+    if request.input(0)?.dtype == DType::F64 {
+        return Ok(Box::new(wide::Kernel { op, shape }));
+    }
     let filters = Filters::new(request, &op, &shape)?;
     Ok(Box::new(Kernel { op, set, filters, shape }))
 }

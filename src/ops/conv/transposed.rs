@@ -2,6 +2,7 @@
 
 mod cases;
 mod run;
+mod wide;
 
 use std::sync::Arc;
 
@@ -10,11 +11,10 @@ use crate::{
     graph::Fact,
     op::{Accuracy, CpuState, GpuState, Inputs, OnnxNode, OpDef, Operator},
     ops::{
-        conv::symbolic_weights,
+        conv::{summed_type, symbolic_weights},
         pool::window::{Pads, decode_kernel, decode_list, decode_pads, positive},
     },
     shape::Dim,
-    tensor::DType,
 };
 
 /// Each position of the operand spreads the weights, times its number, over a window of the result.
@@ -70,6 +70,14 @@ fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
         groups: positive("group", &[groups])?[0],
         kernel,
     }))
+}
+
+/// Refuses an input with another number of channels than the weights have.
+fn check_channels(own: usize, due: usize) -> Result<()> {
+    match own == due {
+        true => Ok(()),
+        false => Err(Error::invalid_input(format!("an input of {own} channels where {due} are due"))),
+    }
 }
 
 impl ConvTranspose {
@@ -146,10 +154,7 @@ impl Operator for ConvTranspose {
             return Err(Error::unsupported(format!("a ConvTranspose over {rank} spatial dimensions")));
         }
         self.check()?;
-        let facts = (0..inputs.len()).filter_map(|index| inputs.fact(index));
-        if facts.into_iter().any(|fact| fact.dtype != DType::F32) {
-            return Err(Error::unsupported("a ConvTranspose of other numbers than f32"));
-        }
+        let dtype = summed_type(inputs)?;
         let dims = weights.shape.as_fixed();
         let dims = dims.ok_or_else(|| symbolic_weights(&weights.shape))?;
         let fits = dims.len() == rank + 2 && dims[2..] == self.kernel && dims[0].is_multiple_of(self.groups);
@@ -169,7 +174,7 @@ impl Operator for ConvTranspose {
         }
         let spatial = (0..rank).map(|axis| self.outputs(axis, &input.shape[axis + 2]));
         let shape = [input.shape[0].clone(), Dim::from(filters)].into_iter().chain(spatial).collect();
-        Ok(vec![Fact::new(DType::F32, shape)])
+        Ok(vec![Fact::new(dtype, shape)])
     }
 
     fn batch_axes(&self, _inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {

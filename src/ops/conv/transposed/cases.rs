@@ -46,5 +46,11 @@ pub(super) fn cases() -> Vec<Case> {
             .value(&[2, 0, 4], spread)
             .constant(&[0, 3, 3], spread)
             .constant(&[3], spread),
+        Case::new("f64", ConvTranspose { groups: 2, strides: vec![2, 3], dilations: vec![1, 2], ..of(&[3, 2]) })
+            .doubles(&[2, 4, 3, 4])
+            .doubles(&[4, 3, 3, 2])
+            .doubles(&[6]),
+        Case::new("f64, cut", doubled(explicit(&[(1, 0), (2, 1)]))).doubles(&[1, 2, 4, 3]).doubles(&[2, 3, 3, 4]),
+        Case::new("f64, empty batch", of(&[3])).doubles(&[0, 2, 8]).doubles(&[2, 3, 3]),
     ]
 }

@@ -11,8 +11,8 @@ use crate::{
         transpose,
     },
     op::{CpuKernel, Io, KernelRequest, Packing, Shapes, scratch_numbers},
-    ops::conv::transposed::ConvTranspose,
-    tensor::Tensor,
+    ops::conv::transposed::{ConvTranspose, check_channels, wide},
+    tensor::{DType, Tensor},
 };
 
 /// Numbers of a product that are spread at once.
@@ -31,6 +31,9 @@ pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
     let (op, set) = (request.op::<ConvTranspose>()?.clone(), request.kernel_set());
     let shape = request.input(1)?.shape.as_fixed();
     let shape = shape.ok_or_else(|| Error::internal("weights of symbolic shape were not refused"))?;
+    if request.input(0)?.dtype == DType::F64 {
+        return Ok(Box::new(wide::Kernel { op, shape }));
+    }
     let packing = Packing { name: "transposed convolution", parameter: op.groups as u64 };
     let pack_tensor = |tensor: &Tensor| pack(set, &op, &shape, tensor.as_slice()?);
     let packed = request.take_packed(1, packing, pack_tensor)?;
@@ -112,10 +115,7 @@ impl CpuKernel for Kernel {
             }
         };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a ConvTranspose has no result"))?;
-        if x.shape[1] != self.shape[0] {
-            let (own, due) = (x.shape[1], self.shape[0]);
-            return Err(Error::invalid_input(format!("an input of {own} channels where {due} are due")));
-        }
+        check_channels(x.shape[1], self.shape[0])?;
         let (from, to) = (&x.shape[2..], &output.shape[2..]);
         let sizes = self.sizes(x.shape, output.shape);
         let spread = Spread::new(&self.op, from, to);
@@ -178,7 +178,7 @@ impl Kernel {
 }
 
 /// Where the windows of positions lie in the result; three axes, the missing ones of size 1.
-struct Spread<'a> {
+pub(super) struct Spread<'a> {
     op: &'a ConvTranspose,
     /// Axes that the operator does not have.
     missing: usize,
@@ -188,7 +188,7 @@ struct Spread<'a> {
 }
 
 impl<'a> Spread<'a> {
-    fn new(op: &'a ConvTranspose, from: &[usize], to: &[usize]) -> Self {
+    pub(super) fn new(op: &'a ConvTranspose, from: &[usize], to: &[usize]) -> Self {
         let missing = 3 - from.len();
         let whole = |own: &[usize]| std::array::from_fn(|axis| axis.checked_sub(missing).map_or(1, |axis| own[axis]));
         let cut = |axis: usize| axis.checked_sub(missing).map_or(0, |axis| op.cut(axis, from[axis], to[axis]));
@@ -203,7 +203,7 @@ impl<'a> Spread<'a> {
     }
 
     /// Calls `add` with each tap and its place for the window of a position.
-    fn window(&self, position: usize, mut add: impl FnMut(usize, usize)) {
+    pub(super) fn window(&self, position: usize, mut add: impl FnMut(usize, usize)) {
         let taps = |axis: usize| axis.checked_sub(self.missing).map_or(1, |axis| self.op.kernel[axis]);
         let [_, height, width] = self.from;
         let at = [position / (height * width), position / width % height, position % width];
