@@ -25,6 +25,7 @@ pub(crate) mod number;
 pub(crate) mod pool;
 pub(crate) mod quantize;
 pub(crate) mod rational;
+pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub mod rotary;
 pub mod segments;

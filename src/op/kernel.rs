@@ -118,6 +118,17 @@ impl<'a> KernelRequest<'a> {
         self.graph.result_of(self.node, index)
     }
 
+    /// Whether anything may read a result.
+    ///
+    /// A node that is evaluated apart from its graph has readers that the graph does not show.
+    pub(crate) fn is_read(&self, index: usize) -> bool {
+        let (nodes, outputs) = (self.graph.nodes(), self.graph.outputs());
+        let is_apart = outputs.is_empty() || !nodes.iter().any(|node| std::ptr::eq(node, self.node));
+        let id = self.node.outputs.get(index);
+        is_apart
+            || id.is_some_and(|id| outputs.contains(id) || nodes.iter().any(|node| node.inputs.contains(&Some(*id))))
+    }
+
     /// An operand's tensor, if it is a constant; runs still pass it to the kernel.
     pub fn constant(&self, index: usize) -> Option<&'a Arc<Tensor>> {
         self.inputs().constant(index)

@@ -51,11 +51,17 @@ fn exp_m1_negative<S: Simd>(s: S, x: S::F) -> S::F {
 /// `tanh x`, within 4 ulp.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    let (above, below) = tanh_parts(s, x);
+    s.div(above, below)
+}
+
+/// Two numbers whose quotient is `tanh x`; the second is between 1 and 2.
+#[inline(always)]
+pub(crate) fn tanh_parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     // -(e^-2a - 1) / (e^-2a + 1), which keeps its relative accuracy at 0.
     let a = s.min(s.splat(10.0), s.abs(x));
     let e = exp_m1_negative(s, s.mul(a, s.splat(-2.0)));
-    let y = s.div(s.neg(e), s.add(e, s.splat(2.0)));
-    s.with_sign(s.abs(y), x)
+    (s.with_sign(s.abs(e), x), s.add(e, s.splat(2.0)))
 }
 
 /// The error function, within 6 ulp.
@@ -143,7 +149,13 @@ fn gate<S: Simd>(s: S, x: S::F, c: [f32; 9]) -> S::F {
 /// `1 / (1 + e^-x)`, within 4 ulp where the result is normal; 0 below.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
-    s.div(s.splat(1.0), s.add(exp(s, s.neg(x)), s.splat(1.0)))
+    s.div(s.splat(1.0), sigmoid_below(s, x))
+}
+
+/// `1 + e^-x`, of which the sigmoid is the reciprocal.
+#[inline(always)]
+pub(crate) fn sigmoid_below<S: Simd>(s: S, x: S::F) -> S::F {
+    s.add(exp(s, s.neg(x)), s.splat(1.0))
 }
 
 /// `x / (1 + e^-x)`, within 4 ulp where the result is above 1e-36; 0 at minus infinity.

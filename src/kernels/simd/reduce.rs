@@ -49,6 +49,16 @@ pub(crate) unsafe fn load_or<S: Simd>(s: S, from: *const f32, at: usize, count: 
     }
 }
 
+/// Loads the `count` numbers at `from + at`, and zeros.
+///
+/// # Safety
+/// `count` numbers are readable at `from + at`.
+#[inline(always)]
+pub(crate) unsafe fn load_some<S: Simd>(s: S, from: *const f32, at: usize, count: usize) -> S::F {
+    // SAFETY: the caller promises `count` numbers.
+    unsafe { if count == S::LANES { s.load(from.add(at)) } else { s.load_head(from.add(at), count) } }
+}
+
 /// Stores the first `count` lanes of `x` at `to + at`.
 ///
 /// # Safety

@@ -23,6 +23,8 @@ struct Kernel {
     size: usize,
     inputs: Weights,
     states: Weights,
+    /// Whether anything reads the states after each step.
+    shows_steps: bool,
 }
 
 pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
@@ -32,14 +34,15 @@ pub(super) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
         dims.ok_or_else(|| Error::internal("weights of symbolic shape were not refused"))
     };
     let (weights, own) = (fixed(1)?, fixed(2)?);
+    let shows_steps = request.is_read(0);
     if op.bytes {
         let inputs = Weights::of_bytes(request, 1, 8)?;
         let states = Weights::of_bytes(request, 2, 10)?;
-        return Ok(Box::new(Kernel { set: request.kernel_set(), size: own[1], inputs, states, op }));
+        return Ok(Box::new(Kernel { set: request.kernel_set(), size: own[1], inputs, states, shows_steps, op }));
     }
     let inputs = Weights::of_input(request, weights[1], weights[2])?;
     let states = Weights::of_state(request, &op, own[2])?;
-    Ok(Box::new(Kernel { set: request.kernel_set(), size: own[2], inputs, states, op }))
+    Ok(Box::new(Kernel { set: request.kernel_set(), size: own[2], inputs, states, shows_steps, op }))
 }
 
 /// The sizes of a run.
@@ -131,6 +134,7 @@ impl CpuKernel for Kernel {
         let (Some(all), Some(last)) = (next()?, next()?) else {
             return Err(Error::internal("a recurrent layer misses a result"));
         };
+        let all = if self.shows_steps { all } else { &mut [] };
         let mut results = Results { all, last, last_cell: next()?.unwrap_or_default() };
         for way in 0..self.op.way.count() {
             let parts = self.states.parts();
@@ -163,9 +167,17 @@ struct Run<'a> {
 }
 
 struct Results<'a> {
+    /// Of no numbers where nothing reads them.
     all: &'a mut [f32],
     last: &'a mut [f32],
     last_cell: &'a mut [f32],
+}
+
+impl Results<'_> {
+    /// The state after a step, of no numbers where nothing reads it.
+    fn step(&mut self, place: usize, size: usize) -> &mut [f32] {
+        self.all.get_mut(place..).and_then(|all| all.get_mut(..size)).unwrap_or_default()
+    }
 }
 
 impl Run<'_> {
@@ -225,7 +237,7 @@ impl Run<'_> {
         let length = |item: usize| self.lengths.map_or(steps, |lengths| lengths[item]);
         for item in 0..batch {
             for at in length(item)..steps {
-                results.all[self.place(at, way, item)..][..size].fill(0.0);
+                results.step(self.place(at, way, item), size).fill(0.0);
             }
             if length(item) == 0 {
                 // As ONNX Runtime has it; ONNX does not say.
@@ -263,7 +275,8 @@ impl Run<'_> {
                     continue;
                 };
                 let from = &states.hidden[item * size..][..size];
-                results.all[self.place(at, way, item)..][..size].copy_from_slice(from);
+                let to = results.step(self.place(at, way, item), size);
+                to.copy_from_slice(&from[..to.len()]);
                 if index + 1 == length(item) {
                     self.keep_last(way, item, &states, results);
                 }
