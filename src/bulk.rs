@@ -57,6 +57,8 @@ pub use hot::{
 #[cfg(feature = "hugging-face")]
 pub(crate) use jobs::Jobs;
 pub use queue::{Full, Handle, Queue, QueueReport, Submission};
+#[cfg(feature = "files")]
+pub(crate) use report::failures::Failures;
 pub use report::{DeviceItems, Percentiles, Report, SlowItem, Spread};
 pub use results::{Results, UnorderedResults};
 pub use runner::Bulk;

@@ -26,7 +26,7 @@ use crate::{
             pooled::Pooled,
             running::Running,
         },
-        report::Report,
+        report::{Report, failures::Failures},
         results::{Results, UnorderedResults},
         runner::Bulk,
         scoped::fill,
@@ -139,12 +139,15 @@ where
         drop(known);
         let (own, mut report) = self.bulk.run(&distinct);
         let mut results = Vec::with_capacity(items.len());
-        let (mut seen, mut errors) = (0, 0);
+        let (mut seen, mut errors, mut failures) = (0, 0, Failures::default());
         // Errors of equal items count, so this job may end before the inner one did, which counted
         // one of them.
         for (index, &place) in places.iter().enumerate().take_while(|(_, place)| **place < report.items) {
             let result = copy(index, &own[place]);
-            errors += usize::from(result.is_err());
+            if let Err(error) = &result {
+                errors += 1;
+                failures.add(error.stage, &error.source);
+            }
             seen = seen.max(place + 1);
             let enough = match self.bulk.settings.on_error {
                 OnError::Skip => false,
@@ -166,6 +169,7 @@ where
         let inner_first = own.iter().find_map(|result| result.as_ref().err()).map(|error| chain(error));
         let first = results.iter().find_map(|result| result.as_ref().err()).map(|error| chain(error));
         report.recount(results.len(), errors, &inner_first.unwrap_or_default(), &first.unwrap_or_default());
+        report.details.failures = failures;
         report.duplicates = results.len() - seen;
         (fill(results, items.len(), <S as Stages<&S::Item>>::FIRST, &why), report)
     }

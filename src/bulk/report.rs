@@ -3,6 +3,9 @@
 mod devices;
 mod display;
 mod duplicates;
+pub(in crate::bulk) mod failures;
+pub(in crate::bulk) mod history;
+mod html;
 mod json;
 pub(in crate::bulk) mod measures;
 pub(in crate::bulk) mod notes;
@@ -14,7 +17,8 @@ pub use slowest::SlowItem;
 pub use spread::{Percentiles, Spread};
 
 use crate::{
-    error::{Error, chain},
+    bulk::report::{failures::Failures, history::Period},
+    error::{Error, Stage, chain},
     inference::Fingerprint,
 };
 
@@ -81,13 +85,42 @@ pub struct Report {
     ///
     /// A job changes its device when it loses one. Results from a cache ran on none.
     pub devices: Vec<DeviceItems>,
+    /// What [`to_html`](Self::to_html) shows beside the fields; a report that serde has read has none of it.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(in crate::bulk) details: Details,
+}
+
+/// What a report for people shows beside the fields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::bulk) struct Details {
+    /// What happened over time, and the seconds of each period.
+    pub(in crate::bulk) periods: Vec<(Period, f64)>,
+    /// The number of chunks by their items.
+    pub(in crate::bulk) chunk_sizes: Vec<(usize, usize)>,
+    pub(in crate::bulk) failures: Failures,
+    /// The names of the slowest items, where they have some.
+    pub(in crate::bulk) slow_names: Vec<String>,
 }
 
 impl Report {
     /// The report of a job that could not start, all of whose `items` failed.
     pub(in crate::bulk) fn not_started(why: &Error, items: usize) -> Self {
         let note = format!("the job did not start: {}", chain(why));
-        Self { items, errors: items.max(1), notes: vec![note], ..Self::default() }
+        let mut report = Self { items, errors: items.max(1), notes: vec![note], ..Self::default() };
+        (0..report.errors).for_each(|_| report.details.failures.add(Stage::Read, why));
+        report
+    }
+
+    /// Counts items that failed when their results were delivered.
+    #[cfg(feature = "files")]
+    pub(crate) fn not_delivered(&mut self, failures: &Failures) {
+        self.errors += self.details.failures.join(failures);
+    }
+
+    /// Names the slowest items by their indices.
+    #[cfg(feature = "files")]
+    pub(crate) fn name_slowest(&mut self, name: impl Fn(usize) -> String) {
+        self.details.slow_names = self.slowest.iter().map(|item| name(item.index)).collect();
     }
 
     /// The device that ran the item at `index`, if [`devices`](Self::devices) lists it.

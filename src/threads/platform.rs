@@ -31,6 +31,11 @@ pub(crate) fn peak_rss_bytes() -> Option<u64> {
     status_field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
+/// The process's resident set in bytes, if the system reports it.
+pub(crate) fn rss_bytes() -> Option<u64> {
+    status_field(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
 /// Bytes of memory that this process may use, if the system reports them: the machine's, or fewer if a control group
 /// allows fewer.
 pub(crate) fn memory_bytes() -> Option<u64> {
@@ -118,7 +123,8 @@ mod tests {
     #[cfg_attr(miri, ignore = "reads files")]
     fn linux_reports_memory_and_time() {
         assert!(memory_bytes().is_some_and(|bytes| bytes > 1 << 26));
-        assert!(peak_rss_bytes().is_some_and(|bytes| bytes > 1 << 16));
+        assert!(rss_bytes().is_some_and(|bytes| bytes > 1 << 16));
+        assert!(rss_bytes() <= peak_rss_bytes());
         assert!(parallelism() >= 1);
         assert!(processor_time().is_some());
     }

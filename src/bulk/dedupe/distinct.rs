@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::{
     bulk::{
         job::{results::Numbered, running::Running},
-        report::Report,
+        report::{Report, failures::Failures},
         settings::OnError,
     },
     error::{ItemError, Result, chain},
@@ -39,6 +39,7 @@ pub(in crate::bulk) struct Distinct<O, It> {
     items: usize,
     errors: usize,
     first_error: Option<String>,
+    failures: Failures,
     duplicates: usize,
     over: bool,
 }
@@ -53,6 +54,7 @@ impl<O, It> Distinct<O, It> {
             items: 0,
             errors: 0,
             first_error: None,
+            failures: Failures::default(),
             duplicates: 0,
             over: false,
         }
@@ -63,6 +65,7 @@ impl<O, It> Distinct<O, It> {
         let mut report = self.inner.report();
         let first = self.first_error.as_deref().unwrap_or_default();
         report.recount(self.items, self.errors, first, first);
+        report.details.failures = self.failures.clone();
         report.duplicates = self.duplicates;
         report
     }
@@ -90,6 +93,7 @@ impl<O, It: Iterator> Distinct<O, It> {
             self.items += 1;
             if let Err(error) = &result {
                 self.errors += 1;
+                self.failures.add(error.stage, &error.source);
                 if self.first_error.is_none() {
                     self.first_error = Some(chain(error));
                 }

@@ -224,6 +224,7 @@ impl<It: Iterator, O> Feed<It, O> {
             self.tally.cut_off = Some(why);
         }
         self.progress(job, false);
+        self.sample(job);
         job.ledger.remove(std::mem::take(&mut self.batch_bytes));
         let mut state = job.lock();
         state.take_ready(&mut self.batch);
@@ -255,7 +256,18 @@ impl<It: Iterator, O> Feed<It, O> {
     /// Starts the clock, at the first pull.
     fn start<S: Stages<I, Output = O>, I>(&mut self, job: &Job<S, I>) -> Instant {
         tracing::info!(workers = job.busy.len(), total = self.tally.total, "job started");
-        *self.tally.started.insert(sync::now())
+        let now = sync::now();
+        job.lock().measures.history.start(now);
+        *self.tally.started.insert(now)
+    }
+
+    /// Records the memory of the process from time to time.
+    fn sample<S: Stages<I, Output = O>, I>(&mut self, job: &Job<S, I>) {
+        let now = sync::now();
+        if self.tally.samples(now) {
+            let bytes = platform::rss_bytes();
+            job.lock().measures.history.memory(now, bytes);
+        }
     }
 
     fn progress<S: Stages<I, Output = O>, I>(&mut self, job: &Job<S, I>, last: bool) {

@@ -38,6 +38,7 @@ impl<S: Stages<I>, I> Job<S, I> {
         let count = block.items.len();
         let prepared = self.prepare_block(block);
         let took = sync::now().duration_since(started).as_nanos() as f64;
+        let resolved = prepared.done.len() + prepared.failed.len();
         let mut state = self.lock();
         let late = if let Some((window, done)) = state.window(window) {
             window.preparing -= count;
@@ -64,7 +65,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             Some(prepared)
         };
         state.units -= 1;
-        self.settle(state, started);
+        self.settle(state, started, resolved);
         if let Some(late) = late {
             panics::drop_each(late.entries);
             panics::drop_each(late.done);

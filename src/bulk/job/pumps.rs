@@ -96,7 +96,7 @@ impl<S: Stages<I>, I> Job<S, I> {
                     }
                     None => entries,
                 };
-                self.settle(state, started);
+                self.settle(state, started, 0);
                 panics::drop_each(late);
             }
             Unit::Run(chunk) => {

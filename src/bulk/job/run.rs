@@ -45,7 +45,7 @@ impl<S: Stages<I>, I> Job<S, I> {
             };
             state.tuner.came_back();
             state.units -= 1;
-            self.settle(state, started);
+            self.settle(state, started, 0);
             panics::drop_each(late);
             return None;
         };
@@ -101,19 +101,23 @@ impl<S: Stages<I>, I> Job<S, I> {
         if !first_chunk {
             measures.slowest.add(&costliest, cost, took);
         }
-        self.settle(state, started);
+        self.settle(state, started, count);
         panics::drop_each(late);
     }
 
-    /// Ends a unit that `started` then.
+    /// Ends a unit that `started` then and after which `resolved` more items have their results.
     ///
     /// Records busy time, wakes the consumer if a result is ready and, if the job is stopped,
     /// resolves the items that came back with the unit.
-    pub(in crate::bulk) fn settle(&self, mut state: MutexGuard<'_, StateOf<S, I>>, started: Instant) {
+    pub(in crate::bulk) fn settle(&self, mut state: MutexGuard<'_, StateOf<S, I>>, started: Instant, resolved: usize) {
         // Before the consumer can take the last result and make a report.
-        if let Some(busy) = rayon::current_thread_index().and_then(|worker| self.busy.get(worker)) {
-            busy.fetch_add(sync::now().duration_since(started).as_nanos() as u64, Relaxed);
+        let now = sync::now();
+        let took = now.duration_since(started);
+        let busy = rayon::current_thread_index().and_then(|worker| self.busy.get(worker));
+        if let Some(busy) = busy {
+            busy.fetch_add(took.as_nanos() as u64, Relaxed);
         }
+        state.measures.history.add(now, took, busy.is_some(), resolved);
         let remains = state.abandon();
         let ready = state.is_ready();
         if state.waiting && ready {

@@ -6,7 +6,7 @@ use crate::{
     bulk::{
         job::{Job, tally::Tally},
         report::{
-            Report,
+            Details, Report,
             notes::{self, Facts},
         },
         stages::Stages,
@@ -30,6 +30,12 @@ pub(in crate::bulk) fn report<S: Stages<I>, I>(job: &Job<S, I>, tally: &Tally, i
     let (chunk_items, slowest) = (measures.chunks.spread(), measures.slowest.get());
     let (chunk_seconds, queue_wait_seconds) = (measures.chunk_times.spread(), measures.queue_waits.spread());
     let devices = measures.devices.listed(&model.device);
+    let details = Details {
+        periods: measures.history.periods(seconds),
+        chunk_sizes: measures.chunks.sizes(),
+        failures: tally.failures.clone(),
+        ..Details::default()
+    };
     let driver_trouble = state.drivers.trouble.clone();
     drop(state);
     let mut notes = model.notes;
@@ -80,5 +86,6 @@ pub(in crate::bulk) fn report<S: Stages<I>, I>(job: &Job<S, I>, tally: &Tally, i
         slowest,
         driver_busy: job.driving.iter().map(|ns| share(ns.load(Relaxed) as f64 * 1e-9).min(1.0)).collect(),
         devices,
+        details,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::bulk::report::{
     devices::DeviceTally,
+    history::History,
     slowest::Slowest,
     spread::{ChunkItems, Times},
 };
@@ -16,4 +17,5 @@ pub(in crate::bulk) struct Measures {
     pub(in crate::bulk) queue_waits: Times,
     pub(in crate::bulk) slowest: Slowest,
     pub(in crate::bulk) devices: DeviceTally,
+    pub(in crate::bulk) history: History,
 }

@@ -113,6 +113,11 @@ impl ChunkItems {
         self.count += 1;
     }
 
+    /// The number of chunks by their items, ascending.
+    pub(in crate::bulk) fn sizes(&self) -> Vec<(usize, usize)> {
+        self.sizes.iter().map(|(&items, &count)| (items, count)).collect()
+    }
+
     pub(in crate::bulk) fn spread(&self) -> Spread {
         let mut before = 0;
         let median = self.sizes.iter().find(|&(_, count)| {
