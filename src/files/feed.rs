@@ -1,10 +1,6 @@
 //! The rows of a job as the items of a bulk job: takes shards that nobody has, and reads them.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeSet, VecDeque},
-    rc::Rc,
-};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use crate::{
     error::{Error, Result},
@@ -15,6 +11,7 @@ use crate::{
         manifest::Manifest,
         part::{Making, Taken, Waiting, rows_changed},
         plan::{Plan, Shard},
+        queue::{Entry, Queue},
         record::{Record, Row},
         source::{Reader, Reading, open},
     },
@@ -22,26 +19,6 @@ use crate::{
 
 /// Rows of earlier parts after which a pass ends, because they wait until the results behind them come.
 const MOST_KEPT: u64 = 50_000;
-
-/// What the writer needs to know of the rows that were read.
-#[derive(Debug)]
-pub(in crate::files) enum Entry {
-    Begin(Box<Taken>),
-    /// A row that has a result.
-    Row(Box<Waiting>),
-    /// A row that stays as it is in the earlier part.
-    Kept(Record),
-}
-
-/// The entries of rows whose results are not written, oldest first.
-#[derive(Debug, Default)]
-pub(in crate::files) struct Queue {
-    pub(in crate::files) entries: VecDeque<Entry>,
-    /// Why no further row could be read.
-    pub(in crate::files) failure: Option<Error>,
-    /// Whether other processes hold shards of this one.
-    pub(in crate::files) is_shared: bool,
-}
 
 /// Which shards a process runs.
 pub(in crate::files) struct Todo {
@@ -158,7 +135,8 @@ where
                 return Ok(None);
             }
             let (Some(current), Some((_, reader))) = (&mut self.current, &mut self.reader) else { return Ok(None) };
-            let input = &self.inputs[current.shard.input];
+            let number = current.shard.input;
+            let input = &self.inputs[number];
             if current.read == current.shard.rows {
                 input.check_unchanged()?;
                 self.current = None;
@@ -191,7 +169,7 @@ where
                     entry = Waiting { row, content: Ok(record), has_columns };
                 }
             }
-            self.queue.borrow_mut().entries.push_back(Entry::Row(Box::new(entry)));
+            self.queue.borrow_mut().push_row(number, entry);
             return Ok(Some(item));
         }
     }

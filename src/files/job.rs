@@ -1,5 +1,7 @@
 //! The job over files, as callers build it.
 
+mod start;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -8,20 +10,8 @@ use std::{
 };
 
 use crate::{
-    bulk::{Bulk, CancelToken, Report, Staged, Stages},
-    error::{Error, Result},
-    files::{
-        cell::{Cell, Column, check_columns},
-        folder::Folder,
-        format::Format,
-        inputs, kept,
-        part::Making,
-        prepare::{Start, Wish},
-        record::Row,
-        run::Run,
-        sink::{self, Keep, Shape},
-        source::Cut,
-    },
+    bulk::CancelToken,
+    files::{cell::Column, format::Format, prepare::Start, sink::Keep, summary::Summary},
     inference::Description,
 };
 
@@ -75,35 +65,6 @@ pub struct FileJob {
 }
 
 type OnPart = Arc<dyn Fn(&Summary) + Send + Sync>;
-
-/// How far a job over files has come.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Summary {
-    /// Rows of all inputs.
-    pub rows: u64,
-    /// Rows of finished parts, of this process and others; failed ones included.
-    pub finished: u64,
-    /// Rows of finished parts that failed.
-    pub failed: u64,
-    /// All parts of the job.
-    pub parts: usize,
-    /// Parts that are finished.
-    pub finished_parts: usize,
-    /// Rows that this process ran, finished or not.
-    pub ran: u64,
-    /// Whether a [`CancelToken`] stopped the job, which can be resumed.
-    pub stopped: bool,
-    /// The report of this process's last pass over the shards, if it ran any.
-    pub report: Option<Report>,
-}
-
-impl Summary {
-    /// Whether all rows are in finished parts, of this process and others.
-    pub fn is_complete(&self) -> bool {
-        self.finished_parts == self.parts
-    }
-}
 
 impl FileJob {
     /// A job that writes into the folder `out`, with the model that `description` describes.
@@ -241,113 +202,6 @@ impl FileJob {
     pub fn progress(mut self, call: impl Fn(&Summary) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(call));
         self
-    }
-
-    /// Runs the job: `read` makes an item of each row, and `write` the values of its columns of each result.
-    ///
-    /// Rows that fail, in whichever step, are dead letters; the job goes on. Returns when all of this process's shards
-    /// are finished, also those that other processes have taken.
-    ///
-    /// # Errors
-    /// If the job cannot start or go on: inputs that cannot be read or changed, a folder that cannot be written or
-    /// holds another job, too many failed rows. Finished parts stay valid.
-    pub fn run<S, I>(
-        &self,
-        bulk: &Bulk<S>,
-        read: impl Fn(&Row<'_>) -> Result<I>,
-        write: impl Fn(S::Output) -> Result<Vec<Cell>>,
-    ) -> Result<Summary>
-    where
-        S: Stages<I> + Staged + 'static,
-        I: Send + 'static,
-    {
-        check_columns(&self.columns)?;
-        let (index, count) = self.dealt;
-        if index >= count {
-            return Err(Error::invalid_input(format!(
-                "shard {index} of {count}: the first is 0, the last one less than {count}"
-            )));
-        }
-        let inputs = inputs::find(&self.inputs, self.read_format, &self.out)?;
-        let read_format = inputs.first().map_or(Format::Lines, |input| input.format);
-        let format = self.format.unwrap_or(if read_format.is_table() { read_format } else { Format::Jsonl });
-        sink::check(format, &self.columns)?;
-        let cut = Cut { rows: self.rows, longest: self.longest };
-        kept::check(&inputs, &self.keep, &self.columns, cut)?;
-        let folder = Folder::new(&self.out);
-        let settings = self.settings(read_format, format)?;
-        let shape = Shape {
-            format,
-            columns: self.columns.clone().into(),
-            keep: Arc::new(self.keep.clone()),
-            #[cfg(feature = "parquet")]
-            carried: kept::schema(&inputs, &self.keep, format, cut)?,
-            #[cfg(feature = "parquet")]
-            settings: super::json::line(&settings)?.into(),
-        };
-        let wish = Wish {
-            folder: &folder,
-            inputs: &inputs,
-            settings,
-            format,
-            cut,
-            start: self.start,
-            insists: self.insists,
-            cancel: &self.cancel,
-        };
-        let (plan, manifest) = match wish.prepare() {
-            Err(error) if self.cancel.is_cancelled() && error.kind() == crate::ErrorKind::Cancelled => {
-                return Ok(Summary { stopped: true, parts: 1, ..Summary::default() });
-            }
-            prepared => prepared?,
-        };
-        let making = Making {
-            folder: folder.clone(),
-            shape,
-            leaves_out: self.leaves_out,
-            id: self.id.clone(),
-            cancel: self.cancel.clone(),
-        };
-        let retries = self.start == Start::RetryErrors;
-        let mut run = Run::new(self, making, plan, inputs, manifest, self.dealt, retries);
-        run.run(bulk, self.longest, &read, &write)
-    }
-
-    /// All that the output depends on beside the inputs.
-    fn settings(&self, read_format: Format, format: Format) -> Result<BTreeMap<String, String>> {
-        let Description { device, kernel_set, precision, model_fingerprint, options, .. } = &self.description;
-        if [device, precision].iter().any(|name| name.starts_with("auto")) {
-            let message = format!(
-                "the device is {device} and the precision {precision}: a job over files needs both to be chosen before it starts"
-            );
-            return Err(Error::invalid_input(message));
-        }
-        let columns: Vec<_> = self.columns.iter().map(Column::describe).collect();
-        let kept = match &self.keep {
-            Keep::All => "all".to_owned(),
-            Keep::Nothing => "none".to_owned(),
-            Keep::Only(names) => names.join(", "),
-        };
-        let failed = if self.leaves_out { "left out" } else { "null" };
-        let own = [
-            ("gristmill", env!("CARGO_PKG_VERSION").to_owned()),
-            ("model", model_fingerprint.as_str().to_owned()),
-            ("model options", options.clone()),
-            ("device", device.clone()),
-            ("kernel set", kernel_set.clone()),
-            ("precision", precision.clone()),
-            ("format of inputs", read_format.to_string()),
-            ("format of parts", format.to_string()),
-            ("columns", columns.join(", ")),
-            ("kept columns", kept),
-            ("id", self.id.clone().unwrap_or_default()),
-            ("failed rows", failed.to_owned()),
-            ("rows per shard", self.rows.to_string()),
-            ("longest row", self.longest.to_string()),
-        ];
-        let mut settings: BTreeMap<_, _> = own.map(|(name, value)| (name.to_owned(), value)).into();
-        settings.extend(self.options.iter().map(|(name, value)| (format!("option {name}"), value.clone())));
-        Ok(settings)
     }
 }
 

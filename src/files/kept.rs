@@ -105,5 +105,5 @@ fn texts(inputs: &[Input], first: &Input, keep: &Keep, format: Format, cut: Cut)
             return Err(Error::invalid_input(format!("the columns of {path} are not those of {first}")));
         }
     }
-    Ok(crate::files::sink::table::texts(names.iter().map(String::as_str)))
+    Ok(crate::files::sink::columns::texts(names.iter().map(String::as_str)))
 }

@@ -3,18 +3,21 @@
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc, thread};
 
 use crate::{
-    bulk::{Bulk, CancelToken, OnError, Report, Staged, Stages},
-    error::{Error, ErrorKind, ItemError, Result},
+    bulk::{Bulk, CancelToken, Failures, OnError, Report, Staged, Stages},
+    error::{Error, ErrorKind, ItemError, Result, Stage},
     files::{
         cell::Cell,
-        feed::{Entry, Feed, Queue, Todo},
+        feed::{Feed, Todo},
         folder::LOOK,
         inputs::Input,
-        job::{FileJob, Summary},
-        manifest::{Finished, Manifest},
-        part::{Making, Part, Waiting},
+        job::FileJob,
+        manifest::Manifest,
+        part::Making,
         plan::Plan,
+        queue::Queue,
         record::Row,
+        summary::Summary,
+        writer::Writer,
     },
 };
 
@@ -123,13 +126,8 @@ impl<'j> Run<'j> {
         I: Send + 'static,
     {
         let queue = Rc::new(RefCell::new(Queue::default()));
-        let mut writer = Writer {
-            making: &self.making,
-            queue: Rc::clone(&queue),
-            part: None,
-            summary: self.summary(),
-            job: self.job,
-        };
+        let progress = self.job.progress.as_deref();
+        let mut writer = Writer::new(&self.making, Rc::clone(&queue), self.summary(), progress);
         let feed = Feed {
             making: &self.making,
             plan: &self.plan,
@@ -144,7 +142,7 @@ impl<'j> Run<'j> {
             kept: 0,
         };
         let mut results = bulk.map_results(feed);
-        let mut stopped = false;
+        let (mut stopped, mut not_written) = (false, Failures::default());
         for result in results.by_ref() {
             if self.making.cancel.is_cancelled() {
                 stopped = true;
@@ -156,21 +154,28 @@ impl<'j> Run<'j> {
                     break;
                 }
                 Err(ItemError { stage, source, .. }) => Err((stage, source)),
-                Ok(output) => write(output).map_err(|error| (crate::Stage::Write, error)),
+                Ok(output) => write(output).map_err(|error| (Stage::Write, error)),
             };
             self.ran += 1;
             writer.summary.ran = self.ran;
-            let failed = writer.add(result)?;
-            if let Some(what) = failed {
+            if let Some(failed) = writer.add(result)? {
                 self.failed += 1;
                 if self.failed > self.job.max_errors {
                     let most = self.job.max_errors;
-                    return Err(Error::limit(format!("more than {most} rows failed, the last one {what}")));
+                    return Err(Error::limit(format!("more than {most} rows failed, the last one {failed}")));
+                }
+                if failed.stage == Stage::Write {
+                    not_written.add(Stage::Write, &failed.error);
                 }
             }
         }
-        let report = results.report();
+        let mut report = results.report();
         drop(results);
+        report.not_delivered(&not_written);
+        report.name_slowest(|item| match queue.borrow().place(item) {
+            Some((input, row)) => format!("{}, row {row}", self.inputs[input].name),
+            None => format!("item {item}"),
+        });
         if let Some(error) = queue.borrow_mut().failure.take() {
             return Err(error);
         }
@@ -187,75 +192,4 @@ impl<'j> Run<'j> {
         let is_shared = queue.borrow().is_shared;
         Ok(Pass::Ended { is_shared })
     }
-}
-
-/// Writes results into the parts of their shards.
-struct Writer<'j> {
-    making: &'j Making,
-    queue: Rc<RefCell<Queue>>,
-    part: Option<Part>,
-    summary: Summary,
-    job: &'j FileJob,
-}
-
-impl Writer<'_> {
-    /// Writes the result of the oldest row; returns what failed.
-    fn add(&mut self, result: Result<Vec<Cell>, (crate::Stage, Error)>) -> Result<Option<String>> {
-        self.settle()?;
-        let waiting = match self.queue.borrow_mut().entries.pop_front() {
-            Some(Entry::Row(waiting)) => waiting,
-            _ => return Err(Error::internal("a result without its row")),
-        };
-        let failed = self.part()?.add(&waiting, result)?;
-        self.settle()?;
-        Ok(failed.map(|(stage, error)| told(&waiting, stage, &error)))
-    }
-
-    /// Does what is to be done before the next result: parts end and begin, rows of earlier parts are copied.
-    fn settle(&mut self) -> Result<()> {
-        loop {
-            if self.part.as_ref().is_some_and(Part::is_full)
-                && let Some(part) = self.part.take()
-            {
-                let retries = part.retries();
-                let finished = part.finish()?;
-                self.told(&finished, retries);
-            }
-            let mut queue = self.queue.borrow_mut();
-            match queue.entries.front() {
-                None | Some(Entry::Row(_)) => return Ok(()),
-                Some(Entry::Begin(_) | Entry::Kept(_)) => {}
-            }
-            let entry = queue.entries.pop_front();
-            drop(queue);
-            match entry {
-                Some(Entry::Begin(taken)) => self.part = Some(Part::begin(self.making, *taken)?),
-                Some(Entry::Kept(record)) => self.part()?.keep(&record)?,
-                _ => {}
-            }
-        }
-    }
-
-    /// Tells the caller of a finished part.
-    fn told(&mut self, part: &Finished, earlier: Option<u64>) {
-        let summary = &mut self.summary;
-        match earlier {
-            Some(failed) => summary.failed = summary.failed.saturating_sub(failed),
-            None => {
-                (summary.finished, summary.finished_parts) = (summary.finished + part.rows, summary.finished_parts + 1)
-            }
-        }
-        summary.failed += part.failed;
-        if let Some(progress) = &self.job.progress {
-            progress(summary);
-        }
-    }
-
-    fn part(&mut self) -> Result<&mut Part> {
-        self.part.as_mut().ok_or_else(|| Error::internal("a row without its part"))
-    }
-}
-
-fn told(waiting: &Waiting, stage: crate::Stage, error: &Error) -> String {
-    format!("row {} in {stage}: {error}", waiting.row)
 }

@@ -1,5 +1,7 @@
 //! Writers of parts, one for each format.
 
+#[cfg(feature = "parquet")]
+pub(in crate::files) mod columns;
 pub(in crate::files) mod jsonl;
 pub(in crate::files) mod npy;
 #[cfg(feature = "parquet")]
@@ -90,7 +92,7 @@ pub(in crate::files) fn check(format: Format, columns: &[Column]) -> Result<()> 
     match format {
         Format::Npy => npy::vectors(columns).map(drop),
         #[cfg(feature = "parquet")]
-        Format::Parquet | Format::Arrow => table::check(columns),
+        Format::Parquet | Format::Arrow => columns::check(columns),
         format if format.is_table() => Err(Error::invalid_input(format!("{format} needs the feature `parquet`"))),
         format if format.is_written() => Ok(()),
         format => Err(Error::invalid_input(format!("{format} is only read; write another format"))),

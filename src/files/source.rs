@@ -1,5 +1,9 @@
 //! Readers of inputs: how rows are cut into shards, and read again.
 
+#[cfg(feature = "parquet")]
+mod page_header;
+#[cfg(feature = "parquet")]
+mod pages;
 pub(in crate::files) mod split;
 pub(in crate::files) mod stream;
 #[cfg(feature = "parquet")]

@@ -13,7 +13,8 @@ use crate::{
     files::{
         cell::{Cell, Column, ColumnType},
         json,
-        record::{Members, Record, TEXT},
+        members::Members,
+        record::{Record, TEXT},
         sink::{Keep, Shape, Sink},
     },
     tensor::DType,

@@ -7,15 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Int8Array, Int64Array, RecordBatch,
-    StringArray, UInt8Array, cast::AsArray, new_null_array,
-};
-use arrow_buffer::NullBuffer;
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, cast::AsArray, new_null_array};
 use arrow_ipc::{reader::FileReader, writer::FileWriter};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::interleave::interleave;
-use half::f16;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, ZstdLevel},
@@ -24,14 +19,17 @@ use parquet::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     files::{
         cell::{Cell, Column, ColumnType},
         format::Format,
-        record::{Members, Record, TEXT},
-        sink::{Shape, Sink},
+        members::Members,
+        record::{Record, TEXT},
+        sink::{
+            Shape, Sink,
+            columns::{field, own_column},
+        },
     },
-    tensor::DType,
 };
 
 /// Rows that are encoded at once: a part's bytes depend on it.
@@ -215,79 +213,6 @@ fn arrow_error(error: arrow_schema::ArrowError) -> io::Error {
     }
 }
 
-fn field(column: &Column) -> Field {
-    let kind = match column.kind {
-        ColumnType::Bool => DataType::Boolean,
-        ColumnType::Integer => DataType::Int64,
-        ColumnType::Float => DataType::Float32,
-        ColumnType::Text | ColumnType::Json => DataType::Utf8,
-        ColumnType::Vector { dtype, width } => {
-            DataType::FixedSizeList(item(dtype), i32::try_from(width).unwrap_or(i32::MAX))
-        }
-    };
-    Field::new(&column.name, kind, true)
-}
-
-fn item(dtype: DType) -> Arc<Field> {
-    let kind = match dtype {
-        DType::F16 => DataType::Float16,
-        DType::I8 => DataType::Int8,
-        DType::U8 => DataType::UInt8,
-        _ => DataType::Float32,
-    };
-    Arc::new(Field::new("item", kind, false))
-}
-
-fn own_column(column: &Column, cells: &[&Cell]) -> io::Result<ArrayRef> {
-    macro_rules! values {
-        ($array:ty, $kind:ident, $value:ident => $made:expr) => {
-            Arc::new(
-                cells
-                    .iter()
-                    .map(|cell| match cell {
-                        Cell::$kind($value) => Some($made),
-                        _ => None,
-                    })
-                    .collect::<$array>(),
-            )
-        };
-    }
-    Ok(match column.kind {
-        ColumnType::Bool => values!(BooleanArray, Bool, value => *value),
-        ColumnType::Integer => values!(Int64Array, Integer, value => *value),
-        ColumnType::Float => values!(Float32Array, Float, value => *value),
-        ColumnType::Text => values!(StringArray, Text, value => value.as_str()),
-        ColumnType::Json => values!(StringArray, Json, value => value.as_str()),
-        ColumnType::Vector { dtype, width } => {
-            let bytes = width * dtype.size();
-            let mut all = Vec::with_capacity(bytes * cells.len());
-            let mut valid = Vec::with_capacity(cells.len());
-            for cell in cells {
-                match cell {
-                    Cell::Vector(vector) => all.extend_from_slice(vector),
-                    _ => all.resize(all.len() + bytes, 0),
-                }
-                valid.push(matches!(cell, Cell::Vector(_)));
-            }
-            let numbers: ArrayRef = match dtype {
-                DType::F16 => Arc::new(Float16Array::from(
-                    all.chunks_exact(2).map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]])).collect::<Vec<_>>(),
-                )),
-                DType::I8 => Arc::new(Int8Array::from(bytemuck::cast_slice::<u8, i8>(&all).to_vec())),
-                DType::U8 => Arc::new(UInt8Array::from(all)),
-                _ => Arc::new(Float32Array::from(
-                    all.chunks_exact(4)
-                        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-                        .collect::<Vec<_>>(),
-                )),
-            };
-            let width = i32::try_from(width).map_err(io::Error::other)?;
-            let nulls = Some(NullBuffer::from(valid));
-            Arc::new(FixedSizeListArray::try_new(item(dtype), width, numbers, nulls).map_err(io::Error::other)?)
-        }
-    })
-}
-
 /// The rows of a finished part, each of them read.
 pub(in crate::files) fn count(path: &Path, format: Format) -> io::Result<u64> {
     let file = File::open(path)?;
@@ -306,19 +231,4 @@ pub(in crate::files) fn count(path: &Path, format: Format) -> io::Result<u64> {
         }
     }
     Ok(rows)
-}
-
-/// The schema of columns of texts.
-pub(in crate::files) fn texts<'n>(names: impl IntoIterator<Item = &'n str>) -> SchemaRef {
-    Arc::new(Schema::new(names.into_iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>()))
-}
-
-/// Refuses vectors that are too wide for Arrow.
-pub(in crate::files) fn check(columns: &[Column]) -> Result<()> {
-    let is_wide =
-        |column: &&Column| matches!(column.kind, ColumnType::Vector { width, .. } if i32::try_from(width).is_err());
-    match columns.iter().find(is_wide) {
-        Some(column) => Err(Error::invalid_input(format!("the column `{}` is too wide", column.describe()))),
-        None => Ok(()),
-    }
 }

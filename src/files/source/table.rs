@@ -20,13 +20,13 @@ use crate::{
         inputs::Input,
         plan::{MOST_SHARDS, Shard},
         record::Record,
-        source::{Cut, Reader, Reading, too_many_shards},
+        source::{Cut, Reader, Reading, pages, too_many_shards},
         table::{arrow, plain_schema, without_dictionaries},
     },
     threads::panics,
 };
 
-/// Rows that are decoded at once.
+/// Rows that are decoded at once, at most.
 const BATCH: usize = 1024;
 
 /// How Arrow's files begin; its streams do not.
@@ -43,14 +43,20 @@ pub(in crate::files) struct TableReader {
     /// The next row in the batch, and in the input.
     place: usize,
     row: u64,
+    /// Rows that are decoded at once.
+    at_once: usize,
 }
 
 impl TableReader {
     pub(in crate::files) fn open(input: &Input) -> Result<Self> {
-        let (schema, batches) = guarded(input, || batches(input, 0))?;
+        let at_once = match input.format {
+            Format::Parquet => guarded(input, || check_pages(&input.path))?,
+            _ => BATCH,
+        };
+        let (schema, batches) = guarded(input, || batches(input, 0, at_once))?;
         let schema = plain_schema(&schema).context(|| input.path.display().to_string())?;
         let batch = Arc::new(RecordBatch::new_empty(Arc::clone(&schema)));
-        Ok(Self { input: input.clone(), schema, batches, batch, place: 0, row: 0 })
+        Ok(Self { input: input.clone(), schema, batches, batch, place: 0, row: 0, at_once })
     }
 
     /// The columns of the input, without dictionaries.
@@ -72,7 +78,7 @@ impl Reader for TableReader {
     fn seek(&mut self, shard: &Shard) -> Result<()> {
         if shard.first < self.row || (shard.first > self.row && self.input.format == Format::Parquet) {
             let input = self.input.clone();
-            self.batches = guarded(&input, || batches(&input, shard.first))?.1;
+            self.batches = guarded(&input, || batches(&input, shard.first, self.at_once))?.1;
             self.batch = Arc::new(RecordBatch::new_empty(Arc::clone(&self.schema)));
             self.place = 0;
             self.row = if self.input.format == Format::Parquet { shard.first } else { 0 };
@@ -105,6 +111,7 @@ impl Reader for TableReader {
 pub(in crate::files) fn cut(input: &Input, index: usize, cut: Cut, cancel: &CancelToken) -> Result<Vec<Shard>> {
     let rows = match input.format {
         Format::Parquet => guarded(input, || {
+            check_pages(&input.path)?;
             let builder = parquet(&input.path)?;
             // The number of the file and those of its row groups must agree, so that neither can lie alone.
             let metadata = builder.metadata();
@@ -136,13 +143,19 @@ pub(in crate::files) fn cut(input: &Input, index: usize, cut: Cut, cancel: &Canc
     Ok((0..rows.div_ceil(cut.rows)).map(|number| shard(number * cut.rows)).collect())
 }
 
+/// Refuses pages that are too large; how many rows may be decoded at once.
+fn check_pages(path: &Path) -> Result<usize> {
+    let file = File::open(path).map_err(|error| Error::io(error, "opening it"))?;
+    pages::check(&file, parquet(path)?.metadata(), BATCH)
+}
+
 fn parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     let file = File::open(path).map_err(|error| Error::io(error, "opening it"))?;
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| Error::invalid_input(error.to_string()))
 }
 
 /// The batches of an input; of a Parquet file from row `first` on, of another one all.
-fn batches(input: &Input, first: u64) -> Result<(SchemaRef, Batches)> {
+fn batches(input: &Input, first: u64, at_once: usize) -> Result<(SchemaRef, Batches)> {
     let io = |error| Error::io(error, "reading it");
     if input.format == Format::Parquet {
         let mut builder = parquet(&input.path)?;
@@ -159,7 +172,7 @@ fn batches(input: &Input, first: u64) -> Result<(SchemaRef, Batches)> {
         }
         let schema = Arc::clone(builder.schema());
         let offset = usize::try_from(first.saturating_sub(skipped)).unwrap_or(usize::MAX);
-        builder = builder.with_row_groups(groups).with_batch_size(BATCH).with_offset(offset);
+        builder = builder.with_row_groups(groups).with_batch_size(at_once).with_offset(offset);
         let reader = builder.build().map_err(|error| Error::invalid_input(error.to_string()))?;
         return Ok((schema, Box::new(reader)));
     }

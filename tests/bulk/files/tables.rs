@@ -14,7 +14,12 @@ use gristmill::{
 use half::f16;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
-    file::{properties::WriterProperties, reader::FileReader, serialized_reader::SerializedFileReader},
+    file::{
+        metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataWriter},
+        properties::WriterProperties,
+        reader::FileReader,
+        serialized_reader::SerializedFileReader,
+    },
 };
 use tempfile::tempdir;
 
@@ -260,6 +265,35 @@ fn damaged_tables_are_errors() {
         refused += usize::from(attempt("changed.parquet", &changed).is_err());
     }
     assert!(refused > 0);
+}
+
+#[test]
+fn absurd_numbers_of_rows_are_errors() {
+    let folder = tempdir().unwrap();
+    let (sound, input, out) =
+        (folder.path().join("sound.parquet"), folder.path().join("absurd.parquet"), folder.path().join("out"));
+    write_parquet(&sound, &table(60), 20);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&sound).unwrap()).unwrap();
+    let metadata = reader.metadata();
+    // The same pages below a footer with other numbers: of the file, and of each of its three groups.
+    let attempt = |rows: i64, each: i64| {
+        let file = metadata.file_metadata();
+        let file = FileMetaData::new(file.version(), rows, None, None, file.schema_descr_ptr(), None);
+        let groups = metadata.row_groups().iter().cloned();
+        let groups = groups.map(|group| group.into_builder().set_num_rows(each).build().unwrap()).collect();
+        let mut bytes = fs::read(&sound).unwrap();
+        ParquetMetaDataWriter::new(&mut bytes, &ParquetMetaData::new(file, groups)).finish().unwrap();
+        fs::write(&input, bytes).unwrap();
+        let result = run(&job(&input, &out).keep(Keep::Nothing).write_as(Format::Parquet));
+        let _ = fs::remove_dir_all(&out);
+        result
+    };
+    assert_eq!(attempt(60, 20).unwrap().rows, 60);
+    for (rows, each) in [(i64::MAX, i64::MAX / 3), (3_000_000, 1_000_000), (63, 21), (60, 19), (3, 1), (-3, -1), (0, 0)]
+    {
+        let error = attempt(rows, each).unwrap_err().to_string();
+        assert!(error.contains("absurd.parquet"), "{error}");
+    }
 }
 
 #[test]
