@@ -8,6 +8,7 @@ mod buffer;
 mod cooperative;
 mod device;
 mod faults;
+mod instance;
 mod kernel;
 mod kernels;
 mod limits;

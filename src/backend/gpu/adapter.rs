@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::OnceLock};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    backend::gpu::instance::instance,
+    error::{Error, ErrorKind, Result},
+};
 
 /// Kind of a graphics adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,20 +55,6 @@ impl fmt::Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ({}, {}, {})", self.index, self.name, self.kind, self.interface, self.driver)
     }
-}
-
-fn instance() -> &'static wgpu::Instance {
-    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
-    INSTANCE.get_or_init(|| {
-        let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-        // Without the flags that debug builds would set: validation layers are not part of a run.
-        let flags = wgpu::InstanceFlags::empty();
-        wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends,
-            flags,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        })
-    })
 }
 
 /// All adapters, enumerated once because that loads drivers.
