@@ -184,7 +184,15 @@ impl FileFlags {
         match &summary.report {
             // Failed rows of others count for the exit code, and those of this process are in the report.
             Some(report) => {
-                common.end(report)?;
+                let finished = format!("{} of {rows}", summary.finished);
+                let facts = [
+                    ("folder", out.display().to_string()),
+                    ("parts of the whole job", format!("{} of {parts}", summary.finished_parts)),
+                    ("rows of the whole job", finished),
+                    ("failed rows of the whole job", failed.to_string()),
+                    ("rows of this run", summary.ran.to_string()),
+                ];
+                common.end_with(report, &facts)?;
                 Ok(common.code(failed > 0))
             }
             None => Ok(common.code(failed > 0)),

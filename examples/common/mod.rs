@@ -30,6 +30,7 @@ macro_rules! say {
 #[allow(unused_imports, reason = "each example is a crate of its own and uses a part")]
 pub(crate) use say;
 
+pub mod completions;
 pub mod failure;
 pub mod file_job;
 pub mod json_lines;
@@ -73,11 +74,12 @@ flags of all examples:
                                       are the same bits on all machines that run the same set
   --workers N                         threads (as many as the machine allows)
   --chunk N                           items per chunk (chosen by measurement)
-  --report FILE.json                  where to write the report
+  --report FILE                       where to write the report: a page for people if the name ends in .html, else JSON
   --adapter NAME                      the graphics adapter: a part of its name, or its number
   --matrices                          products in f16 by cooperative matrices, if the adapter has them and they pass a
                                       test; the report says why not
   --devices                           list the devices and exit
+  --completions bash|zsh|fish         print a script that completes these flags in a shell
   --help                              print this text
 RUST_LOG=gristmill=debug in the environment logs to stderr (error, warn, info, debug)";
 
@@ -90,6 +92,10 @@ pub struct Common {
     pub workers: Option<usize>,
     pub chunk: Option<usize>,
     pub report: Option<PathBuf>,
+    /// The program's name.
+    name: String,
+    /// The arguments as they were given.
+    words: Vec<String>,
     logs: Option<logs::Logs>,
     stop: OnceLock<Stop>,
     pub gpu: GpuOptions,
@@ -111,7 +117,8 @@ impl Common {
         usage: &str,
         mut own: impl FnMut(Flag<'_>, &mut Parser) -> Result<bool, lexopt::Error>,
     ) -> Result<Self, Failure> {
-        let mut common = Self { logs: logs::start(), ..Self::default() };
+        let (name, words) = typed(&mut command_line);
+        let mut common = Self { logs: logs::start(), name, words, ..Self::default() };
         let parser = &mut command_line;
         while let Some(arg) = parser.next()? {
             let name = match arg {
@@ -135,6 +142,12 @@ impl Common {
                 "matrices" => common.gpu.cooperative_matrices = true,
                 "devices" => {
                     list_devices()?;
+                    return Err(Failure::silent(0));
+                }
+                "completions" => {
+                    let help = format!("{usage}\n{FLAGS}");
+                    let script = completions::script(&parser.value()?.string()?, &common.name, &help)?;
+                    io::stdout().write_all(script.as_bytes())?;
                     return Err(Failure::silent(0));
                 }
                 "help" | "h" => {
@@ -192,6 +205,11 @@ impl Common {
     ///
     /// The exit code is 0 if all items succeeded, 3 if some failed, and that of the signal that stopped the job.
     pub fn end(&self, report: &Report) -> Outcome {
+        self.end_with(report, &[])
+    }
+
+    /// [`end`](Self::end), with facts that a report for people shows too.
+    pub fn end_with(&self, report: &Report, facts: &[(&str, String)]) -> Outcome {
         self.logs.iter().for_each(logs::Logs::flush);
         Self::check_started(report)?;
         if report.errors > 0 {
@@ -202,11 +220,20 @@ impl Common {
         say!("{report}");
         if let Some(path) = &self.report {
             let mut file = OutputFile::create(path, &[])?;
-            let text = report.to_json() + "\n";
+            let text = match is_html(path) {
+                true => self.page(report, facts),
+                false => report.to_json() + "\n",
+            };
             file.write_all(text.as_bytes()).map_err(|error| failure::writing(path, &error))?;
             file.finish()?;
         }
         Ok(self.code(report.errors > 0))
+    }
+
+    /// A report for people, with the command line.
+    fn page(&self, report: &Report, facts: &[(&str, String)]) -> String {
+        let line = [("command", format!("{} {}", self.name, self.words.join(" ")))];
+        report.to_html(&self.name, &[facts, &line[..]].concat())
     }
 
     /// The exit code where all is written: that of the signal that stopped the command, or whether items failed.
@@ -220,6 +247,18 @@ impl Common {
 /// Runs a command on the arguments of this process.
 pub fn main(command: impl FnOnce(Parser) -> Outcome) -> ExitCode {
     ExitCode::from(failure::code(command(Parser::from_env())))
+}
+
+/// The program's name and its arguments, as they were given.
+fn typed(parser: &mut Parser) -> (String, Vec<String>) {
+    let name = Path::new(parser.bin_name().unwrap_or("gristmill")).file_stem().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
+    let words = parser.try_raw_args().map(|words| words.as_slice().to_vec()).unwrap_or_default();
+    (name, words.iter().map(|word| word.to_string_lossy().into_owned()).collect())
+}
+
+fn is_html(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("html") || kind.eq_ignore_ascii_case("htm"))
 }
 
 /// Text for a terminal: control characters but line breaks and tabs are escaped.

@@ -172,7 +172,8 @@ pub fn model_files(model: &Path, outputs: &[&Path]) -> Vec<PathBuf> {
     let mut files = vec![model.to_owned()];
     if model.is_dir() {
         // What an earlier run may have written there is none of the model's.
-        let written = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "npy" || kind == "svg");
+        let written =
+            |file: &PathBuf| file.extension().is_some_and(|kind| kind == "npy" || kind == "svg" || kind == "html");
         files.extend(below(model).filter(|file| !written(file)));
         return files;
     }

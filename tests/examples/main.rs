@@ -1,5 +1,7 @@
 //! Examples, run as commands.
 
+#[cfg(feature = "hugging-face")]
+mod completions;
 #[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
 mod damaged;
 #[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
@@ -14,6 +16,8 @@ mod interrupted;
 #[cfg(all(unix, feature = "onnx", feature = "hugging-face"))]
 mod mishaps;
 mod process_pool;
+#[cfg(feature = "hugging-face")]
+mod reports;
 #[cfg(feature = "onnx")]
 mod run;
 #[path = "../support/mod.rs"]

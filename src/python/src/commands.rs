@@ -65,7 +65,11 @@ fn dispatch(mut arguments: Vec<OsString>) -> Outcome {
         Some("--help" | "-h") => writeln!(io::stdout(), "{}", usage())?,
         Some("--version") => writeln!(io::stdout(), "gristmill {}", env!("CARGO_PKG_VERSION"))?,
         name => match COMMANDS.iter().find(|(own, ..)| name == Some(own)) {
-            Some((.., command)) => return command(Parser::from_args(arguments)),
+            Some((name, _, command)) => {
+                // The program's name comes first.
+                let program = OsString::from(format!("gristmill {name}"));
+                return command(Parser::from_iter(std::iter::once(program).chain(arguments)));
+            }
             None => {
                 let name = name.unwrap_or("the name");
                 return Err(Failure::usage(format!("{name} is no command; see gristmill --help")));
