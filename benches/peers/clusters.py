@@ -139,11 +139,13 @@ def main():
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 cluster = {"ray": Ray, "spark": Spark}[engine](nodes, folder)
                 rounds = []
-                for _ in range(options.rounds):
-                    single = options.texts / alone(model, table, nodes)
-                    start, rate = cluster.run(model, table)
-                    rounds.append((rate, rate / single, start))
-                cluster.stop()
+                try:
+                    for _ in range(options.rounds):
+                        single = options.texts / alone(model, table, nodes)
+                        start, rate = cluster.run(model, table)
+                        rounds.append((rate, rate / single, start))
+                finally:
+                    cluster.stop()
             rate, ratio, start = (statistics.median(column) for column in zip(*rounds, strict=True))
             out.append(f"| {engine} | {nodes} | {rate:.0f} | {ratio:.2f} | {start:.1f} |")
             print(out[-1], flush=True)

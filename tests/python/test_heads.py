@@ -167,7 +167,7 @@ def test_texts_are_taken_from_arrow() -> None:
         with pytest.raises(gristmill.ItemError, match="null") as caught:
             call(pa.array([texts[0], None, texts[1]]))
         assert (caught.value.index, caught.value.stage) == (1, "read")
-        with pytest.raises(gristmill.Error, match="int64"):
+        with pytest.raises(gristmill.Error, match="Int64"):
             call(pa.array([1]))
     reranker = gristmill.Reranker(HEADS / "pairs" / "bert")
     table = pa.table({"text": texts})
