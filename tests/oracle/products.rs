@@ -93,6 +93,7 @@ pub fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Relu if x < 0.0 => 0.0,
         Activation::Relu => x,
         Activation::Tanh => x.tanh(),
+        Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::Gelu => x * (1.0 + erf(x / 2f64.sqrt())) / 2.0,
         Activation::GeluTanh => {
             x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh()) / 2.0
