@@ -34,6 +34,7 @@ pub struct StepProfile {
     pub nanoseconds: u64,
 }
 
+#[cfg(feature = "gpu")]
 impl RunProfile {
     /// Adds what one run did; its steps are those of this profile, or fewer.
     pub(crate) fn add(&mut self, run: &Self) {
