@@ -16,7 +16,7 @@ quick:
 check:
     cargo fmt --all --check
     cargo clippy --locked --all-targets --all-features -- -D warnings
-    cargo clippy --locked --no-default-features -- -D warnings
+    cargo clippy --locked --no-default-features --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
     tests/scripts/public_items.py --check
 

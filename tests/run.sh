@@ -13,7 +13,7 @@ step tests/setup.sh
 if cargo fmt --version >/dev/null 2>&1; then step cargo fmt --all --check; else echo "SKIPPED: cargo fmt is not installed" >&2; fi
 if cargo clippy --version >/dev/null 2>&1; then
     step cargo clippy --locked --all-targets --all-features -- -D warnings
-    step cargo clippy --locked --no-default-features -- -D warnings
+    step cargo clippy --locked --no-default-features --all-targets -- -D warnings
 else
     echo "SKIPPED: cargo clippy is not installed" >&2
 fi
@@ -32,8 +32,8 @@ step cargo test --locked -p gristmill-serve
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 # The public items against their listing: a change of the interface shows as a diff.
 step tests/scripts/public_items.py --check
-# The kernels have no features, and models need theirs.
-step cargo test --locked --no-default-features --lib --test bulk --test import --test operators
+# Jobs and kernels have no features, and models need theirs.
+step cargo test --locked --no-default-features --lib --test import --test operators
 # The core of a bulk job under a model checker; its dependencies are built for it alone, so with little optimizing.
 step env RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     CARGO_PROFILE_RELEASE_DEBUG=0 cargo test --locked --release --no-default-features --lib shuttle
