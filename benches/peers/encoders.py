@@ -135,17 +135,25 @@ def work(contender, name, folder, threads):
     numpy.save(folder / f"{contender}.npy", vectors)
 
 
+def execute(command, env):
+    """What a command prints; ends with its errors if it fails."""
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{command} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
 def run(contender, name, folder, threads):
     """The seconds of a contender."""
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": str(threads)}
     if contender == "gristmill":
-        report = folder / "report.json"
-        subprocess.run([EMBED, "--model", folder, folder / "texts.txt", "--out", folder / "gristmill.npy", "--device", "cpu",
-                        "--workers", str(threads), "--report", report], check=True, env=env, capture_output=True)
-        return json.loads(report.read_text())["seconds"]
+        with tempfile.TemporaryDirectory() as place:
+            report = Path(place, "report.json")
+            execute([EMBED, "--model", folder, folder / "texts.txt", "--out", folder / "gristmill.npy", "--device", "cpu",
+                     "--workers", str(threads), "--report", report], env)
+            return json.loads(report.read_text())["seconds"]
     command = [sys.executable, __file__, "--work", contender, "--models", name, "--folder", folder, "--threads", str(threads)]
-    done = subprocess.run(command, check=True, env=env, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])["seconds"]
+    return json.loads(execute(command, env).splitlines()[-1])["seconds"]
 
 
 def main():
