@@ -47,7 +47,7 @@ class Encoder:
         with open(self.count, "a", encoding="utf-8") as file:
             file.write(f"{len(table)}\n")
         values = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
-        return table.append_column("embedding", values)
+        return table.append_column("vector", values)
 
 
 def sentence_transformers(model, texts, out, count, threads):
@@ -105,7 +105,7 @@ def computed(name, count):
     if not count.exists():
         return 0
     text = count.read_text(encoding="utf-8")
-    return json.loads(text)["rows"] if name == "gristmill" else sum(map(int, text.split()))
+    return json.loads(text)["items"] if name == "gristmill" else sum(map(int, text.split()))
 
 
 def killed(words, seconds):
@@ -128,10 +128,10 @@ def vectors(out):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.concat_tables(pq.read_table(path, columns=["id", "embedding"]) for path in sorted(out.rglob("*.parquet")))
+    table = pa.concat_tables(pq.read_table(path, columns=["id", "vector"]) for path in sorted(out.rglob("*.parquet")))
     table = table.sort_by("id")
-    width = len(table["embedding"][0])
-    flat = [value for piece in table["embedding"].chunks for value in piece.flatten().to_numpy(zero_copy_only=False)]
+    width = len(table["vector"][0])
+    flat = [value for piece in table["vector"].chunks for value in piece.flatten().to_numpy(zero_copy_only=False)]
     return table["id"].to_numpy(), np.array(flat, np.float32).reshape(-1, width)
 
 
