@@ -121,8 +121,9 @@ def work(contender, name, folder, threads):
                 part = order[start:start + 32]
                 batch = tokenizer([all_lines[index] for index in part], padding=True, truncation=True, max_length=512, return_tensors="np")
                 mask = batch["attention_mask"]
+                # What stands in the states of padding may be no number.
                 states = session.run(None, {"input_ids": batch["input_ids"], "attention_mask": mask})[0]
-                means = (states * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
+                means = numpy.where(mask[..., None] == 1, states, 0).sum(1) / mask.sum(1, keepdims=True)
                 means /= numpy.linalg.norm(means, axis=1, keepdims=True)
                 for index, vector in zip(part, means):
                     vectors[index] = vector
