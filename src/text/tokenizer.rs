@@ -4,6 +4,7 @@ mod convert;
 mod cut;
 mod outline;
 mod overrides;
+mod plain_words;
 mod shorten;
 mod spans;
 mod static_tokens;
@@ -27,7 +28,8 @@ use crate::{
         files::{read_optional, read_required},
     },
     text::tokenizer::{
-        cut::Cuts, overrides::Overrides, shorten::Shortener, spans::Words, static_tokens::StaticTokens, steps::Steps,
+        cut::Cuts, overrides::Overrides, plain_words::PlainWords, shorten::Shortener, spans::Words,
+        static_tokens::StaticTokens, steps::Steps,
     },
     threads::panics::catch,
 };
@@ -68,6 +70,7 @@ pub struct TextTokenizer {
     keeps_end: bool,
     cuts: Cuts,
     shortener: Option<Shortener>,
+    plain_words: Option<PlainWords>,
     steps: Steps,
     words: Words,
     lowercase: bool,
@@ -265,6 +268,8 @@ impl TextTokenizer {
         let cuts = Cuts::of(direction, &normalizer, &pre_tokenizer, &added);
         let shortener = Shortener::of(tokenizer.get_model(), &normalizer, &pre_tokenizer, &added);
         let shortener = shortener.filter(|_| !keeps_end);
+        let plain_words = PlainWords::of(&tokenizer, &normalizer, &pre_tokenizer, &added, static_rules.is_none());
+        let plain_words = plain_words.filter(|_| !keeps_end);
         let steps = Steps::of(&tokenizer, &normalizer, &pre_tokenizer, MAX_BYTES)?;
         let text_tokens = max_tokens - special;
         let words = Words::of(&tokenizer, &named);
@@ -276,6 +281,7 @@ impl TextTokenizer {
             keeps_end,
             cuts,
             shortener,
+            plain_words,
             steps,
             words,
             lowercase,
@@ -426,6 +432,10 @@ impl TextTokenizer {
     fn encode_whole(&self, text: &str, text_tokens: usize) -> Result<Encoded> {
         let text = self.cased(text);
         self.steps.check(&self.tokenizer, &text)?;
+        let plain = |words: &PlainWords| words.encode(self.tokenizer.get_model(), &text, text_tokens);
+        if let Some(encoded) = self.plain_words.as_ref().and_then(plain) {
+            return Ok(encoded);
+        }
         let (encoding, cut) = match self.tokenizer.get_truncation() {
             Some(_) => {
                 (self.tokenizer.encode_fast(text.as_ref(), self.static_tokens.is_none()).map_err(refused)?, false)
