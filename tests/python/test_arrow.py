@@ -114,6 +114,20 @@ def test_a_failed_row_harms_no_other(tmp_path: Path) -> None:
         pa.table(model.map(pa.array(rows, pa.int64())))
 
 
+@pytest.mark.parametrize("bad", [[0], [63], [64], [0, 1, 2], [31, 32], [5, 40, 127, 128, 199], list(range(200))])
+def test_rows_at_fault_are_found_wherever_they_are(tmp_path: Path, bad: list[int]) -> None:
+    model = gristmill.Model(lookup(tmp_path), workers=2)
+    rows = np.zeros(200, np.int64)
+    rows[bad] = 4
+    made = pa.table(model.map(pa.table({"x": rows}), on_error="null"))["y"].to_pylist()
+    assert made == [None if place in bad else [0.0, 0.0] for place in range(200)]
+    report = model.report()
+    assert report is not None and (report["items"], report["errors"]) == (200, len(bad))
+    with pytest.raises(gristmill.ItemError, match="Gather") as caught:
+        list(model.map(pa.table({"x": rows})))
+    assert caught.value.index == bad[0]
+
+
 def test_memory_is_given_back(model: gristmill.Model) -> None:
     before = pa.total_allocated_bytes()
     for _ in range(3):

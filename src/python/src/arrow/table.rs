@@ -12,8 +12,8 @@ use gristmill::{
 
 use super::columns::{Builder, Column, arrow_error, present};
 
-/// Rows of a piece: few enough that a failed one is soon run row by row, and many enough that its cost as an item
-/// vanishes.
+/// Rows of a piece: few enough that the rows at fault in a failed one are soon found, and many enough that its cost as an
+/// item vanishes.
 const PIECE: usize = 64;
 
 /// What is known of a model's input or output.
@@ -50,6 +50,12 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::All(error)
     }
+}
+
+/// The halves of rows that failed together, of which the first runs next; a single row as it is.
+fn halves(rows: Range<usize>) -> (Range<usize>, Option<Range<usize>>) {
+    let middle = rows.start + rows.len().div_ceil(2);
+    (rows.start..middle, Some(middle..rows.end).filter(|rows| !rows.is_empty()))
 }
 
 /// Consecutive rows that ran, and their results or their error.
@@ -159,20 +165,8 @@ impl Table {
         let columns: Vec<(&Named, Column)> = read.collect::<Result<_>>()?;
         let piece = if self.joins { PIECE } else { 1 };
         let pieces = (0..rows).step_by(piece).map(|start| start..(start + piece).min(rows)).collect();
-        let (mut ran, mut report) = self.run_pieces(&columns, pieces)?;
-        let failed: Vec<usize> = ran
-            .iter()
-            .filter(|(rows, result)| result.is_err() && rows.len() > 1)
-            .flat_map(|(rows, _)| rows.clone())
-            .collect();
-        if !failed.is_empty() {
-            let (alone, again) = self.run_pieces(&columns, failed.into_iter().map(|row| row..row + 1).collect())?;
-            report.seconds += again.seconds;
-            report.chunks += again.chunks;
-            ran.retain(|(rows, result)| result.is_ok() || rows.len() == 1);
-            ran.extend(alone);
-            ran.sort_by_key(|(rows, _)| rows.start);
-        }
+        let (mut ran, mut report) = self.run_halving(&columns, pieces)?;
+        ran.sort_by_key(|(rows, _)| rows.start);
         report.items = rows;
         report.errors = ran.iter().filter(|(_, result)| result.is_err()).map(|(rows, _)| rows.len()).sum();
         if !self.nulls
@@ -184,6 +178,43 @@ impl Table {
         let batch = self.columns(&ran, rows)?;
         self.add(report);
         Ok(batch)
+    }
+
+    /// Runs pieces, and those that fail in halves, down to the rows at fault; in no order.
+    fn run_halving(&self, columns: &[(&Named, Column)], pieces: Vec<Range<usize>>) -> Result<(Vec<Ran>, Report)> {
+        let mut ran = Vec::with_capacity(pieces.len());
+        let mut report: Option<Report> = None;
+        // Pieces of a round, each with the other half of the one that failed.
+        let mut round: Vec<(Range<usize>, Option<Range<usize>>)> =
+            pieces.into_iter().map(|rows| (rows, None)).collect();
+        loop {
+            let (pieces, others): (Vec<_>, Vec<_>) = round.drain(..).unzip();
+            let (results, own) = self.run_pieces(columns, pieces)?;
+            let report = match &mut report {
+                Some(report) => {
+                    report.seconds += own.seconds;
+                    report.chunks += own.chunks;
+                    report
+                }
+                None => report.insert(own),
+            };
+            for ((rows, result), other) in results.into_iter().zip(others) {
+                if result.is_ok() {
+                    // What failed is in the other half.
+                    round.extend(other.map(halves));
+                } else {
+                    round.extend(other.map(|rows| (rows, None)));
+                    if rows.len() > 1 {
+                        round.push(halves(rows));
+                        continue;
+                    }
+                }
+                ran.push((rows, result));
+            }
+            if round.is_empty() {
+                return Ok((ran, report.clone()));
+            }
+        }
     }
 
     /// Runs consecutive rows together.
