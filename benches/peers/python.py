@@ -128,7 +128,7 @@ def main():
     parser.add_argument("--out", type=Path, help="where the table goes besides stdout")
     options = parser.parse_args()
     import numpy as np
-    from process_pool import run
+    from processes import run
 
     pythons = dict.fromkeys(CONTENDERS, sys.executable) | dict(given.split("=", 1) for given in options.python)
     folder, graph = options.data / "minilm", options.data / "minilm.onnx"

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 #[cfg(feature = "files")]
-use gristmill::files::{ColumnType, Row};
-use gristmill::text::{Classified, Classifier, ClassifierOptions, Scores};
+use gristmill::files::ColumnType;
+use gristmill::text::{Classified, Classifier, ClassifierOptions};
 use lexopt::{Parser, ValueExt};
 use serde_json::{Map, Value, json};
 
 use super::{
-    common::{self, Common, Flag, Outcome, lines::field, texts::TextFile},
-    text_job::{self, TextJob},
+    common::{self, Common, Flag, Outcome, texts::TextFile},
+    text_job::{self, Table, TextJob},
 };
 
 const USAGE: &str = "\
@@ -47,48 +47,29 @@ pub fn row(labels: &[Arc<str>], class: Classified) -> Value {
 
 /// Runs the command.
 pub fn classify(command_line: Parser) -> Outcome {
-    let (mut job, mut name, mut scores) = (TextJob::default(), None, None);
-    let mut overlap = None;
+    let (mut job, mut name) = (TextJob::default(), None);
+    let mut options = ClassifierOptions::default();
     let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
     let common = Common::parse(command_line, &usage, |flag, parser| {
         match flag {
             Flag::Named("field" | "column") => name = Some(parser.value()?.string()?),
-            Flag::Named("overlap") => overlap = Some(parser.value()?.parse()?),
-            Flag::Named("scores") => {
-                scores = Some(match parser.value()?.string()?.as_str() {
-                    "raw" => Scores::Raw,
-                    "sigmoid" => Scores::Sigmoid,
-                    "softmax" => Scores::Softmax,
-                    other => return Err(format!("--scores is raw, sigmoid or softmax, not {other}").into()),
-                });
-            }
+            Flag::Named("overlap") => options.overlap = Some(parser.value()?.parse()?),
+            Flag::Named("scores") => options.scores = Some(parser.value()?.parse()?),
             flag => return job.take(&flag, parser),
         }
         Ok(true)
     })?;
     let (model, texts) = job.checked(&common, "TEXTS")?;
     let file = job.files.out.is_none().then(|| TextFile::open(texts)).transpose()?;
-    let mut options = ClassifierOptions::default().session(common.options()).weights(job.weights);
+    let mut options = options.session(common.options()).weights(job.weights);
     options.max_tokens = job.max_tokens;
-    (options.scores, options.overlap) = (scores, overlap);
     let classifier = Classifier::open_with(model, &options)?;
     let labels = classifier.labels().to_vec();
-    let row = move |class| row(&labels, class);
-    let Some(file) = file else {
+    let table = Table {
         #[cfg(feature = "files")]
-        return {
-            let name = name.as_deref().unwrap_or("text");
-            let read = |row: &Row<'_>| row.text(name);
-            let options = [("column", name)];
-            let table = text_job::Table { description: classifier.describe(), options: &options, columns: &COLUMNS };
-            job.run_files(&common, classifier.bulk(), &table, read, row)
-        };
-        #[cfg(not(feature = "files"))]
-        unreachable!("refused above");
+        description: classifier.describe(),
+        #[cfg(feature = "files")]
+        columns: &COLUMNS,
     };
-    let text = move |line: gristmill::Result<String>| match &name {
-        Some(name) => field(&line?, name),
-        None => line,
-    };
-    job.run(&common, classifier.bulk(), file, text, row)
+    job.run_texts(&common, classifier.bulk(), file, name, table, move |class| row(&labels, class))
 }

@@ -18,8 +18,8 @@ use serde_json::Value;
 use super::common::file_job::cells;
 
 use super::common::{
-    Common, Failure, Flag, Outcome, failure::whole, file_job::FileFlags, json_lines::JsonLines, one_line, output, say,
-    texts::TextFile,
+    Common, Failure, Flag, Outcome, failure::whole, file_job::FileFlags, json_lines::JsonLines, lines::field, one_line,
+    output, say, texts::TextFile,
 };
 
 /// Failed lines that are reported one by one, at most.
@@ -44,13 +44,12 @@ pub struct TextJob {
 }
 
 /// What a job over files is, beside its model.
-#[cfg(feature = "files")]
-pub struct Table<'t> {
+pub struct Table {
+    #[cfg(feature = "files")]
     pub description: Description,
-    /// The options that say which columns are read.
-    pub options: &'t [(&'t str, &'t str)],
     /// The columns that are written.
-    pub columns: &'t [(&'t str, ColumnType)],
+    #[cfg(feature = "files")]
+    pub columns: &'static [(&'static str, ColumnType)],
 }
 
 impl TextJob {
@@ -91,13 +90,49 @@ impl TextJob {
         Ok((model, texts))
     }
 
+    /// Runs a model of texts over the lines of `file`, or over the column or field `name` of them; without `file` as a job
+    /// over files.
+    pub fn run_texts<S, R>(
+        &self,
+        common: &Common,
+        bulk: Bulk<S>,
+        file: Option<TextFile>,
+        name: Option<String>,
+        table: Table,
+        row: impl Fn(R) -> Value,
+    ) -> Outcome
+    where
+        S: Staged<Output = R> + Stages<String> + 'static,
+    {
+        let Some(file) = file else {
+            #[cfg(feature = "files")]
+            return {
+                let name = name.as_deref().unwrap_or("text");
+                self.run_files(common, bulk, table, &[("column", name)], |row| row.text(name), row)
+            };
+            #[cfg(not(feature = "files"))]
+            return {
+                let Table {} = table;
+                unreachable!("refused before")
+            };
+        };
+        let text = move |line: gristmill::Result<String>| match &name {
+            Some(name) => field(&line?, name),
+            None => line,
+        };
+        self.run(common, bulk, file, text, row)
+    }
+
     /// Runs a model as a job over files: what `read` makes of each row, and the columns of what `row` makes of each result.
+    ///
+    /// `options` say which columns are read.
     #[cfg(feature = "files")]
     pub fn run_files<S, T, R>(
         &self,
         common: &Common,
         bulk: Bulk<S>,
-        table: &Table<'_>,
+        table: Table,
+        options: &[(&str, &str)],
         read: impl Fn(&Row<'_>) -> gristmill::Result<T>,
         row: impl Fn(R) -> Value,
     ) -> Outcome
@@ -106,11 +141,10 @@ impl TextJob {
         T: Send + 'static,
     {
         let (model, texts) = (self.model.clone().unwrap_or_default(), self.texts.clone().unwrap_or_default());
-        let Table { description, options, columns } = table;
-        let written = columns.iter().map(|(name, kind)| Column::new(*name, *kind)).collect();
-        let job = self.files.job(common, [&model, &texts], description, written)?;
+        let written = table.columns.iter().map(|(name, kind)| Column::new(*name, *kind)).collect();
+        let job = self.files.job(common, [&model, &texts], &table.description, written)?;
         let job = options.iter().fold(job, |job, (name, value)| job.option(*name, *value));
-        self.files.run(common, job, bulk, read, |result| Ok(cells(columns, &row(result))))
+        self.files.run(common, job, bulk, read, |result| Ok(cells(table.columns, &row(result))))
     }
 
     /// Runs a model over what `item` makes of each line, and writes what `row` makes of each result.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gristmill::files::{ColumnType, Row};
 use gristmill::{
     Error,
-    text::{ClassifierOptions, Prompt, Reranked, Reranker, Scores},
+    text::{ClassifierOptions, Prompt, Reranked, Reranker},
 };
 use lexopt::{Parser, ValueExt};
 use serde_json::{Value, json};
@@ -54,13 +54,7 @@ pub fn rerank(command_line: Parser) -> Outcome {
             Flag::Named("query") => query = Some(parser.value()?.string()?),
             Flag::Named("document") => document = Some(parser.value()?.string()?),
             Flag::Named("prompt") => options.prompt = Prompt::Named(parser.value()?.string()?),
-            Flag::Named("scores") => {
-                options.scores = Some(match parser.value()?.string()?.as_str() {
-                    "raw" => Scores::Raw,
-                    "sigmoid" => Scores::Sigmoid,
-                    other => return Err(format!("--scores is raw or sigmoid, not {other}").into()),
-                });
-            }
+            Flag::Named("scores") => options.scores = Some(parser.value()?.parse()?),
             flag => return job.take(&flag, parser),
         }
         Ok(true)
@@ -77,9 +71,9 @@ pub fn rerank(command_line: Parser) -> Outcome {
             let read = |row: &Row<'_>| -> gristmill::Result<Pair> {
                 Ok((row.text(query)?.into(), row.text(document)?.into()))
             };
+            let table = text_job::Table { description: reranker.describe(), columns: &COLUMNS };
             let options = [("query", query), ("document", document)];
-            let table = text_job::Table { description: reranker.describe(), options: &options, columns: &COLUMNS };
-            job.run_files(&common, reranker.detailed(), &table, read, row)
+            job.run_files(&common, reranker.detailed(), table, &options, read, row)
         };
         #[cfg(not(feature = "files"))]
         unreachable!("refused above");

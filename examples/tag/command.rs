@@ -1,14 +1,14 @@
 //! The command `tag`: the entities of each line of a text file.
 
 #[cfg(feature = "files")]
-use gristmill::files::{ColumnType, Row};
-use gristmill::text::{Aggregation, Entity, Tagged, Tagger, TaggerOptions};
+use gristmill::files::ColumnType;
+use gristmill::text::{Entity, Tagged, Tagger, TaggerOptions};
 use lexopt::{Parser, ValueExt};
 use serde_json::{Value, json};
 
 use super::{
-    common::{self, Common, Flag, Outcome, lines::field, texts::TextFile},
-    text_job::{self, TextJob},
+    common::{self, Common, Flag, Outcome, texts::TextFile},
+    text_job::{self, Table, TextJob},
 };
 
 const USAGE: &str = "\
@@ -47,18 +47,7 @@ pub fn tag(command_line: Parser) -> Outcome {
             Flag::Named("field" | "column") => name = Some(parser.value()?.string()?),
             Flag::Named("overlap") => options.overlap = Some(parser.value()?.parse()?),
             Flag::Named("ignore") => ignored.push(parser.value()?.string()?),
-            Flag::Named("aggregation") => {
-                options.aggregation = match parser.value()?.string()?.as_str() {
-                    "none" => Aggregation::None,
-                    "simple" => Aggregation::Simple,
-                    "first" => Aggregation::First,
-                    "average" => Aggregation::Average,
-                    "max" => Aggregation::Max,
-                    other => {
-                        return Err(format!("--aggregation is none, simple, first, average or max, not {other}").into());
-                    }
-                }
-            }
+            Flag::Named("aggregation") => options.aggregation = parser.value()?.parse()?,
             flag => return job.take(&flag, parser),
         }
         Ok(true)
@@ -71,23 +60,13 @@ pub fn tag(command_line: Parser) -> Outcome {
         options.ignored = ignored;
     }
     let tagger = Tagger::open_with(model, &options)?;
-    let Some(file) = file else {
+    let table = Table {
         #[cfg(feature = "files")]
-        return {
-            let name = name.as_deref().unwrap_or("text");
-            let read = |row: &Row<'_>| row.text(name);
-            let options = [("column", name)];
-            let table = text_job::Table { description: tagger.describe(), options: &options, columns: &COLUMNS };
-            job.run_files(&common, tagger.bulk(), &table, read, row)
-        };
-        #[cfg(not(feature = "files"))]
-        unreachable!("refused above");
+        description: tagger.describe(),
+        #[cfg(feature = "files")]
+        columns: &COLUMNS,
     };
-    let text = move |line: gristmill::Result<String>| match &name {
-        Some(name) => field(&line?, name),
-        None => line,
-    };
-    job.run(&common, tagger.bulk(), file, text, row)
+    job.run_texts(&common, tagger.bulk(), file, name, table, row)
 }
 
 fn entity(entity: Entity) -> Value {

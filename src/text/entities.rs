@@ -1,6 +1,6 @@
 //! Entities of a text, put together of the classes of its tokens as transformers' pipeline does.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, str::FromStr, sync::Arc};
 
 use crate::{
     error::{Error, Result},
@@ -27,6 +27,25 @@ pub enum Aggregation {
     Average,
     /// As `Simple`, of words, which have the class of the token with the highest score.
     Max,
+}
+
+impl FromStr for Aggregation {
+    type Err = Error;
+
+    /// Reads a name of transformers, such as `average`.
+    fn from_str(text: &str) -> Result<Self> {
+        Ok(match text {
+            "none" => Self::None,
+            "simple" => Self::Simple,
+            "first" => Self::First,
+            "average" => Self::Average,
+            "max" => Self::Max,
+            _ => {
+                let known = "none, simple, first, average and max";
+                return Err(Error::invalid_input(format!("no aggregation `{text}`; there are {known}")));
+            }
+        })
+    }
 }
 
 /// A part of a text with a label.

@@ -1,6 +1,6 @@
 //! How a head's numbers become scores.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use crate::{
     error::{Error, Result},
@@ -17,6 +17,19 @@ pub enum Scores {
     Sigmoid,
     /// Together, so that their sum is 1.
     Softmax,
+}
+
+impl FromStr for Scores {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "raw" => Ok(Self::Raw),
+            "sigmoid" => Ok(Self::Sigmoid),
+            "softmax" => Ok(Self::Softmax),
+            _ => Err(Error::invalid_input(format!("no scores `{text}`; there are raw, sigmoid and softmax"))),
+        }
+    }
 }
 
 impl Scores {
@@ -69,6 +82,13 @@ pub(in crate::import::hugging_face) fn of_activation(path: &str) -> Result<Score
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_read() {
+        let read = |name: &str| name.parse::<Scores>().ok();
+        assert_eq!(["raw", "sigmoid", "softmax"].map(read), [Scores::Raw, Scores::Sigmoid, Scores::Softmax].map(Some));
+        assert!("none".parse::<Scores>().unwrap_err().to_string().contains("there are raw"));
+    }
 
     #[test]
     fn scores_of_large_numbers_are_finite() {

@@ -19,20 +19,20 @@ use pyo3::{
 
 use crate::errors::wrong;
 
-/// NumPy's names of element types.
-const NAMES: [(&str, DType); 12] = [
-    ("bool", DType::Bool),
-    ("int8", DType::I8),
-    ("int16", DType::I16),
-    ("int32", DType::I32),
-    ("int64", DType::I64),
-    ("uint8", DType::U8),
-    ("uint16", DType::U16),
-    ("uint32", DType::U32),
-    ("uint64", DType::U64),
-    ("float16", DType::F16),
-    ("float32", DType::F32),
-    ("float64", DType::F64),
+/// Element types with NumPy's kind and name; the kind and the size make the type.
+const TYPES: [(DType, u8, &str); 12] = [
+    (DType::Bool, b'b', "bool"),
+    (DType::I8, b'i', "int8"),
+    (DType::I16, b'i', "int16"),
+    (DType::I32, b'i', "int32"),
+    (DType::I64, b'i', "int64"),
+    (DType::U8, b'u', "uint8"),
+    (DType::U16, b'u', "uint16"),
+    (DType::U32, b'u', "uint32"),
+    (DType::U64, b'u', "uint64"),
+    (DType::F16, b'f', "float16"),
+    (DType::F32, b'f', "float32"),
+    (DType::F64, b'f', "float64"),
 ];
 
 /// The memory of an array, which is kept with it.
@@ -107,21 +107,8 @@ fn number_type(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
     if descr.num() > LAST {
         return None;
     }
-    Some(match (descr.kind(), descr.itemsize()) {
-        (b'b', 1) => DType::Bool,
-        (b'i', 1) => DType::I8,
-        (b'i', 2) => DType::I16,
-        (b'i', 4) => DType::I32,
-        (b'i', 8) => DType::I64,
-        (b'u', 1) => DType::U8,
-        (b'u', 2) => DType::U16,
-        (b'u', 4) => DType::U32,
-        (b'u', 8) => DType::U64,
-        (b'f', 2) => DType::F16,
-        (b'f', 4) => DType::F32,
-        (b'f', 8) => DType::F64,
-        _ => return None,
-    })
+    let (kind, size) = (descr.kind(), descr.itemsize());
+    TYPES.iter().find(|(dtype, own, _)| (*own, dtype.size()) == (kind, size)).map(|(dtype, ..)| *dtype)
 }
 
 /// The tensor of an array of texts.
@@ -190,12 +177,17 @@ pub(crate) fn vectors(py: Python<'_>, vectors: Vec<f32>, dimension: usize) -> Py
     Ok(array.reshape([rows, dimension])?.into_any())
 }
 
+/// A vector as an array of that memory.
+pub(crate) fn vector(py: Python<'_>, vector: Vec<f32>) -> Bound<'_, PyAny> {
+    vector.into_pyarray(py).into_any()
+}
+
 /// NumPy's description of an element type.
 fn descr<'py>(py: Python<'py>, dtype: DType) -> PyResult<Option<Bound<'py, PyArrayDescr>>> {
     static DESCRS: PyOnceLock<Vec<Py<PyArrayDescr>>> = PyOnceLock::new();
-    let made = || NAMES.iter().map(|(name, _)| Ok(PyArrayDescr::new(py, *name)?.unbind())).collect::<PyResult<_>>();
+    let made = || TYPES.iter().map(|(.., name)| Ok(PyArrayDescr::new(py, *name)?.unbind())).collect::<PyResult<_>>();
     let descrs = DESCRS.get_or_try_init(py, made)?;
-    let place = NAMES.iter().position(|(_, own)| *own == dtype);
+    let place = TYPES.iter().position(|(own, ..)| *own == dtype);
     Ok(place.map(|place| descrs[place].bind(py).clone()))
 }
 
