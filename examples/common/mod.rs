@@ -118,6 +118,7 @@ impl Common {
         mut own: impl FnMut(Flag<'_>, &mut Parser) -> Result<bool, lexopt::Error>,
     ) -> Result<Self, Failure> {
         let (name, words) = typed(&mut command_line);
+        let usage = &of_program(usage, &name);
         let mut common = Self { logs: logs::start(), name, words, ..Self::default() };
         let parser = &mut command_line;
         while let Some(arg) = parser.next()? {
@@ -164,7 +165,8 @@ impl Common {
 
     /// The options to load a model with.
     pub fn options(&self) -> SessionOptions {
-        let options = SessionOptions::on(self.device).precision(self.precision).gpu(self.gpu.clone());
+        let mut options = SessionOptions::on(self.device).precision(self.precision).gpu(self.gpu.clone());
+        options.workers = self.workers;
         match self.kernel_set {
             Some(set) => options.kernel_set(set),
             None => options,
@@ -247,6 +249,17 @@ impl Common {
 /// Runs a command on the arguments of this process.
 pub fn main(command: impl FnOnce(Parser) -> Outcome) -> ExitCode {
     ExitCode::from(failure::code(command(Parser::from_env())))
+}
+
+/// A usage text with the name of the program of which the command is a part, as of `gristmill embed`.
+fn of_program(usage: &str, program: &str) -> String {
+    let own = usage.strip_prefix("usage: ").and_then(|rest| rest.split(' ').next());
+    match own.filter(|_| program.contains(' ')) {
+        Some(own) => usage
+            .replace(&format!("usage: {own} "), &format!("usage: {program} "))
+            .replace(&format!("\n       {own} "), &format!("\n       {program} ")),
+        None => usage.to_owned(),
+    }
 }
 
 /// The program's name and its arguments, as they were given.

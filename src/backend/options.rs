@@ -72,6 +72,8 @@ pub struct SessionOptions {
     ///
     /// A loop whose condition never fails would not end otherwise.
     pub max_iterations: Option<u64>,
+    /// Threads that loading, and a single run, are split over; by default as many as can run at once. A job has its own.
+    pub workers: Option<usize>,
     /// The GPU's options, used unless the device is the CPU.
     pub gpu: GpuOptions,
 }

@@ -68,6 +68,8 @@ pub struct Session {
     row_bytes: OnceLock<Option<usize>>,
     /// Nanoseconds of the last [`run`](Self::run), summed over its threads.
     last_run_ns: AtomicU64,
+    /// Threads that a single run is split over, if the options say so.
+    workers: Option<usize>,
     pool: OnceLock<Arc<Pool>>,
 }
 
@@ -135,7 +137,7 @@ impl Session {
 
     /// Runs one item.
     ///
-    /// A long run is split over a pool as wide as the machine allows, or over the caller's own if a thread of a rayon
+    /// A long run is split over [`SessionOptions::workers`], or over the caller's own if a thread of a rayon
     /// pool calls; the results are the same bits.
     ///
     /// # Errors
@@ -163,7 +165,7 @@ impl Session {
         if let Some(pool) = self.pool.get() {
             return Ok(pool);
         }
-        let made = pool(None)?;
+        let made = pool(self.workers)?;
         Ok(self.pool.get_or_init(|| made))
     }
 

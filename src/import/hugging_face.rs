@@ -62,7 +62,7 @@ use crate::{
         },
         options::ImportOptions,
     },
-    threads::pool::pool,
+    threads::pool::load_pool,
 };
 
 /// The settings of an adapter of PEFT beside an encoder's files.
@@ -260,7 +260,7 @@ impl Encoder {
         notes.extend(sources.iter().find_map(Weights::notes));
         let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
         let build = || encoder::build(&name, &config, tensors, &sources, &behind.stages, output, hides_keys);
-        let graph = pool(None)?.run_once(build)?;
+        let graph = load_pool(None)?.run_once(build)?;
         let positions = config.positions;
         let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
         if max_tokens > positions.count {

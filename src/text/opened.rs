@@ -15,7 +15,7 @@ use crate::{
         prepare::{End, Prepare},
         tokenizer::{Parsed, TextTokenizer, Unit},
     },
-    threads::pool::pool,
+    threads::pool::load_pool,
 };
 
 /// A model, and the step before it.
@@ -73,7 +73,7 @@ impl Opening<'_> {
             let (folder, alone) = tokenizer_folder(path, purpose)?;
             TextTokenizer::parse_in(&folder, alone)
         };
-        let (loaded, tokenizer) = pool(None)?.run_once(|| rayon::join(load, parse));
+        let (loaded, tokenizer) = load_pool(session.workers)?.run_once(|| rayon::join(load, parse));
         let (folder, head, max_tokens, session) = loaded?;
         let in_file = || format!("model folder `{}`: `tokenizer.json`", path.display());
         let mut tokenizer = tokenizer.context(in_folder)?;

@@ -25,6 +25,21 @@ pub(crate) struct Pool {
     runs: Member,
 }
 
+/// The pools that have users, with their numbers of threads.
+static POOLS: Mutex<Vec<(usize, Weak<Pool>)>> = Mutex::new(Vec::new());
+
+/// The pool of a load: that of the calling worker, or else that of `workers` threads.
+///
+/// # Errors
+/// As [`pool`].
+pub(crate) fn load_pool(workers: Option<usize>) -> Result<Arc<Pool>> {
+    let known: Vec<Arc<Pool>> = {
+        let pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.iter().filter_map(|(_, pool)| pool.upgrade()).collect()
+    };
+    known.into_iter().find(|own| own.is_here()).map_or_else(|| pool(workers), Ok)
+}
+
 /// The pool of `workers` threads, or of as many as can run at once.
 ///
 /// It is started on first use and stopped with its last user.
@@ -32,7 +47,6 @@ pub(crate) struct Pool {
 /// # Errors
 /// `Io` if threads cannot be started.
 pub(crate) fn pool(workers: Option<usize>) -> Result<Arc<Pool>> {
-    static POOLS: Mutex<Vec<(usize, Weak<Pool>)>> = Mutex::new(Vec::new());
     let workers = workers.unwrap_or_else(platform::parallelism).max(1);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     pools.retain(|(_, pool)| pool.strong_count() > 0);
@@ -155,5 +169,14 @@ mod tests {
         assert_eq!((a.workers(), c.workers()), (3, 2));
         let name = a.run(|| std::thread::current().name().map(str::to_owned));
         assert!(name.is_some_and(|name| name.starts_with("mill-worker-")));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "starts threads")]
+    fn a_load_within_a_load_has_its_pool() {
+        let outer = load_pool(Some(5)).unwrap();
+        assert_eq!(outer.workers(), 5);
+        let inner = outer.run_once(|| load_pool(None).unwrap());
+        assert!(Arc::ptr_eq(&outer, &inner));
     }
 }

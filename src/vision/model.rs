@@ -9,7 +9,7 @@ use crate::{
     import::{hugging_face::ImageFolder, origin::fingerprint_of},
     inference::{Description, Hints, Inference, Slots},
     tensor::Tensors,
-    threads::pool::pool,
+    threads::pool::load_pool,
     vision::prepare::Prepare,
 };
 
@@ -45,7 +45,7 @@ impl ImageModel {
                 .context(|| format!("model folder `{}`", path.display()))?;
             Ok((images, head, session))
         };
-        let (images, head, session) = pool(None)?.run_once(load)?;
+        let (images, head, session) = load_pool(session.workers)?.run_once(load)?;
         let prepare = Prepare::new(&images, max_pixels);
         let ImageFolder { folder, settings, .. } = images;
         let files = folder.files;

@@ -21,7 +21,7 @@ use crate::{
     inference::Fingerprint,
     ops::product::linear::LinearInPlace,
     rewrite,
-    threads::pool::pool,
+    threads::pool::load_pool,
 };
 
 impl Session {
@@ -47,7 +47,7 @@ impl Session {
                 "precision int8: {in_place} products read their weights in the file, and are not in int8"
             ));
         }
-        let pool = pool(None)?;
+        let pool = load_pool(options.workers)?;
         let weights_note = pool.run_once(|| weights_note(&graph));
         let load = || load::load(graph, options, kernel_set, factors, &mut notes);
         let loaded = pool.run_once(load).context(in_model)?;
@@ -72,6 +72,7 @@ impl Session {
             not_a_number: NotANumber::new(options.fail_on_nan),
             row_bytes: OnceLock::new(),
             last_run_ns: AtomicU64::new(0),
+            workers: options.workers,
             pool: OnceLock::new(),
         })
     }
