@@ -66,7 +66,7 @@ impl Parts {
             if wanted != chosen.as_deref() {
                 return Err(Error::unsupported(format!(
                     "the prompt {prompt:?}: the model has adapters for the tasks {}, and was opened {}; open the folder \
-                     with EmbedderOptions::prompt for each task",
+                     for each task, with EmbedderOptions::prompt or FolderOptions::task",
                     tasks.join(", "),
                     chosen.as_ref().map_or_else(|| "without one".to_owned(), |task| format!("for {task:?}")),
                 )));
@@ -219,15 +219,26 @@ fn opened(path: &Path, options: &EmbedderOptions) -> Result<Opened> {
         max_tokens: options.max_tokens,
         unit: if options.overlap.is_some() { Unit::Windows } else { Unit::Text },
     };
-    let task = match &options.prompt {
+    let of_prompt = match &options.prompt {
         Prompt::Default => None,
         Prompt::Named(name) => Some(name.clone()),
         Prompt::Text(_) => Some(String::new()),
     };
-    let folder = FolderOptions { task, ..options.folder.clone() };
-    let (opened, ()) = opening.open(|| Ok((hugging_face::open(path, &folder)?, ())))?;
+    let chosen = &options.folder.task;
+    let folder = FolderOptions { task: chosen.clone().or(of_prompt), ..options.folder.clone() };
+    let (mut opened, ()) = opening.open(|| Ok((hugging_face::open(path, &folder)?, ())))?;
     if let Some(overlap) = options.overlap {
         opened.prepare.tokenizer.check_overlap(overlap)?;
+    }
+    if let Some(task) = chosen {
+        // From here on every prompt goes with the weights.
+        let tasks = match opened.adapters.take() {
+            Some(FolderAdapters { chosen: Some(own), .. }) if own == *task => return Ok(opened),
+            Some(adapters) => adapters.tasks.join(", "),
+            None => "none".to_owned(),
+        };
+        let message = format!("no adapter of the weights for the task {task:?}; the folder has {tasks}");
+        return Err(Error::invalid_input(message));
     }
     Ok(opened)
 }

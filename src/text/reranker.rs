@@ -14,6 +14,7 @@ use crate::{
         encoder_model::{EncoderModel, only},
         jobs::Jobs,
         opened::Opened,
+        prompt::Prompt,
     },
 };
 
@@ -33,7 +34,6 @@ use crate::{
 pub struct Reranker {
     pairs: Pairs,
     jobs: Jobs<Pair, f32>,
-    max_tokens: usize,
 }
 
 /// A query and a document.
@@ -116,18 +116,34 @@ impl Reranker {
                 "windows for a reranker, which takes pairs; truncate the documents or cut them",
             ));
         }
+        if options.scores == Some(Scores::Softmax) {
+            return Err(Error::invalid_input(
+                "scores by softmax for a reranker, of whose one number it makes 1; there are raw and sigmoid",
+            ));
+        }
         let (opened, classes) = classifier::open(folder.as_ref(), options, Purpose::Pairs)?;
         let prompt = options.prompt.of(&opened.prompts)?.into();
-        let max_tokens = opened.max_tokens;
-        let pairs = Pairs { opened: Arc::new(opened), scores: classes.scores, prompt };
+        Ok(Self::of(Pairs { opened: Arc::new(opened), scores: classes.scores, prompt }))
+    }
+
+    fn of(pairs: Pairs) -> Self {
         let scores = pairs.scores;
         let pipeline = pairs.before().finish(move |_, numbers| Ok(score(scores, numbers)?));
-        Ok(Self { pairs, jobs: Jobs::new(pipeline), max_tokens })
+        Self { pairs, jobs: Jobs::new(pipeline) }
+    }
+
+    /// The same model with another prompt before each query, which shares the weights.
+    ///
+    /// # Errors
+    /// If the folder has no prompt of that name.
+    pub fn with_prompt(&self, prompt: &Prompt) -> Result<Self> {
+        let prompt = prompt.of(&self.pairs.opened.prompts)?.into();
+        Ok(Self::of(Pairs { prompt, ..self.pairs.clone() }))
     }
 
     /// The number of tokens to which a pair is truncated, special tokens included.
     pub fn max_tokens(&self) -> usize {
-        self.max_tokens
+        self.pairs.opened.max_tokens
     }
 
     /// Describes the model; `truncated` is the number of pairs truncated so far.
@@ -179,6 +195,6 @@ impl Reranker {
 
 impl fmt::Debug for Reranker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reranker").field("max_tokens", &self.max_tokens).finish_non_exhaustive()
+        f.debug_struct("Reranker").field("max_tokens", &self.max_tokens()).finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         encoder_model::{EncoderModel, only},
         jobs::Jobs,
         opened::{Opened, Opening},
+        prompt::Prompt,
         sparse_options::SparseOptions,
         tokenized::Facts,
         tokenizer::Unit,
@@ -35,9 +36,17 @@ use crate::{
 /// Cloning is cheap; clones share the weights.
 #[derive(Clone)]
 pub struct SparseEmbedder {
+    opened: Arc<Opened>,
+    weighting: Weighting,
     jobs: Jobs<str, SparseVector>,
-    dimension: usize,
-    max_tokens: usize,
+}
+
+/// How a model's numbers become weights.
+#[derive(Clone, Copy)]
+struct Weighting {
+    splade: Splade,
+    /// The most weights of a text.
+    most: Option<usize>,
 }
 
 /// The pipeline of a [`SparseEmbedder`], from texts to sparse vectors.
@@ -82,27 +91,60 @@ impl SparseEmbedder {
             unit: Unit::Text,
         };
         let (opened, words) = opening.open(|| hugging_face::open_words(path, &options.import))?;
-        let Opened { model, prepare, dimension, max_tokens, prompts, .. } = opened;
-        let (splade, most) = (words.splade, options.max_weights.or(words.most));
-        let prompt = options.prompt.of(&prompts)?;
-        let model = model.with_options(&format!("{splade:?}, at most {most:?}, prompt {prompt:?}"));
-        let truncated = model.truncated.clone();
+        let weighting = Weighting { splade: words.splade, most: options.max_weights.or(words.most) };
+        Self::with(Arc::new(opened), weighting, &options.prompt)
+    }
+
+    fn with(opened: Arc<Opened>, weighting: Weighting, prompt: &Prompt) -> Result<Self> {
+        let Weighting { splade, most } = weighting;
+        let prompt = prompt.of(&opened.prompts)?;
+        let model = opened.model.with_options(&format!("{splade:?}, at most {most:?}, prompt {prompt:?}"));
+        let (prepare, truncated) = (opened.prepare.clone(), model.truncated.clone());
         let pipeline = Pipeline::new(model)
             .prepare(move |text: &str| Ok(truncated.count(prepare.tokenized(&prompt, text)?)))
             .item_bytes(|text: &str| text.len())
             .finish(move |text, numbers| Ok(SparseVector::of(&only(numbers)?, splade, most, text.facts)?))
             .result_bytes(|vector: &SparseVector| size_of_val(vector.weights.as_slice()) + size_of::<SparseVector>());
-        Ok(Self { jobs: Jobs::new(pipeline), dimension, max_tokens })
+        Ok(Self { opened, weighting, jobs: Jobs::new(pipeline) })
+    }
+
+    /// The same model with another prompt, which shares the weights.
+    ///
+    /// # Errors
+    /// If the folder has no prompt of that name.
+    pub fn with_prompt(&self, prompt: &Prompt) -> Result<Self> {
+        Self::with(self.opened.clone(), self.weighting, prompt)
+    }
+
+    /// The same model for queries: with the prompt `query`, or none if the folder has no such prompt.
+    ///
+    /// # Errors
+    /// None that [`open`](Self::open) has not told.
+    pub fn queries(&self) -> Result<Self> {
+        self.with_prompt(&Prompt::for_task("query", &self.opened.prompts))
+    }
+
+    /// The same model for documents: with the prompt `document`, or none if the folder has no such prompt.
+    ///
+    /// # Errors
+    /// None that [`open`](Self::open) has not told.
+    pub fn documents(&self) -> Result<Self> {
+        self.with_prompt(&Prompt::for_task("document", &self.opened.prompts))
+    }
+
+    /// The word of the vocabulary with this token id; empty if the tokenizer has none.
+    pub fn word(&self, id: u32) -> String {
+        self.opened.prepare.tokenizer.token(id)
     }
 
     /// The number of words in the vocabulary.
     pub fn dimension(&self) -> usize {
-        self.dimension
+        self.opened.dimension
     }
 
     /// The number of tokens to which a text is truncated, special tokens included.
     pub fn max_tokens(&self) -> usize {
-        self.max_tokens
+        self.opened.max_tokens
     }
 
     /// Describes the model; `truncated` is the number of texts truncated so far.
@@ -166,8 +208,8 @@ impl SparseVector {
 impl fmt::Debug for SparseEmbedder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SparseEmbedder")
-            .field("dimension", &self.dimension)
-            .field("max_tokens", &self.max_tokens)
+            .field("dimension", &self.dimension())
+            .field("max_tokens", &self.max_tokens())
             .finish_non_exhaustive()
     }
 }

@@ -84,6 +84,25 @@ fn the_weights_of_one_task_are_not_taken_for_another() {
 }
 
 #[test]
+fn a_task_is_chosen_apart_from_the_prompt() {
+    let options = |task: &str| {
+        let mut options = EmbedderOptions::on(Device::Cpu);
+        options.folder.task = Some(task.to_owned());
+        options
+    };
+    let embedder = Embedder::open_with(folder(), &options("retrieval.query")).unwrap();
+    let named = open(&folder(), Prompt::Named("retrieval.query".to_owned()), Weights::Own).unwrap();
+    let vectors = |prompt: Prompt| embedder.with_prompt(&prompt).unwrap().embed(&["a fox"]).unwrap();
+    let expected = named.embed(&["a fox"]).unwrap();
+    assert_eq!(vectors(Prompt::Named("retrieval.query".to_owned())), expected);
+    assert_eq!(vectors(Prompt::Text("the query: ".to_owned())), expected);
+    assert_ne!(vectors(Prompt::Default), expected);
+    assert_eq!(vectors(Prompt::Default), embedder.embed(&["a fox"]).unwrap());
+    let error = Embedder::open_with(folder(), &options("classification")).unwrap_err().to_string();
+    assert!(error.contains("the folder has retrieval.query, separation, text-matching"), "{error}");
+}
+
+#[test]
 fn a_default_prompt_chooses_its_adapter() {
     let change = (
         "config_sentence_transformers.json",

@@ -212,6 +212,14 @@ fn prompts_stand_before_queries() {
     assert_eq!(score(Prompt::Text(String::new())).unwrap(), expected("a fox"));
     let error = score(Prompt::Named("s".into())).unwrap_err().to_string();
     assert!(error.contains("no prompt \"s\"; it has p, r"), "{error}");
+    // Another prompt of the same model is that of a model opened with it.
+    let opened = Reranker::open(folder.path(), Device::Cpu).unwrap();
+    for (prompt, query) in [(Prompt::Named("r".into()), "ra fox"), (Prompt::Default, "q: a fox")] {
+        assert_eq!(opened.with_prompt(&prompt).unwrap().scores("a fox", &["a dog"]).unwrap()[0], expected(query));
+    }
+    assert!(opened.with_prompt(&Prompt::Named("s".into())).is_err());
+    let error = Reranker::open_with(folder.path(), &ClassifierOptions::on(Device::Cpu).scores(Scores::Softmax));
+    assert!(error.unwrap_err().to_string().contains("softmax for a reranker"));
     let options = ClassifierOptions::on(Device::Cpu).prompt(Prompt::Text("p".into()));
     let error = Classifier::open_with(heads("classes/bert"), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);

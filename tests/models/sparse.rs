@@ -7,7 +7,7 @@ use std::{
 
 use gristmill::{
     Device, ErrorKind, Weights,
-    text::{SparseEmbedder, SparseOptions},
+    text::{Prompt, SparseEmbedder, SparseOptions},
 };
 
 use crate::support::folder::changed;
@@ -70,6 +70,25 @@ fn the_largest_weights_are_kept() {
     assert!(few.is_sorted_by(|(one, _), (other, _)| one < other));
     assert_eq!(all.iter().filter(|(_, weight)| *weight >= least).copied().collect::<Vec<_>>(), few);
     assert_eq!(open(SparseOptions::on(Device::Cpu).max_weights(0)).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn prompts_of_queries_and_documents() {
+    let open = |prompt: &str| {
+        let options = SparseOptions::on(Device::Cpu).prompt(Prompt::Text(prompt.to_owned()));
+        SparseEmbedder::open_with(heads("sparse/distilbert"), &options).unwrap().embed(&["a fox"]).unwrap()
+    };
+    let (queries, documents) = (open("a "), open("the "));
+    assert_ne!(queries, documents);
+    let embedder = SparseEmbedder::open(heads("sparse/distilbert"), Device::Cpu).unwrap();
+    let vectors = |embedder: gristmill::Result<SparseEmbedder>| embedder.unwrap().embed(&["a fox"]).unwrap();
+    assert_eq!(vectors(embedder.queries()), queries);
+    assert_eq!(vectors(embedder.documents()), documents);
+    assert_eq!(vectors(embedder.with_prompt(&Prompt::Named("query".to_owned()))), queries);
+    // The folder's default prompt is that of documents.
+    assert_eq!(vectors(embedder.queries().and_then(|queries| queries.with_prompt(&Prompt::Default))), documents);
+    assert!(embedder.with_prompt(&Prompt::Named("passage".to_owned())).is_err());
+    assert_eq!((embedder.word(0), embedder.word(319)), ("[PAD]".to_owned(), String::new()));
 }
 
 #[test]

@@ -128,6 +128,17 @@ def test_rows_at_fault_are_found_wherever_they_are(tmp_path: Path, bad: list[int
     assert caught.value.index == bad[0]
 
 
+def test_progress_of_a_table(model: gristmill.Model, capsys: pytest.CaptureFixture[str]) -> None:
+    given = table(70_000)
+    model.map(given, show_progress_bar=False)
+    assert capsys.readouterr().err == ""
+    for _ in model.map(given, show_progress_bar=True):
+        pass
+    assert "70000/70000" in capsys.readouterr().err
+    assert pa.table(model.map(given, show_progress_bar=True)).num_rows == 70_000
+    assert "70000/70000" in capsys.readouterr().err
+
+
 def test_memory_is_given_back(model: gristmill.Model) -> None:
     before = pa.total_allocated_bytes()
     for _ in range(3):

@@ -1,5 +1,6 @@
 """Texts to vectors: those of the command, whatever stands around a text."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,7 @@ import gristmill
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import MINILM, TARGET
+from conftest import GOLDENS, MINILM, TARGET
 
 TEXTS = [f"the {word} of a river, {count} times over" for count in range(40) for word in ("mouth", "source", "bed")]
 
@@ -66,6 +67,28 @@ def test_prompts(embedder: gristmill.Embedder) -> None:
     assert embedder.encode_document(TEXTS[0]).tobytes() == embedder.encode(TEXTS[0]).tobytes()
     with pytest.raises(gristmill.Error, match="nothing like that"):
         embedder.encode(TEXTS[0], prompt_name="nothing like that")
+
+
+def test_the_weights_of_a_task() -> None:
+    folder = GOLDENS / "adapters" / "jina-v3"
+    embedder = gristmill.Embedder(folder)
+    queries = gristmill.Embedder(folder, task="retrieval.query")
+    for task, goldens in json.loads((folder / "golden.json").read_text()).items():
+        texts = [golden["text"] for golden in goldens]
+        prompt_name = task if task in embedder.prompts else None
+        vectors = embedder.encode(texts, task=task or None, prompt_name=prompt_name)
+        assert np.allclose(vectors, [golden["vector"] for golden in goldens], atol=2e-5), task
+        # The other model has another task of its own, and the prompt is a matter apart.
+        if task == "retrieval.query":
+            assert queries.encode(texts, prompt_name=task).tobytes() == vectors.tobytes()
+            assert queries.encode(texts, prompt="the query: ").tobytes() == vectors.tobytes()
+            assert queries.encode(texts).tobytes() == embedder.encode(texts, task=task).tobytes() != vectors.tobytes()
+        elif task:
+            assert queries.encode(texts, task=task).tobytes() == vectors.tobytes()
+    with pytest.raises(gristmill.Error, match="retrieval.query, separation, text-matching"):
+        embedder.encode(TEXTS, task="classification")
+    with pytest.raises(gristmill.Error, match="the folder has none"):
+        gristmill.Embedder(MINILM, task="separation")
 
 
 def test_what_is_wrong_is_told(tmp_path: Path) -> None:

@@ -79,6 +79,14 @@ def test_pairs_have_the_scores_of_a_cross_encoder() -> None:
     assert set(reranker.rank(TEXTS[0], documents)[0]) == {"corpus_id", "score"}
     prompted = gristmill.Reranker(folder, prompt="a ").predict((TEXTS[0], TEXTS[1]))
     assert prompted == reranker.predict(("a " + TEXTS[0], TEXTS[1]))
+    # The prompt of a call stands before its queries alone.
+    assert reranker.predict((TEXTS[0], TEXTS[1]), prompt="a ") == prompted != reranker.predict((TEXTS[0], TEXTS[1]))
+    [ranked] = reranker.rank(TEXTS[0], [TEXTS[1]], prompt="a ")
+    assert ranked["score"] == prompted
+    with pytest.raises(gristmill.Error, match='no prompt "none"'):
+        reranker.predict(pairs, prompt_name="none")
+    with pytest.raises(gristmill.Error, match="softmax"):
+        gristmill.Reranker(folder, function_to_apply="softmax")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="pair 1"):
         reranker.predict([pairs[0], ("alone",)])
     with pytest.raises(ValueError, match="convert_to_tensor"):
@@ -126,6 +134,40 @@ def test_sparse_vectors_are_those_of_a_sparse_encoder() -> None:
     assert sorted(few.values()) == sorted(vectors.rows()[0].values())[-2:]
     with pytest.raises(gristmill.Error, match="0 weights"):
         gristmill.SparseEmbedder(folder, max_active_dims=0)
+
+
+def test_prompts_of_a_call_and_words_of_sparse_vectors() -> None:
+    folder = HEADS / "sparse" / "distilbert"
+    embedder = gristmill.SparseEmbedder(folder)
+    plain = gristmill.SparseEmbedder(folder, prompt="")
+
+    def rows(vectors: gristmill.SparseVectors) -> Any:
+        return vectors.rows()
+
+    # The folder's default prompt is that of documents.
+    queries = rows(plain.encode(["a " + text for text in TEXTS]))
+    documents = rows(plain.encode(["the " + text for text in TEXTS]))
+    assert queries != documents
+    for own in (embedder, plain):
+        assert rows(own.encode_query(TEXTS)) == rows(own.encode(TEXTS, prompt_name="query")) == queries
+        assert rows(own.encode_document(TEXTS)) == rows(own.encode(TEXTS, prompt="the ")) == documents
+    assert rows(embedder.encode(TEXTS)) == documents
+    assert rows(embedder.encode_query(TEXTS, prompt="the ")) == documents
+    with pytest.raises(gristmill.Error, match="it has document, query"):
+        embedder.encode(TEXTS, prompt_name="passage")
+
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = {place: word for word, place in tokenizer["model"]["vocab"].items()}
+    vectors = embedder.encode(TEXTS)
+    decoded = embedder.decode(vectors)
+    for row, pairs in zip(vectors.rows(), decoded, strict=True):
+        assert pairs == sorted(((vocabulary.get(place, ""), weight) for place, weight in row.items()), key=lambda own: -own[1])
+    assert embedder.decode(vectors, top_k=2) == [pairs[:2] for pairs in decoded]
+    assert embedder.decode(embedder.encode([])) == []
+    gap = gristmill.SparseVectors(np.ones(1, np.float32), np.array([5000]), np.array([0, 0, 1]), (2, 6000))
+    assert embedder.decode(gap) == [[], [("", 1.0)]]
+    with pytest.raises(ValueError, match="top_k"):
+        embedder.decode(vectors, top_k=0)
 
 
 def test_token_vectors_are_those_of_a_multi_vector_encoder() -> None:

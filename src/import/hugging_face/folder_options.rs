@@ -13,8 +13,8 @@ pub struct FolderOptions {
     /// The number of a vector's first numbers that are kept, before the normalization that `normalize` asks for; by
     /// default as the folder specifies.
     pub truncate_dim: Option<usize>,
-    /// The name of the prompt, which chooses an adapter of the weights; the folder's default if absent.
-    pub(crate) task: Option<String>,
+    /// The task whose adapter the weights get, whatever stands before a text; by default that of the prompt's name.
+    pub task: Option<String>,
     /// Limits on what the files may require. Links are followed, as hub caches consist of them.
     pub import: ImportOptions,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,9 @@ class Embedder(Reporting):
     weights
         ``"own"`` for a copy in the process, which is fastest, or ``"mapped"`` to use them in their file, so that
         processes share one copy; results have the same bits. Nobody may write into the file meanwhile.
+    task
+        The task whose adapter the weights get, of a folder with adapters (Jina 3), such as ``"retrieval.query"``;
+        prompts are chosen apart from it.
 
     Raises
     ------
@@ -50,8 +54,12 @@ class Embedder(Reporting):
         truncate_dim: int | None = None,
         max_tokens: int | None = None,
         weights: str = "own",
+        task: str | None = None,
     ) -> None:
-        self._native = _native.Embedder(path, device, precision, workers, truncate_dim, max_tokens, weights)
+        arguments = (path, device, precision, workers, truncate_dim, max_tokens, weights)
+        self._open: Callable[[str | None], _native.Embedder] = lambda task: _native.Embedder(*arguments, task)
+        self._native = self._open(task)
+        self._tasks = {task: self._native}
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -82,6 +90,7 @@ class Embedder(Reporting):
         normalize_embeddings: bool = False,
         *,
         truncate_dim: int | None = None,
+        task: str | None = None,
     ) -> Floats:
         """The vectors of texts, in order.
 
@@ -104,6 +113,9 @@ class Embedder(Reporting):
             Whether vectors get the length 1, whatever the folder says.
         truncate_dim
             Numbers that are kept of each vector.
+        task
+            The task whose adapter the weights get, of a folder with adapters (Jina 3); by default that of the
+            constructor. The model of a task is opened on first use and kept: its weights are a copy more.
 
         Returns
         -------
@@ -119,7 +131,7 @@ class Embedder(Reporting):
         refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
         refuse(device=(device, None))
         return self._encode(
-            sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim, show_progress_bar
+            sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim, show_progress_bar, task
         )
 
     def encode_query(
@@ -195,12 +207,13 @@ class Embedder(Reporting):
         sentences: Texts,
         prompt: str | None,
         prompt_name: str | None,
-        task: str | None,
+        side: str | None,
         normalize: bool,
         truncate_dim: int | None,
         show: bool | None,
+        task: str | None = None,
     ) -> Floats:
-        vectors, _ = self._vectors(sentences, prompt, prompt_name, task, normalize, truncate_dim, False, show)
+        vectors, _ = self._vectors(sentences, prompt, prompt_name, side, normalize, truncate_dim, False, show, task)
         return vectors[0] if isinstance(sentences, str) else vectors
 
     def _vectors(
@@ -208,17 +221,22 @@ class Embedder(Reporting):
         sentences: Texts,
         prompt: str | None,
         prompt_name: str | None,
-        task: str | None,
+        side: str | None,
         normalize: bool,
         truncate_dim: int | None,
         nulls: bool,
         show: bool | None = False,
+        task: str | None = None,
     ) -> tuple[Floats, list[int]]:
         width = self._native.dimension
         if truncate_dim is not None and not 1 <= truncate_dim <= width:
             raise ValueError(f"truncate_dim is {truncate_dim}; a vector has {width} numbers")
+        native = self._native
+        if task is not None:
+            # Two threads may open it at once; one of the two is kept.
+            native = self._tasks.get(task) or self._tasks.setdefault(task, self._open(task))
         texts = listed(sentences)
-        vectors, failed = self._run(self._native.encode, texts, prompt, prompt_name, task, nulls, show=show)
+        vectors, failed = self._run(native.encode, texts, prompt, prompt_name, side, nulls, show=show)
         if truncate_dim is not None:
             vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
         if normalize:

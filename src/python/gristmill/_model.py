@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 import numpy.typing as npt
 
 from . import _native, _progress
-from ._arrow import ArrowData
+from ._arrow import ArrowData, is_arrow
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -131,10 +131,16 @@ class Model:
         window
             Items that are cut into chunks together; up to four times as many are read ahead. Chosen if not given.
         show_progress_bar
-            Whether to show a bar, of ``tqdm`` where it is installed; none of a table. By default it is shown if the
-            logger ``gristmill`` is at the level INFO or DEBUG.
+            Whether to show a bar, of ``tqdm`` where it is installed; of a table it moves batch by batch. By default it
+            is shown if the logger ``gristmill`` is at the level INFO or DEBUG.
         """
-        results = self._native.map(items, on_error, window)
+        bar = _progress.bar_of(items, "map") if is_arrow(items) and _progress.wanted(show_progress_bar) else None
+        try:
+            results = self._native.map(items, on_error, window, bar)
+        except BaseException:
+            if bar is not None:
+                bar.close()
+            raise
         if isinstance(results, _native.ArrowResults):
             return results
         return _progress.shown(results, items, show_progress_bar, "map")

@@ -67,6 +67,7 @@ class Embedder:
         truncate_dim: int | None,
         max_tokens: int | None,
         weights: str,
+        task: str | None,
     ) -> Embedder: ...
     @property
     def dimension(self) -> int: ...
@@ -79,10 +80,25 @@ class Embedder:
         texts: Any,
         prompt: str | None,
         prompt_name: str | None,
-        task: str | None,
+        side: str | None,
         nulls: bool,
         progress: Callable[[int], Any] | None,
     ) -> tuple[npt.NDArray[np.float32], list[int], str]: ...
+
+@final
+class ImageEmbedder:
+    def __new__(
+        cls,
+        path: str | os.PathLike[str],
+        device: str,
+        precision: str,
+        workers: int | None,
+        max_pixels: int | None,
+        weights: str,
+    ) -> ImageEmbedder: ...
+    @property
+    def dimension(self) -> int: ...
+    def map(self, images: Iterable[Any], on_error: str, window: int | None) -> Results: ...
 
 @final
 class Model:
@@ -94,7 +110,9 @@ class Model:
     @property
     def outputs(self) -> list[str]: ...
     def run(self, inputs: Any) -> Any: ...
-    def map(self, items: Any, on_error: str, window: int | None) -> Results | ArrowResults: ...
+    def map(
+        self, items: Any, on_error: str, window: int | None, bar: object
+    ) -> Results | ArrowResults: ...
     def report(self) -> str | None: ...
 
 @final
@@ -113,10 +131,19 @@ class Reranker:
     @property
     def max_tokens(self) -> int: ...
     def predict(
-        self, pairs: list[tuple[str, str]], progress: Callable[[int], Any] | None
+        self,
+        pairs: list[tuple[str, str]],
+        prompt: str | None,
+        prompt_name: str | None,
+        progress: Callable[[int], Any] | None,
     ) -> tuple[npt.NDArray[np.float32], str]: ...
     def rank(
-        self, documents: Any, query: str, progress: Callable[[int], Any] | None
+        self,
+        documents: Any,
+        query: str,
+        prompt: str | None,
+        prompt_name: str | None,
+        progress: Callable[[int], Any] | None,
     ) -> tuple[npt.NDArray[np.float32], str]: ...
 
 @final
@@ -143,8 +170,14 @@ class SparseEmbedder:
     def dimension(self) -> int: ...
     @property
     def max_tokens(self) -> int: ...
+    def words(self, ids: list[int]) -> list[str]: ...
     def encode(
-        self, texts: Any, progress: Callable[[int], Any] | None
+        self,
+        texts: Any,
+        prompt: str | None,
+        prompt_name: str | None,
+        side: str | None,
+        progress: Callable[[int], Any] | None,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], str]: ...
 
 @final

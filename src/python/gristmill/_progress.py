@@ -60,6 +60,11 @@ def bar(total: int | None, desc: str) -> Bar:
     return made
 
 
+def bar_of(items: Any, desc: str) -> Bar:
+    """A bar for items that may have a length."""
+    return bar(len(items) if hasattr(items, "__len__") else None, desc)
+
+
 @contextlib.contextmanager
 def bar_if(show: bool, total: int | None, desc: str) -> Iterator[Callable[[int], Any] | None]:
     """What is called with the number of items done since the last call, if a bar is to be shown."""
@@ -106,4 +111,4 @@ def shown(results: _native.Results, items: Any, show: bool | None, desc: str) ->
     """Results with a bar, if one is wanted."""
     if not wanted(show):
         return results
-    return Shown(results, bar(len(items) if hasattr(items, "__len__") else None, desc))
+    return Shown(results, bar_of(items, desc))

@@ -31,7 +31,7 @@ class Reranker(Reporting):
     function_to_apply
         How scores are made: ``"none"`` or ``"sigmoid"``; as the folder says by default.
     prompt
-        What stands before each query.
+        What stands before each query, unless a call has a prompt of its own.
     prompt_name
         The prompt of the folder that stands before each query; its default prompt if neither is given.
     max_tokens
@@ -77,6 +77,9 @@ class Reranker(Reporting):
         show_progress_bar: bool | None = None,
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
     ) -> Any:
         """The scores of pairs, in order; the higher the better.
 
@@ -88,6 +91,10 @@ class Reranker(Reporting):
             Pairs of a query and a document, or one pair.
         show_progress_bar
             As :meth:`Embedder.encode` takes it.
+        prompt_name
+            The prompt of the folder that stands before each query; the model's own if neither is given.
+        prompt
+            What stands before each query, instead of a prompt by name.
 
         Returns
         -------
@@ -104,7 +111,7 @@ class Reranker(Reporting):
         single = len(sentences) > 0 and isinstance(sentences[0], str)
         pairs: list[Any] = [sentences] if single else list(sentences)
         pairs = [_pair(place, pair) for place, pair in enumerate(pairs)]
-        scores = self._run(self._native.predict, pairs, show=show_progress_bar)
+        scores = self._run(self._native.predict, pairs, prompt, prompt_name, show=show_progress_bar)
         return scores[0] if single else scores
 
     def rank(
@@ -117,6 +124,9 @@ class Reranker(Reporting):
         show_progress_bar: bool | None = None,
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
     ) -> list[dict[str, Any]]:
         """The documents by how well they answer a query, the best one first.
 
@@ -132,6 +142,8 @@ class Reranker(Reporting):
             Whether results have the documents themselves.
         show_progress_bar
             As :meth:`Embedder.encode` takes it.
+        prompt_name, prompt
+            As :meth:`predict` takes them.
 
         Returns
         -------
@@ -149,7 +161,7 @@ class Reranker(Reporting):
             raise ValueError(f"top_k is {top_k}")
         texts = listed(documents)
         kept = _kept(texts) if return_documents else []
-        scores = self._run(self._native.rank, texts, query, show=show_progress_bar)
+        scores = self._run(self._native.rank, texts, query, prompt, prompt_name, show=show_progress_bar)
         # Stable, so that of equal scores the first document comes first.
         best = np.argsort(-scores, kind="stable")[:top_k].tolist()
         results: list[dict[str, Any]] = [{"corpus_id": place, "score": scores[place]} for place in best]

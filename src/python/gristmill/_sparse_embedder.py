@@ -49,7 +49,7 @@ class SparseEmbedder(Reporting):
     workers
         Threads; as many as the machine allows by default.
     prompt
-        What stands before each text.
+        What stands before each text, unless a call has a prompt of its own.
     prompt_name
         The prompt of the folder that stands before each text; its default prompt if neither is given.
     max_active_dims
@@ -94,7 +94,12 @@ class SparseEmbedder(Reporting):
         return self._native.dimension
 
     def encode(
-        self, sentences: Texts, batch_size: int = 32, show_progress_bar: bool | None = None
+        self,
+        sentences: Texts,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
     ) -> SparseVectors:
         """The sparse vectors of texts, in order.
 
@@ -104,6 +109,10 @@ class SparseEmbedder(Reporting):
         ----------
         sentences
             Texts, one text, which has one row, or a column of Arrow's texts, as :meth:`Embedder.encode` takes it.
+        prompt_name
+            The prompt of the folder that stands before each text; the model's own if neither is given.
+        prompt
+            What stands before each text, instead of a prompt by name.
         show_progress_bar
             As :meth:`Embedder.encode` takes it.
 
@@ -117,5 +126,62 @@ class SparseEmbedder(Reporting):
         gristmill.ItemError
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        data, indices, indptr = self._run(self._native.encode, listed(sentences), show=show_progress_bar)
+        return self._encode(sentences, prompt, prompt_name, None, show_progress_bar)
+
+    def encode_query(
+        self,
+        sentences: Texts,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+    ) -> SparseVectors:
+        """As :meth:`encode`; without a prompt, with the one that the folder has for queries, if any."""
+        return self._encode(sentences, prompt, prompt_name, "query", show_progress_bar)
+
+    def encode_document(
+        self,
+        sentences: Texts,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+    ) -> SparseVectors:
+        """As :meth:`encode`; without a prompt, with the one that the folder has for documents, if any."""
+        return self._encode(sentences, prompt, prompt_name, "document", show_progress_bar)
+
+    def decode(self, embeddings: SparseVectors, top_k: int | None = None) -> list[list[tuple[str, float]]]:
+        """The words of sparse vectors with their weights, the largest first.
+
+        Parameters
+        ----------
+        embeddings
+            What :meth:`encode` gave, or a matrix of compressed rows, as ``scipy.sparse.csr_array``.
+        top_k
+            Words of each vector at most; all by default.
+
+        Returns
+        -------
+        list
+            For each vector, also of one text, pairs of a word as the vocabulary has it, empty for an id that the
+            tokenizer lacks, and its weight; of equal weights the word with the smaller id comes first.
+        """
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k is at least 1, or None for all words, not {top_k}")
+        ids, places = np.unique(embeddings.indices, return_inverse=True)
+        words = self._native.words(ids.tolist())
+        ends = embeddings.indptr.tolist()
+        decoded = []
+        for start, end in itertools.pairwise(ends):
+            weights = embeddings.data[start:end]
+            best = np.argsort(-weights, kind="stable")[:top_k]
+            own = places[start:end][best].tolist()
+            decoded.append([(words[place], weight) for place, weight in zip(own, weights[best].tolist(), strict=True)])
+        return decoded
+
+    def _encode(
+        self, sentences: Texts, prompt: str | None, prompt_name: str | None, side: str | None, show: bool | None
+    ) -> SparseVectors:
+        texts = listed(sentences)
+        data, indices, indptr = self._run(self._native.encode, texts, prompt, prompt_name, side, show=show)
         return SparseVectors(data, indices, indptr, (len(indptr) - 1, self._native.dimension))

@@ -35,7 +35,7 @@ impl Classifier {
         max_tokens: Option<usize>,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = ClassifierOptions::default().session(session(py, device, precision)?);
+        let mut options = ClassifierOptions::default().session(session(py, device, precision, workers)?);
         options.scores = function_to_apply.map(|name| scores(py, name)).transpose()?;
         options.max_tokens = max_tokens;
         let opened = py.detach(|| text::Classifier::open_with(&path, &options));

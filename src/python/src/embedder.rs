@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gristmill::text::{self, EmbedderOptions, Prompt};
+use gristmill::text::{self, EmbedderOptions};
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     arrow::Texts,
     errors::{failed, item_failed},
     job::{Each, check_process},
-    options::{place, session},
+    options::{own_prompt, place, session},
     texts::run_texts,
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Embedder {
 impl Embedder {
     #[new]
     #[expect(clippy::too_many_arguments)] // Those of the Python half, by position.
-    #[pyo3(signature = (path, device, precision, workers, truncate_dim, max_tokens, weights))]
+    #[pyo3(signature = (path, device, precision, workers, truncate_dim, max_tokens, weights, task))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
@@ -35,10 +35,12 @@ impl Embedder {
         truncate_dim: Option<usize>,
         max_tokens: Option<usize>,
         weights: &str,
+        task: Option<String>,
     ) -> PyResult<Self> {
         check_process(py)?;
         let mut options =
-            EmbedderOptions::default().session(session(py, device, precision)?).weights(place(py, weights)?);
+            EmbedderOptions::default().session(session(py, device, precision, workers)?).weights(place(py, weights)?);
+        options.folder.task = task;
         if let Some(dimension) = truncate_dim {
             options = options.truncate_dim(dimension);
         }
@@ -69,8 +71,9 @@ impl Embedder {
 
     /// The vectors of texts, the places of texts that failed, which have zeros, and the report as JSON.
     ///
-    /// `prompt` is a text, `prompt_name` one of the folder's, `task` "query" or "document"; at most one is given. With
-    /// `nulls` a failed text is no error. `progress` is called with the number of texts done since its last call.
+    /// `prompt` is a text, `prompt_name` one of the folder's; without either, `side`, "query" or "document", chooses the
+    /// one that the folder has for it. With `nulls` a failed text is no error. `progress` is called with the number of
+    /// texts done since its last call.
     #[allow(clippy::too_many_arguments, reason = "those of encode in Python")]
     fn encode<'py>(
         &self,
@@ -78,16 +81,15 @@ impl Embedder {
         texts: Texts,
         prompt: Option<String>,
         prompt_name: Option<String>,
-        task: Option<&str>,
+        side: Option<&str>,
         nulls: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Vec<usize>, String)> {
-        let embedder = match (prompt, prompt_name, task) {
-            (Some(prompt), ..) => self.embedder.with_prompt(&Prompt::Text(prompt)),
-            (None, Some(name), _) => self.embedder.with_prompt(&Prompt::Named(name)),
-            (None, None, Some("query")) => self.embedder.queries(),
-            (None, None, Some("document")) => self.embedder.documents(),
-            (None, None, _) => Ok(self.embedder.clone()),
+        let embedder = match (own_prompt(prompt, prompt_name), side) {
+            (Some(prompt), _) => self.embedder.with_prompt(&prompt),
+            (None, Some("query")) => self.embedder.queries(),
+            (None, Some("document")) => self.embedder.documents(),
+            (None, _) => Ok(self.embedder.clone()),
         };
         let embedder = embedder.map_err(|error| failed(py, &error))?;
         let (results, report) = run_texts(py, embedder.bulk(), self.workers, progress, &texts)?;

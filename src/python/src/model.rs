@@ -8,7 +8,7 @@ use gristmill::{
     bulk::{Bulk, CancelToken, Plain},
 };
 use pyo3::{
-    Bound, PyErr, PyResult, Python,
+    Bound, Py, PyErr, PyResult, Python,
     exceptions::{PyException, PyValueError},
     pyclass, pymethods,
     types::{PyAny, PyString},
@@ -49,7 +49,7 @@ impl Model {
     #[pyo3(signature = (path, device, precision, workers))]
     fn new(py: Python<'_>, path: PathBuf, device: &str, precision: &str, workers: Option<usize>) -> PyResult<Self> {
         check_process(py)?;
-        let options = session(py, device, precision)?;
+        let options = session(py, device, precision, workers)?;
         let open = || gristmill::Model::open(&path)?.session(&options);
         let session = py.detach(open).map_err(|error| failed(py, &error))?;
         let names = Names {
@@ -85,18 +85,19 @@ impl Model {
         arrays::arrays(py, &self.names, result)
     }
 
-    /// The results of the items of an iterable, or of the rows of a table.
+    /// The results of the items of an iterable, or of the rows of a table, which are counted on `bar`.
     fn map<'py>(
         &self,
         py: Python<'py>,
         items: &Bound<'py, PyAny>,
         on_error: &str,
         window: Option<usize>,
+        bar: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         check_process(py)?;
         let on_error = OnError::named(on_error)?;
         if is_arrow(items)? {
-            let results = self.map_table(items, on_error, window)?;
+            let results = self.map_table(items, on_error, window, bar)?;
             return Ok(Bound::new(py, results)?.into_any());
         }
         let names = self.names.clone();
@@ -120,7 +121,13 @@ impl Model {
 }
 
 impl Model {
-    fn map_table(&self, source: &Bound<'_, PyAny>, on_error: OnError, window: Option<usize>) -> PyResult<ArrowResults> {
+    fn map_table(
+        &self,
+        source: &Bound<'_, PyAny>,
+        on_error: OnError,
+        window: Option<usize>,
+        bar: Option<Py<PyAny>>,
+    ) -> PyResult<ArrowResults> {
         if matches!(on_error, OnError::Collect) {
             return Err(PyValueError::new_err("on_error='collect' needs items: no column has exceptions"));
         }
@@ -130,7 +137,7 @@ impl Model {
             bulk = bulk.window(items);
         }
         let table = Table::new(&self.session, bulk, matches!(on_error, OnError::Null));
-        ArrowResults::new(source, table, token, self.last.clone())
+        ArrowResults::new(source, table, token, self.last.clone(), bar)
     }
 
     /// Runs all rows of a table as one item.

@@ -8,11 +8,18 @@ use pyo3::{PyResult, Python};
 
 use crate::errors::{failed, wrong};
 
-/// Session options by their names.
-pub(crate) fn session(py: Python<'_>, device: &str, precision: &str) -> PyResult<SessionOptions> {
+/// Session options by their names, with as many threads to load as to run.
+pub(crate) fn session(
+    py: Python<'_>,
+    device: &str,
+    precision: &str,
+    workers: Option<usize>,
+) -> PyResult<SessionOptions> {
     let device = device.parse().map_err(|error| failed(py, &error))?;
     let precision = precision.parse().map_err(|error| failed(py, &error))?;
-    Ok(SessionOptions::on(device).precision(precision))
+    let mut options = SessionOptions::on(device).precision(precision);
+    options.workers = workers;
+    Ok(options)
 }
 
 /// Where weights stay, by its name.
@@ -36,15 +43,16 @@ pub(crate) fn prompt(text: Option<String>, name: Option<String>) -> Prompt {
     }
 }
 
+/// The prompt of one call, if it has one.
+pub(crate) fn own_prompt(text: Option<String>, name: Option<String>) -> Option<Prompt> {
+    (text.is_some() || name.is_some()).then(|| prompt(text, name))
+}
+
 /// How scores are made, by the names of `transformers`.
 pub(crate) fn scores(py: Python<'_>, name: &str) -> PyResult<Scores> {
-    match name {
-        "none" => Ok(Scores::Raw),
-        "sigmoid" => Ok(Scores::Sigmoid),
-        "softmax" => Ok(Scores::Softmax),
-        other => {
-            let message = format!("function_to_apply is \"none\", \"sigmoid\" or \"softmax\", not {other:?}");
-            Err(wrong(py, ErrorKind::InvalidInput, message))
-        }
-    }
+    let own = if name == "none" { "raw" } else { name };
+    own.parse().map_err(|_| {
+        let message = format!("function_to_apply is \"none\", \"sigmoid\" or \"softmax\", not {name:?}");
+        wrong(py, ErrorKind::InvalidInput, message)
+    })
 }

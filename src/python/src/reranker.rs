@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use gristmill::text::{self, ClassifierOptions};
+use gristmill::text::{self, ClassifierOptions, Prompt};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pybacked::PyBackedStr, pyclass, pymethods};
 
@@ -10,7 +10,7 @@ use crate::{
     arrow::Texts,
     errors::failed,
     job::{all, check_process, json, run},
-    options::{prompt, scores, session},
+    options::{own_prompt, prompt, scores, session},
     texts::in_places,
 };
 
@@ -41,7 +41,7 @@ impl Reranker {
         max_tokens: Option<usize>,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = ClassifierOptions::default().session(session(py, device, precision)?);
+        let mut options = ClassifierOptions::default().session(session(py, device, precision, workers)?);
         options.scores = function_to_apply.map(|name| scores(py, name)).transpose()?;
         options.max_tokens = max_tokens;
         options.prompt = prompt(query_prompt, query_prompt_name);
@@ -60,11 +60,13 @@ impl Reranker {
         &self,
         py: Python<'py>,
         pairs: Vec<(PyBackedStr, PyBackedStr)>,
+        prompt: Option<String>,
+        prompt_name: Option<String>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Scores<'py>> {
         let pairs: Vec<(Arc<str>, Arc<str>)> =
             pairs.iter().map(|(query, document)| ((**query).into(), (**document).into())).collect();
-        self.scores(py, &pairs, &[], progress)
+        self.scores(py, &pairs, &[], own_prompt(prompt, prompt_name), progress)
     }
 
     /// The scores of documents for a query, and the report as JSON.
@@ -73,13 +75,15 @@ impl Reranker {
         py: Python<'py>,
         documents: Texts,
         query: &str,
+        prompt: Option<String>,
+        prompt_name: Option<String>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Scores<'py>> {
         let query: Arc<str> = query.into();
         let (documents, absent) = documents.present();
         let pairs: Vec<(Arc<str>, Arc<str>)> =
             documents.into_iter().map(|document| (query.clone(), document.into())).collect();
-        self.scores(py, &pairs, &absent, progress)
+        self.scores(py, &pairs, &absent, own_prompt(prompt, prompt_name), progress)
     }
 }
 
@@ -90,9 +94,14 @@ impl Reranker {
         py: Python<'py>,
         pairs: &[(Arc<str>, Arc<str>)],
         absent: &[usize],
+        prompt: Option<Prompt>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Scores<'py>> {
-        let (scores, report) = run(py, self.reranker.bulk(), self.workers, progress, pairs)?;
+        let reranker = match prompt {
+            Some(prompt) => self.reranker.with_prompt(&prompt).map_err(|error| failed(py, &error))?,
+            None => self.reranker.clone(),
+        };
+        let (scores, report) = run(py, reranker.bulk(), self.workers, progress, pairs)?;
         let scores = all(py, in_places(scores, absent))?;
         Ok((scores.into_pyarray(py), json(py, &report)?))
     }

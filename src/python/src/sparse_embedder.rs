@@ -10,7 +10,7 @@ use crate::{
     arrow::Texts,
     errors::failed,
     job::{all, check_process},
-    options::{prompt, session},
+    options::{own_prompt, prompt, session},
     texts::run_texts,
 };
 
@@ -42,7 +42,7 @@ impl SparseEmbedder {
         max_tokens: Option<usize>,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = SparseOptions::default().session(session(py, device, precision)?);
+        let mut options = SparseOptions::default().session(session(py, device, precision, workers)?);
         options.prompt = prompt(prompt_text, prompt_name);
         options.max_weights = max_active_dims;
         options.max_tokens = max_tokens;
@@ -62,9 +62,29 @@ impl SparseEmbedder {
         self.embedder.max_tokens()
     }
 
-    /// The weights of texts.
-    fn encode<'py>(&self, py: Python<'py>, texts: Texts, progress: Option<Py<PyAny>>) -> PyResult<Weights<'py>> {
-        let (vectors, report) = run_texts(py, self.embedder.bulk(), self.workers, progress, &texts)?;
+    /// The words with these token ids.
+    fn words(&self, ids: Vec<u32>) -> Vec<String> {
+        ids.into_iter().map(|id| self.embedder.word(id)).collect()
+    }
+
+    /// The weights of texts; without a prompt `side`, "query" or "document", chooses the one that the folder has for it.
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Texts,
+        prompt: Option<String>,
+        prompt_name: Option<String>,
+        side: Option<&str>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Weights<'py>> {
+        let embedder = match (own_prompt(prompt, prompt_name), side) {
+            (Some(prompt), _) => self.embedder.with_prompt(&prompt),
+            (None, Some("query")) => self.embedder.queries(),
+            (None, Some("document")) => self.embedder.documents(),
+            (None, _) => Ok(self.embedder.clone()),
+        };
+        let embedder = embedder.map_err(|error| failed(py, &error))?;
+        let (vectors, report) = run_texts(py, embedder.bulk(), self.workers, progress, &texts)?;
         let (mut weights, mut words, mut starts) = (Vec::new(), Vec::new(), vec![0]);
         for vector in all(py, vectors)? {
             weights.extend(vector.weights.iter().map(|(_, weight)| *weight));

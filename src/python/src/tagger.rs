@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gristmill::{
     ErrorKind,
-    text::{self, Aggregation, TaggerOptions},
+    text::{self, TaggerOptions},
 };
 use pyo3::{IntoPyObject, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
@@ -48,22 +48,14 @@ impl Tagger {
         max_tokens: Option<usize>,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = TaggerOptions::default().session(session(py, device, precision)?).ignored(ignore_labels);
-        options.aggregation = match aggregation_strategy {
-            "none" => Aggregation::None,
-            "simple" => Aggregation::Simple,
-            "first" => Aggregation::First,
-            "average" => Aggregation::Average,
-            "max" => Aggregation::Max,
-            other => {
-                let names = "\"none\", \"simple\", \"first\", \"average\" or \"max\"";
-                let message = format!("aggregation_strategy is {names}, not {other:?}");
-                return Err(wrong(py, ErrorKind::InvalidInput, message));
-            }
-        };
+        let mut options =
+            TaggerOptions::default().session(session(py, device, precision, workers)?).ignored(ignore_labels);
+        options.aggregation = aggregation_strategy.parse().map_err(|error| {
+            wrong(py, ErrorKind::InvalidInput, format!("aggregation_strategy={aggregation_strategy:?}: {error}"))
+        })?;
         options.overlap = stride;
         options.max_tokens = max_tokens;
-        let by_token = options.aggregation == Aggregation::None;
+        let by_token = options.aggregation == text::Aggregation::None;
         let opened = py.detach(|| text::Tagger::open_with(&path, &options));
         Ok(Self { tagger: opened.map_err(|error| failed(py, &error))?, workers, by_token })
     }

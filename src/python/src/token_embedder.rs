@@ -34,7 +34,7 @@ impl TokenEmbedder {
         max_tokens: Option<usize>,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = TokenOptions::default().session(session(py, device, precision)?);
+        let mut options = TokenOptions::default().session(session(py, device, precision, workers)?);
         options.max_tokens = max_tokens;
         let opened = py.detach(|| text::TokenEmbedder::open_with(&path, &options));
         Ok(Self { documents: opened.map_err(|error| failed(py, &error))?, workers })

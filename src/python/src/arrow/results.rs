@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchReader, StructArray, 
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use gristmill::{ErrorKind, bulk::CancelToken};
 use pyo3::{
-    Bound, PyAny, PyErr, PyRef, PyResult, Python,
+    Bound, Py, PyAny, PyErr, PyRef, PyResult, Python,
     exceptions::PyValueError,
     pyclass, pymethods,
     types::{PyAnyMethods, PyCapsule},
@@ -40,6 +40,9 @@ struct Job {
     ran: bool,
     over: bool,
     last: LastReport,
+    /// Where rows are counted, and those that are not counted yet.
+    bar: Option<Py<PyAny>>,
+    uncounted: usize,
 }
 
 /// Why there is no next batch.
@@ -92,18 +95,36 @@ impl Job {
             self.last.set(report.clone());
         }
         self.over = !matches!(next, Ok(Some(_)));
+        if let Ok(Some(batch)) = &next {
+            self.uncounted += batch.num_rows();
+        }
         next
     }
 
     /// The next results, which Ctrl-C ends.
     fn next_here(&mut self, py: Python<'_>) -> Result<Option<RecordBatch>, Ended> {
         let token = self.token.clone();
-        py.detach(|| {
+        let next = py.detach(|| {
             self.next(|table, rows| {
                 let ran = Python::attach(|py| interruptible(py, &token, || table.run(rows)));
                 ran.map_err(Ended::Signal)?.map_err(Ended::Failed)
             })
-        })
+        });
+        self.count(py);
+        next
+    }
+
+    /// Shows on the bar what came since the last call; what the bar raises is printed, as from a destructor.
+    fn count(&mut self, py: Python<'_>) {
+        let Some(bar) = &self.bar else { return };
+        let mut shown = bar.call_method1(py, "update", (std::mem::take(&mut self.uncounted),));
+        if self.over {
+            shown = shown.and_then(|_| bar.call_method0(py, "close"));
+            self.bar = None;
+        }
+        if let Err(error) = shown {
+            error.write_unraisable(py, None);
+        }
     }
 }
 
@@ -116,9 +137,15 @@ pub(crate) struct ArrowResults {
 
 impl ArrowResults {
     /// The results of `table` over what `source` has.
-    pub(crate) fn new(source: &Bound<'_, PyAny>, table: Table, token: CancelToken, last: LastReport) -> PyResult<Self> {
+    pub(crate) fn new(
+        source: &Bound<'_, PyAny>,
+        table: Table,
+        token: CancelToken,
+        last: LastReport,
+        bar: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
         let reader = Reader::of(source)?;
-        let job = Job { reader, table, token, rest: None, ran: false, over: false, last };
+        let job = Job { reader, table, token, rest: None, ran: false, over: false, last, bar, uncounted: 0 };
         Ok(Self { job: Mutex::new(Some(job)) })
     }
 
