@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# The command that vectors are compared with.
-cargo build -q --locked --all-features --example embed
+# The commands that vectors are compared with.
+cargo build -q --locked --all-features --example embed --example embed_images
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
@@ -16,7 +16,7 @@ while read -r peer; do
     python -m pip --disable-pip-version-check install -q "$peer" || echo "SKIPPED: tests with $peer, which cannot be had" >&2
 done < tests/python/optional.txt
 # Without the GPU backend, of which nothing is tested here: it takes minutes to build.
-maturin build -q --locked --no-default-features --features files --profile dev --compatibility linux --out "$folder/wheels"
+maturin build -q --locked --no-default-features --features files,vision --profile dev --compatibility linux --out "$folder/wheels"
 python -m pip --disable-pip-version-check install -q --no-index --no-deps "$folder"/wheels/*.whl
 ruff check src/python tests/python
 mypy src/python/gristmill tests/python

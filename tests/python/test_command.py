@@ -77,7 +77,7 @@ def test_models_and_files(tmp_path: Path) -> None:
 
 def test_how_a_command_line_ends(tmp_path: Path) -> None:
     code, out, _ = run("--help")
-    names = ("embed", "classify", "rerank", "tag", "run", "identify", "inspect", "verify-job")
+    names = ("embed", "embed-images", "classify", "rerank", "tag", "run", "identify", "inspect", "verify-job")
     assert code == 0 and all(f"\n  {name} " in out for name in names)
     assert run("--version")[:2] == (0, "gristmill 0.1.0\n")
     for arguments, expected, named in [
@@ -91,8 +91,12 @@ def test_how_a_command_line_ends(tmp_path: Path) -> None:
     ]:
         code, _, told = run(*arguments)
         assert code == expected and named in told, (arguments, code, told)
+    for name in names:
+        code, out, _ = run(name, "--help")
+        lines = [line for line in out.splitlines() if line.startswith(("usage: ", "       "))]
+        assert code == 0 and lines[0].startswith(f"usage: gristmill {name} "), out
     code, out, _ = run("embed", "--help")
-    assert code == 0 and "--out-dir" in out
+    assert code == 0 and "\n       gristmill embed --model DIR TEXTS... --out-dir DIR" in out
     done = subprocess.run([sys.executable, "-m", "gristmill", "--version"], capture_output=True, text=True)
     assert done.stdout == "gristmill 0.1.0\n"
     # Whoever read the output has seen enough.

@@ -3,6 +3,7 @@
 from ._bulk import BulkFunction, bulk
 from ._classifier import Classifier
 from ._embedder import Embedder
+from ._image_embedder import ImageEmbedder
 from ._job import Job
 from ._model import Model
 from ._native import ArrowArray, ArrowResults, Error, ItemError, Results
@@ -18,6 +19,7 @@ __all__ = [
     "Classifier",
     "Embedder",
     "Error",
+    "ImageEmbedder",
     "ItemError",
     "Job",
     "Model",

@@ -6,6 +6,9 @@ pub(crate) mod classify;
 pub(crate) mod common;
 #[path = "../../../examples/embed/command.rs"]
 pub(crate) mod embed;
+#[cfg(feature = "vision")]
+#[path = "../../../examples/embed_images/command.rs"]
+mod embed_images;
 #[path = "../../../examples/identify/command.rs"]
 mod identify;
 #[path = "../../../examples/inspect/command.rs"]
@@ -40,6 +43,8 @@ type Command = (&'static str, &'static str, fn(Parser) -> Outcome);
 
 const COMMANDS: &[Command] = &[
     ("embed", "texts to vectors", embed::embed),
+    #[cfg(feature = "vision")]
+    ("embed-images", "images to vectors", embed_images::embed),
     ("classify", "texts to classes", classify::classify),
     ("rerank", "pairs of a query and a document to scores", rerank::rerank),
     ("tag", "texts to entities", tag::tag),
@@ -80,7 +85,7 @@ fn dispatch(mut arguments: Vec<OsString>) -> Outcome {
 }
 
 fn usage() -> String {
-    let lines: Vec<String> = COMMANDS.iter().map(|(name, does, _)| format!("  {name:12}{does}")).collect();
+    let lines: Vec<String> = COMMANDS.iter().map(|(name, does, _)| format!("  {name:14}{does}")).collect();
     format!(
         "usage: gristmill COMMAND ...\n\n{}\n\ngristmill COMMAND --help tells the flags of a command.",
         lines.join("\n")

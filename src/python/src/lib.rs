@@ -12,6 +12,8 @@ mod events;
 #[cfg(feature = "files")]
 mod file_job;
 mod function;
+#[cfg(feature = "vision")]
+mod image_embedder;
 mod job;
 mod model;
 mod options;
@@ -29,6 +31,9 @@ mod _native {
     #[cfg(feature = "files")]
     #[pymodule_export]
     use super::file_job::{run_job, verify_job};
+    #[cfg(feature = "vision")]
+    #[pymodule_export]
+    use super::image_embedder::ImageEmbedder;
     #[pymodule_export]
     use super::{
         arrow::{ArrowArray, ArrowResults},

@@ -1,22 +1,12 @@
-//! Computes one vector for each image of a list, in bulk.
-//!
-//! ```sh
-//! find photos -name '*.jpg' | cargo run --release --features vision --example embed_images -- \
-//!     --model clip-vit-base-patch32 - --out vectors.npy
-//! ```
+//! The command `embed_images`: a vector for each image of a list.
 
-mod common;
-#[path = "embed/npy.rs"]
+#[path = "../embed/npy.rs"]
 mod npy;
-#[path = "embed/vectors.rs"]
+#[path = "../embed/vectors.rs"]
 mod vectors;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::path::{Path, PathBuf};
 
-use common::{Common, Failure, Flag, Outcome, failure::whole, one_line, output, plain_path, say, texts::TextFile};
 use gristmill::{
     Weights,
     text::{Ranges, VectorFormat},
@@ -25,6 +15,10 @@ use gristmill::{
 use lexopt::{Parser, ValueExt};
 use npy::read_ranges;
 use vectors::{Vectors, format_of, is_float};
+
+use super::common::{
+    self, Common, Failure, Flag, Outcome, failure::whole, one_line, output, plain_path, say, texts::TextFile,
+};
 
 const USAGE: &str = "\
 usage: embed_images --model DIR PATHS --out OUT.npy [FLAGS]
@@ -43,10 +37,6 @@ An image that fails is reported on stderr with its line; its vector is all NaN, 
 
 /// Failed images that are reported one by one, at most.
 const MOST_REPORTED: usize = 20;
-
-fn main() -> ExitCode {
-    common::main(embed)
-}
 
 /// What the flags say.
 #[derive(Default)]
@@ -76,7 +66,8 @@ impl Arguments {
     }
 }
 
-fn embed(command_line: Parser) -> Outcome {
+/// Runs the command.
+pub fn embed(command_line: Parser) -> Outcome {
     let mut arguments = Arguments::default();
     let common = Common::parse(command_line, USAGE, |flag, parser| arguments.take(flag, parser))?;
     let missing = |what: &str| Failure::usage(format!("{what} is missing; see --help"));

@@ -1,0 +1,133 @@
+"""Images to vectors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _native, _progress
+from ._texts import Floats
+
+Image = str | os.PathLike[str] | bytes | npt.NDArray[np.uint8] | Any
+
+
+class ImageEmbedder:
+    """An image embedding model of a Hugging Face folder: CLIP, SigLIP, ViT, DINOv2.
+
+    :class:`Embedder` opens the texts' side of the same folder of CLIP or SigLIP, whose vectors can be compared with
+    these. An image is the path of a file, the bytes of one, an image of PIL's, or a ``uint8`` array of the shape
+    ``[height, width, 3]``. Files are PNG, JPEG, WebP, BMP and GIF; they are read and decoded on the workers, so paths
+    and bytes are the fastest to give.
+
+    Parameters
+    ----------
+    path
+        The model's folder.
+    device
+        ``"auto"``, ``"cpu"`` or ``"gpu"``.
+    precision
+        ``"f32"``, ``"bf16"``, ``"int8"``, ``"f16"`` (on a GPU) or ``"auto"``.
+    workers
+        Threads; as many as the machine allows by default.
+    max_pixels
+        Pixels of a file at most; 89,478,485 by default, as PIL warns beyond.
+    weights
+        ``"own"`` or ``"mapped"``, as :class:`Embedder` takes it.
+
+    Raises
+    ------
+    gristmill.Error
+        If the folder has no model that this package reads; the message says what it lacks.
+
+    Examples
+    --------
+    >>> vectors = gristmill.ImageEmbedder("clip-vit-base-patch32").encode(paths)  # doctest: +SKIP
+    """
+
+    _report: dict[str, Any] | None = None
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        precision: str = "f32",
+        workers: int | None = None,
+        max_pixels: int | None = None,
+        weights: str = "own",
+    ) -> None:
+        self._native = _native.ImageEmbedder(path, device, precision, workers, max_pixels, weights)
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Numbers of a vector."""
+        return self._native.dimension
+
+    def encode(
+        self,
+        images: Image | Iterable[Image],
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+    ) -> Floats:
+        """The vectors of images, in order.
+
+        Chunks are chosen by measurement, so ``batch_size`` has no effect. Images are taken as they are needed, so
+        ``images`` may be an iterator that loads them.
+
+        Parameters
+        ----------
+        images
+            Images, or one image.
+        show_progress_bar
+            As :meth:`Embedder.encode` takes it.
+        normalize_embeddings
+            Whether vectors get the length 1, whatever the folder says.
+
+        Returns
+        -------
+        numpy.ndarray
+            f32 of shape ``[len(images), dimension]``, or ``[dimension]`` for one image.
+
+        Raises
+        ------
+        gristmill.ItemError
+            For the first image that failed: ``index`` is its place, ``stage`` where it failed.
+        """
+        single = _is_one(images)
+        results = self.map([images] if single else images, show_progress_bar=show_progress_bar)
+        try:
+            found = list(results)
+        finally:
+            self._report = results.report()
+        vectors = np.stack(found) if found else np.empty((0, self._native.dimension), np.float32)
+        if normalize_embeddings:
+            length = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.maximum(length, np.float32(1e-12))
+        return vectors[0] if single else vectors
+
+    def map(
+        self,
+        images: Iterable[Image],
+        *,
+        on_error: Literal["raise", "null", "collect"] = "raise",
+        window: int | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> _native.Results | _progress.Shown:
+        """The vectors of images, in order, as they are taken; arguments as of :meth:`Model.map`."""
+        results = self._native.map(images, on_error, window)
+        return _progress.shown(results, images, show_progress_bar, "map")
+
+    def report(self) -> dict[str, Any] | None:
+        """What the last ``encode`` did: items, failures, device, precision, chunks and times."""
+        return self._report
+
+
+def _is_one(images: Any) -> bool:
+    """Whether this is one image rather than several; arrays of four axes are several."""
+    if isinstance(images, np.ndarray):
+        return images.ndim < 4
+    return isinstance(images, (str, os.PathLike, bytes)) or hasattr(images, "convert")
