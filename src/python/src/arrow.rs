@@ -3,6 +3,7 @@
 mod batch;
 mod capsule;
 mod columns;
+mod named;
 mod results;
 mod table;
 mod texts;

@@ -11,8 +11,8 @@ use std::{
 };
 
 use gristmill::{
-    ErrorKind, ItemError,
-    bulk::{Bulk, CancelToken, Progress, Report, Staged, Stages},
+    ErrorKind, Inference, ItemError,
+    bulk::{Bulk, CancelToken, Plain, Progress, Report, Staged, Stages},
 };
 use pyo3::{Py, PyAny, PyErr, PyResult, Python};
 
@@ -62,6 +62,15 @@ pub(crate) fn interruptible<T: Send>(
     });
     hand_on(py)?;
     result?.map_err(|_| wrong(py, ErrorKind::Panic, "a job panicked".to_owned()))
+}
+
+/// A job of a model that `token` stops.
+pub(crate) fn bulk<M: Inference>(model: M, workers: Option<usize>, token: &CancelToken) -> Bulk<Plain<M>> {
+    let bulk = Bulk::new(model).cancel(token.clone());
+    match workers {
+        Some(workers) => bulk.workers(workers),
+        None => bulk,
+    }
 }
 
 /// What became of each item, in order.

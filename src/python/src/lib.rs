@@ -26,7 +26,8 @@ mod token_embedder;
 
 use pyo3::pymodule;
 
-#[pymodule]
+// Whether the module is sound without the interpreter's lock was not tested.
+#[pymodule(gil_used = true)]
 mod _native {
     #[cfg(feature = "files")]
     #[pymodule_export]

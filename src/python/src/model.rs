@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use arrow_array::StructArray;
 use gristmill::{
     Error, ErrorKind, ItemError, Session, Stage, Tensors,
-    bulk::{Bulk, CancelToken, Plain},
+    bulk::{Bulk, CancelToken},
 };
 use pyo3::{
     Bound, Py, PyErr, PyResult, Python,
@@ -18,7 +18,7 @@ use crate::{
     arrays::{self, Names},
     arrow::{ArrowArray, ArrowResults, Reader, Table, is_arrow},
     errors::{failed, item_failed, wrong},
-    job::{check_process, run},
+    job::{bulk, check_process, run},
     options::session,
     results::{LastReport, OnError, Results, Source},
 };
@@ -30,17 +30,6 @@ pub(crate) struct Model {
     pub(crate) workers: Option<usize>,
     names: Arc<Names>,
     last: LastReport,
-}
-
-impl Model {
-    /// A job of this model that `token` stops.
-    fn bulk(&self, token: &CancelToken) -> Bulk<Plain<Arc<Session>>> {
-        let bulk = Bulk::new(self.session.clone()).cancel(token.clone());
-        match self.workers {
-            Some(workers) => bulk.workers(workers),
-            None => bulk,
-        }
-    }
 }
 
 #[pymethods]
@@ -103,7 +92,7 @@ impl Model {
         let names = self.names.clone();
         let source = Source::new(items, Box::new(move |item| arrays::tensors(&names, item)))?;
         let token = CancelToken::new();
-        let mut bulk = self.bulk(&token);
+        let mut bulk = bulk(self.session.clone(), self.workers, &token);
         if let Some(items) = window {
             bulk = bulk.window(items);
         }
@@ -132,17 +121,14 @@ impl Model {
             return Err(PyValueError::new_err("on_error='collect' needs items: no column has exceptions"));
         }
         let token = CancelToken::new();
-        let mut bulk = self.bulk(&token);
-        if let Some(items) = window {
-            bulk = bulk.window(items);
-        }
-        let table = Table::new(&self.session, bulk, matches!(on_error, OnError::Null));
+        let nulls = matches!(on_error, OnError::Null);
+        let table = Table::new(&self.session, self.workers, &token, window, nulls);
         ArrowResults::new(source, table, token, self.last.clone(), bar)
     }
 
     /// Runs all rows of a table as one item.
     fn run_table<'py>(&self, py: Python<'py>, inputs: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let table = Table::new(&self.session, self.bulk(&CancelToken::new()), false);
+        let table = Table::new(&self.session, self.workers, &CancelToken::new(), None, false);
         let item = Reader::of(inputs)?.all(py).and_then(|arrays| table.item(&arrays));
         let (item, rows) = item.map_err(|error| failed(py, &error))?;
         let result = self.run_one(py, item)?;

@@ -6,29 +6,27 @@ use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt64Array, cast:
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use gristmill::{
-    Batching, DType, Error, ItemError, Result, Session, Stage, Tensor, Tensors,
-    bulk::{Bulk, Plain, Report},
+    Batching, Error, ItemError, Result, Session, Stage, Tensors,
+    bulk::{Bulk, CancelToken, Plain, Report},
+    from_fn,
 };
 
-use super::columns::{Builder, Column, arrow_error, present};
+use super::{
+    columns::{Builder, Column, arrow_error, present},
+    named::{Named, row_of},
+};
+use crate::job::bulk;
 
 /// Rows of a piece: few enough that the rows at fault in a failed one are soon found, and many enough that its cost as an
 /// item vanishes.
 const PIECE: usize = 64;
 
-/// What is known of a model's input or output.
-struct Named {
-    name: Arc<str>,
-    dtype: DType,
-    /// Its first size and those behind it, `None` for one that varies.
-    first: Option<usize>,
-    sizes: Vec<Option<usize>>,
-    rank: usize,
-}
-
 /// A model over the rows of tables.
 pub(crate) struct Table {
+    session: Arc<Session>,
     bulk: Bulk<Plain<Arc<Session>>>,
+    workers: Option<usize>,
+    token: CancelToken,
     inputs: Vec<Named>,
     outputs: Vec<Named>,
     /// Whether rows of the first axis run together.
@@ -52,27 +50,28 @@ impl From<Error> for Failure {
     }
 }
 
-/// The halves of rows that failed together, of which the first runs next; a single row as it is.
-fn halves(rows: Range<usize>) -> (Range<usize>, Option<Range<usize>>) {
-    let middle = rows.start + rows.len().div_ceil(2);
-    (rows.start..middle, Some(middle..rows.end).filter(|rows| !rows.is_empty()))
-}
-
 /// Consecutive rows that ran, and their results or their error.
 type Ran = (Range<usize>, Result<Tensors>);
 
 impl Table {
-    pub(crate) fn new(session: &Session, bulk: Bulk<Plain<Arc<Session>>>, nulls: bool) -> Self {
-        let named = |(name, fact): (&str, &gristmill::Fact)| {
-            let dims = fact.shape.dims();
-            let mut sizes = dims.iter().map(|dim| dim.as_fixed().and_then(|size| usize::try_from(size).ok()));
-            let first = sizes.next().flatten();
-            Named { name: name.into(), dtype: fact.dtype, first, sizes: sizes.collect(), rank: dims.len() }
-        };
+    pub(crate) fn new(
+        session: &Arc<Session>,
+        workers: Option<usize>,
+        token: &CancelToken,
+        window: Option<usize>,
+        nulls: bool,
+    ) -> Self {
+        let mut bulk = bulk(session.clone(), workers, token);
+        if let Some(items) = window {
+            bulk = bulk.window(items);
+        }
         Self {
+            session: session.clone(),
             bulk,
-            inputs: session.inputs().map(named).collect(),
-            outputs: session.outputs().map(named).collect(),
+            workers,
+            token: token.clone(),
+            inputs: session.inputs().map(Named::of).collect(),
+            outputs: session.outputs().map(Named::of).collect(),
             joins: matches!(session.batching(), Batching::Rows { .. }),
             nulls,
             report: None,
@@ -165,8 +164,7 @@ impl Table {
         let columns: Vec<(&Named, Column)> = read.collect::<Result<_>>()?;
         let piece = if self.joins { PIECE } else { 1 };
         let pieces = (0..rows).step_by(piece).map(|start| start..(start + piece).min(rows)).collect();
-        let (mut ran, mut report) = self.run_halving(&columns, pieces)?;
-        ran.sort_by_key(|(rows, _)| rows.start);
+        let (ran, mut report) = self.run_pieces(&columns, pieces)?;
         report.items = rows;
         report.errors = ran.iter().filter(|(_, result)| result.is_err()).map(|(rows, _)| rows.len()).sum();
         if !self.nulls
@@ -180,55 +178,53 @@ impl Table {
         Ok(batch)
     }
 
-    /// Runs pieces, and those that fail in halves, down to the rows at fault; in no order.
-    fn run_halving(&self, columns: &[(&Named, Column)], pieces: Vec<Range<usize>>) -> Result<(Vec<Ran>, Report)> {
-        let mut ran = Vec::with_capacity(pieces.len());
-        let mut report: Option<Report> = None;
-        // Pieces of a round, each with the other half of the one that failed.
-        let mut round: Vec<(Range<usize>, Option<Range<usize>>)> =
-            pieces.into_iter().map(|rows| (rows, None)).collect();
-        loop {
-            let (pieces, others): (Vec<_>, Vec<_>) = round.drain(..).unzip();
-            let (results, own) = self.run_pieces(columns, pieces)?;
-            let report = match &mut report {
-                Some(report) => {
-                    report.seconds += own.seconds;
-                    report.chunks += own.chunks;
-                    report
-                }
-                None => report.insert(own),
-            };
-            for ((rows, result), other) in results.into_iter().zip(others) {
-                if result.is_ok() {
-                    // What failed is in the other half.
-                    round.extend(other.map(halves));
-                } else {
-                    round.extend(other.map(|rows| (rows, None)));
-                    if rows.len() > 1 {
-                        round.push(halves(rows));
-                        continue;
-                    }
-                }
-                ran.push((rows, result));
+    /// Runs pieces, and those that fail in halves, down to the rows at fault.
+    fn run_pieces(&self, columns: &[(&Named, Column)], pieces: Vec<Range<usize>>) -> Result<(Vec<Ran>, Report)> {
+        let items: Vec<Tensors> = pieces.iter().map(|rows| item(columns, rows)).collect::<Result<_>>()?;
+        let (results, mut report) = self.bulk.run(&items);
+        let results = results.into_iter().map(|result| result.map_err(|error| error.source));
+        let (failed, mut ran): (Vec<Ran>, Vec<Ran>) =
+            pieces.into_iter().zip(results).partition(|(rows, result)| result.is_err() && rows.len() > 1);
+        if !failed.is_empty() {
+            let failed: Vec<Range<usize>> = failed.into_iter().map(|(rows, _)| rows).collect();
+            let search = from_fn(|rows: &Range<usize>| {
+                let mut ran = Vec::new();
+                self.run_halves(columns, rows, &mut ran)?;
+                Ok(ran)
+            });
+            let (found, again) = bulk(search, self.workers, &self.token).run(&failed);
+            for (rows, found) in failed.into_iter().zip(found) {
+                ran.extend(found.unwrap_or_else(|error| vec![(rows, Err(error.source))]));
             }
-            if round.is_empty() {
-                return Ok((ran, report.clone()));
-            }
+            report.seconds += again.seconds;
+            report.chunks += again.chunks;
+            ran.sort_by_key(|(rows, _)| rows.start);
         }
+        Ok((ran, report))
     }
 
-    /// Runs consecutive rows together.
-    fn run_pieces(&self, columns: &[(&Named, Column)], pieces: Vec<Range<usize>>) -> Result<(Vec<Ran>, Report)> {
-        let item = |rows: &Range<usize>| -> Result<Tensors> {
-            columns.iter().try_fold(Tensors::new(), |tensors, (named, column)| {
-                let shape = named.shape(rows.len(), &column.shape);
-                Ok(tensors.with(named.name.clone(), column.tensor(rows.clone(), shape)?))
-            })
-        };
-        let items: Vec<Tensors> = pieces.iter().map(item).collect::<Result<_>>()?;
-        let (results, report) = self.bulk.run(&items);
-        let results = results.into_iter().map(|result| result.map_err(|error| error.source));
-        Ok((pieces.into_iter().zip(results).collect(), report))
+    /// Runs rows, and if they fail their halves; whether they succeeded.
+    fn run_rows(&self, columns: &[(&Named, Column)], rows: Range<usize>, ran: &mut Vec<Ran>) -> Result<bool> {
+        let result = self.session.run(&item(columns, &rows)?);
+        let succeeded = result.is_ok();
+        if !succeeded && rows.len() > 1 {
+            self.run_halves(columns, &rows, ran)?;
+        } else {
+            ran.push((rows, result));
+        }
+        Ok(succeeded)
+    }
+
+    /// Runs the halves of several rows that failed together.
+    fn run_halves(&self, columns: &[(&Named, Column)], rows: &Range<usize>, ran: &mut Vec<Ran>) -> Result<()> {
+        let middle = rows.start + rows.len() / 2;
+        let (first, second) = (rows.start..middle, middle..rows.end);
+        // If the first half succeeds, what failed is in the second.
+        if self.run_rows(columns, first, ran)? && second.len() > 1 {
+            self.run_halves(columns, &second, ran)
+        } else {
+            self.run_rows(columns, second, ran).map(|_| ())
+        }
     }
 
     /// The columns of results.
@@ -310,35 +306,12 @@ impl Table {
     }
 }
 
-impl Named {
-    /// The shape of `rows` rows for the model, of which a row of the column has the shape `row`.
-    ///
-    /// Where the model wants other axes, a row is reshaped to its sizes if they are fixed and of as many elements, and
-    /// gets axes of one element otherwise.
-    fn shape(&self, rows: usize, row: &[usize]) -> Vec<usize> {
-        if self.rank == row.len() && rows == 1 && self.rank > 0 {
-            return row.to_vec();
-        }
-        let known: Option<Vec<usize>> = self.sizes.iter().copied().collect();
-        let row = match known {
-            Some(known) if known.iter().product::<usize>() == row.iter().product::<usize>() => known,
-            None if row.is_empty() => vec![1; self.sizes.len()],
-            _ => row.to_vec(),
-        };
-        [&[rows], &row[..]].concat()
-    }
-}
-
-/// The shape of a row of an output.
-fn row_of<'t>(named: &Named, tensor: &'t Tensor, rows: usize, joins: bool) -> Result<&'t [usize]> {
-    match tensor.shape() {
-        [first, row @ ..] if *first == rows => Ok(row),
-        shape if !joins => Ok(shape),
-        shape => Err(Error::invalid_input(format!(
-            "output `{}` has the shape {shape:?} for {rows} rows, so that no row of it is known",
-            named.name
-        ))),
-    }
+/// Consecutive rows as one item.
+fn item(columns: &[(&Named, Column)], rows: &Range<usize>) -> Result<Tensors> {
+    columns.iter().try_fold(Tensors::new(), |tensors, (named, column)| {
+        let shape = named.shape(rows.len(), &column.shape);
+        Ok(tensors.with(named.name.clone(), column.tensor(rows.clone(), shape)?))
+    })
 }
 
 /// The rows of a batch at the valid places, null at the others.
