@@ -4,8 +4,8 @@
     benches/peers/python_rows.py [--rows N] [--rounds N] [--workers N]
 
 Runs in an environment with the package, onnx and pyarrow. Prints the least time of the interleaved rounds, in
-microseconds a row: dicts of NumPy's arrays and rows of an Arrow table, each without failures and with 10,000, and behind
-it the processor time of all threads in the round that took least.
+microseconds a row: dicts of NumPy's arrays and rows of an Arrow table, each without failures and with 10,000, and
+behind it the processor time of all threads in the round that took least.
 """
 
 import argparse

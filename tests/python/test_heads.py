@@ -161,7 +161,8 @@ def test_prompts_of_a_call_and_words_of_sparse_vectors() -> None:
     vectors = embedder.encode(TEXTS)
     decoded = embedder.decode(vectors)
     for row, pairs in zip(vectors.rows(), decoded, strict=True):
-        assert pairs == sorted(((vocabulary.get(place, ""), weight) for place, weight in row.items()), key=lambda own: -own[1])
+        words = [(vocabulary.get(place, ""), weight) for place, weight in row.items()]
+        assert pairs == sorted(words, key=lambda own: -own[1])
     assert embedder.decode(vectors, top_k=2) == [pairs[:2] for pairs in decoded]
     assert embedder.decode(embedder.encode([])) == []
     gap = gristmill.SparseVectors(np.ones(1, np.float32), np.array([5000]), np.array([0, 0, 1]), (2, 6000))
