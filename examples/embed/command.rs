@@ -1,6 +1,6 @@
 //! The command `embed`: a vector for each line of a text file.
 
-mod npy;
+pub mod npy;
 #[cfg(feature = "files")]
 pub mod tables;
 pub mod vectors;

@@ -1,10 +1,5 @@
 //! The command `embed_images`: a vector for each image of a list.
 
-#[path = "../embed/npy.rs"]
-mod npy;
-#[path = "../embed/vectors.rs"]
-mod vectors;
-
 use std::path::{Path, PathBuf};
 
 use gristmill::{
@@ -13,11 +8,13 @@ use gristmill::{
     vision::{Image, ImageEmbedder, ImageOptions},
 };
 use lexopt::{Parser, ValueExt};
-use npy::read_ranges;
-use vectors::{Vectors, format_of, is_float};
 
-use super::common::{
-    self, Common, Failure, Flag, Outcome, failure::whole, one_line, output, plain_path, say, texts::TextFile,
+use super::{
+    common::{
+        self, Common, Failure, Flag, Outcome, failure::whole, one_line, output, plain_path, say, texts::TextFile,
+    },
+    npy::read_ranges,
+    vectors::{Vectors, format_of, is_float},
 };
 
 const USAGE: &str = "\

@@ -9,6 +9,10 @@
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../embed/npy.rs"]
+mod npy;
+#[path = "../embed/vectors.rs"]
+mod vectors;
 
 use std::process::ExitCode;
 

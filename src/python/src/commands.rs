@@ -37,6 +37,8 @@ use lexopt::Parser;
 use pyo3::{Python, pyfunction};
 
 use common::{Failure, Outcome};
+#[cfg(feature = "vision")]
+use embed::{npy, vectors};
 
 /// A command's name, what it does, and the command itself.
 type Command = (&'static str, &'static str, fn(Parser) -> Outcome);
