@@ -10,9 +10,7 @@ use gristmill::{
 use lexopt::{Parser, ValueExt};
 
 use super::{
-    common::{
-        self, Common, Failure, Flag, Outcome, failure::whole, one_line, output, plain_path, say, texts::TextFile,
-    },
+    common::{Common, Failure, Flag, Outcome, failure::whole, one_line, output, plain_path, say, texts::TextFile},
     npy::read_ranges,
     vectors::{Vectors, format_of, is_float},
 };
