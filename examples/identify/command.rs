@@ -30,7 +30,7 @@ use super::common::{
 };
 
 const USAGE: &str = "\
-identify [FLAGS] PATH...
+usage: identify [FLAGS] PATH...
        identify [FLAGS] TABLE... --out-dir DIR
 
 Prints the type of each file; folders are walked. One line per item: path, label, and the model's score.
@@ -56,7 +56,7 @@ pub fn identify(command_line: Parser) -> Outcome {
         Ok(true)
     })?;
     if paths.is_empty() {
-        return Err(Failure::usage(format!("no PATH given\n\nusage: {USAGE}")));
+        return Err(Failure::usage(format!("no PATH given\n\n{USAGE}")));
     }
     files.check()?;
     if column.is_some() && files.out.is_none() {
