@@ -81,8 +81,7 @@ def test_pairs_have_the_scores_of_a_cross_encoder() -> None:
     assert prompted == reranker.predict(("a " + TEXTS[0], TEXTS[1]))
     # The prompt of a call stands before its queries alone.
     assert reranker.predict((TEXTS[0], TEXTS[1]), prompt="a ") == prompted != reranker.predict((TEXTS[0], TEXTS[1]))
-    [ranked] = reranker.rank(TEXTS[0], [TEXTS[1]], prompt="a ")
-    assert ranked["score"] == prompted
+    assert [own["score"] for own in reranker.rank(TEXTS[0], [TEXTS[1]], prompt="a ")] == [prompted]
     with pytest.raises(gristmill.Error, match='no prompt "none"'):
         reranker.predict(pairs, prompt_name="none")
     with pytest.raises(gristmill.Error, match="softmax"):

@@ -98,7 +98,8 @@ class ImageEmbedder:
             For the first image that failed: ``index`` is its place, ``stage`` where it failed.
         """
         single = _is_one(images)
-        results = self.map([images] if single else images, show_progress_bar=show_progress_bar)
+        given: Any = [images] if single else images
+        results = self.map(given, show_progress_bar=show_progress_bar)
         try:
             found = list(results)
         finally:
