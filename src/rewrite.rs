@@ -10,6 +10,7 @@ mod dead;
 mod fold;
 mod gather;
 mod gelu;
+mod heads_last;
 mod integers;
 mod layer_norm;
 mod linear;
@@ -17,13 +18,13 @@ mod one_hot;
 mod open_batch;
 mod pattern;
 mod pointwise_chain;
+mod requantized;
 mod rewriter;
 mod rounded;
 mod simplify;
 mod softmax;
 
 use crate::{error::Result, graph::Graph};
-pub(crate) use channels_last::channels_last;
 #[cfg(feature = "onnx")]
 pub(crate) use fold::last as fold_last;
 pub(crate) use open_batch::run as open_batch;
@@ -60,8 +61,8 @@ const PRODUCTS: &[Rule] = &[
     attention::rule,
     simplify::transposed_twice,
     simplify::no_op,
+    requantized::rule,
     integers::scaled_product,
-    integers::bias,
     linear::product,
     linear::bias,
     linear::activation,
@@ -71,6 +72,7 @@ const PRODUCTS: &[Rule] = &[
     simplify::view_of_view,
     simplify::no_op,
     conv::batch_norm,
+    conv::affine,
     conv::bias,
     conv::activation,
     conv::global_max,
@@ -80,6 +82,15 @@ const PRODUCTS: &[Rule] = &[
     channels_last::direct,
     simplify::transposed_twice,
 ];
+
+/// Gives operators the layouts that the CPU's kernels read fastest.
+///
+/// # Errors
+/// When a pass leaves an inconsistent graph.
+pub(crate) fn lay_out_for_cpu(graph: &mut Graph) -> Result<()> {
+    heads_last::run(graph)?;
+    channels_last::run(graph)
+}
 
 /// Runs every pass; each works on the results of the ones before.
 ///

@@ -27,7 +27,8 @@ usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz
 Runs the model on arrays; or on each row of tables, whose columns have the names of the inputs, as a job over files.
 
   --in IN.npz    the inputs, one array each, under the inputs' names
-  --out OUT.npz  where to write the outputs";
+  --out OUT.npz  where to write the outputs
+  --rows-apart   run each row of the arrays alone, where the model would let rows mix: quantized by one scale, for one";
 
 /// Bytes of the inputs of a block; a larger block delays the first result.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -36,7 +37,7 @@ const MOST_ROW_BYTES: usize = 64 << 20;
 
 /// Runs the command.
 pub fn run(command_line: Parser) -> Outcome {
-    let (mut model, mut input, mut output) = (None, None, None);
+    let (mut model, mut input, mut output, mut apart) = (None, None, None, false);
     let mut files = FileFlags::default();
     let usage = format!("{USAGE}\n{}", common::file_job::FLAGS);
     let common = Common::parse(command_line, &usage, |flag, parser| {
@@ -47,6 +48,10 @@ pub fn run(command_line: Parser) -> Outcome {
             }
             Flag::Named("in") => &mut input,
             Flag::Named("out") => &mut output,
+            Flag::Named("rows-apart") => {
+                apart = true;
+                return Ok(true);
+            }
             Flag::Value(path) => {
                 files.more.push(PathBuf::from(path));
                 return Ok(true);
@@ -59,7 +64,7 @@ pub fn run(command_line: Parser) -> Outcome {
     files.check()?;
     #[cfg(feature = "files")]
     if let (Some(_), Some(model)) = (&files.out, &model) {
-        if input.is_some() || output.is_some() || files.more.is_empty() {
+        if input.is_some() || output.is_some() || apart || files.more.is_empty() {
             return Err(Failure::usage(USAGE));
         }
         let table = files.more.remove(0);
@@ -80,8 +85,8 @@ pub fn run(command_line: Parser) -> Outcome {
     let arrays = npz::headers(&input)?;
     let session = open(&model, &arrays)?.session(&common.options())?;
     check_names(&session, &arrays, &input)?;
-    if let Some(rows) = independent_rows(&session, &arrays) {
-        let block = common.chunk.unwrap_or_else(|| rows_per_block(&arrays));
+    if let Some((rows, proven)) = independent_rows(&session, &arrays, apart)? {
+        let block = if proven { common.chunk.unwrap_or_else(|| rows_per_block(&arrays)) } else { 1 };
         if block < rows {
             // The blocks are already the chunks that `--chunk` asks for.
             let bulk = common.bulk(Bulk::new(session));
@@ -130,13 +135,26 @@ fn write(path: &Path, out: OutputFile, outputs: &Outputs) -> Result<(), Failure>
     out.map_err(|error| writing(path, &error))?.finish()
 }
 
-/// The number of rows, if they are independent and can be read in blocks.
-fn independent_rows(session: &Session, arrays: &[Header]) -> Option<usize> {
-    let (rows, _) = arrays.first()?.rows()?;
-    let alike = arrays.iter().all(|array| {
-        array.dtype != DType::Bool && array.rows().is_some_and(|(own, bytes)| own == rows && bytes <= MOST_ROW_BYTES)
+/// The number of rows, if they can be read in blocks, and whether the model keeps rows of one run independent; otherwise they
+/// are only `apart` as asked.
+fn independent_rows(session: &Session, arrays: &[Header], apart: bool) -> Result<Option<(usize, bool)>, String> {
+    let proven = matches!(session.batching(), Batching::Rows { .. });
+    if !proven && !apart {
+        return Ok(None);
+    }
+    let rows = arrays.first().and_then(Header::rows).map(|(rows, _)| rows);
+    let rows = rows.filter(|rows| {
+        arrays.iter().all(|array| {
+            array.dtype != DType::Bool
+                && array.rows().is_some_and(|(own, bytes)| own == *rows && bytes <= MOST_ROW_BYTES)
+        })
     });
-    (alike && matches!(session.batching(), Batching::Rows { .. })).then_some(rows)
+    match rows {
+        None if apart => {
+            Err("--rows-apart: the arrays have no equal numbers of rows that can be read apart".to_owned())
+        }
+        rows => Ok(rows.map(|rows| (rows, proven))),
+    }
 }
 
 /// The number of rows that fit a worker's cache.
@@ -165,6 +183,12 @@ fn put_together(
         for (index, (name, tensor)) in part.iter().enumerate() {
             match outputs.get_mut(index) {
                 Some((header, bytes)) => {
+                    let (own, due) = (tensor.shape(), &header.shape);
+                    if own.is_empty() || own.len() != due.len() || own[1..] != due[1..] {
+                        return Err(format!(
+                            "row {last}: the output `{name}` of shape {own:?} is no row behind {due:?}"
+                        ));
+                    }
                     header.shape[0] += tensor.shape()[0];
                     npz::append(header, bytes, tensor);
                 }

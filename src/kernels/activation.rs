@@ -2,7 +2,7 @@
 
 /// A function of one number, applied to every element.
 ///
-/// NaN passes through; at infinities the result is the function's limit.
+/// NaN passes through, unless a function says other; at infinities the result is the function's limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -42,6 +42,18 @@ pub enum Activation {
     },
     /// `x min(max(x / 6 + 1 / 2, 0), 1)`
     HardSwish,
+    /// `(min(max(round(x / scale) + zero, least), most) - zero) scale`: the number that the nearest byte stands for, halves to
+    /// even; a NaN has the byte 0
+    Requantized {
+        /// The distance between the numbers of two bytes, between `2^-60` and `2^60`.
+        scale: f32,
+        /// The byte of 0.
+        zero: f32,
+        /// The least byte.
+        least: f32,
+        /// The greatest byte.
+        most: f32,
+    },
     /// `e^x`, within 2 ulp; denormal results within one denormal step
     Exp,
     /// The error function, within 6 ulp

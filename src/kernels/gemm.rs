@@ -29,6 +29,7 @@ mod scratch;
 mod spans;
 mod spec;
 mod stored;
+mod sums;
 pub(crate) mod tile;
 #[cfg(target_arch = "x86_64")]
 mod tile512;
@@ -50,3 +51,4 @@ pub use scratch::{pack_into, pack_len};
 pub(crate) use scratch::{pack_into_as, pack_len_as, pack_rounded_into};
 pub(crate) use spans::Spans;
 pub use stored::Stored;
+pub use sums::Sums;

@@ -39,47 +39,6 @@ impl Kernel for AddScaled<'_> {
     }
 }
 
-/// Turns sums, in the bits of numbers, into `scale * (sum - zero * excess) + bias`, with an excess, a scale and a summand
-/// for each column.
-pub(crate) fn scale_sums(
-    set: KernelSet,
-    sums: &mut [f32],
-    zero: i32,
-    excess: &[i32],
-    scales: &[f32],
-    bias: Option<&[f32]>,
-) {
-    set.run(ScaleSums { sums, zero, excess, scales, bias });
-}
-
-struct ScaleSums<'a> {
-    sums: &'a mut [f32],
-    zero: i32,
-    excess: &'a [i32],
-    scales: &'a [f32],
-    bias: Option<&'a [f32]>,
-}
-
-impl Kernel for ScaleSums<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Self { sums, zero, excess, scales, bias } = self;
-        for row in sums.chunks_exact_mut(scales.len()) {
-            let number = |sum: f32, excess: i32, scale: f32| {
-                sum.to_bits().cast_signed().wrapping_sub(excess.wrapping_mul(zero)) as f32 * scale
-            };
-            let columns = row.iter_mut().zip(excess).zip(scales);
-            match bias {
-                Some(bias) => columns.zip(bias).for_each(|(((to, &excess), &scale), &bias)| {
-                    *to = number(*to, excess, scale) + bias;
-                }),
-                None => columns.for_each(|((to, &excess), &scale)| *to = number(*to, excess, scale)),
-            }
-        }
-    }
-}
-
 struct SubtractScaled<'a> {
     to: &'a mut [i32],
     factor: i32,

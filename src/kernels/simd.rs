@@ -70,6 +70,25 @@ pub(crate) trait Simd: Copy {
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a / b`
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a / b`, with `inverse` the nearest number to `1 / b`: as [`div`](Self::div) rounds, in less time where the set has a
+    /// fused instruction.
+    ///
+    /// The magnitude of `b` is between `2^-60` and `2^60`, that of the quotient up to `2^20`; a quotient below `2^-20` may be
+    /// any as small.
+    #[inline(always)]
+    fn div_by(self, a: Self::F, b: Self::F, inverse: Self::F) -> Self::F {
+        let _ = inverse;
+        self.div(a, b)
+    }
+    /// [`div_by`](Self::div_by) where [`fma`](Self::fma) rounds once (Markstein, Computation of elementary functions on the
+    /// IBM RISC System/6000 processor).
+    #[inline(always)]
+    fn refined_quotient(self, a: Self::F, b: Self::F, inverse: Self::F) -> Self::F {
+        let (first, less) = (self.mul(a, inverse), self.neg(b));
+        // Within a unit in the last place, then the nearest.
+        let near = self.fma(self.fma(first, less, a), inverse, first);
+        self.fma(self.fma(near, less, a), inverse, near)
+    }
     /// `a * b + c`, rounded once if the set has a fused instruction.
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `a < b ? a : b`, so `b` where either is NaN.
@@ -205,6 +224,8 @@ pub(crate) trait Simd: Copy {
             self.load(a_lanes.as_ptr())
         }
     }
+    /// `a + b` of lanes that are 32-bit integers, which wrap.
+    fn add_integers(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a - b` of lanes that are 32-bit integers, as the nearest f32.
     fn difference(self, a: Self::F, b: Self::F) -> Self::F;
     /// Stores the first `count <= LANES` lanes, rounded to integers within -128 and 127, plus 128.

@@ -25,6 +25,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &linear_attention::DEF,
         &matmul::DEF,
         &attention::disentangled::DEF,
+        &attention::heads_last::DEF,
         &attention::packed::DEF,
         &attention::rotary::DEF,
         &rotary::DEF,

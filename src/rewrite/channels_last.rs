@@ -28,7 +28,7 @@ use crate::{
 ///
 /// # Errors
 /// When a pass leaves an inconsistent graph.
-pub(crate) fn channels_last(graph: &mut Graph) -> Result<()> {
+pub(super) fn run(graph: &mut Graph) -> Result<()> {
     if !graph.nodes().iter().any(|node| node.op::<Conv>().is_some()) {
         return Ok(());
     }
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn nothing_is_turned_between_convolutions() {
         let mut graph = network();
-        channels_last(&mut graph).unwrap();
+        run(&mut graph).unwrap();
         let conv = |node: &crate::graph::Node| node.op::<Conv>().map(|conv| conv.layout);
         assert!(graph.nodes().iter().filter_map(conv).all(|layout| layout == Layout::ChannelsLast));
         let turned = kinds(&graph).into_iter().filter(|name| *name == "Transpose").count();

@@ -8,7 +8,7 @@ use crate::{
         conv::{Conv, Layout},
         moves::reshape::Reshape,
         norm::channel_norm::{ChannelNorm, Statistics},
-        pointwise::{BinaryFunction, Unary},
+        pointwise::{Binary, BinaryFunction, Unary},
         pool::{GlobalPool, PoolFunction, window::Pads},
     },
     rewrite::{linear::activation_of, rewriter::Rewriter},
@@ -45,6 +45,38 @@ pub(super) fn thin(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     inputs[1] = Some(rewriter.add_constant("weights", (*tensor).clone().reshape(weights_shape)?));
     let value = rewriter.insert(index, thin, inputs)?;
     rewriter.replace(index, Reshape::to(&output), vec![Some(value)])
+}
+
+/// Turns a normalization with given statistics into a product and a sum, which join others of single elements.
+pub(super) fn affine(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
+    let Some((norm, inputs)) = rewriter.is::<ChannelNorm>(index) else { return Ok(()) };
+    let &[Some(x), Some(scale), Some(shift), Some(mean), Some(variance)] = inputs else { return Ok(()) };
+    let (epsilon, rank) = (f64::from(norm.epsilon), rewriter.fact(x).shape.rank());
+    let numbers = |id: ValueId| rewriter.constant(id).and_then(|tensor| tensor.as_slice::<f32>().ok());
+    let (Some(scale), Some(shift), Some(mean), Some(variance)) =
+        (numbers(scale), numbers(shift), numbers(mean), numbers(variance))
+    else {
+        return Ok(());
+    };
+    let channels = scale.len();
+    let alike = [shift, mean, variance].iter().all(|row| row.len() == channels);
+    if norm.statistics != Statistics::Given || !alike || rank < 2 || rewriter.fact(x).dtype != DType::F32 {
+        return Ok(());
+    }
+    let of = |at: usize| {
+        let factor = f64::from(scale[at]) / (f64::from(variance[at]) + epsilon).sqrt();
+        (factor as f32, (f64::from(shift[at]) - f64::from(mean[at]) * factor) as f32)
+    };
+    let (factors, summands): (Vec<f32>, Vec<f32>) = (0..channels).map(of).unzip();
+    if !factors.iter().chain(&summands).all(|x| x.is_finite()) {
+        return Ok(());
+    }
+    let shape: Vec<usize> = std::iter::once(channels).chain(std::iter::repeat_n(1, rank - 2)).collect();
+    let factors = rewriter.add_constant("factors", Tensor::new(shape.clone(), &factors)?);
+    let summands = rewriter.add_constant("summands", Tensor::new(shape, &summands)?);
+    let mul = Binary { function: BinaryFunction::Mul };
+    let product = rewriter.insert(index, mul, vec![Some(x), Some(factors)])?;
+    rewriter.replace(index, Binary { function: BinaryFunction::Add }, vec![Some(product), Some(summands)])
 }
 
 /// Fuses a normalization with given statistics, as a factor of each filter and a bias.

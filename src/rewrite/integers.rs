@@ -9,8 +9,8 @@ use crate::{
     rewrite::rewriter::Rewriter,
 };
 
-/// Operand of `ScaledIntegerProduct`.
-const BIAS: usize = 5;
+/// The operand of `ScaledIntegerProduct` that holds the scales.
+const SCALE: usize = 4;
 
 /// Turns sums that are converted to f32 and multiplied with scales into one operator.
 pub(super) fn scaled_product(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
@@ -21,35 +21,29 @@ pub(super) fn scaled_product(rewriter: &mut Rewriter<'_>, index: usize) -> Resul
             continue;
         }
         let mut inputs = inputs.to_vec();
-        inputs.resize(BIAS - 1, None);
+        inputs.resize(SCALE, None);
         inputs.push(Some(scale));
-        return rewriter.replace(index, ScaledIntegerProduct, inputs);
-    }
-    Ok(())
-}
-
-/// Fuses the addition of a row.
-pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
-    for (product, row) in rewriter.both_orders(index, BinaryFunction::Add) {
-        let Some((ScaledIntegerProduct, inputs)) = rewriter.made_by(product) else { continue };
-        if inputs.len() > BIAS || !rewriter.used_once(product) {
-            continue;
-        }
-        let mut inputs = inputs.to_vec();
-        inputs.push(Some(row));
-        return rewriter.replace(index, ScaledIntegerProduct, inputs);
+        return rewriter.replace(index, ScaledIntegerProduct::default(), inputs);
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
+        backend::{cpu::CpuSession, device::RunOutputs},
         graph::Graph,
-        ops::pointwise::{Binary, cast::Cast},
+        kernels::{KernelSet, gemm::Factors},
+        ops::{
+            norm::layer_norm::LayerNorm,
+            pointwise::{Binary, Unary, UnaryFunction, cast::Cast},
+            quantized::dynamic::DynamicQuantize,
+        },
         rewrite::optimize,
-        shape::Shape,
+        shape::{Dim, Shape},
         tensor::{DType, Tensor},
     };
 
@@ -85,6 +79,82 @@ mod tests {
             let mut graph = graph(scales, keeps_sums);
             optimize(&mut graph).unwrap();
             assert!(graph.nodes().iter().all(|node| node.op::<ScaledIntegerProduct>().is_none()), "{scales:?}");
+        }
+    }
+
+    /// Numbers quantized with a scale of their own, times `weights`, with all that a layer of a text encoder adds.
+    fn layer(weights: Tensor, zero: Tensor) -> Graph {
+        let mut graph = Graph::new("layer");
+        let rows = Dim::symbol(graph.symbol("rows"));
+        let x = graph.input("x", DType::F32, Shape::new(vec![rows, Dim::from(70)]));
+        let numbers = |count: usize, by: f32| {
+            let all: Vec<f32> = (0..count).map(|at| ((at * 37 % 101) as f32 / 50.0 - 1.0) * by).collect();
+            Tensor::new([count], &all).unwrap()
+        };
+        let mut y = x;
+        for (name, activation) in [("first", Some(UnaryFunction::Gelu)), ("second", None)] {
+            let whole = graph.node(name, Arc::new(DynamicQuantize), vec![Some(y)]).unwrap();
+            let (b, b_zero) = (graph.constant("b", weights.clone()), graph.constant("b zero", zero.clone()));
+            let product = QuantizedMatMul { scaled: false };
+            let sums = graph.apply(name, product, &[whole[0], b, whole[2], b_zero]).unwrap();
+            let cast = graph.apply(name, Cast { to: DType::F32 }, &[sums]).unwrap();
+            let own = graph.constant("scale", Tensor::scalar(0.02f32));
+            let mul = Binary { function: BinaryFunction::Mul };
+            let scale = graph.apply(name, mul, &[whole[1], own]).unwrap();
+            let scaled = graph.apply(name, mul, &[cast, scale]).unwrap();
+            let bias = graph.constant("bias", numbers(70, 0.3));
+            let add = Binary { function: BinaryFunction::Add };
+            let mut dressed = graph.apply(name, add, &[scaled, bias]).unwrap();
+            if let Some(function) = activation {
+                dressed = graph.apply(name, Unary { function }, &[dressed]).unwrap();
+            }
+            let residual = graph.apply(name, add, &[dressed, y]).unwrap();
+            let (scale, bias) =
+                (graph.constant("norm", numbers(70, 2.0)), graph.constant("norm bias", numbers(70, 0.1)));
+            y = graph.apply(name, LayerNorm { axes: vec![1], epsilon: 1e-5 }, &[residual, scale, bias]).unwrap();
+        }
+        graph.output("y", y);
+        graph
+    }
+
+    fn bits(graph: &Graph, set: KernelSet, x: &[f32]) -> Vec<u8> {
+        let session = CpuSession::load(graph.clone(), set, Factors::F32).unwrap();
+        let bind = |bindings: &mut crate::shape::Bindings| {
+            bindings.bind(crate::shape::Symbol(0), x.len() / 70);
+            Ok(())
+        };
+        let write = |_: usize, bytes: &mut [u8], _: &mut crate::tensor::RunStrings| {
+            bytes.copy_from_slice(bytemuck::cast_slice(x));
+            Ok(())
+        };
+        session.run(bind, write, |outputs| Ok(outputs.get(0).1.to_vec())).unwrap()
+    }
+
+    #[test]
+    fn a_fused_layer_has_the_bits_of_its_operators() {
+        let bytes: Vec<u8> = (0..70 * 70).map(|at| (at * 97 % 256) as u8).collect();
+        let signed: Vec<i8> = bytes.iter().map(|&x| x as i8).collect();
+        let zeros: Vec<u8> = (0..70).map(|at| if at % 2 == 0 { 3 } else { 250 }).collect();
+        let shape = [70, 70];
+        let cases = [
+            (Tensor::new(shape, &signed).unwrap(), Tensor::scalar(0i8)),
+            (Tensor::new(shape, &signed).unwrap(), Tensor::scalar(-5i8)),
+            (Tensor::new(shape, &bytes).unwrap(), Tensor::scalar(119u8)),
+            (Tensor::new(shape, &bytes).unwrap(), Tensor::new([70], &zeros).unwrap()),
+        ];
+        for (weights, zero) in cases {
+            let graph = layer(weights, zero);
+            let mut fused = graph.clone();
+            optimize(&mut fused).unwrap();
+            let names: Vec<_> = fused.nodes().iter().map(|node| node.op.def().name).collect();
+            let one = ["DynamicQuantizeLinear", "Mul", "ScaledIntegerProduct"];
+            assert_eq!(names, [one, one].concat());
+            for set in KernelSet::available() {
+                for rows in [1, 5, 33] {
+                    let x: Vec<f32> = (0..rows * 70).map(|at| ((at * 53 % 211) as f32 / 70.0 - 1.2).powi(3)).collect();
+                    assert_eq!(bits(&graph, set, &x), bits(&fused, set, &x), "{rows} rows, {set}");
+                }
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Fuses products with constant weights and their epilogues into `Linear`.
+//! Fuses products with constant weights into `Linear`, and their epilogues into it or into a product of integers.
 
 use crate::{
     error::Result,
@@ -8,16 +8,59 @@ use crate::{
         norm::layer_norm::LayerNorm,
         pointwise::{BinaryFunction, Unary, UnaryFunction},
         product::{linear::Linear, matmul::MatMul},
+        quantized::scaled::ScaledIntegerProduct,
     },
     rewrite::rewriter::Rewriter,
     shape::Dim,
     tensor::{DType, Tensor},
 };
 
-// Operands of `Linear`.
-const BIAS: usize = 2;
-const RESIDUAL: usize = 3;
-const NORM_SCALE: usize = 4;
+/// A product with an epilogue.
+enum Product {
+    Linear(Linear),
+    Integers(ScaledIntegerProduct),
+}
+
+impl Product {
+    /// The first operand of the epilogue, the bias.
+    fn bias(&self) -> usize {
+        match self {
+            Product::Linear(_) => 2,
+            Product::Integers(_) => 5,
+        }
+    }
+
+    fn residual(&self) -> usize {
+        self.bias() + 1
+    }
+
+    fn norm_scale(&self) -> usize {
+        self.bias() + 2
+    }
+
+    /// The activation and the layer norm.
+    fn epilogue(&mut self) -> (&mut Activation, &mut Option<f32>) {
+        match self {
+            Product::Linear(op) => (&mut op.activation, &mut op.layer_norm),
+            Product::Integers(op) => (&mut op.activation, &mut op.layer_norm),
+        }
+    }
+
+    /// Whether nothing follows the bias yet.
+    fn is_bare(&mut self, inputs: &[Option<ValueId>]) -> bool {
+        let residual = self.residual();
+        let (activation, layer_norm) = self.epilogue();
+        *activation == Activation::None && layer_norm.is_none() && inputs.len() <= residual
+    }
+
+    /// Replaces node `index`.
+    fn replace(self, rewriter: &mut Rewriter<'_>, index: usize, inputs: Vec<Option<ValueId>>) -> Result<()> {
+        match self {
+            Product::Linear(op) => rewriter.replace(index, op, inputs),
+            Product::Integers(op) => rewriter.replace(index, op, inputs),
+        }
+    }
+}
 
 /// Turns a product with a constant matrix into `Linear`.
 pub(super) fn product(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
@@ -33,15 +76,16 @@ pub(super) fn product(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
 /// Fuses the addition of a constant row.
 pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     for (value, constant) in rewriter.both_orders(index, BinaryFunction::Add) {
-        let Some((linear, mut inputs)) = linear(rewriter, value) else { continue };
-        let bare = inputs.len() <= BIAS && linear.activation == Activation::None && linear.layer_norm.is_none();
+        let Some((mut product, mut inputs)) = product_of(rewriter, value) else { continue };
+        let bare = inputs.len() <= product.bias() && product.is_bare(&inputs);
         let Some(row) =
             rewriter.constant(constant).filter(|_| bare).and_then(|tensor| as_row(tensor, width(rewriter, value)?))
         else {
             continue;
         };
+        inputs.resize(product.bias(), None);
         inputs.push(Some(rewriter.add_constant("bias", row)));
-        return rewriter.replace(index, linear, inputs);
+        return product.replace(rewriter, index, inputs);
     }
     Ok(())
 }
@@ -50,24 +94,25 @@ pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
 pub(super) fn activation(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((op, &[Some(value)])) = rewriter.is::<Unary>(index) else { return Ok(()) };
     let Some(activation) = activation_of(op.function) else { return Ok(()) };
-    let Some((linear, inputs)) = linear(rewriter, value) else { return Ok(()) };
-    if linear.activation != Activation::None || linear.layer_norm.is_some() || inputs.len() > RESIDUAL {
+    let Some((mut product, inputs)) = product_of(rewriter, value) else { return Ok(()) };
+    if !product.is_bare(&inputs) {
         return Ok(());
     }
-    rewriter.replace(index, Linear { activation, ..linear }, inputs)
+    *product.epilogue().0 = activation;
+    product.replace(rewriter, index, inputs)
 }
 
 /// Fuses the addition of a value of the same shape.
 pub(super) fn residual(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     for (value, other) in rewriter.both_orders(index, BinaryFunction::Add) {
-        let Some((linear, mut inputs)) = linear(rewriter, value) else { continue };
+        let Some((mut product, mut inputs)) = product_of(rewriter, value) else { continue };
         let same = rewriter.fact(value).shape == rewriter.fact(other).shape;
-        if !same || value == other || inputs.len() > RESIDUAL || linear.layer_norm.is_some() {
+        if !same || value == other || inputs.len() > product.residual() || product.epilogue().1.is_some() {
             continue;
         }
-        inputs.resize(RESIDUAL, None);
+        inputs.resize(product.residual(), None);
         inputs.push(Some(other));
-        return rewriter.replace(index, linear, inputs);
+        return product.replace(rewriter, index, inputs);
     }
     Ok(())
 }
@@ -77,15 +122,16 @@ pub(super) fn layer_norm(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()
     let Some((norm, parameters)) = rewriter.is::<LayerNorm>(index) else { return Ok(()) };
     let (norm, parameters) = (norm.clone(), parameters.to_vec());
     let Some(value) = parameters[0] else { return Ok(()) };
-    let Some((linear, mut inputs)) = linear(rewriter, value) else { return Ok(()) };
+    let Some((mut product, mut inputs)) = product_of(rewriter, value) else { return Ok(()) };
     let over_rows = norm.axes == [rewriter.fact(value).shape.rank() - 1];
     let constants = parameters.iter().skip(1).flatten().all(|&id| rewriter.constant(id).is_some());
-    if !over_rows || !constants || linear.layer_norm.is_some() {
+    if !over_rows || !constants || product.epilogue().1.is_some() {
         return Ok(());
     }
-    inputs.resize(NORM_SCALE, None);
+    inputs.resize(product.norm_scale(), None);
     inputs.extend(parameters.into_iter().skip(1));
-    rewriter.replace(index, Linear { layer_norm: Some(norm.epsilon), ..linear }, inputs)
+    *product.epilogue().1 = Some(norm.epsilon);
+    product.replace(rewriter, index, inputs)
 }
 
 /// The kernels' activation for a pointwise function, if any.
@@ -96,14 +142,22 @@ pub(super) fn activation_of(function: UnaryFunction) -> Option<Activation> {
         UnaryFunction::GeluTanh => Some(Activation::GeluTanh),
         UnaryFunction::Tanh => Some(Activation::Tanh),
         UnaryFunction::Sigmoid => Some(Activation::Sigmoid),
+        UnaryFunction::Requantized { scale, zero, least, most } => {
+            Some(Activation::Requantized { scale, zero, least, most })
+        }
         _ => None,
     }
 }
 
-/// The `Linear` that produces a value with a single use.
-fn linear(rewriter: &Rewriter<'_>, value: ValueId) -> Option<(Linear, Vec<Option<ValueId>>)> {
-    let (op, inputs) = rewriter.made_by::<Linear>(value)?;
-    rewriter.used_once(value).then(|| (op.clone(), inputs.to_vec()))
+/// The product that makes a value with a single use.
+fn product_of(rewriter: &Rewriter<'_>, value: ValueId) -> Option<(Product, Vec<Option<ValueId>>)> {
+    let linear = rewriter.made_by::<Linear>(value).map(|(op, inputs)| (Product::Linear(op.clone()), inputs));
+    let integers = || {
+        let (op, inputs) = rewriter.made_by::<ScaledIntegerProduct>(value)?;
+        Some((Product::Integers(op.clone()), inputs))
+    };
+    let (product, inputs) = linear.or_else(integers)?;
+    rewriter.used_once(value).then(|| (product, inputs.to_vec()))
 }
 
 fn width(rewriter: &Rewriter<'_>, value: ValueId) -> Option<usize> {

@@ -126,6 +126,11 @@ pub(crate) fn parts(flop: usize) -> usize {
     (flop / LEAST_FLOP).clamp(1, workers)
 }
 
+/// Number of parts to cut a pass over `count` elements into: one takes as long as some tens of operations of a product.
+pub(crate) fn parts_of_pass(count: usize) -> usize {
+    parts(count.saturating_mul(50))
+}
+
 /// Calls `run` for `parts` disjoint spans of `range`, on as many workers.
 ///
 /// The spans' lengths differ by at most one.
@@ -137,4 +142,25 @@ pub(crate) fn each(range: Range<usize>, parts: usize, run: &(impl Fn(Range<usize
     let left = parts / 2;
     let middle = range.start + range.len() * left / parts;
     sharing(|| rayon::join(|| each(range.start..middle, left, run), || each(middle..range.end, parts - left, run)));
+}
+
+/// Calls `run` with `parts` disjoint parts of `to`, of whole rows of `row` elements, and where each begins.
+pub(crate) fn each_of<T: Send>(to: &mut [T], row: usize, parts: usize, run: &(impl Fn(usize, &mut [T]) + Sync)) {
+    cut(to, 0, row.max(1), parts, run);
+}
+
+/// [`each_of`] of the elements from `start` on.
+fn cut<T: Send>(to: &mut [T], start: usize, row: usize, parts: usize, run: &(impl Fn(usize, &mut [T]) + Sync)) {
+    let rows = to.len().div_ceil(row);
+    let parts = parts.min(rows);
+    if parts < 2 {
+        return run(start, to);
+    }
+    let left = parts / 2;
+    let middle = rows * left / parts * row;
+    let (first, second) = to.split_at_mut(middle);
+    let second_start = start + middle;
+    sharing(|| {
+        rayon::join(|| cut(first, start, row, left, run), || cut(second, second_start, row, parts - left, run));
+    });
 }

@@ -7,6 +7,7 @@ use gristmill::{DType, Device, Model, SessionOptions, Tensor, Tensors};
 use crate::support::{
     data,
     npz::{self, Header},
+    onnx_writer::{Draft, FLOAT, node, value},
     process::example,
 };
 
@@ -65,6 +66,36 @@ fn blocks_of_rows_are_run_as_they_are_read() {
         assert!(output.status.success() && said.contains(&format!("{blocks} items in")), "{said}");
         let results = npz::read(&job.path("out.npz")).unwrap();
         assert_eq!((results.len(), results.get(name).unwrap()), (1, whole), "{flags:?}");
+    }
+}
+
+#[test]
+fn rows_that_a_model_mixes_run_apart_where_asked() {
+    let _turn = crate::turn();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // The scale is that of all rows of a run.
+    let rows = |name: &str| value(name, FLOAT, &["batch", "2"]);
+    let model = Draft::new()
+        .input(rows("x"))
+        .node(node("DynamicQuantizeLinear", "there", &["x"], &["bytes", "scale", "zero"]))
+        .node(node("DequantizeLinear", "back", &["bytes", "scale", "zero"], &["y"]))
+        .output(rows("y"));
+    fs::write(path("model.onnx"), model.bytes()).unwrap();
+    let x = [0.0_f32, 255.0, 0.0, 2.55, 1.0, 0.3];
+    let header = Header { name: "x".into(), dtype: DType::F32, shape: vec![3, 2], width: 0 };
+    let bytes: Vec<u8> = x.iter().flat_map(|value| value.to_le_bytes()).collect();
+    npz::write(fs::File::create(path("in.npz")).unwrap(), [(&header, &bytes[..])]).unwrap();
+    for (flags, want) in [(&[][..], [2.55_f32.round(), 0.0]), (&["--rows-apart"], [2.55, 0.3])] {
+        let mut command = example("run");
+        let command = command.arg(path("model.onnx")).arg("--in").arg(path("in.npz")).arg("--out").arg(path("out.npz"));
+        let output = command.args(["--device", "cpu"]).args(flags).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let results = npz::read(&path("out.npz")).unwrap();
+        let y = results.get("y").unwrap();
+        let values = y.as_slice::<f32>().unwrap();
+        let near = |at: usize, want: f32| (values[at] - want).abs() < 2e-3;
+        assert!(y.shape() == [3, 2] && near(1, 255.0) && near(3, want[0]) && near(5, want[1]), "{flags:?}: {values:?}");
     }
 }
 

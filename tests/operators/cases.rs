@@ -53,7 +53,7 @@ fn factors(name: &str) -> usize {
     match name {
         "Linear" | "LinearInPlace" | "Gemm" | "MatMul" | "Conv" => 2,
         "PackedAttention" => 1,
-        "Attention" | "Experts" => 3,
+        "Attention" | "Experts" | "HeadsLastAttention" => 3,
         "DisentangledAttention" => 4,
         _ => 0,
     }

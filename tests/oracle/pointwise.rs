@@ -145,6 +145,11 @@ fn real(function: U, x: f64) -> f64 {
                 x
             }
         }
+        U::Requantized { zero, scale, .. } if x.is_nan() => -wide(zero) * wide(scale),
+        U::Requantized { scale, zero, least, most } => {
+            let byte = real(U::Round, x / wide(scale)) + wide(zero);
+            (byte.clamp(wide(least), wide(most)) - wide(zero)) * wide(scale)
+        }
         U::Round => {
             let (down, up) = (x.floor(), x.floor() + 1.0);
             let even = if down % 2.0 == 0.0 { down } else { up };

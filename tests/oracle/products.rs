@@ -7,7 +7,7 @@ use gristmill::{
         op::Operator,
         ops::product::{
             attention::{
-                Attention, DisentangledAttention, PackedAttention, RotaryHeads,
+                Attention, DisentangledAttention, HeadsLastAttention, PackedAttention, RotaryHeads,
                 standard::{Scores, StandardAttention},
             },
             experts::Experts,
@@ -27,6 +27,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("DisentangledAttention", disentangled_attention),
     ("Experts", experts),
     ("Gemm", gemm),
+    ("HeadsLastAttention", heads_last_attention),
     ("LinearAttention", linear_attention),
     ("Linear", linear),
     ("LinearInPlace", linear_in_place),
@@ -289,29 +290,42 @@ fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (x, w) = (input(inputs, 0), input(inputs, 1));
     let (k, n) = (w.shape()[0], w.shape()[1]);
     let rows = x.shape()[..x.shape().len() - 1].iter().product::<usize>();
-    let at = |index: usize, position: usize| optional(inputs, index).map(|tensor| f64::from(numbers(tensor)[position]));
+    let product = |row: usize, column: usize| {
+        (0..k).map(|at| f64::from(numbers(x)[row * k + at]) * f64::from(numbers(w)[at * n + column])).sum()
+    };
+    let mut shape = x.shape().to_vec();
+    *shape.last_mut().unwrap() = n;
+    dressed(&shape, rows, product, *activation, *layer_norm, |index| optional(inputs, 2 + index))
+}
+
+/// Products with an epilogue, whose operands are the bias, the residual, and the scale and bias of the layer norm.
+pub fn dressed<'t>(
+    shape: &[usize],
+    rows: usize,
+    product: impl Fn(usize, usize) -> f64,
+    activation: Activation,
+    layer_norm: Option<f32>,
+    operand: impl Fn(usize) -> Option<&'t Tensor>,
+) -> Vec<Tensor> {
+    let n = *shape.last().expect("a product has columns");
+    let at = |index: usize, position: usize| operand(index).map(|tensor| f64::from(numbers(tensor)[position]));
     let mut result = Vec::new();
     for row in 0..rows {
-        let mut line: Vec<f64> = (0..n)
-            .map(|column| {
-                let terms =
-                    (0..k).map(|at| f64::from(numbers(x)[row * k + at]) * f64::from(numbers(w)[at * n + column]));
-                let sum = terms.sum::<f64>() + at(2, column).unwrap_or(0.0);
-                activate(*activation, sum) + at(3, row * n + column).unwrap_or(0.0)
-            })
-            .collect();
+        let element = |column: usize| {
+            let sum = product(row, column) + at(0, column).unwrap_or(0.0);
+            activate(activation, sum) + at(1, row * n + column).unwrap_or(0.0)
+        };
+        let mut line: Vec<f64> = (0..n).map(element).collect();
         if let Some(epsilon) = layer_norm {
             let mean = line.iter().sum::<f64>() / n as f64;
             let variance = line.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
             for (column, x) in line.iter_mut().enumerate() {
-                let normal = (*x - mean) / (variance + f64::from(*epsilon)).sqrt();
-                *x = normal * at(4, column).unwrap() + at(5, column).unwrap_or(0.0);
+                let normal = (*x - mean) / (variance + f64::from(epsilon)).sqrt();
+                *x = normal * at(2, column).unwrap() + at(3, column).unwrap_or(0.0);
             }
         }
         result.extend(line.into_iter().map(|x| x as f32));
     }
-    let mut shape = x.shape().to_vec();
-    *shape.last_mut().unwrap() = n;
     vec![Tensor::new(shape, &result).unwrap()]
 }
 
@@ -351,6 +365,17 @@ fn attend(scores: &[f64], value: impl Fn(usize) -> f64) -> f64 {
     let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
     let sum: f64 = weights.iter().sum();
     weights.iter().enumerate().map(|(key, weight)| weight / sum * value(key)).sum()
+}
+
+fn heads_last_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let HeadsLastAttention(op) = op::<HeadsLastAttention>(operator);
+    let swapped = |tensor: &Tensor| {
+        let shape = tensor.shape();
+        made(&[shape[0], shape[2], shape[1], shape[3]], |at| broadcast(tensor, &[at[0], at[2], at[1], at[3]]))
+    };
+    let operands = inputs.iter().enumerate();
+    let operands = operands.map(|(at, own)| if at < 3 { own.as_ref().map(swapped) } else { own.clone() });
+    vec![swapped(&attention(op, &operands.collect::<Vec<_>>())[0])]
 }
 
 fn attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

@@ -5,13 +5,17 @@ use gristmill::{
     testing::{
         kernels::{Rounding, ToSmall},
         op::Operator,
-        ops::quantized::{conv::QuantizedConv, dequantize::Dequantize, matmul::QuantizedMatMul, quantize::Quantize},
+        ops::quantized::{
+            conv::QuantizedConv, dequantize::Dequantize, matmul::QuantizedMatMul, quantize::Quantize,
+            scaled::ScaledIntegerProduct,
+        },
     },
 };
 
 use super::{
     Oracle, cast, flat, indices, input, op,
     pointwise::{floats, integers, of_floats, of_integers, position},
+    products::dressed,
 };
 
 /// The operators that this file speaks for.
@@ -183,16 +187,17 @@ fn matmul(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     vec![sums(zero.dtype(), &shape, Some((input(inputs, 6), &sa, &sb, integers(zero)[0])), of)]
 }
 
-fn scaled(_: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+fn scaled(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let ScaledIntegerProduct { activation, layer_norm } = op::<ScaledIntegerProduct>(operator);
     let sums = matmul(&QuantizedMatMul { scaled: false }, &inputs[..4]).remove(0);
     let columns = *sums.shape().last().expect("a product has columns");
-    let (scales, bias) = (floats(input(inputs, 4)), optional(inputs, 5).map(floats));
-    let number = |(at, sum): (usize, i128)| {
-        let number = sum as f32 * group(&scales, at % columns) as f32;
-        bias.as_ref().map_or(number, |bias| number + bias[at % columns] as f32)
+    let (scales, all) = (floats(input(inputs, 4)), integers(&sums));
+    let number = |row: usize, column: usize| {
+        let scale = group(&scales, column) as f32;
+        f64::from(all[row * columns + column] as f32 * scale)
     };
-    let numbers: Vec<f32> = integers(&sums).into_iter().enumerate().map(number).collect();
-    vec![Tensor::new(sums.shape(), &numbers).expect("as many numbers")]
+    let rows = sums.shape()[..sums.shape().len() - 1].iter().product();
+    dressed(sums.shape(), rows, number, *activation, *layer_norm, |index| optional(inputs, 5 + index))
 }
 
 fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

@@ -1,5 +1,7 @@
 //! Attention over strided views.
 
+use std::ops::Range;
+
 use crate::{
     error::Result,
     kernels::{
@@ -8,9 +10,11 @@ use crate::{
             head::{Head, Mask},
             operand::Strided,
             reach::Reach,
+            scratch::attention_len_as,
         },
         gemm::Factors,
     },
+    threads::split,
 };
 
 /// A `[batch, heads, rows, columns]` tensor over a slice; the columns are contiguous.
@@ -84,7 +88,7 @@ pub fn attention(
     attention_as(set, Factors::F32, attention, out, strides, scratch)
 }
 
-/// [`attention`] with products of `factors`.
+/// [`attention`] with products of `factors`; items are split over as many workers as `scratch` has room for.
 ///
 /// # Errors
 ///
@@ -98,8 +102,52 @@ pub fn attention_as<'a>(
     strides: [usize; 3],
     scratch: &mut [f32],
 ) -> Result<()> {
-    let &Attention { batch, heads, queries, keys, head_dim, value_dim, scale, q, k, v, mask } = attention;
-    for item in 0..batch {
+    let &Attention { batch, heads, queries, keys, head_dim, value_dim, .. } = attention;
+    let need = attention_len_as(set, factors, keys, head_dim, value_dim)?.max(1);
+    let room = scratch.len() / need;
+    let size = strides[0];
+    let apart = batch.checked_mul(size).is_some_and(|len| len <= out.len())
+        && [(heads, strides[1]), (queries, strides[2]), (value_dim, 1)]
+            .into_iter()
+            .try_fold(1_usize, |end, (count, stride)| end.checked_add(count.saturating_sub(1).checked_mul(stride)?))
+            .is_some_and(|end| end <= size);
+    let parts = if apart { split::parts(operations(attention)).min(batch).min(room) } else { 1 };
+    if parts < 2 {
+        return items(set, factors, attention, 0..batch, out, strides, scratch);
+    }
+    let share = batch.div_ceil(parts);
+    let parts = out[..batch * size].chunks_mut(share * size).zip(scratch.chunks_exact_mut(need)).enumerate();
+    let mut parts: Vec<_> = parts.map(|(at, (out, scratch))| (at * share, out, scratch, Ok(()))).collect();
+    let count = parts.len();
+    split::each_of(&mut parts, 1, count, &|_, parts: &mut [(usize, &mut [f32], &mut [f32], Result<()>)]| {
+        for (first, out, scratch, result) in parts {
+            let own = *first..*first + out.len() / size;
+            *result = items(set, factors, attention, own, out, strides, scratch);
+        }
+    });
+    parts.into_iter().try_for_each(|(.., result)| result)
+}
+
+/// Multiplications and additions of the two products.
+fn operations(attention: &Attention<'_>) -> usize {
+    let &Attention { batch, heads, queries, keys, head_dim, value_dim, .. } = attention;
+    let sizes = [batch, heads, queries, keys, 2, head_dim.saturating_add(value_dim)];
+    sizes.into_iter().fold(1, usize::saturating_mul)
+}
+
+/// Writes the results of the items `own` to `out`.
+fn items<'a>(
+    set: KernelSet,
+    factors: Factors,
+    attention: &Attention<'a>,
+    own: Range<usize>,
+    out: &mut [f32],
+    strides: [usize; 3],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let &Attention { heads, queries, keys, head_dim, value_dim, scale, q, k, v, mask, .. } = attention;
+    let first = own.start;
+    for item in own {
         for head in 0..heads {
             let start = |batch_stride: usize, head_stride: usize| {
                 batch_stride.saturating_mul(item).saturating_add(head_stride.saturating_mul(head))
@@ -112,7 +160,8 @@ pub fn attention_as<'a>(
                 let data = data.get(start(batch, head)..).unwrap_or_default();
                 Mask::Rows(Strided { data, row_stride }, column_stride)
             });
-            let out = out.get_mut(start(strides[0], strides[1])..).unwrap_or_default();
+            let out_start = (strides[0].saturating_mul(item - first)).saturating_add(strides[1].saturating_mul(head));
+            let out = out.get_mut(out_start..).unwrap_or_default();
             Head {
                 q: part(q),
                 k: part(k),

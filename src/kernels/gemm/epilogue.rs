@@ -8,6 +8,7 @@ use crate::{
             factor::{Factors, Steps},
             packed::PackedRef,
             stored::{Stored, copy_rows},
+            sums::{Scales, Sums},
         },
         norm::LayerNorm,
         simd::{
@@ -31,12 +32,22 @@ pub struct Epilogue<'a> {
     pub layer_norm: Option<LayerNorm<'a>>,
     /// The scale of each row of A, if its numbers are integers.
     pub row_scales: &'a [f32],
+    /// What turns the sums of a matrix of integers without scales into numbers.
+    pub sums: Option<Sums<'a>>,
 }
 
 impl Epilogue<'_> {
+    /// Whether results, before any layer norm, are the sums of such factors with `b` as they are.
+    pub(super) fn keeps_sums<T: Steps>(&self, b: &PackedRef<'_>) -> bool {
+        let scaled = T::FACTORS.are_integers() && (self.sums.is_some() || !b.is_exact());
+        !scaled && self.bias.is_none() && self.activation == Activation::None && self.residual.is_none()
+    }
+
     /// Fails unless all operands fit a product of `rows x n` of such factors.
     pub(super) fn check(&self, factors: Factors, rows: usize, n: usize) -> Result<()> {
-        if factors.are_integers() && self.row_scales.len() != rows {
+        if let Some(sums) = self.sums {
+            sums.check(factors, rows, n, self.row_scales)?;
+        } else if factors.are_integers() && self.row_scales.len() != rows {
             return Err(Error::internal(format!("{} scales of {rows} rows of integers", self.row_scales.len())));
         }
         if let Some(bias) = self.bias
@@ -79,8 +90,7 @@ pub(super) enum Target<C> {
 
 /// Applies all of `epilogue` but the layer norm to the sums of a tile.
 ///
-/// Except in products of f32, whose factors are not rounded, the two forms of gelu are within `6e-5
-/// max(1, |x|)`.
+/// In products whose factors are rounded the two forms of gelu are within `6e-5 max(1, |x|)`.
 ///
 /// # Safety
 /// `b` and `epilogue` have passed their checks for a product that `region` is a part of. The rows
@@ -96,8 +106,9 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
 ) {
     let Region { row, column, n, .. } = region;
     let Epilogue { bias, activation, residual, .. } = *epilogue;
-    if T::FACTORS.are_integers()
-        && b.is_exact()
+    let exact = T::FACTORS.are_integers() && b.is_exact();
+    if exact
+        && epilogue.sums.is_none()
         && let Target::Store { c, stride } = target
         && let Some(to) = C::sums(c)
     {
@@ -107,18 +118,9 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
         }
         return;
     }
-    let scales = T::FACTORS.are_integers().then(|| {
-        let (scales, offsets) = b.columns();
-        Scales {
-            rows: epilogue.row_scales[row..].as_ptr(),
-            columns: scales[column..].as_ptr(),
-            offsets: offsets[column..].as_ptr().cast(),
-        }
-    });
-    if bias.is_none()
-        && scales.is_none()
-        && activation == Activation::None
-        && residual.is_none()
+    let scales =
+        T::FACTORS.are_integers().then(|| Scales::new(epilogue.sums, epilogue.row_scales, b.columns(), row, column));
+    if epilogue.keeps_sums::<T>(b)
         && let Target::Store { c, .. } = target
         && C::sums(c).is_some_and(|c| c.cast_const() == sums)
     {
@@ -130,8 +132,10 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
     // SAFETY: the caller promises the tile and the target; the check, the operands.
     unsafe {
         match activation {
-            Activation::Gelu if T::FACTORS != Factors::F32 => run::<T, _>(set, Apply::new(GeluNear, operands, target)),
-            Activation::GeluTanh if T::FACTORS != Factors::F32 => {
+            Activation::Gelu if T::FACTORS != Factors::F32 && !exact => {
+                run::<T, _>(set, Apply::new(GeluNear, operands, target))
+            }
+            Activation::GeluTanh if T::FACTORS != Factors::F32 && !exact => {
                 run::<T, _>(set, Apply::new(GeluTanhNear, operands, target));
             }
             activation => with_pointwise!(activation, f => run::<T, _>(set, Apply::new(f, operands, target))),
@@ -142,15 +146,6 @@ pub(super) unsafe fn finish<T: Steps, C: Stored>(
 /// Runs the kernel with the instructions that it has a use for: none of those for products of integers.
 fn run<T: Steps, K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
     if const { T::FACTORS.are_integers() } { set.run(kernel) } else { T::run(set, kernel) }
-}
-
-/// What turns sums of integers into numbers.
-#[derive(Clone, Copy)]
-struct Scales {
-    rows: *const f32,
-    columns: *const f32,
-    /// 32-bit integers, subtracted from the sums.
-    offsets: *const f32,
 }
 
 /// What [`finish`] reads.
@@ -197,7 +192,10 @@ impl<F: Pointwise, C: Stored> Kernel for Apply<F, C> {
                 let (bias, column, offset) = $of;
                 let sum = load_or(s, sums.add($row * sums_stride), $at, $count, zero);
                 let sum = match scales {
-                    Some(scales) => s.mul(s.mul(s.difference(sum, offset), s.splat(*scales.rows.add($row))), column),
+                    Some(scales) => {
+                        let offset = s.add_integers(offset, s.splat(scales.row_offsets.get($row)));
+                        s.mul(s.mul(s.difference(sum, offset), s.splat(scales.rows.get($row))), column)
+                    }
                     None => sum,
                 };
                 let x = f.apply(s, s.add(sum, bias));
@@ -214,7 +212,8 @@ impl<F: Pointwise, C: Stored> Kernel for Apply<F, C> {
                 ($at:expr, $count:expr) => {{
                     let bias = match bias {
                         Some(bias) => load_or(s, bias, $at, $count, zero),
-                        None => zero,
+                        // Added to any number it changes nothing.
+                        None => s.splat(-0.0),
                     };
                     match scales {
                         Some(Scales { columns, offsets, .. }) => {

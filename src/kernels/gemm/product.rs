@@ -59,7 +59,9 @@ impl<'a, T: Factor, C: Stored> Product<'a, T, C> {
         Self::into_rows(set, a, b, epilogue, c, c_stride)
     }
 
-    /// The product of integers, whose sums are stored as they are, in the bits of C.
+    /// The product of integers without scales.
+    ///
+    /// The sums are stored as they are, in the bits of C, unless the epilogue turns them into numbers.
     ///
     /// # Errors
     /// `Internal` if a length or a type does not fit.
@@ -72,6 +74,9 @@ impl<'a, T: Factor, C: Stored> Product<'a, T, C> {
         c_stride: usize,
     ) -> Result<Self> {
         b.check_exact(set, a)?;
+        if epilogue.sums.is_some() {
+            epilogue.check(T::FACTORS, a.rows, b.n())?;
+        }
         Self::into_rows(set, a, b, epilogue, c, c_stride)
     }
 

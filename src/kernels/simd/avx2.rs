@@ -135,6 +135,10 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         call!(_mm256_div_ps(a, b))
     }
     #[inline(always)]
+    fn div_by(self, a: __m256, b: __m256, inverse: __m256) -> __m256 {
+        self.refined_quotient(a, b, inverse)
+    }
+    #[inline(always)]
     fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         call!(_mm256_fmadd_ps(a, b, c))
     }
@@ -254,6 +258,10 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
             let products = _mm256_madd_epi16(_mm256_set1_epi32(a as i32), _mm256_castps_si256(b));
             _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum), products))
         })
+    }
+    #[inline(always)]
+    fn add_integers(self, a: __m256, b: __m256) -> __m256 {
+        call!(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b))))
     }
     #[inline(always)]
     fn difference(self, a: __m256, b: __m256) -> __m256 {

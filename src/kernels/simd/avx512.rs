@@ -114,6 +114,10 @@ impl<const BF16: bool, const VNNI: bool> Simd for Avx512<BF16, VNNI> {
         call!(_mm512_div_ps(a, b))
     }
     #[inline(always)]
+    fn div_by(self, a: __m512, b: __m512, inverse: __m512) -> __m512 {
+        self.refined_quotient(a, b, inverse)
+    }
+    #[inline(always)]
     fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         call!(_mm512_fmadd_ps(a, b, c))
     }
@@ -275,6 +279,10 @@ impl<const BF16: bool, const VNNI: bool> Simd for Avx512<BF16, VNNI> {
             return unsafe { _mm512_castsi512_ps(_mm512_dpwssd_epi32(sum, a, b)) };
         }
         call!(_mm512_castsi512_ps(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b))))
+    }
+    #[inline(always)]
+    fn add_integers(self, a: __m512, b: __m512) -> __m512 {
+        call!(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))))
     }
     #[inline(always)]
     fn difference(self, a: __m512, b: __m512) -> __m512 {

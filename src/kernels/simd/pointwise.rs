@@ -83,6 +83,14 @@ functions! {
         let x = s.max(s.splat(-4.0), x);
         s.mul(x, s.min(s.splat(1.0), s.max(s.splat(0.0), s.fma(x, s.splat(1.0 / 6.0), s.splat(0.5)))))
     };
+    Requantized { scale, zero, least, most } => |s, x| {
+        // Past all bytes, and near enough to be rounded.
+        const FAR: f32 = 65_536.0;
+        let x = s.max(s.splat(-FAR * scale), s.min(s.splat(FAR * scale), x));
+        let byte = s.add(s.round(s.div_by(x, s.splat(scale), s.splat(1.0 / scale))), s.splat(zero));
+        let byte = s.min(s.splat(most), s.max(s.splat(least), byte));
+        s.mul(s.sub(s.select_nan(x, s.splat(0.0), byte), s.splat(zero)), s.splat(scale))
+    };
     Exp => |s, x| math::exp(s, x);
     Erf => |s, x| math::erf(s, x);
     Abs => |s, x| s.abs(x);

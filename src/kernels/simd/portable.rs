@@ -196,6 +196,10 @@ impl Simd for Portable {
         each!(i => f32::from_bits(f(a.0[i].to_bits().cast_signed(), b.0[i].to_bits().cast_signed()).cast_unsigned()))
     }
     #[inline(always)]
+    fn add_integers(self, a: Lanes, b: Lanes) -> Lanes {
+        each!(i => f32::from_bits(a.0[i].to_bits().wrapping_add(b.0[i].to_bits())))
+    }
+    #[inline(always)]
     fn difference(self, a: Lanes, b: Lanes) -> Lanes {
         each!(i => a.0[i].to_bits().cast_signed().wrapping_sub(b.0[i].to_bits().cast_signed()) as f32)
     }

@@ -109,7 +109,11 @@ impl CpuKernel for Kernel {
         }
         let output = io.output(0)?;
         let walk = Broadcast::new(output.shape, &shapes)?;
+        let columns = output.shape.last().copied().unwrap_or(1);
         let output = output.slice::<f32>()?;
+        if let Some(parts) = Part::of_all(&operands, &shapes, output.len(), columns) {
+            return self.rows(&parts, columns, output);
+        }
         let len = walk.run_len();
         let mut result = Ok(());
         walk.for_each_run(|position, starts| {
@@ -126,7 +130,55 @@ impl CpuKernel for Kernel {
     }
 }
 
+/// What of an operand belongs to a block of whole rows of the result.
+enum Part<'a> {
+    /// As many elements, at the same place.
+    Whole(&'a [f32]),
+    /// The same element.
+    One(f32),
+    /// The same row again and again: as many as a block has.
+    Rows(Vec<f32>),
+}
+
+impl<'a> Part<'a> {
+    /// Rows of a block.
+    fn rows(columns: usize) -> usize {
+        (BLOCK / columns.max(1)).max(1)
+    }
+
+    /// The parts of all operands, if one is a short row and none is broadcast otherwise.
+    fn of_all(operands: &[&'a [f32]], shapes: &[&[usize]], len: usize, columns: usize) -> Option<Vec<Self>> {
+        if columns < 2 || Self::rows(columns) < 2 || len == columns {
+            return None;
+        }
+        let of = |(own, shape): (&&'a [f32], &&[usize])| match own.len() {
+            1 => Some(Self::One(own[0])),
+            own_len if own_len == len => Some(Self::Whole(*own)),
+            own_len if own_len == columns && shape.last() == Some(&columns) => {
+                Some(Self::Rows(own.repeat(Self::rows(columns))))
+            }
+            _ => None,
+        };
+        let parts: Vec<Self> = operands.iter().zip(shapes).map(of).collect::<Option<_>>()?;
+        parts.iter().any(|part| matches!(part, Self::Rows(_))).then_some(parts)
+    }
+}
+
 impl Kernel {
+    /// Computes blocks of whole rows, so that steps on a short row are not as short.
+    fn rows(&self, parts: &[Part<'_>], columns: usize, output: &mut [f32]) -> Result<()> {
+        let size = Part::rows(columns) * columns;
+        for (index, block) in output.chunks_mut(size).enumerate() {
+            let (start, count) = (index * size, block.len());
+            self.block(block, |operand| match &parts[operand] {
+                Part::Whole(all) => Side::Each(&all[start..start + count]),
+                Part::One(x) => Side::One(*x),
+                Part::Rows(rows) => Side::Each(&rows[..count]),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Computes one block; `side` returns an operand's elements there.
     fn block<'a>(&self, block: &mut [f32], side: impl Fn(usize) -> Side<'a, f32>) -> Result<()> {
         match side(0) {
@@ -174,6 +226,10 @@ fn cases() -> Vec<Case> {
         chain("widened", &[binary(BinaryFunction::Mul, 1), unary(UnaryFunction::Exp)])
             .value(&[1, 5], Fill::Spread)
             .value(&[4, 1], Fill::Spread),
+        chain("short rows", &[binary(BinaryFunction::Mul, 1), binary(BinaryFunction::Add, 2)])
+            .value(&[5, 91, 7], Fill::Spread)
+            .constant(&[1, 7], Fill::Spread)
+            .value(&[5, 91, 7], Fill::Spread),
         chain("long", &long).value(&[5, 2000], Fill::Spread).value(&[5, 1], Fill::Spread),
         chain("powers", &[unary(UnaryFunction::Abs), binary(BinaryFunction::Pow, 1), binary(BinaryFunction::Max, 2)])
             .value(&[9], Fill::Spread)

@@ -1,11 +1,14 @@
 //! Scaled dot-product attention: over padded batches here, over packed sequences in `packed`.
 
 pub(crate) mod disentangled;
+pub(crate) mod heads_last;
+mod order;
 pub(crate) mod packed;
 pub(crate) mod rotary;
 pub mod standard;
 
 pub use disentangled::DisentangledAttention;
+pub use heads_last::HeadsLastAttention;
 pub use packed::PackedAttention;
 pub use rotary::RotaryHeads;
 
@@ -14,15 +17,17 @@ use crate::{
     graph::Fact,
     kernels::{
         KernelSet,
-        attention::{self as kernels, HeadsView, MaskView},
+        attention::{self as kernels, MaskView},
         gemm::Factors,
     },
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator, Shapes,
         scratch_numbers,
     },
+    ops::product::attention::order::Order,
     shape::{Dim, Shape},
     tensor::{DType, Tensor},
+    threads::split,
 };
 
 /// `softmax(scale q k^T + mask) v`, head by head.
@@ -51,74 +56,91 @@ impl Operator for Attention {
     }
 
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
-        inputs.expect(3, 4)?;
-        let facts: Vec<&Fact> = (0..inputs.len()).filter_map(|index| inputs.fact(index)).collect();
-        let (q, k, v) = (inputs.required(0)?, inputs.required(1)?, inputs.required(2)?);
-        let misfit = || Error::invalid_model(format!("attention of {q}, {k} and {v}: the operands do not fit"));
-        if facts.iter().any(|fact| fact.dtype != DType::F32) {
-            return Err(Error::unsupported(format!("attention of {q}, {k} and {v}; only f32 is")));
-        }
-        let ([b, heads, s, d], [b1, heads1, t, d1], [b2, heads2, t1, e]) =
-            (q.shape.dims(), k.shape.dims(), v.shape.dims())
-        else {
-            return Err(misfit());
-        };
-        let pairs = [(b, b1), (b, b2), (heads, heads1), (heads, heads2), (d, d1), (t, t1)];
-        if pairs.iter().any(|(a, b)| a.as_fixed().zip(b.as_fixed()).is_some_and(|(a, b)| a != b)) {
-            return Err(misfit());
-        }
-        if let Some(mask) = inputs.fact(3) {
-            let scores = [b, heads, s, t];
-            let fits = |(own, dim): (&Dim, &&Dim)| {
-                own.as_fixed() == Some(1) || own.as_fixed().zip(dim.as_fixed()).is_none_or(|(own, dim)| own == dim)
-            };
-            let skipped = 4usize.checked_sub(mask.shape.rank());
-            let fits = skipped.is_some_and(|skipped| mask.shape.dims().iter().zip(&scores[skipped..]).all(fits));
-            if !fits {
-                return Err(Error::invalid_model(format!("a mask {mask} for attention of {q} and {k}")));
-            }
-        }
-        Ok(vec![Fact::new(DType::F32, Shape::new(vec![b.clone(), heads.clone(), s.clone(), e.clone()]))])
+        let [b, heads, s, e] = result(inputs, Order::HeadsFirst)?;
+        Ok(vec![Fact::new(DType::F32, Shape::new(vec![b, heads, s, e]))])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
-        // Items stay independent along the batch, the heads, and (of q and the mask alone) the rows
-        // of q.
-        let Some(axis) = axes[0] else { return axes.iter().all(Option::is_none).then(|| vec![None]) };
-        let mask = inputs.fact(3).map(|fact| &fact.shape);
-        let with_keys = match axis {
-            0 | 1 => Some(axis),
-            2 => None,
-            _ => return None,
-        };
-        if axes[1] != with_keys || axes[2] != with_keys {
-            return None;
-        }
-        let mask_is_apart = mask.is_none_or(|mask| match (axes[3], (axis + mask.rank()).checked_sub(4)) {
-            (None, None) => true,
-            (None, Some(own)) => mask[own].as_fixed() == Some(1),
-            (Some(found), own) => Some(found) == own,
-        });
-        mask_is_apart.then(|| vec![Some(axis)])
+        batch_axes(inputs, axes)
     }
 }
 
+/// The result's `[batch, heads, rows, columns]`.
+fn result(inputs: &Inputs<'_>, order: Order) -> Result<[Dim; 4]> {
+    inputs.expect(3, 4)?;
+    let facts: Vec<&Fact> = (0..inputs.len()).filter_map(|index| inputs.fact(index)).collect();
+    let (q, k, v) = (inputs.required(0)?, inputs.required(1)?, inputs.required(2)?);
+    let misfit = || Error::invalid_model(format!("attention of {q}, {k} and {v}: the operands do not fit"));
+    if facts.iter().any(|fact| fact.dtype != DType::F32) {
+        return Err(Error::unsupported(format!("attention of {q}, {k} and {v}; only f32 is")));
+    }
+    let four = |fact: &Fact| order.heads_first(fact.shape.dims()).ok_or_else(misfit);
+    let ([b, heads, s, d], [b1, heads1, t, d1], [b2, heads2, t1, e]) = (four(q)?, four(k)?, four(v)?);
+    let pairs = [(&b, &b1), (&b, &b2), (&heads, &heads1), (&heads, &heads2), (&d, &d1), (&t, &t1)];
+    if pairs.iter().any(|(a, b)| a.as_fixed().zip(b.as_fixed()).is_some_and(|(a, b)| a != b)) {
+        return Err(misfit());
+    }
+    if let Some(mask) = inputs.fact(3) {
+        let scores = [&b, &heads, &s, &t];
+        let fits = |(own, dim): (&Dim, &&Dim)| {
+            own.as_fixed() == Some(1) || own.as_fixed().zip(dim.as_fixed()).is_none_or(|(own, dim)| own == dim)
+        };
+        let skipped = 4usize.checked_sub(mask.shape.rank());
+        let fits = skipped.is_some_and(|skipped| mask.shape.dims().iter().zip(&scores[skipped..]).all(fits));
+        if !fits {
+            return Err(Error::invalid_model(format!("a mask {mask} for attention of {q} and {k}")));
+        }
+    }
+    Ok([b, heads, s, e])
+}
+
+/// The items' axis of the result, with axes of `[batch, heads, rows, columns]`.
+fn batch_axes(inputs: &Inputs<'_>, axes: &[Option<usize>]) -> Option<Vec<Option<usize>>> {
+    // Items stay independent along the batch, the heads, and (of q and the mask alone) the rows
+    // of q.
+    let Some(axis) = axes[0] else { return axes.iter().all(Option::is_none).then(|| vec![None]) };
+    let mask = inputs.fact(3).map(|fact| &fact.shape);
+    let with_keys = match axis {
+        0 | 1 => Some(axis),
+        2 => None,
+        _ => return None,
+    };
+    if axes[1] != with_keys || axes[2] != with_keys {
+        return None;
+    }
+    let mask_is_apart = mask.is_none_or(|mask| match (axes[3], (axis + mask.rank()).checked_sub(4)) {
+        (None, None) => true,
+        (None, Some(own)) => mask[own].as_fixed() == Some(1),
+        (Some(found), own) => Some(found) == own,
+    });
+    mask_is_apart.then(|| vec![Some(axis)])
+}
+
 struct Kernel {
-    op: Attention,
+    scale: f32,
+    order: Order,
     set: KernelSet,
     factors: Factors,
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    Ok(Box::new(Kernel { op: *request.op()?, set: request.kernel_set(), factors: request.factors() }))
+    Ok(Box::new(Kernel::new(request, *request.op()?, Order::HeadsFirst)))
+}
+
+impl Kernel {
+    fn new(request: &KernelRequest<'_>, Attention { scale }: Attention, order: Order) -> Self {
+        Self { scale, order, set: request.kernel_set(), factors: request.factors() }
+    }
 }
 
 impl CpuKernel for Kernel {
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
-        match (shapes.inputs[1], shapes.inputs[2]) {
-            (Some(&[_, _, keys, head_dim]), Some(&[.., value_dim])) => {
+        match (shapes.inputs[1].and_then(|shape| self.order.heads_first(shape)), shapes.inputs[2]) {
+            (Some([batch, _, keys, head_dim]), Some(&[.., value_dim])) => {
                 let len = kernels::attention_len_as(self.set, self.factors, keys, head_dim, value_dim);
-                len.map_or(usize::MAX, |len| len.saturating_mul(size_of::<f32>()))
+                // Each worker that items are split over has its own.
+                let parts = split::workers().min(batch).max(1);
+                len.map_or(usize::MAX, |len| len.saturating_mul(size_of::<f32>()).saturating_mul(parts))
             }
             _ => 0,
         }
@@ -127,10 +149,14 @@ impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let (q, k, v) = (io.input(0)?, io.input(1)?, io.input(2)?);
         let mask = io.inputs.get(3).copied().flatten();
-        let (&[batch, heads, queries, head_dim], &[.., keys, _], &[.., value_dim]) = (q.shape, k.shape, v.shape) else {
+        let four = |shape: &[usize]| self.order.heads_first(shape);
+        let (Some([batch, heads, queries, head_dim]), Some(of_keys), Some(of_values)) =
+            (four(q.shape), four(k.shape), four(v.shape))
+        else {
             return Err(Error::internal("operands of other ranks were not refused"));
         };
-        if k.shape != [batch, heads, keys, head_dim] || v.shape != [batch, heads, keys, value_dim] {
+        let (keys, value_dim) = (of_keys[2], of_values[3]);
+        if of_keys != [batch, heads, keys, head_dim] || of_values != [batch, heads, keys, value_dim] {
             let (q, k, v) = (q.shape, k.shape, v.shape);
             return Err(Error::invalid_input(format!("attention of {q:?}, {k:?} and {v:?}: the operands do not fit")));
         }
@@ -148,22 +174,17 @@ impl CpuKernel for Kernel {
             keys,
             head_dim,
             value_dim,
-            scale: self.op.scale,
-            q: dense(q.slice()?, heads, queries, head_dim),
-            k: dense(k.slice()?, heads, keys, head_dim),
-            v: dense(v.slice()?, heads, keys, value_dim),
+            scale: self.scale,
+            q: self.order.view(q.slice()?, heads, queries, head_dim),
+            k: self.order.view(k.slice()?, heads, keys, head_dim),
+            v: self.order.view(v.slice()?, heads, keys, value_dim),
             mask,
         };
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("attention has no result"))?;
-        let strides = [heads * queries * value_dim, queries * value_dim, value_dim];
+        let strides = self.order.strides(heads, queries, value_dim);
         let (output, scratch) = (output.slice()?, scratch_numbers(io.scratch));
         kernels::attention_as(self.set, self.factors, &attention, output, strides, scratch)
     }
-}
-
-/// The view of a dense `[batch, heads, rows, columns]`.
-fn dense(data: &[f32], heads: usize, rows: usize, columns: usize) -> HeadsView<'_> {
-    HeadsView { data, batch_stride: heads * rows * columns, head_stride: rows * columns, row_stride: columns }
 }
 
 /// The strides along the axes of `whole` to which `own` is broadcast; 0 where it repeats.

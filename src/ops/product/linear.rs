@@ -1,5 +1,6 @@
 //! `Linear`: a product with constant weights and its epilogue.
 
+pub(in crate::ops) mod epilogue;
 pub(crate) mod in_place;
 mod kernel;
 
@@ -31,6 +32,9 @@ pub struct Linear {
     pub rounded: bool,
 }
 
+/// The first operand of the epilogue.
+const BIAS: usize = 2;
+
 pub(crate) static DEF: OpDef = OpDef {
     name: "Linear",
     onnx: None,
@@ -50,17 +54,7 @@ impl Operator for Linear {
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], _size: &Dim) -> Option<Vec<Option<usize>>> {
-        let depends = |index: usize| axes.get(index).copied().flatten();
-        if [1, 2, 4, 5].into_iter().any(|index| depends(index).is_some()) {
-            return None;
-        }
-        let last = inputs.fact(0)?.shape.rank() - 1;
-        let residual = inputs.fact(3).map(|_| depends(3));
-        match (depends(0), residual) {
-            (own, Some(residual)) if own != residual => None,
-            (Some(axis), _) if axis == last => None,
-            (own, _) => Some(vec![own]),
-        }
+        epilogue::batch_axes(inputs, axes, BIAS)
     }
 }
 
@@ -75,27 +69,10 @@ impl Linear {
             ([leading @ .., k], [n, w_k], Layout::Transposed) => (leading, k, w_k, n),
             _ => return Err(Error::invalid_model(format!("{x} times {w}: expected [..., K] and a matrix"))),
         };
-        let differ = |a: &Dim, b: &Dim| a.as_fixed().zip(b.as_fixed()).is_some_and(|(a, b)| a != b);
         let misfit = |_| Error::invalid_model(format!("{x} times {w}: the shapes do not fit"));
         inputs.equal("the summed axis", k, w_k).map_err(misfit)?;
         let shape: Shape = leading.iter().chain([n]).cloned().collect();
-        for (index, name) in [(2, "bias"), (4, "layer norm's scale"), (5, "layer norm's bias")] {
-            if let Some(fact) = inputs.fact(index)
-                && (fact.shape.rank() != 1 || differ(&fact.shape[0], n))
-            {
-                return Err(Error::invalid_model(format!("a {name} of shape {} for {n} columns", fact.shape)));
-            }
-        }
-        if let Some(fact) = inputs.fact(3) {
-            let own = &fact.shape;
-            if own.rank() != shape.rank() || own.dims().iter().zip(shape.dims()).any(|(a, b)| differ(a, b)) {
-                return Err(Error::invalid_model(format!("a residual of shape {own} for a result of {shape}")));
-            }
-        }
-        let (scale, bias) = (inputs.fact(4).is_some(), inputs.fact(5).is_some());
-        if scale != self.layer_norm.is_some() || (bias && !scale) {
-            return Err(Error::invalid_model("a layer norm needs its scale, and only a layer norm has one"));
-        }
+        epilogue::check(inputs, BIAS, &shape, n, self.layer_norm.is_some())?;
         Ok(vec![Fact::new(stored_as(self.rounded), shape)])
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, OpDef, Operator},
     shape::Shape,
     tensor::{DType, Tensor},
+    threads::split,
 };
 
 /// The operand as bytes, their scale, and their zero point.
@@ -53,7 +54,10 @@ impl CpuKernel for Kernel {
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let x = io.input(0)?.slice::<f32>()?;
         let (scale, zero_point) = range_of(self.set, x);
-        quantize(self.set, x, scale, zero_point, io.output(0)?.slice::<u8>()?);
+        let parts = split::parts_of_pass(x.len());
+        split::each_of(io.output(0)?.slice::<u8>()?, 1, parts, &|start, to: &mut [u8]| {
+            quantize(self.set, &x[start..][..to.len()], scale, zero_point, to);
+        });
         io.output(1)?.slice::<f32>()?.fill(scale);
         io.output(2)?.slice::<u8>()?.fill(zero_point);
         Ok(())
@@ -62,7 +66,16 @@ impl CpuKernel for Kernel {
 
 /// The scale and the zero point with which bytes span all numbers and 0.
 pub(in crate::ops) fn range_of(set: KernelSet, x: &[f32]) -> (f32, u8) {
-    let (least, most) = range(set, x);
+    let parts = split::parts_of_pass(x.len());
+    let share = x.len().div_ceil(parts).max(1);
+    let mut ends = vec![(0.0_f32, 0.0_f32); parts];
+    split::each_of(&mut ends, 1, parts, &|first, own: &mut [(f32, f32)]| {
+        for (ends, x) in own.iter_mut().zip(x.chunks(share).skip(first)) {
+            *ends = range(set, x);
+        }
+    });
+    let (least, most) =
+        ends.into_iter().fold((0.0, 0.0), |(least, most): (f32, f32), own| (least.min(own.0), most.max(own.1)));
     // Zeros alone have any scale; ONNX Runtime's is 1.
     let scale = if least == most { 1.0 } else { (most - least) / 255.0 };
     (scale, (-least / scale).clamp(0.0, 255.0).round_ties_even() as u8)

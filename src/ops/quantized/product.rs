@@ -10,12 +10,15 @@ use crate::{
     error::{Error, Result},
     kernels::{
         KernelSet,
-        gemm::{Factors, Integer, PackedIntegers, Rows, Segment},
+        gemm::{Epilogue, Factors, Integer, PackedIntegers, Rows, Segment, Sums},
         integers,
+        norm::layer_norm_rows,
+        simd::map_in_place,
     },
     op::KernelRequest,
     ops::quantized::centered::centered,
     tensor::{DType, View},
+    threads::split,
 };
 
 /// Rows of bytes, as the kernel set multiplies them.
@@ -57,6 +60,12 @@ impl<'a> Left<'a> {
             _ => Self::Bytes(bytes.into(), vec![zero_point.into()]),
         }
     }
+}
+
+/// What a row of bytes lacks of its zero points: the sum of `zero - byte`.
+fn lack(zero: i32, row: &[u8]) -> i32 {
+    let sum = row.iter().fold(0_i32, |sum, &byte| sum.wrapping_add(byte.into()));
+    zero.wrapping_mul(row.len() as i32).wrapping_sub(sum)
 }
 
 /// Bytes without a sign: those with one plus 128.
@@ -140,14 +149,20 @@ impl Right {
         let set = set.for_integers();
         let mut shifts = vec![0_i16; n];
         if Factors::integers(set) == Factors::Bytes {
-            for (column, shift) in shifts.iter_mut().enumerate() {
-                let ends = (0..k)
-                    .map(|row| at(row, column))
-                    .fold((0, 0), |(least, most): (i16, i16), x| (least.min(x), most.max(x)));
-                if ends.0 < i8::MIN.into() || ends.1 > i8::MAX.into() {
-                    // Bytes less one of them span no more than 255.
-                    *shift = ends.0 + 128;
-                }
+            let ends_of = |column: usize| {
+                let column = (0..k).map(|row| at(row, column));
+                column.fold((0, 0), |(least, most): (i16, i16), x| (least.min(x), most.max(x)))
+            };
+            let ends: Vec<(i16, i16)> = (0..n).map(ends_of).collect();
+            let (least, most) = ends.iter().fold((0, 0), |(least, most), own| (own.0.min(least), own.1.max(most)));
+            for (shift, own) in shifts.iter_mut().zip(ends) {
+                // Bytes less one of them span no more than 255. One shift for all columns is cheaper.
+                *shift = match most - least {
+                    ..=255 if least >= -128 && most <= 127 => 0,
+                    ..=255 => least + 128,
+                    _ if own.0 >= -128 && own.1 <= 127 => 0,
+                    _ => own.0 + 128,
+                };
             }
         }
         let packed = PackedIntegers::new(set, k, n, |row, column| at(row, column) - shifts[column])?;
@@ -185,10 +200,7 @@ impl Right {
                     let zero = if let [zero] = zeros[..] { zero } else { zeros[row] };
                     integers::subtract_scaled(set, c, zero, sums);
                     if !shifts.is_empty() {
-                        let bytes = &rows.data[row * k..][..*k];
-                        let sum = bytes.iter().fold(0_i32, |sum, &byte| sum.wrapping_add(byte.into()));
-                        let lack = zero.wrapping_mul(*k as i32).wrapping_sub(sum);
-                        integers::subtract_scaled(set, c, lack, shifts);
+                        integers::subtract_scaled(set, c, lack(zero, &rows.data[row * k..][..*k]), shifts);
                     }
                 }
                 Ok(())
@@ -196,36 +208,61 @@ impl Right {
         }
     }
 
-    /// Writes the product with all rows of `left`, as numbers: sums times the scale of their column, plus a bias.
+    /// Writes the product with all rows of `left`, as numbers: sums times the scale of their column, and an epilogue.
     ///
     /// # Errors
     /// `Internal` if a length does not fit.
-    pub(in crate::ops) fn multiply_scaled(
+    pub(in crate::ops) fn multiply_numbers(
         &self,
         set: KernelSet,
         left: &Left<'_>,
         scales: &[f32],
-        bias: Option<&[f32]>,
+        epilogue: Epilogue<'_>,
         to: &mut [f32],
     ) -> Result<()> {
-        if self.n == 0 {
+        let &Self { n, k, .. } = self;
+        if n == 0 {
             return Ok(());
         }
-        if scales.len() != self.n || bias.is_some_and(|bias| bias.len() != self.n) {
-            return Err(Error::internal(format!("{} scales of {} columns", scales.len(), self.n)));
+        if scales.len() != n || epilogue.bias.is_some_and(|bias| bias.len() != n) {
+            return Err(Error::internal(format!("{} scales, or a bias, of {n} columns", scales.len())));
         }
-        let sums: &mut [i32] = bytemuck::cast_slice_mut(&mut *to);
-        let mut zero = 0;
+        let dressed = |columns, rows| Epilogue { sums: Some(Sums { scales, columns, rows }), ..epilogue };
         match left {
-            // The last pass over the sums takes the zero point with it.
-            Left::Bytes(bytes, zeros) if self.shifts.is_empty() && zeros.len() == 1 => {
-                zero = zeros[0];
-                self.packed.multiply(&self.rows(bytes, 0, sums.len())?, sums)?;
+            Left::Words(words) => {
+                let rows = self.rows(words, 0, to.len())?;
+                self.packed.multiply_numbers(&rows, &dressed(&vec![0; n], &[]), to)
             }
-            left => self.multiply(set, left, 0, sums)?,
+            Left::Bytes(bytes, zeros) if zeros.len() == 1 && self.shifts.windows(2).all(|pair| pair[0] == pair[1]) => {
+                let (rows, zero) = (self.rows(bytes, 0, to.len())?, zeros[0]);
+                let columns: Vec<i32> = self.sums.iter().map(|sum| sum.wrapping_mul(zero)).collect();
+                let mut of_rows = Vec::new();
+                if let Some(shift) = self.shifts.first() {
+                    of_rows.resize(rows.rows, 0);
+                    let parts = split::parts(rows.rows.saturating_mul(k));
+                    split::each_of(&mut of_rows, 1, parts, &|first, of_rows: &mut [i32]| {
+                        for (row, of_row) in (first..).zip(of_rows) {
+                            *of_row = lack(zero, &rows.data[row * k..][..k]).wrapping_mul(*shift);
+                        }
+                    });
+                }
+                self.packed.multiply_numbers(&rows, &dressed(&columns, &of_rows), to)
+            }
+            left => {
+                self.multiply(set, left, 0, bytemuck::cast_slice_mut(&mut *to))?;
+                for row in to.chunks_exact_mut(n) {
+                    for (column, (to, scale)) in row.iter_mut().zip(scales).enumerate() {
+                        let number = to.to_bits().cast_signed() as f32 * scale;
+                        *to = epilogue.bias.map_or(number, |bias| number + bias[column]);
+                    }
+                }
+                map_in_place(set, epilogue.activation, to);
+                if let Some(residual) = epilogue.residual {
+                    to.iter_mut().zip(residual).for_each(|(to, residual)| *to += residual);
+                }
+                epilogue.layer_norm.map_or(Ok(()), |norm| layer_norm_rows(set, to, &norm))
+            }
         }
-        integers::scale_sums(set, to, zero, &self.sums, scales, bias);
-        Ok(())
     }
 
     /// As many rows of `data` from element `start` on as a result of `len` elements has.

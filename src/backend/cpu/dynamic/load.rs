@@ -58,7 +58,7 @@ impl DynamicSession {
         strings: &mut StringTable,
     ) -> Result<Self> {
         graph.verify()?;
-        rewrite::channels_last(&mut graph)?;
+        rewrite::lay_out_for_cpu(&mut graph)?;
         if factors == Factors::Bf16 {
             rewrite::store_rounded(&mut graph)?;
         }

@@ -40,7 +40,7 @@ impl CpuSession {
     /// Makes kernels in groups of `at_once` nodes, on the threads of the current pool.
     fn load_by(mut graph: Graph, kernel_set: KernelSet, factors: Factors, at_once: usize) -> Result<Self> {
         graph.verify()?;
-        rewrite::channels_last(&mut graph)?;
+        rewrite::lay_out_for_cpu(&mut graph)?;
         if factors == Factors::Bf16 {
             rewrite::store_rounded(&mut graph)?;
         }

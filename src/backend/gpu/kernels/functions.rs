@@ -63,6 +63,11 @@ pub(super) fn unary(function: UnaryFunction, x: &str) -> Option<String> {
         U::Not => format!("(1u - {x})"),
         U::Reciprocal => format!("(1.0 / {x})"),
         U::Relu => format!("relu({x})"),
+        U::Requantized { scale, zero, least, most } => {
+            let [scale, zero, least, most] = [literal(scale)?, literal(zero)?, literal(least)?, literal(most)?];
+            let byte = format!("clamp(round({x} / {scale}) + {zero}, {least}, {most})");
+            format!("((select({byte}, 0.0, is_nan({x})) - {zero}) * {scale})")
+        }
         U::Round => format!("round({x})"),
         U::Selu { alpha, gamma } => {
             format!("({} * select({} * exp_m1({x}), {x}, {x} > 0.0))", literal(gamma)?, literal(alpha)?)
@@ -101,6 +106,7 @@ pub(super) fn activation(activation: Activation, x: &str) -> Option<String> {
         Activation::Silu => UnaryFunction::Silu,
         Activation::HardSigmoid { alpha, beta } => UnaryFunction::HardSigmoid { alpha, beta },
         Activation::HardSwish => UnaryFunction::HardSwish,
+        Activation::Requantized { scale, zero, least, most } => UnaryFunction::Requantized { scale, zero, least, most },
         Activation::Exp => UnaryFunction::Exp,
         Activation::Erf => UnaryFunction::Erf,
         Activation::Abs => UnaryFunction::Abs,

@@ -42,6 +42,8 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
             });
         }
         let n = b.n();
+        // Sums that an epilogue reads at once are in the first-level cache, and stores to rows far apart are slow.
+        let in_c = b.depth() > MAX_STEPS || epilogue.keeps_sums::<T>(b);
         let mut edge = EdgeTile([0.0; ROWS * COLUMNS]);
         let mut copied = CopiedRows::new();
         for rows in Spans::new(rows, ROWS) {
@@ -54,7 +56,7 @@ impl<T: Factor, C: Stored> Product<'_, T, C> {
                     let c = c.wrapping_add(rows.start * c_stride + column);
                     let sums = C::sums(c);
                     let (to, to_stride) = match sums {
-                        Some(sums) if columns == COLUMNS && rows.len() == ROWS => (sums, c_stride),
+                        Some(sums) if in_c && columns == COLUMNS && rows.len() == ROWS => (sums, c_stride),
                         _ => (edge.0.as_mut_ptr(), COLUMNS),
                     };
                     let (in_place, stored) = (sums == Some(to), steps.start > 0);

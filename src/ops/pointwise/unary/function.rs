@@ -96,6 +96,7 @@ impl UnaryFunction {
             Self::Neg => Activation::Neg,
             Self::Reciprocal => Activation::Reciprocal,
             Self::Relu => Activation::Relu,
+            Self::Requantized { scale, zero, least, most } => Activation::Requantized { scale, zero, least, most },
             Self::Sigmoid => Activation::Sigmoid,
             Self::Silu => Activation::Silu,
             Self::Sqrt => Activation::Sqrt,

@@ -91,6 +91,21 @@ macro_rules! unary_functions {
                 Reciprocal plain, |x| 1.0 / x;
                 /// `max(x, 0)`; integers too
                 Relu plain, |x| x.larger(0.0);
+                /// `(min(max(round(x / scale) + zero, least), most) - zero) scale`: the number that the nearest byte
+                /// stands for; a NaN has the byte 0
+                Requantized {
+                    /// The distance between the numbers of two bytes, between `2^-60` and `2^60`.
+                    scale: "scale" = 0.25,
+                    /// The byte of 0.
+                    zero: "zero" = 3.0,
+                    /// The least byte.
+                    least: "least" = 0.0,
+                    /// The greatest byte.
+                    most: "most" = 255.0
+                } rewritten, |x| {
+                    let byte = ((x / scale).round_ties_even() + zero).larger(least).smaller(most);
+                    if x.is_nan() { -zero * scale } else { (byte - zero) * scale }
+                };
                 /// The nearest integer, halves to even
                 Round plain, |x| x.round_ties_even();
                 /// `gamma (x > 0 ? x : alpha (e^x - 1))`

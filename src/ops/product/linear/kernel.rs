@@ -9,14 +9,13 @@ use crate::{
     kernels::{
         KernelSet,
         gemm::{
-            Epilogue, Factors, Layout, Matrix, Packed, PackedRef, Rows, Segment, Stored, gemm, gemm_dense,
-            pack_into_as, pack_len_as, rounded_len,
+            Factors, Layout, Matrix, Packed, PackedRef, Rows, Segment, Stored, gemm, gemm_dense, pack_into_as,
+            pack_len_as, rounded_len,
         },
-        norm::LayerNorm,
     },
     op::{CpuKernel, Io, KernelRequest, Packing, Shapes, scratch_numbers},
     ops::product::{
-        linear::{Linear, in_place::LinearInPlace},
+        linear::{BIAS, Linear, epilogue, in_place::LinearInPlace},
         matmul::pack_all,
     },
     tensor::{DType, Element},
@@ -95,27 +94,9 @@ impl Kernel {
     fn multiply<C: Stored + Element>(&self, io: &mut Io<'_>) -> Result<()> {
         let x = io.input(0)?;
         let optional = |index: usize| io.inputs.get(index).copied().flatten();
-        let numbers = |index: usize| optional(index).map(|view| view.slice::<f32>()).transpose();
-        let residual = optional(3);
-        let layer_norm = match (self.op.layer_norm, numbers(4)?) {
-            (Some(epsilon), Some(scale)) => Some(LayerNorm { scale, bias: numbers(5)?, epsilon }),
-            _ => None,
-        };
-        let epilogue = Epilogue {
-            bias: numbers(2)?,
-            activation: self.op.activation,
-            residual: numbers(3)?,
-            layer_norm,
-            ..Epilogue::default()
-        };
+        let epilogue = epilogue::of(io, BIAS, self.op.activation, self.op.layer_norm)?;
         let weights = optional(1);
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a product has no result"))?;
-        if let Some(residual) = residual
-            && residual.shape != output.shape
-        {
-            let (own, due) = (residual.shape, output.shape);
-            return Err(Error::invalid_input(format!("a residual of shape {own:?} for a result of {due:?}")));
-        }
         let c: &mut [C] = output.slice()?;
         let scratch = scratch_numbers(io.scratch);
         let (right, scratch): (PackedRef<'_>, _) = match (&self.weights, weights) {
