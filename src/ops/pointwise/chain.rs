@@ -1,5 +1,7 @@
 //! Several pointwise functions in one pass over memory.
 
+mod rows;
+
 use crate::{
     error::{Error, Result},
     graph::Fact,
@@ -8,6 +10,7 @@ use crate::{
     ops::pointwise::{
         binary::{self, BinaryFunction},
         broadcast::{broadcast_batch_axes, broadcast_shape},
+        chain::rows::{Part, Rows},
         unary::{self, UnaryFunction},
     },
     shape::Dim,
@@ -109,11 +112,10 @@ impl CpuKernel for Kernel {
         }
         let output = io.output(0)?;
         let walk = Broadcast::new(output.shape, &shapes)?;
-        let columns = output.shape.last().copied().unwrap_or(1);
-        let output = output.slice::<f32>()?;
-        if let Some(parts) = Part::of_all(&operands, &shapes, output.len(), columns) {
-            return self.rows(&parts, columns, output);
+        if let Some(rows) = Rows::of(output.shape, &operands, &shapes) {
+            return self.rows(&rows, output.slice()?);
         }
+        let output = output.slice::<f32>()?;
         let len = walk.run_len();
         let mut result = Ok(());
         walk.for_each_run(|position, starts| {
@@ -130,51 +132,24 @@ impl CpuKernel for Kernel {
     }
 }
 
-/// What of an operand belongs to a block of whole rows of the result.
-enum Part<'a> {
-    /// As many elements, at the same place.
-    Whole(&'a [f32]),
-    /// The same element.
-    One(f32),
-    /// The same row again and again: as many as a block has.
-    Rows(Vec<f32>),
-}
-
-impl<'a> Part<'a> {
-    /// Rows of a block.
-    fn rows(columns: usize) -> usize {
-        (BLOCK / columns.max(1)).max(1)
-    }
-
-    /// The parts of all operands, if one is a short row and none is broadcast otherwise.
-    fn of_all(operands: &[&'a [f32]], shapes: &[&[usize]], len: usize, columns: usize) -> Option<Vec<Self>> {
-        if columns < 2 || Self::rows(columns) < 2 || len == columns {
-            return None;
-        }
-        let of = |(own, shape): (&&'a [f32], &&[usize])| match own.len() {
-            1 => Some(Self::One(own[0])),
-            own_len if own_len == len => Some(Self::Whole(*own)),
-            own_len if own_len == columns && shape.last() == Some(&columns) => {
-                Some(Self::Rows(own.repeat(Self::rows(columns))))
-            }
-            _ => None,
-        };
-        let parts: Vec<Self> = operands.iter().zip(shapes).map(of).collect::<Option<_>>()?;
-        parts.iter().any(|part| matches!(part, Self::Rows(_))).then_some(parts)
-    }
-}
-
 impl Kernel {
     /// Computes blocks of whole rows, so that steps on a short row are not as short.
-    fn rows(&self, parts: &[Part<'_>], columns: usize, output: &mut [f32]) -> Result<()> {
-        let size = Part::rows(columns) * columns;
-        for (index, block) in output.chunks_mut(size).enumerate() {
-            let (start, count) = (index * size, block.len());
-            self.block(block, |operand| match &parts[operand] {
-                Part::Whole(all) => Side::Each(&all[start..start + count]),
-                Part::One(x) => Side::One(*x),
-                Part::Rows(rows) => Side::Each(&rows[..count]),
-            })?;
+    fn rows(&self, rows: &Rows<'_>, output: &mut [f32]) -> Result<()> {
+        let (columns, size) = (rows.columns, rows.block());
+        for (index, output) in output.chunks_mut(rows.item).enumerate() {
+            let repeated = rows.operands.iter().map(|part| match part {
+                Part::Rows(all) => all[index * columns % all.len()..][..columns].repeat(size / columns),
+                _ => Vec::new(),
+            });
+            let repeated: SmallVec<[Vec<f32>; 6]> = repeated.collect();
+            for (block, output) in output.chunks_mut(size).enumerate() {
+                let (start, count) = (index * rows.item + block * size, output.len());
+                self.block(output, |operand| match rows.operands[operand] {
+                    Part::Whole(all) => Side::Each(&all[start..start + count]),
+                    Part::One(x) => Side::One(x),
+                    Part::Rows(_) => Side::Each(&repeated[operand][..count]),
+                })?;
+            }
         }
         Ok(())
     }
@@ -230,6 +205,10 @@ fn cases() -> Vec<Case> {
             .value(&[5, 91, 7], Fill::Spread)
             .constant(&[1, 7], Fill::Spread)
             .value(&[5, 91, 7], Fill::Spread),
+        chain("short rows of items", &[binary(BinaryFunction::Mul, 1), binary(BinaryFunction::Add, 2)])
+            .value(&[3, 2, 91, 7], Fill::Spread)
+            .value(&[3, 1, 1, 7], Fill::Spread)
+            .constant(&[7], Fill::Spread),
         chain("long", &long).value(&[5, 2000], Fill::Spread).value(&[5, 1], Fill::Spread),
         chain("powers", &[unary(UnaryFunction::Abs), binary(BinaryFunction::Pow, 1), binary(BinaryFunction::Max, 2)])
             .value(&[9], Fill::Spread)
