@@ -120,6 +120,7 @@ fn a_row_does_not_depend_on_its_neighbours() {
     each_bf16_set(|set| {
         let dress = |residual| Epilogue {
             row_scales: &[],
+            sums: None,
             bias: Some(&bias),
             activation: Activation::Gelu,
             residual: Some(residual),

@@ -8,7 +8,7 @@ use gristmill::testing::kernels::attention::{
     packed_attention_len,
 };
 use gristmill::testing::kernels::gemm::{
-    Epilogue, Factor, Factors, Layout, Matrix, Packed, Rows, Segment, gemm, gemm_max, pack_into, pack_len,
+    Epilogue, Factor, Factors, Layout, Matrix, Packed, Rows, Segment, Sums, gemm, gemm_max, pack_into, pack_len,
 };
 use gristmill::testing::kernels::norm::{LayerNorm, l2_normalize_rows, layer_norm_columns, layer_norm_rows};
 use gristmill::testing::kernels::segments::{SegmentReduction, reduce_segments};
@@ -111,6 +111,7 @@ fn products_stay_within_their_operands() {
                         let packed = pack_into(set, &Matrix::new(&b, k, n, layout), &mut scratch).unwrap();
                         let mut epilogue = Epilogue {
                             row_scales: &[],
+                            sums: None,
                             bias: Some(&bias),
                             activation: Activation::Gelu,
                             residual: Some(&residual),
@@ -179,6 +180,11 @@ fn products_of_integers_stay_within_their_operands() {
                     gemm(set, &rows, &packed, &epilogue, &mut c, n).unwrap();
                     let mut largest = Guarded::zeros(n, side);
                     gemm_max(set, &rows, &packed, &epilogue, &mut largest).unwrap();
+                    let (mut of_columns, mut of_rows) = (Guarded::zeros(n, side), Guarded::zeros(m, side));
+                    let columns = &*parts::<i32>(&mut of_columns, n, side);
+                    let sums = Sums { scales: &bias, columns, rows: parts::<i32>(&mut of_rows, m, side) };
+                    let epilogue = Epilogue { row_scales: &[], sums: Some(sums), ..epilogue };
+                    gemm(set, &rows, &packed, &epilogue, &mut c, n).unwrap();
                 }
             }
         }

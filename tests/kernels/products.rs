@@ -75,6 +75,7 @@ fn a_row_does_not_depend_on_its_neighbours() {
     each_set(|set| {
         let dress = |residual| Epilogue {
             row_scales: &[],
+            sums: None,
             bias: Some(&bias),
             activation: Activation::Gelu,
             residual: Some(residual),
@@ -174,6 +175,7 @@ fn the_epilogue_is_bias_activation_residual_norm() {
                 let norm = LayerNorm { scale: &scale, bias: Some(&shift), epsilon: 1e-3 };
                 let epilogue = Epilogue {
                     row_scales: &[],
+                    sums: None,
                     bias: with_bias.then_some(&*bias),
                     activation: if with_gelu { Activation::Gelu } else { Activation::None },
                     residual: with_residual.then_some(&*residual),

@@ -40,6 +40,7 @@ fn a_product_is_rounded_last() {
                     let (bias, residual) = (numbers(n, 3), numbers(m * n, 4));
                     let epilogue = Epilogue {
                         row_scales: &[],
+                        sums: None,
                         bias: Some(&bias),
                         activation: Activation::Gelu,
                         residual: Some(&residual),

@@ -291,7 +291,7 @@ fn linear(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let (k, n) = (w.shape()[0], w.shape()[1]);
     let rows = x.shape()[..x.shape().len() - 1].iter().product::<usize>();
     let product = |row: usize, column: usize| {
-        (0..k).map(|at| f64::from(numbers(x)[row * k + at]) * f64::from(numbers(w)[at * n + column])).sum()
+        (0..k).map(|at| f64::from(numbers(x)[row * k + at]) * f64::from(numbers(w)[at * n + column])).sum::<f64>()
     };
     let mut shape = x.shape().to_vec();
     *shape.last_mut().unwrap() = n;
