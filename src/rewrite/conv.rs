@@ -47,7 +47,8 @@ pub(super) fn thin(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     rewriter.replace(index, Reshape::to(&output), vec![Some(value)])
 }
 
-/// Turns a normalization with given statistics into a product and a sum, which join others of single elements.
+/// Turns a normalization with given statistics, behind a convolution that cannot take it up, into a product and a sum, which
+/// keep channels last with it.
 pub(super) fn affine(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((norm, inputs)) = rewriter.is::<ChannelNorm>(index) else { return Ok(()) };
     let &[Some(x), Some(scale), Some(shift), Some(mean), Some(variance)] = inputs else { return Ok(()) };
@@ -60,7 +61,8 @@ pub(super) fn affine(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     };
     let channels = scale.len();
     let alike = [shift, mean, variance].iter().all(|row| row.len() == channels);
-    if norm.statistics != Statistics::Given || !alike || rank < 2 || rewriter.fact(x).dtype != DType::F32 {
+    let behind = rewriter.made_by::<Conv>(x).is_some();
+    if !behind || norm.statistics != Statistics::Given || !alike || rank < 2 || rewriter.fact(x).dtype != DType::F32 {
         return Ok(());
     }
     let of = |at: usize| {

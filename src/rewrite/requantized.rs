@@ -16,7 +16,8 @@ pub(super) fn rule(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((&Dequantize { block: 0, to: DType::F32, .. }, back)) = rewriter.is::<Dequantize>(index) else {
         return Ok(());
     };
-    let Some(bytes) = back[0] else { return Ok(()) };
+    // Bytes that others read are made anyway.
+    let Some(bytes) = back[0].filter(|&bytes| rewriter.used_once(bytes)) else { return Ok(()) };
     let Some((&Quantize { block: 0, to, .. }, there)) = rewriter.made_by::<Quantize>(bytes) else { return Ok(()) };
     let (least, most) = match to {
         DType::U8 => (u8::MIN.into(), u8::MAX.into()),

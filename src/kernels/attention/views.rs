@@ -117,15 +117,24 @@ pub fn attention_as<'a>(
     }
     let share = batch.div_ceil(parts);
     let parts = out[..batch * size].chunks_mut(share * size).zip(scratch.chunks_exact_mut(need)).enumerate();
-    let mut parts: Vec<_> = parts.map(|(at, (out, scratch))| (at * share, out, scratch, Ok(()))).collect();
+    let mut parts: Vec<_> =
+        parts.map(|(at, (out, scratch))| Part { first: at * share, out, scratch, result: Ok(()) }).collect();
     let count = parts.len();
-    split::each_of(&mut parts, 1, count, &|_, parts: &mut [(usize, &mut [f32], &mut [f32], Result<()>)]| {
-        for (first, out, scratch, result) in parts {
+    split::each_of(&mut parts, 1, count, &|_, parts: &mut [Part<'_>]| {
+        for Part { first, out, scratch, result } in parts {
             let own = *first..*first + out.len() / size;
             *result = items(set, factors, attention, own, out, strides, scratch);
         }
     });
-    parts.into_iter().try_for_each(|(.., result)| result)
+    parts.into_iter().try_for_each(|part| part.result)
+}
+
+/// The items from `first` on, as many as `out` has room for.
+struct Part<'o> {
+    first: usize,
+    out: &'o mut [f32],
+    scratch: &'o mut [f32],
+    result: Result<()>,
 }
 
 /// Multiplications and additions of the two products.

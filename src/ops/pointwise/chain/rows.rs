@@ -37,8 +37,8 @@ impl<'a> Rows<'a> {
             let of_items = shape.len() == output.len() && shape[0] == items && own.len() == items * columns;
             match own.len() {
                 1 => Some(Part::One(own[0])),
-                own_len if own_len == len => Some(Part::Whole(*own)),
-                own_len if row && (own_len == columns || of_items) => Some(Part::Rows(*own)),
+                own_len if own_len == len => Some(Part::Whole(own)),
+                own_len if row && (own_len == columns || of_items) => Some(Part::Rows(own)),
                 _ => None,
             }
         };
