@@ -194,7 +194,7 @@ fn per_channel(rewriter: &Rewriter<'_>, constant: ValueId, conv: &Conv, value: V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{graph::Graph, rewrite::optimize, tensor::DType};
+    use crate::{graph::Graph, ops::pointwise::UnaryFunction, rewrite::optimize, tensor::DType};
 
     #[test]
     fn a_normalization_with_given_statistics_becomes_weights_and_bias() {
@@ -216,5 +216,29 @@ mod tests {
         // Factors 2 / sqrt(3 + 1) = 1 and -3 / sqrt(0 + 1) = -3.
         assert_eq!(constant(1), [1.0, 2.0, -9.0, -12.0]);
         assert_eq!(constant(2), [10.0 - 1.0 + 0.5, -3.0 * 18.0 + 1.0]);
+    }
+
+    #[test]
+    fn a_normalization_behind_rounded_sums_becomes_a_product_and_a_sum() {
+        let mut graph = Graph::new("rounded");
+        let x = graph.input("x", DType::F32, Shape::fixed(&[1, 1, 4, 4]));
+        let mut row = |name: &str, values: [f32; 2]| graph.constant(name, Tensor::new([2], &values).unwrap());
+        let statistics =
+            [("scale", [2.0, -3.0]), ("shift", [0.5, 1.0]), ("mean", [1.0, 2.0]), ("variance", [3.0, 0.0])];
+        let [scale, shift, mean, variance] = statistics.map(|(name, values)| row(name, values));
+        let weights = graph.constant("weights", Tensor::new([2, 1, 1, 2], &[1f32, 2.0, 3.0, 4.0]).unwrap());
+        let sums = graph.apply("conv", Conv::new(vec![1, 2]), &[x, weights]).unwrap();
+        let function = UnaryFunction::Requantized { scale: 0.1, zero: 3.0, least: 0.0, most: 255.0 };
+        let rounded = graph.apply("rounded", Unary { function }, &[sums]).unwrap();
+        let norm = ChannelNorm { statistics: Statistics::Given, epsilon: 1.0 };
+        let y = graph.apply("norm", norm, &[rounded, scale, shift, mean, variance]).unwrap();
+        graph.output("y", y);
+        optimize(&mut graph).unwrap();
+        let [conv, chain] = graph.nodes() else { panic!("{} nodes", graph.nodes().len()) };
+        assert!(matches!(conv.op::<Conv>().unwrap().activation, Activation::Requantized { .. }));
+        let constant =
+            |index: usize| graph.constant_of(chain.inputs[index].unwrap()).unwrap().as_slice::<f32>().unwrap();
+        // Factors 2 / sqrt(3 + 1) = 1 and -3 / sqrt(0 + 1) = -3; summands 0.5 - 1 and 1 + 2 * 3.
+        assert_eq!((constant(1), constant(2)), (&[1.0, -3.0][..], &[-0.5, 7.0][..]));
     }
 }
