@@ -13,6 +13,8 @@
 //! | `_gristmill/plan.json` | the plan |
 //! | `_gristmill/manifest.jsonl` | a line for each finished part |
 //!
+//! Inputs may be in object stores and on web servers (features `s3`, `gs`, `az`, `http`): [`FileJob::input`] takes their URLs.
+//!
 //! [`verify_complete`] proves that a folder is complete, [`compare`] compares two, and [`merge`] puts the parts together
 //! that processes wrote to folders of their own.
 
@@ -29,6 +31,7 @@ mod manifest;
 mod members;
 mod merge;
 mod part;
+mod place;
 mod plan;
 mod prepare;
 mod queue;
@@ -36,9 +39,12 @@ mod record;
 mod run;
 mod sink;
 mod source;
+#[cfg(feature = "stores")]
+mod store;
 mod summary;
 #[cfg(feature = "parquet")]
 mod table;
+mod url;
 mod verify;
 mod writer;
 

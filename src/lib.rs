@@ -101,6 +101,7 @@
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `files` | no | the module `files`: resumable jobs over lines, JSONL and CSV |
 //! | `parquet` | no | the same over Parquet and Arrow's IPC format |
+//! | `s3`, `gs`, `az`, `http` | no | their inputs from S3, Google Cloud Storage, Azure Blob Storage and web servers |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |
 //! | `serde` | no | [`Report`](bulk::Report) and its parts as values of serde |
 //! | `ndarray` | no | [`Tensor`] from arrays of `ndarray`, and back |
@@ -122,7 +123,7 @@
 //! queue and for [`Session::run`], or what [`Bulk::share`](bulk::Bulk::share) sets. A share counts only while several of
 //! them want the workers.
 //! Further threads, which mostly wait, belong to a device that wants several chunks in flight (`mill-driver-0`, ...), to
-//! a queue (`mill-queue`), to a cache that writes, and to a GPU's own driver.
+//! a queue (`mill-queue`), to a cache that writes, to requests to object stores (`mill-stores`), and to a GPU's own driver.
 //!
 //! # Determinism
 //!

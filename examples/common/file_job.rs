@@ -16,8 +16,8 @@ use super::{Common, Failure, Outcome, output, plain_path, stop};
 
 /// The flags of jobs over files.
 pub const FLAGS: &str = "  --out-dir DIR     run as a job over files (docs/file-jobs.md): the inputs are files, folders or patterns of lines, JSONL,
-                    CSV, TSV (also .gz and .zst), Parquet or Arrow, and DIR gets the parts, which hold the columns of
-                    the inputs and those of the job
+                    CSV, TSV (also .gz and .zst), Parquet or Arrow, also as s3://, gs://, az:// or https:// URLs where
+                    those are built in, and DIR gets the parts, which hold the columns of the inputs and those of the job
   --resume          go on with the job in DIR, or start it; processes that share DIR take different parts
   --retry-errors    go on with the job in DIR, and run its failed rows once more, which may have been repaired
   --insist          go on although model, options or arithmetic changed

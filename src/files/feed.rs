@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 use crate::{
     error::{Error, Result},
     files::{
-        folder::hash,
+        folder::hash_file,
         inputs::Input,
         letters,
         manifest::Manifest,
@@ -103,8 +103,8 @@ where
                 earlier = None;
             }
             if let Some(part) = &earlier {
-                let is_whole = hash(&folder.part(&part.name), &self.making.cancel)?.1 == part.blake3
-                    && hash(&folder.letters(&part.name), &self.making.cancel)?.1 == part.errors_blake3;
+                let is_whole = hash_file(&folder.part(&part.name), &self.making.cancel)?.1 == part.blake3
+                    && hash_file(&folder.letters(&part.name), &self.making.cancel)?.1 == part.errors_blake3;
                 if !is_whole {
                     let message = format!("{} or its dead letters were changed since they were written", part.name);
                     return Err(Error::invalid_input(message));

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     bulk::CancelToken,
     error::{Error, ErrorKind, Result},
+    files::url::Scheme,
 };
 
 /// How often a lock that another process holds is asked for.
@@ -25,8 +26,16 @@ pub(in crate::files) struct Folder(PathBuf);
 pub(in crate::files) struct Lock(#[expect(dead_code, reason = "an open file is the lock")] File);
 
 impl Folder {
-    pub(in crate::files) fn new(root: &Path) -> Self {
-        Self(root.to_owned())
+    /// # Errors
+    /// If the path is a URL.
+    pub(in crate::files) fn new(root: &Path) -> Result<Self> {
+        match Scheme::of(root) {
+            Some((scheme, _)) => Err(Error::unsupported(format!(
+                "a folder of a job is on this machine, not below {}://; write to a local folder, and copy it",
+                scheme.name()
+            ))),
+            None => Ok(Self(root.to_owned())),
+        }
     }
 
     pub(in crate::files) fn root(&self) -> &Path {
@@ -191,10 +200,15 @@ fn sync(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The size and the BLAKE3 hash of a file.
-pub(in crate::files) fn hash(path: &Path, cancel: &CancelToken) -> Result<(u64, String)> {
+/// The size and the BLAKE3 hash of a file on this machine.
+pub(in crate::files) fn hash_file(path: &Path, cancel: &CancelToken) -> Result<(u64, String)> {
+    let file = File::open(path).map_err(|error| Error::io(error, format!("reading {}", path.display())))?;
+    hash(file, path, cancel)
+}
+
+/// The size and the BLAKE3 hash of what a reader of the file has.
+pub(in crate::files) fn hash(mut file: impl Read, path: &Path, cancel: &CancelToken) -> Result<(u64, String)> {
     let fail = |error| Error::io(error, format!("reading {}", path.display()));
-    let mut file = File::open(path).map_err(fail)?;
     let (mut hasher, mut bytes, mut buffer) = (blake3::Hasher::new(), 0, vec![0; 1 << 18]);
     loop {
         if cancel.is_cancelled() {

@@ -3,29 +3,39 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use crate::{
+    bulk::CancelToken,
     error::{Error, Result},
-    files::format::Format,
+    files::{
+        folder::hash,
+        format::Format,
+        place::{Opened, Place},
+        plan::PlannedInput,
+        url::{self, Url},
+    },
 };
 
 /// A file that a job reads.
 #[derive(Clone, Debug)]
 pub(in crate::files) struct Input {
+    /// Its path, or its URL.
     pub(in crate::files) path: PathBuf,
     /// Its name, for a folder's file its path within: the same wherever the folder is.
     pub(in crate::files) name: String,
     pub(in crate::files) format: Format,
-    /// Its size and time when the job began.
-    stamp: (u64, Option<SystemTime>),
+    pub(in crate::files) place: Place,
 }
 
 impl Input {
+    pub(in crate::files) fn open(&self) -> io::Result<Opened> {
+        self.place.open(&self.path)
+    }
+
     /// Fails if the file was changed since the job began.
     pub(in crate::files) fn check_unchanged(&self) -> Result<()> {
-        match stamp(&self.path)? == self.stamp {
+        match self.place.is_unchanged(&self.path).map_err(|error| opening(&self.path, error))? {
             true => Ok(()),
             false => Err(Error::invalid_input(format!(
                 "{} was changed while the job read it; finished parts are of the file as it was planned",
@@ -33,14 +43,39 @@ impl Input {
             ))),
         }
     }
+
+    /// What a plan has of the file, without its rows.
+    pub(in crate::files) fn planned(&self, cancel: &CancelToken) -> Result<PlannedInput> {
+        let (bytes, blake3, etag) = match self.place.etag() {
+            Some((bytes, etag)) => (bytes, String::new(), etag.to_owned()),
+            None => {
+                let file = self.open().map_err(|error| opening(&self.path, error))?;
+                let (bytes, blake3) = hash(file, &self.path, cancel)?;
+                (bytes, blake3, String::new())
+            }
+        };
+        Ok(PlannedInput { name: self.name.clone(), bytes, blake3, etag, rows: 0 })
+    }
 }
 
-/// The files that paths name: files, folders with all files in them, and patterns such as `texts/*.jsonl`.
+/// The files that paths name: files, folders with all files in them, and patterns such as `texts/*.jsonl`; and the same as
+/// URLs of stores.
 ///
 /// Files of a folder or a pattern are in the order of their names.
-pub(in crate::files) fn find(given: &[PathBuf], format: Option<Format>, out: &Path) -> Result<Vec<Input>> {
+pub(in crate::files) fn find(
+    given: &[PathBuf],
+    format: Option<Format>,
+    out: &Path,
+    cancel: &CancelToken,
+) -> Result<Vec<Input>> {
     let mut inputs: Vec<Input> = Vec::new();
     for path in given {
+        if let Some(url) = Url::of(path)? {
+            for (path, name, place) in url::find(&url, cancel)? {
+                inputs.push(of_format(path, name, format, place)?);
+            }
+            continue;
+        }
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => {
                 let mut files = Vec::new();
@@ -70,7 +105,7 @@ pub(in crate::files) fn find(given: &[PathBuf], format: Option<Format>, out: &Pa
         let message = format!("{} is {}, {} is {}; one job reads one format", first.0, first.1, other.0, other.1);
         return Err(Error::invalid_input(message));
     }
-    for input in &inputs {
+    for input in inputs.iter().filter(|input| matches!(input.place, Place::Local(_))) {
         if place(&input.path).zip(place(out)).is_some_and(|(input, out)| input.starts_with(&out)) {
             let (path, out) = (input.path.display(), out.display());
             return Err(Error::invalid_input(format!("the input {path} is in the folder {out}, which the job writes")));
@@ -85,7 +120,11 @@ fn input(path: &Path, name: String, format: Option<Format>) -> Result<Input> {
         let path = path.display();
         return Err(Error::invalid_input(format!("{path} is no file; a job reads its inputs more than once")));
     }
-    let format = format.or_else(|| Format::of(path)).ok_or_else(|| {
+    of_format(path.to_owned(), name, format, Place::local(&found))
+}
+
+fn of_format(path: PathBuf, name: String, format: Option<Format>, place: Place) -> Result<Input> {
+    let format = format.or_else(|| Format::of(Path::new(&name))).ok_or_else(|| {
         let path = path.display();
         Error::invalid_input(format!(
             "the name of {path} tells no format that is known; name the format, or other files"
@@ -95,12 +134,7 @@ fn input(path: &Path, name: String, format: Option<Format>) -> Result<Input> {
         let why = if format.is_table() { "needs the feature `parquet`" } else { "is only written" };
         return Err(Error::unsupported(format!("{}: {format} {why}", path.display())));
     }
-    Ok(Input { path: path.to_owned(), name, format, stamp: stamp(path)? })
-}
-
-fn stamp(path: &Path) -> Result<(u64, Option<SystemTime>)> {
-    let found = fs::metadata(path).map_err(|error| opening(path, error))?;
-    Ok((found.len(), found.modified().ok()))
+    Ok(Input { path, name, format, place })
 }
 
 /// All files below a folder but those with a name that begins with `.` or `_`.

@@ -92,6 +92,10 @@ impl FileJob {
     }
 
     /// Adds an input: a file, a folder with all files in it, or a pattern such as `texts/*.jsonl`.
+    ///
+    /// With the features `s3`, `gs` and `az` also such a URL (`s3://bucket/texts/*.jsonl`), and with `http` the URL of a
+    /// file (`https://host/texts.jsonl`). Credentials come from the environment alone. A local path that looks like a URL
+    /// begins with `./`.
     #[must_use]
     pub fn input(mut self, path: impl AsRef<Path>) -> Self {
         self.inputs.push(path.as_ref().to_owned());

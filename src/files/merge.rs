@@ -6,7 +6,7 @@ use crate::{
     bulk::CancelToken,
     error::{Error, Result},
     files::{
-        folder::{Folder, hash, writing},
+        folder::{Folder, hash_file, writing},
         manifest::Manifest,
         plan::Plan,
         prepare::planned,
@@ -23,7 +23,7 @@ use crate::{
 /// # Errors
 /// If a plan differs, a part is not as its manifest says, or `out` cannot be written.
 pub fn merge<P: AsRef<Path>>(folders: &[P], out: impl AsRef<Path>) -> Result<()> {
-    let out = Folder::new(out.as_ref());
+    let out = Folder::new(out.as_ref())?;
     let cancel = CancelToken::new();
     let first = folders.first().ok_or_else(|| Error::invalid_input("no folder to merge"))?;
     let (_, plan, _) = planned(first.as_ref())?;
@@ -76,7 +76,7 @@ fn copy(from: &Path, out: &Folder, place: &Path, blake3: &str) -> Result<()> {
     let mut source = File::open(from).map_err(|error| Error::io(error, format!("opening {}", from.display())))?;
     let mut file = out.begin(place)?;
     io::copy(&mut source, &mut file).map_err(|error| writing(place, error))?;
-    if hash(&out.temporary(place), &CancelToken::new())?.1 != blake3 {
+    if hash_file(&out.temporary(place), &CancelToken::new())?.1 != blake3 {
         let _ = fs::remove_file(out.temporary(place));
         return Err(Error::invalid_input(format!("{} is not as its manifest says", from.display())));
     }

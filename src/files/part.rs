@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result, Stage},
     files::{
         cell::{Cell, check_cells},
-        folder::{Folder, Lock, hash, writing},
+        folder::{Folder, Lock, hash_file, writing},
         letters::{Content, Letter},
         manifest::{Finished, Manifest},
         record::Record,
@@ -200,7 +200,7 @@ impl Part {
         if let Some(letters) = self.letters.take() {
             let letters = letters.into_inner().map_err(|error| writing(&place, error.into_error()))?;
             folder.publish(&letters, &place)?;
-            errors_blake3 = hash(&place, &CancelToken::new())?.1;
+            errors_blake3 = hash_file(&place, &CancelToken::new())?.1;
         } else if let Err(error) = fs::remove_file(&place)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -208,7 +208,7 @@ impl Part {
         }
         folder.publish(&file, &self.place)?;
         // Read back, so that the manifest states what is in the file.
-        let (bytes, blake3) = hash(&self.place, &CancelToken::new())?;
+        let (bytes, blake3) = hash_file(&self.place, &CancelToken::new())?;
         let finished = Finished {
             name: self.taken.name.clone(),
             rows: self.written,

@@ -33,7 +33,12 @@ pub(in crate::files) struct Plan {
 pub(in crate::files) struct PlannedInput {
     pub(in crate::files) name: String,
     pub(in crate::files) bytes: u64,
+    /// The hash of its bytes; empty if its store has an ETag.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(in crate::files) blake3: String,
+    /// The strong ETag of its store, without quotes; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(in crate::files) etag: String,
     pub(in crate::files) rows: u64,
 }
 
@@ -120,24 +125,38 @@ impl Plan {
     }
 
     /// What of the inputs differs, a line each.
-    pub(in crate::files) fn inputs_changed(&self, now: &[(String, u64, String)]) -> Vec<String> {
+    pub(in crate::files) fn inputs_changed(&self, now: &[PlannedInput]) -> Vec<String> {
         if self.inputs.len() != now.len() {
             return vec![format!("there were {} inputs, are {}", self.inputs.len(), now.len())];
         }
         let pairs = self.inputs.iter().zip(now);
-        let told = |(was, (name, bytes, hash)): (&PlannedInput, &(String, u64, String))| {
-            if was.name != *name {
-                Some(format!("the input `{}` is `{name}` now", was.name))
-            } else if (was.bytes, &was.blake3) != (*bytes, hash) {
+        let told = |(was, now): (&PlannedInput, &PlannedInput)| {
+            if was.name != now.name {
+                Some(format!("the input `{}` is `{}` now", was.name, now.name))
+            } else if (was.bytes, was.content()) != (now.bytes, now.content()) {
                 Some(format!(
-                    "the input {name} had {} bytes and the hash {:.12}, has {bytes} and {hash:.12}",
-                    was.bytes, was.blake3
+                    "the input {} had {} bytes and {}, has {} and {}",
+                    was.name,
+                    was.bytes,
+                    was.content(),
+                    now.bytes,
+                    now.content()
                 ))
             } else {
                 None
             }
         };
         pairs.filter_map(told).collect()
+    }
+}
+
+impl PlannedInput {
+    /// By what a change is seen.
+    fn content(&self) -> String {
+        match self.etag.as_str() {
+            "" => format!("the hash {:.12}", self.blake3),
+            etag => format!("the ETag {etag}"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     bulk::CancelToken,
     error::{Error, Result},
     files::{
-        folder::{Folder, Lock, hash},
+        folder::{Folder, Lock},
         format::Format,
         inputs::Input,
         letters,
@@ -72,7 +72,7 @@ impl Wish<'_> {
             }
             (None, Start::RetryErrors) => return Err(Error::invalid_input(format!("{root} holds no job to retry"))),
             (None, _) => {
-                let plan = self.make(self.hashes()?)?;
+                let plan = self.make(self.now()?)?;
                 plan.write(self.folder)?;
                 plan
             }
@@ -95,21 +95,18 @@ impl Wish<'_> {
         Ok(manifest)
     }
 
-    fn hashes(&self) -> Result<Vec<(String, u64, String)>> {
-        let hashes = self.inputs.iter().map(|input| {
-            let (bytes, hash) = hash(&input.path, self.cancel)?;
-            Ok((input.name.clone(), bytes, hash))
-        });
-        hashes.collect()
+    /// The inputs as they are now.
+    fn now(&self) -> Result<Vec<PlannedInput>> {
+        self.inputs.iter().map(|input| input.planned(self.cancel)).collect()
     }
 
-    fn make(&self, hashes: Vec<(String, u64, String)>) -> Result<Plan> {
-        let (mut inputs, mut shards) = (Vec::new(), Vec::new());
-        for (index, (input, (name, bytes, blake3))) in self.inputs.iter().zip(hashes).enumerate() {
+    fn make(&self, mut inputs: Vec<PlannedInput>) -> Result<Plan> {
+        let mut shards = Vec::new();
+        for (index, (input, planned)) in self.inputs.iter().zip(&mut inputs).enumerate() {
             let own: Vec<Shard> = source::cut(input, index, self.cut, self.cancel)?;
             // What was hashed is what was cut.
             input.check_unchanged()?;
-            inputs.push(PlannedInput { name, bytes, blake3, rows: own.iter().map(|shard| shard.rows).sum() });
+            planned.rows = own.iter().map(|shard| shard.rows).sum();
             shards.extend(own);
             if shards.len() > crate::files::plan::MOST_SHARDS {
                 return Err(source::too_many_shards(input));
@@ -121,8 +118,8 @@ impl Wish<'_> {
     /// The plan that is there, if the job is still the same.
     fn compare(&self, mut plan: Plan) -> Result<Plan> {
         let settings = plan.settings_changed(&self.settings);
-        let (hashes, root) = (self.hashes()?, self.folder.root().display());
-        let inputs = plan.inputs_changed(&hashes);
+        let (now, root) = (self.now()?, self.folder.root().display());
+        let inputs = plan.inputs_changed(&now);
         if !settings.is_empty() && !self.insists {
             let settings = settings.join("; ");
             let message = format!("{root} holds another job: {settings}; name a new folder, or insist on going on");
@@ -134,7 +131,7 @@ impl Wish<'_> {
                 let message = format!("{root} holds a job over other inputs: {inputs}; name a new folder");
                 return Err(Error::invalid_input(message));
             }
-            plan = self.repaired(plan, hashes)?;
+            plan = self.repaired(plan, now)?;
             plan.write(self.folder)?;
         }
         if !settings.is_empty() {
@@ -146,14 +143,14 @@ impl Wish<'_> {
     }
 
     /// The plan of repaired inputs, in which no row changed that had not failed.
-    fn repaired(&self, was: Plan, hashes: Vec<(String, u64, String)>) -> Result<Plan> {
+    fn repaired(&self, was: Plan, now: Vec<PlannedInput>) -> Result<Plan> {
         if let Some(input) = self.inputs.iter().find(|input| input.format.is_table()) {
             let path = input.path.display();
             let message =
                 format!("{path} changed, and rows of {} are not repaired in place; name a new folder", input.format);
             return Err(Error::invalid_input(message));
         }
-        let mut plan = self.make(hashes)?;
+        let mut plan = self.make(now)?;
         let root = self.folder.root().display();
         let is_alike = |(was, now): (&Shard, &Shard)| {
             (was.name.as_str(), was.input, was.first, was.rows) == (now.name.as_str(), now.input, now.first, now.rows)
@@ -201,7 +198,7 @@ impl Wish<'_> {
 
 /// The plan of a folder that must have one.
 pub(in crate::files) fn planned(root: &Path) -> Result<(Folder, Plan, Manifest)> {
-    let folder = Folder::new(root);
+    let folder = Folder::new(root)?;
     let plan = Plan::read(&folder)?;
     let plan = plan.ok_or_else(|| Error::invalid_input(format!("{} holds no job", root.display())))?;
     let manifest = Manifest::read(&folder)?;

@@ -177,6 +177,10 @@ impl<'j> Run<'j> {
             None => format!("item {item}"),
         });
         if let Some(error) = queue.borrow_mut().failure.take() {
+            // A read that the token ended fails too; what else failed then fails again in the resumed job.
+            if self.making.cancel.is_cancelled() {
+                return Ok(Pass::Stopped);
+            }
             return Err(error);
         }
         if report.workers == 0 && !report.notes.is_empty() {

@@ -6,7 +6,7 @@ use crate::{
     bulk::CancelToken,
     error::{Error, Result},
     files::{
-        folder::{hash, stem},
+        folder::{hash_file, stem},
         format::Format,
         manifest::Finished,
         plan::Shard,
@@ -79,7 +79,7 @@ fn check(folder: &super::folder::Folder, shard: &Shard, part: &Finished, written
         return fault(&format!("{} rows in the manifest, {} in the plan", part.rows, shard.rows));
     }
     let path = folder.part(name);
-    if hash(&path, &CancelToken::new())? != (part.bytes, part.blake3.clone()) {
+    if hash_file(&path, &CancelToken::new())? != (part.bytes, part.blake3.clone()) {
         return fault("its size or its hash is not that of the manifest");
     }
     let format = Format::of(&path).unwrap_or(Format::Jsonl);
@@ -91,7 +91,7 @@ fn check(folder: &super::folder::Folder, shard: &Shard, part: &Finished, written
     match fs::read(&letters) {
         Ok(text) => {
             let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            if lines != part.failed || hash(&letters, &CancelToken::new())?.1 != part.errors_blake3 {
+            if lines != part.failed || hash_file(&letters, &CancelToken::new())?.1 != part.errors_blake3 {
                 return fault("its dead letters are not those of the manifest");
             }
         }
@@ -109,9 +109,7 @@ pub fn compare(a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<()> {
     let (a, b) = (a.as_ref(), b.as_ref());
     let ((_, plan, parts), (_, other_plan, other_parts)) = (planned(a)?, planned(b)?);
     let mut faults = plan.settings_changed(&other_plan.settings);
-    let inputs: Vec<_> =
-        other_plan.inputs.iter().map(|input| (input.name.clone(), input.bytes, input.blake3.clone())).collect();
-    faults.extend(plan.inputs_changed(&inputs));
+    faults.extend(plan.inputs_changed(&other_plan.inputs));
     if plan.shards != other_plan.shards {
         faults.push("the shards differ".to_owned());
     }

@@ -4,6 +4,10 @@ mod failures;
 mod formats;
 mod hostile;
 mod resume;
+#[cfg(feature = "http")]
+mod server;
+#[cfg(feature = "http")]
+mod stores;
 #[cfg(feature = "parquet")]
 mod tables;
 

@@ -49,13 +49,25 @@ impl FileJob {
                 "shard {index} of {count}: the first is 0, the last one less than {count}"
             )));
         }
-        let inputs = inputs::find(&self.inputs, self.read_format, &self.out)?;
+        let folder = Folder::new(&self.out)?;
+        let mut run = match self.begin(folder) {
+            // What failed beside a read that the token ended fails again in the resumed job.
+            Err(_) if self.cancel.is_cancelled() => {
+                return Ok(Summary { stopped: true, parts: 1, ..Summary::default() });
+            }
+            begun => begun?,
+        };
+        run.run(bulk, self.longest, &read, &write)
+    }
+
+    /// Finds the inputs, and makes the plan or compares it with the one that is there.
+    fn begin(&self, folder: Folder) -> Result<Run<'_>> {
+        let inputs = inputs::find(&self.inputs, self.read_format, &self.out, &self.cancel)?;
         let read_format = inputs.first().map_or(Format::Lines, |input| input.format);
         let format = self.format.unwrap_or(if read_format.is_table() { read_format } else { Format::Jsonl });
         sink::check(format, &self.columns)?;
         let cut = Cut { rows: self.rows, longest: self.longest };
         kept::check(&inputs, &self.keep, &self.columns, cut)?;
-        let folder = Folder::new(&self.out);
         let settings = self.settings(read_format, format)?;
         let shape = Shape {
             format,
@@ -76,12 +88,7 @@ impl FileJob {
             insists: self.insists,
             cancel: &self.cancel,
         };
-        let (plan, manifest) = match wish.prepare() {
-            Err(error) if self.cancel.is_cancelled() && error.kind() == crate::ErrorKind::Cancelled => {
-                return Ok(Summary { stopped: true, parts: 1, ..Summary::default() });
-            }
-            prepared => prepared?,
-        };
+        let (plan, manifest) = wish.prepare()?;
         let making = Making {
             folder: folder.clone(),
             shape,
@@ -90,8 +97,7 @@ impl FileJob {
             cancel: self.cancel.clone(),
         };
         let retries = self.start == Start::RetryErrors;
-        let mut run = Run::new(self, making, plan, inputs, manifest, self.dealt, retries);
-        run.run(bulk, self.longest, &read, &write)
+        Ok(Run::new(self, making, plan, inputs, manifest, self.dealt, retries))
     }
 
     /// All that the output depends on beside the inputs.

@@ -1,11 +1,11 @@
 //! The pages of a Parquet file, looked at before any of them is decoded: a small page may state a huge size.
 
-use std::{
-    fs::File,
-    io::{Read, Seek, SeekFrom},
-};
+use std::io::{self, Read};
 
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::{
+    metadata::{ColumnChunkMetaData, ParquetMetaData},
+    reader::ChunkReader,
+};
 
 use crate::{
     error::{Context as _, Error, Result},
@@ -22,7 +22,7 @@ const REPEATED: u64 = 512 << 20;
 const LONGEST_HEADER: u64 = 16 << 20;
 
 /// Refuses a file with pages that are too large; returns how many rows may be decoded at once, at most `rows`.
-pub(super) fn check(file: &File, metadata: &ParquetMetaData, rows: usize) -> Result<usize> {
+pub(super) fn check(file: &impl ChunkReader, metadata: &ParquetMetaData, rows: usize) -> Result<usize> {
     let largest = metadata.row_groups().iter().enumerate().try_fold(0, |most: u64, (group, columns)| {
         let mut sum = 0u64;
         for column in columns.columns() {
@@ -41,7 +41,7 @@ fn at_once(repeated: u64, rows: usize) -> usize {
 }
 
 /// Bytes that each row may repeat from a page of the column, which must have a value for each of the rows.
-fn check_column(file: &File, column: &ColumnChunkMetaData, rows: i64, largest: u64) -> Result<u64> {
+fn check_column(file: &impl ChunkReader, column: &ColumnChunkMetaData, rows: i64, largest: u64) -> Result<u64> {
     let is_list = column.column_descr().max_rep_level() > 0;
     let (start, length) = column.byte_range();
     let (mut place, end) = (start, start.checked_add(length).ok_or_else(damaged)?);
@@ -74,13 +74,13 @@ fn check_column(file: &File, column: &ColumnChunkMetaData, rows: i64, largest: u
 }
 
 /// The header at a place of a file.
-fn read(mut file: &File, place: u64, end: u64) -> Result<PageHeader> {
+fn read(file: &impl ChunkReader, place: u64, end: u64) -> Result<PageHeader> {
     let (mut bytes, mut most) = (Vec::new(), 512);
     loop {
         bytes.clear();
         let io = |error| Error::io(error, "reading a page");
-        file.seek(SeekFrom::Start(place)).map_err(io)?;
-        file.take(most.min(end - place)).read_to_end(&mut bytes).map_err(io)?;
+        let header = file.get_read(place).map_err(|error| io(io::Error::other(error)))?;
+        header.take(most.min(end - place)).read_to_end(&mut bytes).map_err(io)?;
         match PageHeader::parse(&bytes) {
             Parsed::Header(header) => return Ok(header),
             Parsed::Cut if bytes.len() as u64 == most && most < LONGEST_HEADER => most *= 8,
@@ -95,7 +95,7 @@ fn damaged() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{fs::File, sync::Arc};
 
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
     use parquet::{

@@ -1,14 +1,16 @@
 //! The bytes of a file, decompressed as they are read.
 
 use std::{
-    fs::File,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     path::Path,
 };
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files::inputs::Input,
+};
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 18;
@@ -26,8 +28,8 @@ pub(in crate::files) struct Stream {
 
 impl Stream {
     /// Opens a file; gzip and zstd are told by their first bytes.
-    pub(in crate::files) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
+    pub(in crate::files) fn open(input: &Input) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(BUFFER, input.open()?);
         let start = file.fill_buf()?;
         let (is_gzip, is_zstd) = (start.starts_with(b"\x1f\x8b"), start.starts_with(b"\x28\xb5\x2f\xfd"));
         let inner: Box<dyn BufRead> = if is_gzip {
@@ -47,12 +49,12 @@ impl Stream {
     }
 
     /// Goes to an offset of the decompressed bytes.
-    pub(in crate::files) fn seek(&mut self, path: &Path, offset: u64) -> io::Result<()> {
+    pub(in crate::files) fn seek(&mut self, input: &Input, offset: u64) -> io::Result<()> {
         if offset < self.offset {
-            *self = Self::open(path)?;
+            *self = Self::open(input)?;
         }
         if !self.is_compressed && offset != self.offset {
-            let mut file = File::open(path)?;
+            let mut file = input.open()?;
             file.seek(SeekFrom::Start(offset))?;
             self.inner = Box::new(BufReader::with_capacity(BUFFER, file));
             self.offset = offset;

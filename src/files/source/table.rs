@@ -1,9 +1,7 @@
 //! Inputs of Parquet and Arrow's IPC files and streams.
 
 use std::{
-    fs::File,
     io::{BufReader, Read, Seek, SeekFrom},
-    path::Path,
     sync::Arc,
 };
 
@@ -18,6 +16,7 @@ use crate::{
     files::{
         format::Format,
         inputs::Input,
+        place::Opened,
         plan::{MOST_SHARDS, Shard},
         record::Record,
         source::{Cut, Reader, Reading, pages, too_many_shards},
@@ -50,7 +49,7 @@ pub(in crate::files) struct TableReader {
 impl TableReader {
     pub(in crate::files) fn open(input: &Input) -> Result<Self> {
         let at_once = match input.format {
-            Format::Parquet => guarded(input, || check_pages(&input.path))?,
+            Format::Parquet => guarded(input, || check_pages(input))?,
             _ => BATCH,
         };
         let (schema, batches) = guarded(input, || batches(input, 0, at_once))?;
@@ -111,8 +110,8 @@ impl Reader for TableReader {
 pub(in crate::files) fn cut(input: &Input, index: usize, cut: Cut, cancel: &CancelToken) -> Result<Vec<Shard>> {
     let rows = match input.format {
         Format::Parquet => guarded(input, || {
-            check_pages(&input.path)?;
-            let builder = parquet(&input.path)?;
+            check_pages(input)?;
+            let builder = parquet(input)?;
             // The number of the file and those of its row groups must agree, so that neither can lie alone.
             let metadata = builder.metadata();
             let rows = metadata
@@ -144,13 +143,15 @@ pub(in crate::files) fn cut(input: &Input, index: usize, cut: Cut, cancel: &Canc
 }
 
 /// Refuses pages that are too large; how many rows may be decoded at once.
-fn check_pages(path: &Path) -> Result<usize> {
-    let file = File::open(path).map_err(|error| Error::io(error, "opening it"))?;
-    pages::check(&file, parquet(path)?.metadata(), BATCH)
+fn check_pages(input: &Input) -> Result<usize> {
+    input.place.checked_once(|| {
+        let file = input.open().map_err(|error| Error::io(error, "opening it"))?;
+        pages::check(&file, parquet(input)?.metadata(), BATCH)
+    })
 }
 
-fn parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let file = File::open(path).map_err(|error| Error::io(error, "opening it"))?;
+fn parquet(input: &Input) -> Result<ParquetRecordBatchReaderBuilder<Opened>> {
+    let file = input.open().map_err(|error| Error::io(error, "opening it"))?;
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| Error::invalid_input(error.to_string()))
 }
 
@@ -158,7 +159,7 @@ fn parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
 fn batches(input: &Input, first: u64, at_once: usize) -> Result<(SchemaRef, Batches)> {
     let io = |error| Error::io(error, "reading it");
     if input.format == Format::Parquet {
-        let mut builder = parquet(&input.path)?;
+        let mut builder = parquet(input)?;
         let (mut groups, mut before, mut skipped) = (Vec::new(), 0u64, 0u64);
         for (index, group) in builder.metadata().row_groups().iter().enumerate() {
             let rows = u64::try_from(group.num_rows()).unwrap_or(0);
@@ -176,7 +177,7 @@ fn batches(input: &Input, first: u64, at_once: usize) -> Result<(SchemaRef, Batc
         let reader = builder.build().map_err(|error| Error::invalid_input(error.to_string()))?;
         return Ok((schema, Box::new(reader)));
     }
-    let mut file = BufReader::new(File::open(&input.path).map_err(io)?);
+    let mut file = BufReader::new(input.open().map_err(io)?);
     let mut start = [0; MAGIC.len()];
     let is_file = file.read_exact(&mut start).is_ok() && start == *MAGIC;
     file.seek(SeekFrom::Start(0)).map_err(io)?;

@@ -1,7 +1,5 @@
 //! Inputs of text: plain lines, lines of JSON, separated values.
 
-use std::path::PathBuf;
-
 use crate::{
     bulk::CancelToken,
     error::{Context as _, Error, ErrorKind, Result},
@@ -23,7 +21,7 @@ const SHARD_BYTES: u64 = 64 << 20;
 
 /// The rows of an input of text.
 pub(in crate::files) struct TextReader {
-    path: PathBuf,
+    input: Input,
     stream: Stream,
     splitter: Splitter,
     longest: usize,
@@ -32,16 +30,15 @@ pub(in crate::files) struct TextReader {
 
 impl TextReader {
     pub(in crate::files) fn open(input: &Input, longest: usize) -> Result<Self> {
-        let path = input.path.clone();
-        let fail = |error| reading(&path, 0, error);
-        let mut stream = Stream::open(&path).map_err(fail)?;
+        let fail = |error| reading(&input.path, 0, error);
+        let mut stream = Stream::open(input).map_err(fail)?;
         let splitter = match input.format {
             Format::Csv => Splitter::fields(b',', &mut stream, longest).map_err(fail)?,
             Format::Tsv => Splitter::fields(b'\t', &mut stream, longest).map_err(fail)?,
             format => Ok(Splitter::lines(format == Format::Jsonl)),
         };
-        let splitter = splitter.context(|| path.display().to_string())?;
-        Ok(Self { path, stream, splitter, longest, row: 0 })
+        let splitter = splitter.context(|| input.path.display().to_string())?;
+        Ok(Self { input: input.clone(), stream, splitter, longest, row: 0 })
     }
 }
 
@@ -56,7 +53,7 @@ impl Reader for TextReader {
     fn seek(&mut self, shard: &Shard) -> Result<()> {
         if (self.row, self.stream.offset()) != (shard.first, shard.from) {
             let offset = self.stream.offset();
-            self.stream.seek(&self.path, shard.from).map_err(|error| reading(&self.path, offset, error))?;
+            self.stream.seek(&self.input, shard.from).map_err(|error| reading(&self.input.path, offset, error))?;
             self.splitter.restart();
             self.row = shard.first;
         }
@@ -66,7 +63,7 @@ impl Reader for TextReader {
     fn next(&mut self) -> Result<Option<Reading>> {
         let row = self.splitter.next(&mut self.stream, self.longest, self.row == 0);
         self.row += 1;
-        row.map_err(|error| reading(&self.path, self.stream.offset(), error))
+        row.map_err(|error| reading(&self.input.path, self.stream.offset(), error))
     }
 }
 
@@ -78,7 +75,7 @@ pub(in crate::files) fn cut(input: &Input, index: usize, cut: Cut, cancel: &Canc
     loop {
         let more = reader.splitter.skip(&mut reader.stream, cut.longest);
         let offset = reader.stream.offset();
-        let more = more.map_err(|error| reading(&reader.path, offset, error))?;
+        let more = more.map_err(|error| reading(&reader.input.path, offset, error))?;
         shard.rows += u64::from(more);
         let is_full = shard.rows == cut.rows || offset - shard.from >= SHARD_BYTES;
         if shard.rows > 0 && (is_full || !more) {
