@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All tests, from nothing: sets up the data, then formatting, lints, dependencies, spelling, tests with all features,
 # documentation, public items, the same tests as far as they go without default features, and a model check.
-# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, a count of instructions, and a rehearsal of the kit that
-# measures a graphics card.
+# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, servers of object stores, a count of instructions, and a
+# rehearsal of the kit that measures a graphics card.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,6 +38,8 @@ step cargo --config profile.dev.package.gristmill.opt-level=0 \
 # The core of a bulk job under a model checker; its dependencies are built for it alone, so without optimizing.
 step env RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=0 \
     cargo test --locked --no-default-features --lib shuttle
+# Inputs in object stores, against servers that others wrote.
+if [ "${GRISTMILL_FULL:-}" = 1 ]; then step tests/stores/run.sh; fi
 # Instructions of the kernels, which do not depend on how busy the machine is; skips itself where there is no valgrind.
 if [ "${GRISTMILL_FULL:-}" = 1 ]; then step cargo bench --locked --no-default-features --features onnx --bench instructions; fi
 # The kit that measures a graphics card, rehearsed on a software adapter without network.
