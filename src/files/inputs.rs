@@ -13,7 +13,7 @@ use crate::{
         format::Format,
         place::{Opened, Place},
         plan::PlannedInput,
-        url::{self, Url},
+        url::Url,
     },
 };
 
@@ -71,9 +71,7 @@ pub(in crate::files) fn find(
     let mut inputs: Vec<Input> = Vec::new();
     for path in given {
         if let Some(url) = Url::of(path)? {
-            for (path, name, place) in url::find(&url, cancel)? {
-                inputs.push(of_format(path, name, format, place)?);
-            }
+            inputs.extend(stored(&url, format, cancel)?);
             continue;
         }
         match fs::metadata(path) {
@@ -112,6 +110,19 @@ pub(in crate::files) fn find(
         }
     }
     Ok(inputs)
+}
+
+/// The files that a URL names.
+#[cfg(feature = "stores")]
+fn stored(url: &Url, format: Option<Format>, cancel: &CancelToken) -> Result<Vec<Input>> {
+    let found = crate::files::store::find(url, cancel)?.into_iter();
+    found.map(|(path, name, object)| of_format(path, name, format, Place::Stored(Box::new(object)))).collect()
+}
+
+/// Without stores no URL comes so far.
+#[cfg(not(feature = "stores"))]
+fn stored(_: &Url, _: Option<Format>, _: &CancelToken) -> Result<Vec<Input>> {
+    Err(Error::internal("a URL without a store"))
 }
 
 fn input(path: &Path, name: String, format: Option<Format>) -> Result<Input> {

@@ -1,12 +1,8 @@
 //! URLs of stores among the paths of a job.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::{
-    bulk::CancelToken,
-    error::{Error, Result},
-    files::place::Place,
-};
+use crate::error::{Error, Result};
 
 /// What a URL begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,19 +105,6 @@ impl Url {
         let (name, feature, Self { root, key, .. }) = (self.scheme.name(), self.scheme.feature(), self);
         Error::unsupported(format!("{name}://{root}/{key} is in a store; that needs the feature `{feature}`"))
     }
-}
-
-/// The files that a URL names: their URLs, their names in a plan, and their places.
-#[cfg(feature = "stores")]
-pub(in crate::files) fn find(url: &Url, cancel: &CancelToken) -> Result<Vec<(PathBuf, String, Place)>> {
-    let found = crate::files::store::find(url, cancel)?;
-    Ok(found.into_iter().map(|(path, name, object)| (path, name, Place::Stored(Box::new(object)))).collect())
-}
-
-/// No URL is one without the features of stores.
-#[cfg(not(feature = "stores"))]
-pub(in crate::files) fn find(_: &Url, _: &CancelToken) -> Result<Vec<(PathBuf, String, Place)>> {
-    Err(Error::internal("a URL without a store"))
 }
 
 #[cfg(test)]

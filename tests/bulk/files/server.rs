@@ -23,7 +23,7 @@ pub struct State {
     /// After that many bodies the ETags are of another version.
     pub changes_after: Option<usize>,
     pub hangs: bool,
-    /// The status of all answers, with a body that repeats what was asked.
+    /// Refuses bodies, with one that has a secret.
     pub refuses: bool,
     /// Ranges that were asked for.
     pub asked: Vec<Range<usize>>,
@@ -87,6 +87,7 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> Option<bool> {
     let mut state = state.lock().unwrap();
     let mut status = |line: &str, body: &str| {
         let head = format!("HTTP/1.1 {line}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let body = if method == "HEAD" { "" } else { body };
         stream.write_all((head + body).as_bytes()).ok().map(|()| true)
     };
     if state.hangs {
@@ -94,7 +95,7 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> Option<bool> {
         thread::park();
         return None;
     }
-    if state.refuses {
+    if state.refuses && method == "GET" {
         return status("403 Forbidden", "<Error><Code>AccessDenied</Code><Secret>s3cret</Secret></Error>");
     }
     if state.unavailable > 0 {
