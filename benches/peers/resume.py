@@ -91,7 +91,7 @@ def command(name, model, texts, out, count, threads):
 
 
 def descendants(root):
-    from process_pool import children_of
+    from processes import children_of
 
     children, left, found = children_of(), [root], []
     while left:
@@ -137,7 +137,7 @@ def vectors(out):
 
 def contend(name, scratch, options, texts):
     """One whole run and one that is killed and started again: seconds, bytes, seconds, rows."""
-    from process_pool import run
+    from processes import run
 
     out, count = scratch / "out", scratch / "count"
 
