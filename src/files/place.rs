@@ -135,7 +135,7 @@ impl ChunkReader for Opened {
         match self {
             Self::Local(file) => file.get_bytes(start, length),
             #[cfg(feature = "stores")]
-            Self::Stored(ranges) => Ok(ranges.bytes(start, length)?),
+            Self::Stored(ranges) => Ok(ranges.range(start, length)?),
         }
     }
 }

@@ -75,7 +75,7 @@ impl Ranges {
 
     /// All bytes of a range.
     #[cfg(feature = "parquet")]
-    pub(in crate::files) fn bytes(&self, start: u64, length: usize) -> io::Result<Bytes> {
+    pub(in crate::files) fn range(&self, start: u64, length: usize) -> io::Result<Bytes> {
         let end = start.checked_add(length as u64).filter(|&end| end <= self.size());
         let end =
             end.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "a range beyond the end of the file"))?;

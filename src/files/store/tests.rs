@@ -77,10 +77,10 @@ fn an_object_is_read_as_a_file() {
     assert!(file.seek(SeekFrom::Current(-2_000_000)).is_err());
     #[cfg(feature = "parquet")]
     {
-        assert!(file.bytes(7, 1_000_000).unwrap() == bytes[7..1_000_007]);
-        assert!(file.bytes(5, 0).unwrap().is_empty());
+        assert!(file.range(7, 1_000_000).unwrap() == bytes[7..1_000_007]);
+        assert!(file.range(5, 0).unwrap().is_empty());
         // Nothing is allocated for what is not there.
-        assert_eq!(file.bytes(1, usize::MAX).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(file.range(1, usize::MAX).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }
 
