@@ -6,7 +6,7 @@ use object_store::{ObjectStore, Result as Answer};
 
 use crate::{
     error::{Error, Result},
-    files::url::{Scheme, Url},
+    files::url::Url,
 };
 
 /// The most of an error's text.
@@ -23,33 +23,27 @@ pub(super) fn connect(url: &Url) -> Result<Arc<dyn ObjectStore>> {
 }
 
 fn build(url: &Url) -> Answer<Arc<dyn ObjectStore>> {
-    let root = &url.root;
-    Ok(match url.scheme {
-        #[cfg(feature = "s3")]
-        Scheme::S3 => Arc::new(object_store::aws::AmazonS3Builder::from_env().with_bucket_name(root).build()?),
-        #[cfg(feature = "gs")]
-        Scheme::Gs => {
-            Arc::new(object_store::gcp::GoogleCloudStorageBuilder::from_env().with_bucket_name(root).build()?)
-        }
-        #[cfg(feature = "az")]
-        Scheme::Az => {
-            Arc::new(object_store::azure::MicrosoftAzureBuilder::from_env().with_container_name(root).build()?)
-        }
-        #[cfg(feature = "http")]
-        Scheme::Http | Scheme::Https => {
-            let options = object_store::ClientOptions::new().with_allow_http(url.scheme == Scheme::Http);
-            let builder = object_store::http::HttpBuilder::new().with_client_options(options);
-            Arc::new(builder.with_url(format!("{}://{root}", url.scheme.name())).build()?)
-        }
-        // A URL of such a store is refused before.
-        #[cfg(not(all(feature = "s3", feature = "gs", feature = "az", feature = "http")))]
-        _ => {
-            return Err(object_store::Error::NotImplemented {
-                operation: format!("{root}: reading"),
-                implementer: url.scheme.name().to_owned(),
-            });
-        }
-    })
+    let (scheme, root) = (url.scheme.name(), &url.root);
+    #[cfg(feature = "s3")]
+    if scheme == "s3" {
+        return Ok(Arc::new(object_store::aws::AmazonS3Builder::from_env().with_bucket_name(root).build()?));
+    }
+    #[cfg(feature = "gs")]
+    if scheme == "gs" {
+        return Ok(Arc::new(object_store::gcp::GoogleCloudStorageBuilder::from_env().with_bucket_name(root).build()?));
+    }
+    #[cfg(feature = "az")]
+    if scheme == "az" {
+        return Ok(Arc::new(object_store::azure::MicrosoftAzureBuilder::from_env().with_container_name(root).build()?));
+    }
+    #[cfg(feature = "http")]
+    if scheme.starts_with("http") {
+        let options = object_store::ClientOptions::new().with_allow_http(scheme == "http");
+        let builder = object_store::http::HttpBuilder::new().with_client_options(options);
+        return Ok(Arc::new(builder.with_url(format!("{scheme}://{root}")).build()?));
+    }
+    // A URL of a store that is not built in is refused before.
+    Err(object_store::Error::NotImplemented { operation: format!("reading {root}"), implementer: scheme.to_owned() })
 }
 
 /// The failure of a request.
