@@ -132,7 +132,7 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> Option<bool> {
         }
     };
     head += &format!("Content-Length: {}\r\n\r\n", body.len());
-    let cut = method == "GET" && state.cuts.is_some_and(|cuts| state.asked.len() % cuts == 0);
+    let cut = method == "GET" && state.cuts.is_some_and(|cuts| state.asked.len().is_multiple_of(cuts));
     drop(state);
     stream.write_all(head.as_bytes()).ok()?;
     if method != "HEAD" {
