@@ -30,8 +30,9 @@ fn a_folder_has_its_files_in_the_order_of_a_local_one() {
     let store = store(&keys);
     let expected = ["s3://bucket/a/b/1.txt b/1.txt", "s3://bucket/a/b/2.txt b/2.txt", "s3://bucket/a/b-c.txt b-c.txt"];
     assert_eq!(names(store.find("a/")), expected);
-    assert_eq!(names(store.find("a/b")), ["s3://bucket/a/b/1.txt 1.txt", "s3://bucket/a/b/2.txt 2.txt"]);
+    assert_eq!(names(store.find("a/b/")), ["s3://bucket/a/b/1.txt 1.txt", "s3://bucket/a/b/2.txt 2.txt"]);
     assert_eq!(names(store.find("")).len(), 4);
+    assert_eq!(names(store.find("ab")), ["s3://bucket/ab/1.txt 1.txt"]);
     assert_eq!(names(store.find("ab/1.txt")), ["s3://bucket/ab/1.txt 1.txt"]);
 }
 
