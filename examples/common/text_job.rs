@@ -1,5 +1,7 @@
 //! A job of a text model over lines, whose results are lines of JSON.
 
+#![allow(dead_code, reason = "each command uses a part")]
+
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "files")]
