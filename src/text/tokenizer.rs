@@ -2,6 +2,7 @@
 
 mod convert;
 mod cut;
+mod encoded;
 mod outline;
 mod overrides;
 mod plain_words;
@@ -17,6 +18,8 @@ use std::{
     path::Path,
 };
 
+pub use encoded::Encoded;
+use encoded::refused;
 use serde_json::Value;
 pub(super) use spans::Spanned;
 use tokenizers::{AddedToken, PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
@@ -45,18 +48,6 @@ const BYTES_PER_TOKEN: usize = 12;
 /// The engine of regular expressions gives up after a million backtracking steps, and the tokenizer then returns wrong
 /// tokens without an error. Texts of this length stay far below that number with the patterns of byte-level tokenizers.
 const MAX_BYTES: usize = 400_000;
-
-/// The tokens of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Encoded {
-    /// The token ids, special tokens included.
-    pub ids: Vec<u32>,
-    /// The token type ids, which say to which part of the input a token belongs.
-    pub type_ids: Vec<u32>,
-    /// Whether tokens past the limit were removed.
-    pub truncated: bool,
-}
 
 /// A tokenizer from `tokenizer.json` and the settings files beside it that truncates texts to a number of tokens.
 ///
@@ -146,10 +137,6 @@ pub(super) enum Unit {
     Pair,
     /// Whole texts, which are cut into windows.
     Windows,
-}
-
-fn refused(error: tokenizers::Error) -> Error {
-    Error::invalid_input(format!("the text cannot be tokenized: {error}"))
 }
 
 fn in_file(path: &Path) -> String {

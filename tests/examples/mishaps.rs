@@ -195,7 +195,7 @@ fn too_few_threads_are_a_failure() {
     identify.args(["--device", "cpu", "--workers", "8"]).arg(&texts).arg("--jsonl").arg(&out);
     let mut embed = place.embed(&texts, &out);
     embed.args(["--workers", "8"]);
-    // Memory for the threads of the model, but not for those of the job.
+    // Memory for a process, but not for these stacks.
     let little = |command| {
         let mut command = limited(&command, "ulimit -v 7000000");
         command.env("RUST_MIN_STACK", (1_u64 << 30).to_string());
@@ -203,7 +203,7 @@ fn too_few_threads_are_a_failure() {
     };
     for mut command in [pool, little(identify), little(embed)] {
         let (code, said) = told(&mut command);
-        assert!(code == 1 && said.contains("the job did not start: starting 8 worker threads: "), "{code}: {said}");
+        assert!(code == 1 && said.contains("starting 8 worker threads: "), "{code}: {said}");
         assert!(fs::read(&out).unwrap() == OLD && place.part().is_none(), "{said}");
     }
 }

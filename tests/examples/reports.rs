@@ -16,8 +16,13 @@ const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/words/mo
 const NAME: &str = "a<b onclick='x'>&\".txt";
 
 fn place() -> TempDir {
+    place_of(3000)
+}
+
+/// So many texts, and a line that is none.
+fn place_of(texts: usize) -> TempDir {
     let place = tempfile::tempdir().unwrap();
-    let mut text: Vec<u8> = (0..3000).flat_map(|line| format!("one word and {line} more\n").into_bytes()).collect();
+    let mut text: Vec<u8> = (0..texts).flat_map(|line| format!("one word and {line} more\n").into_bytes()).collect();
     text.extend(b"\xff\xfe is no text\n");
     fs::write(place.path().join(NAME), text).unwrap();
     place
@@ -79,7 +84,8 @@ fn a_browser_shows_a_page() {
         eprintln!("SKIPPED: there is no Chromium");
         return;
     };
-    let place = place();
+    // Long enough for several measures over time.
+    let place = place_of(300_000);
     let path = place.path().join("report.html");
     report(embed(&place).args(["--out", place.path().join("out.npy").to_str().unwrap()]), &path);
     let shots = std::env::var_os("GRISTMILL_SHOTS").map_or(place.path().to_owned(), PathBuf::from);
@@ -94,7 +100,7 @@ fn a_browser_shows_a_page() {
     };
     let page = see(&["--dump-dom"]);
     // What the browser made of it has each part, and nothing of the name has become markup.
-    for part in ["3,001 items", "<svg", "Throughput", "Chunk sizes", "a&lt;b onclick='x'&gt;&amp;\".txt"] {
+    for part in ["300,001 items", "<svg", "Throughput", "Chunk sizes", "a&lt;b onclick='x'&gt;&amp;\".txt"] {
         assert!(page.contains(part), "{part} in {page}");
     }
     for (name, size, dark) in [("wide", "1100,1500", false), ("phone", "500,2400", false), ("dark", "1100,1500", true)]

@@ -104,7 +104,7 @@ fn failures_are_told_and_nothing_is_overwritten() {
                 own
             },
             2,
-            "not most",
+            "no aggregation `most`",
         ),
         (
             {

@@ -5,9 +5,8 @@ use tokenizers::{AddedToken, Model as _, ModelWrapper, Tokenizer, models::wordpi
 
 use crate::{
     text::tokenizer::{
-        Encoded,
         cut::{kind, steps},
-        refused,
+        encoded::{Encoded, refused},
     },
     threads::panics::catch,
 };

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     text::{
         tokenized::Piece,
-        tokenizer::{BYTES_PER_TOKEN, Encoded, Named, TextTokenizer, check_length, refused},
+        tokenizer::{BYTES_PER_TOKEN, Encoded, Named, TextTokenizer, check_length, encoded::refused},
     },
 };
 
