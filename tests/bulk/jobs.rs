@@ -572,8 +572,6 @@ fn mistakes_are_told_in_words() {
         }),
         "slower than the workers",
     );
-    // Items that do not pay.
-    note(Box::new(|| report(Bulk::new(Squares::new()).workers(2), 3_000_000)), "too small to pay");
     // Chunks that are too small, and too large.
     let busy = || {
         from_fn(|_: &u64| {
