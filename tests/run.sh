@@ -32,12 +32,11 @@ step cargo test --locked -p gristmill-serve
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 # The public items against their listing: a change of the interface shows as a diff.
 step tests/scripts/public_items.py --check
-# Jobs and kernels have no features, and models need theirs. Short tests: quicker to build than to optimize.
-step cargo --config profile.dev.package.gristmill.opt-level=0 \
-    test --locked --no-default-features --lib --test import --test operators
-# The core of a bulk job under a model checker; its dependencies are built for it alone, so without optimizing.
-step env RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=0 \
-    cargo test --locked --no-default-features --lib shuttle
+# Jobs and kernels have no features, and models need theirs.
+step cargo test --locked --no-default-features --lib --test import --test operators
+# The core of a bulk job under a model checker; its dependencies are built for it alone, so with little optimizing.
+step env RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    CARGO_PROFILE_RELEASE_DEBUG=0 cargo test --locked --release --no-default-features --lib shuttle
 # Inputs in object stores, against servers that others wrote.
 if [ "${GRISTMILL_FULL:-}" = 1 ]; then step tests/stores/run.sh; fi
 # Instructions of the kernels, which do not depend on how busy the machine is; skips itself where there is no valgrind.
