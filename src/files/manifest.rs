@@ -49,6 +49,20 @@ pub(in crate::files) struct Manifest {
     offset: u64,
     /// The last line of them, by which a manifest is known that was put in order meanwhile.
     last: Vec<u8>,
+    /// The number of the file, where the system has one: a manifest that is put in order is a new file, in which lines of
+    /// equal lengths may leave the last one in its place.
+    number: Option<u64>,
+}
+
+#[cfg(unix)]
+fn number(file: &File) -> io::Result<Option<u64>> {
+    use std::os::unix::fs::MetadataExt as _;
+    file.metadata().map(|found| Some(found.ino()))
+}
+
+#[cfg(not(unix))]
+fn number(_: &File) -> io::Result<Option<u64>> {
+    Ok(None)
 }
 
 impl Manifest {
@@ -68,12 +82,16 @@ impl Manifest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(fail(error)),
         };
+        let number = number(&file).map_err(fail)?;
+        if self.number != number {
+            *self = Self { number, ..Self::default() };
+        }
         if self.offset > 0 {
             let mut last = vec![0; self.last.len()];
             let start = self.offset - self.last.len() as u64;
             let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut last));
             if read.is_err() || last != self.last {
-                *self = Self::default();
+                *self = Self { number, ..Self::default() };
             }
         }
         let mut text = Vec::new();
