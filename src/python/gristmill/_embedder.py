@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from . import _native
-from ._texts import Floats, Reporting, Texts, listed, refuse
+from ._texts import Floats, Reporting, Texts, listed, refuse, unit
 
 
 class Embedder(Reporting):
@@ -240,6 +240,5 @@ class Embedder(Reporting):
         if truncate_dim is not None:
             vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
         if normalize:
-            length = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = vectors / np.maximum(length, np.float32(1e-12))
+            vectors = unit(vectors)
         return vectors, failed

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _native, _progress
-from ._texts import Floats
+from ._texts import Floats, Reporting, unit
 
 Image = str | os.PathLike[str] | bytes | npt.NDArray[np.uint8] | Any
 
 
-class ImageEmbedder:
+class ImageEmbedder(Reporting):
     """An image embedding model of a Hugging Face folder: CLIP, SigLIP, ViT, DINOv2.
 
     :class:`Embedder` opens the texts' side of the same folder of CLIP or SigLIP, whose vectors can be compared with
@@ -47,8 +47,6 @@ class ImageEmbedder:
     --------
     >>> vectors = gristmill.ImageEmbedder("clip-vit-base-patch32").encode(paths)  # doctest: +SKIP
     """
-
-    _report: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -106,8 +104,7 @@ class ImageEmbedder:
             self._report = results.report()
         vectors = np.stack(found) if found else np.empty((0, self._native.dimension), np.float32)
         if normalize_embeddings:
-            length = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = vectors / np.maximum(length, np.float32(1e-12))
+            vectors = unit(vectors)
         return vectors[0] if single else vectors
 
     def map(
@@ -121,10 +118,6 @@ class ImageEmbedder:
         """The vectors of images, in order, as they are taken; arguments as of :meth:`Model.map`."""
         results = self._native.map(images, on_error, window)
         return _progress.shown(results, images, show_progress_bar, "map")
-
-    def report(self) -> dict[str, Any] | None:
-        """What the last ``encode`` did: items, failures, device, precision, chunks and times."""
-        return self._report
 
 
 def _is_one(images: Any) -> bool:

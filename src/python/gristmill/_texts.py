@@ -1,4 +1,4 @@
-"""What all classes for texts share."""
+"""What classes of models share."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ def listed(texts: Texts) -> Any:
     """One text or several as a list, and Arrow's data as it is."""
     given: Any = [texts] if isinstance(texts, str) else texts
     return given if is_arrow(given) else list(given)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Vectors, each divided by its length; zeros stay zeros."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    divided: Floats = vectors / np.maximum(length, np.float32(1e-12))
+    return divided
 
 
 def refuse(**arguments: tuple[object, object]) -> None:
