@@ -176,3 +176,38 @@ fn append(folder: &Folder, _: &Lock, line: &Line) -> Result<()> {
     };
     append().map_err(|error| writing(&place, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of a length that all names have in common.
+    fn finished(name: &str) -> Finished {
+        let hash = String::new;
+        Finished {
+            name: name.to_owned(),
+            rows: 1,
+            failed: 0,
+            bytes: 1,
+            blake3: hash(),
+            errors_blake3: hash(),
+            source_blake3: hash(),
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_manifest_that_was_put_in_order_is_read_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::new(&root.path().join("job")).unwrap();
+        let lock = folder.lock(&crate::bulk::CancelToken::new()).unwrap();
+        let add = |name| Manifest::add(&folder, &lock, finished(name)).unwrap();
+        ["a", "d", "c"].into_iter().for_each(add);
+        let mut reader = Manifest::read(&folder).unwrap();
+        add("b");
+        // In order `c` stays the third line, and `b`, which was not read, comes before it.
+        Manifest::read(&folder).unwrap().write(&folder, &lock).unwrap();
+        reader.refresh(&folder).unwrap();
+        assert_eq!(reader.finished.into_keys().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+    }
+}
