@@ -4,7 +4,7 @@
 //! the rule is for ends a token there, and no added token spans it.
 
 use serde_json::Value;
-use tokenizers::TruncationDirection;
+use tokenizers::{ModelWrapper, TruncationDirection, models::wordpiece::WordPiece};
 
 /// Punctuation that lowercasing looks past, where it decides the form of a final sigma.
 const IGNORED_BY_CASE: &[u8] = b"'.:^`_";
@@ -124,6 +124,19 @@ pub(super) fn steps(settings: &Value) -> Vec<&Value> {
 
 pub(super) fn kind(step: &Value) -> &str {
     step.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The normalizer and the model of a tokenizer whose steps are BERT's.
+pub(super) fn of_bert<'t>(
+    model: &'t ModelWrapper,
+    normalizer: &'t Value,
+    pre_tokenizer: &'t Value,
+) -> Option<(&'t Value, &'t WordPiece)> {
+    let ModelWrapper::WordPiece(model) = model else { return None };
+    let [normalizer] = steps(normalizer)[..] else { return None };
+    let [pre_tokenizer] = steps(pre_tokenizer)[..] else { return None };
+    let fits = kind(normalizer) == "BertNormalizer" && kind(pre_tokenizer) == "BertPreTokenizer";
+    fits.then_some((normalizer, model))
 }
 
 /// Whether no step lets the text after a cut affect the text before it, or the other way round.

@@ -5,7 +5,7 @@ use tokenizers::{AddedToken, Model as _, ModelWrapper, Tokenizer, models::wordpi
 
 use crate::{
     text::tokenizer::{
-        cut::{kind, steps},
+        cut::of_bert,
         encoded::{Encoded, refused},
     },
     threads::panics::catch,
@@ -57,12 +57,7 @@ impl PlainWords {
         added: &[AddedToken],
         special: bool,
     ) -> Option<Self> {
-        let ModelWrapper::WordPiece(_) = tokenizer.get_model() else { return None };
-        let [normalizer] = steps(normalizer)[..] else { return None };
-        let [pre_tokenizer] = steps(pre_tokenizer)[..] else { return None };
-        if kind(normalizer) != "BertNormalizer" || kind(pre_tokenizer) != "BertPreTokenizer" {
-            return None;
-        }
+        let (normalizer, _) = of_bert(tokenizer.get_model(), normalizer, pre_tokenizer)?;
         let mut classes = [Class::Other; 256];
         for byte in 0..=u8::MAX {
             classes[usize::from(byte)] = Class::of(byte);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use tokenizers::{AddedToken, ModelWrapper};
 
-use crate::text::tokenizer::cut::{is_ideograph, kind, steps};
+use crate::text::tokenizer::cut::{is_ideograph, of_bert};
 
 /// Longest added token that the ends of a shortened word leave room for, in characters.
 const MAX_ADDED: usize = 64;
@@ -43,17 +43,14 @@ impl Shortener {
         pre_tokenizer: &Value,
         added: &[AddedToken],
     ) -> Option<Self> {
-        let ModelWrapper::WordPiece(model) = model else { return None };
-        let [normalizer] = steps(normalizer)[..] else { return None };
-        let [pre_tokenizer] = steps(pre_tokenizer)[..] else { return None };
+        let (normalizer, model) = of_bert(model, normalizer, pre_tokenizer)?;
         let has_mark = |token: &AddedToken| {
             token.content.is_ascii()
                 && token.content.len() <= MAX_ADDED
                 && token.content.bytes().any(|byte| byte.is_ascii_punctuation())
                 && !token.content.contains(' ')
         };
-        let fits = kind(normalizer) == "BertNormalizer" && kind(pre_tokenizer) == "BertPreTokenizer";
-        (fits && added.iter().all(has_mark)).then(|| Self {
+        added.iter().all(has_mark).then(|| Self {
             most: model.max_input_chars_per_word,
             splits_ideographs: normalizer.get("handle_chinese_chars") == Some(&Value::Bool(true)),
         })
