@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# The commands that vectors are compared with.
-cargo build -q --locked --all-features --example embed --example embed_images
+# The commands that vectors are compared with; packages and features are those of tests/run.sh, which shares the build.
+cargo build -q --locked --all-features -p gristmill -p gristmill-bulk-tests -p gristmill-gpu-tests -p gristmill-python \
+    --example embed --example embed_images
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
@@ -15,8 +16,8 @@ python -m pip --disable-pip-version-check install -q -r tests/python/requirement
 while read -r peer; do
     python -m pip --disable-pip-version-check install -q "$peer" || echo "SKIPPED: tests with $peer, which cannot be had" >&2
 done < tests/python/optional.txt
-# Without the GPU backend, of which nothing is tested here: it takes minutes to build.
-maturin build -q --locked --no-default-features --features files,vision --profile dev --compatibility linux --out "$folder/wheels"
+# With all of the library's features, as it is built already.
+maturin build -q --locked --features all --profile dev --compatibility linux --out "$folder/wheels"
 python -m pip --disable-pip-version-check install -q --no-index --no-deps "$folder"/wheels/*.whl
 ruff check src/python tests/python
 mypy src/python/gristmill tests/python
