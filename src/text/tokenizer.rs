@@ -10,6 +10,7 @@ mod shorten;
 mod spans;
 mod static_tokens;
 mod steps;
+mod word_table;
 
 use std::{
     borrow::Cow,

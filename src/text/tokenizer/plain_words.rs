@@ -1,5 +1,10 @@
 //! Words of plain texts, looked up without the steps of the tokenizer.
 
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
 use serde_json::Value;
 use tokenizers::{AddedToken, Model as _, ModelWrapper, Tokenizer, models::wordpiece::WordPiece};
 
@@ -7,6 +12,7 @@ use crate::{
     text::tokenizer::{
         cut::of_bert,
         encoded::{Encoded, refused},
+        word_table::WordTable,
     },
     threads::panics::catch,
 };
@@ -25,7 +31,13 @@ pub(super) struct PlainWords {
     behind: Vec<(u32, u32)>,
     /// The token type of the text itself.
     type_id: u32,
+    /// The texts up to the making of the table.
+    texts: AtomicUsize,
+    table: OnceLock<Option<WordTable>>,
 }
+
+/// After so many texts a table of the vocabulary is made, which takes as long as a few hundred of them.
+const TEXTS: usize = 256;
 
 /// What a byte is in a plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +92,9 @@ impl PlainWords {
         let [at] = of_text[..] else { return None };
         let (before, behind) = (tokens[..at].to_vec(), tokens[at + 1..].to_vec());
         let lowercases = normalizer.get("lowercase") != Some(&Value::Bool(false));
-        (tokens[at].0 == text).then(|| Self { lowercases, classes, before, behind, type_id: tokens[at].1 })
+        let type_id = tokens[at].1;
+        let (texts, table) = (AtomicUsize::new(0), OnceLock::new());
+        (tokens[at].0 == text).then_some(Self { lowercases, classes, before, behind, type_id, texts, table })
     }
 
     /// The tokens of a text, at most `most` besides those around it, unless it is not plain.
@@ -90,6 +104,7 @@ impl PlainWords {
         if bytes.iter().any(|&byte| self.class(byte) == Class::Other) {
             return None;
         }
+        let table = self.table(model);
         let mut ids: Vec<u32> = self.before.iter().map(|token| token.0).collect();
         ids.reserve(most.min(bytes.len() / 4) + self.behind.len());
         let end = ids.len() + most;
@@ -103,6 +118,10 @@ impl PlainWords {
             }
             while class == Class::Word && at < bytes.len() && self.class(bytes[at]) == Class::Word {
                 at += 1;
+            }
+            let short = at - start <= model.max_input_chars_per_word;
+            if short && table.is_some_and(|table| table.push(bytes, start..at, self.lowercases, &mut ids)) {
+                continue;
             }
             let mut word = &text[start..at];
             if self.lowercases {
@@ -120,6 +139,22 @@ impl PlainWords {
         ids.extend(self.behind.iter().map(|token| token.0));
         type_ids.extend(self.behind.iter().map(|token| token.1));
         Some(Encoded { ids, type_ids, truncated })
+    }
+
+    fn table(&self, model: &WordPiece) -> Option<&WordTable> {
+        if self.table.get().is_none() && self.texts.fetch_add(1, Relaxed) == TEXTS {
+            self.make_table(model);
+        }
+        self.table.get()?.as_ref()
+    }
+
+    pub(super) fn make_table(&self, model: &WordPiece) -> Option<&WordTable> {
+        self.table.get_or_init(|| WordTable::of(model)).as_ref()
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_table(&self) -> bool {
+        self.table.get().is_some_and(Option::is_some)
     }
 
     fn class(&self, byte: u8) -> Class {

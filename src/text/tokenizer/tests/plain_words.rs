@@ -1,5 +1,7 @@
 //! Words of plain texts have the tokens of the whole tokenizer.
 
+use tokenizers::ModelWrapper;
+
 use super::*;
 
 /// Texts of ASCII, with what only looks plain among it.
@@ -25,8 +27,28 @@ proptest! {
     fn plain_texts_give_the_tokens_of_the_tokenizer(text in ascii()) {
         for settings in plain_kinds() {
             check(&settings, &text);
+            check_table(&settings, &text);
         }
     }
+}
+
+/// As `check`, with the table of short words, which else is made after many texts.
+fn check_table(settings: &Value, text: &str) {
+    for max_tokens in [3, 5, 30] {
+        let tokenizer = open(settings, max_tokens);
+        let ModelWrapper::WordPiece(model) = tokenizer.tokenizer.get_model() else { panic!("no WordPiece") };
+        assert!(tokenizer.plain_words.as_ref().unwrap().make_table(model).is_some());
+        let encoded = tokenizer.encode(text).unwrap();
+        assert_eq!((encoded.ids, encoded.truncated), whole(settings, max_tokens, text), "{max_tokens}: {text:?}");
+    }
+}
+
+#[test]
+fn the_table_is_made_by_many_texts() {
+    let tokenizer = open(&bert(), 30);
+    let all: Vec<_> = (0..600).map(|_| tokenizer.encode("Milling grains, 7 mills").unwrap().ids).collect();
+    assert!(all.iter().all(|ids| *ids == whole(&bert(), 30, "Milling grains, 7 mills").0));
+    assert!(tokenizer.plain_words.unwrap().has_table());
 }
 
 /// Tokenizers as BERT's in all that counts for plain texts.
