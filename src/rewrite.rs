@@ -14,6 +14,7 @@ mod heads_last;
 mod integers;
 mod layer_norm;
 mod linear;
+mod looked_up;
 mod one_hot;
 mod open_batch;
 mod pattern;
@@ -83,12 +84,13 @@ const PRODUCTS: &[Rule] = &[
     simplify::transposed_twice,
 ];
 
-/// Gives operators the layouts that the CPU's kernels read fastest.
+/// Gives operators the operands and layouts that the CPU's kernels read fastest.
 ///
 /// # Errors
 /// When a pass leaves an inconsistent graph.
 pub(crate) fn lay_out_for_cpu(graph: &mut Graph) -> Result<()> {
     heads_last::run(graph)?;
+    looked_up::run(graph)?;
     channels_last::run(graph)
 }
 

@@ -8,7 +8,7 @@ use crate::{
         KernelSet,
         simd::{
             Kernel, Simd,
-            reduce::{load_or, store_some},
+            reduce::{load_some, store_some},
         },
     },
 };
@@ -81,74 +81,142 @@ pub fn reduce_segments(
         return Ok(());
     }
     for (segment, out) in segments(offsets, total)?.zip(out.chunks_exact_mut(columns)) {
-        let rows = &rows[segment.start * columns..segment.end * columns];
-        match rows.get(..columns) {
-            None => out.fill(0.0),
-            Some(first) if reduction == SegmentReduction::First => out.copy_from_slice(first),
-            Some(_) if reduction == SegmentReduction::Last => out.copy_from_slice(&rows[rows.len() - columns..]),
-            Some(_) => {
-                let kernel =
-                    // SAFETY: all rows of the segment, of which there is one at least, and a row of the
-                    // result.
-                    unsafe { ReduceSegment::new(reduction, rows.as_ptr(), segment.len(), columns, out.as_mut_ptr()) };
-                set.run(kernel);
-            }
-        }
+        reduce(set, reduction, segment.len(), &rows[segment.start * columns..segment.end * columns], |row| row, out);
     }
     Ok(())
 }
 
-/// Computes a mean or the largest of `count` rows.
-struct ReduceSegment {
+/// As [`reduce_segments`] of the rows of a table that `ids` name, without a copy of them; negative ids count from the
+/// table's end.
+///
+/// # Errors
+///
+/// As [`reduce_segments`], and `InvalidInput` for an id that the table has not.
+pub fn reduce_looked_up(
+    set: KernelSet,
     reduction: SegmentReduction,
-    rows: *const f32,
-    count: usize,
+    table: &[f32],
     columns: usize,
-    out: *mut f32,
+    ids: &[i32],
+    offsets: &[i32],
+    out: &mut [f32],
+) -> Result<()> {
+    let count = offsets.len().saturating_sub(1);
+    if count.checked_mul(columns) != Some(out.len()) {
+        let to = out.len();
+        return Err(Error::internal(format!("rows of {columns} reduced to {to} numbers by {count} sequences")));
+    }
+    let all = segments(offsets, ids.len())?;
+    if columns == 0 {
+        return Ok(());
+    }
+    let size = table.len() / columns;
+    let front = |id: i32| if id < 0 { size.wrapping_sub(id.unsigned_abs() as usize) } else { id as usize };
+    if let Some(id) = ids.iter().find(|&&id| front(id) >= size) {
+        return Err(Error::invalid_input(format!("index {id} is out of range for axis 0 of size {size}")));
+    }
+    for (segment, out) in all.zip(out.chunks_exact_mut(columns)) {
+        let ids = &ids[segment];
+        reduce(set, reduction, ids.len(), table, |row| front(ids[row]), out);
+    }
+    Ok(())
 }
 
-impl ReduceSegment {
-    /// # Safety
-    /// `count` dense rows of `columns` numbers, one at least, are readable at `rows`, and one is
-    /// writable at `out`.
-    #[inline(always)]
-    unsafe fn new(reduction: SegmentReduction, rows: *const f32, count: usize, columns: usize, out: *mut f32) -> Self {
-        Self { reduction, rows, count, columns, out }
+/// Reduces `count` rows, as long as `out` is, which lie in `rows` where `place` says.
+fn reduce(
+    set: KernelSet,
+    reduction: SegmentReduction,
+    count: usize,
+    rows: &[f32],
+    place: impl Fn(usize) -> usize,
+    out: &mut [f32],
+) {
+    let columns = out.len();
+    let row = |at: usize| &rows[place(at) * columns..][..columns];
+    match (count.checked_sub(1), reduction) {
+        (None, _) => out.fill(0.0),
+        (Some(_), SegmentReduction::First) => out.copy_from_slice(row(0)),
+        (Some(last), SegmentReduction::Last) => out.copy_from_slice(row(last)),
+        _ => set.run(ReduceSegment { reduction, row, count, out }),
     }
 }
 
-impl Kernel for ReduceSegment {
+/// Computes a mean or the largest of `count` rows.
+struct ReduceSegment<'o, F> {
+    reduction: SegmentReduction,
+    /// A row, as long as the result.
+    row: F,
+    count: usize,
+    out: &'o mut [f32],
+}
+
+/// Vectors of columns that are summed side by side.
+const STEPS: usize = 8;
+
+impl<'r, F: Fn(usize) -> &'r [f32]> Kernel for ReduceSegment<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { reduction, rows, count, columns, out } = self;
-        let zero = s.splat(0.0);
-        let divisor = match reduction {
-            SegmentReduction::MeanSqrtLength => (count as f32).sqrt(),
-            SegmentReduction::WeightedMean => count as f32 * (count + 1) as f32 / 2.0,
-            _ => count as f32,
-        };
-        let divisor = s.splat(divisor);
-        let mut at = 0;
-        while at < columns {
-            let lanes = (columns - at).min(S::LANES);
-            // SAFETY: `new` requires these rows; `at + lanes <= columns`.
-            unsafe {
-                let mut sum = load_or(s, rows, at, lanes, zero);
-                for row in 1..count {
-                    let x = load_or(s, rows.add(row * columns), at, lanes, zero);
-                    sum = match reduction {
-                        SegmentReduction::Max => s.max_or_nan(sum, x),
-                        SegmentReduction::WeightedMean => s.add(sum, s.mul(x, s.splat((row + 1) as f32))),
-                        _ => s.add(sum, x),
-                    };
-                }
-                let divided = reduction != SegmentReduction::Max;
-                store_some(s, out, at, lanes, if divided { s.div(sum, divisor) } else { sum });
-            }
-            at += lanes;
+        let (count, block) = (self.count as f32, STEPS * S::LANES);
+        let divisor = s.splat(match self.reduction {
+            SegmentReduction::MeanSqrtLength => count.sqrt(),
+            SegmentReduction::WeightedMean => count * (self.count + 1) as f32 / 2.0,
+            _ => count,
+        });
+        let wide = self.out.len() / block * block;
+        let (blocks, rest) = self.out.split_at_mut(wide);
+        for (at, out) in blocks.chunks_exact_mut(block).enumerate() {
+            columns::<S, F, STEPS>(s, self.reduction, &self.row, self.count, at * block, divisor, out);
+        }
+        for (at, out) in rest.chunks_mut(S::LANES).enumerate() {
+            columns::<S, F, 1>(s, self.reduction, &self.row, self.count, wide + at * S::LANES, divisor, out);
         }
     }
+}
+
+/// Reduces the columns from `first` on, `N` vectors of them; the last may be cut.
+#[inline(always)]
+fn columns<'r, S: Simd, F: Fn(usize) -> &'r [f32], const N: usize>(
+    s: S,
+    reduction: SegmentReduction,
+    row: &F,
+    count: usize,
+    first: usize,
+    divisor: S::F,
+    out: &mut [f32],
+) {
+    let width = out.len();
+    let of_row = |at: usize| &row(at)[first..first + width];
+    let mut sums = [s.splat(0.0); N];
+    let from = of_row(0);
+    for (step, sum) in sums.iter_mut().enumerate() {
+        *sum = load(s, from, step);
+    }
+    for at in 1..count {
+        let from = of_row(at);
+        for (step, sum) in sums.iter_mut().enumerate() {
+            let x = load(s, from, step);
+            *sum = match reduction {
+                SegmentReduction::Max => s.max_or_nan(*sum, x),
+                SegmentReduction::WeightedMean => s.add(*sum, s.mul(x, s.splat((at + 1) as f32))),
+                _ => s.add(*sum, x),
+            };
+        }
+    }
+    for (step, sum) in sums.into_iter().enumerate() {
+        let made = if reduction == SegmentReduction::Max { sum } else { s.div(sum, divisor) };
+        let to = &mut out[step * S::LANES..];
+        // SAFETY: no more numbers than there are.
+        unsafe { store_some(s, to.as_mut_ptr(), 0, to.len().min(S::LANES), made) };
+    }
+}
+
+/// The vector `step` of a row's part, with zeros behind its end.
+#[inline(always)]
+fn load<S: Simd>(s: S, from: &[f32], step: usize) -> S::F {
+    let from = &from[step * S::LANES..];
+    // SAFETY: no more numbers than there are.
+    unsafe { load_some(s, from.as_ptr(), 0, from.len().min(S::LANES)) }
 }
 
 #[cfg(test)]

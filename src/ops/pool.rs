@@ -2,6 +2,7 @@
 
 mod cases;
 pub mod channels_last;
+pub mod look_up_pool;
 pub mod max_unpool;
 pub mod max_with_indices;
 mod run;
@@ -31,6 +32,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &GLOBAL_LP_POOL,
         &GLOBAL_MAX_POOL,
         &LP_POOL,
+        &look_up_pool::DEF,
         &MAX_POOL,
         &max_unpool::DEF,
         &max_with_indices::DEF,

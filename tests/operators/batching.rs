@@ -24,6 +24,7 @@ const NEVER: [&str; 28] = [
     "HammingWindow",
     "HannWindow",
     "If",
+    "LookUpPool",
     "Loop",
     "MaxPoolWithIndices",
     "MaxUnpool",

@@ -90,7 +90,7 @@ fn front(index: i64, size: usize) -> usize {
     front as usize
 }
 
-fn gather(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+pub(super) fn gather(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
     let op = op::<Gather>(operator);
     let (data, indices) = (input(inputs, 0), input(inputs, 1));
     let axis = front(op.axis, data.shape().len());

@@ -6,10 +6,12 @@ use gristmill::{
         op::Operator,
         ops::{
             conv::{Conv, Layout, transposed::ConvTranspose},
+            index::gather::{Gather, OutOfRange},
             moves::segment_windows::SegmentWindows,
             pool::{
                 GlobalPool, Pool, PoolFunction,
                 channels_last::ChannelsLastPool,
+                look_up_pool::LookUpPool,
                 max_with_indices::MaxPoolWithIndices,
                 segment_pool::{SegmentPool, SegmentPoolMode},
                 window::{Pads, Window},
@@ -19,7 +21,7 @@ use gristmill::{
 };
 
 use super::{
-    Oracle, flat, indices, input, op,
+    Oracle, flat, indices, input, moves, op,
     products::{activate, broadcast, element, largest, made, made_like, numbers, optional},
 };
 
@@ -32,6 +34,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("GlobalAveragePool", global_pool),
     ("GlobalLpPool", global_pool),
     ("GlobalMaxPool", global_pool),
+    ("LookUpPool", look_up_pool),
     ("LpPool", pool),
     ("MaxPool", pool),
     ("MaxPoolWithIndices", max_pool_with_indices),
@@ -220,6 +223,13 @@ fn global_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor
         let positions = indices(&x.shape()[2..]).map(|at| broadcast(x, &[&index[..2], &at].concat()));
         reduce(op::<GlobalPool>(operator).function, &positions.collect::<Vec<_>>(), 0)
     })]
+}
+
+fn look_up_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let rows = Gather { axis: 0, outside: OutOfRange::Error };
+    let rows = moves::gather(&rows, &inputs[..2]).remove(0);
+    let mode = op::<LookUpPool>(operator).mode;
+    segment_pool(&SegmentPool { mode }, &[Some(rows), inputs[2].clone()])
 }
 
 fn segment_pool(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

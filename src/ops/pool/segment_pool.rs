@@ -37,6 +37,18 @@ impl SegmentPoolMode {
     /// Every mode.
     pub(crate) const ALL: [Self; 6] =
         [Self::Mean, Self::Cls, Self::Max, Self::MeanSqrtLength, Self::WeightedMean, Self::Last];
+
+    /// What the kernel does for this mode.
+    pub(super) fn reduction(self) -> SegmentReduction {
+        match self {
+            Self::Mean => SegmentReduction::Mean,
+            Self::Cls => SegmentReduction::First,
+            Self::Max => SegmentReduction::Max,
+            Self::MeanSqrtLength => SegmentReduction::MeanSqrtLength,
+            Self::WeightedMean => SegmentReduction::WeightedMean,
+            Self::Last => SegmentReduction::Last,
+        }
+    }
 }
 
 /// The rows of each packed sequence reduced to one row.
@@ -81,14 +93,7 @@ struct Kernel {
 }
 
 fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    let reduction = match request.op::<SegmentPool>()?.mode {
-        SegmentPoolMode::Mean => SegmentReduction::Mean,
-        SegmentPoolMode::Cls => SegmentReduction::First,
-        SegmentPoolMode::Max => SegmentReduction::Max,
-        SegmentPoolMode::MeanSqrtLength => SegmentReduction::MeanSqrtLength,
-        SegmentPoolMode::WeightedMean => SegmentReduction::WeightedMean,
-        SegmentPoolMode::Last => SegmentReduction::Last,
-    };
+    let reduction = request.op::<SegmentPool>()?.mode.reduction();
     Ok(Box::new(Kernel { reduction, set: request.kernel_set() }))
 }
 
