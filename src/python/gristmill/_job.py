@@ -31,7 +31,8 @@ class Job:
     model
         An ``Embedder``, ``Classifier``, ``Reranker``, ``Tagger`` or ``Model``.
     inputs
-        Files, folders or patterns, one or several: lines, JSONL, CSV, TSV (also ``.gz`` and ``.zst``), Parquet, Arrow.
+        Files, folders or patterns, one or several: lines, JSONL, CSV, TSV (also ``.gz`` and ``.zst``), Parquet, Arrow;
+        as texts also URLs of object stores and web servers (``"s3://bucket/texts/*.parquet"``).
     out_dir
         The folder of the parts, which hold the columns of the inputs and those of the job.
     column
