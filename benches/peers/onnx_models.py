@@ -33,6 +33,7 @@ from onnxruntime.quantization import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+onnxruntime.set_default_logger_severity(3)
 RUN = ROOT / "target" / "release" / "examples" / "run"
 MODELS = ROOT / "tests" / "data" / "runtime" / "models"
 THREADS = 2

@@ -56,7 +56,7 @@ pub fn identify(command_line: Parser) -> Outcome {
         Ok(true)
     })?;
     if paths.is_empty() {
-        return Err(Failure::usage(format!("no PATH given\n\n{USAGE}")));
+        return Err(Failure::usage("no PATH given; see --help"));
     }
     files.check()?;
     if column.is_some() && files.out.is_none() {
