@@ -14,6 +14,7 @@
 //! | `_gristmill/manifest.jsonl` | a line for each finished part |
 //!
 //! Inputs may be in object stores and on web servers (features `s3`, `gs`, `az`, `http`): [`FileJob::input`] takes their URLs.
+//! The folder may be in an object store: [`FileJob::new`] takes its URL.
 //!
 //! [`verify_complete`] proves that a folder is complete, [`compare`] compares two, and [`merge`] puts the parts together
 //! that processes wrote to folders of their own.
@@ -21,6 +22,7 @@
 mod cell;
 mod feed;
 mod folder;
+mod folders;
 mod format;
 mod inputs;
 mod job;

@@ -17,7 +17,8 @@ use super::{Common, Failure, Outcome, output, plain_path, stop};
 /// The flags of jobs over files.
 pub const FLAGS: &str = "  --out-dir DIR     run as a job over files (docs/file-jobs.md): the inputs are files, folders or patterns of lines, JSONL,
                     CSV, TSV (also .gz and .zst), Parquet or Arrow, also as s3://, gs://, az:// or https:// URLs where
-                    those are built in, and DIR gets the parts, which hold the columns of the inputs and those of the job
+                    those are built in, and DIR gets the parts, which hold the columns of the inputs and those of the
+                    job; DIR may be a URL of s3://, gs:// or az:// too
   --resume          go on with the job in DIR, or start it; processes that share DIR take different parts
   --retry-errors    go on with the job in DIR, and run its failed rows once more, which may have been repaired
   --insist          go on although model, options or arithmetic changed
@@ -29,7 +30,8 @@ pub const FLAGS: &str = "  --out-dir DIR     run as a job over files (docs/file-
   --max-errors N    end the job after N failed rows (never)
   --rows N          rows of a part (10000)
   --longest N       bytes of the longest row (16777216)
-  --shard I/N       run the I-th of N shares of the parts, the first being 1";
+  --shard I/N       run the I-th of N shares of the parts, the first being 1
+  --lease SECONDS   how long processes that share a DIR in a store wait for one that no longer answers (60)";
 
 /// What the flags say.
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ pub struct FileFlags {
     rows: Option<u64>,
     longest: Option<usize>,
     shard: Option<(usize, usize)>,
+    lease: Option<u64>,
     /// Values of the command line behind the first one.
     pub more: Vec<PathBuf>,
 }
@@ -69,6 +72,7 @@ impl FileFlags {
             "id" => self.id = Some(parser.value()?.string()?),
             "max-errors" => self.max_errors = Some(parser.value()?.parse()?),
             "rows" => self.rows = Some(parser.value()?.parse()?),
+            "lease" => self.lease = Some(parser.value()?.parse()?),
             "longest" => self.longest = Some(parser.value()?.parse()?),
             "shard" => {
                 let text = parser.value()?.string()?;
@@ -144,6 +148,9 @@ impl FileFlags {
         }
         if let Some((index, count)) = self.shard {
             job = job.shard(index, count);
+        }
+        if let Some(seconds) = self.lease {
+            job = job.lease(std::time::Duration::from_secs(seconds));
         }
         if self.insist {
             job = job.insist();

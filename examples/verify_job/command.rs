@@ -16,8 +16,8 @@ usage: verify_job A B
        verify_job --merge OUT DIR...
 
 Compares the parts of two folders; or proves that folders hold all rows of their plans, each part as its manifest says; or
-copies the parts of folders of one job into OUT. Prints what was found, and exits with 1 where something differs or is
-missing.";
+copies the parts of folders of one job into OUT. A folder may be a URL of s3://, gs:// or az:// where those are built in.
+Prints what was found, and exits with 1 where something differs or is missing.";
 
 /// Runs the command.
 pub fn verify(command_line: Parser) -> Outcome {

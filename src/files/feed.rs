@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 use crate::{
     error::{Error, Result},
     files::{
-        folder::hash_file,
+        folder::{hash_of, letters_name},
         inputs::Input,
         letters,
         manifest::Manifest,
@@ -83,29 +83,35 @@ where
             if !self.todo.has(index, shard) {
                 continue;
             }
-            let folder = &self.making.folder;
-            let Some(lock) = folder.try_lock(&shard.name)? else {
+            let folder = &*self.making.folder;
+            let Some(mut claim) = folder.claim(&shard.name)? else {
                 self.queue.borrow_mut().is_shared = true;
                 continue;
             };
             // Its last owner may have finished it.
-            self.todo.manifest.refresh(folder)?;
+            self.todo.manifest.refresh_part(&shard.name)?;
             if !self.todo.has(index, shard) {
+                continue;
+            }
+            if claim.is_lost() {
+                self.queue.borrow_mut().is_shared = true;
                 continue;
             }
             let mut earlier = self.todo.manifest.finished.get(&shard.name).cloned();
             let mut wanted = None;
             if earlier.is_some() && self.making.shape.format.is_table() {
                 // Such a part is made anew as a whole.
-                let job = folder.lock(&self.making.cancel)?;
-                Manifest::reopen(folder, &job, &shard.name)?;
+                claim.reopen()?;
                 self.todo.done.insert(index);
                 earlier = None;
             }
             if let Some(part) = &earlier {
-                let is_whole = hash_file(&folder.part(&part.name), &self.making.cancel)?.1 == part.blake3
-                    && hash_file(&folder.letters(&part.name), &self.making.cancel)?.1 == part.errors_blake3;
-                if !is_whole {
+                let is_as = |name: &str, hash: &str| {
+                    let found = hash_of(folder, name, &self.making.cancel)?;
+                    Ok::<_, Error>(found.is_some_and(|(_, found)| found == hash))
+                };
+                let letters = letters_name(&part.name);
+                if !(is_as(&part.name, &part.blake3)? && is_as(&letters, &part.errors_blake3)?) {
                     let message = format!("{} or its dead letters were changed since they were written", part.name);
                     return Err(Error::invalid_input(message));
                 }
@@ -120,7 +126,7 @@ where
                 reader.seek(shard)?;
             }
             let (name, rows) = (shard.name.clone(), shard.rows);
-            let taken = Taken { name, input: input.name.clone(), rows, _lock: lock, earlier };
+            let taken = Taken { name, input: input.name.clone(), rows, claim, earlier };
             self.queue.borrow_mut().entries.push_back(Entry::Begin(Box::new(taken)));
             self.current = Some(Current { shard: shard.clone(), read: 0, wanted });
             return Ok(true);

@@ -49,8 +49,10 @@ impl Input {
         let (bytes, blake3, etag) = match self.place.etag() {
             Some((bytes, etag)) => (bytes, String::new(), etag.to_owned()),
             None => {
-                let file = self.open().map_err(|error| opening(&self.path, error))?;
-                let (bytes, blake3) = hash(file, &self.path, cancel)?;
+                let mut file = self.open().map_err(|error| opening(&self.path, error))?;
+                let read = hash(&mut file, cancel);
+                let (bytes, blake3) =
+                    read.map_err(|error| Error::io(error, format!("reading {}", self.path.display())))?;
                 (bytes, blake3, String::new())
             }
         };
@@ -68,10 +70,16 @@ pub(in crate::files) fn find(
     out: &Path,
     cancel: &CancelToken,
 ) -> Result<Vec<Input>> {
+    let out_url = Url::of(out)?;
     let mut inputs: Vec<Input> = Vec::new();
     for path in given {
         if let Some(url) = Url::of(path)? {
-            inputs.extend(stored(&url, format, cancel)?);
+            let found = stored(&url, format, cancel)?;
+            let is_folder = !(url.key.contains(['*', '?', '[']) || found.iter().any(|input| input.path == *path));
+            if is_folder && out_url.as_ref().is_some_and(|out| url.holds(out)) {
+                return Err(out_within(path, out));
+            }
+            inputs.extend(found);
             continue;
         }
         match fs::metadata(path) {
@@ -82,7 +90,10 @@ pub(in crate::files) fn find(
                 if files.is_empty() {
                     return Err(Error::invalid_input(format!("the folder {} has no files", path.display())));
                 }
-                refuse_out_within(path, out)?;
+                if out_url.is_none() && place(path).zip(place(out)).is_some_and(|(folder, out)| out.starts_with(folder))
+                {
+                    return Err(out_within(path, out));
+                }
                 for file in files {
                     inputs.push(input(&file, name_within(path, &file), format)?);
                 }
@@ -103,8 +114,18 @@ pub(in crate::files) fn find(
         let message = format!("{} is {}, {} is {}; one job reads one format", first.0, first.1, other.0, other.1);
         return Err(Error::invalid_input(message));
     }
-    for input in inputs.iter().filter(|input| matches!(input.place, Place::Local(_))) {
-        if place(&input.path).zip(place(out)).is_some_and(|(input, out)| input.starts_with(&out)) {
+    for input in &inputs {
+        let is_within = match (&input.place, &out_url) {
+            (Place::Local(_), None) => {
+                place(&input.path).zip(place(out)).is_some_and(|(input, out)| input.starts_with(&out))
+            }
+            (Place::Local(_), Some(_)) => false,
+            #[cfg(feature = "stores")]
+            (Place::Stored(_), out) => {
+                out.as_ref().zip(Url::of(&input.path)?).is_some_and(|(out, url)| out.holds(&url))
+            }
+        };
+        if is_within {
             let (path, out) = (input.path.display(), out.display());
             return Err(Error::invalid_input(format!("the input {path} is in the folder {out}, which the job writes")));
         }
@@ -182,14 +203,9 @@ fn matching(path: &Path, error: io::Error) -> Result<Vec<PathBuf>> {
     }
 }
 
-fn refuse_out_within(folder: &Path, out: &Path) -> Result<()> {
-    match place(folder).zip(place(out)).is_some_and(|(folder, out)| out.starts_with(folder)) {
-        true => {
-            let (folder, out) = (folder.display(), out.display());
-            Err(Error::invalid_input(format!("the folder {out} to write is in the folder {folder} of the inputs")))
-        }
-        false => Ok(()),
-    }
+fn out_within(folder: &Path, out: &Path) -> Error {
+    let (folder, out) = (folder.display(), out.display());
+    Error::invalid_input(format!("the folder {out} to write is in the folder {folder} of the inputs"))
 }
 
 /// Where a path leads, also if nothing is there yet.

@@ -7,11 +7,12 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
     bulk::CancelToken,
-    files::{cell::Column, format::Format, prepare::Start, sink::Keep, summary::Summary},
+    files::{cell::Column, folders, format::Format, prepare::Start, sink::Keep, summary::Summary},
     inference::Description,
 };
 
@@ -61,6 +62,7 @@ pub struct FileJob {
     leaves_out: bool,
     pub(in crate::files) max_errors: u64,
     cancel: CancelToken,
+    lease: Duration,
     pub(in crate::files) progress: Option<OnPart>,
 }
 
@@ -68,6 +70,8 @@ type OnPart = Arc<dyn Fn(&Summary) + Send + Sync>;
 
 impl FileJob {
     /// A job that writes into the folder `out`, with the model that `description` describes.
+    ///
+    /// With the features `s3`, `gs` and `az` also a URL such as `s3://bucket/vectors`.
     pub fn new(out: impl AsRef<Path>, description: &Description) -> Self {
         Self {
             out: out.as_ref().to_owned(),
@@ -87,6 +91,7 @@ impl FileJob {
             leaves_out: false,
             max_errors: u64::MAX,
             cancel: CancelToken::new(),
+            lease: folders::LEASE,
             progress: None,
         }
     }
@@ -198,6 +203,16 @@ impl FileJob {
     #[must_use]
     pub fn cancel(mut self, token: CancelToken) -> Self {
         self.cancel = token;
+        self
+    }
+
+    /// Sets how long other processes wait for this one's parts in a store once it no longer answers; a minute by default.
+    ///
+    /// From a tenth of a second to an hour. Processes of one job may have different ones. In a local folder locks end with
+    /// their process.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.clamp(Duration::from_millis(100), Duration::from_secs(3600));
         self
     }
 

@@ -1,12 +1,19 @@
 //! Rows that failed, with cause and content, a line a row.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+    path::Path,
+};
 
 use serde_json::{Value, json};
 
 use crate::{
     error::{Error, ErrorKind, Result, Stage, chain},
-    files::{folder::Folder, record::Record},
+    files::{
+        folder::{Folder, letters_name, reading},
+        record::Record,
+    },
 };
 
 /// The most bytes that a dead letter has of a row that is too long to be read.
@@ -91,9 +98,13 @@ fn kind(kind: ErrorKind) -> &'static str {
 }
 
 /// The dead letters of a part, by the numbers of their rows.
-pub(in crate::files) fn read(folder: &Folder, part: &str) -> Result<BTreeMap<u64, String>> {
-    let path = folder.letters(part);
-    let text = fs::read_to_string(&path).map_err(|error| Error::io(error, format!("reading {}", path.display())))?;
+pub(in crate::files) fn read(folder: &dyn Folder, part: &str) -> Result<BTreeMap<u64, String>> {
+    let name = letters_name(part);
+    let path = folder.path(&name);
+    let fail = |error| reading(&path, error);
+    let mut text = String::new();
+    let mut file = folder.open(&name)?.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
+    file.read_to_string(&mut text).map_err(fail)?;
     text.lines().map(|line| Ok((row(&path, line)?, line.to_owned()))).collect()
 }
 

@@ -1,15 +1,15 @@
 //! One folder of several, whose processes ran shards of one job.
 
-use std::{fs, fs::File, io, path::Path};
+use std::{io, path::Path};
 
 use crate::{
     bulk::CancelToken,
     error::{Error, Result},
     files::{
-        folder::{Folder, hash_file, writing},
-        manifest::Manifest,
-        plan::Plan,
-        prepare::planned,
+        folder::{Claim, Folder, Publishing, Written, letters_name, reading},
+        folders,
+        manifest::Finished,
+        prepare::{open, planned},
     },
 };
 
@@ -23,43 +23,44 @@ use crate::{
 /// # Errors
 /// If a plan differs, a part is not as its manifest says, or `out` cannot be written.
 pub fn merge<P: AsRef<Path>>(folders: &[P], out: impl AsRef<Path>) -> Result<()> {
-    let out = Folder::new(out.as_ref())?;
-    let cancel = CancelToken::new();
+    let out = folders::open(out.as_ref(), &CancelToken::new(), folders::LEASE)?;
     let first = folders.first().ok_or_else(|| Error::invalid_input("no folder to merge"))?;
-    let (_, plan, _) = planned(first.as_ref())?;
+    let (_, plan, _) = open(first.as_ref())?;
     out.make()?;
-    let lock = out.lock(&cancel)?;
-    match Plan::read(&out)? {
-        None => plan.write(&out)?,
-        Some(own) if own == plan => {}
-        Some(_) => return Err(differs(out.root())),
+    let lock = out.lock()?;
+    let text = plan.text()?;
+    loop {
+        match planned(&*out)? {
+            None if out.write_plan(&text, None)? => break,
+            None => {}
+            Some(own) if own == plan => break,
+            Some(_) => return Err(differs(&out.path(""))),
+        }
     }
-    let mut merged = Manifest::read(&out)?;
+    drop(lock);
+    out.check_writes(&out.plan()?.unwrap_or_default())?;
+    let mut merged = out.manifest()?;
     for root in folders {
-        let (folder, other, manifest) = planned(root.as_ref())?;
+        let (folder, other, manifest) = open(root.as_ref())?;
         if other != plan {
             return Err(differs(root.as_ref()));
         }
-        for (name, part) in &manifest.finished {
-            if let Some(own) = merged.finished.get(name) {
+        // In the order of the plan, whose names are those of files in the folder.
+        for part in plan.shards.iter().filter_map(|shard| manifest.finished.get(&shard.name)) {
+            if let Some(own) = merged.finished.get(&part.name) {
                 if own != part {
-                    let root = folder.root().display();
+                    let (name, root) = (&part.name, root.as_ref().display());
                     return Err(Error::invalid_input(format!("{name} of {root} differs from that of another folder")));
                 }
                 continue;
             }
-            if part.failed > 0 {
-                copy(&folder.letters(name), &out, &out.letters(name), &part.errors_blake3)?;
-            }
-            copy(&folder.part(name), &out, &out.part(name), &part.blake3)?;
-            Manifest::add(&out, &lock, part.clone())?;
-            merged.finished.insert(name.clone(), part.clone());
+            copy_part(&*folder, &*out, part)?;
+            merged.finished.insert(part.name.clone(), part.clone());
         }
     }
+    merged.refresh()?;
     if merged.is_complete(&plan) {
-        merged.write(&out, &lock)?;
-        drop(lock);
-        out.tidy();
+        merged.complete()?;
     }
     Ok(())
 }
@@ -71,14 +72,37 @@ fn differs(root: &Path) -> Error {
     ))
 }
 
-/// Copies a file that has this hash.
-fn copy(from: &Path, out: &Folder, place: &Path, blake3: &str) -> Result<()> {
-    let mut source = File::open(from).map_err(|error| Error::io(error, format!("opening {}", from.display())))?;
-    let mut file = out.begin(place)?;
-    io::copy(&mut source, &mut file).map_err(|error| writing(place, error))?;
-    if hash_file(&out.temporary(place), &CancelToken::new())?.1 != blake3 {
-        let _ = fs::remove_file(out.temporary(place));
-        return Err(Error::invalid_input(format!("{} is not as its manifest says", from.display())));
+/// Copies a part with its dead letters.
+fn copy_part(from: &dyn Folder, out: &dyn Folder, part: &Finished) -> Result<()> {
+    let taken = |out: &dyn Folder| {
+        let place = out.path(&part.name);
+        Error::invalid_input(format!("{} is being written by another process; wait until it ends", place.display()))
+    };
+    let claim = out.claim(&part.name)?.ok_or_else(|| taken(out))?;
+    let file = copy(from, &*claim, &part.name)?;
+    let letters = match part.failed {
+        0 => None,
+        _ => Some(copy(from, &*claim, &letters_name(&part.name))?),
+    };
+    let mut written = Written { finished: part.clone(), file, letters };
+    written.seal().map_err(|error| claim.writing(&part.name, error))?;
+    if written.finished != *part {
+        let place = from.path(&part.name);
+        return Err(Error::invalid_input(format!("{} is not as its manifest says", place.display())));
     }
-    out.publish(&file, place)
+    let finished = match claim.publish(written)? {
+        Publishing::Ended(finished) => finished,
+        Publishing::Running(thread) => {
+            thread.join().map_err(|_| Error::internal("writing a part into a store panicked"))??
+        }
+    };
+    finished.map(drop).ok_or_else(|| taken(out))
+}
+
+fn copy(from: &dyn Folder, claim: &dyn Claim, name: &str) -> Result<std::fs::File> {
+    let place = from.path(name);
+    let mut source = from.open(name)?.ok_or_else(|| reading(&place, io::ErrorKind::NotFound.into()))?;
+    let mut file = claim.begin(name)?;
+    io::copy(&mut source, &mut file).map_err(|error| claim.writing(name, error))?;
+    Ok(file)
 }

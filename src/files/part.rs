@@ -1,9 +1,9 @@
 //! A part of the output from its first row to its place in the manifest.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufWriter, Write},
-    path::PathBuf,
+    sync::Arc,
 };
 
 use crate::{
@@ -11,9 +11,9 @@ use crate::{
     error::{Error, Result, Stage},
     files::{
         cell::{Cell, check_cells},
-        folder::{Folder, Lock, hash_file, writing},
+        folder::{Claim, Folder, Publishing, Written, letters_name, reading},
         letters::{Content, Letter},
-        manifest::{Finished, Manifest},
+        manifest::Finished,
         record::Record,
         sink::{self, OldRows, Shape, Sink},
     },
@@ -38,7 +38,7 @@ pub(in crate::files) struct Taken {
     pub(in crate::files) input: String,
     pub(in crate::files) rows: u64,
     /// Kept until the part is in the manifest.
-    pub(in crate::files) _lock: Lock,
+    pub(in crate::files) claim: Box<dyn Claim>,
     /// The finished part whose failed rows are run once more.
     pub(in crate::files) earlier: Option<Finished>,
 }
@@ -46,7 +46,7 @@ pub(in crate::files) struct Taken {
 /// What all parts of a job share.
 #[derive(Clone, Debug)]
 pub(in crate::files) struct Making {
-    pub(in crate::files) folder: Folder,
+    pub(in crate::files) folder: Arc<dyn Folder>,
     pub(in crate::files) shape: Shape,
     /// Whether a failed row is left out, instead of having nulls.
     pub(in crate::files) leaves_out: bool,
@@ -58,8 +58,7 @@ pub(in crate::files) struct Making {
 pub(in crate::files) struct Part {
     making: Making,
     taken: Taken,
-    place: PathBuf,
-    sink: Option<Box<dyn Sink>>,
+    sink: Box<dyn Sink>,
     letters: Option<BufWriter<File>>,
     old: Option<OldRows>,
     old_row: Vec<u8>,
@@ -72,16 +71,18 @@ pub(in crate::files) struct Part {
 
 impl Part {
     pub(in crate::files) fn begin(making: &Making, taken: Taken) -> Result<Self> {
-        let place = making.folder.part(&taken.name);
-        let file = making.folder.begin(&place)?;
-        let sink = sink::begin(&making.shape, file).map_err(|error| writing(&place, error))?;
-        let old = taken.earlier.as_ref().map(|_| OldRows::open(&place, making.shape.format)).transpose();
-        let old = old.map_err(|error| Error::io(error, format!("reading {}", place.display())))?;
+        let file = taken.claim.begin(&taken.name)?;
+        let sink = sink::begin(&making.shape, file).map_err(|error| taken.claim.writing(&taken.name, error))?;
+        let mut old = None;
+        if taken.earlier.is_some() {
+            let fail = |error| reading(&making.folder.path(&taken.name), error);
+            let file = making.folder.open(&taken.name)?.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
+            old = Some(OldRows::new(file, making.shape.format).map_err(fail)?);
+        }
         Ok(Self {
             making: making.clone(),
             taken,
-            place,
-            sink: Some(sink),
+            sink,
             letters: None,
             old,
             old_row: Vec::new(),
@@ -102,6 +103,11 @@ impl Part {
         self.taken.earlier.as_ref().map(|part| part.failed)
     }
 
+    /// Rows that failed.
+    pub(in crate::files) fn failed(&self) -> u64 {
+        self.failed
+    }
+
     /// Writes a row with its values, or why it failed; returns that.
     pub(in crate::files) fn add(
         &mut self,
@@ -115,7 +121,7 @@ impl Part {
         }
         self.written += 1;
         let record = waiting.content.as_ref().ok().filter(|_| waiting.has_columns);
-        let sink = self.sink.as_mut().ok_or_else(ended)?;
+        let sink = &mut self.sink;
         let cells = result.and_then(|cells| {
             let fits = check_cells(&self.making.shape.columns, &cells);
             fits.and_then(|()| sink.encode(record, &cells)).map_err(|error| (Stage::Write, error))
@@ -125,7 +131,7 @@ impl Part {
                 if let Some(record) = record {
                     record.hash(&mut self.source);
                 }
-                sink.commit().map_err(|error| writing(&self.place, error))?;
+                sink.commit().map_err(|error| self.taken.claim.writing(&self.taken.name, error))?;
                 Ok(None)
             }
             Err((stage, error)) => {
@@ -145,23 +151,20 @@ impl Part {
         self.written += 1;
         record.hash(&mut self.source);
         record.hash(&mut self.kept);
-        let sink = self.sink.as_mut().ok_or_else(ended)?;
-        sink.copy(&self.old_row).map_err(|error| writing(&self.place, error))
+        self.sink.copy(&self.old_row).map_err(|error| self.taken.claim.writing(&self.taken.name, error))
     }
 
     fn next_old(&mut self) -> Result<()> {
-        let place = &self.place;
-        let old = self.old.as_mut().ok_or_else(ended)?;
-        let row =
-            old.next(&mut self.old_row).map_err(|error| Error::io(error, format!("reading {}", place.display())))?;
+        let place = self.making.folder.path(&self.taken.name);
+        let old = self.old.as_mut().ok_or_else(|| Error::internal("rows of an earlier part that there is not"))?;
+        let row = old.next(&mut self.old_row).map_err(|error| reading(&place, error))?;
         row.ok_or_else(|| Error::invalid_input(format!("{} has fewer rows than the manifest says", place.display())))
     }
 
     fn nulls(&mut self, record: Option<&Record>) -> Result<()> {
         let nulls = vec![Cell::Null; self.making.shape.columns.len()];
-        let sink = self.sink.as_mut().ok_or_else(ended)?;
-        sink.encode(record, &nulls)?;
-        sink.commit().map_err(|error| writing(&self.place, error))
+        self.sink.encode(record, &nulls)?;
+        self.sink.commit().map_err(|error| self.taken.claim.writing(&self.taken.name, error))
     }
 
     fn letter(&mut self, waiting: &Waiting, stage: Stage, error: &Error) -> Result<()> {
@@ -172,63 +175,37 @@ impl Part {
         let id = self.making.id.as_ref();
         let id = id.map(|column| waiting.content.as_ref().map_or(String::new(), |record| record.id(column)));
         let letter = Letter { file: &self.taken.input, row: waiting.row, id, stage, error, content };
-        let place = self.making.folder.letters(&self.taken.name);
-        if self.letters.is_none() {
-            self.letters = Some(BufWriter::new(self.making.folder.begin(&place)?));
-        }
-        match &mut self.letters {
-            Some(letters) => writeln!(letters, "{}", letter.line()).map_err(|error| writing(&place, error)),
-            None => Ok(()),
-        }
+        let (claim, name) = (&self.taken.claim, letters_name(&self.taken.name));
+        let letters = match &mut self.letters {
+            Some(letters) => letters,
+            None => self.letters.insert(BufWriter::new(claim.begin(&name)?)),
+        };
+        writeln!(letters, "{}", letter.line()).map_err(|error| claim.writing(&name, error))
     }
 
     /// Puts the part in its place and in the manifest.
-    pub(in crate::files) fn finish(mut self) -> Result<Finished> {
-        let Making { folder, cancel, .. } = self.making.clone();
-        let kept = self.kept.finalize().to_hex();
-        if let Some(earlier) = &self.taken.earlier {
-            if earlier.source_blake3 != kept.as_str() {
-                return Err(rows_changed(&self.taken.input, &self.taken.name));
+    pub(in crate::files) fn finish(self) -> Result<Publishing> {
+        let Self { taken, sink, letters, written, failed, source, kept, .. } = self;
+        let Taken { name, input, mut claim, earlier, .. } = taken;
+        if let Some(earlier) = &earlier {
+            if earlier.source_blake3 != kept.finalize().to_hex().as_str() {
+                return Err(rows_changed(&input, &name));
             }
-            let lock = folder.lock(&cancel)?;
-            Manifest::reopen(&folder, &lock, &self.taken.name)?;
+            claim.reopen()?;
         }
-        let sink = self.sink.take().ok_or_else(ended)?;
-        let file = sink.finish().map_err(|error| writing(&self.place, error))?;
-        let place = folder.letters(&self.taken.name);
-        let mut errors_blake3 = String::new();
-        if let Some(letters) = self.letters.take() {
-            let letters = letters.into_inner().map_err(|error| writing(&place, error.into_error()))?;
-            folder.publish(&letters, &place)?;
-            errors_blake3 = hash_file(&place, &CancelToken::new())?.1;
-        } else if let Err(error) = fs::remove_file(&place)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(writing(&place, error));
-        }
-        folder.publish(&file, &self.place)?;
-        // Read back, so that the manifest states what is in the file.
-        let (bytes, blake3) = hash_file(&self.place, &CancelToken::new())?;
+        let file = sink.finish().map_err(|error| claim.writing(&name, error))?;
+        let letters = letters.map(BufWriter::into_inner).transpose();
+        let letters = letters.map_err(|error| claim.writing(&letters_name(&name), error.into_error()))?;
         let finished = Finished {
-            name: self.taken.name.clone(),
-            rows: self.written,
-            failed: self.failed,
-            bytes,
-            blake3,
-            errors_blake3,
-            source_blake3: self.source.finalize().to_hex().to_string(),
+            name,
+            rows: written,
+            failed,
+            bytes: 0,
+            blake3: String::new(),
+            errors_blake3: String::new(),
+            source_blake3: source.finalize().to_hex().to_string(),
         };
-        let lock = folder.lock(&CancelToken::new())?;
-        Manifest::add(&folder, &lock, finished.clone())?;
-        Ok(finished)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let folder = &self.making.folder;
-        folder.drop_begun(&self.place);
-        folder.drop_begun(&folder.letters(&self.taken.name));
+        claim.publish(Written { finished, file, letters })
     }
 }
 
@@ -237,8 +214,4 @@ pub(in crate::files) fn rows_changed(input: &str, part: &str) -> Error {
     Error::invalid_input(format!(
         "{input} changed in rows of {part} that had not failed; run the job into a new folder"
     ))
-}
-
-fn ended() -> Error {
-    Error::internal("a part of a job is written after its end")
 }

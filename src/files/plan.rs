@@ -1,12 +1,12 @@
 //! What a job will do, written before its first row and compared when it is resumed.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    files::{folder::Folder, format::Format, json},
+    files::{format::Format, json},
 };
 
 /// The layout of the folder that this library writes.
@@ -75,15 +75,9 @@ impl Plan {
         self.shards.iter().map(|shard| shard.rows).sum()
     }
 
-    /// The plan in a folder, if there is one.
-    pub(in crate::files) fn read(folder: &Folder) -> Result<Option<Self>> {
-        let path = folder.plan();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io(error, format!("reading {}", path.display()))),
-        };
-        let plan: Self = serde_json::from_str(&text).map_err(|error| damaged(&path, &error.to_string()))?;
+    /// Reads the text of a plan, which is at `path`.
+    pub(in crate::files) fn parse(text: &str, path: &Path) -> Result<Self> {
+        let plan: Self = serde_json::from_str(text).map_err(|error| damaged(path, &error.to_string()))?;
         if plan.layout != LAYOUT {
             let layout = plan.layout;
             return Err(Error::new(
@@ -95,14 +89,14 @@ impl Plan {
         for (index, shard) in plan.shards.iter().enumerate() {
             let named = format.is_some_and(|format| shard.name == part_name(index, plan.shards.len(), format));
             if !named || shard.input >= plan.inputs.len() || shard.rows == 0 {
-                return Err(damaged(&path, &format!("shard {index} is not one that a plan has")));
+                return Err(damaged(path, &format!("shard {index} is not one that a plan has")));
             }
         }
-        Ok(Some(plan))
+        Ok(plan)
     }
 
-    /// Writes the plan, a shard a line.
-    pub(in crate::files) fn write(&self, folder: &Folder) -> Result<()> {
+    /// The text of the plan, a shard a line.
+    pub(in crate::files) fn text(&self) -> Result<String> {
         let mut text = format!("{{\"layout\":{},\n\"settings\":{},\n", self.layout, json::line(&self.settings)?);
         if !self.earlier.is_empty() {
             text += &format!("\"earlier\":{},\n", json::line(&self.earlier)?);
@@ -111,7 +105,7 @@ impl Plan {
         let inputs = self.inputs.iter().map(json::line).collect::<Result<_>>()?;
         let shards = self.shards.iter().map(json::line).collect::<Result<_>>()?;
         text += &format!("\"inputs\":[\n{}],\n\"shards\":[\n{}]}}\n", lines(inputs), lines(shards));
-        folder.replace(&folder.plan(), text.as_bytes())
+        Ok(text)
     }
 
     /// What of the settings differs, a line each.

@@ -1,12 +1,13 @@
 //! The start of a job: its plan is made, or compared with the one that is there.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     bulk::CancelToken,
     error::{Error, Result},
     files::{
-        folder::{Folder, Lock},
+        folder::{Folder, PLAN},
+        folders,
         format::Format,
         inputs::Input,
         letters,
@@ -34,7 +35,7 @@ pub enum Start {
 
 /// What the plan of a job is made from.
 pub(in crate::files) struct Wish<'j> {
-    pub(in crate::files) folder: &'j Folder,
+    pub(in crate::files) folder: &'j dyn Folder,
     pub(in crate::files) inputs: &'j [Input],
     pub(in crate::files) settings: BTreeMap<String, String>,
     pub(in crate::files) format: Format,
@@ -49,50 +50,55 @@ impl Wish<'_> {
     /// The plan and what is finished of it.
     pub(in crate::files) fn prepare(&self) -> Result<(Plan, Manifest)> {
         self.folder.make()?;
-        let lock = self.folder.lock(self.cancel)?;
-        let prepared = self.prepare_locked(&lock);
+        let lock = self.folder.lock()?;
+        let prepared = self.plan().and_then(|plan| {
+            let mut manifest = self.folder.manifest()?;
+            manifest.check(lock.as_ref())?;
+            Ok((plan, manifest))
+        });
         // A refusal leaves a finished folder as it was.
         if prepared.is_err()
-            && let (Ok(Some(plan)), Ok(manifest)) = (Plan::read(self.folder), Manifest::read(self.folder))
+            && lock.is_some()
+            && let (Ok(Some(plan)), Ok(mut manifest)) = (planned(self.folder), self.folder.manifest())
             && manifest.is_complete(&plan)
         {
             drop(lock);
-            self.folder.tidy();
+            manifest.complete()?;
         }
         prepared
     }
 
-    fn prepare_locked(&self, lock: &Lock) -> Result<(Plan, Manifest)> {
-        let root = self.folder.root().display();
-        let plan = match (Plan::read(self.folder)?, self.start) {
-            (Some(_), Start::New) => {
-                return Err(Error::invalid_input(format!(
-                    "{root} holds a job already; resume it, or name a new folder"
-                )));
+    /// The plan: a new one, or the one that is there if the job is still the same.
+    fn plan(&self) -> Result<Plan> {
+        let (root, mut now) = (self.folder.path(""), None);
+        loop {
+            let text = self.folder.plan()?;
+            let found = text.as_deref().map(|text| Plan::parse(text, &self.folder.path(PLAN))).transpose()?;
+            if found.is_some() && self.start == Start::New {
+                let root = root.display();
+                let message = format!("{root} holds a job already; resume it, or name a new folder");
+                return Err(Error::invalid_input(message));
             }
-            (None, Start::RetryErrors) => return Err(Error::invalid_input(format!("{root} holds no job to retry"))),
-            (None, _) => {
-                let plan = self.make(self.now()?)?;
-                plan.write(self.folder)?;
-                plan
+            if found.is_none() && self.start == Start::RetryErrors {
+                return Err(Error::invalid_input(format!("{} holds no job to retry", root.display())));
             }
-            (Some(plan), _) => self.compare(plan)?,
-        };
-        let manifest = self.check_parts(lock)?;
-        Ok((plan, manifest))
-    }
-
-    /// Takes parts back that are no longer in the folder as they were written.
-    fn check_parts(&self, lock: &Lock) -> Result<Manifest> {
-        let mut manifest = Manifest::read(self.folder)?;
-        for part in manifest.finished.values() {
-            let found = std::fs::metadata(self.folder.part(&part.name)).map(|found| found.len());
-            if found.ok() != Some(part.bytes) {
-                Manifest::reopen(self.folder, lock, &part.name)?;
+            let inputs = match &now {
+                Some(inputs) => inputs,
+                None => now.insert(self.now()?),
+            };
+            let plan = match &found {
+                None => self.make(inputs.clone())?,
+                Some(plan) => self.compare(plan.clone(), inputs)?,
+            };
+            if let Some(text) = text.as_deref().filter(|_| found.as_ref() == Some(&plan)) {
+                return self.folder.check_writes(text).map(|()| plan);
+            }
+            let wanted = plan.text()?;
+            // Where another process wrote one meanwhile, that one is compared.
+            if self.folder.write_plan(&wanted, text.as_deref())? {
+                return self.folder.check_writes(&wanted).map(|()| plan);
             }
         }
-        manifest.refresh(self.folder)?;
-        Ok(manifest)
     }
 
     /// The inputs as they are now.
@@ -116,10 +122,11 @@ impl Wish<'_> {
     }
 
     /// The plan that is there, if the job is still the same.
-    fn compare(&self, mut plan: Plan) -> Result<Plan> {
+    fn compare(&self, mut plan: Plan, now: &[PlannedInput]) -> Result<Plan> {
         let settings = plan.settings_changed(&self.settings);
-        let (now, root) = (self.now()?, self.folder.root().display());
-        let inputs = plan.inputs_changed(&now);
+        let root = self.folder.path("");
+        let root = root.display();
+        let inputs = plan.inputs_changed(now);
         if !settings.is_empty() && !self.insists {
             let settings = settings.join("; ");
             let message = format!("{root} holds another job: {settings}; name a new folder, or insist on going on");
@@ -131,13 +138,11 @@ impl Wish<'_> {
                 let message = format!("{root} holds a job over other inputs: {inputs}; name a new folder");
                 return Err(Error::invalid_input(message));
             }
-            plan = self.repaired(plan, now)?;
-            plan.write(self.folder)?;
+            plan = self.repaired(plan, now.to_vec())?;
         }
         if !settings.is_empty() {
             let earlier = std::mem::replace(&mut plan.settings, self.settings.clone());
             plan.earlier.push(earlier);
-            plan.write(self.folder)?;
         }
         Ok(plan)
     }
@@ -151,17 +156,18 @@ impl Wish<'_> {
             return Err(Error::invalid_input(message));
         }
         let mut plan = self.make(now)?;
-        let root = self.folder.root().display();
         let is_alike = |(was, now): (&Shard, &Shard)| {
             (was.name.as_str(), was.input, was.first, was.rows) == (now.name.as_str(), now.input, now.first, now.rows)
         };
         if was.shards.len() != plan.shards.len() || !was.shards.iter().zip(&plan.shards).all(is_alike) {
-            let (was, now) = (was.rows(), plan.rows());
-            let message =
-                format!("the inputs of {root} have other rows than before: {was} and {now}; name a new folder");
+            let (was, now, root) = (was.rows(), plan.rows(), self.folder.path(""));
+            let message = format!(
+                "the inputs of {} have other rows than before: {was} and {now}; name a new folder",
+                root.display()
+            );
             return Err(Error::invalid_input(message));
         }
-        let manifest = Manifest::read(self.folder)?;
+        let manifest = self.folder.manifest()?;
         for shard in &plan.shards {
             let changed = was.inputs[shard.input] != plan.inputs[shard.input];
             if let Some(part) = manifest.finished.get(&shard.name).filter(|_| changed) {
@@ -196,11 +202,16 @@ impl Wish<'_> {
     }
 }
 
-/// The plan of a folder that must have one.
-pub(in crate::files) fn planned(root: &Path) -> Result<(Folder, Plan, Manifest)> {
-    let folder = Folder::new(root)?;
-    let plan = Plan::read(&folder)?;
+/// The plan of a folder, if it has one.
+pub(in crate::files) fn planned(folder: &dyn Folder) -> Result<Option<Plan>> {
+    folder.plan()?.map(|text| Plan::parse(&text, &folder.path(PLAN))).transpose()
+}
+
+/// A folder that must have a plan, which is not written to.
+pub(in crate::files) fn open(root: &Path) -> Result<(Arc<dyn Folder>, Plan, Manifest)> {
+    let folder = folders::open(root, &CancelToken::new(), folders::LEASE)?;
+    let plan = planned(&*folder)?;
     let plan = plan.ok_or_else(|| Error::invalid_input(format!("{} holds no job", root.display())))?;
-    let manifest = Manifest::read(&folder)?;
+    let manifest = folder.manifest()?;
     Ok((folder, plan, manifest))
 }

@@ -1,9 +1,9 @@
 //! The passes of a job over its shards, until none is left.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, thread};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, thread, time::Instant};
 
 use crate::{
-    bulk::{Bulk, CancelToken, Failures, OnError, Report, Staged, Stages},
+    bulk::{Bulk, Failures, OnError, Report, Staged, Stages},
     error::{Error, ErrorKind, ItemError, Result, Stage},
     files::{
         cell::Cell,
@@ -33,6 +33,9 @@ pub(in crate::files) struct Run<'j> {
     failed: u64,
     report: Option<Report>,
 }
+
+/// The most times that a complete job is found to have parts that were changed meanwhile.
+const MOST_ROUNDS: usize = 4;
 
 /// How a pass ended.
 #[derive(PartialEq, Eq)]
@@ -72,28 +75,60 @@ impl<'j> Run<'j> {
         I: Send + 'static,
     {
         let bulk = bulk.clone().on_error(OnError::default()).cancel(self.making.cancel.clone());
-        let mut stopped = false;
-        while self.is_left() {
-            match self.pass(&bulk, longest, read, write)? {
-                Pass::Stopped => stopped = true,
-                Pass::Ended { is_shared: false } => {}
-                // Their owners may die, which frees them.
-                Pass::Ended { is_shared: true } => thread::sleep(10 * LOOK),
-            }
-            stopped |= self.making.cancel.is_cancelled();
-            if stopped {
-                break;
-            }
-            self.todo.manifest.refresh(&self.making.folder)?;
-        }
-        self.todo.manifest.refresh(&self.making.folder)?;
-        if self.todo.manifest.is_complete(&self.plan) {
-            let lock = self.making.folder.lock(&CancelToken::new())?;
-            self.todo.manifest.write(&self.making.folder, &lock)?;
-            drop(lock);
-            self.making.folder.tidy();
-        }
+        let ended = self.run_passes(&bulk, longest, read, write);
+        self.making.folder.leave();
+        let stopped = match ended {
+            // What failed beside a request that the token ended fails again in the resumed job.
+            Err(_) if self.making.cancel.is_cancelled() => true,
+            ended => ended?,
+        };
         Ok(Summary { stopped, report: self.report.take(), ..self.summary() })
+    }
+
+    /// Runs passes until nothing is left; whether the token stopped them.
+    fn run_passes<S, I>(
+        &mut self,
+        bulk: &Bulk<S>,
+        longest: usize,
+        read: &impl Fn(&Row<'_>) -> Result<I>,
+        write: &impl Fn(S::Output) -> Result<Vec<Cell>>,
+    ) -> Result<bool>
+    where
+        S: Stages<I> + Staged + 'static,
+        I: Send + 'static,
+    {
+        for _ in 0..MOST_ROUNDS {
+            while self.is_left() {
+                match self.pass(bulk, longest, read, write)? {
+                    Pass::Stopped => return Ok(true),
+                    Pass::Ended { is_shared: false } => {}
+                    // Their owners may die, which frees them.
+                    Pass::Ended { is_shared: true } => self.pause(),
+                }
+                if self.making.cancel.is_cancelled() {
+                    return Ok(true);
+                }
+                self.todo.manifest.refresh()?;
+            }
+            self.todo.manifest.refresh()?;
+            if !self.todo.manifest.is_complete(&self.plan) {
+                return Ok(false);
+            }
+            self.todo.manifest.complete()?;
+            if self.todo.manifest.is_complete(&self.plan) {
+                return Ok(false);
+            }
+        }
+        let root = self.making.folder.path("");
+        let message = "parts are changed by others than this job, again and again";
+        Err(Error::invalid_input(format!("{}: {message}; run the job into a new folder", root.display())))
+    }
+
+    fn pause(&self) {
+        let end = Instant::now() + self.making.folder.pause();
+        while Instant::now() < end && !self.making.cancel.is_cancelled() {
+            thread::sleep(LOOK);
+        }
     }
 
     fn is_left(&self) -> bool {
@@ -160,7 +195,7 @@ impl<'j> Run<'j> {
             writer.summary.ran = self.ran;
             if let Some(failed) = writer.add(result)? {
                 self.failed += 1;
-                if self.failed > self.job.max_errors {
+                if self.failed.saturating_sub(writer.lost) > self.job.max_errors {
                     let most = self.job.max_errors;
                     return Err(Error::limit(format!("more than {most} rows failed, the last one {failed}")));
                 }
@@ -192,7 +227,8 @@ impl<'j> Run<'j> {
         if stopped || self.making.cancel.is_cancelled() {
             return Ok(Pass::Stopped);
         }
-        writer.settle()?;
+        writer.finish()?;
+        self.failed = self.failed.saturating_sub(writer.lost);
         let is_shared = queue.borrow().is_shared;
         Ok(Pass::Ended { is_shared })
     }

@@ -9,8 +9,7 @@ pub(in crate::files) mod table;
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
-    path::Path,
+    io::{self, BufRead, BufReader, Read, Seek},
     sync::Arc,
 };
 
@@ -100,12 +99,12 @@ pub(in crate::files) fn check(format: Format, columns: &[Column]) -> Result<()> 
 }
 
 /// The number of rows of a finished part.
-pub(in crate::files) fn count(path: &Path, format: Format) -> io::Result<u64> {
+pub(in crate::files) fn count(file: File, format: Format) -> io::Result<u64> {
     #[cfg(feature = "parquet")]
     if format.is_table() {
-        return table::count(path, format);
+        return table::count(file, format);
     }
-    let (mut rows, mut row, mut count) = (OldRows::open(path, format)?, Vec::new(), 0);
+    let (mut rows, mut row, mut count) = (OldRows::new(file, format)?, Vec::new(), 0);
     while rows.next(&mut row)?.is_some() {
         count += 1;
     }
@@ -120,8 +119,9 @@ pub(in crate::files) struct OldRows {
 }
 
 impl OldRows {
-    pub(in crate::files) fn open(path: &Path, format: Format) -> io::Result<Self> {
-        let mut file = BufReader::new(File::open(path)?);
+    pub(in crate::files) fn new(mut file: File, format: Format) -> io::Result<Self> {
+        file.rewind()?;
+        let mut file = BufReader::new(file);
         let width = match format {
             Format::Npy => Some(npy::read_header(&mut file)?.1),
             _ => None,

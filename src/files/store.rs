@@ -1,8 +1,14 @@
-//! Inputs in object stores, through the crate `object_store`.
+//! Inputs and folders of jobs in object stores, through the crate `object_store`.
 
 mod connect;
+pub(in crate::files) mod folder;
+mod lease;
 mod object;
+mod objects;
+mod publish;
 mod ranges;
+mod record;
+mod records;
 mod runtime;
 #[cfg(test)]
 mod tests;
@@ -37,7 +43,7 @@ type Found = Vec<(PathBuf, String, Object)>;
 
 pub(in crate::files) fn find(url: &Url, cancel: &CancelToken) -> Result<Found> {
     let base = format!("{}://{}", url.scheme.name(), url.root);
-    let store = Store { inner: connect(url)?, base, cancel: cancel.clone() };
+    let store = Store { inner: connect(url)?.store, base, cancel: cancel.clone() };
     if !matches!(url.scheme, Scheme::Http | Scheme::Https) {
         return store.find(&url.key);
     }

@@ -101,6 +101,13 @@ impl Url {
         Ok(Self { scheme, root: root.to_owned(), key: key.to_owned() })
     }
 
+    /// Whether another URL is this one or below it.
+    pub(in crate::files) fn holds(&self, other: &Self) -> bool {
+        let below = other.key.strip_prefix(self.key.trim_end_matches('/'));
+        let is_below = self.key.is_empty() || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.scheme == other.scheme && self.root == other.root && is_below
+    }
+
     fn not_built(&self) -> Error {
         let (name, feature, Self { root, key, .. }) = (self.scheme.name(), self.scheme.feature(), self);
         Error::unsupported(format!("{name}://{root}/{key} is in a store; that needs the feature `{feature}`"))
@@ -147,6 +154,17 @@ mod tests {
         let url = parse("s3://bucket/a/b?.jsonl").unwrap();
         assert_eq!((url.scheme, &*url.root, &*url.key), (Scheme::S3, "bucket", "a/b?.jsonl"));
         assert_eq!(&*parse("gs://bucket").unwrap().key, "");
+    }
+
+    #[test]
+    fn a_folder_holds_what_is_below_it() {
+        let holds = |a, b| parse(a).unwrap().holds(&parse(b).unwrap());
+        for below in ["s3://b/out", "s3://b/out/", "s3://b/out/part-0"] {
+            assert!(holds("s3://b/out", below) && holds("s3://b/out/", below) && holds("s3://b", below), "{below}");
+        }
+        for other in ["s3://b/out-2/x", "s3://b/ou", "s3://c/out/x", "gs://b/out/x"] {
+            assert!(!holds("s3://b/out", other), "{other}");
+        }
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! Proofs that a folder is complete, and that two are alike.
 
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read, Seek},
+    path::Path,
+};
 
 use crate::{
     bulk::CancelToken,
     error::{Error, Result},
     files::{
-        folder::{hash_file, stem},
+        folder::{Folder, hash, letters_name, reading},
         format::Format,
         manifest::Finished,
         plan::Shard,
-        prepare::planned,
+        prepare::open,
         sink::count,
     },
 };
@@ -34,7 +38,7 @@ pub struct Complete {
 /// With all that is missing or wrong, up to twenty things.
 pub fn verify_complete(folder: impl AsRef<Path>) -> Result<Complete> {
     let root = folder.as_ref();
-    let (folder, plan, manifest) = planned(root)?;
+    let (folder, plan, manifest) = open(root)?;
     let mut faults = Vec::new();
     let mut expected: BTreeSet<String> = ["_gristmill".to_owned()].into();
     let (mut rows, mut failed) = (0, 0);
@@ -46,11 +50,11 @@ pub fn verify_complete(folder: impl AsRef<Path>) -> Result<Complete> {
         };
         (rows, failed) = (rows + part.rows, failed + part.failed);
         if part.failed > 0 {
-            expected.insert(format!("{}.errors.jsonl", stem(&part.name)));
+            expected.insert(letters_name(&part.name));
         }
         let leaves_out = plan.settings.get("failed rows").is_some_and(|how| how == "left out");
         let written = part.rows.saturating_sub(if leaves_out { part.failed } else { 0 });
-        if let Err(error) = check(&folder, shard, part, written) {
+        if let Err(error) = check(&*folder, shard, part, written) {
             faults.push(error.to_string());
         }
     }
@@ -58,10 +62,7 @@ pub fn verify_complete(folder: impl AsRef<Path>) -> Result<Complete> {
     faults.extend(
         manifest.finished.keys().filter(|name| !names.contains(name)).map(|name| format!("no shard is {name}")),
     );
-    let entries = fs::read_dir(root).map_err(|error| Error::io(error, format!("reading {}", root.display())))?;
-    for entry in entries {
-        let entry = entry.map_err(|error| Error::io(error, format!("reading {}", root.display())))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for name in folder.names()? {
         if !expected.contains(&name) {
             faults.push(format!("{name} belongs to no shard"));
         }
@@ -72,33 +73,47 @@ pub fn verify_complete(folder: impl AsRef<Path>) -> Result<Complete> {
     }
 }
 
-fn check(folder: &super::folder::Folder, shard: &Shard, part: &Finished, written: u64) -> Result<()> {
+fn check(folder: &dyn Folder, shard: &Shard, part: &Finished, written: u64) -> Result<()> {
     let name = &part.name;
     let fault = |what: &str| Err(Error::invalid_input(format!("{name}: {what}")));
     if part.rows != shard.rows {
         return fault(&format!("{} rows in the manifest, {} in the plan", part.rows, shard.rows));
     }
-    let path = folder.part(name);
-    if hash_file(&path, &CancelToken::new())? != (part.bytes, part.blake3.clone()) {
+    let path = folder.path(name);
+    let fail = |error| reading(&path, error);
+    let mut file = folder.open(name)?.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
+    if hash(&mut file, &CancelToken::new()).map_err(fail)? != (part.bytes, part.blake3.clone()) {
         return fault("its size or its hash is not that of the manifest");
     }
-    let format = Format::of(&path).unwrap_or(Format::Jsonl);
-    let counted = count(&path, format).map_err(|error| Error::io(error, format!("reading {}", path.display())))?;
+    let counted = count(file, Format::of(&path).unwrap_or(Format::Jsonl)).map_err(fail)?;
     if counted != written {
         return fault(&format!("{counted} rows, not {written}"));
     }
-    let letters = folder.letters(name);
-    match fs::read(&letters) {
-        Ok(text) => {
-            let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            if lines != part.failed || hash_file(&letters, &CancelToken::new())?.1 != part.errors_blake3 {
+    let name = letters_name(name);
+    let fail = |error| reading(&folder.path(&name), error);
+    match folder.open(&name)? {
+        Some(mut letters) => {
+            let found = hash(&mut letters, &CancelToken::new()).map_err(fail)?.1;
+            letters.rewind().map_err(fail)?;
+            if lines(letters).map_err(fail)? != part.failed || found != part.errors_blake3 {
                 return fault("its dead letters are not those of the manifest");
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && part.failed == 0 => {}
-        Err(error) => return Err(Error::io(error, format!("reading {}", letters.display()))),
+        None if part.failed == 0 => {}
+        None => return Err(fail(io::ErrorKind::NotFound.into())),
     }
     Ok(())
+}
+
+/// The number of lines of a file.
+fn lines(mut file: impl Read) -> io::Result<u64> {
+    let (mut lines, mut buffer) = (0, vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(lines),
+            read => lines += buffer[..read].iter().filter(|&&byte| byte == b'\n').count() as u64,
+        }
+    }
 }
 
 /// Compares two folders: their plans, and the rows, failures and hashes of their parts.
@@ -107,7 +122,7 @@ fn check(folder: &super::folder::Folder, shard: &Shard, part: &Finished, written
 /// With what differs, up to twenty things.
 pub fn compare(a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<()> {
     let (a, b) = (a.as_ref(), b.as_ref());
-    let ((_, plan, parts), (_, other_plan, other_parts)) = (planned(a)?, planned(b)?);
+    let ((_, plan, parts), (_, other_plan, other_parts)) = (open(a)?, open(b)?);
     let mut faults = plan.settings_changed(&other_plan.settings);
     faults.extend(plan.inputs_changed(&other_plan.inputs));
     if plan.shards != other_plan.shards {

@@ -8,6 +8,7 @@ use crate::{
     files::{
         cell::{Cell, Column, check_columns},
         folder::Folder,
+        folders,
         format::Format,
         inputs,
         job::FileJob,
@@ -49,8 +50,8 @@ impl FileJob {
                 "shard {index} of {count}: the first is 0, the last one less than {count}"
             )));
         }
-        let folder = Folder::new(&self.out)?;
-        let mut run = match self.begin(folder) {
+        let folder = folders::open(&self.out, &self.cancel, self.lease)?;
+        let mut run = match self.begin(&folder) {
             // What failed beside a read that the token ended fails again in the resumed job.
             Err(_) if self.cancel.is_cancelled() => {
                 return Ok(Summary { stopped: true, parts: 1, ..Summary::default() });
@@ -61,7 +62,7 @@ impl FileJob {
     }
 
     /// Finds the inputs, and makes the plan or compares it with the one that is there.
-    fn begin(&self, folder: Folder) -> Result<Run<'_>> {
+    fn begin(&self, folder: &Arc<dyn Folder>) -> Result<Run<'_>> {
         let inputs = inputs::find(&self.inputs, self.read_format, &self.out, &self.cancel)?;
         let read_format = inputs.first().map_or(Format::Lines, |input| input.format);
         let format = self.format.unwrap_or(if read_format.is_table() { read_format } else { Format::Jsonl });
@@ -79,7 +80,7 @@ impl FileJob {
             settings: crate::files::json::line(&settings)?.into(),
         };
         let wish = Wish {
-            folder: &folder,
+            folder: &**folder,
             inputs: &inputs,
             settings,
             format,
@@ -90,7 +91,7 @@ impl FileJob {
         };
         let (plan, manifest) = wish.prepare()?;
         let making = Making {
-            folder: folder.clone(),
+            folder: Arc::clone(folder),
             shape,
             leaves_out: self.leaves_out,
             id: self.id.clone(),

@@ -2,8 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter},
-    path::Path,
+    io::{self, BufWriter, Seek},
     sync::Arc,
 };
 
@@ -214,8 +213,8 @@ fn arrow_error(error: arrow_schema::ArrowError) -> io::Error {
 }
 
 /// The rows of a finished part, each of them read.
-pub(in crate::files) fn count(path: &Path, format: Format) -> io::Result<u64> {
-    let file = File::open(path)?;
+pub(in crate::files) fn count(mut file: File, format: Format) -> io::Result<u64> {
+    file.rewind()?;
     let mut rows = 0;
     match format {
         Format::Arrow => {

@@ -2,7 +2,7 @@
 
 use std::{env, io, sync::Arc};
 
-use object_store::{ObjectStore, Result as Answer};
+use object_store::{ObjectStore, Result as Answer, multipart::MultipartStore};
 
 use crate::{
     error::{Error, Result},
@@ -12,8 +12,30 @@ use crate::{
 /// The most of an error's text.
 const MOST: usize = 600;
 
+/// A client of a store, in the roles that it has.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// Writes objects in pieces, if it can.
+    pub(super) pieces: Option<Arc<dyn MultipartStore>>,
+    /// The most bytes of an object that is written at once; longer ones are written in pieces of that many.
+    pub(super) piece: u64,
+}
+
+impl Client {
+    #[cfg(any(test, feature = "s3", feature = "gs", feature = "az"))]
+    pub(super) fn new(store: impl ObjectStore + MultipartStore) -> Self {
+        let store = Arc::new(store);
+        Self { store: Arc::clone(&store) as Arc<dyn ObjectStore>, pieces: Some(store), piece: 8 << 20 }
+    }
+}
+
 /// A client of the store of a URL.
-pub(super) fn connect(url: &Url) -> Result<Arc<dyn ObjectStore>> {
+pub(super) fn connect(url: &Url) -> Result<Client> {
+    #[cfg(test)]
+    if let Some(client) = super::tests::planted(url) {
+        return Ok(client);
+    }
     // Where the process has a provider already, that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     build(url).map_err(|error| {
@@ -22,25 +44,30 @@ pub(super) fn connect(url: &Url) -> Result<Arc<dyn ObjectStore>> {
     })
 }
 
-fn build(url: &Url) -> Answer<Arc<dyn ObjectStore>> {
+fn build(url: &Url) -> Answer<Client> {
     let (scheme, root) = (url.scheme.name(), &url.root);
     #[cfg(feature = "s3")]
     if scheme == "s3" {
-        return Ok(Arc::new(object_store::aws::AmazonS3Builder::from_env().with_bucket_name(root).build()?));
+        return Ok(Client::new(object_store::aws::AmazonS3Builder::from_env().with_bucket_name(root).build()?));
     }
     #[cfg(feature = "gs")]
     if scheme == "gs" {
-        return Ok(Arc::new(object_store::gcp::GoogleCloudStorageBuilder::from_env().with_bucket_name(root).build()?));
+        return Ok(Client::new(
+            object_store::gcp::GoogleCloudStorageBuilder::from_env().with_bucket_name(root).build()?,
+        ));
     }
     #[cfg(feature = "az")]
     if scheme == "az" {
-        return Ok(Arc::new(object_store::azure::MicrosoftAzureBuilder::from_env().with_container_name(root).build()?));
+        return Ok(Client::new(
+            object_store::azure::MicrosoftAzureBuilder::from_env().with_container_name(root).build()?,
+        ));
     }
     #[cfg(feature = "http")]
     if scheme.starts_with("http") {
         let options = object_store::ClientOptions::new().with_allow_http(scheme == "http");
         let builder = object_store::http::HttpBuilder::new().with_client_options(options);
-        return Ok(Arc::new(builder.with_url(format!("{scheme}://{root}")).build()?));
+        let store = Arc::new(builder.with_url(format!("{scheme}://{root}")).build()?);
+        return Ok(Client { store, pieces: None, piece: 0 });
     }
     // A URL of a store that is not built in is refused before.
     Err(object_store::Error::NotImplemented { operation: format!("reading {root}"), implementer: scheme.to_owned() })
@@ -52,7 +79,7 @@ pub(super) fn failure(error: &object_store::Error) -> io::Error {
     let kind = match error {
         E::NotFound { .. } => io::ErrorKind::NotFound,
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
-        E::NotSupported { .. } => io::ErrorKind::Unsupported,
+        E::NotSupported { .. } | E::NotImplemented { .. } => io::ErrorKind::Unsupported,
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, told(error))

@@ -9,11 +9,14 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_core::{Stream, stream::BoxStream};
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    runtime::{Builder, Handle},
+    task::JoinHandle,
+};
 
 use crate::{
     bulk::CancelToken,
@@ -31,18 +34,52 @@ pub(super) fn wait<T: Send + 'static>(
     cancel: &CancelToken,
     future: impl Future<Output = T> + Send + 'static,
 ) -> io::Result<T> {
+    spawn(future)?.wait(cancel)
+}
+
+/// A future that runs on the thread of the stores until this is dropped.
+#[derive(Debug)]
+pub(super) struct Task<T> {
+    running: JoinHandle<()>,
+    receiver: mpsc::Receiver<T>,
+}
+
+/// Starts a future on the thread of the stores.
+pub(super) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> io::Result<Task<T>> {
     let (sender, receiver) = mpsc::channel();
-    let task = handle()?.spawn(async move { drop(sender.send(future.await)) });
-    loop {
-        if cancel.is_cancelled() {
-            task.abort();
-            return Err(io::Error::other(Error::new(ErrorKind::Cancelled, "the job was cancelled")));
+    let running = handle()?.spawn(async move { drop(sender.send(future.await)) });
+    Ok(Task { running, receiver })
+}
+
+impl<T> Task<T> {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// If the token is cancelled first, which drops the future.
+    pub(super) fn wait(self, cancel: &CancelToken) -> io::Result<T> {
+        loop {
+            if cancel.is_cancelled() {
+                return Err(io::Error::other(Error::new(ErrorKind::Cancelled, "the job was cancelled")));
+            }
+            if let Some(result) = self.wait_until(Instant::now() + LOOK)? {
+                return Ok(result);
+            }
         }
-        match receiver.recv_timeout(LOOK) {
-            Ok(result) => return Ok(result),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("a request to a store panicked")),
+    }
+
+    /// Waits for the result until a moment; `None` if it did not come.
+    pub(super) fn wait_until(&self, end: Instant) -> io::Result<Option<T>> {
+        match self.receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(result) => Ok(Some(result)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("a request to a store panicked")),
         }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.running.abort();
     }
 }
 
@@ -68,8 +105,6 @@ fn handle() -> io::Result<Handle> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]

@@ -1,8 +1,15 @@
-//! Lists, patterns and ranges, on a store in memory.
+//! Lists, patterns and ranges, on a store in memory; folders of jobs below.
+
+mod claims;
+mod jobs;
+mod kills;
+mod planted;
 
 use std::io::{Read, Seek, SeekFrom};
 
+use futures_core::stream::BoxStream;
 use object_store::{ObjectStoreExt, memory::InMemory};
+pub(super) use planted::planted;
 
 use super::*;
 
@@ -18,6 +25,12 @@ fn store(keys: &[&str]) -> Store {
     })
     .unwrap();
     Store { inner, base: "s3://bucket".to_owned(), cancel }
+}
+
+/// A stream of one failure.
+fn failing<T: Send + 'static>() -> BoxStream<'static, Answer<T>> {
+    let error = object_store::Error::Generic { store: "planted", source: "a planted failure".into() };
+    objects::stream(vec![Err(error)])
 }
 
 fn names(found: Result<Found>) -> Vec<String> {
