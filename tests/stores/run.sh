@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Jobs over inputs in object stores, against servers that others wrote: moto for S3, Azurite for Azure Blob Storage,
+# Jobs over inputs and into folders in object stores, against servers that others wrote: moto for S3, Azurite for Azure Blob Storage,
 # fake-gcs-server for Google Cloud Storage. A server that cannot be had here is skipped and named.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
