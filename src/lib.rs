@@ -101,7 +101,7 @@
 //! | `cache` | no | `Bulk::cached`: results kept on disk between jobs |
 //! | `files` | no | the module `files`: resumable jobs over lines, JSONL and CSV |
 //! | `parquet` | no | the same over Parquet and Arrow's IPC format |
-//! | `s3`, `gs`, `az`, `http` | no | their inputs from S3, Google Cloud Storage, Azure Blob Storage and web servers |
+//! | `s3`, `gs`, `az`, `http` | no | their inputs and folders in S3, Google Cloud Storage and Azure Blob Storage, inputs from web servers |
 //! | `stream` | no | `Bulk::stream`: a job as an asynchronous stream, for any runtime |
 //! | `serde` | no | [`Report`](bulk::Report) and its parts as values of serde |
 //! | `ndarray` | no | [`Tensor`] from arrays of `ndarray`, and back |

@@ -34,7 +34,8 @@ class Job:
         Files, folders or patterns, one or several: lines, JSONL, CSV, TSV (also ``.gz`` and ``.zst``), Parquet, Arrow;
         as texts also URLs of object stores and web servers (``"s3://bucket/texts/*.parquet"``).
     out_dir
-        The folder of the parts, which hold the columns of the inputs and those of the job.
+        The folder of the parts, which hold the columns of the inputs and those of the job; as a text also a URL of
+        an object store (``"s3://bucket/vectors"``).
     column
         The column of the texts, ``"text"`` by default. A ``Model`` reads a column for each of its inputs instead.
     query, document
