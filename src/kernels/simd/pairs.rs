@@ -95,17 +95,37 @@ impl Kernel for Combine {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { function, a, b, to, len } = self;
+        // Whole vectors, without a condition in the loop.
+        macro_rules! whole {
+            ($at:ident, $a:ident = $of_a:expr, $b:ident = $of_b:expr, $result:expr) => {
+                while $at + S::LANES <= len {
+                    let ($a, $b) = ($of_a, $of_b);
+                    s.store(to.add($at), $result);
+                    $at += S::LANES;
+                }
+            };
+        }
         macro_rules! each {
             (|$a:ident, $b:ident| $result:expr) => {{
                 let mut at = 0;
-                while at < len {
-                    let count = (len - at).min(S::LANES);
-                    // SAFETY: `new` requires `len` elements of each; `at + count <= len`.
-                    unsafe {
+                // SAFETY: `new` requires `len` elements of each, or one; `at + LANES <= len`, or `at + count <= len`.
+                unsafe {
+                    if len >= S::LANES {
+                        let (one_a, one_b) = (s.splat(*a.from), s.splat(*b.from));
+                        match (a.moves, b.moves) {
+                            (true, true) => {
+                                whole!(at, $a = s.load(a.from.add(at)), $b = s.load(b.from.add(at)), $result)
+                            }
+                            (true, false) => whole!(at, $a = s.load(a.from.add(at)), $b = one_b, $result),
+                            (false, true) => whole!(at, $a = one_a, $b = s.load(b.from.add(at)), $result),
+                            (false, false) => whole!(at, $a = one_a, $b = one_b, $result),
+                        }
+                    }
+                    if at < len {
+                        let count = len - at;
                         let ($a, $b) = (a.load(s, at, count), b.load(s, at, count));
                         store_some(s, to, at, count, $result);
                     }
-                    at += count;
                 }
             }};
         }
