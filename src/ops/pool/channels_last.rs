@@ -75,26 +75,35 @@ impl CpuKernel for Kernel {
             return Ok(());
         }
         let mut starts: SmallVec<[usize; 16]> = SmallVec::new();
+        // Windows of a line with all their taps are computed at once.
+        let whole = width.whole_windows();
+        let step = width.stride().saturating_mul(channels);
         for (x, y) in x.chunks_exact(size).zip(y.chunks_exact_mut(out)) {
-            for (index, to) in y.chunks_exact_mut(channels).enumerate() {
-                let at = [index / width.out / height.out, index / width.out % height.out, index % width.out];
-                starts.clear();
-                for plane in depth.taps(at[0]) {
-                    for row in height.taps(at[1]) {
-                        let line = depth.position(at[0], plane) * height.size + height.position(at[1], row);
-                        let taps = width.taps(at[2]);
-                        starts.extend(taps.map(|tap| (line * width.size + width.position(at[2], tap)) * channels));
+            for (line, to) in y.chunks_exact_mut(width.out * channels).enumerate() {
+                let mut column = 0;
+                while column < width.out {
+                    let count = if column == whole.start { whole.len().max(1) } else { 1 };
+                    let at = [line / height.out, line % height.out, column];
+                    starts.clear();
+                    for plane in depth.taps(at[0]) {
+                        for row in height.taps(at[1]) {
+                            let line = depth.position(at[0], plane) * height.size + height.position(at[1], row);
+                            let taps = width.taps(at[2]);
+                            starts.extend(taps.map(|tap| (line * width.size + width.position(at[2], tap)) * channels));
+                        }
                     }
+                    let fold = match pool.function {
+                        PoolFunction::Max => RowFold::Max,
+                        PoolFunction::Average { count_include_pad } => {
+                            let counts = axes.iter().zip(at).map(|(axis, at)| axis.counted(at, count_include_pad));
+                            RowFold::Mean(counts.product::<usize>() as f32)
+                        }
+                        PoolFunction::Lp(_) => return Err(Error::internal("a channels-last pool by a norm")),
+                    };
+                    let to = &mut to[column * channels..][..count * channels];
+                    fold_rows(*set, fold, x, &starts, step, channels, to)?;
+                    column += count;
                 }
-                let fold = match pool.function {
-                    PoolFunction::Max => RowFold::Max,
-                    PoolFunction::Average { count_include_pad } => {
-                        let counts = axes.iter().zip(at).map(|(axis, at)| axis.counted(at, count_include_pad));
-                        RowFold::Mean(counts.product::<usize>() as f32)
-                    }
-                    PoolFunction::Lp(_) => return Err(Error::internal("a channels-last pool by a norm")),
-                };
-                fold_rows(*set, fold, x, &starts, to)?;
             }
         }
         Ok(())

@@ -49,6 +49,17 @@ impl Axis {
         at * self.stride + tap * self.dilation - self.before
     }
 
+    /// The windows whose taps are all in the input.
+    pub(super) fn whole_windows(&self) -> Range<usize> {
+        let (start, end) = (self.windows(0).start, self.windows(self.kernel.saturating_sub(1)).end);
+        start..end.max(start)
+    }
+
+    /// From the input position of a window to that of the next.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// The windows whose tap `tap` is in the input.
     fn windows(&self, tap: usize) -> Range<usize> {
         let offset = tap * self.dilation;
