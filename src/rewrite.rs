@@ -24,6 +24,7 @@ mod rewriter;
 mod rounded;
 mod simplify;
 mod softmax;
+mod swish;
 
 use crate::{error::Result, graph::Graph};
 #[cfg(feature = "onnx")]
@@ -48,6 +49,7 @@ const SIMPLIFY: &[Rule] = &[
 const COMPOSE: &[Rule] = &[
     simplify::mean,
     gelu::rule,
+    swish::rule,
     softmax::rule,
     layer_norm::rule,
     layer_norm::scale_and_bias,
@@ -72,8 +74,11 @@ const PRODUCTS: &[Rule] = &[
     conv::thin,
     simplify::view_of_view,
     simplify::no_op,
-    conv::batch_norm,
-    conv::bias,
+    conv::constants::batch_norm,
+    conv::constants::factor_or_bias,
+    conv::constants::factor_or_bias,
+    conv::constants::operand,
+    conv::constants::operand,
     conv::activation,
     conv::affine,
     conv::global_max,

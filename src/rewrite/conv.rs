@@ -1,4 +1,6 @@
-//! Simplifies convolutions, makes them channels-last, and fuses their epilogues.
+//! Simplifies convolutions, and fuses their epilogues.
+
+pub(super) mod constants;
 
 use crate::{
     error::Result,
@@ -81,74 +83,6 @@ pub(super) fn affine(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     rewriter.replace(index, Binary { function: BinaryFunction::Add }, vec![Some(product), Some(summands)])
 }
 
-/// Fuses a normalization with given statistics, as a factor of each filter and a bias.
-pub(super) fn batch_norm(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
-    let Some((norm, inputs)) = rewriter.is::<ChannelNorm>(index) else { return Ok(()) };
-    let &[Some(value), Some(scale), Some(shift), Some(mean), Some(variance)] = inputs else { return Ok(()) };
-    let epsilon = f64::from(norm.epsilon);
-    if norm.statistics != Statistics::Given {
-        return Ok(());
-    }
-    let Some((conv, mut inputs)) = conv(rewriter, value) else { return Ok(()) };
-    if conv.layout != Layout::ChannelsFirst || conv.activation != Activation::None || conv.global_max {
-        return Ok(());
-    }
-    let number = |id: ValueId| -> Option<Vec<f64>> {
-        let tensor = rewriter.constant(id)?;
-        Some(tensor.as_slice::<f32>().ok()?.iter().map(|&x| f64::from(x)).collect())
-    };
-    let (Some(scale), Some(shift), Some(mean), Some(variance)) =
-        (number(scale), number(shift), number(mean), number(variance))
-    else {
-        return Ok(());
-    };
-    let Some(weights) = inputs[1].and_then(|id| rewriter.constant(id)).cloned() else { return Ok(()) };
-    let filters = scale.len();
-    let bias = match inputs.get(2).copied().flatten() {
-        Some(id) => number(id),
-        None => Some(vec![0.0; filters]),
-    };
-    let Some(bias) = bias else { return Ok(()) };
-    let own = weights.as_slice::<f32>()?;
-    let fits = [&shift, &mean, &variance, &bias].iter().all(|row| row.len() == filters);
-    if !fits || filters == 0 || weights.shape()[0] != filters {
-        return Ok(());
-    }
-    let factors: Vec<f64> =
-        scale.iter().zip(&variance).map(|(scale, variance)| scale / (variance + epsilon).sqrt()).collect();
-    let each = own.len() / filters;
-    let scaled = |(position, x): (usize, &f32)| (f64::from(*x) * factors[position / each]) as f32;
-    let turned: Vec<f32> = own.iter().enumerate().map(scaled).collect();
-    let moved = |filter: usize| ((bias[filter] - mean[filter]) * factors[filter] + shift[filter]) as f32;
-    let moved: Vec<f32> = (0..filters).map(moved).collect();
-    // An infinite or undefined factor acts on sums as it does not on weights.
-    if !turned.iter().chain(&moved).all(|x| x.is_finite()) {
-        return Ok(());
-    }
-    let turned = Tensor::new(weights.shape().to_vec(), &turned)?;
-    inputs[1] = Some(rewriter.add_constant("weights", turned));
-    let moved = Some(rewriter.add_constant("bias", Tensor::new([filters], &moved)?));
-    inputs.truncate(2);
-    inputs.push(moved);
-    rewriter.replace(index, conv, inputs)
-}
-
-/// Fuses the addition of a constant for each channel.
-pub(super) fn bias(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
-    let [output] = rewriter.node(index).outputs[..] else { return Ok(()) };
-    let Some((a, b)) = rewriter.binary(output, BinaryFunction::Add) else { return Ok(()) };
-    for (value, constant) in [(a, b), (b, a)] {
-        let Some((conv, mut inputs)) = conv(rewriter, value) else { continue };
-        if inputs.len() > 2 || conv.activation != Activation::None || conv.global_max {
-            continue;
-        }
-        let Some(row) = per_channel(rewriter, constant, &conv, value) else { continue };
-        inputs.push(Some(rewriter.add_constant("bias", row)));
-        return rewriter.replace(index, conv, inputs);
-    }
-    Ok(())
-}
-
 /// Fuses an activation.
 pub(super) fn activation(rewriter: &mut Rewriter<'_>, index: usize) -> Result<()> {
     let Some((op, &[Some(value)])) = rewriter.is::<Unary>(index) else { return Ok(()) };
@@ -180,43 +114,10 @@ fn conv(rewriter: &Rewriter<'_>, value: ValueId) -> Option<(Conv, Vec<Option<Val
     fits.then(|| (op.clone(), inputs.to_vec()))
 }
 
-/// A constant that varies over the channels alone, as `[M]`.
-fn per_channel(rewriter: &Rewriter<'_>, constant: ValueId, conv: &Conv, value: ValueId) -> Option<Tensor> {
-    let tensor = rewriter.constant(constant)?;
-    let shape = &rewriter.fact(value).shape;
-    let (channels, _) = conv.axes();
-    let count = usize::try_from(shape[channels].as_fixed()?).ok()?;
-    let lead = shape.rank().checked_sub(tensor.shape().len())?;
-    let fits = tensor.len() == count && channels >= lead && tensor.shape()[channels - lead] == count;
-    if fits { (**tensor).clone().reshape([count]).ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{graph::Graph, ops::pointwise::UnaryFunction, rewrite::optimize, tensor::DType};
-
-    #[test]
-    fn a_normalization_with_given_statistics_becomes_weights_and_bias() {
-        let mut graph = Graph::new("normalized");
-        let x = graph.input("x", DType::F32, Shape::fixed(&[1, 1, 4, 4]));
-        let mut row = |name: &str, values: [f32; 2]| graph.constant(name, Tensor::new([2], &values).unwrap());
-        let [scale, shift] = [row("scale", [2.0, -3.0]), row("shift", [0.5, 1.0])];
-        let [mean, variance] = [row("mean", [1.0, 2.0]), row("variance", [3.0, 0.0])];
-        let bias = row("bias", [10.0, 20.0]);
-        let weights = graph.constant("weights", Tensor::new([2, 1, 1, 2], &[1f32, 2.0, 3.0, 4.0]).unwrap());
-        let sums = graph.apply("conv", Conv::new(vec![1, 2]), &[x, weights, bias]).unwrap();
-        let norm = ChannelNorm { statistics: Statistics::Given, epsilon: 1.0 };
-        let y = graph.apply("norm", norm, &[sums, scale, shift, mean, variance]).unwrap();
-        graph.output("y", y);
-        optimize(&mut graph).unwrap();
-        let [node] = graph.nodes() else { panic!("{} nodes", graph.nodes().len()) };
-        let constant =
-            |index: usize| graph.constant_of(node.inputs[index].unwrap()).unwrap().as_slice::<f32>().unwrap();
-        // Factors 2 / sqrt(3 + 1) = 1 and -3 / sqrt(0 + 1) = -3.
-        assert_eq!(constant(1), [1.0, 2.0, -9.0, -12.0]);
-        assert_eq!(constant(2), [10.0 - 1.0 + 0.5, -3.0 * 18.0 + 1.0]);
-    }
 
     #[test]
     fn a_normalization_behind_rounded_sums_becomes_a_product_and_a_sum() {

@@ -142,6 +142,11 @@ pub(super) fn activation_of(function: UnaryFunction) -> Option<Activation> {
         UnaryFunction::GeluTanh => Some(Activation::GeluTanh),
         UnaryFunction::Tanh => Some(Activation::Tanh),
         UnaryFunction::Sigmoid => Some(Activation::Sigmoid),
+        UnaryFunction::LeakyRelu { alpha } => Some(Activation::LeakyRelu { slope: alpha }),
+        UnaryFunction::Clip { low, high } => Some(Activation::Clip { low, high }),
+        UnaryFunction::HardSigmoid { alpha, beta } => Some(Activation::HardSigmoid { alpha, beta }),
+        UnaryFunction::HardSwish => Some(Activation::HardSwish),
+        UnaryFunction::Silu => Some(Activation::Silu),
         UnaryFunction::Requantized { scale, zero, least, most } => {
             Some(Activation::Requantized { scale, zero, least, most })
         }
