@@ -35,6 +35,7 @@ pub mod softmax;
 pub(crate) mod strided;
 mod transpose;
 pub mod trees;
+pub(crate) mod winograd;
 
 pub use activation::Activation;
 pub use cache::l2_bytes;

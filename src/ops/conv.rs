@@ -9,6 +9,7 @@ mod run;
 pub mod transposed;
 mod wide;
 mod windows;
+mod winograd;
 
 use std::sync::Arc;
 

@@ -191,6 +191,42 @@ fn items_of_convolutions_and_pools_stand_alone() {
     }
 }
 
+/// A convolution of 3 x 3 taps over large images, which goes by tiles.
+fn tiled() -> Conv {
+    let pads = Pads::Explicit(vec![(1, 1), (1, 1)]);
+    Conv { pads, layout: Layout::ChannelsLast, activation: Activation::Relu, ..Conv::new(vec![3, 3]) }
+}
+
+#[test]
+fn items_of_convolutions_by_tiles_stand_alone() {
+    let mut x = numbers(&[17, 11, 18, 19], 1);
+    let weights = || Constant(numbers(&[24, 19, 3, 3], 2));
+    check("tiles", tiled(), &[Batched(x.clone()), weights(), Constant(numbers(&[24], 3))]);
+    // What is not finite is computed in another way, and no other item is.
+    let size = 11 * 18 * 19;
+    let values = x.as_mut_slice::<f32>().unwrap();
+    (values[3 * size + 5 * 19], values[8 * size + 100]) = (f32::INFINITY, f32::NEG_INFINITY);
+    check("tiles of infinities", tiled(), &[Batched(x), weights()]);
+}
+
+#[test]
+fn a_large_image_is_split_over_workers_with_the_same_bits() {
+    let operands = [Batched(numbers(&[1, 61, 83, 32], 1)), Constant(numbers(&[40, 32, 3, 3], 2))];
+    for set in KernelSet::available() {
+        let session = Arc::new(load(tiled(), &operands, set));
+        let Batched(x) = &operands[0] else { unreachable!() };
+        let item = Tensors::from([("x0", x.clone())]);
+        let run = |workers: usize| {
+            let (results, _) = Bulk::new(session.clone()).workers(workers).run(std::slice::from_ref(&item));
+            results.into_iter().next().unwrap().unwrap().get("y").unwrap().bytes().to_vec()
+        };
+        let alone = run(1);
+        for workers in [2, 3, 5] {
+            assert!(run(workers) == alone, "{set}: {workers} workers");
+        }
+    }
+}
+
 #[test]
 fn items_of_attention_stand_alone() {
     let heads = |length, width, seed| Batched(numbers(&[16, 3, length, width], seed));

@@ -114,12 +114,41 @@ pub(super) fn cases() -> Vec<Case> {
             ]);
         }
     }
+    cases.extend(tiled());
     cases.push(
         Case::new("infinite position", last(conv(&[3])))
             .tensor(with_specials(&[3, 10, 4], 1))
             .constant(&[20, 4, 3], spread),
     );
     cases
+}
+
+/// Of 3 x 3 taps and as many channels as go by Winograd's algorithm.
+fn tiled() -> Vec<Case> {
+    let case = |name: &str, pads: &[(usize, usize)], activation| {
+        let pads = Pads::Explicit(pads.to_vec());
+        let conv = Conv { pads, activation, layout: Layout::ChannelsLast, ..Conv::new(vec![3, 3]) };
+        Case::new(format!("tiles, {name}"), conv)
+    };
+    let spread = Fill::Spread;
+    vec![
+        case("padded", &[(1, 1), (1, 1)], Activation::Relu)
+            .value(&[2, 13, 22, 17], spread)
+            .constant(&[33, 17, 3, 3], spread)
+            .constant(&[33], spread),
+        case("unequal pads", &[(2, 0), (0, 3)], Activation::None)
+            .value(&[1, 12, 18, 16], spread)
+            .constant(&[16, 16, 3, 3], spread),
+        case("no pads", &[(0, 0), (0, 0)], Activation::Silu)
+            .value(&[1, 18, 11, 24], spread)
+            .constant(&[40, 24, 3, 3], spread),
+        case("not finite", &[(1, 1), (1, 1)], Activation::None)
+            .tensor(with_specials(&[2, 16, 16, 16], 1))
+            .constant(&[16, 16, 3, 3], spread),
+        case("too small", &[(1, 1), (1, 1)], Activation::None)
+            .value(&[3, 2, 5, 16], spread)
+            .constant(&[16, 16, 3, 3], spread),
+    ]
 }
 
 /// Of f64.

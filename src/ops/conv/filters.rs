@@ -10,6 +10,7 @@ use crate::{
         KernelSet,
         gemm::{self, Factors, Matrix, Packed, PackedRef, pack_into, pack_len},
         transpose,
+        winograd::transform_filters,
     },
     op::{KernelRequest, Packing},
     ops::conv::{Conv, geometry::Geometry},
@@ -19,6 +20,8 @@ use crate::{
 pub(super) enum Filters {
     /// A packed matrix for each group.
     Packed(Arc<[Packed]>),
+    /// The packed matrix of the one group, then those of the points of Winograd's algorithm.
+    Points(Arc<[Packed]>),
     /// Of filters that see one channel each: `[taps, channels]`.
     Depthwise(Vec<f32>),
     /// Known only in a run, in which they are packed.
@@ -36,20 +39,27 @@ impl Filters {
             let mut turned = vec![0.0; taps * op.groups];
             transpose(set, tensor.as_slice()?, taps, op.groups, taps, &mut turned, op.groups);
             Ok(Filters::Depthwise(turned))
-        } else {
-            let packing = Packing { name: "convolution", parameter: op.groups as u64 };
+        } else if factors == Factors::F32 && op.suits_tiles(shape, &request.input(0)?.shape) {
+            let packing = Packing { name: "convolution by tiles", parameter: 0 };
             let packed = request.take_packed(1, packing, |tensor| {
                 let weights = tensor.as_slice::<f32>()?;
-                let (k, n) = (shape[1..].iter().product(), shape[0] / op.groups);
-                let mut turned = vec![0.0; k * n];
-                (0..op.groups)
-                    .map(|group| {
-                        turn_filters(set, &weights[group * n * k..][..n * k], shape[1], n, &mut turned);
-                        let matrix = Matrix::new(&turned, k, n, gemm::Layout::Transposed);
-                        Packed::with_factors(set, factors, &matrix, op.segment(shape[1]))
-                    })
-                    .collect()
+                let mut packed = pack_groups(set, factors, op, weights, shape)?;
+                let (channels, filters) = (shape[1], shape[0]);
+                if let Some(points) = transform_filters(weights, channels, filters)? {
+                    for point in points.chunks_exact(channels * filters) {
+                        packed.push(Packed::new(set, point, channels, filters, gemm::Layout::RowMajor)?);
+                    }
+                }
+                Ok(packed)
             })?;
+            Ok(packed.map_or(Filters::Unpacked, |packed| match packed.len() {
+                1 => Filters::Packed(packed),
+                _ => Filters::Points(packed),
+            }))
+        } else {
+            let packing = Packing { name: "convolution", parameter: op.groups as u64 };
+            let packed =
+                request.take_packed(1, packing, |tensor| pack_groups(set, factors, op, tensor.as_slice()?, shape))?;
             Ok(packed.map_or(Filters::Unpacked, Filters::Packed))
         }
     }
@@ -58,9 +68,22 @@ impl Filters {
     pub(super) fn factors(&self) -> Factors {
         match self {
             Self::Packed(packed) => packed.first().map_or(Factors::F32, Packed::factors),
-            Self::Depthwise(_) | Self::Unpacked => Factors::F32,
+            Self::Points(_) | Self::Depthwise(_) | Self::Unpacked => Factors::F32,
         }
     }
+}
+
+/// Packs the filters of each group.
+fn pack_groups(set: KernelSet, factors: Factors, op: &Conv, weights: &[f32], shape: &[usize]) -> Result<Vec<Packed>> {
+    let (k, n) = (shape[1..].iter().product(), shape[0] / op.groups);
+    let mut turned = vec![0.0; k * n];
+    (0..op.groups)
+        .map(|group| {
+            turn_filters(set, &weights[group * n * k..][..n * k], shape[1], n, &mut turned);
+            let matrix = Matrix::new(&turned, k, n, gemm::Layout::Transposed);
+            Packed::with_factors(set, factors, &matrix, op.segment(shape[1]))
+        })
+        .collect()
 }
 
 impl Conv {
