@@ -107,6 +107,11 @@ pub(crate) trait Simd: Copy {
     fn round(self, a: Self::F) -> Self::F;
     /// `a * 2^n` for integral `n` in -160..=160, correct where the result is denormal or overflows.
     fn scale(self, a: Self::F, n: Self::F) -> Self::F;
+    /// [`scale`](Self::scale) of an `a` whose result is normal, as `a` is; NaN where `a` is.
+    #[inline(always)]
+    fn scale_normal(self, a: Self::F, n: Self::F) -> Self::F {
+        self.scale(a, n)
+    }
     /// `a < b ? yes : no`
     fn select_less(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F;
     /// `a` is NaN `? yes : no`

@@ -6,6 +6,8 @@ mod bytes;
 mod cases;
 mod decode;
 mod infer;
+mod layer;
+mod places;
 mod run;
 mod step;
 mod sums;

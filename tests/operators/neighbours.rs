@@ -117,11 +117,19 @@ fn check(name: &str, op: impl Operator + Clone, operands: &[Operand]) {
 
 #[test]
 fn items_of_recurrent_layers_stand_alone() {
-    for cell in [Cell::Lstm { coupled: false }, Cell::Gru { linear_before_reset: false }, Cell::Rnn] {
+    let cells = [
+        Cell::Lstm { coupled: false },
+        Cell::Lstm { coupled: true },
+        Cell::Gru { linear_before_reset: false },
+        Cell::Gru { linear_before_reset: true },
+        Cell::Rnn,
+    ];
+    // Fewer items than there are rows in two tiles, and more than go through the steps at a time.
+    for (cell, items) in cells.into_iter().flat_map(|cell| [(cell, 17), (cell, 103)]) {
         let (gates, size) = (cell.gates(), 33);
         let op = Recurrent { batch_first: true, ..Recurrent::new(cell) };
         let weights = |columns: usize, seed| Constant(numbers(&[1, gates * size, columns], seed));
-        let x = Batched(numbers(&[17, 5, 9], 1));
+        let x = Batched(numbers(&[items, 5, 9], 1));
         check(&format!("{cell:?}"), op, &[x, weights(9, 2), weights(size, 3), weights_of_bias(2 * gates * size)]);
     }
 }

@@ -152,6 +152,11 @@ impl<'a> PackedRef<'a> {
         self.spec.factors
     }
 
+    /// Whether it is packed for `set`.
+    pub(crate) fn is_for(&self, set: KernelSet) -> bool {
+        self.spec.set == set
+    }
+
     /// Rows of a panel.
     pub(crate) fn depth(&self) -> usize {
         self.depth

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Iterator over consecutive spans of a range.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Spans {
     left: Range<usize>,
     span: usize,

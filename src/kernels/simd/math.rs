@@ -32,10 +32,16 @@ fn reduce<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let x = s.min(s.splat(89.0), s.max(s.splat(-104.5), x));
+    let (y, n) = exp_parts(s, x);
+    s.scale(y, n)
+}
+
+/// `y` and an integral `n` with `e^x = y 2^n`, and `y` near 1.
+#[inline(always)]
+fn exp_parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     let (n, r) = reduce(s, x);
     let p = polynomial(s, r, [0.499_999_94, 0.166_665_2, 0.041_668_396, 0.008_368_797, 0.001_381_443_3]);
-    let y = s.add(s.fma(s.mul(p, r), r, r), s.splat(1.0));
-    s.scale(y, n)
+    (s.add(s.fma(s.mul(p, r), r, r), s.splat(1.0)), n)
 }
 
 /// `e^x - 1` for `-30 <= x <= 0` or NaN.
@@ -44,7 +50,7 @@ fn exp_m1_negative<S: Simd>(s: S, x: S::F) -> S::F {
     let (n, r) = reduce(s, x);
     let p = polynomial(s, r, [0.499_999_97, 0.166_665_43, 0.041_667_2, 0.008_366_596, 0.001_388_250_7]);
     let q = s.fma(s.mul(p, r), r, r);
-    let power = s.scale(s.splat(1.0), n);
+    let power = s.scale_normal(s.splat(1.0), n);
     s.fma(power, q, s.sub(power, s.splat(1.0)))
 }
 
@@ -156,6 +162,14 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn sigmoid_below<S: Simd>(s: S, x: S::F) -> S::F {
     s.add(exp(s, s.neg(x)), s.splat(1.0))
+}
+
+/// As [`sigmoid_below`], at most `1 + e^87`: of a gate, which may be 1e-38 where it is less.
+#[inline(always)]
+pub(crate) fn gate_below<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.min(s.splat(87.0), s.max(s.splat(-87.0), s.neg(x)));
+    let (y, n) = exp_parts(s, x);
+    s.add(s.scale_normal(y, n), s.splat(1.0))
 }
 
 /// `x / (1 + e^-x)`, within 4 ulp where the result is above 1e-36; 0 at minus infinity.

@@ -30,8 +30,13 @@ fn all(cell: Cell) -> Vec<Case> {
             let op = Recurrent { way, batch_first, functions, ..Recurrent::new(cell) };
             let name = |what: &str| format!("{what}, {cell:?}, {way:?}, batch first {batch_first}");
             cases.push(bare(&name("bare"), op.clone(), [5, 3, 4, 6], false));
+            cases.push(usual(&name("usual"), op.clone(), [6, 14, 3, 20]));
             cases.push(full(&name("full"), op, [6, 4, 3, 7]));
         }
+    }
+    // Panels of whole groups of columns and of a part, many rows, and blocks of steps.
+    for sizes in [[5, 3, 4, 20], [3, 30, 9, 40], [13, 11, 3, 128], [2, 100, 300, 33]] {
+        cases.push(wide(&format!("{sizes:?} of {cell:?}"), Recurrent::new(cell), sizes));
     }
     let one = Recurrent::new(cell);
     cases.push(bare("run-time weights", one.clone(), [3, 2, 5, 17], true));
@@ -119,8 +124,19 @@ fn bare(name: &str, op: Recurrent, [steps, batch, width, size]: [usize; 4], late
     }
 }
 
-/// All operands, with lengths from 0 on.
-fn full(name: &str, op: Recurrent, sizes: [usize; 4]) -> Case {
+/// Weights so small that many steps of many numbers keep rounding errors small.
+fn wide(name: &str, op: Recurrent, [steps, batch, width, size]: [usize; 4]) -> Case {
+    let rows = op.cell.gates() * size;
+    let weights = |columns: usize| {
+        let small = |at: usize| ((at * 7919) % 2003) as f32 / 10_010.0 - 0.1;
+        Tensor::new([1, rows, columns], &(0..rows * columns).map(small).collect::<Vec<_>>()).expect("a number a place")
+    };
+    let case = Case::new(name, op).value(&[steps, batch, width], Fill::Spread);
+    case.constant_tensor(weights(width)).constant_tensor(weights(size))
+}
+
+/// All operands but the peepholes, with lengths from 0 on.
+fn usual(name: &str, op: Recurrent, sizes: [usize; 4]) -> Case {
     let [steps, batch, _, size] = sizes;
     let (ways, rows, lstm) = (op.way.count(), op.cell.gates() * size, matches!(op.cell, Cell::Lstm { .. }));
     let state = if op.batch_first { [batch, ways, size] } else { [ways, batch, size] };
@@ -128,5 +144,12 @@ fn full(name: &str, op: Recurrent, sizes: [usize; 4]) -> Case {
     let lengths = Tensor::new([batch], &lengths).expect("one length an item");
     let case = bare(name, op, sizes, false);
     let case = case.constant(&[ways, 2 * rows], Fill::Spread).tensor(lengths).value(&state, Fill::Spread);
-    if lstm { case.value(&state, Fill::Spread).constant(&[ways, 3 * size], Fill::Spread) } else { case }
+    if lstm { case.value(&state, Fill::Spread) } else { case }
+}
+
+/// All operands, with lengths from 0 on.
+fn full(name: &str, op: Recurrent, sizes: [usize; 4]) -> Case {
+    let (ways, size, lstm) = (op.way.count(), sizes[3], matches!(op.cell, Cell::Lstm { .. }));
+    let case = usual(name, op, sizes);
+    if lstm { case.constant(&[ways, 3 * size], Fill::Spread) } else { case }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    kernels::{KernelSet, rational, recurrent},
+    kernels::{KernelSet, rational},
     ops::recurrent::{Cell, StepFunction, weights::Factors},
 };
 
@@ -42,15 +42,8 @@ impl Step<'_> {
         match self.cell {
             Cell::Lstm { coupled } => {
                 self.product(states.hidden, 0, [None, Some(sums)], gates)?;
-                if self.is_usual() && !coupled && self.peepholes.is_none() {
-                    return recurrent::lstm(self.set, gates, self.size, states.hidden, states.cell);
-                }
                 self.lstm(coupled, gates, states);
                 Ok(())
-            }
-            Cell::Gru { linear_before_reset: true } if self.is_usual() => {
-                self.product(states.hidden, 0, [self.state_bias, None], products)?;
-                recurrent::gru(self.set, sums, products, self.size, states.hidden)
             }
             Cell::Gru { linear_before_reset } => {
                 gates.copy_from_slice(sums);
@@ -63,15 +56,6 @@ impl Step<'_> {
                 Ok(())
             }
         }
-    }
-
-    /// Whether the gates are sigmoids and all else tanh, without limits.
-    fn is_usual(&self) -> bool {
-        let rest = self.functions.get(1..).unwrap_or_default();
-        self.functions.first() == Some(&StepFunction::Sigmoid)
-            && rest.iter().all(|function| *function == StepFunction::Tanh)
-            && self.clip.is_none()
-            && !self.bytes
     }
 
     /// The product of states and one matrix, plus a bias and a summand.

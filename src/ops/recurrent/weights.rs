@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     kernels::{
         KernelSet,
-        gemm::{Epilogue, Layout, Packed, gemm_dense},
+        gemm::{Epilogue, Layout, Packed, PackedRef, gemm_dense},
+        recurrent,
     },
     op::{KernelRequest, Packing},
     ops::recurrent::{Cell, Recurrent, bytes::Bytes},
-    tensor::Tensor,
 };
 
 /// The matrices of an operand: known at load, or packed in each run.
@@ -18,10 +18,17 @@ pub(super) struct Weights {
     packed: Option<Arc<[Packed]>>,
     /// One matrix of bytes for each way, instead.
     bytes: Vec<Bytes>,
-    /// The rows of each matrix of a way.
-    parts: Vec<usize>,
+    order: Order,
     columns: usize,
     set: KernelSet,
+}
+
+/// How the rows of a way's weights are packed.
+enum Order {
+    /// A matrix of so many rows, after another.
+    Parts(Vec<usize>),
+    /// One matrix of groups of all gates, as a layer of usual functions reads it.
+    Groups { gates: usize, size: usize },
 }
 
 /// The matrices of a run.
@@ -50,7 +57,15 @@ pub(super) enum Factors<'a> {
     Bytes(&'a [Bytes]),
 }
 
-impl Factors<'_> {
+impl<'a> Factors<'a> {
+    /// The only matrix, which is packed.
+    pub(super) fn only(self) -> Result<PackedRef<'a>> {
+        match self {
+            Self::Packed([packed]) => Ok(packed.into()),
+            _ => Err(Error::internal("a layer of usual functions has one packed matrix of a kind")),
+        }
+    }
+
     /// The product of `rows` rows and one matrix, plus a bias, plus a summand of its size.
     pub(super) fn product(
         &self,
@@ -78,7 +93,7 @@ impl Factors<'_> {
 impl Weights {
     /// Of the input, operand 1.
     pub(super) fn of_input(request: &KernelRequest<'_>, rows: usize, columns: usize) -> Result<Self> {
-        Self::new(request, 1, "recurrent input", vec![rows], columns)
+        Self::new(request, 1, Order::Parts(vec![rows]), columns)
     }
 
     /// Of the state, operand 2. Where the reset gate comes before the product, the gates and the
@@ -88,27 +103,33 @@ impl Weights {
             Cell::Gru { linear_before_reset: false } => vec![2 * size, size],
             cell => vec![cell.gates() * size],
         };
-        Self::new(request, 2, "recurrent state", parts, size)
+        Self::new(request, 2, Order::Parts(parts), size)
     }
 
-    fn new(
+    /// Of a layer of usual functions, `columns` numbers a row.
+    pub(super) fn by_groups(
         request: &KernelRequest<'_>,
         operand: usize,
-        name: &'static str,
-        parts: Vec<usize>,
-        columns: usize,
+        op: &Recurrent,
+        [size, columns]: [usize; 2],
     ) -> Result<Self> {
+        Self::new(request, operand, Order::Groups { gates: op.cell.gates(), size }, columns)
+    }
+
+    fn new(request: &KernelRequest<'_>, operand: usize, order: Order, columns: usize) -> Result<Self> {
         let set = request.kernel_set();
-        let packing = Packing { name, parameter: parts.len() as u64 };
-        let pack_all = |tensor: &Tensor| pack(set, &parts, columns, tensor.as_slice()?);
-        let packed = request.take_packed(operand, packing, pack_all)?;
-        Ok(Self { packed, bytes: Vec::new(), parts, columns, set })
+        let packing = match &order {
+            Order::Parts(parts) => Packing { name: "recurrent", parameter: parts.len() as u64 },
+            Order::Groups { gates, .. } => Packing { name: "recurrent groups", parameter: *gates as u64 },
+        };
+        let packed = request.take_packed(operand, packing, |tensor| order.pack(set, columns, tensor.as_slice()?))?;
+        Ok(Self { packed, bytes: Vec::new(), order, columns, set })
     }
 
     /// Of bytes, whose scale and zero point follow one another.
     pub(super) fn of_bytes(request: &KernelRequest<'_>, operand: usize, scale: usize) -> Result<Self> {
         let bytes = Bytes::all(request, operand, scale)?;
-        Ok(Self { packed: None, bytes, parts: vec![0], columns: 0, set: request.kernel_set() })
+        Ok(Self { packed: None, bytes, order: Order::Parts(vec![0]), columns: 0, set: request.kernel_set() })
     }
 
     /// Bytes that no other node shares.
@@ -121,25 +142,39 @@ impl Weights {
         match &self.packed {
             _ if !self.bytes.is_empty() => Ok(Matrices::Bytes(&self.bytes)),
             Some(packed) => Ok(Matrices::Known(packed)),
-            None => pack(self.set, &self.parts, self.columns, operand()?).map(Matrices::Packed),
+            None => self.order.pack(self.set, self.columns, operand()?).map(Matrices::Packed),
         }
     }
 
     /// Matrices of each way.
     pub(super) fn parts(&self) -> usize {
-        self.parts.len()
+        match &self.order {
+            Order::Parts(parts) => parts.len(),
+            Order::Groups { .. } => 1,
+        }
     }
 }
 
-/// The matrices of `data`, one after another for each way.
-fn pack(set: KernelSet, parts: &[usize], columns: usize, mut data: &[f32]) -> Result<Vec<Packed>> {
-    let mut all = Vec::new();
-    while !data.is_empty() {
-        for &rows in parts {
-            let (own, rest) = data.split_at(rows * columns);
-            all.push(Packed::new(set, own, columns, rows, Layout::Transposed)?);
-            data = rest;
+impl Order {
+    /// The matrices of `data`, one after another for each way.
+    fn pack(&self, set: KernelSet, columns: usize, mut data: &[f32]) -> Result<Vec<Packed>> {
+        let mut all = Vec::new();
+        while !data.is_empty() {
+            match self {
+                Self::Parts(parts) => {
+                    for &rows in parts {
+                        let (own, rest) = data.split_at(rows * columns);
+                        all.push(Packed::new(set, own, columns, rows, Layout::Transposed)?);
+                        data = rest;
+                    }
+                }
+                Self::Groups { gates, size } => {
+                    let (own, rest) = data.split_at(gates * size * columns);
+                    all.push(recurrent::pack(set, own, *gates, *size, columns)?);
+                    data = rest;
+                }
+            }
         }
+        Ok(all)
     }
-    Ok(all)
 }
