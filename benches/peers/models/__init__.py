@@ -1,0 +1,1 @@
+"""Models that `onnx_models.py` measures, and what else runs them."""
