@@ -32,6 +32,7 @@ def wait_for(port: int) -> None:
 
 class S3:
     url = "s3://mill"
+    takes_objects = True
 
     def __init__(self, port: int) -> None:
         import boto3
@@ -75,6 +76,7 @@ class S3:
 
 class Azure:
     url = "az://mill"
+    takes_objects = True
 
     def __init__(self, port: int) -> None:
         from azure.storage.blob import BlobServiceClient
@@ -109,6 +111,8 @@ class Azure:
 
 class Google:
     url = "gs://mill"
+    # fake-gcs-server has the XML interface for reading alone.
+    takes_objects = False
 
     def __init__(self, port: int) -> None:
         self.base = f"http://127.0.0.1:{port}"
