@@ -6,8 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# One selection of packages for all that is built with all features, the wheel too: what they share is compiled once.
-packages=(-p gristmill -p gristmill-bulk-tests -p gristmill-gpu-tests -p gristmill-python)
+. tests/packages.sh
 step() {
     local started=$SECONDS
     printf '\n== %s\n' "$*" >&2

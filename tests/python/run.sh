@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# The commands that vectors are compared with; packages and features are those of tests/run.sh, which shares the build.
-cargo build -q --locked --all-features -p gristmill -p gristmill-bulk-tests -p gristmill-gpu-tests -p gristmill-python \
-    --example embed --example embed_images
+. tests/packages.sh
+# The commands that vectors are compared with.
+cargo build -q --locked --all-features "${packages[@]}" --example embed --example embed_images
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

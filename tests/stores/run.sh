@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-cargo build -q --locked --all-features --example embed --example verify_job
+. tests/packages.sh
+cargo build -q --locked --all-features "${packages[@]}" --example embed --example verify_job
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
