@@ -122,13 +122,13 @@ impl StoredClaim {
                 return Ok(true);
             }
             // Where another process finished the part too, the files tell whose they are.
-            if let (Some(Record::Finished { .. }), Record::Finished { .. }) = (&other, &record) {
-                if !self.is_of_files(&record)? {
-                    return match self.renew(|_| ())? {
-                        true => Err(io::Error::other("another program wrote over it")),
-                        false => Ok(false),
-                    };
-                }
+            if let (Some(Record::Finished { .. }), Record::Finished { .. }) = (&other, &record)
+                && !self.is_of_files(&record)?
+            {
+                return match self.renew(|_| ())? {
+                    true => Err(io::Error::other("another program wrote over it")),
+                    false => Ok(false),
+                };
             }
             let (store, key, bytes) = (self.folder.store(), self.record_key(), bytes.clone());
             let over = found.map(|found| found.version);
