@@ -32,6 +32,8 @@ pub(in crate::files) struct Run<'j> {
     /// Failed rows of parts that are under construction, and of those that were finished before.
     failed: u64,
     report: Option<Report>,
+    /// What the last pass counted.
+    counted: Option<Summary>,
 }
 
 /// The most times that a complete job is found to have parts that were changed meanwhile.
@@ -60,7 +62,7 @@ impl<'j> Run<'j> {
         // Rows that are run once more are counted once more.
         let failed = if retries { 0 } else { manifest.failed() };
         let todo = Todo { dealt, retries, done: BTreeSet::new(), manifest };
-        Self { job, making, plan, inputs, todo, ran: 0, failed, report: None }
+        Self { job, making, plan, inputs, todo, ran: 0, failed, report: None, counted: None }
     }
 
     pub(in crate::files) fn run<S, I>(
@@ -82,7 +84,9 @@ impl<'j> Run<'j> {
             Err(_) if self.making.cancel.is_cancelled() => true,
             ended => ended?,
         };
-        Ok(Summary { stopped, report: self.report.take(), ..self.summary() })
+        // After a stop the folder is not read once more.
+        let counted = self.counted.take().filter(|_| stopped);
+        Ok(Summary { stopped, report: self.report.take(), ..counted.unwrap_or_else(|| self.summary()) })
     }
 
     /// Runs passes until nothing is left; whether the token stopped them.
@@ -206,6 +210,7 @@ impl<'j> Run<'j> {
         }
         let mut report = results.report();
         drop(results);
+        self.counted = Some(writer.summary.clone());
         report.not_delivered(&not_written);
         report.name_slowest(|item| match queue.borrow().place(item) {
             Some((input, row)) => format!("{}, row {row}", self.inputs[input].name),
