@@ -49,19 +49,23 @@ def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The URL of a file, and the file."""
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"id": place, "text": f"fox {place}"}) + "\n" for place in range(25)))
-    handler = type("Served", (Handler,), {"body": path.read_bytes(), "asked": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+
+    class Served(Handler):
+        body = path.read_bytes()
+        asked: list[str] = []
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Served) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/texts.jsonl", path
-        assert handler.asked, "nothing was read from the server"
+        assert Served.asked, "nothing was read from the server"
         server.shutdown()
 
 
 def test_a_url_gives_the_parts_of_the_file(served: tuple[str, Path], tmp_path: Path) -> None:
     url, path = served
     model = gristmill.Embedder(BERT)
-    for inputs, name in [(url, "remote"), ([path], "local")]:
-        job = gristmill.Job(model, inputs, tmp_path / name, rows=10)
+    for texts, name in [(url, "remote"), (str(path), "local")]:
+        job = gristmill.Job(model, texts, tmp_path / name, rows=10)
         assert job.run()["complete"]
     remote, local = (sorted((tmp_path / name).glob("part-*")) for name in ["remote", "local"])
     assert [part.name for part in remote] == [part.name for part in local] and len(local) == 3

@@ -55,8 +55,7 @@ impl Case {
     }
 
     pub(super) fn job(&self, out: impl AsRef<LocalPath>) -> FileJob {
-        let mut description = Description::default();
-        description.model_fingerprint = "length".to_owned().into();
+        let description = Description { model_fingerprint: "length".to_owned().into(), ..Description::default() };
         FileJob::new(out, &description)
             .input(self.folder.path().join("texts.txt"))
             .rows_per_shard(10)
