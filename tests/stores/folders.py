@@ -17,7 +17,7 @@ LEASE = ["--lease", "1"]
 def check(store: Store, folder: Path) -> None:
     folder.mkdir(parents=True)
     texts = folder / "texts.jsonl"
-    texts.write_bytes(lines(0, 10_000).replace(b'"one word and 77 more"', b"null").replace(b'"one word and 5005 more"', b"7"))
+    texts.write_bytes(lines(0, 10_000).replace(b'"one word and 77 more"', b"null").replace(b'"one word and 5405 more"', b"7"))
     local = folder / "local"
     run(embed(texts, local, {}), code=3)
     expected = files_of(local)
