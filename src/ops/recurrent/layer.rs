@@ -146,13 +146,7 @@ impl CpuKernel for Kernel {
             first: [numbers(5)?, numbers(6)?],
         };
         let scratch = scratch_numbers(io.scratch);
-        let mut outputs = io.outputs.iter_mut().map(|output| output.slice::<f32>());
-        let mut next = || outputs.next().transpose();
-        let (Some(all), Some(last)) = (next()?, next()?) else {
-            return Err(Error::internal("a recurrent layer misses a result"));
-        };
-        let all = if self.shows_steps { all } else { &mut [] };
-        let mut results = Results { all, last, last_cell: next()?.unwrap_or_default(), places };
+        let mut results = Results::new(&mut io.outputs, places, self.shows_steps)?;
         for way in 0..places.ways {
             run.way(way, [weights.of(way, 1).only()?, own.of(way, 1).only()?], &mut results, scratch)?;
         }
@@ -192,9 +186,9 @@ impl Run<'_> {
         results.begin(way, &self.lengths);
         for items in Spans::even(0..places.batch, kernel.rows_at_once(places.batch, split::workers()).max(1)) {
             let (rows, most) = (items.len(), self.lengths.most(items.clone()));
-            self.first_state(0, way, &items, &mut hidden[..rows * size]);
+            places.first_states(self.first[0], way, items.clone(), &mut hidden[..rows * size]);
             let cells = if kernel.cell == Cell::Lstm { rows * size } else { 0 };
-            self.first_state(1, way, &items, &mut cell[..cells]);
+            places.first_states(self.first[1], way, items.clone(), &mut cell[..cells]);
             let at_once = kernel.steps_at_once(rows, most);
             for index in 0..most {
                 let step = index % at_once;
@@ -230,17 +224,6 @@ impl Run<'_> {
                 // One that has ended goes along without effect.
                 let row = self.places.row(self.lengths.at(way, item, index).unwrap_or(0), item);
                 to.copy_from_slice(&self.x[row * width..][..width]);
-            }
-        }
-    }
-
-    /// The first states of items: 0 the hidden ones, 1 those of the cell.
-    fn first_state(&self, state: usize, way: usize, items: &Range<usize>, to: &mut [f32]) {
-        let size = self.places.size;
-        for (item, to) in items.clone().zip(to.chunks_exact_mut(size)) {
-            match self.first[state] {
-                Some(from) => to.copy_from_slice(&from[self.places.state(way, item)..][..size]),
-                None => to.fill(0.0),
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Where the numbers of an item's step are among the operands and results of a layer.
 
+use std::ops::Range;
+
 use crate::{
     error::{Error, Result},
     ops::recurrent::{Recurrent, Way},
-    tensor::View,
+    tensor::{View, ViewMut},
 };
 
 /// The sizes of a run, and the order of its axes.
@@ -41,6 +43,16 @@ impl Places {
             false => (at * self.ways + way) * self.batch + item,
         };
         row * self.size
+    }
+
+    /// Copies the first states of items, or zeros where there are none.
+    pub(super) fn first_states(&self, from: Option<&[f32]>, way: usize, items: Range<usize>, to: &mut [f32]) {
+        for (item, to) in items.zip(to.chunks_exact_mut(self.size.max(1))) {
+            match from {
+                Some(from) => to.copy_from_slice(&from[self.state(way, item)..][..self.size]),
+                None => to.fill(0.0),
+            }
+        }
     }
 
     /// Fails if a first state has another number of items.
@@ -84,7 +96,7 @@ impl Lengths<'_> {
     }
 
     /// The most steps of any of the items.
-    pub(super) fn most(&self, items: std::ops::Range<usize>) -> usize {
+    pub(super) fn most(&self, items: Range<usize>) -> usize {
         self.lengths.map_or(self.steps, |_| items.map(|item| self.of(item)).max().unwrap_or(0))
     }
 
@@ -103,14 +115,25 @@ impl Lengths<'_> {
 /// The results of a run.
 pub(super) struct Results<'a> {
     /// The states after each step; of no numbers where nothing reads them.
-    pub(super) all: &'a mut [f32],
-    pub(super) last: &'a mut [f32],
+    all: &'a mut [f32],
+    last: &'a mut [f32],
     /// Of no numbers where a cell has no state of its own.
-    pub(super) last_cell: &'a mut [f32],
-    pub(super) places: Places,
+    last_cell: &'a mut [f32],
+    places: Places,
 }
 
-impl Results<'_> {
+impl<'a> Results<'a> {
+    /// Those of a run; `shows_steps` tells whether anything reads the states after each step.
+    pub(super) fn new(outputs: &'a mut [ViewMut<'_>], places: Places, shows_steps: bool) -> Result<Self> {
+        let mut outputs = outputs.iter_mut().map(|output| output.slice::<f32>());
+        let mut next = || outputs.next().transpose();
+        let (Some(all), Some(last)) = (next()?, next()?) else {
+            return Err(Error::internal("a recurrent layer misses a result"));
+        };
+        let all = if shows_steps { all } else { &mut [] };
+        Ok(Self { all, last, last_cell: next()?.unwrap_or_default(), places })
+    }
+
     /// Fills what no step of a way writes with zeros.
     pub(super) fn begin(&mut self, way: usize, lengths: &Lengths<'_>) {
         let Places { steps, batch, size, .. } = self.places;

@@ -128,13 +128,7 @@ impl CpuKernel for Kernel {
             peepholes: numbers(7)?,
         };
         let scratch = scratch_numbers(io.scratch);
-        let mut outputs = io.outputs.iter_mut().map(|output| output.slice::<f32>());
-        let mut next = || outputs.next().transpose();
-        let (Some(all), Some(last)) = (next()?, next()?) else {
-            return Err(Error::internal("a recurrent layer misses a result"));
-        };
-        let all = if self.shows_steps { all } else { &mut [] };
-        let mut results = Results { all, last, last_cell: next()?.unwrap_or_default(), places: sizes.places };
+        let mut results = Results::new(&mut io.outputs, sizes.places, self.shows_steps)?;
         for way in 0..self.op.way.count() {
             let parts = self.states.parts();
             run.way(way, weights.of(way, 1), own.of(way, parts), &mut results, scratch)?;
@@ -196,7 +190,8 @@ impl Run<'_> {
         let (products, gathered) = step.split_at_mut(parts[1] / 3);
         let [current, products, gathered] = [current, products, gathered].map(|part| &mut part[..batch * width]);
         let mut states = States { hidden: &mut hidden[..batch * size], cell: &mut cell[..batch * size] };
-        self.first_states(way, &mut states);
+        places.first_states(self.first[0], way, 0..batch, states.hidden);
+        places.first_states(self.first[1], way, 0..batch, states.cell);
         let functions = op.cell.functions();
         let own = Step {
             set: self.kernel.set,
@@ -243,19 +238,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    fn first_states(&self, way: usize, states: &mut States<'_>) {
-        let places = self.sizes.places;
-        let size = places.size;
-        for (to, from) in [&mut *states.hidden, &mut *states.cell].into_iter().zip(self.first) {
-            for (item, to) in to.chunks_exact_mut(size.max(1)).enumerate() {
-                match from {
-                    Some(from) => to.copy_from_slice(&from[places.state(way, item)..][..size]),
-                    None => to.fill(0.0),
-                }
-            }
-        }
     }
 
     /// The bias of the input's product, and that of the state's where it cannot be part of it.
