@@ -15,7 +15,19 @@ step() {
 }
 
 command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.89 or later" >&2; exit 1; }
-step tests/setup.sh
+# Linting needs no data: it runs while they are made, unless a C compiler is to be installed first.
+command -v cc >/dev/null || step tests/setup.sh
+log=$(mktemp)
+tests/setup.sh >"$log" 2>&1 &
+setup=$!
+trap 'kill "$setup" 2>/dev/null || true; rm -f "$log"' EXIT
+finish_setup() {
+    local ended=0
+    wait "$setup" || ended=$?
+    trap 'rm -f "$log"' EXIT
+    cat "$log" >&2
+    return "$ended"
+}
 if cargo fmt --version >/dev/null 2>&1; then step cargo fmt --all --check; else echo "SKIPPED: cargo fmt is not installed" >&2; fi
 if cargo clippy --version >/dev/null 2>&1; then
     step cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
@@ -30,6 +42,7 @@ else
     echo "SKIPPED: cargo deny is not installed" >&2
 fi
 if typos --version >/dev/null 2>&1; then step typos; else echo "SKIPPED: typos is not installed" >&2; fi
+step finish_setup
 step cargo test --locked --all-features "${packages[@]}"
 # The Python package: its wheel in a fresh environment.
 step tests/python/run.sh

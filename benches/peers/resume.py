@@ -1,7 +1,7 @@
 """A job over a Parquet file, killed halfway and started again: gristmill, sentence-transformers and Ray Data.
 
     cargo build --release --features files,parquet --example embed
-    python benches/peers/resume.py --data tests/data [--texts N] [--rounds N] [--threads N] [--out FILE.md]
+    python benches/peers/resume.py --data tests/data [--texts N] [--part N] [--rounds N] [--threads N] [--out FILE.md]
 
 In an environment with pyarrow, sentence-transformers, torch and ray. The same texts with ids and the same model, vectors
 written as Parquet. gristmill: the `embed` example. sentence-transformers: the program that its documentation suggests, a
@@ -26,7 +26,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PART = 1000
 
 
 class Encoder:
@@ -50,7 +49,7 @@ class Encoder:
         return table.append_column("vector", values)
 
 
-def sentence_transformers(model, texts, out, count, threads):
+def sentence_transformers(model, texts, out, count, threads, _part):
     import pyarrow.parquet as pq
 
     done = Encoder(model, threads, count)(pq.read_table(texts))
@@ -58,7 +57,7 @@ def sentence_transformers(model, texts, out, count, threads):
     pq.write_table(done, out / "vectors.parquet")
 
 
-def ray_data(model, texts, out, count, threads):
+def ray_data(model, texts, out, count, threads, part):
     import ray
     from ray.data.checkpoint import CheckpointConfig
 
@@ -71,7 +70,7 @@ def ray_data(model, texts, out, count, threads):
         Encoder,
         fn_constructor_args=(model, threads, count),
         batch_format="pyarrow",
-        batch_size=PART,
+        batch_size=part,
         concurrency=1,
         num_cpus=threads,
     )
@@ -81,12 +80,12 @@ def ray_data(model, texts, out, count, threads):
 PROGRAMS = {"sentence-transformers": sentence_transformers, "Ray Data with sentence-transformers": ray_data}
 
 
-def command(name, model, texts, out, count, threads):
+def command(name, model, texts, out, count, options):
     if name != "gristmill":
-        words = [sys.executable, __file__, "contend", name, model, texts, out, count, threads]
+        words = [sys.executable, __file__, "contend", name, model, texts, out, count, options.threads, options.part]
     else:
-        words = [ROOT / "target/release/examples/embed", "--device", "cpu", "--model", model, "--workers", threads, texts]
-        words += ["--out-dir", out, "--resume", "--rows", PART, "--report", count]
+        words = [ROOT / "target/release/examples/embed", "--device", "cpu", "--model", model]
+        words += ["--workers", options.threads, texts, "--out-dir", out, "--resume", "--rows", options.part, "--report", count]
     return [str(word) for word in words]
 
 
@@ -146,7 +145,7 @@ def contend(name, scratch, options, texts):
             shutil.rmtree(path)
         count.unlink(missing_ok=True)
 
-    words = command(name, options.data / "minilm", texts, out, count, options.threads)
+    words = command(name, options.data / "minilm", texts, out, count, options)
     clean()
     whole, peak, _ = run(words, True)
     sound = vectors(out)
@@ -165,6 +164,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that tests/setup.sh fills")
     parser.add_argument("--texts", type=int, default=20_000)
+    parser.add_argument("--part", type=int, default=500, help="rows of a part of a job, and of a block of Ray's")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="where the table goes besides stdout")
@@ -183,7 +183,7 @@ def main():
         texts = scratch / "texts.parquet"
         ids = pa.array(range(options.texts), pa.int64())
         lines = [glosses[row % len(glosses)] for row in range(options.texts)]
-        pq.write_table(pa.table({"id": ids, "text": lines}), texts, row_group_size=PART)
+        pq.write_table(pa.table({"id": ids, "text": lines}), texts, row_group_size=options.part)
         for turn in range(options.rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 figures[name].append(contend(name, scratch, options, texts))
@@ -193,8 +193,8 @@ def main():
 
 def table(options, figures):
     lines = [
-        f"{options.texts} texts, all-MiniLM-L6-v2, {options.threads} threads each, {os.cpu_count()} CPUs, "
-        f"Python {platform.python_version()}, medians of {options.rounds} rounds in turn.",
+        f"{options.texts} texts, all-MiniLM-L6-v2, parts of {options.part}, {options.threads} threads each, "
+        f"{os.cpu_count()} CPUs, Python {platform.python_version()}, medians of {options.rounds} rounds in turn.",
         "",
         "| contender | rows/s | peak MB | killed halfway: seconds to the end | rows computed again or for the first time "
         "| complete and equal |",
@@ -212,7 +212,7 @@ def table(options, figures):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["contend"]:
-        name, model, texts, out, count, threads = sys.argv[2:]
-        PROGRAMS[name](model, Path(texts), Path(out), Path(count), int(threads))
+        name, model, texts, out, count, threads, part = sys.argv[2:]
+        PROGRAMS[name](model, Path(texts), Path(out), Path(count), int(threads), int(part))
     else:
         main()

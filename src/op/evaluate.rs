@@ -127,7 +127,7 @@ mod tests {
     use crate::{
         backend::cpu,
         op::{Case, CaseInput},
-        ops,
+        ops::{self, conv::Conv},
         plan::RunCap,
     };
 
@@ -172,9 +172,11 @@ mod tests {
                     })
                     .unwrap();
                 let got: Vec<Tensor> = got.iter().map(|tensor| (**tensor).clone()).collect();
-                // Sessions turn convolutions to channels last, where they may go by tiles.
-                if def.name != "Conv" || !are_near(&got, &want) {
-                    assert_eq!(got, want, "{what}");
+                // Sessions turn convolutions to channels last, where those of 3 x 3 taps may go by tiles.
+                let may_differ = node.op::<Conv>().is_some_and(|conv| conv.kernel == [3, 3] && conv.strides == [1, 1]);
+                match may_differ {
+                    true => assert!(got == want || are_near(&got, &want), "{what}: {got:?} {want:?}"),
+                    false => assert_eq!(got, want, "{what}"),
                 }
                 let constants = |graph: &Graph| graph.values.iter().filter(|value| value.constant.is_some()).count();
                 count += 1;

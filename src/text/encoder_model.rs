@@ -73,13 +73,14 @@ impl Inference for EncoderModel {
         self.session.infer(&runs, &mut Slots::new(&mut outputs))?;
         let mut outputs = outputs.into_iter();
         for (index, text) in chunk.iter().enumerate() {
-            let own = outputs.by_ref().take(text.runs.len()).map(|output| {
+            let mut own = outputs.by_ref().take(text.runs.len()).map(|output| {
                 let output = output.unwrap_or_else(|| Err(Error::internal("the session gave a text no vector")));
                 output.and_then(|tensors| self.vector(&tensors))
             });
+            let vectors: Result<Vec<_>> = own.by_ref().collect();
             // All of a text's outputs are taken, even behind one that failed.
-            let own: Vec<Result<Vec<f32>>> = own.collect();
-            match own.into_iter().collect() {
+            own.for_each(drop);
+            match vectors {
                 Ok(vectors) => out.set(index, vectors),
                 Err(error) => out.fail(index, error),
             }

@@ -182,8 +182,7 @@ impl Prepare {
                 let message = format!("the tokenizer gives {what} {number}, the model has {count}");
                 return Err(Error::invalid_model(message));
             }
-            let numbers: Vec<i32> = numbers.iter().map(|&number| number as i32).collect();
-            Tensor::new([numbers.len()], &numbers)
+            Tensor::new([numbers.len()], bytemuck::cast_slice::<u32, i32>(numbers))
         };
         let [id, token_type, position] = &self.names;
         let mut tensors = Tensors::new().with(id.clone(), numbers(&ids, self.vocabulary, "the token")?);

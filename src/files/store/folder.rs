@@ -59,6 +59,8 @@ pub(in crate::files) struct Inner {
     lease: Duration,
     epoch: Mutex<String>,
     seen: Seen,
+    /// Claims that a stopped job asked for, and does not know yet whether it has them.
+    claims: Mutex<Vec<Task<Answer<Option<Lease>>>>>,
     releases: Mutex<Vec<Task<Answer<bool>>>>,
 }
 
@@ -90,6 +92,7 @@ impl StoredFolder {
             lease,
             epoch: Mutex::new("0".to_owned()),
             seen: Seen::default(),
+            claims: Mutex::default(),
             releases: Mutex::default(),
         })))
     }
@@ -245,12 +248,15 @@ impl Folder for StoredFolder {
         let epoch = self.epoch().clone();
         let key = self.key(&format!("_gristmill/work-{epoch}/claims/{name}.json"));
         let (folder, part, letters) = (self.clone(), self.key(name), self.key(&letters_name(name)));
-        let lease =
-            self.tell(
-                name,
-                async move { take(&folder.client, key, folder.lease, &folder.seen, [&part, &letters]).await },
-            )?;
-        match lease {
+        let fail = |error| writing(&self.path(name), error);
+        let taking =
+            spawn(async move { take(&folder.client, key, folder.lease, &folder.seen, [&part, &letters]).await })
+                .map_err(fail)?;
+        let lease = taking.wait(&self.cancel).map_err(|error| {
+            self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(taking);
+            fail(error)
+        })?;
+        match lease.map_err(|error| fail(failure(&error)))? {
             Some(lease) => Ok(Some(Box::new(StoredClaim::new(self, name, epoch, lease)?))),
             None => Ok(None),
         }
@@ -282,6 +288,11 @@ impl Folder for StoredFolder {
 
     fn leave(&self) {
         let end = Instant::now() + LEAVING;
+        for claim in self.claims.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if let Ok(Some(Ok(Some(lease)))) = claim.wait_until(end) {
+                self.release(Arc::new(lease));
+            }
+        }
         for release in self.releases.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // What is not said in time is seen when the claim has ended.
             let _ = release.wait_until(end);

@@ -55,8 +55,8 @@ impl<T> Task<T> {
     /// Waits for the result.
     ///
     /// # Errors
-    /// If the token is cancelled first, which drops the future.
-    pub(super) fn wait(self, cancel: &CancelToken) -> io::Result<T> {
+    /// If the token is cancelled first, while the future goes on.
+    pub(super) fn wait(&self, cancel: &CancelToken) -> io::Result<T> {
         loop {
             if cancel.is_cancelled() {
                 return Err(io::Error::other(Error::new(ErrorKind::Cancelled, "the job was cancelled")));

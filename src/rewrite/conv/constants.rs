@@ -233,5 +233,7 @@ mod tests {
     fn factors_that_weights_cannot_take_up_stay() {
         assert_eq!(around((0, 0), [1.0, 0.0], [&[f32::INFINITY], &[1.0]]), Err(2));
         assert_eq!(around((0, 0), [1.0, 0.0], [&[3e38], &[1.0]]), Err(2));
+        // The weights stay finite, a bias does not.
+        assert_eq!(around((0, 0), [1.0, 0.0], [&[2e37], &[1.0]]), Err(2));
     }
 }

@@ -105,8 +105,8 @@ impl PlainWords {
             return None;
         }
         let table = self.table(model);
-        let mut ids: Vec<u32> = self.before.iter().map(|token| token.0).collect();
-        ids.reserve(most.min(bytes.len() / 4) + self.behind.len());
+        let mut ids = Vec::with_capacity(self.before.len() + most.min(bytes.len() / 4) + self.behind.len());
+        ids.extend(self.before.iter().map(|token| token.0));
         let end = ids.len() + most;
         let (mut at, mut lower) = (0, String::new());
         while at < bytes.len() && ids.len() <= end {
@@ -134,7 +134,8 @@ impl PlainWords {
         }
         let truncated = ids.len() > end;
         ids.truncate(end);
-        let mut type_ids: Vec<u32> = self.before.iter().map(|token| token.1).collect();
+        let mut type_ids = Vec::with_capacity(ids.len() + self.behind.len());
+        type_ids.extend(self.before.iter().map(|token| token.1));
         type_ids.resize(ids.len(), self.type_id);
         ids.extend(self.behind.iter().map(|token| token.0));
         type_ids.extend(self.behind.iter().map(|token| token.1));

@@ -321,19 +321,27 @@ fn a_stop_does_not_wait_for_a_store() {
 
 #[test]
 fn a_stop_gives_its_parts_up_at_once() {
-    let case = Case::new("stopped", 1 << 20);
-    let token = CancelToken::new();
-    let (stop, seen) = (token.clone(), AtomicUsize::new(0));
-    let stopping = Bulk::new(from_fn(move |text: &String| {
-        if seen.fetch_add(1, SeqCst) == 12 {
+    let case = Case::new("stopped", 60);
+    let job = |lease| case.job(&case.url).lease(Duration::from_secs(lease));
+    run(&job(60), "no").unwrap();
+    let (expected, requests) = (case.objects(), case.store.asked.load(SeqCst));
+    for at in 0..requests {
+        case.remove_all();
+        case.store.set(Plan { late_at: Some(at), ..Plan::default() });
+        let token = CancelToken::new();
+        let (stop, store) = (token.clone(), case.store.clone());
+        let stopper = thread::spawn(move || {
+            while store.asked.load(SeqCst) <= at {
+                thread::sleep(Duration::from_micros(50));
+            }
             stop.cancel();
-        }
-        Ok(text.len())
-    }));
-    let job = case.job(&case.url).lease(Duration::from_secs(600));
-    let summary = run_by(&job.clone().cancel(token), &stopping.chunk_size(1).workers(1)).unwrap();
-    assert!(summary.stopped && !summary.is_complete(), "{summary:?}");
-    let started = Instant::now();
-    assert!(run(&job, "").unwrap().is_complete());
-    assert!(started.elapsed() < Duration::from_secs(60));
+        });
+        let summary = run(&job(60).cancel(token), "no").unwrap();
+        stopper.join().unwrap();
+        case.store.set(Plan::default());
+        let started = Instant::now();
+        assert!(run(&job(60), "no").unwrap().is_complete(), "{at}");
+        assert!(started.elapsed() < Duration::from_secs(30), "{at}: {summary:?}");
+        assert_same(&case.objects(), &expected);
+    }
 }

@@ -34,6 +34,9 @@ pub(in crate::files::store) fn planted(url: &Url) -> Option<Client> {
     Some(Client { piece, ..Client::new(store) })
 }
 
+/// How late an answer comes.
+const LATE: Duration = Duration::from_millis(100);
+
 type Asked<'a, T> = Pin<Box<dyn Future<Output = Answer<T>> + Send + 'a>>;
 
 /// What a request is met with.
@@ -78,6 +81,8 @@ pub(super) struct Plan {
     pub(super) silent_at: Option<usize>,
     /// From this one of its requests on, the first client stands still until it may go on.
     pub(super) waits_at: Option<usize>,
+    /// The answer of this request comes late.
+    pub(super) late_at: Option<usize>,
     pub(super) ignores_conditions: bool,
     pub(super) hangs: bool,
 }
@@ -132,7 +137,7 @@ impl Planted {
         }
     }
 
-    fn meet(&self, writes: bool) -> (Option<Fault>, Plan) {
+    fn meet(&self, writes: bool) -> (Option<Fault>, Plan, bool) {
         let number = self.asked.fetch_add(1, SeqCst);
         let plan = *self.plan.lock().unwrap();
         let dies = plan.dies_at.filter(|(at, _)| number >= *at);
@@ -141,16 +146,21 @@ impl Planted {
             Some((at, fault)) => Some(if number == at { fault } else { Fault::Refused }),
             None => plan.silent_at.filter(|at| writes && number == *at).map(|_| Fault::Silent),
         };
-        (fault, plan)
+        (fault, plan, plan.late_at == Some(number))
     }
 
     async fn meet_and<T>(&self, writes: bool, request: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
-        let (fault, plan) = self.meet(writes);
+        let (fault, plan, is_late) = self.meet(writes);
         if plan.hangs {
             std::future::pending::<()>().await;
         }
         self.pass_gate(&plan).await;
         match fault {
+            None if is_late => {
+                let answer = request.await;
+                tokio::time::sleep(LATE).await;
+                answer
+            }
             None => request.await,
             Some(Fault::Refused) => Err(planted_error()),
             Some(Fault::Silent) => {
