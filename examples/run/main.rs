@@ -20,6 +20,10 @@ mod model_table;
 
 use std::process::ExitCode;
 
+/// The C library's allocator lets threads wait for each other where one frees what another has allocated, as results are.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     common::main(command::run)
 }
