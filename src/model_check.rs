@@ -2,7 +2,7 @@
 //! `tests/model_check`.
 
 #![deny(unsafe_code)]
-#![allow(dead_code, unexpected_cfgs)]
+#![allow(dead_code, unexpected_cfgs, reason = "features and callers that only the whole library has")]
 
 pub mod bulk;
 mod error;

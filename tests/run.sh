@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests, from nothing: sets up the data, then formatting, lints, dependencies, spelling, tests with all features,
+# All tests, from nothing: formatting, lints, dependencies and spelling while the data are set up, tests with all features,
 # documentation, public items, the same tests as far as they go without default features, and a model check.
 # GRISTMILL_FULL=1 adds the long tier: more cases of many tests, servers of object stores, a count of instructions, and a
 # rehearsal of the kit that measures a graphics card.

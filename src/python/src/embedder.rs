@@ -24,7 +24,7 @@ pub(crate) struct Embedder {
 #[pymethods]
 impl Embedder {
     #[new]
-    #[expect(clippy::too_many_arguments)] // Those of the Python half, by position.
+    #[expect(clippy::too_many_arguments, reason = "those of the Python half, by position")]
     #[pyo3(signature = (path, device, precision, workers, truncate_dim, max_tokens, weights, task))]
     fn new(
         py: Python<'_>,
