@@ -64,8 +64,11 @@ impl Shape {
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past [`MAX_ELEMENTS`].
     pub(crate) fn fixed_elements(&self) -> Result<Option<usize>> {
         let too_large = || Error::limit(format!("a tensor of shape {self} is larger than {MAX_ELEMENTS} elements"));
-        if self.0.iter().any(|dim| !dim.is_valid()) {
-            return Err(too_large());
+        if let Some(axis) = self.0.iter().position(|dim| !dim.is_valid()) {
+            return Err(Error::limit(format!(
+                "the size of axis {axis} overflows, or its expression is longer than is kept; fixed sizes of the inputs \
+                 (`ImportOptions::input_shape`) shorten it"
+            )));
         }
         let Some(dims) = self.as_fixed() else { return Ok(None) };
         if dims.contains(&0) {

@@ -9,6 +9,8 @@ use crate::{
 
 /// The most elements of one value that shape inference tracks.
 pub const MAX_TRACKED: usize = 1024;
+/// The most terms and factors of an element that is tracked.
+const MAX_TRACKED_WEIGHT: usize = 256;
 
 /// The most elements of a constant of floating-point numbers that are tracked.
 const MAX_FLOATS: usize = 16;
@@ -111,10 +113,12 @@ impl Fact {
         }
     }
 
-    /// The same with known integer elements, dropped if they are more than [`MAX_TRACKED`].
+    /// The same with known integer elements, dropped if they are more than [`MAX_TRACKED`] or their expressions are long:
+    /// what is computed from them is then measured in each run.
     #[must_use]
     pub(crate) fn with_elements(mut self, elements: Option<Vec<Dim>>) -> Self {
-        self.elements = elements.filter(|elements| elements.len() <= MAX_TRACKED);
+        let is_short = |dim: &Dim| dim.is_valid() && dim.weight() <= MAX_TRACKED_WEIGHT;
+        self.elements = elements.filter(|elements| elements.len() <= MAX_TRACKED && elements.iter().all(is_short));
         self
     }
 

@@ -66,8 +66,9 @@ pub(crate) fn read(
     if model.trains {
         notes.push("the file's training part is not used".to_owned());
     }
+    let is_pytorch = model.producer == Some(b"pytorch");
     let (graph, more) =
-        convert::graph(graph, name, opsets, &model.functions, &budget, external, options, has_defaults)?;
+        convert::graph(graph, name, opsets, &model.functions, &budget, external, options, has_defaults, is_pytorch)?;
     notes.extend(more);
     Ok((graph, notes))
 }

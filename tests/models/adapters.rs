@@ -12,7 +12,7 @@ use gristmill::{
 };
 use serde::Deserialize;
 
-use crate::support::folder::changed;
+use crate::support::{data::golden, folder::changed};
 
 /// The largest difference of a number to transformers' in f32.
 const MOST: f64 = 2e-5;
@@ -24,7 +24,7 @@ struct Golden {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/adapters/jina-v3")
+    golden("adapters/jina-v3")
 }
 
 fn open(folder: &Path, prompt: Prompt, weights: Weights) -> gristmill::Result<Embedder> {

@@ -34,7 +34,7 @@ fn goldens(folder: &Path) -> Vec<Golden> {
 
 #[test]
 fn every_family_gives_the_vectors_of_transformers() {
-    let folders = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders")).unwrap();
+    let folders = fs::read_dir(data::golden("encoders")).unwrap();
     let mut folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     assert!(folders.len() >= 15, "{} families", folders.len());
@@ -86,7 +86,7 @@ fn every_family_gives_the_vectors_of_transformers() {
 /// The bits of a text's vector depend on neither its neighbours, nor chunks, workers and order.
 #[test]
 fn every_family_gives_a_text_the_same_bits_in_any_company() {
-    let folders = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders")).unwrap();
+    let folders = fs::read_dir(data::golden("encoders")).unwrap();
     for folder in folders.map(|entry| entry.unwrap().path()) {
         let embedder = Embedder::open(&folder, Device::Cpu).unwrap();
         let mut texts: Vec<String> =
@@ -105,7 +105,7 @@ fn every_family_gives_a_text_the_same_bits_in_any_company() {
 
 #[test]
 fn a_shared_table_is_found_by_its_other_name() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/t5");
+    let source = data::golden("encoders/t5");
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(&source).unwrap().map(Result::unwrap) {
         fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
@@ -125,7 +125,7 @@ fn a_shared_table_is_found_by_its_other_name() {
 #[test]
 fn mapped_weights_give_the_same_vectors() {
     for name in ["albert", "modernbert", "qwen3", "t5-gated"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders").join(name);
+        let folder = data::golden("encoders").join(name);
         let open = |weights| Embedder::open_with(&folder, &EmbedderOptions::on(Device::Cpu).weights(weights)).unwrap();
         let (copied, mapped) = (open(Weights::Own), open(Weights::Mapped));
         let texts: Vec<String> =
@@ -136,8 +136,7 @@ fn mapped_weights_give_the_same_vectors() {
 
 #[test]
 fn an_embedder_is_replaced_by_one_of_the_same_length() {
-    let folder =
-        |name: &str| -> PathBuf { Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders").join(name) };
+    let folder = |name: &str| -> PathBuf { data::golden("encoders").join(name) };
     let vector = |name: &str| Embedder::open(folder(name), Device::Cpu).unwrap().embed(&["a text"]).unwrap().remove(0);
     let hot = Arc::new(Hot::embedder(folder("bert"), &EmbedderOptions::on(Device::Cpu)).unwrap());
     let bulk = Bulk::hot(hot.clone());
@@ -152,7 +151,7 @@ fn an_embedder_is_replaced_by_one_of_the_same_length() {
 
 #[test]
 fn a_queue_of_an_embedder_answers() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/bert");
+    let folder = data::golden("encoders/bert");
     let embedder = Embedder::open(folder, Device::Cpu).unwrap();
     let queue = embedder.queue(Duration::from_millis(1)).unwrap();
     let answers = [queue.submit("a text".to_owned()), queue.submit("another".to_owned())];
@@ -162,7 +161,7 @@ fn a_queue_of_an_embedder_answers() {
 
 #[test]
 fn each_view_of_a_model_counts_its_own_truncated_texts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/bert");
+    let folder = data::golden("encoders/bert");
     let embedder = Embedder::open(folder, Device::Cpu).unwrap();
     let queries = embedder.queries().unwrap();
     let counts = || [&embedder, &queries].map(|view| view.describe().truncated);

@@ -11,7 +11,7 @@ use gristmill::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::support::folder::changed;
+use crate::support::{data::golden, folder::changed};
 
 /// The largest difference of a score to its golden in f32.
 const MOST: f64 = 2e-5;
@@ -29,7 +29,7 @@ struct Pair {
 }
 
 fn heads(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/heads").join(name)
+    golden("heads").join(name)
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> T {
@@ -130,6 +130,15 @@ fn scores_are_made_as_the_caller_says() {
     let plain = Reranker::open(heads("pairs/bert"), Device::Cpu).unwrap().scores("a fox", &["a dog"]).unwrap()[0];
     assert_eq!(plain, open(Scores::Sigmoid));
     assert!((f64::from(plain) - 1.0 / (1.0 + f64::from(-open(Scores::Raw)).exp())).abs() < 1e-6);
+    // One class has a sigmoid, also where the settings say that it is one of several.
+    let single = r#""problem_type": "single_label_classification", "id2label""#;
+    let folder = changed(&heads("pairs/bert"), &[("config.json", r#""id2label""#, single)]);
+    let classify = |options: &ClassifierOptions| {
+        Classifier::open_with(folder.path(), options).unwrap().classify(&text).unwrap().remove(0).scores
+    };
+    let options = ClassifierOptions::on(Device::Cpu);
+    assert_eq!(classify(&options), classify(&options.clone().scores(Scores::Sigmoid)));
+    assert_ne!(classify(&options), [1.0]);
 }
 
 #[test]
@@ -271,7 +280,7 @@ fn heads_that_are_not_there_are_refused() {
     let error = Embedder::open(heads("pairs/roberta"), Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("pooling"), "{error}");
     // An encoder without a head.
-    let bare = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders/distilbert");
+    let bare = golden("encoders/distilbert");
     let error = Classifier::open(bare, Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("DistilBertModel"), "{error}");
 }

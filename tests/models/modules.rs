@@ -1,9 +1,6 @@
 //! What sentence-transformers runs behind an encoder: `golden_modules.py` made the modules and computed the vectors.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use gristmill::{
     Device, ErrorKind, Weights,
@@ -13,6 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::data::golden;
+
 /// The largest difference of a number to sentence-transformers' in f32.
 const MOST: f64 = 2e-5;
 
@@ -20,10 +19,6 @@ const MOST: f64 = 2e-5;
 struct Golden {
     text: String,
     vector: Vec<f64>,
-}
-
-fn goldens(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
 }
 
 /// Copies the files of a folder and of its inner folders.
@@ -41,8 +36,8 @@ fn copied(from: &Path, to: &Path) {
 /// A folder of the encoder `bert` and the modules of a case, and what the case expects.
 fn case(name: &str) -> (TempDir, Vec<Golden>) {
     let folder = tempfile::tempdir().unwrap();
-    copied(&goldens("encoders/bert"), folder.path());
-    copied(&goldens("modules").join(name), folder.path());
+    copied(&golden("encoders/bert"), folder.path());
+    copied(&golden("modules").join(name), folder.path());
     let golden = fs::read_to_string(folder.path().join("golden.json")).unwrap();
     (folder, serde_json::from_str(&golden).unwrap())
 }
@@ -222,4 +217,23 @@ fn long_texts_are_read_in_windows() {
     let options = EmbedderOptions::on(Device::Cpu).windows(62);
     let error = Embedder::open_with(folder.path(), &options).unwrap_err();
     assert!(error.to_string().contains("62 tokens in common"), "{error}");
+}
+
+#[test]
+fn a_path_may_be_written_as_one_of_a_folder() {
+    let (folder, golden) = case("older-switches");
+    let modules = folder.path().join("modules.json");
+    let text = fs::read_to_string(&modules).unwrap();
+    let open = |path: &str| {
+        fs::write(&modules, text.replace("1_Pooling\"", &format!("{path}\""))).unwrap();
+        Embedder::open(folder.path(), Device::Cpu)
+    };
+    for path in ["./1_Pooling", "1_Pooling/", "././1_Pooling/"] {
+        let vectors = open(path).unwrap().embed(&[golden[0].text.as_str()]).unwrap();
+        assert!(difference(&vectors[0], &golden[0].vector) <= MOST, "{path}");
+    }
+    for path in ["/1_Pooling", "../1_Pooling", "1_Pooling//"] {
+        let error = open(path).unwrap_err().to_string();
+        assert!(error.contains("plain name") && error.contains(path), "{error}");
+    }
 }

@@ -1,22 +1,19 @@
 //! Sparse vectors: `golden_sparse.py` made the models and computed the weights.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use gristmill::{
     Device, ErrorKind, Weights,
     text::{Prompt, SparseEmbedder, SparseOptions},
 };
 
-use crate::support::folder::changed;
+use crate::support::{data::golden, folder::changed};
 
 /// The largest difference of a weight to its golden in f32.
 const MOST: f64 = 2e-5;
 
 fn heads(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/heads").join(name)
+    golden("heads").join(name)
 }
 
 fn texts() -> Vec<String> {

@@ -1,12 +1,14 @@
 //! Models of word vectors against model2vec and sentence-transformers: `golden_words.py` made them.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use gristmill::{
     Device, Weights,
     text::{Embedder, EmbedderOptions},
 };
 use serde::Deserialize;
+
+use crate::support::data::golden;
 
 /// The largest difference of a number.
 const MOST: f64 = 2e-5;
@@ -19,7 +21,7 @@ struct Golden {
 
 #[test]
 fn word_vectors_are_those_of_their_authors_tools() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/words");
+    let folder = golden("words");
     for name in ["model2vec", "model2vec-mapped", "static", "static-cut"] {
         let folder = folder.join(name);
         let goldens: Vec<Golden> =
@@ -45,7 +47,7 @@ fn word_vectors_are_those_of_their_authors_tools() {
 
 #[test]
 fn limits_of_the_caller_replace_those_of_a_folder() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/words/static-cut");
+    let folder = golden("words/static-cut");
     let embedder = |tokens| Embedder::open_with(&folder, &EmbedderOptions::on(Device::Cpu).max_tokens(tokens)).unwrap();
     let text = ["one two three four five six"];
     assert_eq!(embedder(7).embed(&text).unwrap(), Embedder::open(&folder, Device::Cpu).unwrap().embed(&text).unwrap());
@@ -54,7 +56,7 @@ fn limits_of_the_caller_replace_those_of_a_folder() {
 
 #[test]
 fn a_table_of_bytes_is_read_as_its_numbers() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/words/model2vec");
+    let source = golden("words/model2vec");
     let bytes = fs::read(source.join("model.safetensors")).unwrap();
     let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: serde_json::Value = serde_json::from_slice(&bytes[8..start]).unwrap();

@@ -1,14 +1,13 @@
 //! Classes of tokens: `golden_tokens.py` made the models and their entities.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use gristmill::{
     Device, ErrorKind, Weights,
     text::{Aggregation, Classifier, Entity, Tagged, Tagger, TaggerOptions},
 };
+
+use crate::support::data::golden;
 
 /// The largest difference of a score to its golden in f32.
 const MOST: f64 = 2e-5;
@@ -20,7 +19,7 @@ type Golden = (String, f64, String, usize, usize);
 type Case = (String, Option<usize>, usize, Option<Vec<Golden>>);
 
 fn heads(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/heads").join(name)
+    golden("heads").join(name)
 }
 
 fn texts() -> Vec<String> {

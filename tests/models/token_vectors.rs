@@ -1,16 +1,13 @@
 //! Vectors of tokens: `golden_colbert.py` made the models and computed the vectors.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use gristmill::{
     Device, ErrorKind, Weights,
     text::{TokenEmbedder, TokenOptions, TokenVectors},
 };
 
-use crate::support::folder::changed;
+use crate::support::{data::golden, folder::changed};
 
 /// The largest difference of a number to its golden in f32.
 const MOST: f64 = 2e-5;
@@ -19,7 +16,7 @@ const MOST: f64 = 2e-5;
 type Golden = [Option<Vec<Vec<f64>>>; 2];
 
 fn heads(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/heads").join(name)
+    golden("heads").join(name)
 }
 
 fn texts() -> Vec<String> {

@@ -1,10 +1,6 @@
 //! Files of weights: every float type, and shards, give the vectors of one file of f32 with the same numbers.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use gristmill::{
     Device,
@@ -13,7 +9,10 @@ use gristmill::{
 use half::{bf16, f16};
 use serde_json::{Map, Value, json};
 
-use crate::support::folder::{changed, with_header};
+use crate::support::{
+    data::golden,
+    folder::{changed, with_header},
+};
 
 const TEXTS: [&str; 3] = ["the quick brown fox", "東京は日本の首都です。", "don't, can't: it's"];
 const FILE: &str = "model.safetensors";
@@ -27,10 +26,6 @@ const TYPES: [Stored; 4] = [
     ("F64", |x| f64::from(x).to_le_bytes().into(), |x| x),
     ("F32", |x| x.to_le_bytes().into(), |x| x),
 ];
-
-fn goldens() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
-}
 
 /// The tensors of a file of f32 or f16: shapes and numbers.
 fn read(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
@@ -74,7 +69,7 @@ fn vectors(folder: &Path) -> Vec<Vec<f32>> {
 #[test]
 fn every_float_type_gives_the_vectors_of_its_numbers() {
     for name in ["bert", "deberta", "gemma3", "modernbert", "mpnet", "nomic-bert", "qwen3", "t5-gated"] {
-        let source = goldens().join("encoders").join(name);
+        let source = golden("encoders").join(name);
         let tensors = read(&source.join(FILE));
         for stored @ (dtype, _, rounded) in TYPES {
             let [folder, plain] = [(), ()].map(|()| changed(&source, &[]));
@@ -90,7 +85,7 @@ fn every_float_type_gives_the_vectors_of_its_numbers() {
 #[test]
 fn shards_give_the_vectors_of_one_file() {
     for name in ["albert", "deberta", "modernbert", "qwen3", "t5"] {
-        let source = goldens().join("encoders").join(name);
+        let source = golden("encoders").join(name);
         let tensors = read(&source.join(FILE));
         let folder = changed(&source, &[]);
         fs::remove_file(folder.path().join(FILE)).unwrap();
@@ -121,7 +116,7 @@ fn tied_words_are_those_of_the_embeddings() {
         ("roberta", "roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight"),
         ("modernbert", "model.embeddings.tok_embeddings.weight", "decoder.weight"),
     ] {
-        let source = goldens().join("heads/sparse").join(name);
+        let source = golden("heads/sparse").join(name);
         let mut tensors = read(&source.join(FILE));
         let expected = weights(&source);
         let shared = tensors[words].clone();

@@ -335,3 +335,85 @@ fn groups_of_doubles_are_normalized() {
         assert!(got.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-4), "{opset}: {got:?}");
     }
 }
+
+#[test]
+fn aligned_corners_take_whole_lengths_up_to_opset_18_and_in_pytorchs_files() {
+    let attribute = |name: &str, text: &str| Message::new().text(1, name).int(20, 3).text(4, text);
+    let x = f32s(&[1, 5], &[0.0, 10.0, 20.0, 30.0, 40.0]);
+    // From 5 to 7.5 rounded down: PyTorch, ONNX Runtime and the operator's text divide by 6, ONNX's reference by 6.5.
+    for (opset, producer, length) in [(11, "", 7.0f32), (18, "tool", 7.0), (19, "tool", 7.5), (22, "pytorch", 7.0)] {
+        let resize = node("Resize", "resize", &["x", "", "scales"], &["y"])
+            .message(5, &attribute("mode", "linear"))
+            .message(5, &attribute("coordinate_transformation_mode", "align_corners"));
+        let draft = Draft::new()
+            .opset(opset)
+            .input(value("x", FLOAT, &["n", "5"]))
+            .initializer(floats("scales", &[2], &[1.0, 1.5]))
+            .node(resize)
+            .output(value("y", FLOAT, &["n", "7"]));
+        let bytes = [draft.bytes(), Message::new().text(2, producer).0].concat();
+        let session = Model::from_bytes(&bytes).unwrap().session(&SessionOptions::on(Device::Cpu)).unwrap();
+        let results = session.run(&Tensors::from([("x", x.clone())])).unwrap();
+        let y = results.get("y").unwrap().as_slice::<f32>().unwrap();
+        for (at, y) in y.iter().enumerate() {
+            let want = 10.0 * at as f32 * 4.0 / (length - 1.0);
+            assert!((y - want).abs() < 1e-4, "opset {opset}: {at} is {y}, not {want}");
+        }
+    }
+}
+
+#[test]
+fn a_window_past_the_end_may_be_larger_than_the_input() {
+    // As EfficientNet ends, whatever the size of its images.
+    for (stride, side, want) in [(20, 3, Some(4.0f32)), (20, 1, Some(0.0)), (18, 3, Some(4.0)), (17, 3, None)] {
+        let pool = node("AveragePool", "pool", &["x"], &["y"])
+            .message(5, &ints("kernel_shape", &[20, 20]))
+            .message(5, &ints("strides", &[stride, stride]))
+            .message(5, &int("ceil_mode", 1));
+        let draft = Draft::new().input(value("x", FLOAT, &["n", "1", "h", "w"])).node(pool).output(value(
+            "y",
+            FLOAT,
+            &["n", "1", "a", "b"],
+        ));
+        let numbers: Vec<f32> = (0..side * side).map(|number| number as f32).collect();
+        let inputs = Tensors::from([("x", f32s(&[1, 1, side, side], &numbers))]);
+        match (load(&draft).run(&inputs), want) {
+            (Ok(results), Some(want)) => {
+                assert_eq!(results.get("y").unwrap(), &f32s(&[1, 1, 1, 1], &[want]), "{stride}")
+            }
+            (Err(error), None) => assert!(error.to_string().contains("where at least 4 is needed"), "{error}"),
+            (result, _) => panic!("{stride}: {result:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_range_of_floats_up_to_a_size_has_a_known_size() {
+    let cases: [(f32, f32, &[f32]); 4] = [
+        (0.5, 1.0, &[0.5, 1.5, 2.5, 3.5]),
+        (0.0, 3.0, &[0.0, 3.0]),
+        (-1.25, 2.0, &[-1.25, 0.75, 2.75]),
+        (9.0, 1.0, &[]),
+    ];
+    for (start, step, want) in cases {
+        let draft = Draft::new()
+            .input(value("x", FLOAT, &["n", "h"]))
+            .initializer(integers("one", &[], &[1]))
+            .initializer(integers("two", &[], &[2]))
+            .initializer(floats("start", &[], &[start]))
+            .initializer(floats("step", &[], &[step]))
+            .node(node("Shape", "shape", &["x"], &["shape"]))
+            .node(node("Gather", "size", &["shape", "one"], &["size"]))
+            .node(node("Div", "half", &["size", "two"], &["half"]))
+            .node(node("Cast", "float", &["half"], &["end"]).message(5, &int("to", FLOAT)))
+            .node(node("Range", "range", &["start", "end", "step"], &["y"]))
+            .output(value("y", FLOAT, &["m"]));
+        let session = load(&draft);
+        let inputs = Tensors::from([("x", f32s(&[1, 9], &[0.0; 9]))]);
+        assert_eq!(session.run(&inputs).unwrap().get("y").unwrap(), &f32s(&[want.len()], want), "{start} by {step}");
+        // The size is computed from that of `x`, not measured in each run.
+        let (_, fact) = session.outputs().next().unwrap();
+        let measured = fact.to_string();
+        assert!(measured.contains("s1"), "{measured}");
+    }
+}

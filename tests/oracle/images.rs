@@ -54,16 +54,17 @@ fn weights(
     let (last, x) = (from as f64 - 1.0, at as f64);
     let half_pixel = (x + 0.5) / scale - 0.5;
     let (start, end) = region.unwrap_or((0.0, 1.0));
+    let length = if op.whole_lengths { to as f64 } else { scale * from as f64 };
     let x = match op.coordinates {
         Coordinates::HalfPixelUnlessOne if to == 1 => 0.0,
         Coordinates::HalfPixel | Coordinates::HalfPixelUnlessOne => half_pixel,
         Coordinates::HalfPixelSymmetric => half_pixel + from as f64 * (1.0 - to as f64 / (scale * from as f64)) / 2.0,
         Coordinates::AlignCorners if to == 1 => 0.0,
-        Coordinates::AlignCorners => x * last / (scale * from as f64 - 1.0),
+        Coordinates::AlignCorners => x * last / (length - 1.0),
         Coordinates::Asymmetric => x / scale,
         Coordinates::HalfPixelForNearest => half_pixel + 0.5,
         Coordinates::Crop if to == 1 => (start + end) / 2.0 * last,
-        Coordinates::Crop => start * last + x * (end - start) * last / (scale * from as f64 - 1.0),
+        Coordinates::Crop => start * last + x * (end - start) * last / (length - 1.0),
     };
     if op.coordinates == Coordinates::Crop && !(0.0..=last).contains(&x) {
         return None;

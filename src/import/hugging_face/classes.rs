@@ -82,7 +82,7 @@ impl Head {
         let count = labels.as_ref().map(Vec::len).or(count).unwrap_or(2);
         let scores = match (reader.text("problem_type", None).as_str(), count) {
             ("regression", _) => Scores::Raw,
-            ("multi_label_classification", _) | ("", 0 | 1) => Scores::Sigmoid,
+            ("multi_label_classification", _) | ("single_label_classification" | "", 0 | 1) => Scores::Sigmoid,
             ("single_label_classification" | "", _) => Scores::Softmax,
             (other, _) => return Err(Error::unsupported(format!("problem_type `{other}`"))),
         };

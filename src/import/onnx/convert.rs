@@ -45,7 +45,7 @@ const MAX_PORTS: usize = 4096;
 
 /// Converts a serialized `GraphProto`.
 ///
-/// With `has_defaults`, initializers that are inputs too are defaults of these.
+/// With `has_defaults`, initializers that are inputs too are defaults of these; `is_pytorch` says that PyTorch made the file.
 #[allow(clippy::too_many_arguments, reason = "the parts of one file and what to make of them")]
 pub(super) fn graph<'a>(
     bytes: &'a [u8],
@@ -56,6 +56,7 @@ pub(super) fn graph<'a>(
     external: &mut External<'_>,
     options: &ImportOptions,
     has_defaults: bool,
+    is_pytorch: bool,
 ) -> Result<(Graph, Vec<String>)> {
     let proto = parse_graph(bytes, budget)?;
     let name = proto.name.filter(|name| !name.is_empty()).unwrap_or(name);
@@ -63,7 +64,7 @@ pub(super) fn graph<'a>(
     let makers = makers(&proto, budget)?;
     check_operators(&proto, &functions, budget)?;
     assumed::settled(&proto, budget, |open| {
-        let file = File { functions: &functions, budget, open };
+        let file = File { functions: &functions, budget, open, is_pytorch };
         let scope = Scope { opsets: opsets.clone(), used: scope::used(&proto, 0)?, ..Scope::default() };
         let mut converter = Converter::new(Graph::new(name), scope, file, external, None);
         converter.initializers(&proto)?;
@@ -94,6 +95,7 @@ struct File<'a, 'b> {
     functions: &'b Functions<'a>,
     budget: &'b Budget,
     open: &'b OpenRanks,
+    is_pytorch: bool,
 }
 
 /// A graph under construction.

@@ -62,6 +62,9 @@ pub struct Resize {
     pub outside: f32,
     /// The axes that the region names, in its order.
     pub region: Vec<usize>,
+    /// Whether [`Coordinates::AlignCorners`] and [`Coordinates::Crop`] take the result's size for its length, instead of the
+    /// operand's times the factor, which need not be whole.
+    pub whole_lengths: bool,
 }
 
 pub(crate) static DEF: OpDef = OpDef {
@@ -86,6 +89,7 @@ impl Resize {
             exclude_outside: false,
             outside: 0.0,
             region: Vec::new(),
+            whole_lengths: false,
         }
     }
 

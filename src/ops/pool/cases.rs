@@ -68,6 +68,8 @@ fn pool_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
             .value(&[1, 3, 8, 6], fill),
         Case::new("dilated", Pool { dilations: vec![2, 3], ..padded(&[2, 3], &[(1, 1), (2, 2)]) })
             .value(&[1, 2, 8, 11], fill),
+        Case::new("larger than the input", Pool { ceil_mode: true, strides: vec![20, 30], ..pool(&[20, 30]) })
+            .value(&[1, 2, 7, 30], fill),
         Case::new("same", Pool { pads: Pads::SameUpper, ..padded(&[3, 2], &[]) }).value(&[1, 2, 7, 8], fill),
         Case::new("same lower", Pool { pads: Pads::SameLower, ..padded(&[4], &[]) }).value(&[1, 2, 7], fill),
         Case::new("three dimensions", padded(&[2, 3, 2], &[(0, 1), (1, 1), (0, 0)])).value(&[1, 2, 4, 5, 6], fill),

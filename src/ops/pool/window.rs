@@ -78,7 +78,10 @@ impl Window<'_> {
             return Condition::at_least("an axis that is padded as needed", size, &Dim::from(1));
         };
         let padded = &(size + &Dim::from(pads[axis].0)) + &Dim::from(pads[axis].1);
-        Condition::at_least("the padded axis under the window", &padded, &Dim::from(self.extent(axis)))
+        // A window that may extend beyond the padding is of any size, as long as the stride is.
+        let least =
+            if self.ceil { (self.extent(axis) + 1).saturating_sub(self.strides[axis]) } else { self.extent(axis) };
+        Condition::at_least("the padded axis under the window", &padded, &Dim::from(least))
     }
 
     /// The padding before and after an axis of that size.

@@ -1,6 +1,6 @@
 //! Division of expressions.
 
-use crate::shape::dim::{Dim, Factor, Function, MAX_TERMS};
+use crate::shape::dim::{Dim, Factor, Function, LIMIT, MAX_TERMS};
 
 impl Dim {
     /// The quotient, if the division of polynomials leaves no remainder.
@@ -66,7 +66,37 @@ impl Dim {
         if let (Some(a), Some(b)) = (self.as_fixed(), divisor.as_fixed()) {
             return a.checked_div_euclid(b).map_or_else(Self::invalid, Self::number);
         }
-        self.exact_div(divisor).unwrap_or_else(|| self.call(Function::FloorDiv, divisor))
+        if let Some(quotient) = self.exact_div(divisor) {
+            return quotient;
+        }
+        match divisor.as_fixed() {
+            Some(divisor) if divisor > 1 && self.valid => self.floor_div_by(divisor),
+            _ => self.call(Function::FloorDiv, divisor),
+        }
+    }
+
+    /// The quotient by a number above 1, with all its multiples in front and a quotient of a quotient as one: sizes that are
+    /// computed in different ways come out equal.
+    fn floor_div_by(&self, divisor: i64) -> Self {
+        let is_multiple = |(_, coefficient): &&(Vec<Factor>, i64)| coefficient % divisor == 0;
+        let (multiples, rest): (Vec<_>, Vec<_>) = self.terms.iter().partition(is_multiple);
+        let whole =
+            multiples.into_iter().map(|(factors, coefficient)| (factors.clone(), coefficient / divisor)).collect();
+        let whole = Self::from_terms(self.constant.div_euclid(divisor), whole);
+        let rest = Self::from_terms(self.constant.rem_euclid(divisor), rest.into_iter().cloned().collect());
+        // (a / b + c) / d is (a + b c) / (b d).
+        if let [(factors, 1)] = &*rest.terms
+            && let [Factor::Call(Function::FloorDiv, arguments)] = &**factors
+            && let Some(inner) = arguments.1.as_fixed().filter(|inner| *inner > 0)
+            && let Some(both) = inner.checked_mul(divisor).filter(|both| *both <= LIMIT)
+        {
+            let above = &arguments.0 + &Self::number(rest.constant * inner);
+            return whole + &above.floor_div(&Self::number(both));
+        }
+        match rest.terms.is_empty() {
+            true => whole,
+            false => whole + &rest.call(Function::FloorDiv, &Self::number(divisor)),
+        }
     }
 
     /// The quotient by a positive divisor, rounded up.
@@ -94,6 +124,32 @@ mod tests {
         assert_eq!(by(3, &a).exact_div(&Dim::from(2)), None);
         assert_eq!(a.exact_div(&Dim::from(0)), None);
         assert_eq!(Dim::from(0).exact_div(&a), Some(Dim::from(0)));
+    }
+
+    #[test]
+    fn equal_quotients_are_equal() {
+        let [a, b] = [0, 1].map(|index| Dim::symbol(Symbol(index)));
+        let by = |dim: &Dim, divisor: usize| dim.floor_div(&Dim::from(divisor));
+        // Patches of a convolution, and of a division.
+        assert_eq!(&by(&(&a - &Dim::from(8)), 8) + &Dim::from(1), by(&a, 8));
+        // Strides of 2 by turns, and of 4.
+        let half = |dim: &Dim| &by(&(dim - &Dim::from(1)), 2) + &Dim::from(1);
+        assert_eq!(half(&half(&a)), by(&(&a + &Dim::from(3)), 4));
+        let dims = [
+            &(&Dim::number(6) * &a) + &b,
+            &a - &(&Dim::number(5) * &b),
+            &by(&(&a - &b), 3) - &Dim::from(4),
+            &(&Dim::number(-2) * &by(&a, 5)) + &by(&b, 2),
+            &(&Dim::number(4) * &by(&(&a - &b), 7)) - &Dim::from(5),
+        ];
+        for (dim, divisor) in dims.iter().flat_map(|dim| [2i64, 3, 4, 6].map(|divisor| (dim, divisor))) {
+            let quotient = dim.floor_div(&Dim::number(divisor));
+            for sizes in (0..12).flat_map(|a| (0..12).map(move |b| [a, b])) {
+                let sizes = Bindings::of(&sizes);
+                let want = dim.eval(&sizes).unwrap().div_euclid(divisor);
+                assert_eq!(quotient.eval(&sizes).unwrap(), want, "{dim} by {divisor}, {sizes:?}");
+            }
+        }
     }
 
     #[test]

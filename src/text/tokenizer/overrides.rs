@@ -4,9 +4,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokenizers::{
-    AddedToken, NormalizerWrapper, PreTokenizerWrapper, Tokenizer, TruncationDirection, normalizers::BertNormalizer,
+    AddedToken, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TruncationDirection,
+    normalizers::BertNormalizer,
 };
 
 use crate::{
@@ -77,6 +78,7 @@ impl Overrides {
     pub(super) fn apply(&self, tokenizer: &mut Tokenizer) -> Result<Option<TruncationDirection>> {
         self.apply_config(tokenizer).context(|| format!("`{CONFIG}`"))?;
         self.add_tokens(tokenizer)?;
+        self.set_ends(tokenizer).context(|| format!("`{CONFIG}`"))?;
         match self.config.get("truncation_side").and_then(Value::as_str) {
             None => Ok(None),
             Some("left") => Ok(Some(TruncationDirection::Left)),
@@ -98,6 +100,7 @@ impl Overrides {
         Named {
             unknown: named("unk_token"),
             mask: named("mask_token"),
+            begin: named("bos_token"),
             end: named("eos_token"),
             padding: named("pad_token"),
             pads_left: self.config.get("padding_side").and_then(Value::as_str) == Some("left"),
@@ -137,11 +140,47 @@ impl Overrides {
         if self.flag("split_special_tokens")? == Some(true) {
             tokenizer.set_encode_special_tokens(true);
         }
-        for name in ["add_bos_token", "add_eos_token"] {
-            if self.flag(name)?.is_some() && (class.starts_with("Llama") || class.starts_with("Gemma")) {
-                return Err(Error::unsupported(format!("the setting {name} of the class `{class}` is not built")));
-            }
+        Ok(())
+    }
+
+    /// Puts the tokens for the beginning and the end around texts, as the classes Llama and Gemma do where the settings say
+    /// which; one that they do not mention stands at the beginning alone.
+    fn set_ends(&self, tokenizer: &mut Tokenizer) -> Result<()> {
+        let class = self.config.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
+        let flags = [self.flag("add_bos_token")?, self.flag("add_eos_token")?];
+        if flags == [None, None] || !(class.starts_with("Llama") || class.starts_with("Gemma")) {
+            return Ok(());
         }
+        let named = self.named();
+        let mut specials = Map::new();
+        let mut end = |flag: &str, wanted: bool, content: Option<String>| -> Result<Option<String>> {
+            let Some(content) = content.filter(|_| wanted) else {
+                return match wanted {
+                    true => Err(Error::invalid_model(format!("{flag} is true, but the token is not named"))),
+                    false => Ok(None),
+                };
+            };
+            let id = tokenizer.token_to_id(&content);
+            let id = id.ok_or_else(|| Error::invalid_model(format!("{flag}: no token {content:?} is known")))?;
+            specials.insert(content.clone(), json!({"id": content, "ids": [id], "tokens": [content]}));
+            Ok(Some(content))
+        };
+        let first = end("add_bos_token", flags[0].unwrap_or(true), named.begin)?;
+        let last = end("add_eos_token", flags[1].unwrap_or(false), named.end)?;
+        let around = |text: &str, type_id: u32| {
+            let special = |token: &Option<String>| {
+                token.as_ref().map(|id| json!({"SpecialToken": {"id": id, "type_id": type_id}}))
+            };
+            let own = json!({"Sequence": {"id": text, "type_id": type_id}});
+            [special(&first), Some(own), special(&last)].into_iter().flatten().collect::<Vec<_>>()
+        };
+        let (single, second) = (around("A", 0), around("B", 1));
+        let pair = [single.clone(), second].concat();
+        let template =
+            json!({"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": specials});
+        let template: PostProcessorWrapper = serde_json::from_value(template)
+            .map_err(|error| Error::internal(format!("a template of ends: {error}")))?;
+        tokenizer.with_post_processor(Some(template));
         Ok(())
     }
 

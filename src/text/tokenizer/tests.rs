@@ -399,6 +399,10 @@ fn a_hostile_file_is_refused_when_it_is_opened() {
     quadratic["model"]["max_input_chars_per_word"] = 1_000_000_000.into();
     let mut huge = bert();
     huge["added_tokens"].as_array_mut().unwrap().push(added(&"z".repeat(50_000_000), 60));
+    // Such a token would be found in one place without end.
+    let mut vanishing = with(bert(), "normalizer", json!({"type": "Strip", "strip_left": true, "strip_right": true}));
+    let blank = with(added("  ", 60), "normalized", true.into());
+    vanishing["added_tokens"].as_array_mut().unwrap().push(blank);
     let mut undefined = bert();
     undefined["post_processor"]["special_tokens"] = json!({});
     let mut empty = bert();
@@ -419,6 +423,7 @@ fn a_hostile_file_is_refused_when_it_is_opened() {
         (split_by(r"(?:(a)|(a\1?))+(?!a| )b\1|\s"), "refers to its own groups"),
         (quadratic, "max_input_chars_per_word"),
         (huge, "bytes in an added token"),
+        (vanishing, "leaves nothing of the added token \"  \""),
         (undefined, "does not define"),
         (empty, "empty vocabulary"),
         (random, "random"),
@@ -551,6 +556,35 @@ fn the_settings_beside_the_file_count() {
     assert_eq!(beside(&leftwards(bert()), &config(right), "a b c d e f").unwrap(), ids(&bert(), "a b c d e f"));
     let prefix = json!({"add_prefix_space": true, "tokenizer_class": "RobertaTokenizer"});
     assert_eq!(beside(&byte_level(), &config(prefix), "the").unwrap(), ids(&byte_level(), " the"));
+}
+
+#[test]
+fn the_tokens_around_a_text_are_those_that_the_settings_name() {
+    let ids = |settings: Value| beside(&bert(), &[("tokenizer_config.json", settings)], "mill");
+    let (first, mill, last) = (2, 4, 3);
+    let cases: [(Value, Value, &[u32]); 6] = [
+        (true.into(), true.into(), &[first, mill, last]),
+        (true.into(), false.into(), &[first, mill]),
+        (false.into(), true.into(), &[mill, last]),
+        (false.into(), false.into(), &[mill]),
+        (Value::Null, true.into(), &[first, mill, last]),
+        (true.into(), Value::Null, &[first, mill]),
+    ];
+    for (class, (begin, end, want)) in ["LlamaTokenizer", "GemmaTokenizerFast"]
+        .into_iter()
+        .flat_map(|class| cases.iter().map(move |case| (class, case)))
+    {
+        let settings = json!({"tokenizer_class": class, "add_bos_token": begin, "add_eos_token": end,
+                              "bos_token": "[CLS]", "eos_token": {"content": "[SEP]"}});
+        assert_eq!(ids(settings).unwrap(), *want, "{class} {begin} {end}");
+    }
+    let other = json!({"tokenizer_class": "PreTrainedTokenizerFast", "add_eos_token": false, "add_bos_token": false});
+    assert_eq!(ids(other).unwrap(), [first, mill, last]);
+    let silent = json!({"tokenizer_class": "LlamaTokenizer", "bos_token": "[CLS]"});
+    assert_eq!(ids(silent).unwrap(), [first, mill, last]);
+    let nameless = json!({"tokenizer_class": "LlamaTokenizer", "bos_token": "[CLS]", "add_eos_token": true});
+    let error = ids(nameless).unwrap_err().to_string();
+    assert!(error.contains("add_eos_token is true, but the token is not named"), "{error}");
 }
 
 #[test]

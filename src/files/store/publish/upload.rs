@@ -90,7 +90,17 @@ impl StoredClaim {
         let pieces = self.folder.client.pieces.clone();
         let pieces = pieces.ok_or_else(|| io::Error::other("its store takes no objects in pieces"))?;
         let (store, key) = (Arc::clone(&pieces), self.key(is_letters));
-        let id = self.wait(async move { store.create_multipart(&key).await })?;
+        let beginning = spawn(async move { store.create_multipart(&key).await })?;
+        let id = match beginning.wait(&self.folder.cancel) {
+            Ok(begun) => begun.map_err(|error| failure(&error))?,
+            Err(error) => {
+                // The store may begin it although the job was cancelled.
+                if let Ok(Some(Ok(id))) = beginning.wait_until(Instant::now() + GIVING_UP) {
+                    self.give_up(is_letters, id);
+                }
+                return Err(error);
+            }
+        };
         let upload = Upload { is_letters, id: id.clone() };
         let named = self.renew(move |text| text.uploads.push(upload));
         let mut sent = match named {
@@ -99,8 +109,12 @@ impl StoredClaim {
             Err(error) => Err(error),
         };
         // Nobody has given the upload up before the claim is renewed, and nobody completes it after it is taken over.
-        if matches!(sent, Ok(Some(_))) && !self.renew(|_| ())? {
-            sent = Ok(None);
+        if matches!(sent, Ok(Some(_))) {
+            match self.renew(|_| ()) {
+                Ok(true) => {}
+                Ok(false) => sent = Ok(None),
+                Err(error) => sent = Err(error),
+            }
         }
         let parts = match sent {
             Ok(Some(parts)) => parts,

@@ -325,6 +325,7 @@ fn a_stop_gives_its_parts_up_at_once() {
     let job = |lease| case.job(&case.url).lease(Duration::from_secs(lease));
     run(&job(60), "no").unwrap();
     let (expected, requests) = (case.objects(), case.store.asked.load(SeqCst));
+    let mut stopped = 0;
     for at in 0..requests {
         case.remove_all();
         case.store.set(Plan { late_at: Some(at), ..Plan::default() });
@@ -338,10 +339,14 @@ fn a_stop_gives_its_parts_up_at_once() {
         });
         let summary = run(&job(60).cancel(token), "no").unwrap();
         stopper.join().unwrap();
+        stopped += usize::from(summary.stopped);
+        assert!(case.store.uploads.lock().unwrap().is_empty(), "{at}: {summary:?}");
         case.store.set(Plan::default());
         let started = Instant::now();
         assert!(run(&job(60), "no").unwrap().is_complete(), "{at}");
         assert!(started.elapsed() < Duration::from_secs(30), "{at}: {summary:?}");
         assert_same(&case.objects(), &expected);
     }
+    // A stop near the end comes too late.
+    assert!(stopped > requests / 2, "{stopped} of {requests}");
 }

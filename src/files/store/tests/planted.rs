@@ -46,6 +46,8 @@ pub(super) enum Fault {
     Refused,
     /// It is carried out, and the answer is lost.
     Silent,
+    /// It is carried out, and the answer comes [`LATE`].
+    Late,
 }
 
 /// A store; clones are the same one, and count together.
@@ -137,31 +139,32 @@ impl Planted {
         }
     }
 
-    fn meet(&self, writes: bool) -> (Option<Fault>, Plan, bool) {
+    fn meet(&self, writes: bool) -> (Option<Fault>, Plan) {
         let number = self.asked.fetch_add(1, SeqCst);
         let plan = *self.plan.lock().unwrap();
         let dies = plan.dies_at.filter(|(at, _)| number >= *at);
         let fault = match dies {
             // What comes after the end is not carried out.
             Some((at, fault)) => Some(if number == at { fault } else { Fault::Refused }),
-            None => plan.silent_at.filter(|at| writes && number == *at).map(|_| Fault::Silent),
+            None if writes && plan.silent_at == Some(number) => Some(Fault::Silent),
+            None => (plan.late_at == Some(number)).then_some(Fault::Late),
         };
-        (fault, plan, plan.late_at == Some(number))
+        (fault, plan)
     }
 
     async fn meet_and<T>(&self, writes: bool, request: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
-        let (fault, plan, is_late) = self.meet(writes);
+        let (fault, plan) = self.meet(writes);
         if plan.hangs {
             std::future::pending::<()>().await;
         }
         self.pass_gate(&plan).await;
         match fault {
-            None if is_late => {
+            None => request.await,
+            Some(Fault::Late) => {
                 let answer = request.await;
                 tokio::time::sleep(LATE).await;
                 answer
             }
-            None => request.await,
             Some(Fault::Refused) => Err(planted_error()),
             Some(Fault::Silent) => {
                 request.await?;
@@ -226,8 +229,8 @@ impl ObjectStore for Planted {
 
     fn list(&self, folder: Option<&Path>) -> BoxStream<'static, Answer<ObjectMeta>> {
         match self.meet(false).0 {
-            Some(_) => super::failing(),
-            None => self.objects.list(folder),
+            Some(Fault::Refused | Fault::Silent) => super::failing(),
+            _ => self.objects.list(folder),
         }
     }
 

@@ -82,7 +82,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
 
 /// Refuses what no encoder here has.
 fn refuse_all(reader: &Reader, family: Family) -> Result<()> {
-    for flag in ["is_decoder", "add_cross_attention", "output_hidden_states"] {
+    for flag in ["is_decoder", "add_cross_attention"] {
         reader.refuse_unless(flag, &[Value::from(false)])?;
     }
     let both = if family == Family::T5 { [false, true].as_slice() } else { &[false] };

@@ -142,12 +142,13 @@ fn has_adapters(folder: &Path) -> Result<bool> {
 
 /// The folder of a module.
 pub(super) fn path(folder: &Path, entry: &Entry) -> Result<PathBuf> {
-    match entry.path.as_str() {
-        "" | "." => Ok(folder.to_owned()),
-        path => {
-            let parts = path.split('/').map(|part| plain_name(part, "path"));
-            Ok(folder.join(parts.collect::<Result<PathBuf>>()?))
-        }
+    let path = entry.path.as_str();
+    // `./1_Pooling/` is `1_Pooling`; one from the root is refused by its first part, which has no name.
+    let parts = path.strip_suffix('/').unwrap_or(path).split('/').filter(|part| *part != ".");
+    let parts = parts.map(|part| plain_name(part, "path"));
+    match path {
+        "" => Ok(folder.to_owned()),
+        path => Ok(folder.join(parts.collect::<Result<PathBuf>>().context(|| format!("{path:?}"))?)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod norms;
 mod products;
+mod ranges;
 mod training;
 
 use crate::{
@@ -52,6 +53,7 @@ pub(super) fn of_call(graph: &Graph, call: &Call<'_>) -> Option<Compose> {
         ("", "SpaceToDepth") if matches!(attribute("mode"), Some(Attribute::String(mode)) if mode == "CRD") => {
             Some(space_to_depth)
         }
+        ("", "Range") if ranges::is_sized(graph, call) => Some(ranges::sized),
         ("", "MatMul") if dtype().is_some_and(products::is_summed_plainly) => Some(products::matmul),
         ("", "Gemm") if dtype().is_some_and(products::is_summed_plainly) => Some(products::gemm),
         ("", op_type) if dtype() == Some(DType::F64) && call.outputs == 1 && !batch_norm::trains(call) => match op_type

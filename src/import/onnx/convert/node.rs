@@ -67,7 +67,7 @@ impl<'a> Converter<'a, '_, '_> {
         let mut call = Call {
             name: node.name(),
             domain: node.domain(),
-            opset: opset(&self.scope.opsets, node.domain()),
+            opset: self.opset(node),
             op_type: node.op_type(),
             attributes,
             inputs,
@@ -92,6 +92,16 @@ impl<'a> Converter<'a, '_, '_> {
             self.remember_bytes(&call, &made);
         }
         self.name(node, outputs, made)
+    }
+
+    /// The version by whose rules a node is read.
+    fn opset(&self, node: &NodeProto<'a>) -> i64 {
+        let version = opset(&self.scope.opsets, node.domain());
+        match (node.domain(), node.op_type()) {
+            // PyTorch's exporters write this version, and take the lengths of results for whole in every opset.
+            ("", "Resize") if self.file.is_pytorch => version.min(18),
+            _ => version,
+        }
     }
 
     /// Names the results of a node, of which `asked` are used.

@@ -15,6 +15,8 @@ pub(super) const MAX_OPSETS: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct ModelProto<'a> {
     pub(crate) ir_version: Option<i64>,
+    /// The name of the tool that made the file.
+    pub(crate) producer: Option<&'a [u8]>,
     pub(crate) graph: Option<&'a [u8]>,
     /// The domain and version of each operator set.
     pub(crate) opsets: Vec<(&'a str, i64)>,
@@ -31,6 +33,7 @@ impl<'a> ModelProto<'a> {
         while let Some(field) = message.next()? {
             match field.number {
                 1 => once(&mut this.ir_version, &field, field.int()?)?,
+                2 => once(&mut this.producer, &field, field.block()?)?,
                 7 => once(&mut this.graph, &field, field.block()?)?,
                 8 => {
                     this.opsets.push(opset(field.block()?, budget)?);
@@ -43,8 +46,8 @@ impl<'a> ModelProto<'a> {
                     budget.item()?;
                     this.functions.push(field.block()?);
                 }
-                // Producer, versions, documentation, metadata, device hints.
-                2..=6 | 14 | 26 => {}
+                // Versions, documentation, metadata, device hints.
+                3..=6 | 14 | 26 => {}
                 _ => return Err(field.unknown()),
             }
         }

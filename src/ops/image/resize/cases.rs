@@ -39,6 +39,8 @@ pub(super) fn cases() -> Vec<Case> {
                     .value(&[2, 11, 7], Fill::Spread),
             );
             cases.push(Case::new(name("to one"), own(vec![keep(), size(1)])).value(&[3, 6], Fill::Spread));
+            let whole = Resize { whole_lengths: true, ..own(vec![keep(), Change::Scale(1.7), Change::Scale(0.6)]) };
+            cases.push(Case::new(name("whole lengths"), whole).value(&[2, 4, 7], Fill::Spread));
         }
     }
     let halves = [2, 5].map(|size| vec![keep(), Change::Size(Dim::from(size)), Change::Scale(0.5), keep()]);

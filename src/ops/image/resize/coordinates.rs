@@ -57,6 +57,8 @@ pub(super) struct Axis {
     pub(super) to: usize,
     /// The result's size over the operand's, before it is rounded.
     pub(super) scale: f64,
+    /// The result's length that [`Coordinates::AlignCorners`] and [`Coordinates::Crop`] take.
+    pub(super) length: f64,
     /// The first and last position, as parts of the length.
     pub(super) region: (f64, f64),
 }
@@ -64,20 +66,20 @@ pub(super) struct Axis {
 impl Coordinates {
     /// The position in the operand of position `at` of the result.
     pub(super) fn of(self, at: usize, axis: &Axis) -> f64 {
-        let (x, from, to) = (at as f64, axis.from as f64, axis.scale * axis.from as f64);
+        let (x, from) = (at as f64, axis.from as f64);
         let half_pixel = (x + 0.5) / axis.scale - 0.5;
         match self {
             Self::HalfPixel => half_pixel,
-            Self::HalfPixelSymmetric => from / 2.0 * (1.0 - axis.to as f64 / to) + half_pixel,
+            Self::HalfPixelSymmetric => from / 2.0 * (1.0 - axis.to as f64 / (axis.scale * from)) + half_pixel,
             Self::HalfPixelUnlessOne if axis.to == 1 => 0.0,
             Self::HalfPixelUnlessOne => half_pixel,
             Self::AlignCorners if axis.to == 1 => 0.0,
-            Self::AlignCorners => x * (from - 1.0) / (to - 1.0),
+            Self::AlignCorners => x * (from - 1.0) / (axis.length - 1.0),
             Self::Asymmetric => x / axis.scale,
             Self::HalfPixelForNearest => (x + 0.5) / axis.scale,
             Self::Crop => {
                 let (start, end) = axis.region;
-                let within = if axis.to == 1 { 0.5 * (end - start) } else { x * (end - start) / (to - 1.0) };
+                let within = if axis.to == 1 { 0.5 * (end - start) } else { x * (end - start) / (axis.length - 1.0) };
                 (start + within) * (from - 1.0)
             }
         }

@@ -59,7 +59,20 @@ pub(super) fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
     };
     let region = if coordinates == Coordinates::Crop { axes } else { Vec::new() };
     let aspect = if changes.iter().any(|change| matches!(change, Change::Size(_))) { aspect } else { Aspect::Stretch };
-    Ok(Arc::new(Resize { mode, nearest, coordinates, changes, aspect, antialias, exclude_outside, outside, region }))
+    // Opset 19 tells fractional lengths from whole ones, and ONNX's reference takes them; the text before has whole ones.
+    let whole_lengths = node.opset() < 19;
+    Ok(Arc::new(Resize {
+        mode,
+        nearest,
+        coordinates,
+        changes,
+        aspect,
+        antialias,
+        exclude_outside,
+        outside,
+        region,
+        whole_lengths,
+    }))
 }
 
 pub(crate) fn decode_upsample(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {

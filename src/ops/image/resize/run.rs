@@ -59,7 +59,9 @@ fn taps(op: &Resize, from: &[usize], to: &[usize], region: Option<&[f64]>) -> Re
             return Err(Error::invalid_input(format!("axis {axis} of no elements is resized to {}", to[axis])));
         }
         let region = region.unwrap_or((0.0, 1.0));
-        Ok(Some(Taps::new(op, op.nearest, &Axis { from: from[axis], to: to[axis], scale, region })))
+        let (from, to) = (from[axis], to[axis]);
+        let length = if op.whole_lengths { to as f64 } else { scale * from as f64 };
+        Ok(Some(Taps::new(op, op.nearest, &Axis { from, to, scale, length, region })))
     };
     (0..to.len()).map(of).collect()
 }

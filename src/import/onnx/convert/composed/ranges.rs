@@ -1,0 +1,78 @@
+//! Ranges of floating-point numbers that end with a size of the graph.
+
+use half::{bf16, f16};
+
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, ValueId},
+    import::onnx::convert::{
+        call::Call,
+        composed::{Composer, attributes},
+    },
+    ops::generate::range::Range,
+    shape::Dim,
+    tensor::{DType, Tensor},
+};
+
+/// Up to here all integers are numbers of f32.
+const MOST: f64 = (1 << 24) as f64;
+
+/// A range by whole steps, whose end is an integer in floating point.
+struct Sized {
+    start: f32,
+    step: i64,
+    end: Dim,
+    dtype: DType,
+}
+
+impl Sized {
+    fn of(graph: &Graph, call: &Call<'_>) -> Option<Self> {
+        let [Some(start), Some(end), Some(step)] = call.inputs[..] else { return None };
+        let dtype = graph.fact(end).dtype;
+        if !matches!(dtype, DType::F32 | DType::F64) || graph.constant_of(end).is_some() {
+            return None;
+        }
+        let number = |id: ValueId| graph.constant_of(id).and_then(|tensor| number(tensor));
+        let (start, step) = (number(start)?, number(step)?);
+        let is_small = |x: f64| x.abs() <= MOST;
+        if step < 1.0 || step.fract() != 0.0 || !is_small(step) || !is_small(start) || f64::from(start as f32) != start
+        {
+            return None;
+        }
+        let [end] = graph.fact(end).elements.as_deref()? else { return None };
+        Some(Self { start: start as f32, step: step as i64, end: end.clone(), dtype })
+    }
+}
+
+/// The only number of a tensor.
+fn number(tensor: &Tensor) -> Option<f64> {
+    match tensor.dtype() {
+        DType::F32 => tensor.as_slice::<f32>().ok()?.first().map(|&value| f64::from(value)),
+        DType::F64 => tensor.as_slice::<f64>().ok()?.first().copied(),
+        DType::F16 => tensor.as_slice::<f16>().ok()?.first().map(|&value| f64::from(value)),
+        DType::BF16 => tensor.as_slice::<bf16>().ok()?.first().map(|&value| f64::from(value)),
+        _ => None,
+    }
+}
+
+/// Whether the numbers of a `Range` can be counted before it runs.
+pub(super) fn is_sized(graph: &Graph, call: &Call<'_>) -> bool {
+    Sized::of(graph, call).is_some()
+}
+
+/// `start`, `start + step`, ... below `end`, from integers.
+pub(super) fn sized(own: &mut Composer<'_>, call: &Call<'_>) -> Result<Vec<ValueId>> {
+    attributes(call, |node| node.int("stash_type"))?;
+    let graph = own.nodes.graph();
+    let Sized { start, step, end, dtype } =
+        Sized::of(graph, call).ok_or_else(|| Error::internal("a range without its sizes"))?;
+    let above = &end - &Dim::number(start.floor() as i64);
+    let count = Dim::max(&above.ceil_div(&Dim::number(step)), &Dim::number(0));
+    let integers = Range { start: Dim::number(0), limit: count, step: 1, dtype: DType::I64 };
+    let name = own.name;
+    let integers = own.graph().apply(name, integers, &[])?;
+    let numbers = own.cast(integers, dtype)?;
+    let stepped = if step == 1 { numbers } else { own.times(numbers, step as f32)? };
+    let start = own.number(start, dtype)?;
+    Ok(vec![own.of("Add", &[stepped, start])?])
+}
