@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     thread,
     time::{Duration, Instant},
@@ -157,18 +157,31 @@ fn embedding_beside_an_endless_job_is_answered() {
 fn two_jobs_progress_by_their_shares() {
     let _alone = alone();
     let _watchdog = Watchdog::new(Duration::from_secs(60), "two jobs".into());
+    // A sleep takes longer than it says, short ones above all: what counts is the time that it took.
+    let timed = |milliseconds: u64, spent: &Arc<AtomicU64>| {
+        let spent = Arc::clone(spent);
+        let model = from_fn(move |number: &u64| {
+            let started = Instant::now();
+            thread::sleep(Duration::from_millis(milliseconds));
+            spent.fetch_add(started.elapsed().as_micros() as u64, SeqCst);
+            Ok(*number)
+        });
+        Bulk::new(model).workers(2)
+    };
     // Items of one are longer, and fewer in a turn.
     let shares = |share: u32| {
-        let short = Background::start(Bulk::new(sleeping(Duration::from_millis(1))).workers(2));
-        let long = Background::start(Bulk::new(sleeping(Duration::from_millis(4))).workers(2).share(share));
-        let (before_short, before_long) = (short.done(), long.done());
+        let spent = [Arc::default(), Arc::default()];
+        let _short = Background::start(timed(1, &spent[0]));
+        let _long = Background::start(timed(4, &spent[1]).share(share));
+        let now = || spent.each_ref().map(|spent| spent.load(SeqCst));
+        let before = now();
         thread::sleep(Duration::from_secs(2));
-        let (short, long) = (short.done() - before_short, long.done() - before_long);
-        let ratio = 4.0 * long as f64 / short as f64;
-        println!("share {share}: {short} items of 1 ms, {long} of 4 ms: {ratio:.2} x the time");
-        ratio
+        let after = now();
+        let [short, long] = [0, 1].map(|job| (after[job] - before[job]) as f64);
+        println!("share {share}: {short} us of short items, {long} us of long ones");
+        long / short
     };
-    // Equal shares within a fifth; a sleep takes a little longer than it says, short ones above all.
+    // Equal shares within a fifth.
     let equal = shares(1);
     assert!((0.8..1.25).contains(&equal), "{equal}");
     let triple = shares(3);
