@@ -46,8 +46,8 @@ step finish_setup
 step cargo test --locked --all-features "${packages[@]}"
 # The Python package: its wheel in a fresh environment.
 step tests/python/run.sh
-# The example of a service, a package of its own, for which the library is built once more: its model is small.
-step cargo test --locked -p gristmill-serve --config profile.dev.package.gristmill.opt-level=0
+# The example of a service, a package of its own.
+step cargo test --locked -p gristmill-serve
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 # The public items against their listing: a change of the interface shows as a diff.
 step tests/scripts/public_items.py --check
