@@ -1,7 +1,5 @@
 //! Ranges of floating-point numbers that end with a size of the graph.
 
-use half::{bf16, f16};
-
 use crate::{
     error::{Error, Result},
     graph::{Graph, ValueId},
@@ -44,13 +42,11 @@ impl Sized {
     }
 }
 
-/// The only number of a tensor.
+/// The only number of a tensor of f32 or f64.
 fn number(tensor: &Tensor) -> Option<f64> {
     match tensor.dtype() {
         DType::F32 => tensor.as_slice::<f32>().ok()?.first().map(|&value| f64::from(value)),
         DType::F64 => tensor.as_slice::<f64>().ok()?.first().copied(),
-        DType::F16 => tensor.as_slice::<f16>().ok()?.first().map(|&value| f64::from(value)),
-        DType::BF16 => tensor.as_slice::<bf16>().ok()?.first().map(|&value| f64::from(value)),
         _ => None,
     }
 }
