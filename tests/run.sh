@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All tests, from nothing: formatting, lints, dependencies and spelling while the data are set up, tests with all features,
-# documentation, public items, and a model check.
-# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, tests without default features, servers of object stores, a
-# count of instructions, and a rehearsal of the kit that measures a graphics card.
+# documentation, public items, the same tests as far as they go without default features, and a model check.
+# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, servers of object stores, a count of instructions, and a
+# rehearsal of the kit that measures a graphics card.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -51,8 +51,9 @@ step cargo test --locked -p gristmill-serve
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 # The public items against their listing: a change of the interface shows as a diff.
 step tests/scripts/public_items.py --check
-# Without default features all is linted above; the tests run the same code as with them.
-if [ "${GRISTMILL_FULL:-}" = 1 ]; then step cargo test --locked --no-default-features --lib --test import --test operators; fi
+# Without default features all is linted above, and the unit tests run; the rest runs the same code as with them.
+step cargo test --locked --no-default-features --lib
+if [ "${GRISTMILL_FULL:-}" = 1 ]; then step cargo test --locked --no-default-features --test import --test operators; fi
 # The core of a bulk job under a model checker.
 step cargo test --locked -p gristmill-model-check shuttle
 # Inputs in object stores, against servers that others wrote.

@@ -14,7 +14,7 @@ use gristmill::{
 };
 use serde::Deserialize;
 
-use crate::support::data;
+use crate::support::{data, folder::changed};
 
 /// The largest difference of a number to transformers' in f32.
 const MOST: f64 = 2e-5;
@@ -157,6 +157,14 @@ fn a_queue_of_an_embedder_answers() {
     let answers = [queue.submit("a text".to_owned()), queue.submit("another".to_owned())];
     let vectors: Vec<_> = answers.into_iter().map(|answer| answer.wait().unwrap().unwrap()).collect();
     assert_eq!(vectors, embedder.embed(&["a text", "another"]).unwrap());
+}
+
+#[test]
+fn hidden_states_that_are_asked_for_change_no_vector() {
+    let source = data::golden("encoders/bert");
+    let asking = changed(&source, &[("config.json", "{", r#"{"output_hidden_states": true, "#)]);
+    let [plain, asking] = [&source, asking.path()].map(|folder| Embedder::open(folder, Device::Cpu).unwrap());
+    assert_eq!(asking.embed(&["a mill"]).unwrap(), plain.embed(&["a mill"]).unwrap());
 }
 
 #[test]

@@ -298,3 +298,63 @@ fn an_image_is_resized_to_sizes_that_a_run_gives() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert!(error.to_string().contains("grown"), "{error}");
 }
+
+#[test]
+fn sizes_whose_expressions_grow_without_end_are_measured() {
+    // Each layer changes the last rows of the one before and joins all again, as DINOv3 turns its patches.
+    const LAYERS: usize = 8;
+    let mut draft = Draft::new()
+        .input(value("x0", FLOAT, &["b", "n", "4"]))
+        .input(value("r", FLOAT, &["m", "4"]))
+        .initializer(integers("zero", &[], &[0]))
+        .initializer(integers("one", &[], &[1]))
+        .initializer(integers("axis", &[1], &[0]))
+        .initializer(integers("rows", &[1], &[1]))
+        .initializer(integers("cut", &[3], &[-1, 2, 2]))
+        .initializer(integers("whole", &[1], &[4]))
+        .node(node("Shape", "of_r", &["r"], &["of_r"]))
+        .node(node("Gather", "count", &["of_r", "zero"], &["count"]))
+        .node(node("Unsqueeze", "counts", &["count", "axis"], &["counts"]));
+    for layer in 0..LAYERS {
+        let of = |name: &str| format!("{name}{layer}");
+        let (x, next) = (of("x"), format!("x{}", layer + 1));
+        let steps: [(&str, &[&str], &str); 16] = [
+            ("Shape", &[&x], "shape"),
+            ("Gather", &[&of("shape"), "zero"], "batch"),
+            ("Unsqueeze", &[&of("batch"), "axis"], "batches"),
+            ("Gather", &[&of("shape"), "one"], "size"),
+            ("Sub", &[&of("size"), "count"], "first"),
+            ("Unsqueeze", &[&of("first"), "axis"], "firsts"),
+            ("Add", &[&of("firsts"), "counts"], "end"),
+            ("Slice", &[&x, "axis", &of("firsts"), "rows"], "kept"),
+            ("Slice", &[&x, &of("firsts"), &of("end"), "rows"], "turned"),
+            ("Mul", &[&of("turned"), "r"], "product"),
+            ("Concat", &[&of("kept"), &of("product")], "joined"),
+            ("Concat", &[&of("batches"), "cut"], "heads"),
+            ("Reshape", &[&of("joined"), &of("heads")], "split"),
+            ("Unsqueeze", &[&of("size"), "axis"], "sizes"),
+            ("Concat", &[&of("batches"), &of("sizes"), "whole"], "back"),
+            ("Reshape", &[&of("split"), &of("back")], "x"),
+        ];
+        for (op, inputs, output) in steps {
+            let output = if output == "x" { next.clone() } else { of(output) };
+            let made = node(op, &output, inputs, &[&output]);
+            let axis = if output == of("joined") { 1 } else { 0 };
+            draft = draft.node(if op == "Concat" { made.message(5, &int("axis", axis)) } else { made });
+        }
+    }
+    let last = format!("x{LAYERS}");
+    let session = load(&draft.output(value(&last, FLOAT, &["", "", ""])));
+    for (batch, rows, turned) in [(1, 3, 2), (2, 5, 1), (1, 4, 4)] {
+        let x: Vec<f32> = (0..batch * rows * 4).map(|number| number as f32).collect();
+        let inputs = Tensors::from([
+            ("x0", Tensor::new([batch, rows, 4], &x).unwrap()),
+            ("r", Tensor::new([turned, 4], &vec![2.0f32; turned * 4]).unwrap()),
+        ]);
+        let is_turned = |at: usize| at / 4 % rows >= rows - turned;
+        let factor = (1 << LAYERS) as f32;
+        let want: Vec<f32> = x.iter().enumerate().map(|(at, x)| if is_turned(at) { x * factor } else { *x }).collect();
+        let got = session.run(&inputs).unwrap();
+        assert_eq!(got.get(&last).unwrap(), &Tensor::new([batch, rows, 4], &want).unwrap());
+    }
+}

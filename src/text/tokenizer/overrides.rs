@@ -154,12 +154,11 @@ impl Overrides {
         let named = self.named();
         let mut specials = Map::new();
         let mut end = |flag: &str, wanted: bool, content: Option<String>| -> Result<Option<String>> {
-            let Some(content) = content.filter(|_| wanted) else {
-                return match wanted {
-                    true => Err(Error::invalid_model(format!("{flag} is true, but the token is not named"))),
-                    false => Ok(None),
-                };
-            };
+            if !wanted {
+                return Ok(None);
+            }
+            let nameless = || Error::invalid_model(format!("{flag} is true, but the token is not named"));
+            let content = content.ok_or_else(nameless)?;
             let id = tokenizer.token_to_id(&content);
             let id = id.ok_or_else(|| Error::invalid_model(format!("{flag}: no token {content:?} is known")))?;
             specials.insert(content.clone(), json!({"id": content, "ids": [id], "tokens": [content]}));
