@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "files")]
 use gristmill::files::ColumnType;
-use gristmill::text::{Classified, Classifier, ClassifierOptions};
+use gristmill::text::{Classified, Classifier, ClassifierOptions, PairClassifier};
 use lexopt::{Parser, ValueExt};
 use serde_json::{Map, Value, json};
 
@@ -22,6 +22,9 @@ tokens that the model saw, and whether the text was truncated; or its number and
 
   --field NAME      TEXTS are lines of JSON; the text is this field of each
   --column NAME     the same for a table, with --out-dir (text)
+  --pairs           the model takes pairs: TEXTS are lines of a text, a tab and a text, or of JSON if a field is given or
+                    their name ends with .jsonl
+  --second NAME     the field or column of the second text of each pair (text_pair)
   --scores KIND     how scores are made: raw, sigmoid or softmax (as the folder says)
   --overlap N       read long texts in windows that have N tokens in common and take the mean of their scores, instead of
                     truncating them
@@ -47,12 +50,14 @@ pub fn row(labels: &[Arc<str>], class: Classified) -> Value {
 
 /// Runs the command.
 pub fn classify(command_line: Parser) -> Outcome {
-    let (mut job, mut name) = (TextJob::default(), None);
+    let (mut job, mut name, mut second, mut pairs) = (TextJob::default(), None, None, false);
     let mut options = ClassifierOptions::default();
     let usage = format!("{USAGE}{}\n{}", text_job::FLAGS, common::file_job::FLAGS);
     let common = Common::parse(command_line, &usage, |flag, parser| {
         match flag {
             Flag::Named("field" | "column") => name = Some(parser.value()?.string()?),
+            Flag::Named("pairs") => pairs = true,
+            Flag::Named("second") => second = Some(parser.value()?.string()?),
             Flag::Named("overlap") => options.overlap = Some(parser.value()?.parse()?),
             Flag::Named("scores") => options.scores = Some(parser.value()?.parse()?),
             flag => return job.take(&flag, parser),
@@ -63,6 +68,18 @@ pub fn classify(command_line: Parser) -> Outcome {
     let file = job.files.out.is_none().then(|| TextFile::open(texts)).transpose()?;
     let mut options = options.session(common.options()).weights(job.weights);
     options.max_tokens = job.max_tokens;
+    if pairs || second.is_some() {
+        let classifier = PairClassifier::open_with(model, &options)?;
+        let labels = classifier.labels().to_vec();
+        let table = Table {
+            #[cfg(feature = "files")]
+            description: classifier.describe(),
+            #[cfg(feature = "files")]
+            columns: &COLUMNS,
+        };
+        let names = [("column", name, "text"), ("second", second, "text_pair")];
+        return job.run_pairs(&common, classifier.bulk(), file, names, table, move |class| row(&labels, class));
+    }
     let classifier = Classifier::open_with(model, &options)?;
     let labels = classifier.labels().to_vec();
     let table = Table {

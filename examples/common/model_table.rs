@@ -92,10 +92,16 @@ fn tensor(row: &Row<'_>, name: &str, fact: &Fact) -> Result<Tensor> {
     })?;
     macro_rules! whole {
         ($type:ty) => {{
-            let exact = |&number: &f64| (number as $type as f64 == number).then_some(number as $type);
+            // Past 2^53 a number is no longer told from its neighbours.
+            let is_exact = |number: f64| number.abs() < 9_007_199_254_740_992.0 && number as $type as f64 == number;
+            let exact = |&number: &f64| is_exact(number).then_some(number as $type);
             let numbers: Option<Vec<$type>> = numbers.iter().map(exact).collect();
-            let no_fit =
-                || Error::invalid_input(format!("the column `{name}` has a number that {} has not", fact.dtype));
+            let no_fit = || {
+                Error::invalid_input(format!(
+                    "the column `{name}` has a number that {} has not, or one of 2^53 or more",
+                    fact.dtype
+                ))
+            };
             Tensor::new(shape, &numbers.ok_or_else(no_fit)?)
         }};
     }

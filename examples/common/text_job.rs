@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each command uses a part")]
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 #[cfg(feature = "files")]
 use gristmill::{
@@ -10,7 +13,7 @@ use gristmill::{
     files::{Column, ColumnType, Row},
 };
 use gristmill::{
-    ItemError, Weights,
+    Error, ItemError, Weights,
     bulk::{Bulk, Staged, Stages},
 };
 use lexopt::{Parser, ValueExt as _};
@@ -26,6 +29,9 @@ use super::common::{
 
 /// Failed lines that are reported one by one, at most.
 const MOST_REPORTED: usize = 20;
+
+/// Two texts.
+type Pair = (Arc<str>, Arc<str>);
 
 /// The flags that all text models take.
 pub const FLAGS: &str = "  --model DIR       a Hugging Face folder
@@ -123,6 +129,52 @@ impl TextJob {
             None => line,
         };
         self.run(common, bulk, file, text, row)
+    }
+
+    /// Runs a model of pairs over the lines of `file`: a text, a tab and a text, or the fields of JSON that `names` are;
+    /// without `file` as a job over files, which reads the columns of those names.
+    ///
+    /// Of each name there is what it is called in the job, what the flags say, and what it is by default.
+    pub fn run_pairs<S, R>(
+        &self,
+        common: &Common,
+        bulk: Bulk<S>,
+        file: Option<TextFile>,
+        names: [(&'static str, Option<String>, &str); 2],
+        table: Table,
+        row: impl Fn(R) -> Value,
+    ) -> Outcome
+    where
+        S: Staged<Output = R> + Stages<Pair> + 'static,
+    {
+        let of_json = self.texts.as_ref().is_some_and(|path| path.extension().is_some_and(|kind| kind == "jsonl"));
+        let is_json = of_json || names.iter().any(|(_, given, _)| given.is_some());
+        let [first, second] =
+            names.map(|(option, given, default)| (option, given.unwrap_or_else(|| default.to_owned())));
+        let Some(file) = file else {
+            #[cfg(feature = "files")]
+            return {
+                let read = |row: &Row<'_>| -> gristmill::Result<Pair> {
+                    Ok((row.text(&first.1)?.into(), row.text(&second.1)?.into()))
+                };
+                self.run_files(common, bulk, table, &[(first.0, &first.1), (second.0, &second.1)], read, row)
+            };
+            #[cfg(not(feature = "files"))]
+            return {
+                let Table {} = table;
+                unreachable!("refused before")
+            };
+        };
+        let pair = move |line: gristmill::Result<String>| {
+            let line = line?;
+            if is_json {
+                return Ok((field(&line, &first.1)?.into(), field(&line, &second.1)?.into()));
+            }
+            let missing = || Error::invalid_input(format!("no tab between {} and {}", first.0, second.0));
+            let (one, other) = line.split_once('\t').ok_or_else(missing)?;
+            Ok((one.into(), other.into()))
+        };
+        self.run(common, bulk, file, pair, row)
     }
 
     /// Runs a model as a job over files: what `read` makes of each row, and the columns of what `row` makes of each result.

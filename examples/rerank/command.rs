@@ -1,19 +1,14 @@
 //! The command `rerank`: a score for each pair of a query and a document.
 
-use std::sync::Arc;
-
 #[cfg(feature = "files")]
-use gristmill::files::{ColumnType, Row};
-use gristmill::{
-    Error,
-    text::{ClassifierOptions, Prompt, Reranked, Reranker},
-};
+use gristmill::files::ColumnType;
+use gristmill::text::{ClassifierOptions, Prompt, Reranked, Reranker};
 use lexopt::{Parser, ValueExt};
 use serde_json::{Value, json};
 
 use super::{
-    common::{self, Common, Flag, Outcome, lines::field, texts::TextFile},
-    text_job::{self, TextJob},
+    common::{self, Common, Flag, Outcome, texts::TextFile},
+    text_job::{self, Table, TextJob},
 };
 
 const USAGE: &str = "\
@@ -30,9 +25,6 @@ tables with two columns.
   --scores KIND     how scores are made: raw or sigmoid (as the folder says)
   --prompt NAME     the prompt of the folder that stands before each query (its default prompt)
 ";
-
-/// A query and a document.
-type Pair = (Arc<str>, Arc<str>);
 
 /// The columns of a job over files.
 #[cfg(feature = "files")]
@@ -64,35 +56,12 @@ pub fn rerank(command_line: Parser) -> Outcome {
     let mut options = options.session(common.options()).weights(job.weights);
     options.max_tokens = job.max_tokens;
     let reranker = Reranker::open_with(model, &options)?;
-    let Some(file) = file else {
+    let table = Table {
         #[cfg(feature = "files")]
-        return {
-            let (query, document) = (query.as_deref().unwrap_or("query"), document.as_deref().unwrap_or("document"));
-            let read = |row: &Row<'_>| -> gristmill::Result<Pair> {
-                Ok((row.text(query)?.into(), row.text(document)?.into()))
-            };
-            let table = text_job::Table { description: reranker.describe(), columns: &COLUMNS };
-            let options = [("query", query), ("document", document)];
-            job.run_files(&common, reranker.detailed(), table, &options, read, row)
-        };
-        #[cfg(not(feature = "files"))]
-        unreachable!("refused above");
+        description: reranker.describe(),
+        #[cfg(feature = "files")]
+        columns: &COLUMNS,
     };
-    let is_json = query.is_some() || document.is_some() || pairs.extension().is_some_and(|kind| kind == "jsonl");
-    let fields = is_json
-        .then(|| [query.unwrap_or_else(|| "query".to_owned()), document.unwrap_or_else(|| "document".to_owned())]);
-    let pair = move |line: gristmill::Result<String>| pair(&line?, fields.as_ref());
-    job.run(&common, reranker.detailed(), file, pair, row)
-}
-
-fn pair(line: &str, fields: Option<&[String; 2]>) -> gristmill::Result<Pair> {
-    let (query, document) = match fields {
-        Some([query, document]) => (field(line, query)?, field(line, document)?),
-        None => {
-            let parts = line.split_once('\t');
-            let (query, document) = parts.ok_or_else(|| Error::invalid_input("no tab between query and document"))?;
-            (query.to_owned(), document.to_owned())
-        }
-    };
-    Ok((query.into(), document.into()))
+    let names = [("query", query, "query"), ("document", document, "document")];
+    job.run_pairs(&common, reranker.detailed(), file, names, table, row)
 }

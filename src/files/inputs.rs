@@ -191,7 +191,9 @@ fn below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 fn matching(path: &Path, error: io::Error) -> Result<Vec<PathBuf>> {
     let pattern = path.to_str().filter(|path| path.contains(['*', '?', '[']));
     let Some(pattern) = pattern else { return Err(opening(path, error)) };
-    let found = glob::glob(pattern)
+    // As in a shell, `*` matches no name that begins with a dot.
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+    let found = glob::glob_with(pattern, options)
         .map_err(|error| Error::invalid_input(format!("{pattern} is no file and no pattern: {error}")))?;
     let files = found.collect::<Result<Vec<_>, _>>();
     let mut files = files.map_err(|error| Error::invalid_input(format!("looking for {pattern}: {error}")))?;

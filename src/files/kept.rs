@@ -30,6 +30,17 @@ impl Keep {
 ///
 /// Lines of JSON may have any: there a row with such a field fails.
 pub(in crate::files) fn check(inputs: &[Input], keep: &Keep, columns: &[Column], cut: Cut) -> Result<()> {
+    if let Keep::Only(kept) = keep {
+        if let Some((_, name)) = kept.iter().enumerate().find(|(place, name)| kept[..*place].contains(name)) {
+            return Err(Error::invalid_input(format!("the column `{name}` to keep is named twice")));
+        }
+        if let Some(column) = columns.iter().find(|column| kept.contains(&column.name)) {
+            let name = &column.name;
+            return Err(Error::invalid_input(format!(
+                "the column `{name}` cannot be kept: the job writes one of that name"
+            )));
+        }
+    }
     for input in inputs {
         let Some(names) = source::names(input, cut)? else { continue };
         let path = input.path.display();

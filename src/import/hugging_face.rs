@@ -95,31 +95,31 @@ pub fn open(folder: impl AsRef<Path>, options: &FolderOptions) -> Result<Folder>
 }
 
 /// Reads a folder with a head for classes.
-pub(crate) fn open_classes(folder: &Path, options: &ImportOptions, purpose: Purpose) -> Result<(Folder, Classes)> {
+pub(crate) fn open_classes(folder: &Path, options: &FolderOptions, purpose: Purpose) -> Result<(Folder, Classes)> {
     read_classes(folder, options, purpose).context(|| format!("model folder `{}`", folder.display()))
 }
 
 /// Reads a folder that gives each token a vector.
-pub(crate) fn open_token_vectors(folder: &Path, options: &ImportOptions) -> Result<(Folder, Late)> {
+pub(crate) fn open_token_vectors(folder: &Path, options: &FolderOptions) -> Result<(Folder, Late)> {
     read_token_vectors(folder, options).context(|| format!("model folder `{}`", folder.display()))
 }
 
-fn read_token_vectors(folder: &Path, options: &ImportOptions) -> Result<(Folder, Late)> {
+fn read_token_vectors(folder: &Path, options: &FolderOptions) -> Result<(Folder, Late)> {
     const PROJECTION: &str = "linear.weight";
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, Purpose::TokenVectors)?;
     let late = sentence.late.clone();
     let others: &[&str] = if late.inline { &[PROJECTION] } else { &[] };
     let (mut encoder, projection) =
-        Encoder::read(&sentence.transformer, options, others, |config, weights, problems| {
+        Encoder::read(&sentence.transformer, &options.import, others, |config, weights, problems| {
             Ok(late.inline.then(|| {
                 let outputs = weights.shape(PROJECTION).and_then(|shape| shape.first()).copied().unwrap_or(1);
                 Affine::find(weights, &[PROJECTION.to_owned()], (config.hidden, outputs), false, problems)
             }))
         })?;
     let hidden = encoder.config.hidden;
-    let behind = behind::token_vectors(&late, hidden, projection, options, &mut encoder.sources)?;
-    Ok((encoder.into_folder(folder, sentence, behind, VECTOR)?, late))
+    let behind = behind::token_vectors(&late, hidden, projection, &options.import, &mut encoder.sources)?;
+    Ok((encoder.into_folder(folder, sentence, behind, VECTOR, options)?, late))
 }
 
 /// How the numbers of a folder's words become a sparse vector.
@@ -131,21 +131,21 @@ pub(crate) struct Words {
 }
 
 /// Reads a folder with a masked-word head.
-pub(crate) fn open_words(folder: &Path, options: &ImportOptions) -> Result<(Folder, Words)> {
+pub(crate) fn open_words(folder: &Path, options: &FolderOptions) -> Result<(Folder, Words)> {
     read_words(folder, options).context(|| format!("model folder `{}`", folder.display()))
 }
 
-fn read_words(folder: &Path, options: &ImportOptions) -> Result<(Folder, Words)> {
+fn read_words(folder: &Path, options: &FolderOptions) -> Result<(Folder, Words)> {
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, Purpose::Words)?;
     let transformer = sentence.transformer.clone();
-    let (encoder, stages) = Encoder::read(&transformer, options, &[], |config, weights, problems| {
+    let (encoder, stages) = Encoder::read(&transformer, &options.import, &[], |config, weights, problems| {
         WordHead::read(&transformer, config.family)?.stages(config, weights, problems)
     })?;
     let width = encoder.config.vocabulary;
     let words = Words { splade: sentence.splade, most: sentence.most_words };
     let behind = Behind { stages, width, pooling: Vec::new(), steps: format!("weights of {width} words") };
-    Ok((encoder.into_folder(folder, sentence, behind, VECTOR)?, words))
+    Ok((encoder.into_folder(folder, sentence, behind, VECTOR, options)?, words))
 }
 
 /// The folder that contains the tokenizer's files, and whether tokenizer.json alone of them is read.
@@ -171,30 +171,32 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         Ok(behind::text_tower(config, weights, problems))
     })?;
     let behind = behind::embedding(&sentence, encoder.config.hidden, tower, options, &mut encoder.sources)?;
-    encoder.into_folder(folder, sentence, behind, VECTOR)
+    encoder.into_folder(folder, sentence, behind, VECTOR, options)
 }
 
-fn read_classes(folder: &Path, options: &ImportOptions, purpose: Purpose) -> Result<(Folder, Classes)> {
+fn read_classes(folder: &Path, options: &FolderOptions, purpose: Purpose) -> Result<(Folder, Classes)> {
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, purpose)?;
     let transformer = sentence.transformer.clone();
-    let (encoder, (head, stages)) = Encoder::read(&transformer, options, &[], |config, weights, problems| {
+    let (encoder, (head, stages)) = Encoder::read(&transformer, &options.import, &[], |config, weights, problems| {
         let head = Head::read(&transformer, config.family, purpose)?;
         let stages = head.stages(config, weights, problems)?;
         Ok((head, stages))
     })?;
     let scores = match purpose {
         Purpose::Pairs if head.count != 1 => {
-            let message = format!("the model has {} classes; a reranker has one score", head.count);
+            let count = head.count;
+            let message =
+                format!("the model has {count} classes; a reranker has one score, a PairClassifier takes such models");
             return Err(Error::unsupported(message));
         }
         Purpose::Pairs => sentence.scores.or(head.pair_scores).unwrap_or(Scores::Sigmoid),
         _ => head.scores,
     };
     let behind = Behind { stages, width: head.count, pooling: Vec::new(), steps: format!("{} classes", head.count) };
-    let mut folder = encoder.into_folder(folder, sentence, behind, CLASSES)?;
+    let mut folder = encoder.into_folder(folder, sentence, behind, CLASSES, options)?;
     if purpose == Purpose::Classes && head.on_pairs {
-        let note = "the model was trained on pairs of texts; a classifier gives it single ones";
+        let note = "the model was trained on pairs of texts; a classifier gives it single ones, a PairClassifier pairs";
         folder.notes.push(note.to_owned());
     }
     folder.pad = head.pad.filter(|_| purpose != Purpose::Tokens);
@@ -253,9 +255,17 @@ impl Encoder {
     }
 
     /// Builds the graph.
-    fn into_folder(self, folder: &Path, mut sentence: Sentence, behind: Behind, output: &str) -> Result<Folder> {
+    fn into_folder(
+        self,
+        folder: &Path,
+        mut sentence: Sentence,
+        behind: Behind,
+        output: &str,
+        options: &FolderOptions,
+    ) -> Result<Folder> {
         let hides_keys = sentence.late.hides_keys();
         let Self { mut config, tensors, sources, mut notes } = self;
+        config.allow_tokens(options.max_tokens.unwrap_or(0).max(sentence.asked_tokens(&config).unwrap_or(0)));
         notes.extend(sentence.notes);
         notes.extend(sources.iter().find_map(Weights::notes));
         let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
@@ -288,6 +298,7 @@ impl Encoder {
             one_token_type: sentence.one_token_type,
             pad: None,
             text_end: config.text_end,
+            scaled_by_mask: config.scaled_by_mask,
             lowercase: sentence.lowercase,
             prompts: sentence.prompts,
             markers: sentence.late.markers,

@@ -6,7 +6,7 @@ use crate::{
     backend::options::Device,
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
-    import::hugging_face::{self, Classes, Purpose},
+    import::hugging_face::{self, Classes, FolderOptions, Purpose},
     inference::{Description, Pipeline},
     text::{
         classifier_options::ClassifierOptions,
@@ -46,7 +46,7 @@ pub struct Classifier {
 /// The pipeline of a [`Classifier`], from texts to classes.
 pub type ClassifierPipeline = Pipeline<str, EncoderModel, Classified>;
 
-/// The class of a text.
+/// The class of a text or of a pair of texts.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Classified {
@@ -156,6 +156,7 @@ impl Classifier {
 
 /// Opens a folder with a head for classes.
 pub(super) fn open(path: &Path, options: &ClassifierOptions, purpose: Purpose) -> Result<(Opened, Classes)> {
+    let folder_options = FolderOptions::of(&options.import, options.max_tokens);
     let opening = Opening {
         path,
         purpose,
@@ -163,12 +164,12 @@ pub(super) fn open(path: &Path, options: &ClassifierOptions, purpose: Purpose) -
         session: &options.session,
         max_tokens: options.max_tokens,
         unit: match options.overlap {
-            _ if purpose == Purpose::Pairs => Unit::Pair,
+            _ if matches!(purpose, Purpose::Pairs | Purpose::PairClasses) => Unit::Pair,
             Some(_) => Unit::Windows,
             None => Unit::Text,
         },
     };
-    let (mut opened, mut classes) = opening.open(|| hugging_face::open_classes(path, &options.import, purpose))?;
+    let (mut opened, mut classes) = opening.open(|| hugging_face::open_classes(path, &folder_options, purpose))?;
     classes.scores = options.scores.unwrap_or(classes.scores);
     if let Some(overlap) = options.overlap {
         opened.prepare.tokenizer.check_overlap(overlap)?;
@@ -179,7 +180,7 @@ pub(super) fn open(path: &Path, options: &ClassifierOptions, purpose: Purpose) -
 
 impl Classified {
     /// The class with the highest of the scores, from those of each window.
-    fn of(labels: &[Arc<str>], text: &Tokenized, windows: Vec<Vec<f32>>, in_windows: bool) -> Result<Self> {
+    pub(super) fn of(labels: &[Arc<str>], text: &Tokenized, windows: Vec<Vec<f32>>, in_windows: bool) -> Result<Self> {
         let parts = match in_windows {
             true => {
                 let windows = text.runs.iter().zip(&windows);
@@ -196,7 +197,7 @@ impl Classified {
     }
 
     /// The bytes that it holds.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let of = |scores: &[f32]| size_of_val(scores) + size_of::<ClassifiedWindow>();
         let windows = self.windows.iter().map(|window| of(&window.scores));
         size_of::<Self>() + size_of_val(self.scores.as_slice()) + windows.sum::<usize>()

@@ -225,7 +225,8 @@ fn opened(path: &Path, options: &EmbedderOptions) -> Result<Opened> {
         Prompt::Text(_) => Some(String::new()),
     };
     let chosen = &options.folder.task;
-    let folder = FolderOptions { task: chosen.clone().or(of_prompt), ..options.folder.clone() };
+    let folder =
+        FolderOptions { task: chosen.clone().or(of_prompt), max_tokens: options.max_tokens, ..options.folder.clone() };
     let (mut opened, ()) = opening.open(|| Ok((hugging_face::open(path, &folder)?, ())))?;
     if let Some(overlap) = options.overlap {
         opened.prepare.tokenizer.check_overlap(overlap)?;

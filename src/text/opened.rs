@@ -97,6 +97,7 @@ impl Opening<'_> {
             one_token_type: folder.one_token_type,
             pad: folder.pad,
             end,
+            scaled_by_mask: folder.scaled_by_mask,
             may_be_empty: folder.static_rules.is_some(),
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
         };

@@ -27,6 +27,8 @@ pub(super) struct Prepare {
     pub(super) pad: Option<u32>,
     /// The token whose vector is that of a text.
     pub(super) end: Option<End>,
+    /// A token that no text may have: the words' vectors would be scaled by its part of them.
+    pub(super) scaled_by_mask: Option<u32>,
     /// Whether a text without tokens has a vector.
     pub(super) may_be_empty: bool,
     pub(super) names: [Arc<str>; 3],
@@ -176,6 +178,11 @@ impl Prepare {
         }
         if ids.is_empty() && !self.may_be_empty {
             return Err(Error::invalid_input("the text has no tokens"));
+        }
+        if self.scaled_by_mask.is_some_and(|mask| ids.contains(&mask)) {
+            return Err(Error::invalid_input(
+                "the text has a masked token, by which this model scales all others; remove it",
+            ));
         }
         let numbers = |numbers: &[u32], count: usize, what: &str| {
             if let Some(number) = numbers.iter().find(|number| **number as usize >= count) {

@@ -1,6 +1,6 @@
 //! The reranker.
 
-use std::{fmt, iter, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
     backend::options::Device,
@@ -14,6 +14,7 @@ use crate::{
         encoder_model::{EncoderModel, only},
         jobs::Jobs,
         opened::Opened,
+        pairs::{self, Pair, Shared},
         prompt::Prompt,
     },
 };
@@ -35,12 +36,6 @@ pub struct Reranker {
     pairs: Pairs,
     jobs: Jobs<Pair, f32>,
 }
-
-/// A query and a document.
-type Pair = (Arc<str>, Arc<str>);
-
-/// Pairs of what callers have, as pairs of shared texts.
-type Shared<It, Q, D> = iter::Map<It, fn((Q, D)) -> Pair>;
 
 /// The pipeline of a [`Reranker`], from pairs of a query and a document to scores.
 pub type RerankerPipeline = Pipeline<(Arc<str>, Arc<str>), EncoderModel, f32>;
@@ -70,19 +65,8 @@ struct Pairs {
 }
 
 impl Pairs {
-    /// The model and the step before it.
     fn before(&self) -> Pipeline<Pair, EncoderModel, Vec<Vec<f32>>> {
-        let (prepare, prompt) = (self.opened.prepare.clone(), self.prompt.clone());
-        let model = self.opened.model.with_options(&format!("prompt {prompt:?}"));
-        let truncated = model.truncated.clone();
-        Pipeline::new(model)
-            .prepare(move |(query, document): &Pair| {
-                Ok(truncated.count(match &*prompt {
-                    "" => prepare.pair(query, document)?,
-                    prompt => prepare.pair(&format!("{prompt}{query}"), document)?,
-                }))
-            })
-            .item_bytes(|(query, document): &Pair| query.len() + document.len())
+        pairs::pipeline(&self.opened, self.prompt.clone())
     }
 }
 
@@ -168,8 +152,7 @@ impl Reranker {
         Q: Into<Arc<str>>,
         D: Into<Arc<str>>,
     {
-        let shared: fn((Q, D)) -> Pair = |(query, document)| (query.into(), document.into());
-        self.jobs.map(pairs.into_iter().map(shared))
+        self.jobs.map(pairs::shared(pairs))
     }
 
     /// A [`Bulk`] of this model, for jobs with their own settings.

@@ -6,7 +6,7 @@ use crate::{
     backend::options::Device,
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
-    import::hugging_face::{self, Purpose, Splade},
+    import::hugging_face::{self, FolderOptions, Purpose, Splade},
     inference::{Description, Pipeline},
     text::{
         encoder_model::{EncoderModel, only},
@@ -82,6 +82,7 @@ impl SparseEmbedder {
         if options.max_weights == Some(0) {
             return Err(Error::invalid_input("at most 0 weights of a text"));
         }
+        let folder_options = FolderOptions::of(&options.import, options.max_tokens);
         let opening = Opening {
             path,
             purpose: Purpose::Words,
@@ -90,7 +91,7 @@ impl SparseEmbedder {
             max_tokens: options.max_tokens,
             unit: Unit::Text,
         };
-        let (opened, words) = opening.open(|| hugging_face::open_words(path, &options.import))?;
+        let (opened, words) = opening.open(|| hugging_face::open_words(path, &folder_options))?;
         let weighting = Weighting { splade: words.splade, most: options.max_weights.or(words.most) };
         Self::with(Arc::new(opened), weighting, &options.prompt)
     }

@@ -6,7 +6,7 @@ use crate::{
     backend::options::Device,
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
-    import::hugging_face::{self, Purpose},
+    import::hugging_face::{self, FolderOptions, Purpose},
     inference::{Description, Pipeline},
     text::{
         encoder_model::EncoderModel,
@@ -64,6 +64,7 @@ impl Tagger {
         if overlap.is_some() && aggregation == Aggregation::None {
             return Err(Error::invalid_input("windows of a long text need an aggregation, which joins what they find"));
         }
+        let folder_options = FolderOptions::of(&options.import, options.max_tokens);
         let opening = Opening {
             path,
             purpose: Purpose::Tokens,
@@ -72,7 +73,7 @@ impl Tagger {
             max_tokens: options.max_tokens,
             unit: if overlap.is_some() { Unit::Windows } else { Unit::Text },
         };
-        let read = || hugging_face::open_classes(path, &options.import, Purpose::Tokens);
+        let read = || hugging_face::open_classes(path, &folder_options, Purpose::Tokens);
         let (Opened { model, prepare, max_tokens, .. }, classes) = opening.open(read)?;
         if let Some(overlap) = overlap {
             prepare.tokenizer.check_overlap(overlap)?;

@@ -6,7 +6,7 @@ use crate::{
     backend::options::Device,
     bulk::{Bulk, Results},
     error::{Error, ItemError, Result},
-    import::hugging_face::{self, Late, Purpose, Side},
+    import::hugging_face::{self, FolderOptions, Late, Purpose, Side},
     inference::{Description, Pipeline},
     text::{
         encoder_model::{EncoderModel, only},
@@ -73,6 +73,7 @@ impl TokenEmbedder {
     /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &TokenOptions) -> Result<Self> {
         let path = folder.as_ref();
+        let folder_options = FolderOptions::of(&options.import, options.max_tokens);
         let opening = Opening {
             path,
             purpose: Purpose::TokenVectors,
@@ -81,7 +82,7 @@ impl TokenEmbedder {
             max_tokens: options.max_tokens,
             unit: Unit::Windows,
         };
-        let (opened, late) = opening.open(|| hugging_face::open_token_vectors(path, &options.import))?;
+        let (opened, late) = opening.open(|| hugging_face::open_token_vectors(path, &folder_options))?;
         Self::with(Arc::new(opened), Arc::new(late), false)
     }
 

@@ -1,5 +1,7 @@
 //! Decoding of image files into red, green and blue, as PIL's `convert("RGB")` makes them.
 
+mod jpeg;
+
 use std::io::Cursor;
 
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
@@ -25,6 +27,9 @@ pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Pixels> {
     if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Gif)
     {
         return Err(unknown_format());
+    }
+    if format == ImageFormat::Jpeg {
+        jpeg::check(bytes)?;
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();

@@ -293,6 +293,9 @@ fn every_command_runs_over_tables() {
     };
     let classes = run("classes", example("classify").arg("--model").arg(first("classes")));
     assert!(classes[0]["label"].is_string() && classes[0]["scores"].is_object(), "{}", classes[0]);
+    let mut pairs = example("classify");
+    pairs.arg("--model").arg(first("pair-classes")).args(["--column", "text", "--second", "other"]);
+    assert!(run("pair-classes", &mut pairs)[0]["scores"]["entailment"].is_number());
     let tags = run("tags", example("tag").arg("--model").arg(first("tokens")));
     assert!(tags[1]["entities"].is_array() && tags[1]["truncated"] == false, "{}", tags[1]);
     let mut rerank = example("rerank");

@@ -84,6 +84,16 @@ fn classes_entities_and_scores_are_lines_of_json() {
     let mut json = command("rerank", "heads/pairs/bert", &path("pairs.jsonl"));
     let (code, out, said) = run(json.args(["--query", "q"]));
     assert_eq!((code, &lines(&out)[0]["score"]), (0, &scores[0]["score"]), "{said}");
+
+    let of_pairs = |file: &str, flags: &[&str]| {
+        let (_, out, said) = run(command("classify", "heads/pair-classes/bert", &path(file)).args(flags));
+        (lines(&out), said)
+    };
+    let (classes, said) = of_pairs("pairs.tsv", &["--pairs"]);
+    assert!(classes[0]["scores"]["entailment"].is_number() && classes[0]["tokens"] == scores[0]["tokens"], "{said}");
+    assert!(classes[1]["error"].as_str().unwrap().contains("no tab"), "{said}");
+    let (same, said) = of_pairs("pairs.jsonl", &["--field", "q", "--second", "document"]);
+    assert_eq!(same[0]["scores"], classes[0]["scores"], "{said}");
 }
 
 #[test]

@@ -103,6 +103,44 @@ fn every_family_gives_a_text_the_same_bits_in_any_company() {
     }
 }
 
+/// Positions without a table go on behind the number that the settings name.
+#[test]
+fn texts_are_as_long_as_asked_for_where_positions_allow_it() {
+    let text = "the quick brown fox jumps over the lazy dog ".repeat(20);
+    let open =
+        |folder: &Path, tokens| Embedder::open_with(folder, &EmbedderOptions::on(Device::Cpu).max_tokens(tokens));
+    for (name, setting) in
+        [("esm", "max_position_embeddings"), ("qwen3", "max_position_embeddings"), ("t5", "n_positions")]
+    {
+        let source = data::golden("encoders").join(name);
+        let wider = changed(&source, &[("config.json", &format!("\"{setting}\": 64"), &format!("\"{setting}\": 100"))]);
+        let vectors = [&source, wider.path()].map(|folder| open(folder, 100).unwrap().embed(&[text.as_str()]).unwrap());
+        assert_eq!(vectors[0], vectors[1], "{name}");
+        assert_ne!(vectors[0], open(&source, 64).unwrap().embed(&[text.as_str()]).unwrap(), "{name}");
+        // The folder may ask for it too, but the tokenizer's limit is no more than a limit.
+        fs::write(wider.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 120}"#).unwrap();
+        assert_eq!(Embedder::open(wider.path(), Device::Cpu).unwrap().max_tokens(), 120, "{name}");
+        let lax =
+            changed(&source, &[("tokenizer_config.json", "\"model_max_length\": 64", "\"model_max_length\": 90")]);
+        let most = if name == "t5" { 90 } else { 64 };
+        assert_eq!(Embedder::open(lax.path(), Device::Cpu).unwrap().max_tokens(), most, "{name}");
+    }
+    for name in ["bert", "esm-table", "eurobert-dynamic", "jina-bert", "gte-new"] {
+        let error = open(&data::golden("encoders").join(name), 100).unwrap_err().to_string();
+        assert!(error.contains("100 tokens"), "{name}: {error}");
+    }
+}
+
+/// Such a model scales all tokens by the part of the text that is not masked.
+#[test]
+fn a_masked_token_is_refused_where_it_would_scale_the_others() {
+    let embed =
+        |name: &str| Embedder::open(data::golden("encoders").join(name), Device::Cpu).unwrap().embed(&["a <mask> b"]);
+    let error = embed("esm").unwrap_err().to_string();
+    assert!(error.contains("masked"), "{error}");
+    embed("esm-table").unwrap();
+}
+
 #[test]
 fn a_shared_table_is_found_by_its_other_name() {
     let source = data::golden("encoders/t5");

@@ -7,7 +7,7 @@ use std::{
 
 use gristmill::{
     Device, ErrorKind, Weights,
-    text::{Classifier, ClassifierOptions, Embedder, Prompt, Reranker, Scores},
+    text::{Classifier, ClassifierOptions, Embedder, PairClassifier, Prompt, Reranker, Scores},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -20,6 +20,12 @@ const MOST: f64 = 2e-5;
 struct Classes {
     labels: Vec<String>,
     scores: Vec<Option<Vec<f64>>>,
+}
+
+#[derive(Deserialize)]
+struct PairClasses {
+    pair: [usize; 2],
+    scores: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -173,6 +179,40 @@ fn long_texts_are_classified_in_windows() {
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("62 tokens in common"), "{error}");
     let error = Reranker::open_with(heads("pairs/bert"), &ClassifierOptions::on(Device::Cpu).windows(8)).unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("windows"), "{error}");
+}
+
+#[test]
+fn pairs_get_the_classes_of_transformers() {
+    let texts = texts();
+    for folder in fs::read_dir(heads("pair-classes")).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = folder.display();
+        let classifier = PairClassifier::open(&folder, Device::Cpu).unwrap();
+        let labels: Vec<&str> = classifier.labels().iter().map(|label| &**label).collect();
+        assert_eq!(labels, ["contradiction", "entailment", "neutral"]);
+        let mut goldens: Vec<PairClasses> = read(&folder.join("golden.json"));
+        // The pipeline takes the first text alone where the second is empty.
+        goldens.retain(|golden| !texts[golden.pair[1]].is_empty());
+        let pairs: Vec<[&str; 2]> = goldens.iter().map(|golden| golden.pair.map(|text| &*texts[text])).collect();
+        let together = classifier.map(pairs.iter().map(|&[first, second]| (first, second)));
+        for ((golden, [first, second]), class) in goldens.iter().zip(&pairs).zip(together) {
+            let class = class.unwrap_or_else(|error| panic!("{name}: {first:?} {second:?}: {error}"));
+            for (own, score) in class.scores.iter().zip(&golden.scores) {
+                assert!((f64::from(*own) - score).abs() <= MOST, "{name}: {first:?} {second:?}: {own} for {score}");
+            }
+            let best = (0..3).max_by(|a, b| golden.scores[*a].total_cmp(&golden.scores[*b])).unwrap();
+            assert_eq!(&*class.label, labels[best], "{name}: {first:?} {second:?}");
+            assert_eq!(classifier.classify(&[(first, second)]).unwrap(), [class], "{name}: {first:?} {second:?}");
+        }
+        for options in
+            [ClassifierOptions::default().windows(8), ClassifierOptions::default().prompt(Prompt::Text("p".into()))]
+        {
+            let error = PairClassifier::open_with(&folder, &options).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        }
+        // Of a reranker it is too many, and the message says what takes it.
+        let error = Reranker::open(&folder, Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("3 classes") && error.contains("PairClassifier"), "{error}");
+    }
 }
 
 #[test]

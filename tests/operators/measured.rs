@@ -358,3 +358,29 @@ fn sizes_whose_expressions_grow_without_end_are_measured() {
         assert_eq!(got.get(&last).unwrap(), &Tensor::new([batch, rows, 4], &want).unwrap());
     }
 }
+
+/// As PyTorch writes `repeat_interleave`: one part for each number, whose size is known although their number is not.
+#[test]
+fn parts_of_a_list_of_ones_have_a_size() {
+    let one = integers("", &[1], &[1]);
+    let filled = node("ConstantOfShape", "ones", &["length"], &["ones"]).message(5, &tensor_attribute("value", &one));
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["1", "1"]))
+        .input(value("counts", INT64, &["n"]))
+        .initializer(integers("two", &[1], &[2]))
+        .initializer(integers("place", &[], &[1]))
+        .node(node("Shape", "length", &["counts"], &["length"]))
+        .node(filled)
+        .node(node("SplitToSequence", "parts", &["counts", "ones"], &["parts"]))
+        .node(node("SequenceAt", "part", &["parts", "place"], &["part"]))
+        .node(node("Concat", "shape", &["two", "part"], &["shape"]).message(5, &int("axis", 0)))
+        .node(node("Expand", "wide", &["x", "shape"], &["y"]))
+        .output(value("y", FLOAT, &["", ""]));
+    let session = load(&draft);
+    let run = |counts: &[i64]| {
+        let counts = Tensor::new([counts.len()], counts).unwrap();
+        session.run(&Tensors::from([("x", Tensor::new([1, 1], &[5f32]).unwrap()), ("counts", counts)]))
+    };
+    assert_eq!(run(&[7, 3, 9]).unwrap().get("y").unwrap(), &Tensor::new([2, 3], &[5f32; 6]).unwrap());
+    assert!(run(&[7]).is_err());
+}

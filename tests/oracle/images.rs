@@ -13,7 +13,7 @@ use gristmill::{
 
 use super::{
     Oracle, flat, indices, input, op, pick,
-    pointwise::{floats, of_floats},
+    pointwise::{floats, integers, of_floats, of_integers},
 };
 
 /// The operators that this file speaks for.
@@ -133,14 +133,21 @@ fn resize(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
         };
         return vec![pick(from, &shape, |index| flat(from.shape(), &of(index)))];
     }
-    let values = floats(from);
+    let whole = !from.dtype().is_float();
+    let values = if whole { integers(from).iter().map(|&x| x as f64).collect() } else { floats(from) };
     let all: Vec<Vec<usize>> = indices(from.shape()).collect();
     let sample = |index: Vec<usize>| {
         let Some(weights) = own(&index) else { return f64::from(op.outside) };
         let factor = |at: &Vec<usize>| at.iter().zip(&weights).map(|(&at, own)| own[at]).product::<f64>();
         all.iter().zip(&values).map(|(at, value)| value * factor(at)).sum()
     };
-    vec![of_floats(from.dtype(), &shape, &indices(&shape).map(sample).collect::<Vec<_>>())]
+    let samples: Vec<f64> = indices(&shape).map(sample).collect();
+    if whole {
+        // Towards zero, of numbers of f32.
+        let samples: Vec<i128> = samples.iter().map(|&x| i128::from((x as f32) as i64)).collect();
+        return vec![of_integers(from.dtype(), &shape, &samples)];
+    }
+    vec![of_floats(from.dtype(), &shape, &samples)]
 }
 
 /// A place mirrored at the ends, one mirror after another.

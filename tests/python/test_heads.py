@@ -55,6 +55,33 @@ def test_scores_are_made_as_asked() -> None:
         gristmill.Classifier(folder, function_to_apply="tanh")  # type: ignore[arg-type]
 
 
+def test_classes_of_pairs_are_those_of_the_pipeline() -> None:
+    folder = HEADS / "pair-classes" / "deberta-v3"
+    # The pipeline takes the first text alone where the second is empty.
+    expected = [own for own in golden(folder) if TEXTS[own["pair"][1]]]
+    classifier = gristmill.PairClassifier(folder, workers=2)
+    assert classifier.labels == ["contradiction", "entailment", "neutral"]
+    pairs = [(TEXTS[first], TEXTS[second]) for first, second in (own["pair"] for own in expected)]
+    everything = classifier(pairs, top_k=None)
+    for classes, own in zip(everything, expected, strict=True):
+        best = sorted(zip(own["scores"], classifier.labels, strict=True), reverse=True)
+        assert [one["label"] for one in classes] == [label for _, label in best]
+        assert np.allclose([one["score"] for one in classes], [score for score, _ in best], atol=NEAR)
+    assert classifier([list(pair) for pair in pairs]) == [classes[0] for classes in everything]
+    # One pair has the forms that the pipeline gives it.
+    assert classifier(pairs[3]) == [everything[3][0]]
+    one = {"text": pairs[3][0], "text_pair": pairs[3][1]}
+    assert classifier(one) == everything[3][0] and classifier(one, top_k=None) == everything[3]
+    assert classifier([one, one], top_k=2) == [everything[3][:2]] * 2
+    assert classifier([]) == [] and classifier.report()["items"] == 0  # type: ignore[index]
+    wrong: list[Any] = [[("a",)], [{"text": "a"}], [["a", "b", "c"]]]
+    for pair in wrong:
+        with pytest.raises(ValueError, match="pair 0"):
+            classifier(pair)
+    with pytest.raises(gristmill.Error, match="PairClassifier"):
+        gristmill.Reranker(folder)
+
+
 def test_pairs_have_the_scores_of_a_cross_encoder() -> None:
     folder = HEADS / "pairs" / "bert"
     expected = golden(folder)
@@ -241,7 +268,7 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_fails_is_told() -> None:
     kinds: list[Any] = [gristmill.Classifier, gristmill.Reranker, gristmill.Tagger]
-    kinds += [gristmill.SparseEmbedder, gristmill.TokenEmbedder]
+    kinds += [gristmill.PairClassifier, gristmill.SparseEmbedder, gristmill.TokenEmbedder]
     for kind in kinds:
         with pytest.raises(FileNotFoundError):
             kind(HEADS / "absent")

@@ -79,6 +79,7 @@ JINA = {**SIZES, "hidden_size": 36, "num_attention_heads": 6}
 FAMILIES = {
     "albert": (lambda: tf.AlbertConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
     "bert": (lambda: tf.BertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
+    "data2vec-text": (lambda: tf.Data2VecTextConfig(**SIZES, **ROBERTA), byte_level),
     "deberta": (lambda: tf.DebertaConfig(
         **SIZES, max_position_embeddings=POSITIONS, type_vocab_size=2, relative_attention=True, max_relative_positions=24,
         pos_att_type="c2p|p2c", pad_token_id=1), lambda: byte_level("<s> $A </s>")),
@@ -102,6 +103,11 @@ FAMILIES = {
     "distilbert": (lambda: tf.DistilBertConfig(vocab_size=320, dim=32, n_layers=2, n_heads=4, hidden_dim=48,
                                                max_position_embeddings=POSITIONS), word_piece),
     "electra": (lambda: tf.ElectraConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
+    "ernie": (lambda: tf.ErnieConfig(**SIZES, max_position_embeddings=POSITIONS, use_task_id=True), word_piece),
+    "esm": (lambda: tf.EsmConfig(**SIZES, max_position_embeddings=POSITIONS, position_embedding_type="rotary", pad_token_id=1,
+                                 mask_token_id=4, token_dropout=True, emb_layer_norm_before=False), byte_level),
+    "esm-table": (lambda: tf.EsmConfig(**SIZES, max_position_embeddings=POSITIONS + 2, pad_token_id=1,
+                                       emb_layer_norm_before=True), byte_level),
     "eurobert": (lambda: tf.EuroBertConfig(**SIZES, **LLAMA, mask_token_id=4), byte_level),
     "gemma3": (lambda: tf.Gemma3TextConfig(**SIZES, **LLAMA, head_dim=12, sliding_window=9, query_pre_attn_scalar=16,
                                            layer_types=["sliding_attention", "full_attention"]),
@@ -130,6 +136,7 @@ FAMILIES = {
                                                local_attention=16, pad_token_id=1,
                                                bos_token_id=0, cls_token_id=0, eos_token_id=2, sep_token_id=2), byte_level),
     "mpnet": (lambda: tf.MPNetConfig(**SIZES, max_position_embeddings=POSITIONS + 2), word_piece),
+    "mt5": (lambda: tf.MT5Config(vocab_size=320, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4), unigram),
     "nomic-bert": (lambda: tf.NomicBertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
     "nomic-bert-experts": (lambda: tf.NomicBertConfig(
         **{**SIZES, "num_hidden_layers": 4}, max_position_embeddings=POSITIONS, type_vocab_size=1, pad_token_id=1),
@@ -363,8 +370,8 @@ def make(folder, name):
     config, tokenizer = FAMILIES[name]
     torch.manual_seed(7)
     config, (tokenizer, names) = config(), tokenizer()
-    is_t5 = config.model_type == "t5"
-    model = tf.T5EncoderModel(config) if is_t5 else tf.AutoModel.from_config(config)
+    of_t5 = {"t5": tf.T5EncoderModel, "mt5": tf.MT5EncoderModel}
+    model = of_t5.get(config.model_type, tf.AutoModel.from_config)(config)
     if name.startswith("jina-bert"):
         model = JinaBert(config, name == "jina-bert-code")
     if name == "nomic-bert-experts":

@@ -5,6 +5,7 @@
 
 `classes/NAME` holds a model of transformers' own class for sequence classification and golden.json: for each text of
 texts.json the scores of all classes by transformers' pipeline, one text at a time, or null for a text without tokens.
+`pair-classes/NAME` holds the same for pairs of texts by their places in texts.json.
 `pairs/NAME` holds what sentence-transformers' CrossEncoder saves, and golden.json: pairs of texts by their places in
 texts.json, each with the score of CrossEncoder.predict. Weights are f16, computed with in f32. Versions that the goldens were made with:
 sentence-transformers 6.2, transformers 5.24, torch 2.15.
@@ -77,6 +78,12 @@ CLASSES = {
     "roberta": (lambda: tf.RobertaConfig(**SIZES, **ROBERTA, **MOODS), byte_level),
     "xlm-roberta-xl": (lambda: tf.XLMRobertaXLConfig(**SIZES, **ROBERTA, **MOODS), lambda: unigram("<s> $A </s>")),
 }
+FOLLOWS = dict(id2label={0: "contradiction", 1: "entailment", 2: "neutral"},
+               label2id={"contradiction": 0, "entailment": 1, "neutral": 2})
+PAIR_CLASSES = {
+    "bert": (lambda: tf.BertConfig(**BERT, **FOLLOWS), word_piece),
+    "deberta-v3": (lambda: tf.DebertaV2Config(**DEBERTA, **FOLLOWS), pairs_of_pieces),
+}
 # Settings, tokenizer, its options, further settings of config.json, and the activation that is saved.
 PAIRS = {
     "bert": (lambda: tf.BertConfig(**BERT, num_labels=1), word_piece,
@@ -128,6 +135,23 @@ def classes(folder, name):
     (place / "golden.json").write_text(json.dumps(golden) + "\n")
 
 
+PLACES = [*zip(range(len(TEXTS)), reversed(range(len(TEXTS)))), (19, 18), (18, 19), (0, 19), (19, 0), (19, 19)]
+
+
+def pair_classes(folder, name):
+    place = pathlib.Path(folder) / "pair-classes" / name
+    model_of(*PAIR_CLASSES[name], {}, place)
+    model = tf.AutoModelForSequenceClassification.from_pretrained(place, dtype=torch.float32)
+    tokenizer = tf.AutoTokenizer.from_pretrained(place)
+    pipeline = tf.pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
+    golden = []
+    for pair in PLACES:
+        texts = dict(zip(["text", "text_pair"], [TEXTS[one] for one in pair]))
+        scores = {one["label"]: number(one["score"]) for one in pipeline(texts, top_k=None, truncation=True)}
+        golden.append({"pair": pair, "scores": [scores[label] for label in FOLLOWS["label2id"]]})
+    (place / "golden.json").write_text(json.dumps(golden) + "\n")
+
+
 def pairs(folder, name):
     config, tokenizer, options, settings, activation = PAIRS[name]
     place = pathlib.Path(folder) / "pairs" / name
@@ -140,8 +164,7 @@ def pairs(folder, name):
             for other in ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"]:
                 shutil.copy(pathlib.Path(saved) / other, place)
     model = CrossEncoder(str(place), device="cpu", model_kwargs={"dtype": torch.float32})
-    golden = [*zip(range(len(TEXTS)), reversed(range(len(TEXTS)))), (19, 18), (18, 19), (0, 19), (19, 0), (19, 19)]
-    golden = [{"pair": pair, "score": number(model.predict([[TEXTS[one] for one in pair]])[0])} for pair in golden]
+    golden = [{"pair": pair, "score": number(model.predict([[TEXTS[one] for one in pair]])[0])} for pair in PLACES]
     (place / "golden.json").write_text(json.dumps(golden) + "\n")
 
 
@@ -149,6 +172,9 @@ if __name__ == "__main__":
     for own in sys.argv[2:] or CLASSES:
         if own in CLASSES:
             classes(sys.argv[1], own)
+    for own in sys.argv[2:] or PAIR_CLASSES:
+        if own in PAIR_CLASSES:
+            pair_classes(sys.argv[1], own)
     for own in sys.argv[2:] or PAIRS:
         if own in PAIRS:
             pairs(sys.argv[1], own)

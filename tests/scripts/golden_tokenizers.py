@@ -93,11 +93,11 @@ def convert(place, name):
     return tokenizer
 
 
-def save(place, tokenizer):
-    pairs = list(zip(TEXTS, TEXTS[1:]))
+def save(place, tokenizer, texts=TEXTS):
+    pairs = list(zip(texts, texts[1:]))
     golden = {
-        "texts": TEXTS,
-        "ids": [tokenizer.encode(text).ids for text in TEXTS],
+        "texts": texts,
+        "ids": [tokenizer.encode(text).ids for text in texts],
         "pairs": [[(one := tokenizer.encode(*pair)).ids, one.type_ids] for pair in pairs],
     }
     (place / "golden.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
@@ -105,9 +105,28 @@ def save(place, tokenizer):
         other = tf.AutoTokenizer.from_pretrained(place)
     except Exception as error:
         return print(f"{place.name}: transformers 5: {error}")
-    for text, ids in zip(TEXTS, golden["ids"]):
+    for text, ids in zip(texts, golden["ids"]):
         if other(text)["input_ids"] != ids:
             print(f"{place.name}: transformers 5 gives other tokens of {text!r}")
+
+
+class Proteins:
+    """transformers' tokenizer of ESM, which is in Python, with the names of a fast one."""
+
+    def __init__(self, place):
+        self.own = tf.EsmTokenizer.from_pretrained(place)
+
+    def encode(self, *texts):
+        ids = self.own(*texts)["input_ids"]
+        return types.SimpleNamespace(ids=ids, type_ids=[0] * len(ids))
+
+
+def proteins(place):
+    place.mkdir()
+    letters = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
+    (place / "vocab.txt").write_text("\n".join(letters))
+    (place / "tokenizer_config.json").write_text('{"tokenizer_class": "EsmTokenizer"}\n')
+    save(place, Proteins(place), [*TEXTS, "MKTAYIAKQRQISFVKSHFSRQ", "mkt MKT\nAYIA", "M<mask>K <null_1>x", "ÅMK*-.", "M K T"])
 
 
 def main(folder):
@@ -151,6 +170,8 @@ def main(folder):
     tokenizer.post_processor = processors.TemplateProcessing(
         "<s>:0 $A:0 </s>:0", "<s>:0 $A:0 </s>:0 </s>:0 $B:1 </s>:1", marks)
     save(place, tokenizer)
+
+    proteins(folder / "esm")
 
     place = folder / "deberta"
     place.mkdir()

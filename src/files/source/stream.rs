@@ -31,7 +31,10 @@ impl Stream {
     pub(in crate::files) fn open(input: &Input) -> io::Result<Self> {
         let mut file = BufReader::with_capacity(BUFFER, input.open()?);
         let start = file.fill_buf()?;
-        let (is_gzip, is_zstd) = (start.starts_with(b"\x1f\x8b"), start.starts_with(b"\x28\xb5\x2f\xfd"));
+        // A file of zstd may begin with a frame that is passed over (RFC 8878, 3.1.2).
+        let is_skippable = matches!(start, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+        let (is_gzip, is_zstd) =
+            (start.starts_with(b"\x1f\x8b"), is_skippable || start.starts_with(b"\x28\xb5\x2f\xfd"));
         let inner: Box<dyn BufRead> = if is_gzip {
             Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file)))
         } else if is_zstd {

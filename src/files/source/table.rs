@@ -54,6 +54,10 @@ impl TableReader {
         };
         let (schema, batches) = guarded(input, || batches(input, 0, at_once))?;
         let schema = plain_schema(&schema).context(|| input.path.display().to_string())?;
+        let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+        if let Some((_, name)) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+            return Err(Error::invalid_input(format!("{} has the column `{name}` twice", input.path.display())));
+        }
         let batch = Arc::new(RecordBatch::new_empty(Arc::clone(&schema)));
         Ok(Self { input: input.clone(), schema, batches, batch, place: 0, row: 0, at_once })
     }

@@ -148,7 +148,7 @@ impl Head {
         let mut dense = |name: &str, activation: Activation| product(name, hidden, true, activation);
         let first = Stage::Pool(vec![Pooling::Cls]);
         Ok(match config.family {
-            Family::Bert | Family::NomicBert | Family::Gte | Family::JinaBert => {
+            Family::Bert | Family::Ernie | Family::NomicBert | Family::Gte | Family::JinaBert => {
                 let pooler = dense("pooler.dense", Activation::Tanh);
                 vec![first, pooler, product("classifier", self.count, true, Activation::None)]
             }
@@ -164,7 +164,13 @@ impl Head {
                 let pooler = dense("pre_classifier", Activation::Relu);
                 vec![first, pooler, product("classifier", self.count, true, Activation::None)]
             }
-            Family::Roberta | Family::JinaV3 | Family::Mpnet | Family::XlmRobertaXl | Family::Electra => {
+            Family::Roberta
+            | Family::JinaV3
+            | Family::Mpnet
+            | Family::XlmRobertaXl
+            | Family::Esm
+            | Family::EsmNormed
+            | Family::Electra => {
                 let electra = config.family == Family::Electra;
                 let inner = dense("classifier.dense", if electra { Activation::Gelu } else { Activation::Tanh });
                 vec![first, inner, product("classifier.out_proj", self.count, true, Activation::None)]

@@ -34,6 +34,10 @@ pub(super) enum Family {
     Dinov2,
     DistilBert,
     Electra,
+    Ernie,
+    Esm,
+    /// ESM with a norm of the embeddings.
+    EsmNormed,
     EuroBert,
     Gemma3,
     Gte,
@@ -80,6 +84,8 @@ pub(super) struct Config {
     pub(super) position_rows: Option<usize>,
     pub(super) positions: Positions,
     pub(super) token_types: Option<usize>,
+    /// The rows of a table whose first is added to every word's vector.
+    pub(super) task_types: Option<usize>,
     pub(super) relative: Option<RelativeBuckets>,
     pub(super) disentangled: Option<Disentangled>,
     pub(super) convolution: Option<Convolution>,
@@ -105,6 +111,8 @@ pub(super) struct Config {
     pub(super) scaled_halves: bool,
     /// The token whose vector is that of a text, if the model has its own pooling.
     pub(super) text_end: Option<TextEnd>,
+    /// A token by whose part of a text the words' vectors are scaled, which no text may have.
+    pub(super) scaled_by_mask: Option<u32>,
 }
 
 /// The patches of an image.
@@ -172,6 +180,15 @@ impl Config {
     /// Whether a family's layers are those of a language model, whose classifiers look at the last token.
     pub(super) fn is_decoder(family: Family) -> bool {
         matches!(family, Family::Gemma3 | Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3)
+    }
+
+    /// Makes positions for texts of `asked` tokens, if they have neither a table nor angles that depend on their number.
+    pub(super) fn allow_tokens(&mut self, asked: usize) {
+        let is_fixed = |rotary: Rotary| rotary.scaling != RotaryScaling::Dynamic;
+        let all = self.layers.iter().filter_map(|layer| layer.rotary).all(is_fixed);
+        if self.position_rows.is_none() && !self.sloped && all && self.rotary_divisor == 1.0 {
+            self.positions.count = self.positions.count.max(asked.min(family::MAX_TURNED));
+        }
     }
 
     /// Whether tokens are told apart by positions that a run is given.

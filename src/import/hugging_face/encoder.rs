@@ -48,8 +48,12 @@ pub(super) fn prefix(config: &Config, weights: &Weights) -> &'static str {
     let adapted = names.words.replace(".weight", &format!("{}original", adapter::ADAPTED));
     let is_words = |name: &str| name == names.words || name == adapted;
     let is_used = |prefix: &&str| weights.names().any(|name| name.strip_prefix(*prefix).is_some_and(is_words));
-    // transformers' own form of Nomic BERT has a name of its own, as have the authors' of GTE, and DINOv2 with registers.
-    [names.prefix, "nomic_bert.", "new.", "dinov2_with_registers."].into_iter().find(is_used).unwrap_or_default()
+    // transformers' own form of Nomic BERT has a name of its own, as have the authors' of GTE, DINOv2 with registers, and
+    // data2vec, which is RoBERTa otherwise.
+    [names.prefix, "nomic_bert.", "new.", "dinov2_with_registers.", "data2vec_text."]
+        .into_iter()
+        .find(is_used)
+        .unwrap_or_default()
 }
 
 /// The name of the tensor of the words' vectors.
@@ -172,6 +176,13 @@ impl Encoder<'_> {
             let graph = &mut self.builder.graph;
             let scale = graph.constant("embeddings.scale", Tensor::new([1], &[self.config.embedding_scale])?);
             x = graph.apply("embeddings.scaled", Binary { function: BinaryFunction::Mul }, &[x, scale])?;
+        }
+        if let Some(table) = &tensors.task_types {
+            let rows = self.builder.weights().plain(table)?;
+            let width = rows.shape()[1];
+            let first = Tensor::new([width], &rows.as_slice::<f32>()?[..width])?;
+            let first = self.builder.graph.constant("embeddings.task_type", first);
+            x = self.builder.add("embeddings.add_task_type", x, first)?;
         }
         if let Some(table) = &tensors.token_types {
             let ids = self.builder.graph.input("token_type_ids", DType::I32, per_token());

@@ -34,6 +34,8 @@ pub struct Folder {
     pub pad: Option<u32>,
     /// The token whose vector is that of a text, if the model has its own pooling.
     pub(crate) text_end: Option<TextEnd>,
+    /// A token that no text may have, as the words' vectors would be scaled by it.
+    pub(crate) scaled_by_mask: Option<u32>,
     /// Whether texts are lowercased before they are tokenized.
     pub lowercase: bool,
     /// What stands before texts.

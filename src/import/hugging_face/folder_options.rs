@@ -15,6 +15,15 @@ pub struct FolderOptions {
     pub truncate_dim: Option<usize>,
     /// The task whose adapter the weights get, whatever stands before a text; by default that of the prompt's name.
     pub task: Option<String>,
+    /// The most tokens of a text, for which there must be positions; by default as the folder specifies.
+    pub(crate) max_tokens: Option<usize>,
     /// Limits on what the files may require. Links are followed, as hub caches consist of them.
     pub import: ImportOptions,
+}
+
+impl FolderOptions {
+    /// Those of a folder that is read with `import`, for texts of `max_tokens`.
+    pub(crate) fn of(import: &ImportOptions, max_tokens: Option<usize>) -> Self {
+        Self { import: import.clone(), max_tokens, ..Self::default() }
+    }
 }

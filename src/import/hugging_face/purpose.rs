@@ -7,6 +7,8 @@ pub(crate) enum Purpose {
     Vectors,
     /// Classes of texts, as transformers tells them.
     Classes,
+    /// Classes of pairs of texts, as transformers tells them.
+    PairClasses,
     /// Scores of pairs, as sentence-transformers' cross-encoders make them.
     Pairs,
     /// Classes of tokens, as transformers tells them.
@@ -30,6 +32,6 @@ impl Purpose {
         if self == Self::ImageClasses {
             return true;
         }
-        matches!(self, Self::Classes | Self::Tokens)
+        matches!(self, Self::Classes | Self::PairClasses | Self::Tokens)
     }
 }

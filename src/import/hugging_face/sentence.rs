@@ -25,6 +25,7 @@ use crate::{
     error::{Context, Error, Result},
     import::hugging_face::{
         Pooling, Purpose,
+        config::{Config, Family},
         files::optional,
         scores::{Scores, of_activation},
         static_rules::StaticRules,
@@ -43,6 +44,8 @@ pub(super) struct Sentence {
     /// The number of a vector's first numbers that are kept.
     pub(super) truncate_dim: Option<usize>,
     pub(super) max_tokens: Option<usize>,
+    /// The number of tokens that holds whatever config.json names.
+    own_max_tokens: Option<usize>,
     pub(super) lowercase: bool,
     /// What stands before each text by default, and what may stand there, by name.
     pub(super) prompts: Prompts,
@@ -129,6 +132,8 @@ pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
     if let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")? {
         // An absent limit is written as 1e30.
         let most = tokenizer.model_max_length.filter(|most| (1.0..1e9).contains(most)).map(|most| most as usize);
+        // sentence-transformers takes the tokenizer's or the model's, whichever is less, transformers the tokenizer's.
+        sentence.own_max_tokens = sentence.max_tokens.or(most.filter(|_| purpose.is_of_transformers()));
         sentence.max_tokens = sentence.max_tokens.or(most);
         // The general class of transformers 5 gives no types unless it is told to.
         let general = tokenizer.tokenizer_class.as_deref() == Some("TokenizersBackend");
@@ -139,6 +144,12 @@ pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
 }
 
 impl Sentence {
+    /// The number of tokens of a text that must have positions if that can be.
+    pub(super) fn asked_tokens(&self, config: &Config) -> Option<usize> {
+        // T5's settings have another name for the model's, which sentence-transformers does not read.
+        if config.family == Family::T5 { self.max_tokens } else { self.own_max_tokens }
+    }
+
     /// Reads the files that sentence-transformers adds.
     fn read_own(&mut self, folder: &Path, purpose: Purpose) -> Result<()> {
         let entries = optional::<Vec<modules::Entry>>(folder, "modules.json")?;

@@ -89,7 +89,7 @@ impl WordHead {
             activation: match family {
                 Family::ModernBert => activation(reader, "classifier_activation", "gelu")?,
                 Family::DistilBert => activation(reader, "activation", "gelu")?,
-                Family::Bert => activation(reader, "hidden_act", "gelu")?,
+                Family::Bert | Family::Ernie => activation(reader, "hidden_act", "gelu")?,
                 Family::Albert => activation(reader, "hidden_act", "gelu_new")?,
                 _ => Activation::Gelu,
             },
@@ -110,7 +110,7 @@ impl WordHead {
         let names = match config.family {
             Family::Albert => ALBERT,
             Family::Electra => ELECTRA,
-            Family::Bert => BERT,
+            Family::Bert | Family::Ernie => BERT,
             Family::DistilBert => DISTILBERT,
             Family::ModernBert => MODERN_BERT,
             Family::Roberta | Family::Mpnet => ROBERTA,

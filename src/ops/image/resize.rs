@@ -3,6 +3,7 @@
 mod cases;
 mod coordinates;
 mod decode;
+mod integers;
 mod run;
 mod taps;
 
@@ -158,7 +159,7 @@ impl Operator for Resize {
             let count = self.changes.len();
             return Err(Error::invalid_model(format!("{count} sizes or scales for an operand of {}", input.shape)));
         }
-        if self.mode != Mode::Nearest && !input.dtype.is_float() {
+        if self.mode != Mode::Nearest && !input.dtype.is_float() && !self.samples_integers(input.dtype) {
             return Err(Error::unsupported(format!("numbers of {} between two samples", input.dtype)));
         }
         if self.coordinates == Coordinates::Crop {

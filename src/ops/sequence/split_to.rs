@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::{ElementShape, Fact, Kind},
+    graph::{ElementShape, Fact, Kind, Node},
     op::{Accuracy, CpuState, GpuState, Inputs, KernelRequest, OnnxNode, OpDef, Operator, ValueKernel},
-    ops::sequence::{HOST, tensor},
+    ops::{
+        generate::constant_of_shape::ConstantOfShape,
+        sequence::{HOST, tensor},
+    },
     shape::{Dim, normalize_axis},
     tensor::{AlignedBytes, Tensor, Value},
 };
@@ -21,6 +24,8 @@ pub struct SplitToSequence {
     pub axis: i64,
     /// Whether parts keep the axis where operand 1 is absent.
     pub keep: bool,
+    /// The size of every part, if operand 1 is a list of that number alone, however long.
+    pub every: Option<i64>,
 }
 
 pub(crate) static DEF: OpDef = OpDef {
@@ -33,7 +38,23 @@ pub(crate) static DEF: OpDef = OpDef {
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
-    Ok(Arc::new(SplitToSequence { axis: node.int("axis")?.unwrap_or(0), keep: node.flag("keepdims", true)? }))
+    let every = every(node)?;
+    Ok(Arc::new(SplitToSequence { axis: node.int("axis")?.unwrap_or(0), keep: node.flag("keepdims", true)?, every }))
+}
+
+/// The one number of a list of sizes, if it is filled with it or known.
+fn every(node: &OnnxNode<'_>) -> Result<Option<i64>> {
+    let inputs = node.inputs();
+    let (Some(sizes), Some(id)) = (inputs.fact(1), inputs.id(1)) else { return Ok(None) };
+    if sizes.shape.rank() != 1 {
+        return Ok(None);
+    }
+    if let Some(filled) = node.maker(id).and_then(Node::op::<ConstantOfShape>) {
+        return Ok(filled.value.to_i64()?.first().copied().filter(|own| *own >= 0));
+    }
+    let mut own = inputs.integers(1).into_iter().flatten().map(Dim::as_fixed);
+    let first = own.next().flatten();
+    Ok(first.filter(|first| *first >= 0 && own.all(|own| own == Some(*first))))
 }
 
 impl Operator for SplitToSequence {
@@ -55,7 +76,7 @@ impl Operator for SplitToSequence {
             Some(sizes) if sizes.shape.rank() > 1 || !sizes.dtype.is_integer() => {
                 return Err(Error::invalid_model(format!("the sizes of the parts are {sizes}")));
             }
-            Some(_) => dims[axis] = None,
+            Some(_) => dims[axis] = self.every.map(Dim::number),
             None if self.keep => dims[axis] = Some(Dim::from(1)),
             None => {
                 dims.remove(axis);

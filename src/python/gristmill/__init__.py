@@ -7,6 +7,7 @@ from ._image_embedder import ImageEmbedder
 from ._job import Job
 from ._model import Model
 from ._native import ArrowArray, ArrowResults, Error, ItemError, Results
+from ._pair_classifier import PairClassifier
 from ._reranker import Reranker
 from ._sparse_embedder import SparseEmbedder, SparseVectors
 from ._tagger import Tagger
@@ -23,6 +24,7 @@ __all__ = [
     "ItemError",
     "Job",
     "Model",
+    "PairClassifier",
     "Reranker",
     "Results",
     "SparseEmbedder",

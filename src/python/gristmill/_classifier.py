@@ -9,6 +9,7 @@ from . import _native
 from ._texts import Reporting, Texts, listed
 
 Class = dict[str, Any]
+TopK = int | None | Literal[""]
 
 
 class Classifier(Reporting):
@@ -66,7 +67,7 @@ class Classifier(Reporting):
         """Tokens to which a text is truncated."""
         return self._native.max_tokens
 
-    def __call__(self, inputs: Texts, *, top_k: int | None | Literal[""] = "") -> list[Any]:
+    def __call__(self, inputs: Texts, *, top_k: TopK = "") -> list[Any]:
         """The classes of texts, in order.
 
         Parameters
@@ -88,15 +89,24 @@ class Classifier(Reporting):
         gristmill.ItemError
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        if top_k is not None and top_k != "" and top_k < 1:
-            raise ValueError(f"top_k is at least 1, or None for all classes, not {top_k}")
-        labels = self._native.labels
+        check_top_k(top_k)
         rows = self._run(self._native.classify, listed(inputs))
-        if top_k == "":
-            best = rows.argmax(axis=1).tolist() if len(rows) else []
-            return [_class(labels[own], float(row[own])) for own, row in zip(best, rows, strict=True)]
-        classes = [_classes(labels, row.tolist())[:top_k] for row in rows]
-        return classes[0] if isinstance(inputs, str) else classes
+        return told(self._native.labels, rows, top_k, isinstance(inputs, str))
+
+
+def check_top_k(top_k: TopK) -> None:
+    """Refuses a number of classes that is none."""
+    if top_k is not None and top_k != "" and top_k < 1:
+        raise ValueError(f"top_k is at least 1, or None for all classes, not {top_k}")
+
+
+def told(labels: list[str], rows: Any, top_k: TopK, single: bool) -> list[Any]:
+    """The classes of rows of scores, as transformers tells them."""
+    if top_k == "":
+        best = rows.argmax(axis=1).tolist() if len(rows) else []
+        return [_class(labels[own], float(row[own])) for own, row in zip(best, rows, strict=True)]
+    classes = [_classes(labels, row.tolist())[:top_k] for row in rows]
+    return classes[0] if single else classes
 
 
 def _class(label: str, score: float) -> Class:

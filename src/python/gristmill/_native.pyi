@@ -57,6 +57,25 @@ class Classifier:
     def classify(self, texts: Any, progress: Callable[[int], Any] | None) -> tuple[npt.NDArray[np.float32], str]: ...
 
 @final
+class PairClassifier:
+    def __new__(
+        cls,
+        path: str | os.PathLike[str],
+        device: str,
+        precision: str,
+        workers: int | None,
+        function_to_apply: str | None,
+        max_tokens: int | None,
+    ) -> PairClassifier: ...
+    @property
+    def labels(self) -> list[str]: ...
+    @property
+    def max_tokens(self) -> int: ...
+    def classify(
+        self, pairs: list[tuple[str, str]], progress: Callable[[int], Any] | None
+    ) -> tuple[npt.NDArray[np.float32], str]: ...
+
+@final
 class Embedder:
     def __new__(
         cls,

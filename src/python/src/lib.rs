@@ -17,6 +17,7 @@ mod image_embedder;
 mod job;
 mod model;
 mod options;
+mod pair_classifier;
 mod reranker;
 mod results;
 mod sparse_embedder;
@@ -44,6 +45,7 @@ mod _native {
         errors::{Error, ItemError},
         function::map_function,
         model::Model,
+        pair_classifier::PairClassifier,
         reranker::Reranker,
         results::Results,
         sparse_embedder::SparseEmbedder,

@@ -88,10 +88,17 @@ impl Dim {
         match self.as_fixed() {
             Some(0) => other.clone(),
             Some(_) => self.clone(),
-            // Both are 0 together.
-            None if self.least().is_some_and(|least| least > 0) || other.exact_div(self).is_some() => self.clone(),
+            None if self.least().is_some_and(|least| least > 0) || other.vanishes_with(self) => self.clone(),
             None => self.call(Function::OrElse, other),
         }
+    }
+
+    /// Whether it is 0, as far as that can be told, wherever `other` is.
+    fn vanishes_with(&self, other: &Self) -> bool {
+        // A product is 0 where one of its factors is.
+        let of_each_term = |factor: &Factor| self.terms.iter().all(|(factors, _)| factors.contains(factor));
+        let is_product = self.constant == 0 && other.constant == 0 && self.valid && other.terms.len() == 1;
+        (is_product && other.terms[0].0.iter().all(of_each_term)) || self.exact_div(other).is_some()
     }
 
     /// The operands, if the expression is that function alone.
@@ -163,5 +170,8 @@ mod tests {
             assert_eq!(either.eval(&Bindings::of(&[size])).unwrap(), want);
         }
         assert_eq!(a.or_else(&(&a * &b)), a);
+        let by = |number: i64| &Dim::number(number) * &a;
+        assert_eq!(by(16).or_else(&by(4)), by(16));
+        assert_ne!((&a * &b).or_else(&by(4)), &a * &b);
     }
 }

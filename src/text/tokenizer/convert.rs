@@ -1,6 +1,7 @@
 //! The tokenizer.json that transformers makes of the files of older tokenizers.
 
 mod byte_level;
+mod esm;
 mod pairs;
 mod pieces;
 mod sentencepiece;
@@ -29,6 +30,7 @@ enum Kind {
     Clip,
     Deberta,
     DebertaV2,
+    Esm,
     Mpnet,
     Roberta,
     T5,
@@ -51,6 +53,7 @@ impl Kind {
             "CLIPTokenizer" => Self::Clip,
             "DebertaTokenizer" => Self::Deberta,
             "DebertaV2Tokenizer" => Self::DebertaV2,
+            "EsmTokenizer" => Self::Esm,
             "MPNetTokenizer" => Self::Mpnet,
             "RobertaTokenizer" => Self::Roberta,
             "T5Tokenizer" => Self::T5,
@@ -63,14 +66,15 @@ impl Kind {
     fn of_model(model_type: &str) -> Option<Self> {
         Some(match model_type {
             "albert" => Self::Albert,
-            "bert" | "distilbert" | "electra" | "nomic_bert" => Self::Bert,
+            "bert" | "distilbert" | "electra" | "ernie" | "nomic_bert" => Self::Bert,
             "camembert" => Self::Camembert,
             "clip" | "clip_text_model" => Self::Clip,
             "deberta" => Self::Deberta,
             "deberta-v2" => Self::DebertaV2,
+            "esm" => Self::Esm,
             "mpnet" => Self::Mpnet,
-            "roberta" => Self::Roberta,
-            "t5" => Self::T5,
+            "data2vec-text" | "roberta" => Self::Roberta,
+            "mt5" | "t5" => Self::T5,
             "jina_embeddings_v3" | "xlm-roberta" | "xlm-roberta-xl" => Self::XlmRoberta,
             _ => return None,
         })
@@ -114,6 +118,7 @@ pub(super) fn of_folder(folder: &Path) -> Result<Option<Vec<u8>>> {
         Kind::Roberta => byte_level::read(&older)?,
         Kind::Clip => byte_level::read_clip(&older)?,
         Kind::Deberta => byte_level::read_deberta(&older)?,
+        Kind::Esm => esm::read(&older)?,
         _ => sentencepiece::read(&older)?,
     };
     let bytes = |value: Value| {

@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use gristmill::files::{FileJob, Format, Keep, verify_complete};
 use tempfile::tempdir;
 
-use super::{contents, job, lines, rows, run};
+use super::{contents, job, lines, resumed, rows, run};
 
 fn written(name: &str, content: &[u8], with: impl Fn(FileJob) -> FileJob) -> Vec<String> {
     let folder = tempdir().unwrap();
@@ -40,6 +40,9 @@ fn each_format_gives_its_columns_and_those_of_the_job() {
     assert_eq!(written("a.jsonl.gz", &members, same), [expected, expected].concat());
     let zstd = zstd::encode_all(jsonl.as_bytes(), 1).unwrap();
     assert_eq!(written("a.jsonl.zst", &zstd, same), expected);
+    // A frame in front that is passed over, as parallel compressors write them.
+    let skipped = [&b"\x50\x2a\x4d\x18\x04\0\0\0abcd"[..], &zstd].concat();
+    assert_eq!(written("a.jsonl.zst", &skipped, same), expected);
     assert_eq!(written("unnamed", jsonl.as_bytes(), |job| job.read_as(Format::Jsonl)), expected);
 }
 
@@ -59,6 +62,67 @@ fn columns_are_carried_as_they_are_written() {
     // A field over several lines, and an empty one.
     let csv = b"id,text,n\n\"a\nb\",one,\n";
     assert_eq!(written("a.csv", csv, keep(only)), [format!(r#"{{"id":"a\nb","n":""{end}"#)]);
+}
+
+/// Only a file's first bytes are a mark; a row that begins with it is the same wherever reading begins.
+#[test]
+fn a_mark_within_a_file_belongs_to_its_row() {
+    let folder = tempdir().unwrap();
+    let input = folder.path().join("a.csv");
+    let text: String = (0..30).map(|row| format!("\u{feff}row {row}\n")).collect();
+    fs::write(&input, format!("\u{feff}text\n{text}")).unwrap();
+    let (whole, shared) = (folder.path().join("whole"), folder.path().join("shared"));
+    run(&job(&input, &whole)).unwrap();
+    for share in [2, 1, 0] {
+        run(&resumed(&job(&input, &shared)).shard(share, 3)).unwrap();
+    }
+    assert_eq!(rows(&whole).len(), 30);
+    assert!(rows(&whole).iter().all(|row| row.starts_with("{\"text\":\"\u{feff}row ")), "{}", rows(&whole)[0]);
+    assert_eq!(rows(&shared), rows(&whole));
+}
+
+#[test]
+fn numbers_of_json_are_the_nearest_that_there_are() {
+    let folder = tempdir().unwrap();
+    let input = folder.path().join("a.jsonl");
+    // Of numbers with 17 digits, which a quicker conversion misses by one in the last place.
+    let numbers = [0.373_311_931_395_042_04, 0.438_727_587_461_471_56, 1.797_693_134_862_315_7e308, 5e-324];
+    let lines: String =
+        numbers.iter().map(|number| format!("{{\"text\":\"{number:?}\",\"x\":{number:?}}}\n")).collect();
+    fs::write(&input, lines).unwrap();
+    let read = |row: &gristmill::files::Row<'_>| {
+        let (text, numbers) = (row.text("text")?, row.numbers("x")?);
+        match numbers == [text.parse::<f64>().unwrap()] {
+            true => Ok(text),
+            false => Err(gristmill::Error::invalid_input(format!("{numbers:?} of {text}"))),
+        }
+    };
+    let summary = job(&input, &folder.path().join("out")).run(&super::model(), read, |length| Ok(super::cells(length)));
+    assert_eq!(summary.unwrap().failed, 0);
+}
+
+/// A column would be written twice.
+#[test]
+fn columns_to_keep_are_named_once_and_are_not_the_jobs() {
+    let folder = tempdir().unwrap();
+    let input = folder.path().join("a.jsonl");
+    fs::write(&input, "{\"text\":\"one\",\"vector\":1}\n").unwrap();
+    for (names, named) in [(["text", "text"], "named twice"), (["text", "vector"], "the job writes one of that name")] {
+        let keep = Keep::Only(names.map(str::to_owned).to_vec());
+        let error = run(&job(&input, &folder.path().join("out")).keep(keep)).unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn patterns_match_no_hidden_files() {
+    let folder = tempdir().unwrap();
+    for name in ["a.txt", ".b.txt", "._a.txt"] {
+        fs::write(folder.path().join(name), format!("{name}\n")).unwrap();
+    }
+    let out = folder.path().join("out");
+    run(&job(&folder.path().join("*.txt"), &out)).unwrap();
+    assert_eq!(rows(&out).len(), 1);
 }
 
 #[test]

@@ -55,6 +55,20 @@ fn write_parquet(path: &Path, batch: &RecordBatch, group: usize) {
     writer.close().unwrap();
 }
 
+/// The second would be read as the first.
+#[test]
+fn a_table_with_two_columns_of_a_name_is_refused() {
+    let folder = tempdir().unwrap();
+    let (input, out) = (folder.path().join("in.parquet"), folder.path().join("out"));
+    let field = |name: &str| Field::new(name, DataType::Utf8, false);
+    let schema = Arc::new(arrow_schema::Schema::new(vec![field("text"), field("n"), field("n")]));
+    let texts = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+    let batch = RecordBatch::try_new(schema, vec![texts("one"), texts("1"), texts("2")]).unwrap();
+    write_parquet(&input, &batch, 10);
+    let error = run(&job(&input, &out)).unwrap_err().to_string();
+    assert!(error.contains("in.parquet has the column `n` twice"), "{error}");
+}
+
 /// All rows of the parts of a folder.
 fn read(out: &Path, format: Format) -> RecordBatch {
     let mut batches = Vec::new();

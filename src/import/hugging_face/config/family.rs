@@ -2,6 +2,7 @@
 
 mod deberta;
 mod decoders;
+mod esm;
 mod gte;
 mod jina;
 mod modern;
@@ -22,12 +23,12 @@ use crate::{
 };
 
 /// What model types this build reads, for messages.
-const KNOWN: &str = "albert, bert, camembert, clip, deberta, deberta-v2, distilbert, electra, eurobert, gemma3_text, gte, \
-                     jina_embeddings_v3, llama, mistral, modernbert, mpnet, new, nomic_bert, qwen2, qwen3, roberta, siglip, t5, xlm-roberta \
-                     and xlm-roberta-xl";
+const KNOWN: &str = "albert, bert, camembert, clip, data2vec-text, deberta, deberta-v2, distilbert, electra, ernie, esm, \
+                     eurobert, gemma3_text, gte, jina_embeddings_v3, llama, mistral, modernbert, mpnet, mt5, new, nomic_bert, qwen2, qwen3, \
+                     roberta, siglip, t5, xlm-roberta and xlm-roberta-xl";
 
 /// Most positions with rotary angles, of which each has a row in a table; texts are cut there at the latest.
-const MAX_TURNED: usize = 1 << 16;
+pub(super) const MAX_TURNED: usize = 1 << 16;
 
 /// Most layers.
 const MAX_LAYERS: usize = 1000;
@@ -43,6 +44,8 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         "deberta-v2" => Family::DebertaV2,
         "distilbert" => Family::DistilBert,
         "electra" => Family::Electra,
+        "ernie" => Family::Ernie,
+        "esm" => Family::Esm,
         "eurobert" => Family::EuroBert,
         "gte" | "new" => Family::Gte,
         "jina_embeddings_v3" => Family::JinaV3,
@@ -55,9 +58,9 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         "nomic_bert" => Family::NomicBert,
         "qwen2" => Family::Qwen2,
         "qwen3" => Family::Qwen3,
-        "roberta" | "xlm-roberta" | "camembert" => Family::Roberta,
+        "roberta" | "xlm-roberta" | "camembert" | "data2vec-text" => Family::Roberta,
         "siglip_text_model" => Family::SiglipText,
-        "t5" => Family::T5,
+        "mt5" | "t5" => Family::T5,
         "xlm-roberta-xl" => Family::XlmRobertaXl,
         kind @ ("vit" | "dinov2" | "dinov2_with_registers" | "clip_vision_model" | "siglip_vision_model") => {
             return Err(Error::unsupported(format!("model_type `{kind}`, an encoder of images, for texts")));
@@ -68,6 +71,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     refuse_all(reader, family)?;
     match family {
         Family::ModernBert | Family::NomicBert => modern::read(reader, family),
+        Family::Esm | Family::EsmNormed => esm::read(reader),
         Family::EuroBert => decoders::read(reader, family),
         _ if Config::is_decoder(family) => decoders::read(reader, family),
         Family::Gte => gte::read(reader),
@@ -140,6 +144,8 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
     });
     let head_dim = hidden / heads;
     let has_types = !matches!(family, Family::DistilBert | Family::Mpnet);
+    let has_tasks = family == Family::Ernie && reader.flag("use_task_id", false);
+    let tasks = (family == Family::Ernie).then(|| reader.size("task_type_vocab_size", 1..=1 << 16, Some(3)));
     Ok(Config {
         family,
         vocabulary: vocabulary(reader),
@@ -160,6 +166,7 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
             skipped: roberta.then_some(pad as u32),
         },
         token_types: has_types.then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
+        task_types: tasks.filter(|_| has_tasks),
         relative,
         disentangled: None,
         convolution: None,
@@ -177,12 +184,17 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         activation_factor: 1.0,
         scaled_halves: false,
         text_end: None,
+        scaled_by_mask: None,
     })
 }
 
 /// The encoder of T5.
 fn t5(reader: &Reader) -> Result<Config> {
-    let (activation, gated) = match reader.text("feed_forward_proj", Some("relu")).as_str() {
+    // The multilingual form has other defaults.
+    let multilingual = reader.is_text("model_type", "mt5");
+    let or = |own: usize, other: usize| Some(if multilingual { other } else { own });
+    let feed_forward = if multilingual { "gated-gelu" } else { "relu" };
+    let (activation, gated) = match reader.text("feed_forward_proj", Some(feed_forward)).as_str() {
         "relu" => (Activation::Relu, false),
         "gated-gelu" => (Activation::GeluTanh, true),
         "gated-silu" => (Activation::Silu, true),
@@ -192,9 +204,9 @@ fn t5(reader: &Reader) -> Result<Config> {
     for derived in ["dense_act_fn", "is_gated_act"] {
         reader.ignore(derived);
     }
-    let heads = reader.size("num_heads", 1..=1 << 12, Some(8));
+    let heads = reader.size("num_heads", 1..=1 << 12, or(8, 6));
     let head_dim = reader.size("d_kv", 1..=1 << 12, Some(64));
-    let layers = reader.size("num_layers", 1..=MAX_LAYERS, Some(6));
+    let layers = reader.size("num_layers", 1..=MAX_LAYERS, or(6, 8));
     let most = reader.size("n_positions", 1..=1 << 24, Some(512));
     Ok(Config {
         family: Family::T5,
@@ -208,10 +220,11 @@ fn t5(reader: &Reader) -> Result<Config> {
         key_heads: heads,
         head_dim,
         scale: 1.0,
-        intermediate: reader.size("d_ff", 1..=1 << 18, Some(2048)),
+        intermediate: reader.size("d_ff", 1..=1 << 18, or(2048, 1024)),
         position_rows: None,
         positions: Positions { first: 0, count: most, skipped: None },
         token_types: None,
+        task_types: None,
         relative: Some(RelativeBuckets {
             buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
             most: reader.size("relative_attention_max_distance", 2..=1 << 16, Some(128)),
@@ -232,6 +245,7 @@ fn t5(reader: &Reader) -> Result<Config> {
         activation_factor: 1.0,
         scaled_halves: false,
         text_end: None,
+        scaled_by_mask: None,
     })
 }
 

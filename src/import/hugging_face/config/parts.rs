@@ -118,6 +118,8 @@ pub(in crate::import::hugging_face) struct Rotary {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::import::hugging_face) enum RotaryScaling {
     None,
+    /// None up to the model's number of positions, and by the number of tokens past it.
+    Dynamic,
     /// All are divided.
     Linear {
         factor: f64,

@@ -42,6 +42,7 @@ pub(in crate::import::hugging_face) fn resolve(
         patches: config.patches.map(|patches| finder.patches(patches)),
         positions: config.position_rows.map(|rows| finder.positions(&[rows, width])),
         token_types: config.token_types.map(|rows| finder.table(&[names.token_types], rows, width)),
+        task_types: config.task_types.map(|rows| finder.tensor(&[names.task_types], &[rows, width])),
         norm: names.embedding_norm.map(|name| finder.norm(name, if projects_first { hidden } else { width })),
         projection: config.embedding.map(|width| finder.affine(names.projection, width, hidden, !projects_first)),
         relative: match (config.relative, config.disentangled) {
@@ -285,9 +286,11 @@ impl Finder<'_> {
             self.weights.names().filter(|name| self.used.binary_search_by(|used| used.as_str().cmp(name)).is_err())
         {
             let own = name.strip_prefix(self.prefix).unwrap_or(name);
-            // transformers leaves the table unread where positions are relative alone.
-            let is_other = self.names.others.iter().any(|other| own.starts_with(other));
-            let no_positions = self.config.projects_first() && own == self.names.positions;
+            // transformers leaves the table unread where positions are relative alone, or angles.
+            let is_esm = matches!(self.config.family, Family::Esm | Family::EsmNormed);
+            let is_other = self.names.others.iter().any(|other| own.starts_with(other))
+                || (is_esm && own.ends_with("rotary_embeddings.inv_freq"));
+            let no_positions = (self.config.projects_first() || is_esm) && own == self.names.positions;
             if !no_positions && !is_other && !UNUSED.iter().any(|unused| own.starts_with(unused)) {
                 self.problems
                     .add(|| format!("the tensor `{name}` has no place in the model that config.json describes"));

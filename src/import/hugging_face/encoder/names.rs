@@ -12,6 +12,7 @@ pub(super) struct Names {
     pub(super) words: &'static str,
     pub(super) positions: &'static str,
     pub(super) token_types: &'static str,
+    pub(super) task_types: &'static str,
     /// The norm of the summed embeddings.
     pub(super) embedding_norm: Option<&'static str>,
     /// The product that widens the embeddings.
@@ -79,6 +80,7 @@ const BERT: Names = Names {
     words: "embeddings.word_embeddings.weight",
     positions: "embeddings.position_embeddings.weight",
     token_types: "embeddings.token_type_embeddings.weight",
+    task_types: "embeddings.task_type_embeddings.weight",
     embedding_norm: Some("embeddings.LayerNorm"),
     projection: "",
     relative: "",
@@ -105,6 +107,20 @@ const BERT: Names = Names {
 };
 
 const ROBERTA: Names = Names { prefix: "roberta.", ..BERT };
+
+const ERNIE: Names = Names { prefix: "ernie.", ..BERT };
+
+const ESM: Names = Names {
+    prefix: "esm.",
+    embedding_norm: None,
+    final_norm: "encoder.emb_layer_norm_after",
+    attention_norm: "attention.LayerNorm",
+    norm: "LayerNorm",
+    others: &["contact_head."],
+    ..BERT
+};
+
+const ESM_NORMED: Names = Names { embedding_norm: Some("embeddings.layer_norm"), ..ESM };
 
 const ELECTRA: Names = Names { prefix: "electra.", projection: "embeddings_project", ..BERT };
 
@@ -364,6 +380,9 @@ pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
         Family::Dinov2 => &DINOV2,
         Family::DistilBert => &DISTILBERT,
         Family::Electra => &ELECTRA,
+        Family::Ernie => &ERNIE,
+        Family::Esm => &ESM,
+        Family::EsmNormed => &ESM_NORMED,
         Family::EuroBert | Family::Llama | Family::Mistral => &EURO_BERT,
         Family::Gemma3 => &GEMMA3,
         Family::Gte => &GTE,

@@ -33,7 +33,7 @@ pub(super) fn rotary(rows: usize, columns: usize, rotary: Rotary, divisor: f64) 
 /// The frequency of a pair of columns, stretched.
 fn scaled(frequency: f32, pair: usize, columns: usize, Rotary { base, scaling }: Rotary) -> f32 {
     match scaling {
-        RotaryScaling::None => frequency,
+        RotaryScaling::None | RotaryScaling::Dynamic => frequency,
         RotaryScaling::Linear { factor } => frequency / factor as f32,
         RotaryScaling::Llama3 { factor, low, high, original } => {
             let length = TAU / f64::from(frequency);

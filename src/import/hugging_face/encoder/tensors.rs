@@ -20,6 +20,8 @@ pub(crate) struct Tensors {
     pub(super) patches: Option<PatchTensors>,
     pub(super) positions: Option<Found>,
     pub(super) token_types: Option<Table>,
+    /// The first row is added to every word's vector.
+    pub(super) task_types: Option<Found>,
     pub(super) norm: Option<Norm>,
     pub(super) projection: Option<Affine>,
     /// `[buckets, heads]`, or `[positions, hidden]` with a norm.

@@ -69,6 +69,21 @@ pub(super) fn cases() -> Vec<Case> {
         ..Resize::new(Mode::Nearest, vec![Change::Scale(2.0), keep()])
     };
     cases.push(Case::new("integers", doubled()).integers(&[2, 2], &[5, 6, -7, 8]));
+    // By factors whose weights f32 has, so that no rounding decides between two integers.
+    let lines = [
+        ("planes", vec![keep(), size(6), Change::Scale(0.5)], vec![2, 3, 4]),
+        ("channels last", vec![size(4), size(4), keep()], vec![2, 2, 3]),
+        ("one axis", vec![keep(), Change::Scale(2.0), keep()], vec![2, 3, 2]),
+    ];
+    for (name, changes, shape) in lines {
+        let numbers: Vec<i8> = (0..shape.iter().product::<usize>()).map(|at| (at as i8).wrapping_mul(83)).collect();
+        let bytes: Vec<u8> = numbers.iter().map(|number| *number as u8).collect();
+        let op = || Resize::new(Mode::Linear, changes.clone());
+        let tensor = Tensor::new(shape.clone(), &numbers).expect("as many numbers as the shape has");
+        cases.push(Case::new(format!("integers on lines, {name}"), op()).tensor(tensor));
+        let tensor = Tensor::new(shape, &bytes).expect("as many numbers as the shape has");
+        cases.push(Case::new(format!("bytes on lines, {name}"), op()).tensor(tensor));
+    }
     cases.push(Case::new("empty", doubled()).value(&[0, 5], Fill::Spread));
     cases
 }

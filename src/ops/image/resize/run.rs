@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     kernels::number::{Number, with_number},
     op::{CpuKernel, Io, KernelRequest, function_kernel},
-    ops::image::resize::{Change, Coordinates, Mode, Resize, coordinates::Axis, taps::Taps},
+    ops::image::resize::{Change, Coordinates, Mode, Resize, coordinates::Axis, integers, taps::Taps},
     tensor::{DType, Element, View},
 };
 
@@ -27,6 +27,9 @@ fn run(op: &Resize, io: &mut Io<'_>) -> Result<()> {
         return Ok(());
     }
     match input.dtype {
+        DType::U8 => integers::linear::<u8>(&taps, input, output),
+        DType::I8 => integers::linear::<i8>(&taps, input, output),
+        DType::I32 => integers::linear::<i32>(&taps, input, output),
         DType::F32 => resize::<f32, f32>(op, input, &taps, output.slice()?),
         DType::F64 => resize::<f64, f64>(op, input, &taps, output.slice()?),
         DType::F16 => resize::<half::f16, f32>(op, input, &taps, output.slice()?),

@@ -20,6 +20,12 @@ impl Taps {
             let inside = x >= 0.0 && x <= axis.from as f64 - 1.0;
             let outside = op.coordinates == Coordinates::Crop && !inside;
             this.outside.push(outside);
+            // Beyond the border there is the border's element: so its weight is one number.
+            let x = if op.mode == Mode::Linear && !op.antialias && !op.exclude_outside && !outside {
+                x.clamp(0.0, axis.from as f64 - 1.0)
+            } else {
+                x
+            };
             match op.mode {
                 _ if outside => {}
                 Mode::Nearest => this.taps.push((nearest.of(x, axis), 1.0)),

@@ -57,6 +57,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         position_rows: reader.flag("position_biased_input", true).then_some(most),
         positions: Positions { first: 0, count: most, skipped: None },
         token_types: (types > 0).then_some(types),
+        task_types: None,
         relative: None,
         disentangled: disentangled(reader, family, most, ways)?,
         convolution,
@@ -74,6 +75,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         activation_factor: 1.0,
         scaled_halves: false,
         text_end: None,
+        scaled_by_mask: None,
     })
 }
 

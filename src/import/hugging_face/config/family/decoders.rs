@@ -54,6 +54,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         position_rows: None,
         positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
         token_types: None,
+        task_types: None,
         relative: None,
         disentangled: None,
         convolution: None,
@@ -74,6 +75,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         activation_factor: 1.0,
         scaled_halves: false,
         text_end: None,
+        scaled_by_mask: None,
     })
 }
 

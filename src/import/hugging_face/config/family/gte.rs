@@ -50,6 +50,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         position_rows: None,
         positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
         token_types: (types > 0).then_some(types),
+        task_types: None,
         relative: None,
         disentangled: None,
         convolution: None,
@@ -67,6 +68,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         activation_factor: 1.0,
         scaled_halves: false,
         text_end: None,
+        scaled_by_mask: None,
     })
 }
 

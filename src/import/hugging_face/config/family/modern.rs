@@ -57,6 +57,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         position_rows: None,
         positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
         token_types: (!modern).then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
+        task_types: None,
         relative: None,
         disentangled: None,
         convolution: None,
@@ -78,6 +79,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         activation_factor: 1.0,
         scaled_halves: false,
         text_end: None,
+        scaled_by_mask: None,
     })
 }
 

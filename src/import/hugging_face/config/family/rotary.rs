@@ -43,10 +43,10 @@ pub(super) fn read(
     let scaling = match kind {
         "default" => RotaryScaling::None,
         "linear" => RotaryScaling::Linear { factor: numbers.take("factor", None) },
-        // Stretches angles in texts of more positions than these, which are truncated.
+        // Texts of more positions are truncated.
         "dynamic" => {
             numbers.take("factor", Some(1.0));
-            RotaryScaling::None
+            RotaryScaling::Dynamic
         }
         "llama3" => RotaryScaling::Llama3 {
             factor: numbers.take("factor", None),

@@ -105,6 +105,7 @@ fn layers(reader: &Reader, family: Family, defaults: &Defaults) -> Result<Config
         position_rows: None,
         positions: Positions { first: 0, count: 0, skipped: None },
         token_types: None,
+        task_types: None,
         relative: None,
         disentangled: None,
         convolution: None,
@@ -122,5 +123,6 @@ fn layers(reader: &Reader, family: Family, defaults: &Defaults) -> Result<Config
         activation_factor: if gated { 1.0 } else { activation_factor },
         scaled_halves: false,
         text_end: None,
+        scaled_by_mask: None,
     })
 }
