@@ -119,10 +119,9 @@ impl TextJob {
                 self.run_files(common, bulk, table, &[("column", name)], |row| row.text(name), row)
             };
             #[cfg(not(feature = "files"))]
-            return {
-                let Table {} = table;
-                unreachable!("refused before")
-            };
+            let Table {} = table;
+            #[cfg(not(feature = "files"))]
+            unreachable!("refused before");
         };
         let text = move |line: gristmill::Result<String>| match &name {
             Some(name) => field(&line?, name),
@@ -160,10 +159,9 @@ impl TextJob {
                 self.run_files(common, bulk, table, &[(first.0, &first.1), (second.0, &second.1)], read, row)
             };
             #[cfg(not(feature = "files"))]
-            return {
-                let Table {} = table;
-                unreachable!("refused before")
-            };
+            let Table {} = table;
+            #[cfg(not(feature = "files"))]
+            unreachable!("refused before");
         };
         let pair = move |line: gristmill::Result<String>| {
             let line = line?;
