@@ -121,3 +121,8 @@ pub(in crate::files) fn check_cells(columns: &[Column], cells: &[Cell]) -> Resul
         None => Ok(()),
     }
 }
+
+/// The first name of a column that occurs twice.
+pub(in crate::files) fn repeated<T: PartialEq>(names: &[T]) -> Option<&T> {
+    names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)).map(|(_, name)| name)
+}

@@ -9,7 +9,7 @@ use crate::files::{format::Format, table};
 use crate::{
     error::{Error, Result},
     files::{
-        cell::Column,
+        cell::{Column, repeated},
         inputs::Input,
         sink::Keep,
         source::{self, Cut},
@@ -31,7 +31,7 @@ impl Keep {
 /// Lines of JSON may have any: there a row with such a field fails.
 pub(in crate::files) fn check(inputs: &[Input], keep: &Keep, columns: &[Column], cut: Cut) -> Result<()> {
     if let Keep::Only(kept) = keep {
-        if let Some((_, name)) = kept.iter().enumerate().find(|(place, name)| kept[..*place].contains(name)) {
+        if let Some(name) = repeated(kept) {
             return Err(Error::invalid_input(format!("the column `{name}` to keep is named twice")));
         }
         if let Some(column) = columns.iter().find(|column| kept.contains(&column.name)) {

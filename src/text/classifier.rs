@@ -89,9 +89,7 @@ impl Classifier {
     /// # Errors
     /// As [`open`](Self::open), and if an option does not fit the model.
     pub fn open_with(folder: impl AsRef<Path>, options: &ClassifierOptions) -> Result<Self> {
-        if !matches!(&options.prompt, Prompt::Default) && options.prompt != Prompt::Text(String::new()) {
-            return Err(Error::invalid_input("a prompt for a classifier, which takes texts as they are"));
-        }
+        refuse_prompt(options)?;
         let (Opened { model, prepare, max_tokens, .. }, classes) = open(folder.as_ref(), options, Purpose::Classes)?;
         let labels: Arc<[Arc<str>]> = classes.labels.into_iter().map(Arc::from).collect();
         let (names, scores, overlap) = (labels.clone(), classes.scores, options.overlap);
@@ -151,6 +149,15 @@ impl Classifier {
     /// The pipeline from texts to classes.
     pub fn pipeline(&self) -> Arc<ClassifierPipeline> {
         self.jobs.pipeline()
+    }
+}
+
+/// Refuses a prompt, which classifiers have not.
+pub(super) fn refuse_prompt(options: &ClassifierOptions) -> Result<()> {
+    match &options.prompt {
+        Prompt::Default => Ok(()),
+        Prompt::Text(text) if text.is_empty() => Ok(()),
+        _ => Err(Error::invalid_input("a prompt for a classifier, which takes texts as they are")),
     }
 }
 

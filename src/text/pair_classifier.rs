@@ -14,7 +14,6 @@ use crate::{
         encoder_model::EncoderModel,
         jobs::Jobs,
         pairs::{self, Pair, Shared},
-        prompt::Prompt,
     },
 };
 
@@ -57,9 +56,7 @@ impl PairClassifier {
     /// # Errors
     /// As [`open`](Self::open), and if an option does not fit the model or pairs: there are neither prompts nor windows.
     pub fn open_with(folder: impl AsRef<Path>, options: &ClassifierOptions) -> Result<Self> {
-        if !matches!(&options.prompt, Prompt::Default) && options.prompt != Prompt::Text(String::new()) {
-            return Err(Error::invalid_input("a prompt for a classifier, which takes texts as they are"));
-        }
+        classifier::refuse_prompt(options)?;
         if options.overlap.is_some() {
             return Err(Error::invalid_input("windows for a classifier of pairs; truncate the texts or cut them"));
         }

@@ -10,6 +10,7 @@ use csv_core::ReadRecordResult;
 use crate::{
     error::{Error, Result},
     files::{
+        cell::repeated,
         letters::EXCERPT,
         record::Record,
         source::{Reading, stream::fill},
@@ -59,8 +60,8 @@ impl Splitter {
             Some(Ok(())) => fields.fields(),
         };
         let Ok(header) = header else { return bad("is not UTF-8") };
-        if let Some(name) = header.iter().enumerate().find(|(index, name)| header[..*index].contains(name)) {
-            return bad(&format!("has the name `{}` twice", name.1));
+        if let Some(name) = repeated(&header) {
+            return bad(&format!("has the name `{name}` twice"));
         }
         fields.header = header.into();
         Ok(Ok(Self::Fields(Box::new(fields))))

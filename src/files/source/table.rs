@@ -14,6 +14,7 @@ use crate::{
     bulk::CancelToken,
     error::{Context as _, Error, ErrorKind, Result},
     files::{
+        cell::repeated,
         format::Format,
         inputs::Input,
         place::Opened,
@@ -55,7 +56,7 @@ impl TableReader {
         let (schema, batches) = guarded(input, || batches(input, 0, at_once))?;
         let schema = plain_schema(&schema).context(|| input.path.display().to_string())?;
         let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
-        if let Some((_, name)) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+        if let Some(name) = repeated(&names) {
             return Err(Error::invalid_input(format!("{} has the column `{name}` twice", input.path.display())));
         }
         let batch = Arc::new(RecordBatch::new_empty(Arc::clone(&schema)));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gristmill::text::{self, ClassifierOptions};
+use gristmill::text;
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     arrow::Texts,
     errors::failed,
     job::{all, check_process},
-    options::{scores, session},
+    options::{self, session},
     texts::run_texts,
 };
 
@@ -35,9 +35,8 @@ impl Classifier {
         max_tokens: Option<usize>,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = ClassifierOptions::default().session(session(py, device, precision, workers)?);
-        options.scores = function_to_apply.map(|name| scores(py, name)).transpose()?;
-        options.max_tokens = max_tokens;
+        let session = session(py, device, precision, workers)?;
+        let options = options::classifier(py, session, function_to_apply, max_tokens)?;
         let opened = py.detach(|| text::Classifier::open_with(&path, &options));
         Ok(Self { classifier: opened.map_err(|error| failed(py, &error))?, workers })
     }

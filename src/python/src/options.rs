@@ -2,7 +2,7 @@
 
 use gristmill::{
     ErrorKind, SessionOptions, Weights,
-    text::{Prompt, Scores},
+    text::{ClassifierOptions, Prompt, Scores},
 };
 use pyo3::{PyResult, Python};
 
@@ -19,6 +19,19 @@ pub(crate) fn session(
     let precision = precision.parse().map_err(|error| failed(py, &error))?;
     let mut options = SessionOptions::on(device).precision(precision);
     options.workers = workers;
+    Ok(options)
+}
+
+/// A classifier's or reranker's options by their names.
+pub(crate) fn classifier(
+    py: Python<'_>,
+    session: SessionOptions,
+    function_to_apply: Option<&str>,
+    max_tokens: Option<usize>,
+) -> PyResult<ClassifierOptions> {
+    let mut options = ClassifierOptions::default().session(session);
+    options.scores = function_to_apply.map(|name| scores(py, name)).transpose()?;
+    options.max_tokens = max_tokens;
     Ok(options)
 }
 

@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use gristmill::text::{self, ClassifierOptions};
+use gristmill::text;
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pybacked::PyBackedStr, pyclass, pymethods};
 
 use crate::{
     arrays,
     errors::failed,
     job::{all, check_process, json, run},
-    options::{scores, session},
+    options::{self, session},
 };
 
 /// A model of a Hugging Face folder that classifies pairs of texts.
@@ -33,9 +33,8 @@ impl PairClassifier {
         max_tokens: Option<usize>,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = ClassifierOptions::default().session(session(py, device, precision, workers)?);
-        options.scores = function_to_apply.map(|name| scores(py, name)).transpose()?;
-        options.max_tokens = max_tokens;
+        let session = session(py, device, precision, workers)?;
+        let options = options::classifier(py, session, function_to_apply, max_tokens)?;
         let opened = py.detach(|| text::PairClassifier::open_with(&path, &options));
         Ok(Self { classifier: opened.map_err(|error| failed(py, &error))?, workers })
     }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use gristmill::text::{self, ClassifierOptions, Prompt};
+use gristmill::text::{self, Prompt};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pybacked::PyBackedStr, pyclass, pymethods};
 
@@ -10,7 +10,7 @@ use crate::{
     arrow::Texts,
     errors::failed,
     job::{all, check_process, json, run},
-    options::{own_prompt, prompt, scores, session},
+    options::{self, own_prompt, prompt, session},
     texts::in_places,
 };
 
@@ -41,9 +41,8 @@ impl Reranker {
         max_tokens: Option<usize>,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let mut options = ClassifierOptions::default().session(session(py, device, precision, workers)?);
-        options.scores = function_to_apply.map(|name| scores(py, name)).transpose()?;
-        options.max_tokens = max_tokens;
+        let session = session(py, device, precision, workers)?;
+        let mut options = options::classifier(py, session, function_to_apply, max_tokens)?;
         options.prompt = prompt(query_prompt, query_prompt_name);
         let opened = py.detach(|| text::Reranker::open_with(&path, &options));
         Ok(Self { reranker: opened.map_err(|error| failed(py, &error))?, workers })

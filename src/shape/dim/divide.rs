@@ -75,8 +75,8 @@ impl Dim {
         }
     }
 
-    /// The quotient by a number from 2 to [`LIMIT`], with all its multiples in front and a quotient of a quotient as one: sizes that are
-    /// computed in different ways come out equal.
+    /// The quotient by a number from 2 to [`LIMIT`], with all its multiples in front and a quotient of a quotient as one:
+    /// sizes that are computed in different ways come out equal.
     fn floor_div_by(&self, divisor: i64) -> Self {
         let is_multiple = |(_, coefficient): &&(Vec<Factor>, i64)| coefficient % divisor == 0;
         let (multiples, rest): (Vec<_>, Vec<_>) = self.terms.iter().partition(is_multiple);

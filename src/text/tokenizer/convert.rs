@@ -199,12 +199,15 @@ impl Specials {
     /// The entries of `added_tokens`; `mask` takes the spaces before it.
     fn entries(mut self, mask: Option<&str>) -> Vec<Value> {
         self.tokens.sort_by_key(|(_, number)| *number);
-        let entry = |(content, number): (String, usize)| {
-            json!({"id": number, "lstrip": Some(content.as_str()) == mask, "content": content, "single_word": false,
-                "rstrip": false, "normalized": false, "special": true})
-        };
-        self.tokens.into_iter().map(entry).collect()
+        let tokens = self.tokens.iter();
+        tokens.map(|(content, number)| added(content, *number, Some(content.as_str()) == mask, true)).collect()
     }
+}
+
+/// An entry of `added_tokens`.
+fn added(content: &str, number: usize, takes_spaces: bool, is_special: bool) -> Value {
+    json!({"id": number, "lstrip": takes_spaces, "content": content, "single_word": false, "rstrip": false,
+        "normalized": false, "special": is_special})
 }
 
 /// A template that stands around one text and around two, with the types of its tokens.
