@@ -24,6 +24,7 @@ pub mod norm;
 pub(crate) mod number;
 pub(crate) mod pool;
 pub(crate) mod quantize;
+pub(crate) mod random;
 pub(crate) mod rational;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;

@@ -19,6 +19,7 @@ pub mod pointwise;
 pub mod pool;
 pub mod product;
 pub mod quantized;
+pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod sequence;
@@ -52,6 +53,7 @@ pub fn all() -> &'static [&'static OpDef] {
             .chain(pool::operators())
             .chain(product::operators())
             .chain(quantized::operators())
+            .chain(random::operators())
             .chain(recurrent::operators())
             .chain(reduce::operators())
             .chain(sequence::operators())

@@ -43,7 +43,14 @@ else
 fi
 if typos --version >/dev/null 2>&1; then step typos; else echo "SKIPPED: typos is not installed" >&2; fi
 step finish_setup
-step cargo test --locked --all-features "${packages[@]}"
+# Unit tests of an unoptimized library: it is built in less time than they then take longer. All others run the optimized
+# library, and in the long tier these do too.
+unoptimized=(--config 'profile.dev.package.gristmill.opt-level=0')
+[ "${GRISTMILL_FULL:-}" != 1 ] || unoptimized=()
+step cargo test --locked --all-features "${packages[@]}" --lib "${unoptimized[@]}"
+step cargo build --locked --all-features "${packages[@]}" --examples
+step cargo test --locked --all-features "${packages[@]}" --bins --test '*'
+step cargo test --locked --all-features "${packages[@]}" --doc
 # The Python package: its wheel in a fresh environment.
 step tests/python/run.sh
 # The example of a service, a package of its own.
@@ -52,7 +59,7 @@ step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 # The public items against their listing: a change of the interface shows as a diff.
 step tests/scripts/public_items.py --check
 # Without default features all is linted above, and the unit tests run; the rest runs the same code as with them.
-step cargo test --locked --no-default-features --lib
+step cargo test --locked --no-default-features --lib "${unoptimized[@]}"
 if [ "${GRISTMILL_FULL:-}" = 1 ]; then step cargo test --locked --no-default-features --test import --test operators; fi
 # The core of a bulk job under a model checker.
 step cargo test --locked -p gristmill-model-check shuttle

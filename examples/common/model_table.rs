@@ -7,6 +7,8 @@ use gristmill::{
     bulk::Bulk,
     files::{Cell, Column, ColumnType, Row},
 };
+use half::{bf16, f16};
+use serde_json::Value;
 
 use super::common::{Common, Outcome, file_job::FileFlags};
 
@@ -108,6 +110,8 @@ fn tensor(row: &Row<'_>, name: &str, fact: &Fact) -> Result<Tensor> {
     match fact.dtype {
         DType::F32 => Tensor::new(shape, &numbers.iter().map(|&number| number as f32).collect::<Vec<_>>()),
         DType::F64 => Tensor::new(shape, &numbers),
+        DType::F16 => Tensor::new(shape, &numbers.iter().map(|&number| f16::from_f64(number)).collect::<Vec<_>>()),
+        DType::BF16 => Tensor::new(shape, &numbers.iter().map(|&number| bf16::from_f64(number)).collect::<Vec<_>>()),
         DType::I8 => whole!(i8),
         DType::I16 => whole!(i16),
         DType::I32 => whole!(i32),
@@ -129,15 +133,26 @@ fn cell(tensor: Option<&Tensor>, name: &str, kind: ColumnType) -> Result<Cell> {
         ColumnType::Integer => Cell::Integer(tensor.to_i64()?[0]),
         ColumnType::Bool => Cell::Bool(tensor.bytes()[0] != 0),
         ColumnType::Vector { .. } => Cell::Vector(tensor.bytes().to_vec()),
-        _ => Cell::Json(json(tensor)?.to_string()),
+        _ => Cell::Json(Value::from(json(tensor, name)?).to_string()),
     })
 }
 
-fn json(tensor: &Tensor) -> Result<serde_json::Value> {
-    Ok(match tensor.dtype() {
-        DType::String => tensor.as_strings()?.into(),
-        DType::F32 => tensor.as_slice::<f32>()?.into(),
-        DType::F64 => tensor.as_slice::<f64>()?.into(),
-        _ => tensor.to_i64()?.into(),
-    })
+/// The elements of a tensor, one after another.
+fn json(tensor: &Tensor, name: &str) -> Result<Vec<Value>> {
+    // JSON has no number for what is not finite.
+    let finite = |value: Value, number: f64| match number.is_finite() {
+        true => Ok(value),
+        false => Err(Error::invalid_input(format!("`{name}` has the number {number}, which JSON has not"))),
+    };
+    let single = |number: f32| finite(number.into(), number.into());
+    match tensor.dtype() {
+        DType::String => Ok(tensor.as_strings()?.into_iter().map(Value::from).collect()),
+        DType::F16 => tensor.as_slice::<f16>()?.iter().map(|number| single(number.to_f32())).collect(),
+        DType::BF16 => tensor.as_slice::<bf16>()?.iter().map(|number| single(number.to_f32())).collect(),
+        DType::F32 => tensor.as_slice::<f32>()?.iter().map(|&number| single(number)).collect(),
+        DType::F64 => tensor.as_slice::<f64>()?.iter().map(|&number| finite(number.into(), number)).collect(),
+        DType::Bool => Ok(tensor.bytes().iter().map(|&byte| (byte != 0).into()).collect()),
+        DType::U64 => Ok(tensor.as_slice::<u64>()?.iter().map(|&number| number.into()).collect()),
+        _ => Ok(tensor.to_i64()?.into_iter().map(Value::from).collect()),
+    }
 }

@@ -172,6 +172,8 @@ impl FileJob {
     }
 
     /// Accepts another model, arithmetic or options than those of the finished parts; the plan names both.
+    ///
+    /// Columns, formats, the rows of a shard and what becomes of failed rows stay as they are.
     #[must_use]
     pub fn insist(mut self) -> Self {
         self.insists = true;

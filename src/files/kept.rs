@@ -1,7 +1,7 @@
 //! The columns of the inputs that a job carries along.
 
 #[cfg(feature = "parquet")]
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 
 #[cfg(feature = "parquet")]
 use crate::files::{format::Format, table};
@@ -11,7 +11,7 @@ use crate::{
     files::{
         cell::{Column, repeated},
         inputs::Input,
-        sink::Keep,
+        sink::{self, Keep},
         source::{self, Cut},
     },
 };
@@ -26,10 +26,16 @@ impl Keep {
     }
 }
 
-/// Refuses names to keep that an input has not, and names to write that it has.
+/// Refuses names to keep, and the one of the ids, that an input has not, and names to write that it has.
 ///
 /// Lines of JSON may have any: there a row with such a field fails.
-pub(in crate::files) fn check(inputs: &[Input], keep: &Keep, columns: &[Column], cut: Cut) -> Result<()> {
+pub(in crate::files) fn check(
+    inputs: &[Input],
+    keep: &Keep,
+    id: Option<&str>,
+    columns: &[Column],
+    cut: Cut,
+) -> Result<()> {
     if let Keep::Only(kept) = keep {
         if let Some(name) = repeated(kept) {
             return Err(Error::invalid_input(format!("the column `{name}` to keep is named twice")));
@@ -44,11 +50,11 @@ pub(in crate::files) fn check(inputs: &[Input], keep: &Keep, columns: &[Column],
     for input in inputs {
         let Some(names) = source::names(input, cut)? else { continue };
         let path = input.path.display();
-        if let Keep::Only(kept) = keep
-            && let Some(name) = kept.iter().find(|name| !names.contains(name))
-        {
+        let kept = if let Keep::Only(kept) = keep { kept.as_slice() } else { &[] };
+        let wanted = kept.iter().map(|name| (name.as_str(), "to keep")).chain(id.map(|id| (id, "of ids")));
+        if let Some((name, what)) = wanted.into_iter().find(|(name, _)| names.iter().all(|own| own != name)) {
             let names = names.join(", ");
-            return Err(Error::invalid_input(format!("{path} has no column `{name}` to keep: there are {names}")));
+            return Err(Error::invalid_input(format!("{path} has no column `{name}` {what}: there are {names}")));
         }
         if let Some(column) = columns.iter().find(|column| keep.has(&column.name) && names.contains(&column.name)) {
             let name = &column.name;
@@ -71,17 +77,15 @@ pub(in crate::files) fn schema(inputs: &[Input], keep: &Keep, format: Format, cu
         }
         return texts(inputs, first, keep, format, cut);
     }
-    let mut schema: Option<SchemaRef> = None;
-    for input in inputs {
-        let own = std::sync::Arc::clone(source::table::TableReader::open(input)?.schema());
-        if schema.as_ref().is_some_and(|schema| *schema != own) {
-            let (path, first) = (input.path.display(), first.path.display());
-            return Err(Error::invalid_input(format!("the columns of {path} are not those of {first}")));
+    let mut fields: Vec<FieldRef> = Vec::new();
+    for (index, input) in inputs.iter().enumerate() {
+        let reader = source::table::TableReader::open(input)?;
+        let own = reader.schema().fields().iter().filter(|field| keep.has(field.name())).cloned().collect::<Vec<_>>();
+        match index {
+            0 => fields = own,
+            _ => join(&mut fields, &own).map_err(|what| unlike(input, first, &what))?,
         }
-        schema = Some(own);
     }
-    let fields: Vec<_> =
-        schema.iter().flat_map(|schema| schema.fields()).filter(|field| keep.has(field.name())).collect();
     let strange = fields.iter().find(|field| match format {
         Format::Parquet => false,
         // What lies under nulls within other types has no fixed bytes.
@@ -94,8 +98,36 @@ pub(in crate::files) fn schema(inputs: &[Input], keep: &Keep, format: Format, cu
             field.name(),
             field.data_type()
         ))),
-        None => Ok(Schema::new(fields.into_iter().cloned().collect::<Vec<_>>()).into()),
+        None => Ok(Schema::new(fields).into()),
     }
+}
+
+/// Makes the carried columns fit another input too, whose order and kinds of texts may differ; says what else differs.
+#[cfg(feature = "parquet")]
+fn join(carried: &mut [FieldRef], others: &[FieldRef]) -> Result<(), String> {
+    if let Some(more) = others.iter().find(|other| carried.iter().all(|field| field.name() != other.name())) {
+        return Err(format!("it has the column `{}` too", more.name()));
+    }
+    for field in carried {
+        let name = field.name();
+        let Some(other) = others.iter().find(|other| other.name() == name) else {
+            return Err(format!("it has no column `{name}`"));
+        };
+        let (kind, others) = (field.data_type(), other.data_type());
+        if kind != others && !(kind.is_string() && others.is_string()) {
+            return Err(format!("its column `{name}` is of type {others}, there it is {kind}"));
+        }
+        if field != other {
+            *field = Field::new(name, kind.clone(), field.is_nullable() || other.is_nullable()).into();
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "parquet")]
+fn unlike(input: &Input, first: &Input, what: &str) -> Error {
+    let (path, first) = (input.path.display(), first.path.display());
+    Error::invalid_input(format!("the columns of {path} are not those of {first}: {what}; keep columns that all have"))
 }
 
 /// Columns of texts, for a table that is made of an input of text.
@@ -109,12 +141,12 @@ fn texts(inputs: &[Input], first: &Input, keep: &Keep, format: Format, cut: Cut)
             return Err(Error::invalid_input(message));
         }
     };
+    let mut fields = sink::columns::texts(names.iter().map(String::as_str));
     for input in inputs {
-        let own = source::names(input, cut)?;
-        if own.is_some_and(|own| own.into_iter().filter(|name| keep.has(name)).ne(names.iter().cloned())) {
-            let (path, first) = (input.path.display(), first.path.display());
-            return Err(Error::invalid_input(format!("the columns of {path} are not those of {first}")));
+        if let Some(own) = source::names(input, cut)? {
+            let own = sink::columns::texts(own.iter().map(String::as_str).filter(|name| keep.has(name)));
+            join(&mut fields, &own).map_err(|what| unlike(input, first, &what))?;
         }
     }
-    Ok(crate::files::sink::columns::texts(names.iter().map(String::as_str)))
+    Ok(Schema::new(fields).into())
 }

@@ -15,6 +15,10 @@ const LAYOUT: u32 = 1;
 /// The most shards of a job.
 pub(in crate::files) const MOST_SHARDS: usize = 1_000_000;
 
+/// The settings that all parts of a folder share: nobody can insist on others.
+const OF_ALL_PARTS: [&str; 6] =
+    ["format of inputs", "format of parts", "columns", "kept columns", "failed rows", "rows per shard"];
+
 /// What a job will do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::files) struct Plan {
@@ -116,6 +120,11 @@ impl Plan {
         differs
             .map(|name| format!("{name} was {}, is {}", told(self.settings.get(name)), told(now.get(name))))
             .collect()
+    }
+
+    /// Whether parts made under `now` go with those of this plan.
+    pub(in crate::files) fn goes_with(&self, now: &BTreeMap<String, String>) -> bool {
+        OF_ALL_PARTS.iter().all(|name| self.settings.get(*name) == now.get(*name))
     }
 
     /// What of the inputs differs, a line each.

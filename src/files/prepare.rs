@@ -127,9 +127,11 @@ impl Wish<'_> {
         let root = self.folder.path("");
         let root = root.display();
         let inputs = plan.inputs_changed(now);
-        if !settings.is_empty() && !self.insists {
+        let goes_with = plan.goes_with(&self.settings);
+        if !(settings.is_empty() || self.insists && goes_with) {
             let settings = settings.join("; ");
-            let message = format!("{root} holds another job: {settings}; name a new folder, or insist on going on");
+            let remedy = if goes_with { "name a new folder, or insist on going on" } else { "name a new folder" };
+            let message = format!("{root} holds another job: {settings}; {remedy}");
             return Err(Error::invalid_input(message));
         }
         if !inputs.is_empty() {

@@ -1,6 +1,8 @@
 //! Readers of inputs: how rows are cut into shards, and read again.
 
 #[cfg(feature = "parquet")]
+mod messages;
+#[cfg(feature = "parquet")]
 mod page_header;
 #[cfg(feature = "parquet")]
 mod pages;

@@ -1,10 +1,11 @@
 //! Decoding of image files into red, green and blue, as PIL's `convert("RGB")` makes them.
 
+mod gif;
 mod jpeg;
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -13,6 +14,9 @@ const MAX_SIDE: u32 = u16::MAX as u32;
 
 /// The most bytes of a pixel in any format, and of what decoders hold beside them.
 const PIXEL_BYTES: u64 = 16;
+
+/// Where a PNG file has its bits of a sample, and behind them its type of color, 0 being gray.
+const PNG_DEPTH: usize = 24;
 
 /// The pixels of an image, row by row, three bytes each.
 pub(crate) struct Pixels {
@@ -28,6 +32,9 @@ pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Pixels> {
     {
         return Err(unknown_format());
     }
+    if format == ImageFormat::Gif {
+        return gif::decode(bytes, most);
+    }
     if format == ImageFormat::Jpeg {
         jpeg::check(bytes)?;
     }
@@ -38,23 +45,29 @@ pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Pixels> {
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(of_decoder)?;
     let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
+    check_size(width.into(), height.into(), most)?;
+    // What the header of a PNG file says: a color that is to be transparent is no channel of its own in PIL.
+    let is_gray = format == ImageFormat::Png && bytes.get(PNG_DEPTH..PNG_DEPTH + 2) == Some(&[16, 0]);
+    let decoded = DynamicImage::from_decoder(decoder).map_err(of_decoder)?;
+    let decoded = match decoded {
+        DynamicImage::ImageLumaA16(image) if is_gray => DynamicImage::ImageLumaA16(image).into_luma16().into(),
+        decoded => decoded,
+    };
+    Ok(Pixels { width: width as usize, height: height as usize, rgb: rgb(decoded)? })
+}
+
+/// Refuses an image without pixels, or with more than `most`.
+fn check_size(width: u64, height: u64, most: u64) -> Result<()> {
+    let pixels = width * height;
     if pixels > most {
         return Err(Error::limit(format!(
             "an image of {width} x {height} pixels; the limit is {most}, which the option max_pixels sets"
         )));
     }
-    if pixels == 0 {
-        return Err(Error::invalid_input("an image without pixels"));
+    match pixels {
+        0 => Err(Error::invalid_input("an image without pixels")),
+        _ => Ok(()),
     }
-    let is_gray = decoder.original_color_type() == ExtendedColorType::L16;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(of_decoder)?;
-    let decoded = match decoded {
-        // A transparent gray that a file names is no channel of its own in PIL.
-        DynamicImage::ImageLumaA16(image) if is_gray => DynamicImage::ImageLumaA16(image).into_luma16().into(),
-        decoded => decoded,
-    };
-    Ok(Pixels { width: width as usize, height: height as usize, rgb: rgb(decoded)? })
 }
 
 /// Alpha is dropped; of 16 bits the upper 8 count, but gray without alpha is cut off at 255.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     ends::{ended, signal},
-    support::process::example,
+    support::{onnx_writer, process::example},
 };
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/words/model2vec");
@@ -333,4 +333,50 @@ fn every_command_runs_over_tables() {
     assert!((sum - 1.0).abs() < 1e-4 && scores[1]["target_label"].is_null(), "{sum}");
     let letter = &rows(&place.path("scores/part-00000-of-00001.errors.jsonl"))[0];
     assert!(letter["error"].as_str().unwrap().contains("the column `bytes` has 7 numbers"), "{letter}");
+}
+
+/// A model of one node, over rows of its input.
+fn run_cast(place: &Place, [from, to]: [i64; 2], rows_in: &str) -> (Vec<serde_json::Value>, String) {
+    let attribute = onnx_writer::int("to", to);
+    let model = onnx_writer::Draft::new()
+        .node(onnx_writer::node("Cast", "cast", &["x"], &["y"]).message(5, &attribute))
+        .input(onnx_writer::value("x", from, &["n", "k"]))
+        .output(onnx_writer::value("y", to, &["n", "k"]));
+    fs::write(place.path("model.onnx"), model.bytes()).unwrap();
+    fs::write(place.path("rows.jsonl"), rows_in).unwrap();
+    let out = place.path(&format!("cast-{from}-{to}"));
+    let mut run = example("run");
+    run.arg(place.path("model.onnx")).arg(place.path("rows.jsonl")).args(["--device", "cpu", "--keep", "none"]);
+    let output = run.arg("--out-dir").arg(&out).output().unwrap();
+    let letters = fs::read_to_string(out.join("part-00000-of-00001.errors.jsonl")).unwrap_or_default();
+    assert_eq!(output.status.code(), Some(if letters.is_empty() { 0 } else { 3 }), "{}", said(&output));
+    (rows(&out.join("part-00000-of-00001.jsonl")), letters)
+}
+
+#[test]
+fn tables_keep_the_numbers_of_each_type() {
+    let place = Place::new(1);
+    let [f32, i64, bool, f16, f64, u64, bf16] = [1, 7, 9, 10, 11, 13, 16];
+    for (types, given, expected) in [
+        ([f16, f16], "[1.5,-2]", "[1.5,-2.0]"),
+        ([f32, bf16], "[1.5,-2]", "[1.5,-2.0]"),
+        ([bf16, f64], "[1.5,-2]", "[1.5,-2.0]"),
+        ([f32, bool], "[1.5,0]", "[true,false]"),
+        ([f64, f64], "[0.1,1e300]", "[0.1,1e+300]"),
+        ([f64, u64], "[9223372036854775808,3]", "[9223372036854775808,3]"),
+        ([i64, i64], "[9007199254740991,-9007199254740991]", "[9007199254740991,-9007199254740991]"),
+    ] {
+        let (rows, letters) = run_cast(&place, types, &format!("{{\"x\":{given}}}\n"));
+        assert_eq!(rows[0]["y"].to_string(), expected, "{types:?} {letters}");
+    }
+    // What a number of JSON, or of 64 bits, is not: the row fails.
+    for (types, given, cause) in [
+        ([f64, f32], "[1e300,1]", "`y` has the number inf, which JSON has not"),
+        ([i64, f32], "[1,9007199254740993]", "or one of 2^53 or more"),
+        ([i64, u64], "[1.5,2]", "has a number that i64 has not"),
+    ] {
+        let (rows, letters) = run_cast(&place, types, &format!("{{\"x\":{given}}}\n{{\"x\":[1,2]}}\n"));
+        assert!(letters.contains(cause), "{types:?} {letters}");
+        assert!(rows[0]["y"].is_null() && rows[1]["y"].is_array(), "{types:?} {rows:?}");
+    }
 }

@@ -120,6 +120,10 @@ fn texts_are_as_long_as_asked_for_where_positions_allow_it() {
         // The folder may ask for it too, but the tokenizer's limit is no more than a limit.
         fs::write(wider.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 120}"#).unwrap();
         assert_eq!(Embedder::open(wider.path(), Device::Cpu).unwrap().max_tokens(), 120, "{name}");
+        if name == "qwen3" {
+            fs::remove_file(wider.path().join("tokenizer_config.json")).unwrap();
+            assert_eq!(Embedder::open(wider.path(), Device::Cpu).unwrap().max_tokens(), 120, "no tokenizer's settings");
+        }
         let lax =
             changed(&source, &[("tokenizer_config.json", "\"model_max_length\": 64", "\"model_max_length\": 90")]);
         let most = if name == "t5" { 90 } else { 64 };

@@ -68,6 +68,19 @@ fn files_decode_as_pil_converts_them() {
     }
 }
 
+/// PIL keeps such a color beside the pixels.
+#[test]
+fn a_transparent_gray_changes_no_pixel() {
+    let plain = fs::read(file("gray16.png")).unwrap();
+    let chunk = b"tRNS\x12\x34";
+    let crc = chunk.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    });
+    let behind_header = 8 + 25;
+    let own = [&plain[..behind_header], &[0, 0, 0, 2], chunk, &(!crc).to_be_bytes(), &plain[behind_header..]].concat();
+    assert_eq!(pixels(&own, 1 << 20).unwrap(), pixels(&plain, 1 << 20).unwrap());
+}
+
 #[test]
 fn pixels_are_resized_as_pil_does_it() {
     let golden = arrays("vision/images/pixels.npz");
@@ -285,9 +298,28 @@ fn a_folder_of_sentence_transformers_opens_on_both_sides() {
     let texts = ["two dogs"];
     let own = |path: &Path| Embedder::open(path, Device::Cpu).unwrap().embed(&texts).unwrap();
     assert_eq!(own(folder.path()), own(&golden("vision/clip")));
-    modules(&[clip, module("sentence_transformers.models.Normalize", "")]);
-    let vector = ImageEmbedder::open(folder.path(), Device::Cpu).unwrap().embed(images).unwrap().remove(0);
-    assert!((vector.iter().map(|number| number * number).sum::<f32>() - 1.0).abs() < 1e-5);
+    // The module of newer versions, which names what the model gives.
+    let way = |kind: &str, output: &str| serde_json::json!({"method": format!("get_{kind}_features"), "method_output_name": output});
+    let settings = |text: &str, more: &str| {
+        let ways =
+            serde_json::json!({"text": way("text", text), "image": way("image", "pooler_output"), more: way("", "")});
+        let settings = serde_json::json!({"modality_config": ways, "module_output_name": "sentence_embedding"});
+        fs::write(inner.join("sentence_bert_config.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
+    };
+    let transformer = module("sentence_transformers.base.modules.transformer.Transformer", "0_CLIPModel");
+    settings("pooler_output", "audio");
+    for first in [clip, transformer] {
+        modules(std::slice::from_ref(&first));
+        assert_eq!(own(folder.path()), own(&golden("vision/clip")));
+        modules(&[first, module("sentence_transformers.models.Normalize", "")]);
+        let vector = ImageEmbedder::open(folder.path(), Device::Cpu).unwrap().embed(images).unwrap().remove(0);
+        assert!((vector.iter().map(|number| number * number).sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+    for (text, more, named) in [("last_hidden_state", "audio", "text by"), ("pooler_output", "message", "message by")] {
+        settings(text, more);
+        let error = Embedder::open(folder.path(), Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("modality_config") && error.contains(named), "{error}");
+    }
 }
 
 /// Rewrites a settings file of a copy of a golden folder.

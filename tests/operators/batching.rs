@@ -12,8 +12,9 @@ use gristmill::{
 };
 
 /// Operators that grant no axis on any case: they read no rows, or rows meet in them.
-const NEVER: [&str; 29] = [
+const NEVER: [&str; 35] = [
     "AffineGrid",
+    "Bernoulli",
     "BlackmanWindow",
     "Compress",
     "ConstantOfShape",
@@ -29,9 +30,14 @@ const NEVER: [&str; 29] = [
     "MaxPoolWithIndices",
     "MaxUnpool",
     "MelWeightMatrix",
+    "Multinomial",
     "NonMaxSuppression",
     "NonZero",
     "PackedAttention",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
     "Range",
     "RotaryHeads",
     "Scan",

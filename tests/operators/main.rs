@@ -21,6 +21,8 @@ mod onnx_cases;
 mod oracle;
 #[cfg(feature = "onnx")]
 mod precision;
+#[cfg(feature = "onnx")]
+mod random;
 mod shape_chains;
 #[cfg(feature = "onnx")]
 mod sizes;

@@ -16,6 +16,7 @@ mod norms;
 mod pointwise;
 mod products;
 mod quantized;
+mod random;
 mod recurrent;
 mod regions;
 mod shapes;
@@ -44,6 +45,7 @@ pub fn find(name: &str) -> Option<Oracle> {
         norms::ORACLES,
         products::ORACLES,
         quantized::ORACLES,
+        random::ORACLES,
         recurrent::ORACLES,
         regions::ORACLES,
         shapes::ORACLES,

@@ -19,7 +19,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::{Batching, Graph, ValueId},
     inference::Fingerprint,
-    ops::product::linear::LinearInPlace,
+    ops::{product::linear::LinearInPlace, random},
     rewrite,
     threads::pool::load_pool,
 };
@@ -113,6 +113,10 @@ fn prepare(
     }
     if let Some(names) = &options.outputs {
         select_outputs(graph, names)?;
+    }
+    if let Some(node) = random::find(graph) {
+        let (name, op) = (&node.name, node.op.def().name);
+        notes.push(format!("random numbers are the same for each item and in each run (node `{name}`, {op})"));
     }
     if options.keep_graph {
         notes.push("the graph runs as the file has it, without rewrites".to_owned());

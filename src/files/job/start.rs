@@ -68,7 +68,7 @@ impl FileJob {
         let format = self.format.unwrap_or(if read_format.is_table() { read_format } else { Format::Jsonl });
         sink::check(format, &self.columns)?;
         let cut = Cut { rows: self.rows, longest: self.longest };
-        kept::check(&inputs, &self.keep, &self.columns, cut)?;
+        kept::check(&inputs, &self.keep, self.id.as_deref(), &self.columns, cut)?;
         let settings = self.settings(read_format, format)?;
         let shape = Shape {
             format,

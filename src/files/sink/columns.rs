@@ -3,16 +3,19 @@
 use std::{io, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Int8Array, Int64Array, StringArray,
-    UInt8Array,
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Int8Array, Int64Array,
+    LargeStringArray, StringArray, StringViewArray, UInt8Array,
 };
 use arrow_buffer::NullBuffer;
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef};
 use half::f16;
 
 use crate::{
     error::{Error, Result},
-    files::cell::{Cell, Column, ColumnType},
+    files::{
+        cell::{Cell, Column, ColumnType},
+        table,
+    },
     tensor::DType,
 };
 
@@ -91,9 +94,19 @@ pub(super) fn own_column(column: &Column, cells: &[&Cell]) -> io::Result<ArrayRe
     })
 }
 
-/// The schema of columns of texts.
-pub(in crate::files) fn texts<'n>(names: impl IntoIterator<Item = &'n str>) -> SchemaRef {
-    Arc::new(Schema::new(names.into_iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>()))
+/// The same texts as an array of another kind.
+pub(super) fn texts_of(array: &dyn Array, kind: &DataType) -> ArrayRef {
+    let texts = (0..array.len()).map(|row| table::text(array, row).filter(|_| !array.is_null(row)));
+    match kind {
+        DataType::LargeUtf8 => Arc::new(texts.collect::<LargeStringArray>()),
+        DataType::Utf8View => Arc::new(texts.collect::<StringViewArray>()),
+        _ => Arc::new(texts.collect::<StringArray>()),
+    }
+}
+
+/// Columns of texts.
+pub(in crate::files) fn texts<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<FieldRef> {
+    names.into_iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, true))).collect()
 }
 
 /// Refuses vectors that are too wide for Arrow.

@@ -26,7 +26,7 @@ use crate::{
         record::{Record, TEXT},
         sink::{
             Shape, Sink,
-            columns::{field, own_column},
+            columns::{field, own_column, texts_of},
         },
     },
 };
@@ -136,8 +136,12 @@ impl TableSink {
 
     fn carried_column(&self, index: usize) -> io::Result<ArrayRef> {
         let field = self.carried.field(index);
+        let kind = self.rows.iter().find_map(|row| match &row.carried {
+            Carried::Batch(batch, _) => Some(batch.column_by_name(field.name())?.data_type()),
+            Carried::Texts(_) => None,
+        });
         // Readers leave anything under a null, and a part's bytes must not depend on where reading began.
-        let null = new_null_array(field.data_type(), 1);
+        let null = new_null_array(kind.unwrap_or(field.data_type()), 1);
         let (mut arrays, mut places): (Vec<&ArrayRef>, Vec<(usize, usize)>) = (vec![&null], Vec::new());
         let mut last: Option<&Arc<RecordBatch>> = None;
         let mut texts: Vec<Option<&str>> = Vec::new();
@@ -162,6 +166,8 @@ impl TableSink {
         let column = interleave(&arrays, &places).map_err(io::Error::other)?;
         // Views keep all that their batches hold, which depends on where reading began.
         Ok(match column.data_type() {
+            // Texts of another kind than those of the first input.
+            own if own != field.data_type() => texts_of(&*column, field.data_type()),
             DataType::Utf8View => Arc::new(column.as_string_view().gc()),
             DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
             _ => column,

@@ -2,9 +2,12 @@
 
 use std::io::{self, Read};
 
-use parquet::file::{
-    metadata::{ColumnChunkMetaData, ParquetMetaData},
-    reader::ChunkReader,
+use parquet::{
+    basic::Compression,
+    file::{
+        metadata::{ColumnChunkMetaData, ParquetMetaData},
+        reader::ChunkReader,
+    },
 };
 
 use crate::{
@@ -42,6 +45,11 @@ fn at_once(repeated: u64, rows: usize) -> usize {
 
 /// Bytes that each row may repeat from a page of the column, which must have a value for each of the rows.
 fn check_column(file: &impl ChunkReader, column: &ColumnChunkMetaData, rows: i64, largest: u64) -> Result<u64> {
+    if matches!(column.compression(), Compression::BROTLI(_) | Compression::LZO) {
+        let codec = column.compression_codec();
+        let message = format!("pages that {codec:?} packed; write it with ZSTD, SNAPPY, GZIP or LZ4");
+        return Err(Error::unsupported(message));
+    }
     let is_list = column.column_descr().max_rep_level() > 0;
     let (start, length) = column.byte_range();
     let (mut place, end) = (start, start.checked_add(length).ok_or_else(damaged)?);

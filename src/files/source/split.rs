@@ -87,7 +87,7 @@ impl Splitter {
     /// Passes over a row; false at the end.
     pub(in crate::files) fn skip(&mut self, stream: &mut dyn BufRead, longest: usize) -> io::Result<bool> {
         match self {
-            Self::Lines { line, .. } => Ok(next_line(stream, line, longest, false)?.is_some()),
+            Self::Lines { is_json, line } => Ok(next_row(stream, line, longest, false, *is_json)?.is_some()),
             Self::Fields(fields) => {
                 let columns = fields.header.len();
                 Ok(fields.next(stream, longest, columns)?.is_some())
@@ -104,7 +104,7 @@ impl Splitter {
     ) -> io::Result<Option<Reading>> {
         match self {
             Self::Lines { is_json, line } => {
-                let Some(length) = next_line(stream, line, longest, is_first)? else { return Ok(None) };
+                let Some(length) = next_row(stream, line, longest, is_first, *is_json)? else { return Ok(None) };
                 if length > longest {
                     return Ok(Some(Reading::Bad(too_long(length, longest), line.clone())));
                 }
@@ -129,6 +129,23 @@ impl Splitter {
                     },
                 }))
             }
+        }
+    }
+}
+
+/// Reads a line, of JSON the next that is not blank; returns its bytes, `None` at the end of the stream.
+fn next_row(
+    stream: &mut dyn BufRead,
+    line: &mut Vec<u8>,
+    longest: usize,
+    is_first: bool,
+    is_json: bool,
+) -> io::Result<Option<usize>> {
+    loop {
+        let length = next_line(stream, line, longest, is_first)?;
+        let is_blank = || line.strip_prefix(MARK).unwrap_or(line).trim_ascii().is_empty();
+        if !is_json || length.is_none_or(|length| length > longest) || !is_blank() {
+            return Ok(length);
         }
     }
 }
@@ -187,12 +204,22 @@ impl Fields {
     fn next(&mut self, stream: &mut dyn BufRead, longest: usize, columns: usize) -> io::Result<Option<Result<()>>> {
         let (mut written, mut ended, mut dropped) = (0, 0, 0);
         let (mut excerpt, mut too_many) = (None, false);
+        // Behind the last line stands the end of one: within quotes alone it becomes part of the record.
+        let (mut is_ended, mut is_open) = (false, false);
         self.ends.resize(columns + 1, 0);
         loop {
             let piece = fill(stream)?;
-            let (state, read, wrote, ends) =
-                self.core.read_record(piece, &mut self.bytes[written..], &mut self.ends[ended..]);
-            stream.consume(read);
+            let is_end = piece.is_empty() && !is_ended;
+            let (state, read, wrote, ends) = self.core.read_record(
+                if is_end { b"\n" } else { piece },
+                &mut self.bytes[written..],
+                &mut self.ends[ended..],
+            );
+            if is_end {
+                (is_ended, is_open) = (read > 0, wrote > 0);
+            } else {
+                stream.consume(read);
+            }
             (written, ended) = (written + wrote, ended + ends);
             match state {
                 ReadRecordResult::InputEmpty => {}
@@ -211,10 +238,18 @@ impl Fields {
             }
         }
         self.ends.truncate(ended);
-        let length = dropped + written;
+        let length = dropped + written - usize::from(is_open);
+        let is_long = excerpt.is_some();
         if let Some(excerpt) = excerpt {
             self.bytes[..excerpt.len()].copy_from_slice(&excerpt);
             self.ends = vec![excerpt.len()];
+        }
+        if is_open {
+            self.ends = vec![length.min(EXCERPT)];
+            let message = format!("a quote that is never closed takes the rest of the file, {length} bytes");
+            return Ok(Some(Err(Error::invalid_input(message))));
+        }
+        if is_long {
             return Ok(Some(Err(too_long(length, longest))));
         }
         if too_many {

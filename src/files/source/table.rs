@@ -1,14 +1,14 @@
 //! Inputs of Parquet and Arrow's IPC files and streams.
 
 use std::{
-    io::{BufReader, Read, Seek, SeekFrom},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     sync::Arc,
 };
 
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, SchemaRef};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, file::reader::Length as _};
 
 use crate::{
     bulk::CancelToken,
@@ -20,7 +20,7 @@ use crate::{
         place::Opened,
         plan::{MOST_SHARDS, Shard},
         record::Record,
-        source::{Cut, Reader, Reading, pages, too_many_shards},
+        source::{Cut, Reader, Reading, messages, pages, too_many_shards},
         table::{arrow, plain_schema, without_dictionaries},
     },
     threads::panics,
@@ -51,7 +51,7 @@ impl TableReader {
     pub(in crate::files) fn open(input: &Input) -> Result<Self> {
         let at_once = match input.format {
             Format::Parquet => guarded(input, || check_pages(input))?,
-            _ => BATCH,
+            _ => guarded(input, || check_messages(input))?,
         };
         let (schema, batches) = guarded(input, || batches(input, 0, at_once))?;
         let schema = plain_schema(&schema).context(|| input.path.display().to_string())?;
@@ -155,6 +155,29 @@ fn check_pages(input: &Input) -> Result<usize> {
     })
 }
 
+/// Refuses messages that are damaged or too large; how many rows may be decoded at once.
+fn check_messages(input: &Input) -> Result<usize> {
+    input.place.checked_once(|| {
+        let mut file = input.open().map_err(reading)?;
+        let is_file = is_file(&mut file)?;
+        let length = file.len();
+        messages::check(BufReader::new(file), length, is_file)?;
+        Ok(BATCH)
+    })
+}
+
+/// Whether an input of Arrow is a file, not a stream.
+fn is_file(input: &mut (impl Read + Seek)) -> Result<bool> {
+    let mut start = [0; MAGIC.len()];
+    let is_file = input.read_exact(&mut start).is_ok() && start == *MAGIC;
+    input.seek(SeekFrom::Start(0)).map_err(reading)?;
+    Ok(is_file)
+}
+
+fn reading(error: io::Error) -> Error {
+    Error::io(error, "reading it")
+}
+
 fn parquet(input: &Input) -> Result<ParquetRecordBatchReaderBuilder<Opened>> {
     let file = input.open().map_err(|error| Error::io(error, "opening it"))?;
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| Error::invalid_input(error.to_string()))
@@ -162,7 +185,6 @@ fn parquet(input: &Input) -> Result<ParquetRecordBatchReaderBuilder<Opened>> {
 
 /// The batches of an input; of a Parquet file from row `first` on, of another one all.
 fn batches(input: &Input, first: u64, at_once: usize) -> Result<(SchemaRef, Batches)> {
-    let io = |error| Error::io(error, "reading it");
     if input.format == Format::Parquet {
         let mut builder = parquet(input)?;
         let (mut groups, mut before, mut skipped) = (Vec::new(), 0u64, 0u64);
@@ -182,11 +204,8 @@ fn batches(input: &Input, first: u64, at_once: usize) -> Result<(SchemaRef, Batc
         let reader = builder.build().map_err(|error| Error::invalid_input(error.to_string()))?;
         return Ok((schema, Box::new(reader)));
     }
-    let mut file = BufReader::new(input.open().map_err(io)?);
-    let mut start = [0; MAGIC.len()];
-    let is_file = file.read_exact(&mut start).is_ok() && start == *MAGIC;
-    file.seek(SeekFrom::Start(0)).map_err(io)?;
-    if is_file {
+    let mut file = BufReader::new(input.open().map_err(reading)?);
+    if is_file(&mut file)? {
         let reader = FileReader::try_new(file, None).map_err(arrow)?;
         Ok((reader.schema(), Box::new(reader)))
     } else {

@@ -47,6 +47,8 @@ pub(super) struct Sentence {
     /// The number of tokens that holds whatever config.json names.
     own_max_tokens: Option<usize>,
     pub(super) lowercase: bool,
+    /// Whether the encoder has a pooling of its own.
+    is_clip: bool,
     /// What stands before each text by default, and what may stand there, by name.
     pub(super) prompts: Prompts,
     /// Whether all tokens are of the first type.
@@ -89,6 +91,35 @@ struct TextSettings {
     /// What the model is used for.
     #[serde(default)]
     transformer_task: Option<String>,
+    /// Which output of which method of the model is taken, by the kind of input.
+    #[serde(default)]
+    modality_config: Modalities,
+}
+
+type Modalities = Option<BTreeMap<String, Modality>>;
+
+#[derive(Deserialize)]
+struct Modality {
+    method: Value,
+    method_output_name: Value,
+}
+
+impl Modality {
+    fn is(&self, method: &str, output: &str) -> bool {
+        self.method == method && (self.method_output_name == output || self.method_output_name == Value::from([output]))
+    }
+
+    /// Whether it takes the vectors that CLIP and its kind make themselves.
+    fn has_own_pooling(&self) -> bool {
+        ["get_text_features", "get_image_features"].iter().any(|method| self.is(method, "pooler_output"))
+    }
+}
+
+/// Whether a folder's first module makes the vectors of texts and images itself, as CLIP does.
+fn has_own_pooling(folder: &Path) -> Result<bool> {
+    let settings = optional::<TextSettings>(folder, TEXT_FILES[0])?;
+    let modalities = settings.and_then(|settings| settings.modality_config).unwrap_or_default();
+    Ok(modalities.values().any(Modality::has_own_pooling))
 }
 
 #[derive(Deserialize)]
@@ -129,11 +160,14 @@ pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
     if sentence.static_rules.is_some() {
         return Ok(sentence);
     }
+    // sentence-transformers takes the tokenizer's or the model's, whichever is less, transformers the tokenizer's.
+    sentence.own_max_tokens = sentence.max_tokens;
     if let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")? {
         // An absent limit is written as 1e30.
         let most = tokenizer.model_max_length.filter(|most| (1.0..1e9).contains(most)).map(|most| most as usize);
-        // sentence-transformers takes the tokenizer's or the model's, whichever is less, transformers the tokenizer's.
-        sentence.own_max_tokens = sentence.max_tokens.or(most.filter(|_| purpose.is_of_transformers()));
+        if purpose.is_of_transformers() {
+            sentence.own_max_tokens = sentence.max_tokens.or(most);
+        }
         sentence.max_tokens = sentence.max_tokens.or(most);
         // The general class of transformers 5 gives no types unless it is told to.
         let general = tokenizer.tokenizer_class.as_deref() == Some("TokenizersBackend");
@@ -209,7 +243,7 @@ impl Sentence {
             return Ok(());
         }
         if modules.is_clip {
-            (self.transformer, self.modules) = (modules.transformer, modules.modules);
+            (self.transformer, self.modules, self.is_clip) = (modules.transformer, modules.modules, true);
             return Ok(());
         }
         let pooling = modules.pooling.ok_or_else(|| Error::unsupported("there is no pooling behind the encoder"))?;
@@ -257,6 +291,19 @@ impl Sentence {
         };
         if let Some(task) = text.transformer_task.filter(|task| task != wanted) {
             return Err(Error::unsupported(format!("transformer_task is {task}, expected is {wanted}")));
+        }
+        let output = if wanted == "feature-extraction" { "last_hidden_state" } else { "logits" };
+        for (kind, modality) in text.modality_config.unwrap_or_default() {
+            let is_read = match kind.as_str() {
+                "text" | "image" => modality.is("forward", output) || (self.is_clip && modality.has_own_pooling()),
+                // Texts become messages of a chat where there is such an entry.
+                kind => kind != "message",
+            };
+            if !is_read {
+                let Modality { method, method_output_name } = modality;
+                let message = format!("modality_config has {kind} by {method} and {method_output_name}, not {output}");
+                return Err(Error::unsupported(message));
+            }
         }
         if text.max_seq_length == Some(0) {
             return Err(Error::invalid_model("max_seq_length is 0"));

@@ -159,7 +159,8 @@ impl Operator for Resize {
             let count = self.changes.len();
             return Err(Error::invalid_model(format!("{count} sizes or scales for an operand of {}", input.shape)));
         }
-        if self.mode != Mode::Nearest && !input.dtype.is_float() && !self.samples_integers(input.dtype) {
+        let sizes = self.sizes(&input.shape)?;
+        if self.mode != Mode::Nearest && !input.dtype.is_float() && !self.samples_integers(input, &sizes) {
             return Err(Error::unsupported(format!("numbers of {} between two samples", input.dtype)));
         }
         if self.coordinates == Coordinates::Crop {
@@ -172,7 +173,7 @@ impl Operator for Resize {
                 return Err(Error::unsupported(format!("a region of elements of type {}", input.dtype)));
             }
         }
-        Ok(vec![Fact::new(input.dtype, Shape::new(self.sizes(&input.shape)?))])
+        Ok(vec![Fact::new(input.dtype, Shape::new(sizes))])
     }
 
     fn batch_axes(&self, inputs: &Inputs<'_>, axes: &[Option<usize>], size: &Dim) -> Option<Vec<Option<usize>>> {

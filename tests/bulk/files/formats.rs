@@ -32,6 +32,10 @@ fn each_format_gives_its_columns_and_those_of_the_job() {
     assert_eq!(written("a.tsv", "\u{feff}text\r\none\r\n\"zwölf \"\"2\"\"\"".as_bytes(), same), expected);
     let jsonl = "{\"text\":\"one\"}\n { \"text\":\"zw\u{f6}lf \\\"2\\\"\" } \n";
     assert_eq!(written("a.jsonl", jsonl.as_bytes(), same), expected);
+    // Blank lines are no rows.
+    let spaced = format!("\u{feff}\n{}\r\n \t\n\n", jsonl.replace('\n', "\n\n"));
+    assert_eq!(written("a.jsonl", spaced.as_bytes(), same), expected);
+    assert_eq!(written("a.jsonl", spaced.as_bytes(), |job| job.rows_per_shard(1)), expected);
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(jsonl.as_bytes()).unwrap();
     let mut members = gzip.finish().unwrap();

@@ -69,6 +69,20 @@ fn long_and_deep_rows_are_bounded() {
     fs::write(&input, [gzip(b"text\nfirst\n\""), gzip(&vec![b'x'; 60 << 20])].concat()).unwrap();
     let summary = run(&job(&input, &out).longest_row(1 << 20)).unwrap();
     assert_eq!((summary.rows, summary.failed), (2, 1));
+    let letters = |out: &Path| String::from_utf8(contents(out)["part-00000-of-00001.errors.jsonl"].clone()).unwrap();
+    assert!(letters(&out).contains("never closed takes the rest of the file, 62914560 bytes"), "{}", letters(&out));
+    let (input, out) = (folder.path().join("open.csv"), folder.path().join("open"));
+    fs::write(&input, "n,text\n1,first\n2,\"second\n3,third\n").unwrap();
+    let summary = run(&job(&input, &out)).unwrap();
+    assert_eq!((summary.rows, summary.failed), (2, 1));
+    assert!(letters(&out).contains("never closed takes the rest of the file, 16 bytes"), "{}", letters(&out));
+    // Quotes within a field that does not begin with one are its text, and one that is closed at the end is closed.
+    for last in ["2,5\" pipe", "2,\"5 pipes\"", "2,\"5\"\" pipe\"", "2,"] {
+        fs::write(&input, format!("n,text\n1,first\n{last}")).unwrap();
+        fs::remove_dir_all(&out).unwrap();
+        let summary = run(&job(&input, &out)).unwrap();
+        assert_eq!((summary.rows, summary.failed), (2, 0), "{last}");
+    }
 }
 
 #[test]

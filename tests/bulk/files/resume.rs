@@ -8,7 +8,7 @@ use std::{
 
 use gristmill::{
     bulk::{Bulk, CancelToken},
-    files::{Start, compare, merge, verify_complete},
+    files::{Column, ColumnType, Format, Keep, Start, compare, merge, verify_complete},
     from_fn,
 };
 use tempfile::tempdir;
@@ -88,6 +88,19 @@ fn another_job_is_refused_with_what_changed() {
     fs::write(&input, "other lines\n").unwrap();
     let error = refused(resumed(&usual).insist());
     assert!(error.contains("over other inputs: the input texts.txt had"), "{error}");
+    // What all parts share is not up to whoever insists.
+    for (job, what) in [
+        (usual.clone().rows_per_shard(7), "rows per shard was `10`"),
+        #[cfg(feature = "parquet")]
+        (usual.clone().write_as(Format::Parquet), "format of parts was"),
+        (usual.clone().keep(Keep::Nothing), "kept columns was"),
+        (usual.clone().leave_out_failed(), "failed rows was"),
+        (usual.clone().column(Column::new("other", ColumnType::Integer)), "columns was"),
+        (usual.clone().read_as(Format::Jsonl), "format of inputs was"),
+    ] {
+        let error = refused(resumed(&job).insist());
+        assert!(error.contains(what) && error.ends_with("name a new folder"), "{error}");
+    }
     let parts = |files: std::collections::BTreeMap<String, Vec<u8>>| {
         files.into_iter().filter(|(name, _)| name.starts_with("part-")).collect::<Vec<_>>()
     };

@@ -3,8 +3,12 @@
 use std::{collections::BTreeMap, fs, fs::File, path::Path, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, DictionaryArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
-    StringArray, StringViewArray, StructArray, TimestampMillisecondArray, cast::AsArray, types::Int32Type,
+    Array, ArrayRef, DictionaryArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array, LargeStringArray,
+    RecordBatch, StringArray, StringViewArray, StructArray, TimestampMillisecondArray, cast::AsArray, types::Int32Type,
+};
+use arrow_ipc::{
+    CompressionType,
+    writer::{FileWriter, IpcWriteOptions, StreamWriter},
 };
 use arrow_schema::{DataType, Field};
 use gristmill::{
@@ -14,6 +18,7 @@ use gristmill::{
 use half::f16;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    basic::{Compression, GzipLevel},
     file::{
         metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataWriter},
         properties::WriterProperties,
@@ -201,6 +206,8 @@ fn formats_go_into_each_other() {
     assert_eq!(rows(&out)[2], r#"{"id":2,"kind":"c","length":6,"vector":[6.0,0.5]}"#);
     let error = refused(job(&parquet, &folder.path().join("x")).keep(keep(&["absent"])));
     assert!(error.contains("has no column `absent` to keep: there are id, text, kind"), "{error}");
+    let error = refused(job(&parquet, &folder.path().join("x")).id("absent"));
+    assert!(error.contains("has no column `absent` of ids: there are id, text, kind"), "{error}");
     let jsonl = folder.path().join("in.jsonl");
     fs::write(&jsonl, "{\"text\":\"one\",\"n\":[1]}\n{\"text\":\"two\"}\n").unwrap();
     let error = refused(job(&jsonl, &folder.path().join("x")).write_as(Format::Parquet));
@@ -279,6 +286,126 @@ fn damaged_tables_are_errors() {
         refused += usize::from(attempt("changed.parquet", &changed).is_err());
     }
     assert!(refused > 0);
+}
+
+/// A file or a stream of Arrow.
+fn arrow(batch: &RecordBatch, codec: Option<CompressionType>, is_file: bool) -> Vec<u8> {
+    let options = IpcWriteOptions::default().try_with_compression(codec).unwrap();
+    if is_file {
+        let mut writer = FileWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+        writer.into_inner().unwrap()
+    } else {
+        let mut writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+        writer.into_inner().unwrap()
+    }
+}
+
+#[test]
+fn packed_tables_are_read() {
+    let folder = tempdir().unwrap();
+    let (out, mut expected) = (folder.path().join("out"), None);
+    let mut check = |name: &str, bytes: Vec<u8>| {
+        let input = folder.path().join(name);
+        fs::write(&input, bytes).unwrap();
+        run(&job(&input, &out).keep(Keep::Only(vec!["id".to_owned(), "view".to_owned()])).write_as(Format::Jsonl))
+            .unwrap();
+        let rows = rows(&out);
+        assert_eq!(&rows, expected.get_or_insert_with(|| rows.clone()), "{name}");
+        fs::remove_dir_all(&out).unwrap();
+    };
+    for codec in [None, Some(CompressionType::ZSTD), Some(CompressionType::LZ4_FRAME)] {
+        check("in.arrow", arrow(&table(60), codec, true));
+        check("in.arrows", arrow(&table(60), codec, false));
+    }
+    let packed = |codec| {
+        let properties = WriterProperties::builder().set_compression(codec).build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), table(60).schema(), Some(properties)).unwrap();
+        writer.write(&table(60)).unwrap();
+        writer.into_inner().unwrap()
+    };
+    for codec in [Compression::LZ4_RAW, Compression::LZ4, Compression::SNAPPY, Compression::GZIP(GzipLevel::default())]
+    {
+        check("in.parquet", packed(codec));
+    }
+}
+
+#[test]
+fn damaged_messages_are_errors() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut refused = 0;
+    for is_file in [true, false] {
+        let input = folder.path().join(if is_file { "in.arrow" } else { "in.arrows" });
+        let attempt = |bytes: &[u8]| {
+            fs::write(&input, bytes).unwrap();
+            let result = run(&job(&input, &out).keep(Keep::Nothing));
+            let _ = fs::remove_dir_all(&out);
+            result.map_err(|error| error.to_string())
+        };
+        let sound = arrow(&table(60), Some(CompressionType::ZSTD), is_file);
+        assert_eq!(attempt(&sound).unwrap().rows, 60);
+        // The column `id` says that it unpacks to more than there can be.
+        let place = sound.windows(8).position(|bytes| bytes == 480u64.to_le_bytes()).unwrap();
+        let mut huge = sound.clone();
+        huge[place..place + 8].copy_from_slice(&(1u64 << 40).to_le_bytes());
+        let error = attempt(&huge).unwrap_err();
+        assert!(error.contains("unpacked; the limit is 2147483648"), "{error}");
+        for cut in [0, 8, sound.len() / 2, sound.len() - 12] {
+            // A stream may end with its last message.
+            if is_file || cut < sound.len() - 12 {
+                attempt(&sound[..cut]).unwrap_err();
+            }
+        }
+        let (mut state, tries) = (7u64, if std::env::var_os("GRISTMILL_FULL").is_some() { 2000 } else { 40 });
+        for _ in 0..tries {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut changed = sound.clone();
+            let place = (state >> 33) as usize % changed.len();
+            changed[place] ^= (state >> 20) as u8 | 1;
+            refused += usize::from(attempt(&changed).is_err());
+        }
+    }
+    assert!(refused > 0);
+}
+
+/// Files of one folder that differ in the order of columns, kinds of texts and whether there may be nulls.
+#[test]
+fn columns_that_hold_the_same_go_together() {
+    let folder = tempdir().unwrap();
+    let (inputs, out) = (folder.path().join("in"), folder.path().join("out"));
+    fs::create_dir(&inputs).unwrap();
+    let write = |name: &str, columns: Vec<(&str, ArrayRef, bool)>| {
+        write_parquet(&inputs.join(name), &RecordBatch::try_from_iter_with_nullable(columns).unwrap(), 10);
+    };
+    let ids = |from: i64| Arc::new(Int64Array::from_iter_values(from..from + 2)) as ArrayRef;
+    write("a.parquet", vec![("id", ids(0), false), ("text", Arc::new(StringArray::from(vec!["a", "b"])), false)]);
+    let large = || Arc::new(LargeStringArray::from(vec![Some("c"), None])) as ArrayRef;
+    write("b.parquet", vec![("text", large(), true), ("id", ids(2), true)]);
+    write("c.parquet", vec![("text", Arc::new(StringViewArray::from(vec!["e", "f"])), true), ("id", ids(4), true)]);
+    for format in [Format::Parquet, Format::Arrow] {
+        let summary = run(&job(&inputs, &out).write_as(format)).unwrap();
+        assert_eq!((summary.rows, summary.failed), (6, 1));
+        let written = read(&out, format);
+        assert_eq!(written.schema().field(0).name(), "id");
+        let texts = written["text"].as_string::<i32>().iter().map(|text| text.unwrap_or("null")).collect::<String>();
+        assert_eq!(texts, "abcnullef");
+        fs::remove_dir_all(&out).unwrap();
+    }
+    write("d.parquet", vec![("text", large(), true), ("id", large(), true)]);
+    let error = run(&job(&inputs, &out)).unwrap_err().to_string();
+    assert!(error.contains("its column `id` is of type LargeUtf8, there it is Int64"), "{error}");
+    write("d.parquet", vec![("text", large(), true)]);
+    let error = run(&job(&inputs, &out)).unwrap_err().to_string();
+    assert!(error.contains("d.parquet") && error.contains("it has no column `id`"), "{error}");
+    write("d.parquet", vec![("text", large(), true), ("id", ids(6), true), ("more", ids(6), true)]);
+    let error = run(&job(&inputs, &out)).unwrap_err().to_string();
+    assert!(error.contains("it has the column `more` too; keep columns that all have"), "{error}");
+    let summary = run(&job(&inputs, &out).keep(Keep::Only(vec!["id".to_owned()]))).unwrap();
+    assert_eq!(summary.rows, 8);
 }
 
 #[test]

@@ -11,7 +11,10 @@ use crate::{
         Pooling,
         config::Reader,
         files::{plain_name, settings},
-        sentence::pooling::{self, PoolingSettings},
+        sentence::{
+            has_own_pooling,
+            pooling::{self, PoolingSettings},
+        },
     },
     kernels::Activation,
 };
@@ -101,7 +104,10 @@ pub(super) fn read(folder: &Path, entries: &[Entry]) -> Result<Modules> {
         let within = || entry.path.clone();
         // Word vectors and CLIP need no pooling.
         match (position + usize::from(modules.is_static || modules.is_clip), kind) {
-            (0, "Transformer") => modules.transformer = place,
+            (0, "Transformer") => {
+                modules.is_clip = has_own_pooling(&place).context(within)?;
+                modules.transformer = place;
+            }
             (0, "CLIPModel") => (modules.transformer, modules.is_clip) = (place, true),
             (0, "StaticEmbedding") => {
                 (modules.transformer, modules.is_static) = (place, true);

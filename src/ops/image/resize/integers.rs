@@ -2,17 +2,26 @@
 
 use crate::{
     error::{Error, Result},
+    graph::Fact,
     kernels::number::Number,
     ops::image::resize::{Change, Coordinates, Mode, Resize, taps::Taps},
+    shape::Dim,
     tensor::{DType, View, ViewMut},
 };
 
 impl Resize {
-    /// Whether it computes integers of that type between samples: as ONNX Runtime, along two axes at most.
-    pub(super) fn samples_integers(&self, dtype: DType) -> bool {
-        let axes = self.changes.iter().filter(|change| **change != Change::Keep).count();
+    /// Whether it computes such integers between samples, with these sizes of its result: as ONNX Runtime, along two axes
+    /// at most.
+    pub(super) fn samples_integers(&self, input: &Fact, sizes: &[Dim]) -> bool {
+        let moves = |((change, from), to): ((&Change, &Dim), &Dim)| match change {
+            Change::Keep => false,
+            Change::Scale(scale) => *scale != 1.0,
+            Change::Size(_) => from != to,
+        };
+        let axes = self.changes.iter().zip(input.shape.dims()).zip(sizes).filter(|&each| moves(each)).count();
         let plain = !self.antialias && !self.exclude_outside && self.coordinates != Coordinates::Crop;
-        self.mode == Mode::Linear && plain && axes <= 2 && matches!(dtype, DType::U8 | DType::I8 | DType::I32)
+        let known = matches!(input.dtype, DType::U8 | DType::I8 | DType::I32);
+        self.mode == Mode::Linear && plain && axes <= 2 && known
     }
 }
 
