@@ -71,7 +71,7 @@ impl<R: Read + Seek> Messages<R> {
         let unpacked = self.unpacked(&message, start)?;
         if unpacked > LARGEST {
             let message =
-                format!("a record batch of {unpacked} bytes, unpacked; the limit is {LARGEST}: write smaller");
+                format!("a record batch of {unpacked} bytes, unpacked; the limit is {LARGEST}: write smaller ones");
             return Err(Error::limit(message));
         }
         Ok(body)
