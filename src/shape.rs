@@ -58,17 +58,23 @@ impl Shape {
         self.0.iter().fold(Dim::from(1), |product, dim| product * dim)
     }
 
+    /// Why a size cannot be told, if there is such a one.
+    pub(crate) fn not_kept(&self) -> Option<String> {
+        let axis = self.0.iter().position(|dim| !dim.is_valid())?;
+        Some(format!(
+            "the size of axis {axis} overflows, or its expression is longer than is kept; fixed sizes of the inputs \
+             (`ImportOptions::input_shape`) shorten it"
+        ))
+    }
+
     /// The number of elements, if it is fixed.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past [`MAX_ELEMENTS`].
     pub(crate) fn fixed_elements(&self) -> Result<Option<usize>> {
         let too_large = || Error::limit(format!("a tensor of shape {self} is larger than {MAX_ELEMENTS} elements"));
-        if let Some(axis) = self.0.iter().position(|dim| !dim.is_valid()) {
-            return Err(Error::limit(format!(
-                "the size of axis {axis} overflows, or its expression is longer than is kept; fixed sizes of the inputs \
-                 (`ImportOptions::input_shape`) shorten it"
-            )));
+        if let Some(reason) = self.not_kept() {
+            return Err(Error::limit(reason));
         }
         let Some(dims) = self.as_fixed() else { return Ok(None) };
         if dims.contains(&0) {

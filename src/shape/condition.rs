@@ -11,6 +11,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Relation {
     Equal,
+    Unequal,
     AtLeast,
     Broadcast,
 }
@@ -31,6 +32,11 @@ impl Condition {
         Self { what, left: left.clone(), relation: Relation::Equal, right: right.clone() }
     }
 
+    /// `what`, of size `left`, must not be of size `right`.
+    pub(crate) fn unequal(what: &'static str, left: &Dim, right: &Dim) -> Self {
+        Self { what, left: left.clone(), relation: Relation::Unequal, right: right.clone() }
+    }
+
     /// `what`, of size `left`, must be at least of size `right`.
     pub(crate) fn at_least(what: &'static str, left: &Dim, right: &Dim) -> Self {
         Self { what, left: left.clone(), relation: Relation::AtLeast, right: right.clone() }
@@ -49,6 +55,8 @@ impl Condition {
         }
         let one = Some(1);
         match self.relation {
+            Relation::Unequal if left == right => Some(false),
+            Relation::Unequal => (left - right).as_fixed().map(|difference| difference != 0),
             _ if left == right => Some(true),
             Relation::Equal => (left - right).as_fixed().map(|difference| difference == 0),
             Relation::Broadcast if left.as_fixed() == one || right.as_fixed() == one => Some(true),
@@ -100,6 +108,7 @@ impl Condition {
         let (left, right) = (self.left.eval(bindings)?, self.right.eval(bindings)?);
         let holds = match self.relation {
             Relation::Equal => left == right,
+            Relation::Unequal => left != right,
             Relation::AtLeast => left >= right,
             Relation::Broadcast => left == right || left == 1 || right == 1,
         };
@@ -115,6 +124,7 @@ impl Condition {
         let what = self.what;
         match self.relation {
             Relation::Equal => format!("{what} is of size {left} where {right} is needed"),
+            Relation::Unequal => format!("{what} is of size {left} where any but {right} is needed"),
             Relation::AtLeast => format!("{what} is of size {left} where at least {right} is needed"),
             Relation::Broadcast => format!("{what} of sizes {left} and {right} cannot be broadcast"),
         }
@@ -133,6 +143,9 @@ mod tests {
             (Condition::equal("x", &a, &a), Some(true)),
             (Condition::equal("x", &a, &b), None),
             (Condition::equal("x", &two, &three), Some(false)),
+            (Condition::unequal("x", &a, &a), Some(false)),
+            (Condition::unequal("x", &a, &b), None),
+            (Condition::unequal("x", &two, &three), Some(true)),
             (Condition::at_least("x", &(&a + &two), &two), Some(true)),
             (Condition::at_least("x", &two, &(&a + &three)), Some(false)),
             (Condition::at_least("x", &a, &two), None),

@@ -386,7 +386,7 @@ fn the_declared_result_tells_which_axes_a_squeeze_without_axes_drops() {
 }
 
 /// The rows of `x`, whose axis 1 goes where it is 1, as PyTorch writes `squeeze(1)`.
-fn squeezed_by_if(declared: &[&str]) -> Draft {
+fn squeezed_by_if(compared: [&str; 2], declared: &[&str]) -> Draft {
     let graph = |own: Message| Message::new().messages(1, &[own]).text(2, "branch").message(12, &output("branch"));
     let then = graph(node("Squeeze", "drop", &["x", "axis"], &["branch"]));
     let other = graph(node("Identity", "keep", &["x"], &["branch"]));
@@ -398,17 +398,19 @@ fn squeezed_by_if(declared: &[&str]) -> Draft {
         .initializer(integers("one", &[], &[1]))
         .node(node("Shape", "sizes", &["x"], &["sizes"]))
         .node(node("Gather", "size", &["sizes", "one"], &["size"]))
-        .node(node("Equal", "compare", &["size", "one"], &["alone"]))
+        .node(node("Equal", "compare", &compared, &["alone"]))
         .node(choice.message(5, &graph_attribute("else_branch", &other)))
         .output(value("y", FLOAT, declared))
 }
 
 #[test]
 fn the_declared_result_tells_which_graph_a_comparison_of_sizes_takes() {
-    let session = open(&squeezed_by_if(&["n"]));
-    assert_eq!(shape(run(&session, &[("x", &[3, 1])])), [3]);
-    fails(run(&session, &[("x", &[3, 2])]), &["`choice` (If)", "is of size 2 where 1 is needed"]);
-    let session = open(&squeezed_by_if(&["n", "k"]));
-    assert_eq!(shape(run(&session, &[("x", &[3, 2])])), [3, 2]);
-    fails(run(&session, &[("x", &[3, 1])]), &["`choice` (If)", "is of size 1 where at least 2 is needed"]);
+    for compared in [["size", "one"], ["one", "size"]] {
+        let session = open(&squeezed_by_if(compared, &["n"]));
+        assert_eq!(shape(run(&session, &[("x", &[3, 1])])), [3]);
+        fails(run(&session, &[("x", &[3, 2])]), &["`choice` (If)", "is of size 2 where 1 is needed"]);
+        let session = open(&squeezed_by_if(compared, &["n", "k"]));
+        assert_eq!(shape(run(&session, &[("x", &[3, 2])])), [3, 2]);
+        fails(run(&session, &[("x", &[3, 1])]), &["`choice` (If)", "is of size 1 where any but 1 is needed"]);
+    }
 }

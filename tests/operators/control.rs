@@ -308,3 +308,69 @@ fn sequences_hold_strings() {
         assert_eq!(outputs.get_value("more").unwrap(), want);
     }
 }
+
+/// As Paddle's exporter writes loops: a scalar counter that becomes a list of one, and a first value that nothing reads.
+#[test]
+fn a_value_of_one_element_takes_the_dimensions_of_what_replaces_it() {
+    let body = Draft::new()
+        .input(value("at", INT64, &[]))
+        .input(value("go", BOOL, &[]))
+        .input(value("count", FLOAT, &[]))
+        .input(value("unread", FLOAT, &[]))
+        .initializer(floats("step", &[1], &[2.0]))
+        .node(node("Identity", "still", &["go"], &["again"]))
+        .node(node("Add", "add", &["count", "step"], &["next"]))
+        .node(node("Mul", "scale", &["x", "next"], &["scaled"]))
+        .output(value("again", BOOL, &[]))
+        .output(value("next", FLOAT, &["1"]))
+        .output(value("scaled", FLOAT, &["", ""]));
+    let repeat = node("Loop", "repeat", &["most", "", "zero", "zero"], &["last", "y"])
+        .message(5, &graph_attribute("body", &body.graph()));
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["n", "2"]))
+        .input(value("most", INT64, &[]))
+        .initializer(floats("zero", &[], &[0.5]))
+        .node(repeat)
+        .output(value("last", FLOAT, &[""]))
+        .output(value("y", FLOAT, &["", ""]));
+    let model = Model::from_bytes(&draft.bytes()).unwrap();
+    assert!(model.notes().iter().any(|note| note.contains("as what replaces it has")), "{:?}", model.notes());
+    let session = load(&draft);
+    let run = |most: i64| {
+        let x = Tensor::new([2, 2], &[1f32, 2.0, 3.0, 4.0]).unwrap();
+        session.run(&Tensors::from([("x", x), ("most", Tensor::scalar(most))])).unwrap()
+    };
+    let outputs = run(3);
+    assert_eq!(outputs.get("last").unwrap(), &Tensor::new([1], &[6.5f32]).unwrap());
+    assert_eq!(outputs.get("y").unwrap(), &Tensor::new([2, 2], &[6.5f32, 13.0, 19.5, 26.0]).unwrap());
+    assert_eq!(run(0).get("y").unwrap().as_slice::<f32>().unwrap(), [0.5]);
+}
+
+#[test]
+fn a_result_of_one_element_takes_the_dimensions_of_the_other_graphs() {
+    let graph = |own: Draft| own.output(value("inside", FLOAT, &[])).graph();
+    let scalar =
+        graph(Draft::new().node(node("ReduceSum", "sum", &["x"], &["inside"]).message(5, &int("keepdims", 0))));
+    let list = graph(Draft::new().node(node("Identity", "same", &["w"], &["inside"])));
+    for (then, other) in [(&scalar, &list), (&list, &scalar)] {
+        let choose = node("If", "choose", &["condition"], &["y"])
+            .message(5, &graph_attribute("then_branch", then))
+            .message(5, &graph_attribute("else_branch", other));
+        let draft = Draft::new()
+            .input(value("x", FLOAT, &["n"]))
+            .input(value("condition", BOOL, &[]))
+            .initializer(floats("w", &[1], &[7.0]))
+            .node(choose)
+            .output(value("y", FLOAT, &[""]));
+        let session = load(&draft);
+        let x = Tensor::new([2], &[1f32, 2.0]).unwrap();
+        let run = |condition: bool| {
+            let outputs = session.run(&Tensors::from([("x", x.clone()), ("condition", flag(condition))])).unwrap();
+            outputs.get("y").unwrap().clone()
+        };
+        let mut results = [run(true), run(false)].map(|tensor| tensor.as_slice::<f32>().unwrap().to_vec());
+        results.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        assert_eq!(results, [[3.0], [7.0]]);
+        assert_eq!(run(true).shape(), [1]);
+    }
+}

@@ -49,7 +49,8 @@ impl Operator for Compress {
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<Fact>> {
         inputs.expect(2, 2)?;
         let (input, flags) = (inputs.required(0)?, inputs.required(1)?);
-        if flags.dtype != DType::Bool || flags.shape.rank() != 1 {
+        // ONNX Runtime flattens flags of more dimensions as it flattens the operand.
+        if flags.dtype != DType::Bool || (flags.shape.rank() != 1 && self.axis.is_some()) {
             return Err(Error::invalid_model(format!("the flags are {flags}, expected a list of bool")));
         }
         let axis = self.axis.map(|axis| input.shape.axis(axis)).transpose()?;
@@ -120,6 +121,9 @@ fn cases() -> Vec<Case> {
         flags(Case::new("few flags", along(Some(1))).value(&[2, 5], Fill::Spread), &[false, true]),
         flags(Case::new("many flags", along(Some(0))).value(&[1, 2], Fill::Spread), &[true, true, false]),
         flags(Case::new("flat", along(None)).integers(&[2, 2], &[1, 2, 3, 4]), &[false, true, false, true]),
+        Case::new("a mask", along(None))
+            .value(&[2, 3], Fill::Spread)
+            .tensor(Tensor::from_bools([2, 3], &[true, false, true, false, false, true]).expect("flags")),
         flags(Case::new("none", along(Some(0))).value(&[2, 3], Fill::Spread), &[false, false]),
         flags(Case::new("empty", along(Some(1))).value(&[0, 3], Fill::Spread), &[true]),
     ]

@@ -69,6 +69,10 @@ impl Reshape {
             };
         }
         let shape = Shape::new(dims);
+        // Where sizes are given, the run may measure what is too long to be told before.
+        if let Some(reason) = shape.not_kept().filter(|_| self.shape.iter().any(|dim| dim.as_fixed().is_none())) {
+            return Err(Error::unsupported(reason));
+        }
         match (shape.elements().as_fixed(), total.as_fixed()) {
             (Some(new), Some(old)) if new != old => {
                 Err(Error::invalid_model(format!("{input} cannot be viewed as {shape}")))

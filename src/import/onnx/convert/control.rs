@@ -18,6 +18,7 @@ use crate::{
     op::{Attribute, Body, OnnxNode, Operator},
     ops::{
         control::{conditional::If, map::SequenceMap, repeat::Loop, scan::Scan},
+        moves::reshape::Reshape,
         tokens,
     },
     shape::{Dim, Shape},
@@ -34,12 +35,22 @@ struct Given {
     varies: Vec<bool>,
     /// Whether the graph's declaration says the number of dimensions.
     declared: bool,
+    /// Whether a value of one element takes the number of dimensions of what replaces it, and whether it did.
+    ones: Ones,
+}
+
+/// What becomes of the dimensions of a value of one element.
+#[derive(Clone, Copy, PartialEq)]
+enum Ones {
+    Stay,
+    Follow,
+    Followed,
 }
 
 impl Given {
     fn new(fact: Fact) -> Self {
         let varies = vec![false; fact.shape.rank()];
-        Self { fact, varies, declared: false }
+        Self { fact, varies, declared: false, ones: Ones::Stay }
     }
 
     /// A tensor whose number of dimensions the graph itself declares.
@@ -58,6 +69,12 @@ impl Given {
         let unlike = || Error::unsupported(format!("a value of {own} is replaced by one of {fact} after an iteration"));
         if own.dtype != fact.dtype {
             return Err(unlike());
+        }
+        // ONNX Runtime lets a scalar become a list of one, and exporters stand a scalar in for what the first iteration makes.
+        let is_other = fact.is_tensor() && own.shape.rank() != fact.shape.rank();
+        if self.ones == Ones::Follow && is_one(&self.fact) && is_other {
+            *self = Self { ones: Ones::Followed, ..Self::new(Fact::new(fact.dtype, ones(fact.shape.rank()))) };
+            return Ok(true);
         }
         let joined = |shape: &ElementShape| shape.join(&fact.element_shape());
         let kind = match (&self.fact.kind, &fact.kind) {
@@ -81,6 +98,43 @@ impl Given {
         self.fact.kind = kind;
         Ok(widened)
     }
+}
+
+/// Whether a tensor has a single element whatever the run.
+fn is_one(fact: &Fact) -> bool {
+    fact.is_tensor() && fact.shape.dims().iter().all(|dim| dim.as_fixed() == Some(1))
+}
+
+/// The shape of a single element with so many dimensions.
+fn ones(rank: usize) -> Shape {
+    Shape::new(vec![Dim::from(1); rank])
+}
+
+/// Gives results of one element the number of dimensions that the other graph's have.
+///
+/// Returns whether there were any.
+fn equalize(graphs: [&mut Graph; 2]) -> Result<bool> {
+    let mut changed = false;
+    let outputs = graphs.each_ref().map(|graph| graph.outputs().to_vec());
+    for (index, (&then, &other)) in outputs[0].iter().zip(&outputs[1]).enumerate() {
+        let facts = [graphs[0].fact(then).clone(), graphs[1].fact(other).clone()];
+        let [a, b] = facts.each_ref().map(|fact| fact.shape.rank());
+        if a == b || !facts.iter().all(Fact::is_tensor) {
+            continue;
+        }
+        // Of two such results the one with fewer dimensions changes.
+        let Some(own) = [usize::from(a > b), usize::from(a < b)].into_iter().find(|&own| is_one(&facts[own])) else {
+            continue;
+        };
+        let reshape = Reshape::to(&ones(facts[1 - own].shape.rank()));
+        let name = graphs[own].value(outputs[own][index]).name.clone();
+        let made = graphs[own].apply(&name, reshape, &[outputs[own][index]])?;
+        changed = true;
+        let mut all = graphs[own].outputs().to_vec();
+        all[index] = made;
+        graphs[own].set_outputs(all);
+    }
+    Ok(changed)
 }
 
 /// A converted graph, and the values of the graph around it that it captures.
@@ -142,7 +196,7 @@ impl<'a> Converter<'a, '_, '_> {
             return self.inlined(node, if known != 0 { then } else { other });
         }
         let mut operands = inputs;
-        let both = self.branches([then, other], &mut operands);
+        let both = self.branches(&node.describe(), [then, other], &mut operands);
         if both.as_ref().map_or(true, |[then, other]| open_ranks::differ(then, other))
             && let Some(first) = self.taken(condition, &|| node.describe())?
         {
@@ -151,10 +205,13 @@ impl<'a> Converter<'a, '_, '_> {
         self.add_control(node, Arc::new(If { branches: both? }), operands)
     }
 
-    fn branches(&mut self, bytes: [&'a [u8]; 2], inputs: &mut Vec<Option<ValueId>>) -> Result<[Body; 2]> {
-        let then = self.within(bytes[0], &[])?;
+    fn branches(&mut self, place: &str, bytes: [&'a [u8]; 2], inputs: &mut Vec<Option<ValueId>>) -> Result<[Body; 2]> {
+        let (mut then, mut other) = (self.within(bytes[0], &[])?, self.within(bytes[1], &[])?);
+        if equalize([&mut then.0, &mut other.0])? {
+            self.notes
+                .push(format!("{place}: a result of one element gets as many dimensions as the other graph's has"));
+        }
         let then = self.body(then, inputs);
-        let other = self.within(bytes[1], &[])?;
         Ok([then, self.body(other, inputs)])
     }
 
@@ -165,9 +222,19 @@ impl<'a> Converter<'a, '_, '_> {
             Given::new(Fact::new(DType::I64, Shape::scalar())),
             Given::new(Fact::new(DType::Bool, Shape::scalar())),
         ];
-        given.extend(self.carried(&inputs[2..])?);
+        given.extend(self.carried(&inputs[2..])?.into_iter().map(|given| Given { ones: Ones::Follow, ..given }));
         let carried = given.len() - 2;
         let within = self.settled(bytes, &mut given, 2..2 + carried, 1)?;
+        for (given, input) in given.iter().zip(&mut inputs).filter(|(given, _)| given.ones == Ones::Followed) {
+            let Some(id) = *input else { continue };
+            self.notes.push(format!(
+                "{}: the first `{}` gets {} dimensions, as what replaces it has",
+                node.describe(),
+                self.graph.value(id).name,
+                given.fact.shape.rank()
+            ));
+            *input = Some(self.graph.apply(node.name(), Reshape::to(&given.fact.shape), &[id])?);
+        }
         let body = [self.body(within, &mut inputs)];
         self.add_control(node, Arc::new(Loop { body, carried }), inputs)
     }
@@ -217,7 +284,7 @@ impl<'a> Converter<'a, '_, '_> {
                 Kind::Sequence(ElementShape::Sizes(sizes)) => {
                     let varies = sizes.iter().map(Option::is_none).collect();
                     let dims = sizes.iter().map(|size| size.clone().unwrap_or_else(|| Dim::from(1)));
-                    Given { fact: Fact::new(fact.dtype, dims.collect()), varies, declared: false }
+                    Given { varies, ..Given::new(Fact::new(fact.dtype, dims.collect())) }
                 }
                 Kind::Sequence(_) => Given::of_unknown_rank(fact.dtype),
                 _ => Given::new(fact.clone()),
@@ -300,7 +367,7 @@ impl<'a> Converter<'a, '_, '_> {
         for (bytes, given) in declared.iter().zip(given) {
             let info = ValueInfoProto::parse(bytes, self.file.budget)?;
             let name = info.name();
-            let Given { mut fact, mut varies, declared } = given.clone();
+            let Given { mut fact, mut varies, declared, .. } = given.clone();
             if declared {
                 let dims = info.dims.as_ref().ok_or_else(|| {
                     Error::unsupported(format!(

@@ -60,11 +60,14 @@ impl Converter<'_, '_, '_> {
             return Some([Condition::at_least(what, &size, &one), Condition::equal(what, &size, &zero)]);
         }
         if let Some(Binary { function }) = node.op() {
-            let (a, b) = (element(0)?, element(1)?);
+            let (mut a, mut b) = (element(0)?, element(1)?);
+            if a.as_fixed().is_some() && *function == BinaryFunction::Equal {
+                std::mem::swap(&mut a, &mut b);
+            }
             let least = |a: &Dim, b: &Dim| Condition::at_least(what, a, b);
             let (a_more, b_more) = (&a + &one, &b + &one);
             return match function {
-                BinaryFunction::Equal => Some([Condition::equal(what, &a, &b), least(&a, &b_more)]),
+                BinaryFunction::Equal => Some([Condition::equal(what, &a, &b), Condition::unequal(what, &a, &b)]),
                 BinaryFunction::Greater => Some([least(&a, &b_more), least(&b, &a)]),
                 BinaryFunction::GreaterOrEqual => Some([least(&a, &b), least(&b, &a_more)]),
                 BinaryFunction::Less => Some([least(&b, &a_more), least(&a, &b)]),
