@@ -291,7 +291,7 @@ fn a_clone_has_settings_of_its_own_for_one_job() {
     let bulk = Bulk::new(from_fn(|number: &u64| Ok(*number))).workers(2).chunk_size(1);
     let (token, seen) = (CancelToken::new(), Arc::new(AtomicUsize::new(0)));
     let count = seen.clone();
-    let mut job = bulk.clone().cancel(token.clone()).progress(move |_| count.store(1, SeqCst)).map(0..100_000);
+    let mut job = bulk.clone().cancel(token.clone()).progress(move |_| count.store(1, SeqCst)).map(0..u64::MAX);
     assert_eq!(job.next().unwrap().unwrap(), 0);
     token.cancel();
     let cancelled = job.filter_map(Result::err).next().unwrap();

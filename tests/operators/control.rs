@@ -309,9 +309,9 @@ fn sequences_hold_strings() {
     }
 }
 
-/// As Paddle's exporter writes loops: a scalar counter that becomes a list of one, and a first value that nothing reads.
+/// As Paddle's exporter writes loops: a scalar counter that becomes a list of one, and a scalar that nothing reads.
 #[test]
-fn a_value_of_one_element_takes_the_dimensions_of_what_replaces_it() {
+fn a_scalar_takes_the_dimensions_of_what_replaces_it() {
     let body = Draft::new()
         .input(value("at", INT64, &[]))
         .input(value("go", BOOL, &[]))
@@ -344,10 +344,23 @@ fn a_value_of_one_element_takes_the_dimensions_of_what_replaces_it() {
     assert_eq!(outputs.get("last").unwrap(), &Tensor::new([1], &[6.5f32]).unwrap());
     assert_eq!(outputs.get("y").unwrap(), &Tensor::new([2, 2], &[6.5f32, 13.0, 19.5, 26.0]).unwrap());
     assert_eq!(run(0).get("y").unwrap().as_slice::<f32>().unwrap(), [0.5]);
+    // One that is read keeps its dimensions, or broadcasting would differ.
+    let body = Draft::new()
+        .input(value("at", INT64, &[]))
+        .input(value("go", BOOL, &[]))
+        .input(value("so_far", FLOAT, &[]))
+        .node(node("Identity", "still", &["go"], &["again"]))
+        .node(node("Mul", "scale", &["x", "so_far"], &["scaled"]))
+        .output(value("again", BOOL, &[]))
+        .output(value("scaled", FLOAT, &["", ""]));
+    let repeat =
+        node("Loop", "repeat", &["most", "", "zero"], &["y"]).message(5, &graph_attribute("body", &body.graph()));
+    let error = refused(&Draft { nodes: vec![repeat], outputs: vec![value("y", FLOAT, &["", ""])], ..draft });
+    assert!(error.to_string().contains("a value of f32[] is replaced by one of f32["), "{error}");
 }
 
 #[test]
-fn a_result_of_one_element_takes_the_dimensions_of_the_other_graphs() {
+fn a_scalar_result_becomes_a_list_of_one_as_the_other_graphs() {
     let graph = |own: Draft| own.output(value("inside", FLOAT, &[])).graph();
     let scalar =
         graph(Draft::new().node(node("ReduceSum", "sum", &["x"], &["inside"]).message(5, &int("keepdims", 0))));

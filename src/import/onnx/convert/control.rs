@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use crate::{
     error::{Error, Result},
-    graph::{ElementShape, Fact, Graph, Kind, ValueId},
+    graph::{ElementShape, Fact, Graph, Kind, Node, ValueId},
     import::onnx::{
         attribute,
         convert::{
@@ -70,11 +70,17 @@ impl Given {
         if own.dtype != fact.dtype {
             return Err(unlike());
         }
-        // ONNX Runtime lets a scalar become a list of one, and exporters stand a scalar in for what the first iteration makes.
         let is_other = fact.is_tensor() && own.shape.rank() != fact.shape.rank();
         if self.ones == Ones::Follow && is_one(&self.fact) && is_other {
-            *self = Self { ones: Ones::Followed, ..Self::new(Fact::new(fact.dtype, ones(fact.shape.rank()))) };
-            return Ok(true);
+            // ONNX Runtime takes a list of one for a scalar, and the other way around. Exporters also put a scalar in the
+            // place of a value that the first iteration makes.
+            let id = body.inputs()[position];
+            let reads = |node: &Node| node.inputs.contains(&Some(id));
+            let is_read = body.outputs().contains(&id) || body.nodes().iter().any(reads);
+            if !is_read || (is_listed(&self.fact) && is_listed(fact)) {
+                *self = Self { ones: Ones::Followed, ..Self::new(Fact::new(fact.dtype, ones(fact.shape.rank()))) };
+                return Ok(true);
+            }
         }
         let joined = |shape: &ElementShape| shape.join(&fact.element_shape());
         let kind = match (&self.fact.kind, &fact.kind) {
@@ -105,34 +111,32 @@ fn is_one(fact: &Fact) -> bool {
     fact.is_tensor() && fact.shape.dims().iter().all(|dim| dim.as_fixed() == Some(1))
 }
 
+/// Whether it is a scalar, or a list of one.
+fn is_listed(fact: &Fact) -> bool {
+    is_one(fact) && fact.shape.rank() <= 1
+}
+
 /// The shape of a single element with so many dimensions.
 fn ones(rank: usize) -> Shape {
     Shape::new(vec![Dim::from(1); rank])
 }
 
-/// Gives results of one element the number of dimensions that the other graph's have.
-///
-/// Returns whether there were any.
+/// Makes a list of one of a scalar result where the other graph gives such a list; whether there were any.
 fn equalize(graphs: [&mut Graph; 2]) -> Result<bool> {
-    let mut changed = false;
     let outputs = graphs.each_ref().map(|graph| graph.outputs().to_vec());
-    for (index, (&then, &other)) in outputs[0].iter().zip(&outputs[1]).enumerate() {
-        let facts = [graphs[0].fact(then).clone(), graphs[1].fact(other).clone()];
-        let [a, b] = facts.each_ref().map(|fact| fact.shape.rank());
-        if a == b || !facts.iter().all(Fact::is_tensor) {
-            continue;
+    let mut changed = false;
+    for index in 0..outputs[0].len().min(outputs[1].len()) {
+        let facts = [0, 1].map(|own| graphs[own].fact(outputs[own][index]));
+        let scalar = facts.iter().position(|fact| fact.shape.rank() == 0);
+        let Some(own) = scalar.filter(|_| facts.iter().all(|fact| is_listed(fact))) else { continue };
+        if facts[1 - own].shape.rank() == 1 {
+            let id = outputs[own][index];
+            let name = graphs[own].value(id).name.clone();
+            let mut all = graphs[own].outputs().to_vec();
+            all[index] = graphs[own].apply(&name, Reshape::to(&ones(1)), &[id])?;
+            graphs[own].set_outputs(all);
+            changed = true;
         }
-        // Of two such results the one with fewer dimensions changes.
-        let Some(own) = [usize::from(a > b), usize::from(a < b)].into_iter().find(|&own| is_one(&facts[own])) else {
-            continue;
-        };
-        let reshape = Reshape::to(&ones(facts[1 - own].shape.rank()));
-        let name = graphs[own].value(outputs[own][index]).name.clone();
-        let made = graphs[own].apply(&name, reshape, &[outputs[own][index]])?;
-        changed = true;
-        let mut all = graphs[own].outputs().to_vec();
-        all[index] = made;
-        graphs[own].set_outputs(all);
     }
     Ok(changed)
 }
@@ -208,8 +212,7 @@ impl<'a> Converter<'a, '_, '_> {
     fn branches(&mut self, place: &str, bytes: [&'a [u8]; 2], inputs: &mut Vec<Option<ValueId>>) -> Result<[Body; 2]> {
         let (mut then, mut other) = (self.within(bytes[0], &[])?, self.within(bytes[1], &[])?);
         if equalize([&mut then.0, &mut other.0])? {
-            self.notes
-                .push(format!("{place}: a result of one element gets as many dimensions as the other graph's has"));
+            self.notes.push(format!("{place}: a scalar result becomes a list of one, as the other graph's is"));
         }
         let then = self.body(then, inputs);
         Ok([then, self.body(other, inputs)])
