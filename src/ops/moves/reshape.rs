@@ -70,8 +70,11 @@ impl Reshape {
         }
         let shape = Shape::new(dims);
         // Where sizes are given, the run may measure what is too long to be told before.
-        if let Some(reason) = shape.not_kept().filter(|_| self.shape.iter().any(|dim| dim.as_fixed().is_none())) {
-            return Err(Error::unsupported(reason));
+        if self.shape.iter().any(|dim| dim.as_fixed().is_none()) {
+            let elements = Shape::new(vec![shape.elements(), total.clone()]);
+            if let Some(reason) = shape.not_kept().or_else(|| elements.not_kept()) {
+                return Err(Error::unsupported(reason));
+            }
         }
         match (shape.elements().as_fixed(), total.as_fixed()) {
             (Some(new), Some(old)) if new != old => {
