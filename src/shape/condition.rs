@@ -33,6 +33,7 @@ impl Condition {
     }
 
     /// `what`, of size `left`, must not be of size `right`.
+    #[cfg_attr(not(feature = "onnx"), allow(dead_code, reason = "the importer of ONNX files alone assumes it"))]
     pub(crate) fn unequal(what: &'static str, left: &Dim, right: &Dim) -> Self {
         Self { what, left: left.clone(), relation: Relation::Unequal, right: right.clone() }
     }
