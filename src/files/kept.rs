@@ -4,14 +4,14 @@
 use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 
 #[cfg(feature = "parquet")]
-use crate::files::{format::Format, table};
+use crate::files::{format::Format, sink, table};
 
 use crate::{
     error::{Error, Result},
     files::{
         cell::{Column, repeated},
         inputs::Input,
-        sink::{self, Keep},
+        sink::Keep,
         source::{self, Cut},
     },
 };
