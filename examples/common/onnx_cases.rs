@@ -9,8 +9,8 @@ use std::{
 use gristmill::{
     DType, Error, ErrorKind, Fact, ImportOptions, Model, Result, SessionOptions, Tensor, Tensors, Value,
     testing::{
-        graph::Graph,
         import::onnx::{read_tensor, read_value},
+        ops::random,
     },
 };
 
@@ -103,12 +103,6 @@ struct Passed {
     random: bool,
 }
 
-/// Whether a graph draws random numbers.
-fn is_random(graph: &Graph) -> bool {
-    let draws = |name: &str| name.starts_with("Random") || matches!(name, "Bernoulli" | "Multinomial");
-    graph.nodes().iter().any(|node| draws(node.op.def().name))
-}
-
 fn run(case: &Path, options: &SessionOptions) -> Result<Passed> {
     let path = case.join("model.onnx");
     let mut sets: Vec<PathBuf> = Vec::new();
@@ -118,18 +112,17 @@ fn run(case: &Path, options: &SessionOptions) -> Result<Passed> {
             sets.push(path);
         }
     }
-    let mut constants = false;
-    let random = Model::open(&path).is_ok_and(|model| is_random(model.graph()));
+    let (mut constants, mut random) = (false, false);
     for set in &sets {
         match run_set(&path, set, options, Constants::None) {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 // A second try with all operands but the first, a third with that one too.
-                run_set(&path, set, options, Constants::AllButFirst)
+                random |= run_set(&path, set, options, Constants::AllButFirst)
                     .or_else(|_| run_set(&path, set, options, Constants::All))
                     .map_err(|other| if other.kind() == ErrorKind::Unsupported { error } else { other })?;
                 constants = true;
             }
-            result => result?,
+            result => random |= result?,
         }
     }
     Ok(Passed { constants, random })
@@ -143,7 +136,8 @@ enum Constants {
     All,
 }
 
-fn run_set(model: &Path, set: &Path, options: &SessionOptions, constants: Constants) -> Result<()> {
+/// Runs one set of inputs; whether the model draws random numbers.
+fn run_set(model: &Path, set: &Path, options: &SessionOptions, constants: Constants) -> Result<bool> {
     let (opened, absolute) = (Model::open(model), tolerance(model));
     let mut import = ImportOptions::default();
     let kinds = |outputs: bool| -> Vec<Fact> {
@@ -172,7 +166,7 @@ fn run_set(model: &Path, set: &Path, options: &SessionOptions, constants: Consta
         }
     }
     let model = if constants == Constants::None { opened? } else { Model::open_with(model, &import)? };
-    let random = is_random(model.graph());
+    let random = random::find(model.graph()).is_some();
     let session = model.session(options)?;
     let outputs = session.run(&inputs)?;
     let output_names: Vec<String> = session.outputs().map(|(name, _)| name.to_owned()).collect();
@@ -187,7 +181,7 @@ fn run_set(model: &Path, set: &Path, options: &SessionOptions, constants: Consta
             return Err(Error::user(format!("output `{name}`: {what}")));
         }
     }
-    Ok(())
+    Ok(random)
 }
 
 /// The values of `set` by number, with their names; `kinds` says what the model takes or gives.

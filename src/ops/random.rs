@@ -8,9 +8,9 @@ pub mod draw;
 pub mod multinomial;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::{Graph, Node},
-    op::{OnnxNode, OpDef},
+    op::{OnnxNode, OpDef, Operator},
 };
 
 /// The operators of this family.
@@ -25,21 +25,15 @@ fn seed(node: &mut OnnxNode<'_>) -> Result<u64> {
     Ok(own.unwrap_or_else(|| node.graph().nodes().len() as u64))
 }
 
+/// Whether an operator draws numbers.
+pub(crate) fn draws(op: &dyn Operator) -> bool {
+    operators().any(|def| def.name == op.def().name)
+}
+
 /// The first node of a graph, or of one within it, that draws numbers.
-pub(crate) fn find(graph: &Graph) -> Option<&Node> {
-    graph.nodes().iter().find_map(|node| match operators().any(|def| def.name == node.op.def().name) {
+pub fn find(graph: &Graph) -> Option<&Node> {
+    graph.nodes().iter().find_map(|node| match draws(&*node.op) {
         true => Some(node),
         false => node.op.bodies().iter().find_map(|body| find(&body.graph)),
     })
-}
-
-/// Refuses a graph that runs again and again and draws numbers, which would be the same each time.
-pub(super) fn refuse_repeated(graph: &Graph) -> Result<()> {
-    match find(graph) {
-        Some(node) => {
-            let (name, op) = (&node.name, node.op.def().name);
-            Err(Error::unsupported(format!("random numbers in a loop, which would be alike (node `{name}`, {op})")))
-        }
-        None => Ok(()),
-    }
 }

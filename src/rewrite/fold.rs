@@ -46,11 +46,12 @@ pub(super) fn run(graph: &mut Graph) -> Result<()> {
 /// Turns the last node's results into constants, if they are small and its operands are constant.
 #[cfg(feature = "onnx")]
 pub(crate) fn last(graph: &mut Graph) -> Result<()> {
-    use crate::graph::MAX_TRACKED;
+    use crate::{graph::MAX_TRACKED, ops::random};
     let Some(node) = graph.nodes.pop() else { return Ok(()) };
     let constant = node.inputs.iter().flatten().all(|&id| graph.constant_of(id).is_some());
     let small = |id| matches!(graph.fact(id).shape.fixed_elements(), Ok(Some(count)) if count <= MAX_TRACKED);
-    if constant && node.outputs.iter().copied().all(small) && !node.inputs.is_empty() {
+    // A draw stays a node, so that a loop around it is seen.
+    if constant && node.outputs.iter().copied().all(small) && !node.inputs.is_empty() && !random::draws(&*node.op) {
         let mut left = Budget::of(graph);
         if let Some(tensors) = known(graph, &node, &mut left)? {
             for (&id, tensor) in node.outputs.iter().zip(tensors) {

@@ -50,21 +50,28 @@ fn each_node_draws_its_own_numbers_the_same_in_every_run() {
 
 #[test]
 fn draws_in_a_loop_are_refused() {
+    for like in ["so_far", "constant"] {
+        let error = Model::from_bytes(&repeated_draw(like).bytes()).expect_err("it is refused").to_string();
+        assert!(error.contains("random numbers in a loop") && error.contains("node `draw`"), "{error}");
+    }
+}
+
+/// A loop that draws numbers like a value.
+fn repeated_draw(like: &str) -> Draft {
     let body = Draft::new()
+        .initializer(floats("constant", &[1], &[0.0]))
         .input(value("at", INT64, &[]))
         .input(value("go", BOOL, &[]))
         .input(value("so_far", FLOAT, &["n"]))
         .node(node("Identity", "still", &["go"], &["again"]))
-        .node(node("RandomUniformLike", "draw", &["so_far"], &["drawn"]))
+        .node(node("RandomUniformLike", "draw", &[like], &["drawn"]))
         .node(node("Add", "add", &["so_far", "drawn"], &["sum"]))
         .output(value("again", BOOL, &[]))
         .output(value("sum", FLOAT, &["n"]));
     let repeat = node("Loop", "repeat", &["most", "", "x"], &["y"]).message(5, &graph_attribute("body", &body.graph()));
-    let draft = Draft::new()
-        .input(value("x", FLOAT, &["n"]))
-        .input(value("most", INT64, &[]))
-        .node(repeat)
-        .output(value("y", FLOAT, &["n"]));
-    let error = Model::from_bytes(&draft.bytes()).expect_err("it is refused").to_string();
-    assert!(error.contains("random numbers in a loop") && error.contains("node `draw`"), "{error}");
+    Draft::new().input(value("x", FLOAT, &["n"])).input(value("most", INT64, &[])).node(repeat).output(value(
+        "y",
+        FLOAT,
+        &["n"],
+    ))
 }

@@ -115,8 +115,7 @@ fn prepare(
         select_outputs(graph, names)?;
     }
     if let Some(node) = random::find(graph) {
-        let (name, op) = (&node.name, node.op.def().name);
-        notes.push(format!("random numbers are the same for each item and in each run (node `{name}`, {op})"));
+        notes.push(format!("random numbers are the same for each item and in each run ({})", node.describe()));
     }
     if options.keep_graph {
         notes.push("the graph runs as the file has it, without rewrites".to_owned());

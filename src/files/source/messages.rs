@@ -33,11 +33,10 @@ impl<R: Read + Seek> Messages<R> {
         let footer = self.bytes(start, length)?;
         let footer = root_as_footer(&footer).map_err(|_| damaged())?;
         for block in footer.dictionaries().iter().chain(&footer.recordBatches()).flatten() {
-            let start = u64::try_from(block.offset()).map_err(|_| damaged())?;
-            let length = u64::try_from(block.metaDataLength()).map_err(|_| damaged())?;
+            let (start, length) = (size(block.offset())?, size(block.metaDataLength())?);
             let metadata = self.bytes(start, length)?;
             let skipped = if metadata.starts_with(&CONTINUATION) { 8 } else { 4 };
-            let body = u64::try_from(block.bodyLength()).map_err(|_| damaged())?;
+            let body = size(block.bodyLength())?;
             self.check_message(metadata.get(skipped..).ok_or_else(damaged)?, start + length, Some(body))?;
         }
         Ok(())
@@ -64,7 +63,7 @@ impl<R: Read + Seek> Messages<R> {
     /// Checks the message with this metadata, whose body begins at `start`; returns the length of the body.
     fn check_message(&mut self, metadata: &[u8], start: u64, stated: Option<u64>) -> Result<u64> {
         let message = root_as_message(metadata).map_err(|_| damaged())?;
-        let body = u64::try_from(message.bodyLength()).map_err(|_| damaged())?;
+        let body = size(message.bodyLength())?;
         for length in [body, stated.unwrap_or(body)] {
             self.inside(start, length)?;
         }
@@ -86,20 +85,17 @@ impl<R: Read + Seek> Messages<R> {
         let Some(batch) = batch.filter(|batch| batch.compression().is_some()) else { return Ok(0) };
         let mut sum = 0u64;
         for buffer in batch.buffers().iter().flatten().filter(|buffer| buffer.length() > 0) {
-            let offset = u64::try_from(buffer.offset()).map_err(|_| damaged())?;
-            let bytes = self.bytes(start.checked_add(offset).ok_or_else(damaged)?, 8)?;
-            let size = i64::from_le_bytes(bytes.try_into().map_err(|_| damaged())?);
+            let place = start.checked_add(size(buffer.offset())?).ok_or_else(damaged)?;
+            let stated = i64::from_le_bytes(self.bytes(place, 8)?.try_into().map_err(|_| damaged())?);
             // A buffer that did not become smaller has a mark in place of its size, and is no larger than the input.
-            sum = sum.saturating_add(if size == -1 { 0 } else { u64::try_from(size).map_err(|_| damaged())? });
+            sum = sum.saturating_add(if stated == -1 { 0 } else { size(stated)? });
         }
         Ok(sum)
     }
 
     /// The length that stands at a place.
     fn number(&mut self, place: u64) -> Result<u64> {
-        let bytes = self.bytes(place, 4)?;
-        let number = i32::from_le_bytes(bytes.try_into().map_err(|_| damaged())?);
-        u64::try_from(number).map_err(|_| damaged())
+        size(i32::from_le_bytes(self.bytes(place, 4)?.try_into().map_err(|_| damaged())?))
     }
 
     fn bytes(&mut self, start: u64, length: u64) -> Result<Vec<u8>> {
@@ -119,6 +115,11 @@ impl<R: Read + Seek> Messages<R> {
             false => Err(damaged()),
         }
     }
+}
+
+/// A number that must not be negative.
+fn size(number: impl Into<i64>) -> Result<u64> {
+    u64::try_from(number.into()).map_err(|_| damaged())
 }
 
 fn damaged() -> Error {

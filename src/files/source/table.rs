@@ -161,7 +161,8 @@ fn check_messages(input: &Input) -> Result<usize> {
         let mut file = input.open().map_err(reading)?;
         let is_file = is_file(&mut file)?;
         let length = file.len();
-        messages::check(BufReader::new(file), length, is_file)?;
+        // Each read is behind a jump, so that a buffer would be filled in vain.
+        messages::check(file, length, is_file)?;
         Ok(BATCH)
     })
 }

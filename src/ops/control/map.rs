@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::{Fact, Kind},
     op::{Accuracy, Body, CpuState, GpuState, Inputs, OpDef, Operator},
-    ops::{open, random},
+    ops::open,
 };
 
 /// A graph that runs on each element of a sequence, and makes sequences of its results.
@@ -50,7 +50,6 @@ impl Operator for SequenceMap {
         if !matches!(inputs.required(0)?.kind, Kind::Sequence(_)) {
             return Err(Error::invalid_model(format!("operand 0 is {}, expected a sequence", inputs.required(0)?)));
         }
-        random::refuse_repeated(&self.body[0].graph)?;
         let body = self.body[0].fitted(inputs)?;
         let fact = |index| {
             let made = body.output(index)?;

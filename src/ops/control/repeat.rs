@@ -9,7 +9,6 @@ use crate::{
     ops::{
         open::{self, Measured, Open},
         pointwise::{Binary, BinaryFunction},
-        random,
     },
     shape::Shape,
     tensor::{DType, Tensor},
@@ -48,7 +47,6 @@ impl Loop {
         };
         number(0, DType::I64, "the most iterations")?;
         number(1, DType::Bool, "the condition")?;
-        random::refuse_repeated(&self.body[0].graph)?;
         let body = self.body[0].fitted(inputs)?;
         let outputs = body.output_count();
         if body.given() != self.carried + 2 || outputs <= self.carried {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use crate::{
-    error::{Error, Result},
+    error::{Context as _, Error, Result},
     graph::{ElementShape, Fact, Graph, Kind, Node, ValueId},
     import::onnx::{
         attribute,
@@ -19,7 +19,7 @@ use crate::{
     ops::{
         control::{conditional::If, map::SequenceMap, repeat::Loop, scan::Scan},
         moves::reshape::Reshape,
-        tokens,
+        random, tokens,
     },
     shape::{Dim, Shape},
     tensor::DType,
@@ -300,6 +300,12 @@ impl<'a> Converter<'a, '_, '_> {
 
     /// Adds a node that holds graphs, and names its results.
     fn add_control(&mut self, node: &NodeProto<'a>, op: Arc<dyn Operator>, inputs: Vec<Option<ValueId>>) -> Result<()> {
+        // An If runs its graph once; the others would draw the same numbers each time.
+        let repeats = op.downcast_ref::<If>().is_none();
+        if let Some(drawn) = op.bodies().iter().filter(|_| repeats).find_map(|body| random::find(&body.graph)) {
+            let message = format!("random numbers in a loop, which would be alike: {}", drawn.describe());
+            return Err(Error::unsupported(message)).context(|| node.describe());
+        }
         // Errors of `Graph::node` name the node already.
         let made = self.graph.node(node.name(), op, inputs)?;
         self.name(node, node.outputs.len(), made)
