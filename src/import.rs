@@ -14,11 +14,11 @@ pub mod onnx;
 mod options;
 pub(crate) mod origin;
 #[cfg(feature = "hugging-face")]
-pub mod safetensors;
-#[cfg(feature = "hugging-face")]
 mod shared_options;
 #[cfg(feature = "hugging-face")]
 mod unique_map;
+#[cfg(feature = "hugging-face")]
+pub mod weight_file;
 
 pub use model::Model;
 pub use options::{ImportOptions, Weights};

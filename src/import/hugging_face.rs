@@ -1,12 +1,13 @@
 //! The reader of Hugging Face folders with an encoder.
 //!
-//! A folder contains `config.json`, `model.safetensors` (or the shards of
-//! `model.safetensors.index.json`) and the files of sentence-transformers. They become one
+//! A folder contains `config.json`, `model.safetensors` or `pytorch_model.bin` (or the shards of
+//! an index) and the files of sentence-transformers. They become one
 //! graph over packed tokens, where the texts of a run are concatenated without padding.
 //!
 //! Inputs: `input_ids`, and if the model has them `token_type_ids` and `position_ids`, each i32
 //! `[tokens]`. Outputs: `last_hidden_state` f32 `[tokens, hidden]` and `sentence_embedding` f32
-//! `[texts, width]`, or `logits` f32 `[texts, classes]`.
+//! `[texts, width]`, or `logits` f32 `[texts, classes]`; with several heads also `token_weights` f32 `[tokens, 1]` and
+//! `token_vectors` f32 `[tokens, width]`.
 
 mod behind;
 mod classes;
@@ -15,6 +16,7 @@ mod encoder;
 pub(crate) mod files;
 mod folder;
 mod folder_options;
+mod hybrid;
 #[cfg(feature = "vision")]
 mod image_settings;
 #[cfg(feature = "vision")]
@@ -34,6 +36,7 @@ pub(crate) use config::TextEnd;
 pub(crate) use folder::FolderAdapters;
 pub use folder::{Folder, Positions};
 pub use folder_options::FolderOptions;
+pub(crate) use hybrid::{TOKEN_VECTORS, TOKEN_WEIGHTS, open_hybrid};
 #[cfg(feature = "vision")]
 pub(crate) use image_settings::{Filter, ImageSettings, ImageSize};
 #[cfg(feature = "vision")]
@@ -85,8 +88,8 @@ pub(crate) struct Classes {
 ///
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file is missing or unreadable,
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another model family, pickled
-/// weights or other modules, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if the
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another model family, other
+/// modules, or weights that are more than tensors, [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if the
 /// files contradict one another, with all contradictions in one message,
 /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past a limit.
 pub fn open(folder: impl AsRef<Path>, options: &FolderOptions) -> Result<Folder> {
@@ -119,7 +122,7 @@ fn read_token_vectors(folder: &Path, options: &FolderOptions) -> Result<(Folder,
         })?;
     let hidden = encoder.config.hidden;
     let behind = behind::token_vectors(&late, hidden, projection, &options.import, &mut encoder.sources)?;
-    Ok((encoder.into_folder(folder, sentence, behind, VECTOR, options)?, late))
+    Ok((encoder.into_folder(folder, sentence, vec![(VECTOR, behind)], options)?, late))
 }
 
 /// How the numbers of a folder's words become a sparse vector.
@@ -145,7 +148,7 @@ fn read_words(folder: &Path, options: &FolderOptions) -> Result<(Folder, Words)>
     let width = encoder.config.vocabulary;
     let words = Words { splade: sentence.splade, most: sentence.most_words };
     let behind = Behind { stages, width, pooling: Vec::new(), steps: format!("weights of {width} words") };
-    Ok((encoder.into_folder(folder, sentence, behind, VECTOR, options)?, words))
+    Ok((encoder.into_folder(folder, sentence, vec![(VECTOR, behind)], options)?, words))
 }
 
 /// The folder that contains the tokenizer's files, and whether tokenizer.json alone of them is read.
@@ -171,7 +174,7 @@ pub(crate) fn read(folder: &Path, options: &FolderOptions) -> Result<Folder> {
         Ok(behind::text_tower(config, weights, problems))
     })?;
     let behind = behind::embedding(&sentence, encoder.config.hidden, tower, options, &mut encoder.sources)?;
-    encoder.into_folder(folder, sentence, behind, VECTOR, options)
+    encoder.into_folder(folder, sentence, vec![(VECTOR, behind)], options)
 }
 
 fn read_classes(folder: &Path, options: &FolderOptions, purpose: Purpose) -> Result<(Folder, Classes)> {
@@ -194,7 +197,7 @@ fn read_classes(folder: &Path, options: &FolderOptions, purpose: Purpose) -> Res
         _ => head.scores,
     };
     let behind = Behind { stages, width: head.count, pooling: Vec::new(), steps: format!("{} classes", head.count) };
-    let mut folder = encoder.into_folder(folder, sentence, behind, CLASSES, options)?;
+    let mut folder = encoder.into_folder(folder, sentence, vec![(CLASSES, behind)], options)?;
     if purpose == Purpose::Classes && head.on_pairs {
         let note = "the model was trained on pairs of texts; a classifier gives it single ones, a PairClassifier pairs";
         folder.notes.push(note.to_owned());
@@ -254,13 +257,12 @@ impl Encoder {
         Ok((Self { config, tensors, sources: vec![weights], notes }, behind))
     }
 
-    /// Builds the graph.
+    /// Builds the graph, with an output for each of `heads`, the first of which gives texts their vectors or classes.
     fn into_folder(
         self,
         folder: &Path,
         mut sentence: Sentence,
-        behind: Behind,
-        output: &str,
+        heads: Vec<(&'static str, Behind)>,
         options: &FolderOptions,
     ) -> Result<Folder> {
         let hides_keys = sentence.late.hides_keys();
@@ -269,21 +271,24 @@ impl Encoder {
         notes.extend(sentence.notes);
         notes.extend(sources.iter().find_map(Weights::notes));
         let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-        let build = || encoder::build(&name, &config, tensors, &sources, &behind.stages, output, hides_keys);
+        let stages: Vec<_> = heads.iter().map(|(output, behind)| (*output, behind.stages.as_slice())).collect();
+        let build = || encoder::build(&name, &config, tensors, &sources, &stages, hides_keys);
         let graph = load_pool(None)?.run_once(build)?;
         let positions = config.positions;
         let max_tokens = sentence.max_tokens.unwrap_or(positions.count);
         if max_tokens > positions.count {
             notes.push(format!("the folder allows {max_tokens} tokens, the model has {} positions", positions.count));
         }
-        let pooling = (behind.pooling.clone(), behind.is_normalized());
+        let all: Vec<_> = heads.iter().map(|(_, behind)| behind.steps.as_str()).collect();
+        let mut steps = all.join("; ");
+        let (_, first) = heads.first().ok_or_else(|| Error::internal("an encoder without a head"))?;
+        let pooling = (first.pooling.clone(), first.is_normalized());
         let adapters = config.adapters.take().map(|adapters| {
             for (task, text) in adapters.instructions {
                 sentence.prompts.named.entry(task).or_insert(text);
             }
             FolderAdapters { chosen: adapters.chosen.map(|task| adapters.tasks[task].clone()), tasks: adapters.tasks }
         });
-        let mut steps = behind.steps;
         if let Some(task) = adapters.as_ref().and_then(|adapters| adapters.chosen.as_ref()) {
             steps.push_str(&format!(", adapter {task:?}"));
         }
@@ -292,7 +297,7 @@ impl Encoder {
             max_tokens: max_tokens.min(positions.count),
             positions,
             position_ids: config.has_position_ids(),
-            dimension: behind.width,
+            dimension: first.width,
             vocabulary: config.vocabulary,
             token_types: config.token_types,
             one_token_type: sentence.one_token_type,

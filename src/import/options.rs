@@ -16,7 +16,7 @@ pub struct ImportOptions {
     pub max_items: usize,
     /// The maximum number of bytes in an ONNX file besides its weights.
     pub max_structure_bytes: usize,
-    /// The maximum size of a safetensors header in bytes.
+    /// The maximum size of a safetensors header, or of a checkpoint's pickle, in bytes.
     pub max_header_bytes: u64,
     /// A folder whose files external data may reach through symbolic and hard links.
     ///
@@ -48,7 +48,7 @@ pub enum Weights {
     /// In the memory of the process, in the order in which kernels read them, which is fastest.
     #[default]
     Own,
-    /// In their safetensors file, which is mapped into memory and read in place.
+    /// In their file, which is mapped into memory and read in place.
     ///
     /// All processes that map a file share one copy in the page cache, and the file may be larger
     /// than memory. Matrix products pack the weights anew in each run, so chunks should be large;
@@ -130,7 +130,7 @@ impl ImportOptions {
         self
     }
 
-    /// Sets the maximum size of a safetensors header in bytes.
+    /// Sets the maximum size of a safetensors header, or of a checkpoint's pickle, in bytes.
     #[must_use]
     pub fn max_header_bytes(mut self, bytes: u64) -> Self {
         self.max_header_bytes = bytes;

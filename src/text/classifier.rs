@@ -167,7 +167,7 @@ pub(super) fn open(path: &Path, options: &ClassifierOptions, purpose: Purpose) -
     let opening = Opening {
         path,
         purpose,
-        output: hugging_face::CLASSES,
+        outputs: &[hugging_face::CLASSES],
         session: &options.session,
         max_tokens: options.max_tokens,
         unit: match options.overlap {

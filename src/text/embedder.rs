@@ -214,7 +214,7 @@ fn opened(path: &Path, options: &EmbedderOptions) -> Result<Opened> {
     let opening = Opening {
         path,
         purpose: Purpose::Vectors,
-        output: hugging_face::VECTOR,
+        outputs: &[hugging_face::VECTOR],
         session: &options.session,
         max_tokens: options.max_tokens,
         unit: if options.overlap.is_some() { Unit::Windows } else { Unit::Text },

@@ -13,13 +13,13 @@ use crate::{
     text::tokenized::{Run, Tokenized},
 };
 
-/// An encoder with pooling or a head, which turns the tokens of a text into its vector, or into the numbers of its
-/// classes: one list for each window of the text.
+/// An encoder with pooling or heads, which turns the tokens of a text into its vector, or into the numbers of its
+/// classes: one list for each window of the text and each head.
 #[derive(Clone, Debug)]
 pub struct EncoderModel {
     pub(super) session: Arc<Session>,
-    /// The graph output that contains the vector of each text.
-    pub(super) output: &'static str,
+    /// The graph outputs of the heads, the first of which contains the vector of each text.
+    pub(super) outputs: Arc<[&'static str]>,
     pub(super) truncated: Truncated,
     /// The options on which vectors depend, besides those of the session.
     pub(super) options: String,
@@ -45,7 +45,8 @@ impl EncoderModel {
 
     /// The length of a vector.
     pub(super) fn dimension(&self) -> Option<i64> {
-        let (_, fact) = self.session.outputs().find(|(name, _)| *name == self.output)?;
+        let first = *self.outputs.first()?;
+        let (_, fact) = self.session.outputs().find(|(name, _)| *name == first)?;
         fact.shape.dims().last()?.as_fixed()
     }
 
@@ -55,10 +56,13 @@ impl EncoderModel {
         Self { options, truncated: Truncated::default(), ..self.clone() }
     }
 
-    fn vector(&self, outputs: &Tensors) -> Result<Vec<f32>> {
-        let name = self.output;
-        let vector = outputs.get(name).ok_or_else(|| Error::internal(format!("the session gave no `{name}`")))?;
-        Ok(vector.as_slice::<f32>()?.to_vec())
+    /// The numbers of each head.
+    fn numbers(&self, outputs: &Tensors) -> Result<Vec<Vec<f32>>> {
+        let numbers = |name: &&str| {
+            let numbers = outputs.get(name).ok_or_else(|| Error::internal(format!("the session gave no `{name}`")))?;
+            Ok(numbers.as_slice::<f32>()?.to_vec())
+        };
+        self.outputs.iter().map(numbers).collect()
     }
 }
 
@@ -75,13 +79,13 @@ impl Inference for EncoderModel {
         for (index, text) in chunk.iter().enumerate() {
             let mut own = outputs.by_ref().take(text.runs.len()).map(|output| {
                 let output = output.unwrap_or_else(|| Err(Error::internal("the session gave a text no vector")));
-                output.and_then(|tensors| self.vector(&tensors))
+                output.and_then(|tensors| self.numbers(&tensors))
             });
-            let vectors: Result<Vec<_>> = own.by_ref().collect();
+            let vectors: Result<Vec<Vec<_>>> = own.by_ref().collect();
             // All of a text's outputs are taken, even behind one that failed.
             own.for_each(drop);
             match vectors {
-                Ok(vectors) => out.set(index, vectors),
+                Ok(vectors) => out.set(index, vectors.into_iter().flatten().collect()),
                 Err(error) => out.fail(index, error),
             }
         }

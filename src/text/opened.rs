@@ -38,8 +38,8 @@ pub(super) struct Opened {
 pub(super) struct Opening<'a> {
     pub(super) path: &'a Path,
     pub(super) purpose: Purpose,
-    /// The graph output that is used.
-    pub(super) output: &'static str,
+    /// The graph outputs that are used.
+    pub(super) outputs: &'a [&'static str],
     pub(super) session: &'a SessionOptions,
     pub(super) max_tokens: Option<usize>,
     /// What the tokenizer is set up for.
@@ -49,7 +49,7 @@ pub(super) struct Opening<'a> {
 impl Opening<'_> {
     /// Opens the folder that `read` reads, with whatever else it returns.
     pub(super) fn open<H: Send>(self, read: impl FnOnce() -> Result<(Folder, H)> + Send) -> Result<(Opened, H)> {
-        let Self { path, purpose, output, session, max_tokens, unit } = self;
+        let Self { path, purpose, outputs, session, max_tokens, unit } = self;
         let started = Instant::now();
         let in_folder = || format!("model folder `{}`", path.display());
         // Both take about as long, so they run in parallel.
@@ -66,7 +66,7 @@ impl Opening<'_> {
                     .context(in_folder()));
             }
             let graph = std::mem::replace(&mut folder.graph, Graph::new(""));
-            let session = Session::load(graph, &session.clone().outputs([output]))?;
+            let session = Session::load(graph, &session.clone().outputs(outputs.iter().copied()))?;
             Ok((folder, head, max_tokens, session))
         };
         let parse = || {
@@ -101,7 +101,8 @@ impl Opening<'_> {
             may_be_empty: folder.static_rules.is_some(),
             names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
         };
-        let model = EncoderModel { session: Arc::new(session), output, truncated: Truncated::default(), options };
+        let (session, outputs) = (Arc::new(session), Arc::from(outputs));
+        let model = EncoderModel { session, outputs, truncated: Truncated::default(), options };
         let opened = Opened {
             model,
             prepare: Arc::new(prepare),

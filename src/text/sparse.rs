@@ -86,7 +86,7 @@ impl SparseEmbedder {
         let opening = Opening {
             path,
             purpose: Purpose::Words,
-            output: hugging_face::VECTOR,
+            outputs: &[hugging_face::VECTOR],
             session: &options.session,
             max_tokens: options.max_tokens,
             unit: Unit::Text,

@@ -68,7 +68,7 @@ impl Tagger {
         let opening = Opening {
             path,
             purpose: Purpose::Tokens,
-            output: hugging_face::CLASSES,
+            outputs: &[hugging_face::CLASSES],
             session: &options.session,
             max_tokens: options.max_tokens,
             unit: if overlap.is_some() { Unit::Windows } else { Unit::Text },

@@ -77,7 +77,7 @@ impl TokenEmbedder {
         let opening = Opening {
             path,
             purpose: Purpose::TokenVectors,
-            output: hugging_face::VECTOR,
+            outputs: &[hugging_face::VECTOR],
             session: &options.session,
             max_tokens: options.max_tokens,
             unit: Unit::Windows,

@@ -96,6 +96,8 @@ struct Named {
     begin: Option<String>,
     /// For the end of a text.
     end: Option<String>,
+    /// For the whole of a text.
+    class: Option<String>,
     /// For padding.
     padding: Option<String>,
     /// Whether padding stands in front.

@@ -364,10 +364,10 @@ fn modules_that_are_not_built_and_paths_that_lead_out_are_refused() {
 }
 
 #[test]
-fn missing_files_and_pickles_are_named() {
+fn missing_files_and_what_is_no_checkpoint_are_named() {
     let path = Folder::new(Kind::Bert, Weights::F32).temporary();
     fs::rename(path.path().join("model.safetensors"), path.path().join("pytorch_model.bin")).unwrap();
-    check(path.path(), ErrorKind::Unsupported, &["pytorch_model.bin", "pickle", "model.safetensors"]);
+    check(path.path(), ErrorKind::InvalidModel, &["checkpoint `pytorch_model.bin`", "neither an archive"]);
     fs::remove_file(path.path().join("pytorch_model.bin")).unwrap();
     check(path.path(), ErrorKind::Io, &["neither `model.safetensors`"]);
     fs::remove_file(path.path().join("config.json")).unwrap();

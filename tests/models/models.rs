@@ -13,6 +13,8 @@ mod encoders;
 mod features;
 #[cfg(feature = "hugging-face")]
 mod heads;
+#[cfg(feature = "hugging-face")]
+mod hybrid;
 #[cfg(feature = "onnx")]
 #[path = "../../examples/identify/identifier.rs"]
 mod identifier;

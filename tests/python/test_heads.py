@@ -162,6 +162,33 @@ def test_sparse_vectors_are_those_of_a_sparse_encoder() -> None:
         gristmill.SparseEmbedder(folder, max_active_dims=0)
 
 
+def test_several_heads_find_what_flag_embedding_does() -> None:
+    folder = HEADS / "hybrid" / "m3"
+    expected = golden(folder)
+    embedder = gristmill.HybridEmbedder(folder, workers=2, return_sparse=True, return_colbert_vecs=True)
+    found = embedder.encode(TEXTS)
+    assert found["dense_vecs"].dtype == np.float32
+    assert np.allclose(found["dense_vecs"], [vector for vector, _, _ in expected], atol=NEAR)
+    for (_, words, tokens), own_words, own_tokens in zip(
+        expected, found["lexical_weights"], found["colbert_vecs"], strict=True
+    ):
+        assert list(own_words) == [str(word) for word, _ in words]
+        assert np.allclose(list(own_words.values()), [weight for _, weight in words], atol=NEAR)
+        assert own_tokens.shape == (len(tokens), 16) and np.allclose(own_tokens, tokens, atol=NEAR)
+    one = embedder.encode_queries(TEXTS[2])
+    assert np.array_equal(one["dense_vecs"], found["dense_vecs"][2])
+    assert one["lexical_weights"] == found["lexical_weights"][2]
+    assert np.array_equal(one["colbert_vecs"], found["colbert_vecs"][2])
+    report = embedder.report()
+    assert report is not None and report["items"] == 1
+    dense = gristmill.HybridEmbedder(folder).encode_corpus(TEXTS)
+    assert np.array_equal(dense["dense_vecs"], found["dense_vecs"])
+    assert dense["lexical_weights"] is None and dense["colbert_vecs"] is None
+    assert embedder.encode([])["lexical_weights"] == [] and embedder.encode([])["dense_vecs"].shape == (0, 16)
+    with pytest.raises(gristmill.Error, match="without a head"):
+        gristmill.HybridEmbedder(folder, return_dense=False)
+
+
 def test_prompts_of_a_call_and_words_of_sparse_vectors() -> None:
     folder = HEADS / "sparse" / "distilbert"
     embedder = gristmill.SparseEmbedder(folder)
@@ -268,7 +295,7 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_fails_is_told() -> None:
     kinds: list[Any] = [gristmill.Classifier, gristmill.Reranker, gristmill.Tagger]
-    kinds += [gristmill.PairClassifier, gristmill.SparseEmbedder, gristmill.TokenEmbedder]
+    kinds += [gristmill.PairClassifier, gristmill.SparseEmbedder, gristmill.TokenEmbedder, gristmill.HybridEmbedder]
     for kind in kinds:
         with pytest.raises(FileNotFoundError):
             kind(HEADS / "absent")

@@ -22,6 +22,7 @@ KINDS: list[tuple[Callable[[Path], Any], Path, Callable[[Any], Any]]] = [
     (gristmill.Classifier, HEADS / "classes" / "distilbert", lambda model: model(TEXTS, top_k=None)),
     (gristmill.Reranker, HEADS / "pairs" / "bert", lambda model: model.rank(TEXTS[0], TEXTS)),
     (gristmill.Tagger, HEADS / "tokens" / "distilbert", lambda model: model(TEXTS)),
+    (gristmill.HybridEmbedder, HEADS / "hybrid" / "m3", lambda model: model.encode(TEXTS)),
     (gristmill.SparseEmbedder, HEADS / "sparse" / "bert", lambda model: model.encode(TEXTS)),
     (gristmill.TokenEmbedder, HEADS / "colbert" / "fixed", lambda model: model.encode_document(TEXTS)),
 ]

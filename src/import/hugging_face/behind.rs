@@ -128,6 +128,24 @@ pub(super) fn token_vectors(
     Ok(behind)
 }
 
+/// The product of a file of its own, of each token.
+pub(super) fn of_tokens(
+    file: &Path,
+    (hidden, outputs): (usize, Option<usize>),
+    activation: Activation,
+    options: &ImportOptions,
+    sources: &mut Vec<Weights>,
+) -> Result<Behind> {
+    let (weights, mut problems) = (Weights::open_file(file, options)?, Problems::default());
+    let width = outputs.or_else(|| weights.shape("weight").and_then(|shape| shape.first()).copied()).unwrap_or(1);
+    let affine = Affine::find(&weights, &["weight".to_owned()], (hidden, width), true, &mut problems);
+    refuse_others(&weights, &["weight", "bias"], &mut problems);
+    problems.finish("the file does not fit the encoder")?;
+    let product = Product { source: sources.len(), affine, activation, residual: Residual::Nothing };
+    sources.push(weights);
+    Ok(Behind { stages: vec![Stage::Product(product)], width, pooling: Vec::new(), steps: String::new() })
+}
+
 fn of_module(folder: &Path) -> String {
     format!("module `{}`", folder.file_name().unwrap_or_default().to_string_lossy())
 }

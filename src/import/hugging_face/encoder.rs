@@ -61,16 +61,15 @@ pub(super) fn words_name(config: &Config, weights: &Weights) -> String {
     format!("{}{}", prefix(config, weights), names::of(config, weights).words)
 }
 
-/// Reads the weights and builds the graph, with `stages` behind the last layer; the encoder's weights are the first
-/// of `sources`. Their result is `output`. With `hides_keys` the input `visible_keys` tells each token how many of its
+/// Reads the weights and builds the graph, with the stages of each of `heads` behind the last layer, whose result has
+/// that name; the encoder's weights are the first of `sources`. With `hides_keys` the input `visible_keys` tells each token how many of its
 /// text's first tokens are attended to. Reads large weights in parallel on a pool.
 pub(super) fn build(
     name: &str,
     config: &Config,
     tensors: Tensors,
     sources: &[Weights],
-    stages: &[Stage],
-    output: &str,
+    heads: &[(&str, &[Stage])],
     hides_keys: bool,
 ) -> Result<Graph> {
     let [weights, ..] = sources else { return Err(Error::internal("an encoder without weights")) };
@@ -139,9 +138,12 @@ pub(super) fn build(
         x = encoder.builder.norm("final_norm", norm, x)?;
     }
     let mut graph = encoder.builder.graph;
-    let result = stages::build(&mut graph, sources, stages, x, offsets)?;
     graph.output("last_hidden_state", x);
-    graph.output(output, result);
+    for (index, (output, stages)) in heads.iter().enumerate() {
+        let prefix = if index == 0 { String::new() } else { format!("{output}.") };
+        let result = stages::build(&mut graph, sources, &prefix, stages, [x, offsets])?;
+        graph.output(*output, result);
+    }
     graph.set_batching(Batching::Packed { tokens, sequences, offsets });
     Ok(graph)
 }

@@ -41,7 +41,7 @@ pub(crate) fn open_images(folder: &Path, options: &FolderOptions) -> Result<Imag
         let (settings, patches) = fit(&transformer, &mut encoder)?;
         let hidden = encoder.config.hidden;
         let behind = behind::embedding(&sentence, hidden, Some(tower), options, &mut encoder.sources)?;
-        Ok(ImageFolder::of(encoder.into_folder(folder, sentence, behind, VECTOR, options)?, settings, patches))
+        Ok(ImageFolder::of(encoder.into_folder(folder, sentence, vec![(VECTOR, behind)], options)?, settings, patches))
     };
     read().context(|| format!("model folder `{}`", folder.display()))
 }
@@ -60,8 +60,11 @@ pub(crate) fn open_image_classes(folder: &Path, options: &FolderOptions) -> Resu
         let (settings, patches) = fit(folder, &mut encoder)?;
         let steps = format!("{} classes", head.count);
         let behind = Behind { stages, width: head.count, pooling: Vec::new(), steps };
-        let images =
-            ImageFolder::of(encoder.into_folder(folder, sentence, behind, CLASSES, options)?, settings, patches);
+        let images = ImageFolder::of(
+            encoder.into_folder(folder, sentence, vec![(CLASSES, behind)], options)?,
+            settings,
+            patches,
+        );
         let scores = head.scores;
         Ok((images, Classes { labels: head.labels(), scores }))
     };

@@ -127,7 +127,7 @@ fn build(name: &str, tensors: &Tensors, sources: &[Weights], behind: &Behind, ou
         let factors = look_up(&mut graph, "weights", column, ids)?;
         x = graph.apply("weighted", Binary { function: BinaryFunction::Mul }, &[x, factors])?;
     }
-    let result = encoder::build_stages(&mut graph, sources, &behind.stages, x, offsets)?;
+    let result = encoder::build_stages(&mut graph, sources, "", &behind.stages, [x, offsets])?;
     graph.output(output, result);
     graph.set_batching(Batching::Packed { tokens, sequences, offsets });
     Ok(graph)

@@ -1,4 +1,4 @@
-//! The weights of a folder, in one safetensors file or in the shards of an index.
+//! The weights of a folder: one file or the shards of an index, safetensors files before checkpoints of PyTorch.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,20 +19,18 @@ use crate::{
         },
         options::{self, ImportOptions},
         origin::FileStamp,
-        safetensors::SafetensorsFile,
         unique_map::UniqueMap,
+        weight_file::WeightFile,
     },
     kernels::{KernelSet, transpose},
     tensor::{AlignedBytes, DType, Mapping, Tensor, byte_count},
 };
 
-const FILE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// The files that hold all weights, by worth, and the indexes that name several.
+const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const INDEXES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 /// The maximum number of shards in an index.
 const MAX_SHARDS: usize = 1000;
-/// Weight files in the pickle format, which can run code when read.
-const PICKLES: &[&str] = &["pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "pytorch_model.pt"];
-
 #[derive(Deserialize)]
 struct Index {
     weight_map: UniqueMap<String>,
@@ -71,7 +69,7 @@ impl Found {
 /// The weight files and the file of each tensor.
 #[derive(Debug)]
 pub(super) struct Weights {
-    files: Vec<SafetensorsFile>,
+    files: Vec<WeightFile>,
     places: BTreeMap<String, usize>,
     /// One mapping per file if tensors are used in place, else empty.
     mappings: Vec<Arc<Mapping>>,
@@ -79,11 +77,30 @@ pub(super) struct Weights {
 
 impl Weights {
     pub(super) fn open(folder: &Path, options: &ImportOptions) -> Result<Self> {
-        let mut weights = Self::open_files(folder, options.max_header_bytes)?;
+        Self::open_files(folder, options.max_header_bytes)?.map(options)
+    }
+
+    /// Opens one file.
+    pub(super) fn open_file(path: &Path, options: &ImportOptions) -> Result<Self> {
+        let mut weights = Self { files: Vec::new(), places: BTreeMap::new(), mappings: Vec::new() };
+        weights.add(path, options.max_header_bytes)?;
+        weights.map(options)
+    }
+
+    /// Maps the files, if the caller wants it.
+    fn map(mut self, options: &ImportOptions) -> Result<Self> {
         if options.weights == options::Weights::Mapped {
-            weights.mappings = weights.files.iter().map(SafetensorsFile::map).collect::<Result<_>>()?;
+            self.mappings = self.files.iter().map(WeightFile::map).collect::<Result<_>>()?;
         }
-        Ok(weights)
+        Ok(self)
+    }
+
+    /// Adds a file with all its tensors.
+    fn add(&mut self, path: &Path, max_header_bytes: u64) -> Result<()> {
+        let (file, index) = (WeightFile::open(path, max_header_bytes)?, self.files.len());
+        self.places.extend(file.tensors().keys().map(|name| (name.clone(), index)));
+        self.files.push(file);
+        Ok(())
     }
 
     /// Whether tensors are used in place.
@@ -93,30 +110,23 @@ impl Weights {
 
     /// A remark for the report.
     pub(super) fn notes(&self) -> Option<String> {
-        let told =
-            |file: &SafetensorsFile| Some(format!("weights of `{}` are copied: {}", file.name(), file.misfit()?));
+        let told = |file: &WeightFile| Some(format!("weights of `{}` are copied: {}", file.name(), file.misfit()?));
         self.files.iter().filter(|_| self.are_mapped()).find_map(told)
     }
 
     fn open_files(folder: &Path, max_header_bytes: u64) -> Result<Self> {
         let mut weights = Self { files: Vec::new(), places: BTreeMap::new(), mappings: Vec::new() };
-        if folder.join(FILE).exists() {
-            let file = SafetensorsFile::open(&folder.join(FILE), max_header_bytes)?;
-            weights.places = file.tensors().keys().map(|name| (name.clone(), 0)).collect();
-            weights.files.push(file);
-            return Ok(weights);
+        for (name, index) in FILES.into_iter().zip(INDEXES) {
+            if folder.join(name).exists() {
+                weights.add(&folder.join(name), max_header_bytes)?;
+                return Ok(weights);
+            }
+            if let Some(shards) = optional::<Index>(folder, index)? {
+                weights.open_shards(folder, shards.weight_map.0, max_header_bytes).context(|| format!("`{index}`"))?;
+                return Ok(weights);
+            }
         }
-        if let Some(index) = optional::<Index>(folder, INDEX)? {
-            weights.open_shards(folder, index.weight_map.0, max_header_bytes).context(|| format!("`{INDEX}`"))?;
-            return Ok(weights);
-        }
-        if let Some(pickle) = PICKLES.iter().find(|name| folder.join(name).exists()) {
-            return Err(Error::unsupported(format!(
-                "the weights are only there as `{pickle}`, a pickle, which can run code when it is read; save the model \
-                 as `{FILE}`"
-            )));
-        }
-        let message = format!("there is neither `{FILE}` nor `{INDEX}`");
+        let message = format!("there is neither `{}` nor an index of several files, nor `{}`", FILES[0], FILES[1]);
         Err(Error::io(std::io::ErrorKind::NotFound.into(), message))
     }
 
@@ -127,7 +137,7 @@ impl Weights {
         }
         let mut problems = Problems::default();
         for shard in &shards {
-            let file = SafetensorsFile::open(&folder.join(plain_name(shard, "weight_map")?), max_header_bytes)?;
+            let file = WeightFile::open(&folder.join(plain_name(shard, "weight_map")?), max_header_bytes)?;
             for name in file.tensors().keys().filter(|name| map.get(*name).map(String::as_str) != Some(*shard)) {
                 problems.add(|| format!("`{name}` of `{shard}` is not in the index"));
             }
@@ -228,13 +238,13 @@ impl Weights {
         Ok(tensor)
     }
 
-    fn file(&self, found: &Found) -> &SafetensorsFile {
+    fn file(&self, found: &Found) -> &WeightFile {
         &self.files[found.file]
     }
 
     /// The stamps of the files when they were opened.
     pub(super) fn into_files(self) -> Vec<FileStamp> {
-        self.files.into_iter().map(SafetensorsFile::into_stamp).collect()
+        self.files.into_iter().map(WeightFile::into_stamp).collect()
     }
 }
 

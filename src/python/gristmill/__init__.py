@@ -3,6 +3,7 @@
 from ._bulk import BulkFunction, bulk
 from ._classifier import Classifier
 from ._embedder import Embedder
+from ._hybrid_embedder import HybridEmbedder
 from ._image_embedder import ImageEmbedder
 from ._job import Job
 from ._model import Model
@@ -20,6 +21,7 @@ __all__ = [
     "Classifier",
     "Embedder",
     "Error",
+    "HybridEmbedder",
     "ImageEmbedder",
     "ItemError",
     "Job",

@@ -166,6 +166,28 @@ class Reranker:
     ) -> tuple[npt.NDArray[np.float32], str]: ...
 
 @final
+class HybridEmbedder:
+    def __new__(
+        cls,
+        path: str | os.PathLike[str],
+        device: str,
+        precision: str,
+        workers: int | None,
+        heads: tuple[bool, bool, bool],
+        max_tokens: int | None,
+    ) -> HybridEmbedder: ...
+    @property
+    def max_tokens(self) -> int: ...
+    def encode(
+        self, texts: Any, side: str | None, progress: Callable[[int], Any] | None
+    ) -> tuple[
+        npt.NDArray[np.float32] | None,
+        list[list[tuple[int, float]]] | None,
+        list[npt.NDArray[np.float32]] | None,
+        str,
+    ]: ...
+
+@final
 class Results:
     def __iter__(self) -> Results: ...
     def __next__(self) -> Any: ...

@@ -12,6 +12,7 @@ mod events;
 #[cfg(feature = "files")]
 mod file_job;
 mod function;
+mod hybrid_embedder;
 #[cfg(feature = "vision")]
 mod image_embedder;
 mod job;
@@ -44,6 +45,7 @@ mod _native {
         embedder::Embedder,
         errors::{Error, ItemError},
         function::map_function,
+        hybrid_embedder::HybridEmbedder,
         model::Model,
         pair_classifier::PairClassifier,
         reranker::Reranker,

@@ -97,12 +97,16 @@ impl Overrides {
             let content = value.as_str().or_else(|| value.get("content").and_then(Value::as_str));
             content.map(str::to_owned)
         };
+        // What the class names where the files do not.
+        let class = self.config.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
+        let of_class = |name: &str| class.starts_with("XLMRoberta").then(|| name.to_owned());
         Named {
-            unknown: named("unk_token"),
+            class: named("cls_token").or(of_class("<s>")),
+            unknown: named("unk_token").or(of_class("<unk>")),
             mask: named("mask_token"),
             begin: named("bos_token"),
-            end: named("eos_token"),
-            padding: named("pad_token"),
+            end: named("eos_token").or(of_class("</s>")),
+            padding: named("pad_token").or(of_class("<pad>")),
             pads_left: self.config.get("padding_side").and_then(Value::as_str) == Some("left"),
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Words {
     unknown: Option<u32>,
     /// The token that queries are expanded with.
     expansion: Option<u32>,
+    /// The tokens for the whole of a text, its end, padding and unknown words, which stand for no word.
+    wordless: Vec<u32>,
 }
 
 impl Words {
@@ -48,7 +50,9 @@ impl Words {
         let unknown = tokenizer.token_to_id(named.unknown.as_deref().unwrap_or(own));
         let expansion = named.mask.as_ref().or(named.end.as_ref());
         let expansion = expansion.and_then(|name| tokenizer.token_to_id(name));
-        Self { has_prefix: !prefix.is_empty(), unknown, expansion }
+        let wordless = [&named.class, &named.end, &named.padding, &named.unknown];
+        let wordless = wordless.into_iter().flatten().filter_map(|name| tokenizer.token_to_id(name)).collect();
+        Self { has_prefix: !prefix.is_empty(), unknown, expansion, wordless }
     }
 }
 
@@ -258,6 +262,11 @@ impl TextTokenizer {
             Some(name) => Error::invalid_model(format!("the tokenizer has no token {name:?} to expand queries with")),
             None => Error::invalid_model("the tokenizer's settings name no mask_token to expand queries with"),
         })
+    }
+
+    /// Whether the settings name a token for the whole of a text, its end, padding or unknown words.
+    pub(in crate::text) fn is_wordless(&self, id: u32) -> bool {
+        self.words.wordless.contains(&id)
     }
 
     /// Checks that a limit leaves room for a text.

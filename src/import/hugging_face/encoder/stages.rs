@@ -73,16 +73,16 @@ pub(in crate::import::hugging_face) enum Residual {
     Product(Affine),
 }
 
-/// Adds stages behind `x` to a graph; `offsets` are the rows where texts begin.
+/// Adds stages behind `x` to a graph, under names that begin with `prefix`; `offsets` are the rows where texts begin.
 pub(in crate::import::hugging_face) fn build(
     graph: &mut Graph,
     sources: &[Weights],
+    prefix: &str,
     stages: &[Stage],
-    mut x: ValueId,
-    offsets: ValueId,
+    [mut x, offsets]: [ValueId; 2],
 ) -> Result<ValueId> {
     for (index, stage) in stages.iter().enumerate() {
-        let name = |part: &str| if index < 2 { part.to_owned() } else { format!("{part}.{index}") };
+        let name = |part: &str| if index < 2 { format!("{prefix}{part}") } else { format!("{prefix}{part}.{index}") };
         x = match stage {
             Stage::Pool(modes) => pool(graph, &name("pooling"), modes, [x, offsets])?,
             #[cfg(feature = "vision")]

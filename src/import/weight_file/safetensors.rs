@@ -1,6 +1,9 @@
 //! The header of a safetensors file, checked against the length of the file.
+//!
+//! The format: the length of the header in eight little-endian bytes, a JSON object with the type, shape and byte range of
+//! each tensor, then the bytes (<https://huggingface.co/docs/safetensors>).
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, fs::File, io::Read, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, fmt, fs::File, ops::Range};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,35 +12,20 @@ use serde::{
 
 use crate::{
     error::{Context, Error, Result},
-    import::unique_map::UniqueMap,
+    import::{unique_map::UniqueMap, weight_file::TensorInfo},
     tensor::{DType, byte_count},
+    threads::platform::read_exact_at,
 };
 
-/// The type, shape and byte range of one tensor.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorInfo {
-    /// The element type.
-    pub dtype: DType,
-    /// The dimensions, outermost first.
-    pub shape: Vec<usize>,
-    /// Its byte range, counted from the end of the header.
-    pub(super) bytes: Range<u64>,
-}
-
-impl fmt::Display for TensorInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:?}", self.dtype, self.shape)
-    }
-}
-
-/// Reads the header, of at most `max_header_bytes`, of a file of `file_len` bytes.
-pub(super) fn read_header(file: &mut File, file_len: u64, max_header_bytes: u64) -> Result<Vec<u8>> {
+/// Reads the header, of at most `max_header_bytes`, of a file of `file_len` bytes: where the data start, and the tensors,
+/// which cover the rest of the file without holes or overlaps.
+pub(super) fn read(file: &File, file_len: u64, max_header_bytes: u64) -> Result<(u64, BTreeMap<String, TensorInfo>)> {
     let reading = |error| Error::io(error, "reading the header");
     if file_len < 8 {
         return Err(Error::invalid_model(format!("is {file_len} bytes long, shorter than any header")));
     }
     let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(reading)?;
+    read_exact_at(file, &mut length, 0).map_err(reading)?;
     let length = u64::from_le_bytes(length);
     if length > file_len - 8 {
         return Err(Error::invalid_model(format!("has a header of {length} bytes in a file of {file_len}")));
@@ -45,14 +33,14 @@ pub(super) fn read_header(file: &mut File, file_len: u64, max_header_bytes: u64)
     if length > max_header_bytes {
         return Err(Error::limit(format!("has a header of {length} bytes; the limit is {max_header_bytes}")));
     }
-    let length = usize::try_from(length).map_err(|_| Error::limit("has a header past the address space"))?;
-    let mut header = vec![0; length];
-    file.read_exact(&mut header).map_err(reading)?;
-    Ok(header)
+    let mut header = vec![0; usize::try_from(length).map_err(|_| Error::limit("has a header past the address space"))?];
+    read_exact_at(file, &mut header, 8).map_err(reading)?;
+    let data_start = 8 + length;
+    Ok((data_start, parse_header(&header, file_len - data_start)?))
 }
 
 /// Parses and checks a header that is followed by `data_len` bytes.
-pub(super) fn parse_header(header: &[u8], data_len: u64) -> Result<BTreeMap<String, TensorInfo>> {
+fn parse_header(header: &[u8], data_len: u64) -> Result<BTreeMap<String, TensorInfo>> {
     let header: Header<'_> = serde_json::from_slice(header)
         .map_err(|error| Error::invalid_model(format!("has a header that does not parse: {error}")))?;
     let mut tensors = BTreeMap::new();

@@ -1,25 +1,18 @@
-//! The reader of safetensors files, which reads one tensor at a time.
+//! Files of weights, of which one tensor is read at a time: safetensors files, and checkpoints of PyTorch.
 //!
-//! The format: the length of the header in eight little-endian bytes, a JSON object with the type,
-//! shape and byte range of each tensor, then the bytes (<https://huggingface.co/docs/safetensors>).
-//! A number in the file decides an allocation only after it has been checked against the length of
-//! the file.
+//! A number in a file decides an allocation only after it has been checked against the length of the file.
 
-mod header;
+mod checkpoint;
+mod safetensors;
 
-use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, fs::File, ops::Range, path::Path, sync::Arc};
 
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-pub use header::TensorInfo;
-
 use crate::{
     error::{Context, Error, Result},
-    import::{
-        origin::FileStamp,
-        safetensors::header::{parse_header, read_header},
-    },
+    import::origin::FileStamp,
     tensor::{AlignedBytes, DType, Mapping, Tensor},
     threads::platform,
 };
@@ -27,9 +20,29 @@ use crate::{
 /// The number of bytes, or of f32 elements, read at a time.
 const PIECE: usize = 1 << 18;
 
-/// An open safetensors file with a checked header.
+/// The beginning of what Git LFS keeps in a clone in place of a file.
+const POINTER: &[u8] = b"version https://git-lfs";
+
+/// The type, shape and byte range of one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorInfo {
+    /// The element type.
+    pub dtype: DType,
+    /// The dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Its byte range, counted from where the file's data start.
+    bytes: Range<u64>,
+}
+
+impl fmt::Display for TensorInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.dtype, self.shape)
+    }
+}
+
+/// An open file of weights, whose list of tensors is checked.
 #[derive(Debug)]
-pub struct SafetensorsFile {
+pub struct WeightFile {
     file: File,
     stamp: FileStamp,
     name: String,
@@ -37,30 +50,39 @@ pub struct SafetensorsFile {
     tensors: BTreeMap<String, TensorInfo>,
 }
 
-impl SafetensorsFile {
-    /// Opens a file and checks its header.
+impl WeightFile {
+    /// Opens a file: a safetensors file by its name's end, else a checkpoint of PyTorch.
     ///
-    /// The header has at most `max_header_bytes`, each name is unique, each tensor has the length
-    /// that its shape requires, and tensors cover the rest of the file without holes or overlaps.
+    /// What a file holds beside numbers has at most `max_header_bytes`, each name is unique, and each tensor has the
+    /// length that its shape requires.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) past the limit,
     /// [`ErrorKind::InvalidModel`](crate::ErrorKind::InvalidModel) if a check fails,
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an unknown element type.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an unknown element type, and for a checkpoint that
+    /// is more than a dictionary of tensors.
     pub fn open(path: &Path, max_header_bytes: u64) -> Result<Self> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let in_file = || format!("safetensors file `{name}`");
+        let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
+        let in_file = || format!("{} `{name}`", if is_safetensors { "safetensors file" } else { "checkpoint" });
         let opening = |error| Error::io(error, format!("opening `{name}`"));
         // Opening a pipe would wait for a writer.
         if !std::fs::metadata(path).map_err(opening)?.is_file() {
             return Err(Error::invalid_model("is not a regular file").context(in_file()));
         }
-        let mut file = File::open(path).map_err(opening)?;
+        let file = File::open(path).map_err(opening)?;
         let metadata = file.metadata().map_err(opening)?;
-        let header = read_header(&mut file, metadata.len(), max_header_bytes).context(in_file)?;
-        let data_start = 8 + header.len() as u64;
-        let tensors = parse_header(&header, metadata.len() - data_start).context(in_file)?;
+        let mut start = [0; POINTER.len()];
+        if platform::read_exact_at(&file, &mut start, 0).is_ok() && start == POINTER {
+            let message = "is what Git LFS keeps in place of the file; `git lfs pull` brings the file itself";
+            return Err(Error::invalid_model(message).context(in_file()));
+        }
+        let (data_start, tensors) = match is_safetensors {
+            true => safetensors::read(&file, metadata.len(), max_header_bytes),
+            false => checkpoint::read(&file, metadata.len(), max_header_bytes).map(|tensors| (0, tensors)),
+        }
+        .context(in_file)?;
         Ok(Self { file, stamp: FileStamp::of(path.to_owned(), &metadata), name, data_start, tensors })
     }
 
@@ -82,10 +104,11 @@ impl SafetensorsFile {
         match other {
             Some(info) => Some(format!("there are tensors of {}, and only f32 can be used in place", info.dtype)),
             None if cfg!(target_endian = "big") => Some("numbers have another byte order here".to_owned()),
-            None if !self.data_start.is_multiple_of(align_of::<f32>() as u64) => {
-                Some(format!("its numbers start at byte {}, which is no multiple of four", self.data_start))
-            }
-            None => None,
+            None => self.tensors.values().find_map(|info| {
+                let start = self.data_start + info.bytes.start;
+                (info.dtype == DType::F32 && !start.is_multiple_of(align_of::<f32>() as u64))
+                    .then(|| format!("numbers start at byte {start}, which is no multiple of four"))
+            }),
         }
     }
 
@@ -176,7 +199,7 @@ impl SafetensorsFile {
         Ok((info, convert))
     }
 
-    /// Reads bytes of the tensor `name` from `start`, counted from the end of the header.
+    /// Reads bytes of the tensor `name` from `start`, counted from where the file's data start.
     fn read_exact(&self, name: &str, to: &mut [u8], start: u64) -> Result<()> {
         platform::read_exact_at(&self.file, to, self.data_start + start)
             .map_err(|error| Error::io(error, format!("reading the tensor `{name}` of `{}`", self.name)))
@@ -200,3 +223,6 @@ pub(crate) fn to_f32(dtype: DType) -> Option<Convert> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
