@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All tests, from nothing: formatting, lints, dependencies and spelling while the data are set up, tests with all features,
 # documentation, public items, the same tests as far as they go without default features, and a model check.
-# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, servers of object stores, a count of instructions, and a
-# rehearsal of the kit that measures a graphics card.
+# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, the example of a service, servers of object stores, a count of
+# instructions, and a rehearsal of the kit that measures a graphics card.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -53,8 +53,8 @@ step cargo test --locked --all-features "${packages[@]}" --bins --test '*'
 step cargo test --locked --all-features "${packages[@]}" --doc
 # The Python package: its wheel in a fresh environment.
 step tests/python/run.sh
-# The example of a service, a package of its own.
-step cargo test --locked -p gristmill-serve
+# The example of a service, a package of its own, which builds the library anew with other features.
+if [ "${GRISTMILL_FULL:-}" = 1 ]; then step cargo test --locked -p gristmill-serve; fi
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 # The public items against their listing: a change of the interface shows as a diff.
 step tests/scripts/public_items.py --check

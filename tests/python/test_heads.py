@@ -141,6 +141,28 @@ def test_entities_are_those_of_the_pipeline() -> None:
         gristmill.Tagger(folder, aggregation_strategy="most")  # type: ignore[arg-type]
 
 
+def test_labels_of_ones_own_have_the_scores_of_the_pipeline() -> None:
+    for name in ("bert", "deberta-v3"):
+        folder = HEADS / "pair-classes" / name
+        classifier = gristmill.ZeroShotClassifier(folder, workers=2)
+        for case in json.loads((folder / "zero_shot.json").read_text()):
+            template: Any = {"hypothesis_template": "It is about {}.", "multi_label": case["multi_label"]}
+            found = classifier(case["text"], case["labels"], **template)
+            assert found["sequence"] == case["text"] and found["labels"] == list(case["scores"])
+            assert np.allclose(found["scores"], list(case["scores"].values()), atol=NEAR)
+            both = classifier([case["text"], "another"], ", ".join(case["labels"]), **template)
+            assert both[0] == found and both[1]["sequence"] == "another"
+        assert classifier([], ["a", "b"]) == []
+        report = classifier.report()
+        assert report is not None and report["items"] == 0
+    with pytest.raises(ValueError, match="empty"):
+        classifier("a", " , ")
+    with pytest.raises(ValueError, match="hypothesis_template"):
+        classifier("a", ["b"], hypothesis_template="no place")
+    with pytest.raises(ValueError, match="entail"):
+        gristmill.ZeroShotClassifier(HEADS / "classes" / "distilbert")
+
+
 def test_sparse_vectors_are_those_of_a_sparse_encoder() -> None:
     folder = HEADS / "sparse" / "modernbert"
     expected = golden(folder)

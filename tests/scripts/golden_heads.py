@@ -5,7 +5,8 @@
 
 `classes/NAME` holds a model of transformers' own class for sequence classification and golden.json: for each text of
 texts.json the scores of all classes by transformers' pipeline, one text at a time, or null for a text without tokens.
-`pair-classes/NAME` holds the same for pairs of texts by their places in texts.json.
+`pair-classes/NAME` holds the same for pairs of texts by their places in texts.json, and zero_shot.json: the scores of labels of
+one's own by the pipeline zero-shot-classification.
 `pairs/NAME` holds what sentence-transformers' CrossEncoder saves, and golden.json: pairs of texts by their places in
 texts.json, each with the score of CrossEncoder.predict. Weights are f16, computed with in f32. Versions that the goldens were made with:
 sentence-transformers 6.2, transformers 5.24, torch 2.15.
@@ -150,6 +151,21 @@ def pair_classes(folder, name):
         scores = {one["label"]: number(one["score"]) for one in pipeline(texts, top_k=None, truncation=True)}
         golden.append({"pair": pair, "scores": [scores[label] for label in FOLLOWS["label2id"]]})
     (place / "golden.json").write_text(json.dumps(golden) + "\n")
+    zero_shot(place)
+
+
+def zero_shot(place):
+    """What the pipeline for labels of one's own gives with a model of pairs."""
+    model = tf.AutoModelForSequenceClassification.from_pretrained(place, dtype=torch.float32)
+    tokenizer = tf.AutoTokenizer.from_pretrained(place)
+    pipeline = tf.pipeline("zero-shot-classification", model=model, tokenizer=tokenizer, device="cpu")
+    golden = []
+    for labels, multi_label in [(["grain", "a quick fox", "東京"], False), (["grain", "a quick fox"], True), (["grain"], False)]:
+        for text in [TEXTS[one] for one in (0, 5, 8, 18)]:
+            found = pipeline(text, labels, multi_label=multi_label, hypothesis_template="It is about {}.")
+            scores = dict(zip(found["labels"], map(number, found["scores"])))
+            golden.append({"text": text, "labels": labels, "multi_label": multi_label, "scores": scores})
+    (place / "zero_shot.json").write_text(json.dumps(golden, ensure_ascii=False) + "\n")
 
 
 def pairs(folder, name):

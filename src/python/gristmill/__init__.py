@@ -13,6 +13,7 @@ from ._reranker import Reranker
 from ._sparse_embedder import SparseEmbedder, SparseVectors
 from ._tagger import Tagger
 from ._token_embedder import TokenEmbedder
+from ._zero_shot_classifier import ZeroShotClassifier
 
 __all__ = [
     "ArrowArray",
@@ -33,5 +34,6 @@ __all__ = [
     "SparseVectors",
     "Tagger",
     "TokenEmbedder",
+    "ZeroShotClassifier",
     "bulk",
 ]

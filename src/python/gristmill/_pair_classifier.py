@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from . import _native
 from ._classifier import TopK, check_top_k, told
-from ._texts import Reporting
+from ._texts import Floats, Reporting
 
 Pair = tuple[str, str] | list[str] | Mapping[str, str]
 
@@ -91,9 +91,14 @@ class PairClassifier(Reporting):
         check_top_k(top_k)
         single = isinstance(inputs, Mapping) or (len(inputs) > 0 and isinstance(inputs[0], str))
         pairs: list[Any] = [inputs] if single else list(inputs)
-        pairs = [_pair(place, pair) for place, pair in enumerate(pairs)]
-        classes = told(self._native.labels, self._run(self._native.classify, pairs), top_k, single)
+        classes = told(self._native.labels, self.scores(pairs), top_k, single)
         return classes[0] if isinstance(inputs, Mapping) and top_k == "" else classes
+
+    def scores(self, pairs: Sequence[Pair]) -> Floats:
+        """The scores of pairs as one array, f32 of shape ``[pairs, classes]``, in the order of :attr:`labels`."""
+        plain = [_pair(place, pair) for place, pair in enumerate(pairs)]
+        scores: Floats = self._run(self._native.classify, plain)
+        return scores
 
 
 def _pair(place: int, pair: Any) -> tuple[str, str]:
