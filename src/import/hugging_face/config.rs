@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     error::{Context, Error, Result},
     import::hugging_face::{Positions, files::settings},
-    kernels::Activation,
+    kernels::{Activation, attention::Reach},
 };
 
 /// The model family, which decides the names of tensors and settings.
@@ -172,6 +172,49 @@ pub(super) enum Tower {
 }
 
 impl Config {
+    /// An encoder whose layers see all tokens and are normalized behind each half, without positions.
+    ///
+    /// What a family has otherwise stands in its own reader, as do `vocabulary`, `intermediate` and `epsilon`.
+    fn plain(family: Family, hidden: usize, heads: usize, layers: usize) -> Self {
+        let head_dim = hidden / heads;
+        Self {
+            family,
+            vocabulary: 0,
+            hidden,
+            embedding: None,
+            embedding_scale: 1.0,
+            layers: vec![LayerKind { reach: Reach::ALL, rotary: None }; layers],
+            groups: layers,
+            heads,
+            key_heads: heads,
+            head_dim,
+            scale: (head_dim as f32).sqrt().recip(),
+            intermediate: 0,
+            position_rows: None,
+            positions: Positions { first: 0, count: 0, skipped: None },
+            token_types: None,
+            task_types: None,
+            relative: None,
+            disentangled: None,
+            convolution: None,
+            adapters: None,
+            experts: None,
+            sloped: false,
+            rotary_divisor: 1.0,
+            placement: Placement::After,
+            norm: NormKind::Layer,
+            epsilon: 0.0,
+            activation: Activation::Gelu,
+            gated: false,
+            normed_heads: false,
+            patches: None,
+            activation_factor: 1.0,
+            scaled_halves: false,
+            text_end: None,
+            scaled_by_mask: None,
+        }
+    }
+
     /// Whether the embeddings are widened before they are normalized, without a bias.
     pub(super) fn projects_first(&self) -> bool {
         matches!(self.family, Family::Deberta | Family::DebertaV2)

@@ -7,6 +7,7 @@ mod gte;
 mod jina;
 mod modern;
 mod rotary;
+mod t5;
 mod towers;
 
 use serde_json::Value;
@@ -17,9 +18,9 @@ use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Family, LayerKind, NormKind, Placement, RelativeBuckets, reader::Reader},
+        config::{Config, Family, LayerKind, Placement, RelativeBuckets, reader::Reader},
     },
-    kernels::{Activation, attention::Reach},
+    kernels::Activation,
 };
 
 /// What model types this build reads, for messages.
@@ -79,7 +80,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         Family::JinaV3 => jina::read_third(reader),
         Family::Deberta | Family::DebertaV2 => deberta::read(reader, family),
         Family::ClipText | Family::SiglipText => towers::read_texts(reader, family),
-        Family::T5 => t5(reader),
+        Family::T5 => t5::read(reader),
         _ => bert(reader, family),
     }
 }
@@ -142,22 +143,13 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
         most: 128,
     });
-    let head_dim = hidden / heads;
     let has_types = !matches!(family, Family::DistilBert | Family::Mpnet);
     let has_tasks = family == Family::Ernie && reader.flag("use_task_id", false);
     let tasks = (family == Family::Ernie).then(|| reader.size("task_type_vocab_size", 1..=1 << 16, Some(3)));
     Ok(Config {
-        family,
         vocabulary: vocabulary(reader),
-        hidden,
         embedding,
-        embedding_scale: 1.0,
-        layers: vec![LayerKind { reach: Reach::ALL, rotary: None }; layers],
         groups,
-        heads,
-        key_heads: heads,
-        head_dim,
-        scale: (head_dim as f32).sqrt().recip(),
         intermediate: reader.size(name("intermediate_size", "hidden_dim"), 1..=1 << 18, None),
         position_rows: Some(position_rows),
         positions: Positions {
@@ -168,84 +160,10 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         token_types: has_types.then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
         task_types: tasks.filter(|_| has_tasks),
         relative,
-        disentangled: None,
-        convolution: None,
-        adapters: None,
-        experts: None,
-        sloped: false,
-        rotary_divisor: 1.0,
         placement: if family == Family::XlmRobertaXl { Placement::Before } else { Placement::After },
-        norm: NormKind::Layer,
         epsilon,
         activation,
-        gated: false,
-        normed_heads: false,
-        patches: None,
-        activation_factor: 1.0,
-        scaled_halves: false,
-        text_end: None,
-        scaled_by_mask: None,
-    })
-}
-
-/// The encoder of T5.
-fn t5(reader: &Reader) -> Result<Config> {
-    // The multilingual form has other defaults.
-    let multilingual = reader.is_text("model_type", "mt5");
-    let or = |own: usize, other: usize| Some(if multilingual { other } else { own });
-    let feed_forward = if multilingual { "gated-gelu" } else { "relu" };
-    let (activation, gated) = match reader.text("feed_forward_proj", Some(feed_forward)).as_str() {
-        "relu" => (Activation::Relu, false),
-        "gated-gelu" => (Activation::GeluTanh, true),
-        "gated-silu" => (Activation::Silu, true),
-        other => return Err(Error::unsupported(format!("feed_forward_proj `{other}`"))),
-    };
-    // Follows from feed_forward_proj.
-    for derived in ["dense_act_fn", "is_gated_act"] {
-        reader.ignore(derived);
-    }
-    let heads = reader.size("num_heads", 1..=1 << 12, or(8, 6));
-    let head_dim = reader.size("d_kv", 1..=1 << 12, Some(64));
-    let layers = reader.size("num_layers", 1..=MAX_LAYERS, or(6, 8));
-    let most = reader.size("n_positions", 1..=1 << 24, Some(512));
-    Ok(Config {
-        family: Family::T5,
-        vocabulary: vocabulary(reader),
-        hidden: reader.size("d_model", 1..=1 << 16, Some(512)),
-        embedding: None,
-        embedding_scale: 1.0,
-        layers: vec![LayerKind { reach: Reach::ALL, rotary: None }; layers],
-        groups: layers,
-        heads,
-        key_heads: heads,
-        head_dim,
-        scale: 1.0,
-        intermediate: reader.size("d_ff", 1..=1 << 18, or(2048, 1024)),
-        position_rows: None,
-        positions: Positions { first: 0, count: most, skipped: None },
-        token_types: None,
-        task_types: None,
-        relative: Some(RelativeBuckets {
-            buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
-            most: reader.size("relative_attention_max_distance", 2..=1 << 16, Some(128)),
-        }),
-        disentangled: None,
-        convolution: None,
-        adapters: None,
-        experts: None,
-        sloped: false,
-        rotary_divisor: 1.0,
-        placement: Placement::Before,
-        norm: NormKind::Rms,
-        epsilon: epsilon(reader, "layer_norm_epsilon", 1e-6),
-        activation,
-        gated,
-        normed_heads: false,
-        patches: None,
-        activation_factor: 1.0,
-        scaled_halves: false,
-        text_end: None,
-        scaled_by_mask: None,
+        ..Config::plain(family, hidden, heads, layers)
     })
 }
 

@@ -7,9 +7,8 @@ use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Convolution, Disentangled, Family, LayerKind, NormKind, Placement, reader::Reader},
+        config::{Config, Convolution, Disentangled, Family, reader::Reader},
     },
-    kernels::attention::Reach,
 };
 
 /// The most numbers of the matrix that a convolution with groups becomes.
@@ -42,40 +41,18 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
     let factor = 1 + ways.iter().filter(|way| **way).count();
     let types = reader.size("type_vocab_size", 0..=1 << 16, Some(0));
     Ok(Config {
-        family,
         vocabulary: vocabulary(reader),
-        hidden,
         embedding: Some(reader.size("embedding_size", 1..=1 << 16, Some(hidden))).filter(|own| *own != hidden),
-        embedding_scale: 1.0,
-        layers: vec![LayerKind { reach: Reach::ALL, rotary: None }; count],
-        groups: count,
-        heads,
-        key_heads: heads,
-        head_dim,
         scale: ((head_dim * factor) as f32).sqrt().recip(),
         intermediate: reader.size("intermediate_size", 1..=1 << 18, Some(own_intermediate)),
         position_rows: reader.flag("position_biased_input", true).then_some(most),
         positions: Positions { first: 0, count: most, skipped: None },
         token_types: (types > 0).then_some(types),
-        task_types: None,
-        relative: None,
         disentangled: disentangled(reader, family, most, ways)?,
         convolution,
-        adapters: None,
-        experts: None,
-        sloped: false,
-        rotary_divisor: 1.0,
-        placement: Placement::After,
-        norm: NormKind::Layer,
         epsilon: epsilon(reader, "layer_norm_eps", 1e-7),
         activation: activation(reader, "hidden_act", "gelu")?,
-        gated: false,
-        normed_heads: false,
-        patches: None,
-        activation_factor: 1.0,
-        scaled_halves: false,
-        text_end: None,
-        scaled_by_mask: None,
+        ..Config::plain(family, hidden, heads, count)
     })
 }
 

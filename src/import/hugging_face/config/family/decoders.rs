@@ -39,29 +39,14 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         reader.problem("query_pre_attn_scalar is not above 0".to_owned());
     }
     Ok(Config {
-        family,
         vocabulary: vocabulary(reader),
-        hidden,
-        embedding: None,
         embedding_scale: if gemma { (hidden as f32).sqrt() } else { 1.0 },
         layers,
-        groups: count,
-        heads,
         key_heads,
         head_dim,
         scale,
         intermediate: reader.size("intermediate_size", 1..=1 << 18, None),
-        position_rows: None,
         positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
-        token_types: None,
-        task_types: None,
-        relative: None,
-        disentangled: None,
-        convolution: None,
-        adapters: None,
-        experts: None,
-        sloped: false,
-        rotary_divisor: 1.0,
         placement: if gemma { Placement::Around } else { Placement::Before },
         norm: if gemma { NormKind::RmsFromOne } else { NormKind::Rms },
         epsilon: epsilon(reader, "rms_norm_eps", if family == Family::EuroBert { 1e-5 } else { 1e-6 }),
@@ -71,11 +56,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         },
         gated: true,
         normed_heads: matches!(family, Family::Gemma3 | Family::Qwen3),
-        patches: None,
-        activation_factor: 1.0,
-        scaled_halves: false,
-        text_end: None,
-        scaled_by_mask: None,
+        ..Config::plain(family, hidden, heads, count)
     })
 }
 

@@ -7,9 +7,9 @@ use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Family, LayerKind, NormKind, Placement, reader::Reader},
+        config::{Config, Family, LayerKind, Placement, reader::Reader},
     },
-    kernels::{Activation, attention::Reach},
+    kernels::attention::Reach,
 };
 
 /// The part of the words' vectors that training leaves: 0.8 of the 0.15 that are chosen are masked.
@@ -27,7 +27,6 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     if !hidden.is_multiple_of(heads) {
         reader.problem(format!("hidden size {hidden} is not a multiple of {heads} heads"));
     }
-    let head_dim = hidden / heads;
     let layers = reader.size("num_hidden_layers", 1..=MAX_LAYERS, Some(12));
     let pad = reader.size("pad_token_id", 0..=1 << 24, Some(1));
     let most = reader.size("max_position_embeddings", 1..=1 << 24, Some(1026));
@@ -49,41 +48,17 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     if dropped && mask.is_none() {
         reader.problem("token_dropout without mask_token_id".to_owned());
     }
-    let normed = reader.flag("emb_layer_norm_before", false);
+    let family = if reader.flag("emb_layer_norm_before", false) { Family::EsmNormed } else { Family::Esm };
     Ok(Config {
-        family: if normed { Family::EsmNormed } else { Family::Esm },
         vocabulary: vocabulary(reader),
-        hidden,
-        embedding: None,
         embedding_scale: if dropped { KEPT_IN_TRAINING } else { 1.0 },
         layers: vec![LayerKind { reach: Reach::ALL, rotary }; layers],
-        groups: layers,
-        heads,
-        key_heads: heads,
-        head_dim,
-        scale: (head_dim as f32).sqrt().recip(),
         intermediate: reader.size("intermediate_size", 1..=1 << 18, Some(3072)),
         position_rows,
         positions,
-        token_types: None,
-        task_types: None,
-        relative: None,
-        disentangled: None,
-        convolution: None,
-        adapters: None,
-        experts: None,
-        sloped: false,
-        rotary_divisor: 1.0,
         placement: Placement::Before,
-        norm: NormKind::Layer,
         epsilon: epsilon(reader, "layer_norm_eps", 1e-12),
-        activation: Activation::Gelu,
-        gated: false,
-        normed_heads: false,
-        patches: None,
-        activation_factor: 1.0,
-        scaled_halves: false,
-        text_end: None,
         scaled_by_mask: mask.filter(|_| dropped),
+        ..Config::plain(family, hidden, heads, layers)
     })
 }

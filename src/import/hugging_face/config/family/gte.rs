@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Family, LayerKind, NormKind, Placement, Rotary, reader::Reader},
+        config::{Config, Family, LayerKind, Rotary, reader::Reader},
     },
     kernels::attention::Reach,
 };
@@ -35,40 +35,16 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     let factor = scaling(reader)?;
     let layer = LayerKind { reach: Reach::ALL, rotary: Some(Rotary { base: rotary.base * factor, ..rotary }) };
     Ok(Config {
-        family: Family::Gte,
         vocabulary: vocabulary(reader),
-        hidden,
-        embedding: None,
-        embedding_scale: 1.0,
         layers: vec![layer; count],
-        groups: count,
-        heads,
-        key_heads: heads,
-        head_dim,
-        scale: (head_dim as f32).sqrt().recip(),
         intermediate: reader.size("intermediate_size", 1..=1 << 18, Some(3072)),
-        position_rows: None,
         positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
         token_types: (types > 0).then_some(types),
-        task_types: None,
-        relative: None,
-        disentangled: None,
-        convolution: None,
-        adapters: None,
-        experts: None,
-        sloped: false,
         rotary_divisor: factor.powf(2.0 / head_dim as f64),
-        placement: Placement::After,
-        norm: NormKind::Layer,
         epsilon: epsilon(reader, "layer_norm_eps", 1e-12),
         activation: activation(reader, "hidden_act", "gelu")?,
         gated: true,
-        normed_heads: false,
-        patches: None,
-        activation_factor: 1.0,
-        scaled_halves: false,
-        text_end: None,
-        scaled_by_mask: None,
+        ..Config::plain(Family::Gte, hidden, heads, count)
     })
 }
 

@@ -42,29 +42,12 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
         (vec![kind; count], NormKind::Layer, epsilon(reader, "layer_norm_eps", 1e-12))
     };
     Ok(Config {
-        family,
         vocabulary: vocabulary(reader),
-        hidden,
-        embedding: None,
-        embedding_scale: 1.0,
         layers,
-        groups: count,
-        heads,
-        key_heads: heads,
-        head_dim,
-        scale: (head_dim as f32).sqrt().recip(),
         intermediate: reader.size("intermediate_size", 1..=1 << 18, None),
-        position_rows: None,
         positions: Positions { first: 0, count: most.min(MAX_TURNED), skipped: None },
         token_types: (!modern).then(|| reader.size("type_vocab_size", 1..=1 << 16, Some(2))),
-        task_types: None,
-        relative: None,
-        disentangled: None,
-        convolution: None,
-        adapters: None,
         experts,
-        sloped: false,
-        rotary_divisor: 1.0,
         placement: if modern { Placement::Before } else { Placement::After },
         norm,
         epsilon,
@@ -74,12 +57,7 @@ pub(super) fn read(reader: &Reader, family: Family) -> Result<Config> {
             (false, Some(_)) => activation(reader, "activation_function", "gelu")?,
         },
         gated: experts.is_none(),
-        normed_heads: false,
-        patches: None,
-        activation_factor: 1.0,
-        scaled_halves: false,
-        text_end: None,
-        scaled_by_mask: None,
+        ..Config::plain(family, hidden, heads, count)
     })
 }
 

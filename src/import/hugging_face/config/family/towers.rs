@@ -9,10 +9,7 @@ pub(in crate::import::hugging_face::config) use images::read_images;
 use super::{MAX_LAYERS, activation, epsilon};
 use crate::{
     error::Result,
-    import::hugging_face::{
-        Positions,
-        config::{Config, Family, LayerKind, NormKind, Placement, TextEnd, reader::Reader},
-    },
+    import::hugging_face::config::{Config, Family, Placement, TextEnd, reader::Reader},
     kernels::{Activation, attention::Reach},
 };
 
@@ -88,41 +85,13 @@ fn layers(reader: &Reader, family: Family, defaults: &Defaults) -> Result<Config
         false => reader.size("intermediate_size", 1..=1 << 18, Some(defaults.intermediate)),
     };
     let count = reader.size("num_hidden_layers", 1..=MAX_LAYERS, Some(12));
-    let head_dim = hidden / heads;
     Ok(Config {
-        family,
-        vocabulary: 0,
-        hidden,
-        embedding: None,
-        embedding_scale: 1.0,
-        layers: vec![LayerKind { reach: Reach::ALL, rotary: None }; count],
-        groups: count,
-        heads,
-        key_heads: heads,
-        head_dim,
-        scale: (head_dim as f32).sqrt().recip(),
         intermediate,
-        position_rows: None,
-        positions: Positions { first: 0, count: 0, skipped: None },
-        token_types: None,
-        task_types: None,
-        relative: None,
-        disentangled: None,
-        convolution: None,
-        adapters: None,
-        experts: None,
-        sloped: false,
-        rotary_divisor: 1.0,
         placement: Placement::Before,
-        norm: NormKind::Layer,
         epsilon: epsilon(reader, "layer_norm_eps", defaults.epsilon),
         activation: if gated { Activation::Silu } else { activation },
         gated,
-        normed_heads: false,
-        patches: None,
         activation_factor: if gated { 1.0 } else { activation_factor },
-        scaled_halves: false,
-        text_end: None,
-        scaled_by_mask: None,
+        ..Config::plain(family, hidden, heads, count)
     })
 }

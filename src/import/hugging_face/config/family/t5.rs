@@ -1,0 +1,51 @@
+//! T5: encoders with a bias by distance.
+
+use super::{MAX_LAYERS, epsilon, vocabulary};
+use crate::{
+    error::{Error, Result},
+    import::hugging_face::{
+        Positions,
+        config::{Config, Family, NormKind, Placement, RelativeBuckets, reader::Reader},
+    },
+    kernels::Activation,
+};
+
+pub(super) fn read(reader: &Reader) -> Result<Config> {
+    // The multilingual form has other defaults.
+    let multilingual = reader.is_text("model_type", "mt5");
+    let or = |own: usize, other: usize| Some(if multilingual { other } else { own });
+    let feed_forward = if multilingual { "gated-gelu" } else { "relu" };
+    let (activation, gated) = match reader.text("feed_forward_proj", Some(feed_forward)).as_str() {
+        "relu" => (Activation::Relu, false),
+        "gated-gelu" => (Activation::GeluTanh, true),
+        "gated-silu" => (Activation::Silu, true),
+        other => return Err(Error::unsupported(format!("feed_forward_proj `{other}`"))),
+    };
+    // Follows from feed_forward_proj.
+    for derived in ["dense_act_fn", "is_gated_act"] {
+        reader.ignore(derived);
+    }
+    let heads = reader.size("num_heads", 1..=1 << 12, or(8, 6));
+    let head_dim = reader.size("d_kv", 1..=1 << 12, Some(64));
+    let layers = reader.size("num_layers", 1..=MAX_LAYERS, or(6, 8));
+    let most = reader.size("n_positions", 1..=1 << 24, Some(512));
+    let vocabulary = vocabulary(reader);
+    let hidden = reader.size("d_model", 1..=1 << 16, Some(512));
+    Ok(Config {
+        vocabulary,
+        head_dim,
+        scale: 1.0,
+        intermediate: reader.size("d_ff", 1..=1 << 18, or(2048, 1024)),
+        positions: Positions { first: 0, count: most, skipped: None },
+        relative: Some(RelativeBuckets {
+            buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
+            most: reader.size("relative_attention_max_distance", 2..=1 << 16, Some(128)),
+        }),
+        placement: Placement::Before,
+        norm: NormKind::Rms,
+        epsilon: epsilon(reader, "layer_norm_epsilon", 1e-6),
+        activation,
+        gated,
+        ..Config::plain(Family::T5, hidden, heads, layers)
+    })
+}
