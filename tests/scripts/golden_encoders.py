@@ -156,6 +156,7 @@ FAMILIES = {
                                relative_attention_max_distance=20), unigram),
     "t5-gated": (lambda: tf.T5Config(vocab_size=320, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4,
                                      n_positions=POSITIONS, feed_forward_proj="gated-gelu"), unigram),
+    "umt5": (lambda: tf.UMT5Config(vocab_size=320, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4), unigram),
     "xlm-roberta-xl": (lambda: tf.XLMRobertaXLConfig(**SIZES, **ROBERTA), lambda: unigram("<s> $A </s>")),
 }
 
@@ -370,7 +371,7 @@ def make(folder, name):
     config, tokenizer = FAMILIES[name]
     torch.manual_seed(7)
     config, (tokenizer, names) = config(), tokenizer()
-    of_t5 = {"t5": tf.T5EncoderModel, "mt5": tf.MT5EncoderModel}
+    of_t5 = {"t5": tf.T5EncoderModel, "mt5": tf.MT5EncoderModel, "umt5": tf.UMT5EncoderModel}
     model = of_t5.get(config.model_type, tf.AutoModel.from_config)(config)
     if name.startswith("jina-bert"):
         model = JinaBert(config, name == "jina-bert-code")

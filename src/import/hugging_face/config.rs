@@ -315,6 +315,7 @@ const UNUSED: &[&str] = &[
     "reshape_hidden_states",
     "return_dict",
     "sbert_ce_default_activation_function",
+    "scale_decoder_outputs",
     "sentence_transformers",
     "sep_token_id",
     "seq_classif_dropout",
@@ -413,6 +414,21 @@ mod tests {
             parse_texts(fields(&[("model_type", "xlm-roberta".into()), ("pad_token_id", 1.into())])).unwrap();
         assert_eq!((roberta.positions.first, roberta.positions.count), (2, 38));
         assert_eq!(roberta.positions.of([5, 1, 6]).collect::<Vec<_>>(), [2, 1, 3]);
+    }
+
+    #[test]
+    fn multilingual_t5_has_other_defaults() {
+        let parse = |kind: &str| {
+            let fields = serde_json::json!({"model_type": kind, "vocab_size": 100});
+            parse_texts(serde_json::from_value(fields).unwrap()).unwrap().0
+        };
+        for (kind, layers, heads, gated, in_each_layer) in
+            [("t5", 6, 8, false, false), ("mt5", 8, 6, true, false), ("umt5", 8, 6, true, true)]
+        {
+            let config = parse(kind);
+            let own = (config.layers.len(), config.heads, config.gated, config.relative.unwrap().in_each_layer);
+            assert_eq!(own, (layers, heads, gated, in_each_layer), "{kind}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::{
             adapter::Table,
             builder::{Builder, LayerWeights},
         },
-        weights::Weights,
+        weights::{Found, Weights},
     },
     kernels::Activation,
     ops::{
@@ -105,11 +105,8 @@ pub(super) fn build(
     if config.projects_first() {
         x = encoder.embedding_norm(&tensors, x)?;
     }
-    let relative = match (&tensors.relative, config.relative) {
-        (Some(table), Some(relative)) => {
-            let table = positions::relative(&weights.plain(table)?, relative)?;
-            Some(encoder.builder.graph.constant("relative_positions", table))
-        }
+    let shared = match &tensors.relative {
+        Some(table) if config.relative.is_some() => Some(encoder.relative("relative_positions", table)?),
         _ if config.sloped => {
             let table = positions::slopes(config.heads, config.positions.count)?;
             Some(encoder.builder.graph.constant("sloped_positions", table))
@@ -128,6 +125,9 @@ pub(super) fn build(
     for (index, kind) in config.layers.iter().enumerate() {
         let group = index * config.groups / config.layers.len();
         let layer = (&tensors.layers[group], &products.layers[group]);
+        let own = tensors.layers[group].relative.as_ref();
+        let own = own.map(|table| encoder.relative(&format!("layer.{index}.relative_positions"), table)).transpose()?;
+        let relative = own.or(shared);
         let added = Summands { relative, vectors: vectors.get(group).copied() };
         x = encoder.layer(index, *kind, layer, added, x)?;
         if let (0, Some(convolution)) = (index, &tensors.convolution) {
@@ -202,6 +202,13 @@ impl Encoder<'_> {
             }
         }
         Ok(x)
+    }
+
+    /// The numbers for each head and distance that a table of buckets stands for.
+    fn relative(&mut self, name: &str, table: &Found) -> Result<ValueId> {
+        let relative = self.config.relative.ok_or_else(|| Error::internal("a table without its buckets"))?;
+        let table = positions::relative(&self.builder.weights().plain(table)?, relative)?;
+        Ok(self.builder.graph.constant(name, table))
     }
 
     fn look_up(&mut self, input: &str, table: ValueId, ids: ValueId) -> Result<ValueId> {

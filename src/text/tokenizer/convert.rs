@@ -74,7 +74,7 @@ impl Kind {
             "esm" => Self::Esm,
             "mpnet" => Self::Mpnet,
             "data2vec-text" | "roberta" => Self::Roberta,
-            "mt5" | "t5" => Self::T5,
+            "mt5" | "t5" | "umt5" => Self::T5,
             "jina_embeddings_v3" | "xlm-roberta" | "xlm-roberta-xl" => Self::XlmRoberta,
             _ => return None,
         })

@@ -26,7 +26,7 @@ use crate::{
 /// What model types this build reads, for messages.
 const KNOWN: &str = "albert, bert, camembert, clip, data2vec-text, deberta, deberta-v2, distilbert, electra, ernie, esm, \
                      eurobert, gemma3_text, gte, jina_embeddings_v3, llama, mistral, modernbert, mpnet, mt5, new, nomic_bert, qwen2, qwen3, \
-                     roberta, siglip, t5, xlm-roberta and xlm-roberta-xl";
+                     roberta, siglip, t5, umt5, xlm-roberta and xlm-roberta-xl";
 
 /// Most positions with rotary angles, of which each has a row in a table; texts are cut there at the latest.
 pub(super) const MAX_TURNED: usize = 1 << 16;
@@ -36,7 +36,8 @@ const MAX_LAYERS: usize = 1000;
 
 /// Reads the settings that decide the encoder's results.
 pub(super) fn read(reader: &Reader) -> Result<Config> {
-    let family = match reader.text("model_type", None).as_str() {
+    let kind = reader.text("model_type", None);
+    let family = match kind.as_str() {
         "albert" => Family::Albert,
         "bert" if reader.is_text("position_embedding_type", "alibi") => Family::JinaBert,
         "bert" => Family::Bert,
@@ -61,7 +62,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         "qwen3" => Family::Qwen3,
         "roberta" | "xlm-roberta" | "camembert" | "data2vec-text" => Family::Roberta,
         "siglip_text_model" => Family::SiglipText,
-        "mt5" | "t5" => Family::T5,
+        "mt5" | "t5" | "umt5" => Family::T5,
         "xlm-roberta-xl" => Family::XlmRobertaXl,
         kind @ ("vit" | "dinov2" | "dinov2_with_registers" | "clip_vision_model" | "siglip_vision_model") => {
             return Err(Error::unsupported(format!("model_type `{kind}`, an encoder of images, for texts")));
@@ -80,7 +81,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         Family::JinaV3 => jina::read_third(reader),
         Family::Deberta | Family::DebertaV2 => deberta::read(reader, family),
         Family::ClipText | Family::SiglipText => towers::read_texts(reader, family),
-        Family::T5 => t5::read(reader),
+        Family::T5 => t5::read(reader, &kind),
         _ => bert(reader, family),
     }
 }
@@ -142,6 +143,7 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
     let relative = (family == Family::Mpnet).then(|| RelativeBuckets {
         buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
         most: 128,
+        in_each_layer: false,
     });
     let has_types = !matches!(family, Family::DistilBert | Family::Mpnet);
     let has_tasks = family == Family::Ernie && reader.flag("use_task_id", false);

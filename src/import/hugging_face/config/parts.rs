@@ -35,6 +35,8 @@ pub(in crate::import::hugging_face) struct RelativeBuckets {
     pub(in crate::import::hugging_face) buckets: usize,
     /// The distance from which on all share a row.
     pub(in crate::import::hugging_face) most: usize,
+    /// Whether each layer has a table of its own.
+    pub(in crate::import::hugging_face) in_each_layer: bool,
 }
 
 /// How scores depend on vectors of the distance from key to query.

@@ -46,7 +46,9 @@ pub(in crate::import::hugging_face) fn resolve(
         norm: names.embedding_norm.map(|name| finder.norm(name, if projects_first { hidden } else { width })),
         projection: config.embedding.map(|width| finder.affine(names.projection, width, hidden, !projects_first)),
         relative: match (config.relative, config.disentangled) {
-            (Some(relative), _) => Some(finder.tensor(&[names.relative], &[relative.buckets, config.heads])),
+            (Some(relative), _) => {
+                (!relative.in_each_layer).then(|| finder.tensor(&[names.relative], &[relative.buckets, config.heads]))
+            }
             (None, Some(positions)) => Some(finder.tensor(&[names.relative], &[2 * positions.span, hidden])),
             (None, None) => None,
         },
@@ -162,9 +164,12 @@ impl Finder<'_> {
             attention.factors = factors([1.0; 2], Some(first));
             down.iter_mut().for_each(|down| down.factors = factors([factor.recip(), 1.0], Some(second.clone())));
         }
+        let relative = self.config.relative.filter(|own| own.in_each_layer);
+        let relative = relative.map(|own| self.tensor(&[&name(names.layer_relative)], &[own.buckets, heads]));
         Layer {
             qkv,
             position_parts,
+            relative,
             attention,
             attention_norm: (!first).then(|| self.norm(&name(names.attention_norm), hidden)),
             attention_result_norm: around.then(|| self.norm(&name(names.attention_result_norm), hidden)),

@@ -20,6 +20,8 @@ pub(super) struct Names {
     /// The table of relative positions, and its norm.
     pub(super) relative: &'static str,
     pub(super) relative_norm: &'static str,
+    /// The table of relative positions of a layer that has its own.
+    pub(super) layer_relative: &'static str,
     /// The products that make keys and queries of relative positions.
     pub(super) position_parts: [&'static str; 2],
     /// The norm behind the last layer.
@@ -85,6 +87,7 @@ const BERT: Names = Names {
     projection: "",
     relative: "",
     relative_norm: "",
+    layer_relative: "",
     position_parts: ["", ""],
     final_norm: "",
     layer: "encoder.layer.{}.",
@@ -288,6 +291,7 @@ const T5: Names = Names {
     words: "shared.weight",
     embedding_norm: None,
     relative: "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+    layer_relative: "0.SelfAttention.relative_attention_bias.weight",
     final_norm: "encoder.final_layer_norm",
     layer: "encoder.block.{}.layer.",
     qkv: &["0.SelfAttention.q", "0.SelfAttention.k", "0.SelfAttention.v"],

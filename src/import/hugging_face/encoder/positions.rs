@@ -98,7 +98,7 @@ fn slope(head: usize, heads: usize) -> f32 {
 
 /// The row of a distance: half of the rows for keys behind the query; of these, half for one distance each and the
 /// others for distances that grow by a factor.
-fn bucket(distance: i64, RelativeBuckets { buckets, most }: RelativeBuckets) -> usize {
+fn bucket(distance: i64, RelativeBuckets { buckets, most, .. }: RelativeBuckets) -> usize {
     let half = buckets / 2;
     let exact = half / 2;
     let (side, distance) = (if distance > 0 { half } else { 0 }, distance.unsigned_abs() as usize);
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn distances_fall_into_the_buckets_of_t5() {
-        let relative = RelativeBuckets { buckets: 32, most: 128 };
+        let relative = RelativeBuckets { buckets: 32, most: 128, in_each_layer: false };
         let of = |distance| bucket(distance, relative);
         assert_eq!([0, -1, -7, -8, -11, -12, -15, -16].map(of), [0, 1, 7, 8, 8, 9, 9, 10]);
         assert_eq!([1, 7, 8, 127, 128, 5000].map(of), [17, 23, 24, 31, 31, 31]);

@@ -24,7 +24,7 @@ pub(crate) struct Tensors {
     pub(super) task_types: Option<Found>,
     pub(super) norm: Option<Norm>,
     pub(super) projection: Option<Affine>,
-    /// `[buckets, heads]`, or `[positions, hidden]` with a norm.
+    /// `[buckets, heads]` if all layers share it, or `[positions, hidden]` with a norm.
     pub(super) relative: Option<Found>,
     pub(super) relative_norm: Option<Norm>,
     /// The layers that have weights of their own.
@@ -63,6 +63,8 @@ pub(super) struct Layer {
     pub(super) qkv: Vec<Affine>,
     /// The products that make keys and queries of relative positions.
     pub(super) position_parts: [Option<Affine>; 2],
+    /// `[buckets, heads]`, where each layer has its own.
+    pub(super) relative: Option<Found>,
     pub(super) attention: Affine,
     /// Absent where the embeddings' norm serves the first layer too.
     pub(super) attention_norm: Option<Norm>,

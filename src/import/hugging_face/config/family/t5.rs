@@ -10,9 +10,10 @@ use crate::{
     kernels::Activation,
 };
 
-pub(super) fn read(reader: &Reader) -> Result<Config> {
-    // The multilingual form has other defaults.
-    let multilingual = reader.is_text("model_type", "mt5");
+/// An encoder of the type `kind`.
+pub(super) fn read(reader: &Reader, kind: &str) -> Result<Config> {
+    // The multilingual forms have other defaults.
+    let multilingual = kind != "t5";
     let or = |own: usize, other: usize| Some(if multilingual { other } else { own });
     let feed_forward = if multilingual { "gated-gelu" } else { "relu" };
     let (activation, gated) = match reader.text("feed_forward_proj", Some(feed_forward)).as_str() {
@@ -40,6 +41,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         relative: Some(RelativeBuckets {
             buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
             most: reader.size("relative_attention_max_distance", 2..=1 << 16, Some(128)),
+            in_each_layer: kind == "umt5",
         }),
         placement: Placement::Before,
         norm: NormKind::Rms,
