@@ -4,10 +4,10 @@
 //! an index) and the files of sentence-transformers. They become one
 //! graph over packed tokens, where the texts of a run are concatenated without padding.
 //!
-//! Inputs: `input_ids`, and if the model has them `token_type_ids` and `position_ids`, each i32
-//! `[tokens]`. Outputs: `last_hidden_state` f32 `[tokens, hidden]` and `sentence_embedding` f32
-//! `[texts, width]`, or `logits` f32 `[texts, classes]`; with several heads also `token_weights` f32 `[tokens, 1]` and
-//! `token_vectors` f32 `[tokens, width]`.
+//! Inputs: `input_ids`, and if the model has them `token_type_ids`, `position_ids` and `decoder_input_ids`, each i32
+//! `[tokens]`, and `text_end` f32 `[tokens, 1]`. Outputs: `last_hidden_state` f32 `[tokens, hidden]` and
+//! `sentence_embedding` f32 `[texts, width]`, or `logits` f32 `[texts, classes]`; with several heads also
+//! `token_weights` f32 `[tokens, 1]` and `token_vectors` f32 `[tokens, width]`.
 
 mod behind;
 mod classes;
@@ -32,7 +32,8 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use config::TextEnd;
+pub(crate) use config::{DecoderStart, TextEnd};
+pub(crate) use encoder::{DECODER_IDS, ENDS};
 pub(crate) use folder::FolderAdapters;
 pub use folder::{Folder, Positions};
 pub use folder_options::FolderOptions;
@@ -115,6 +116,9 @@ fn read_token_vectors(folder: &Path, options: &FolderOptions) -> Result<(Folder,
     let others: &[&str] = if late.inline { &[PROJECTION] } else { &[] };
     let (mut encoder, projection) =
         Encoder::read(&sentence.transformer, &options.import, others, |config, weights, problems| {
+            if config.decoder.is_some() {
+                return Err(Error::unsupported("a vector of each token behind a decoder"));
+            }
             Ok(late.inline.then(|| {
                 let outputs = weights.shape(PROJECTION).and_then(|shape| shape.first()).copied().unwrap_or(1);
                 Affine::find(weights, &[PROJECTION.to_owned()], (config.hidden, outputs), false, problems)
@@ -289,6 +293,7 @@ impl Encoder {
             }
             FolderAdapters { chosen: adapters.chosen.map(|task| adapters.tasks[task].clone()), tasks: adapters.tasks }
         });
+        let end = config.decoder.as_ref().map(|decoder| decoder.end).filter(|_| first.is_at_end());
         if let Some(task) = adapters.as_ref().and_then(|adapters| adapters.chosen.as_ref()) {
             steps.push_str(&format!(", adapter {task:?}"));
         }
@@ -303,6 +308,8 @@ impl Encoder {
             one_token_type: sentence.one_token_type,
             pad: None,
             text_end: config.text_end,
+            decoder: config.decoder.as_ref().map(|decoder| decoder.start),
+            end,
             scaled_by_mask: config.scaled_by_mask,
             lowercase: sentence.lowercase,
             prompts: sentence.prompts,

@@ -7,7 +7,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::Graph,
     import::{
-        hugging_face::{Folder, FolderAdapters, Prompts, Purpose, TextEnd, tokenizer_folder},
+        hugging_face::{DECODER_IDS, ENDS, Folder, FolderAdapters, Prompts, Purpose, TextEnd, tokenizer_folder},
         origin::fingerprint_of,
     },
     text::{
@@ -97,9 +97,11 @@ impl Opening<'_> {
             one_token_type: folder.one_token_type,
             pad: folder.pad,
             end,
+            decoder: folder.decoder,
+            marked: folder.end,
             scaled_by_mask: folder.scaled_by_mask,
             may_be_empty: folder.static_rules.is_some(),
-            names: ["input_ids", "token_type_ids", "position_ids"].map(Arc::from),
+            names: ["input_ids", "token_type_ids", "position_ids", DECODER_IDS, ENDS].map(Arc::from),
         };
         let (session, outputs) = (Arc::new(session), Arc::from(outputs));
         let model = EncoderModel { session, outputs, truncated: Truncated::default(), options };

@@ -6,7 +6,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::{
     error::{Error, Result},
-    import::hugging_face::Positions,
+    import::hugging_face::{DecoderStart, Positions},
     tensor::{Tensor, Tensors},
     text::{
         tokenized::{Facts, Run, Tokenized},
@@ -27,11 +27,15 @@ pub(super) struct Prepare {
     pub(super) pad: Option<u32>,
     /// The token whose vector is that of a text.
     pub(super) end: Option<End>,
+    /// The token that a decoder reads first.
+    pub(super) decoder: Option<DecoderStart>,
+    /// The token at whose last place the graph looks.
+    pub(super) marked: Option<u32>,
     /// A token that no text may have: the words' vectors would be scaled by its part of them.
     pub(super) scaled_by_mask: Option<u32>,
     /// Whether a text without tokens has a vector.
     pub(super) may_be_empty: bool,
-    pub(super) names: [Arc<str>; 3],
+    pub(super) names: [Arc<str>; 5],
 }
 
 /// The token whose vector is that of a text; it is made the last one.
@@ -56,13 +60,16 @@ impl End {
                 Some(ids.len())
             }
         };
-        let missing = || Error::invalid_model("the tokenizer gives a text no token for its end, which the model needs");
-        let len = len.ok_or_else(missing)?;
+        let len = len.ok_or_else(without_end)?;
         // What stands behind it does not change its vector: each token sees those in front alone.
         ids.truncate(len);
         type_ids.resize(len, 0);
         Ok(())
     }
+}
+
+fn without_end() -> Error {
+    Error::invalid_model("the tokenizer gives a text no token for its end, which the model needs")
 }
 
 impl Prepare {
@@ -191,10 +198,21 @@ impl Prepare {
             }
             Tensor::new([numbers.len()], bytemuck::cast_slice::<u32, i32>(numbers))
         };
-        let [id, token_type, position] = &self.names;
+        let [id, token_type, position, decoder, end] = &self.names;
         let mut tensors = Tensors::new().with(id.clone(), numbers(&ids, self.vocabulary, "the token")?);
         if let Some(count) = self.token_types {
             tensors.insert(token_type.clone(), numbers(&type_ids, count, "the token type")?);
+        }
+        if let Some(start) = self.decoder {
+            let all_padding = || Error::invalid_input("the text has no tokens but padding");
+            let read = start.tokens(&ids).ok_or_else(all_padding)?;
+            tensors.insert(decoder.clone(), numbers(&read, self.vocabulary, "the token")?);
+        }
+        if let Some(token) = self.marked {
+            let place = ids.iter().rposition(|&id| id == token).ok_or_else(without_end)?;
+            let mut marks = vec![f32::NEG_INFINITY; ids.len()];
+            marks[place] = 0.0;
+            tensors.insert(end.clone(), Tensor::new([marks.len(), 1], &marks)?);
         }
         if let Some(positions) = self.positions {
             let positions: Vec<i32> = positions.of(ids).collect();

@@ -166,7 +166,7 @@ fn a_shared_table_is_found_by_its_other_name() {
 
 #[test]
 fn mapped_weights_give_the_same_vectors() {
-    for name in ["albert", "modernbert", "qwen3", "t5-gated"] {
+    for name in ["albert", "bart", "mbart", "modernbert", "qwen3", "t5-gated"] {
         let folder = data::golden("encoders").join(name);
         let open = |weights| Embedder::open_with(&folder, &EmbedderOptions::on(Device::Cpu).weights(weights)).unwrap();
         let (copied, mapped) = (open(Weights::Own), open(Weights::Mapped));

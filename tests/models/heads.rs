@@ -93,7 +93,7 @@ fn every_head_gives_the_scores_of_transformers() {
 #[test]
 fn pairs_have_the_scores_of_sentence_transformers() {
     let texts = texts();
-    for name in ["bert", "deberta-v3", "one-type", "roberta"] {
+    for name in ["bart", "bert", "deberta-v3", "one-type", "roberta"] {
         let folder = heads("pairs").join(name);
         let golden: Vec<Pair> = read(&folder.join("golden.json"));
         let reranker = Reranker::open(&folder, Device::Cpu).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -5,6 +5,8 @@ mod adapters;
 #[cfg(feature = "candle")]
 mod candle;
 #[cfg(feature = "hugging-face")]
+mod decoders;
+#[cfg(feature = "hugging-face")]
 mod embed;
 #[cfg(feature = "hugging-face")]
 mod encoders;

@@ -74,10 +74,13 @@ def unigram(template="$A </s>"):
 
 ROBERTA = dict(max_position_embeddings=POSITIONS + 2, pad_token_id=1, type_vocab_size=1)
 LLAMA = dict(max_position_embeddings=POSITIONS, num_key_value_heads=2, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+BART = dict(vocab_size=320, d_model=32, encoder_attention_heads=4, decoder_attention_heads=2, encoder_ffn_dim=48,
+            decoder_ffn_dim=40, encoder_layers=2, decoder_layers=2, max_position_embeddings=POSITIONS)
 # Six heads, so that the slopes are not those of a power of two.
 JINA = {**SIZES, "hidden_size": 36, "num_attention_heads": 6}
 FAMILIES = {
     "albert": (lambda: tf.AlbertConfig(**SIZES, embedding_size=16, max_position_embeddings=POSITIONS), word_piece),
+    "bart": (lambda: tf.BartConfig(**BART, decoder_start_token_id=3), byte_level),
     "bert": (lambda: tf.BertConfig(**SIZES, max_position_embeddings=POSITIONS), word_piece),
     "data2vec-text": (lambda: tf.Data2VecTextConfig(**SIZES, **ROBERTA), byte_level),
     "deberta": (lambda: tf.DebertaConfig(
@@ -131,6 +134,9 @@ FAMILIES = {
     "jina-v3": (lambda: tf.JinaEmbeddingsV3Config(**SIZES, max_position_embeddings=POSITIONS + 2),
                 lambda: unigram("<s> $A </s>")),
     "llama": (lambda: tf.LlamaConfig(**SIZES, **LLAMA), lambda: byte_level("<s> $A </s>")),
+    # The first token stands for a language behind the text.
+    "mbart": (lambda: tf.MBartConfig(**{**BART, "decoder_layers": 1}, scale_embedding=True, activation_function="relu"),
+              lambda: unigram("$A </s> <s>")),
     "mistral": (lambda: tf.MistralConfig(**SIZES, **LLAMA, sliding_window=9), lambda: unigram("<s> $A </s>")),
     "modernbert": (lambda: tf.ModernBertConfig(**{**SIZES, "num_hidden_layers": 4}, max_position_embeddings=POSITIONS,
                                                local_attention=16, pad_token_id=1,

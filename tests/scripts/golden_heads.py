@@ -37,6 +37,8 @@ DEBERTA = dict(**SIZES, max_position_embeddings=POSITIONS, relative_attention=Tr
 MOODS = dict(id2label={0: "sad", 1: "none", 2: "glad"}, label2id={"sad": 0, "none": 1, "glad": 2})
 MANY = dict(MOODS, problem_type="multi_label_classification")
 BERT = dict(**SIZES, max_position_embeddings=POSITIONS)
+BART = dict(vocab_size=320, d_model=16, encoder_attention_heads=2, decoder_attention_heads=4, encoder_ffn_dim=24,
+            decoder_ffn_dim=20, encoder_layers=1, decoder_layers=1, max_position_embeddings=POSITIONS)
 DISTIL = dict(vocab_size=320, dim=16, n_layers=1, n_heads=2, hidden_dim=24, max_position_embeddings=POSITIONS)
 
 
@@ -55,6 +57,7 @@ def pairs_of_pieces():
 
 CLASSES = {
     "albert": (lambda: tf.AlbertConfig(**BERT, embedding_size=8, num_labels=1), word_piece),
+    "bart": (lambda: tf.BartConfig(**BART), byte_level),
     "bert": (lambda: tf.BertConfig(**BERT), word_piece),
     "camembert": (lambda: tf.CamembertConfig(**SIZES, **ROBERTA, **MOODS), lambda: unigram("<s> $A </s>")),
     "deberta": (lambda: tf.DebertaConfig(**BERT, relative_attention=True, pos_att_type="c2p|p2c", pad_token_id=1,
@@ -72,6 +75,8 @@ CLASSES = {
     "modernbert-mean": (lambda: tf.ModernBertConfig(**MODERN, classifier_pooling="mean", classifier_bias=True,
                                                     classifier_activation="silu", norm_bias=True, **MANY), byte_level),
     "gte": (lambda: tf.GteConfig(**BERT, **MOODS, pad_token_id=1), lambda: unigram("<s> $A </s>")),
+    # The end of a text is not its last token.
+    "mbart": (lambda: tf.MBartConfig(**BART, scale_embedding=True, **MOODS), lambda: unigram("$A </s> <s>")),
     "mpnet": (lambda: tf.MPNetConfig(**SIZES, max_position_embeddings=POSITIONS + 2, problem_type="regression", **MOODS),
               word_piece),
     "nomic-bert": (lambda: tf.NomicBertConfig(**BERT, **MOODS), word_piece),
@@ -82,11 +87,13 @@ CLASSES = {
 FOLLOWS = dict(id2label={0: "contradiction", 1: "entailment", 2: "neutral"},
                label2id={"contradiction": 0, "entailment": 1, "neutral": 2})
 PAIR_CLASSES = {
+    "bart": (lambda: tf.BartConfig(**BART, **FOLLOWS), pairs_of_bytes),
     "bert": (lambda: tf.BertConfig(**BERT, **FOLLOWS), word_piece),
     "deberta-v3": (lambda: tf.DebertaV2Config(**DEBERTA, **FOLLOWS), pairs_of_pieces),
 }
 # Settings, tokenizer, its options, further settings of config.json, and the activation that is saved.
 PAIRS = {
+    "bart": (lambda: tf.BartConfig(**BART, num_labels=1), pairs_of_bytes, dict(model_max_length=POSITIONS - 1), {}, None),
     "bert": (lambda: tf.BertConfig(**BERT, num_labels=1), word_piece,
              dict(model_input_names=["input_ids", "token_type_ids", "attention_mask"]), {}, None),
     "deberta-v3": (lambda: tf.DebertaV2Config(**DEBERTA, num_labels=1), pairs_of_pieces, dict(), {}, None),

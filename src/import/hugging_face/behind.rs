@@ -34,6 +34,11 @@ pub(super) struct Behind {
 }
 
 impl Behind {
+    /// Whether a token that texts have for their end is looked at.
+    pub(super) fn is_at_end(&self) -> bool {
+        matches!(self.stages.first(), Some(Stage::PoolAtEnd))
+    }
+
     /// Whether each vector has the length 1.
     pub(super) fn is_normalized(&self) -> bool {
         matches!(self.stages.last(), Some(Stage::Normalize))

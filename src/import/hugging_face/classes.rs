@@ -79,7 +79,8 @@ impl Head {
         let pad = reader.optional_size("pad_token_id", 1 << 24).and_then(|pad| u32::try_from(pad).ok());
         let labels = reader.object("id2label").map(|names| labels(&names)).transpose()?;
         let count = reader.optional_size("num_labels", MAX_CLASSES);
-        let count = labels.as_ref().map(Vec::len).or(count).unwrap_or(2);
+        let silent = if reader.text("model_type", None) == "bart" { 3 } else { 2 };
+        let count = labels.as_ref().map(Vec::len).or(count).unwrap_or(silent);
         let scores = match (reader.text("problem_type", None).as_str(), count) {
             ("regression", _) => Scores::Raw,
             ("multi_label_classification", _) | ("single_label_classification" | "", 0 | 1) => Scores::Sigmoid,
@@ -175,6 +176,11 @@ impl Head {
                 let inner = dense("classifier.dense", if electra { Activation::Gelu } else { Activation::Tanh });
                 vec![first, inner, product("classifier.out_proj", self.count, true, Activation::None)]
             }
+            Family::Bart => {
+                let inner = dense("classification_head.dense", Activation::Tanh);
+                let classes = product("classification_head.out_proj", self.count, true, Activation::None);
+                vec![Stage::PoolAtEnd, inner, classes]
+            }
             Family::ModernBert => {
                 let pool = Stage::Pool(vec![match self.pooling.as_str() {
                     "cls" => Pooling::Cls,
@@ -248,6 +254,17 @@ mod tests {
         }
         assert_eq!(parse(json!({"id2label": {"1": "b", "0": "a"}})).unwrap().labels(), ["a", "b"]);
         assert_eq!(parse(json!({"num_labels": 2})).unwrap().labels(), ["LABEL_0", "LABEL_1"]);
+    }
+
+    #[test]
+    fn bart_has_three_classes_where_settings_are_silent() {
+        let count = |fields: Value| {
+            let reader = Reader::new(serde_json::from_value(fields).unwrap());
+            Head::parse(&reader, Family::Bart, Purpose::Classes).unwrap().count
+        };
+        assert_eq!(count(json!({"model_type": "bart"})), 3);
+        assert_eq!(count(json!({"model_type": "bart", "num_labels": 2})), 2);
+        assert_eq!(count(json!({"model_type": "mbart"})), 2);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 mod adapter;
 mod builder;
 mod convolution;
+mod cross;
 mod disentangled;
+mod embeddings;
 mod experts;
 mod find;
 mod names;
@@ -16,6 +18,7 @@ mod tensors;
 pub(super) use find::resolve;
 #[cfg(feature = "vision")]
 pub(super) use stages::AttentionPool;
+pub(crate) use stages::ENDS;
 pub(super) use stages::{Product, Residual, Stage, build as build_stages};
 pub(super) use tensors::{Affine, Norm, Tensors};
 
@@ -26,15 +29,11 @@ use crate::{
     graph::{Batching, Graph, ValueId},
     import::hugging_face::{
         config::{Config, LayerKind, Placement},
-        encoder::{
-            adapter::Table,
-            builder::{Builder, LayerWeights},
-        },
-        weights::{Found, Weights},
+        encoder::builder::{Builder, LayerWeights},
+        weights::Weights,
     },
     kernels::Activation,
     ops::{
-        index::gather::{Gather, OutOfRange},
         pointwise::{Binary, BinaryFunction},
         product::attention::{DisentangledAttention, PackedAttention},
     },
@@ -46,7 +45,7 @@ use crate::{
 pub(super) fn prefix(config: &Config, weights: &Weights) -> &'static str {
     let names = names::of(config, weights);
     let adapted = names.words.replace(".weight", &format!("{}original", adapter::ADAPTED));
-    let is_words = |name: &str| name == names.words || name == adapted;
+    let is_words = |name: &str| name == adapted || names.all_words().any(|own| own == name);
     let is_used = |prefix: &&str| weights.names().any(|name| name.strip_prefix(*prefix).is_some_and(is_words));
     // transformers' own form of Nomic BERT has a name of its own, as have the authors' of GTE, DINOv2 with registers, and
     // data2vec, which is RoBERTa otherwise.
@@ -61,9 +60,12 @@ pub(super) fn words_name(config: &Config, weights: &Weights) -> String {
     format!("{}{}", prefix(config, weights), names::of(config, weights).words)
 }
 
+/// The input with the tokens that a decoder reads.
+pub(crate) const DECODER_IDS: &str = "decoder_input_ids";
+
 /// Reads the weights and builds the graph, with the stages of each of `heads` behind the last layer, whose result has
-/// that name; the encoder's weights are the first of `sources`. With `hides_keys` the input `visible_keys` tells each token how many of its
-/// text's first tokens are attended to. Reads large weights in parallel on a pool.
+/// that name; the encoder's weights are the first of `sources`. With `hides_keys` the input `visible_keys` tells each token
+/// how many of its text's first tokens are attended to. Reads large weights in parallel on a pool.
 pub(super) fn build(
     name: &str,
     config: &Config,
@@ -78,14 +80,16 @@ pub(super) fn build(
     let mut encoder = Encoder {
         builder: Builder::new(graph, config, weights),
         config,
+        tokens,
         position_ids: None,
         offsets: None,
         visible: None,
+        memory: None,
     };
     let mut x = match (&tensors.words, &tensors.patches) {
-        (Some(words), _) => encoder.embeddings(words, &tensors, tokens)?,
+        (Some(words), _) => encoder.embeddings("input_ids", words, &tensors)?,
         #[cfg(feature = "vision")]
-        (None, Some(patches)) => encoder.patches(patches, &tensors, tokens)?,
+        (None, Some(patches)) => encoder.patches(patches, &tensors)?,
         _ => return Err(Error::internal("an encoder without a first layer")),
     };
     let offsets = Shape::new(vec![&Dim::symbol(sequences) + &Dim::from(1)]);
@@ -95,47 +99,9 @@ pub(super) fn build(
         let per_token = Shape::new(vec![Dim::symbol(tokens)]);
         encoder.visible = Some(encoder.builder.graph.input("visible_keys", DType::I32, per_token));
     }
-    let products = encoder.builder.products(&tensors)?;
-    if !config.projects_first() {
-        x = encoder.embedding_norm(&tensors, x)?;
-    }
-    if let Some(projection) = &products.projection {
-        x = encoder.builder.linear("embeddings.projection", projection, Activation::None, x, None)?;
-    }
-    if config.projects_first() {
-        x = encoder.embedding_norm(&tensors, x)?;
-    }
-    let shared = match &tensors.relative {
-        Some(table) if config.relative.is_some() => Some(encoder.relative("relative_positions", table)?),
-        _ if config.sloped => {
-            let table = positions::slopes(config.heads, config.positions.count)?;
-            Some(encoder.builder.graph.constant("sloped_positions", table))
-        }
-        _ => None,
-    };
-    let mut vectors = Vec::new();
-    for (index, made) in disentangled::vectors(config, weights, &tensors)?.into_iter().enumerate() {
-        let [keys, queries] = made;
-        let mut constant = |kind: &str, tensor: Option<Tensor>| {
-            tensor.map(|tensor| encoder.builder.graph.constant(format!("layer.{index}.position_{kind}"), tensor))
-        };
-        vectors.push([constant("keys", keys), constant("queries", queries)]);
-    }
-    let embeddings = x;
-    for (index, kind) in config.layers.iter().enumerate() {
-        let group = index * config.groups / config.layers.len();
-        let layer = (&tensors.layers[group], &products.layers[group]);
-        let own = tensors.layers[group].relative.as_ref();
-        let own = own.map(|table| encoder.relative(&format!("layer.{index}.relative_positions"), table)).transpose()?;
-        let relative = own.or(shared);
-        let added = Summands { relative, vectors: vectors.get(group).copied() };
-        x = encoder.layer(index, *kind, layer, added, x)?;
-        if let (0, Some(convolution)) = (index, &tensors.convolution) {
-            x = encoder.convolution(convolution, embeddings, x)?;
-        }
-    }
-    if let Some(norm) = &tensors.final_norm {
-        x = encoder.builder.norm("final_norm", norm, x)?;
+    x = encoder.layers(&tensors, x)?;
+    if let (Some(decoder), Some(own)) = (&config.decoder, &tensors.decoder) {
+        (encoder, x) = encoder.decoder(&decoder.config, own, x)?;
     }
     let mut graph = encoder.builder.graph;
     graph.output("last_hidden_state", x);
@@ -161,64 +127,76 @@ struct Summands {
 struct Encoder<'a> {
     builder: Builder<'a>,
     config: &'a Config,
+    /// The number of all texts' tokens.
+    tokens: Symbol,
     position_ids: Option<ValueId>,
     offsets: Option<ValueId>,
     visible: Option<ValueId>,
+    /// The encoder's results, which a decoder attends to.
+    memory: Option<ValueId>,
+}
+
+impl<'a> Encoder<'a> {
+    /// Goes on with a decoder behind the encoder's results; also returns the decoder's.
+    fn decoder(self, config: &'a Config, tensors: &Tensors, memory: ValueId) -> Result<(Self, ValueId)> {
+        if self.visible.is_some() {
+            return Err(Error::unsupported("hidden keys in a decoder"));
+        }
+        let builder = self.builder.going_on(names::DECODER, config);
+        let mut decoder = Self { builder, config, memory: Some(memory), ..self };
+        let words = tensors.words.as_ref().ok_or_else(|| Error::internal("a decoder without words"))?;
+        let x = decoder.embeddings(DECODER_IDS, words, tensors)?;
+        let x = decoder.layers(tensors, x)?;
+        Ok((decoder, x))
+    }
 }
 
 impl Encoder<'_> {
-    /// The sum of the vectors of words, token types and positions.
-    fn embeddings(&mut self, words: &Table, tensors: &Tensors, tokens: Symbol) -> Result<ValueId> {
-        let per_token = || Shape::new(vec![Dim::symbol(tokens)]);
-        let graph = &mut self.builder.graph;
-        let ids = graph.input("input_ids", DType::I32, per_token());
-        let words = self.builder.table(words)?;
-        let mut x = self.look_up("input_ids", words, ids)?;
-        if self.config.embedding_scale != 1.0 {
-            let graph = &mut self.builder.graph;
-            let scale = graph.constant("embeddings.scale", Tensor::new([1], &[self.config.embedding_scale])?);
-            x = graph.apply("embeddings.scaled", Binary { function: BinaryFunction::Mul }, &[x, scale])?;
+    /// All layers behind the sum of the embeddings, with the norms in front of them and behind.
+    fn layers(&mut self, tensors: &Tensors, mut x: ValueId) -> Result<ValueId> {
+        let (config, weights) = (self.config, self.builder.weights());
+        let products = self.builder.products(tensors)?;
+        if !config.projects_first() {
+            x = self.embedding_norm(tensors, x)?;
         }
-        if let Some(table) = &tensors.task_types {
-            let rows = self.builder.weights().plain(table)?;
-            let width = rows.shape()[1];
-            let first = Tensor::new([width], &rows.as_slice::<f32>()?[..width])?;
-            let first = self.builder.graph.constant("embeddings.task_type", first);
-            x = self.builder.add("embeddings.add_task_type", x, first)?;
+        if let Some(projection) = &products.projection {
+            let name = self.builder.name("embeddings.projection");
+            x = self.builder.linear(&name, projection, Activation::None, x, None)?;
         }
-        if let Some(table) = &tensors.token_types {
-            let ids = self.builder.graph.input("token_type_ids", DType::I32, per_token());
-            let table = self.builder.table(table)?;
-            let types = self.look_up("token_type_ids", table, ids)?;
-            x = self.builder.add("embeddings.add_token_type", x, types)?;
+        if config.projects_first() {
+            x = self.embedding_norm(tensors, x)?;
         }
-        if self.config.has_position_ids() {
-            let ids = self.builder.graph.input("position_ids", DType::I32, per_token());
-            self.position_ids = Some(ids);
-            if let Some(table) = &tensors.positions {
-                let table = self.builder.plain(table)?;
-                let positions = self.look_up("position_ids", table, ids)?;
-                x = self.builder.add("embeddings.add_position", x, positions)?;
+        let shared = match &tensors.relative {
+            Some(table) if config.relative.is_some() => Some(self.relative("relative_positions", table)?),
+            _ if config.sloped => {
+                let table = positions::slopes(config.heads, config.positions.count)?;
+                Some(self.builder.graph.constant("sloped_positions", table))
+            }
+            _ => None,
+        };
+        let mut vectors = Vec::new();
+        for (index, made) in disentangled::vectors(config, weights, tensors)?.into_iter().enumerate() {
+            let [keys, queries] = made;
+            let mut constant = |kind: &str, tensor: Option<Tensor>| {
+                tensor.map(|tensor| self.builder.graph.constant(format!("layer.{index}.position_{kind}"), tensor))
+            };
+            vectors.push([constant("keys", keys), constant("queries", queries)]);
+        }
+        let embeddings = x;
+        for (index, kind) in config.layers.iter().enumerate() {
+            let group = index * config.groups / config.layers.len();
+            let layer = (&tensors.layers[group], &products.layers[group]);
+            let own = tensors.layers[group].relative.as_ref();
+            let own =
+                own.map(|table| self.relative(&format!("layer.{index}.relative_positions"), table)).transpose()?;
+            let added = Summands { relative: own.or(shared), vectors: vectors.get(group).copied() };
+            x = self.layer(index, *kind, layer, added, x)?;
+            if let (0, Some(convolution)) = (index, &tensors.convolution) {
+                x = self.convolution(convolution, embeddings, x)?;
             }
         }
-        Ok(x)
-    }
-
-    /// The numbers for each head and distance that a table of buckets stands for.
-    fn relative(&mut self, name: &str, table: &Found) -> Result<ValueId> {
-        let relative = self.config.relative.ok_or_else(|| Error::internal("a table without its buckets"))?;
-        let table = positions::relative(&self.builder.weights().plain(table)?, relative)?;
-        Ok(self.builder.graph.constant(name, table))
-    }
-
-    fn look_up(&mut self, input: &str, table: ValueId, ids: ValueId) -> Result<ValueId> {
-        let gather = Gather { axis: 0, outside: OutOfRange::Error };
-        self.builder.graph.apply(&format!("embeddings.{input}"), gather, &[table, ids])
-    }
-
-    fn embedding_norm(&mut self, tensors: &Tensors, x: ValueId) -> Result<ValueId> {
-        match &tensors.norm {
-            Some(norm) => self.builder.norm("embeddings.LayerNorm", norm, x),
+        match &tensors.final_norm {
+            Some(norm) => self.builder.norm(&self.builder.name("final_norm"), norm, x),
             None => Ok(x),
         }
     }
@@ -232,7 +210,8 @@ impl Encoder<'_> {
         added: Summands,
         x: ValueId,
     ) -> Result<ValueId> {
-        let name = |part: &str| format!("layer.{index}.{part}");
+        let prefix = self.builder.name(&format!("layer.{index}."));
+        let name = |part: &str| format!("{prefix}{part}");
         let before = self.config.placement != Placement::After;
         let input = match &tensors.attention_norm {
             Some(norm) if before => self.builder.norm(&name("attention.norm"), norm, x)?,
@@ -253,7 +232,10 @@ impl Encoder<'_> {
             half = self.builder.add(&name("second.add"), half, x)?;
             half = self.builder.norm(&name("second.norm"), norm, half)?;
         }
-        let x = half;
+        let mut x = half;
+        if let (Some(tensors), Some(products)) = (&tensors.cross, &products.cross) {
+            x = self.cross(name, tensors, products, x)?;
+        }
         let input = if before { self.builder.norm(&name("norm"), &tensors.norm, x)? } else { x };
         if let Some(experts) = &tensors.experts {
             let mixed = self.experts(&name("experts"), experts, input)?;

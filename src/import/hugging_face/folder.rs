@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     graph::Graph,
     import::{
-        hugging_face::{Pooling, Prompts, StaticRules, TextEnd},
+        hugging_face::{DecoderStart, Pooling, Prompts, StaticRules, TextEnd},
         origin::{FileStamp, fingerprint_of},
     },
 };
@@ -34,6 +34,10 @@ pub struct Folder {
     pub pad: Option<u32>,
     /// The token whose vector is that of a text, if the model has its own pooling.
     pub(crate) text_end: Option<TextEnd>,
+    /// The token that a decoder reads first, if there is one.
+    pub(crate) decoder: Option<DecoderStart>,
+    /// The token at whose last place a text's vector stands, if the graph has an input for it.
+    pub(crate) end: Option<u32>,
     /// A token that no text may have, as the words' vectors would be scaled by it.
     pub(crate) scaled_by_mask: Option<u32>,
     /// Whether texts are lowercased before they are tokenized.

@@ -47,6 +47,8 @@ pub(super) fn read(folder: &Path, sentence: Sentence, options: &FolderOptions, o
         one_token_type: false,
         pad: None,
         text_end: None,
+        decoder: None,
+        end: None,
         scaled_by_mask: None,
         lowercase: false,
         prompts: sentence.prompts,

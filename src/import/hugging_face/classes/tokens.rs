@@ -33,7 +33,7 @@ impl Head {
                 vec![inner, norm, classes]
             }
             Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3 => vec![classes("score", self.token_bias)],
-            Family::T5 | Family::Gemma3 => {
+            Family::Bart | Family::T5 | Family::Gemma3 => {
                 return Err(Error::unsupported("a head for the classes of tokens behind this model_type"));
             }
             _ => vec![classes("classifier", true)],

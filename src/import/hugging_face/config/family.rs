@@ -1,5 +1,6 @@
 //! The settings of each family.
 
+mod bart;
 mod deberta;
 mod decoders;
 mod esm;
@@ -24,8 +25,8 @@ use crate::{
 };
 
 /// What model types this build reads, for messages.
-const KNOWN: &str = "albert, bert, camembert, clip, data2vec-text, deberta, deberta-v2, distilbert, electra, ernie, esm, \
-                     eurobert, gemma3_text, gte, jina_embeddings_v3, llama, mistral, modernbert, mpnet, mt5, new, nomic_bert, qwen2, qwen3, \
+const KNOWN: &str = "albert, bart, bert, camembert, clip, data2vec-text, deberta, deberta-v2, distilbert, electra, ernie, esm, \
+                     eurobert, gemma3_text, gte, jina_embeddings_v3, llama, mbart, mistral, modernbert, mpnet, mt5, new, nomic_bert, qwen2, qwen3, \
                      roberta, siglip, t5, umt5, xlm-roberta and xlm-roberta-xl";
 
 /// Most positions with rotary angles, of which each has a row in a table; texts are cut there at the latest.
@@ -39,6 +40,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
     let kind = reader.text("model_type", None);
     let family = match kind.as_str() {
         "albert" => Family::Albert,
+        "bart" | "mbart" => Family::Bart,
         "bert" if reader.is_text("position_embedding_type", "alibi") => Family::JinaBert,
         "bert" => Family::Bert,
         "clip_text_model" => Family::ClipText,
@@ -81,6 +83,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         Family::JinaV3 => jina::read_third(reader),
         Family::Deberta | Family::DebertaV2 => deberta::read(reader, family),
         Family::ClipText | Family::SiglipText => towers::read_texts(reader, family),
+        Family::Bart => bart::read(reader, &kind),
         Family::T5 => t5::read(reader, &kind),
         _ => bert(reader, family),
     }
@@ -91,8 +94,12 @@ fn refuse_all(reader: &Reader, family: Family) -> Result<()> {
     for flag in ["is_decoder", "add_cross_attention"] {
         reader.refuse_unless(flag, &[Value::from(false)])?;
     }
-    let both = if family == Family::T5 { [false, true].as_slice() } else { &[false] };
-    reader.refuse_unless("is_encoder_decoder", &both.iter().copied().map(Value::from).collect::<Vec<_>>())?;
+    let allowed: &[bool] = match family {
+        Family::Bart => &[true],
+        Family::T5 => &[false, true],
+        _ => &[false],
+    };
+    reader.refuse_unless("is_encoder_decoder", &allowed.iter().copied().map(Value::from).collect::<Vec<_>>())?;
     reader.refuse_unless("pruned_heads", &[Value::Object(serde_json::Map::new())])?;
     reader.refuse_unless("quantization_config", &[])
 }

@@ -36,6 +36,8 @@ use crate::{
 /// A graph under construction, and the weights that go into it.
 pub(super) struct Builder<'a> {
     pub(super) graph: Graph,
+    /// What stands in front of the names of nodes.
+    prefix: &'static str,
     config: &'a Config,
     weights: &'a Weights,
     /// Tensors of the file that are constants already; layers may share weights.
@@ -55,9 +57,17 @@ pub(super) struct Weighted {
 pub(super) struct LayerWeights {
     pub(super) qkv: Weighted,
     pub(super) attention: Weighted,
+    pub(super) cross: Option<CrossWeights>,
     pub(super) up: Option<Weighted>,
     pub(super) gate: Option<Weighted>,
     pub(super) down: Option<Weighted>,
+}
+
+/// The products of a decoder's attention to the encoder's results.
+pub(super) struct CrossWeights {
+    pub(super) query: Weighted,
+    pub(super) memory: Weighted,
+    pub(super) attention: Weighted,
 }
 
 /// The products of an encoder.
@@ -68,7 +78,17 @@ pub(super) struct EncoderWeights {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(graph: Graph, config: &'a Config, weights: &'a Weights) -> Self {
-        Self { graph, config, weights, constants: HashMap::new(), rotary: Vec::new() }
+        Self { graph, prefix: "", config, weights, constants: HashMap::new(), rotary: Vec::new() }
+    }
+
+    /// The same graph, which goes on with other layers.
+    pub(super) fn going_on(self, prefix: &'static str, config: &'a Config) -> Self {
+        Self { prefix, config, rotary: Vec::new(), ..self }
+    }
+
+    /// The name of a node.
+    pub(super) fn name(&self, part: &str) -> String {
+        format!("{}{part}", self.prefix)
     }
 
     /// The weights of the encoder.
@@ -79,11 +99,16 @@ impl<'a> Builder<'a> {
     /// Reads the weights of all products, in parallel on a pool, and makes constants of them.
     pub(super) fn products(&mut self, tensors: &Tensors) -> Result<EncoderWeights> {
         let mut all: Vec<(String, Vec<&Affine>)> = Vec::new();
-        all.extend(tensors.projection.iter().map(|part| ("embeddings.projection".to_owned(), vec![part])));
+        all.extend(tensors.projection.iter().map(|part| (self.name("embeddings.projection"), vec![part])));
         for (index, layer) in tensors.layers.iter().enumerate() {
-            let name = |part: &str| format!("layer.{index}.{part}");
+            let name = |part: &str| self.name(&format!("layer.{index}.{part}"));
             all.push((name("query_key_value"), layer.qkv.iter().collect()));
             all.push((name("attention.output"), vec![&layer.attention]));
+            if let Some(cross) = &layer.cross {
+                all.push((name("cross.query"), vec![&cross.query]));
+                all.push((name("cross.key_value"), cross.memory.iter().collect()));
+                all.push((name("cross.output"), vec![&cross.attention]));
+            }
             all.extend(layer.up.iter().map(|up| (name("intermediate"), vec![up])));
             all.extend(layer.gate.iter().map(|gate| (name("gate"), vec![gate])));
             all.extend(layer.down.iter().map(|down| (name("output"), vec![down])));
@@ -111,6 +136,10 @@ impl<'a> Builder<'a> {
             Ok(LayerWeights {
                 qkv: take()?,
                 attention: take()?,
+                cross: match layer.cross {
+                    Some(_) => Some(CrossWeights { query: take()?, memory: take()?, attention: take()? }),
+                    None => None,
+                },
                 up: layer.up.is_some().then(&mut take).transpose()?,
                 gate: layer.gate.is_some().then(&mut take).transpose()?,
                 down: layer.down.is_some().then(&mut take).transpose()?,

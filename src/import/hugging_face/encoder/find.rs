@@ -7,8 +7,8 @@ use crate::import::hugging_face::{
     encoder::{
         self,
         adapter::{ADAPTED, Adapter, Table},
-        names::{self, Names, UNUSED},
-        tensors::{Affine, ConvolutionTensors, ExpertTensors, Factors, Layer, Norm, PatchTensors, Tensors},
+        names::{self, CrossNames, Names, UNUSED},
+        tensors::{Affine, ConvolutionTensors, Cross, ExpertTensors, Factors, Layer, Norm, PatchTensors, Tensors},
     },
     problems::Problems,
     weights::{Found, Weights},
@@ -24,43 +24,14 @@ pub(in crate::import::hugging_face) fn resolve(
 ) -> Tensors {
     let names = names::of(config, weights);
     let prefix = encoder::prefix(config, weights);
-    let mut finder = Finder {
-        prefix,
-        names,
-        config,
-        weights,
-        problems,
-        used: others.iter().map(|name| (*name).to_owned()).collect(),
-    };
-    let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
-    let projects_first = config.projects_first();
-    // Files hold one of the names that T5's encoder and decoder share.
-    let words = &[names.words, "encoder.embed_tokens.weight"];
-    let words = if config.family == Family::T5 { &words[..] } else { &words[..1] };
-    let tensors = Tensors {
-        words: config.patches.is_none().then(|| finder.table(words, config.vocabulary, width)),
-        patches: config.patches.map(|patches| finder.patches(patches)),
-        positions: config.position_rows.map(|rows| finder.positions(&[rows, width])),
-        token_types: config.token_types.map(|rows| finder.table(&[names.token_types], rows, width)),
-        task_types: config.task_types.map(|rows| finder.tensor(&[names.task_types], &[rows, width])),
-        norm: names.embedding_norm.map(|name| finder.norm(name, if projects_first { hidden } else { width })),
-        projection: config.embedding.map(|width| finder.affine(names.projection, width, hidden, !projects_first)),
-        relative: match (config.relative, config.disentangled) {
-            (Some(relative), _) => {
-                (!relative.in_each_layer).then(|| finder.tensor(&[names.relative], &[relative.buckets, config.heads]))
-            }
-            (None, Some(positions)) => Some(finder.tensor(&[names.relative], &[2 * positions.span, hidden])),
-            (None, None) => None,
-        },
-        relative_norm: config
-            .disentangled
-            .filter(|positions| positions.normed)
-            .map(|_| finder.norm(names.relative_norm, hidden)),
-        layers: (0..config.groups).map(|index| finder.layer(index)).collect(),
-        final_norm: (config.placement != Placement::After).then(|| finder.norm(names.final_norm, hidden)),
-        convolution: config.convolution.map(|own| finder.convolution(own)),
-    };
-    finder.refuse_others();
+    let used = others.iter().map(|name| (*name).to_owned()).collect();
+    let mut finder = Finder { prefix, names, config, weights, problems, used };
+    let mut tensors = finder.all();
+    if let Some(decoder) = &config.decoder {
+        (finder.config, finder.names) = (&decoder.config, names::of(&decoder.config, weights));
+        tensors.decoder = Some(Box::new(finder.all()));
+    }
+    finder.refuse_others(config.decoder.is_some());
     tensors
 }
 
@@ -75,6 +46,38 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
+    /// The tensors of an encoder or a decoder.
+    fn all(&mut self) -> Tensors {
+        let (config, names) = (self.config, self.names);
+        let (hidden, width) = (config.hidden, config.embedding.unwrap_or(config.hidden));
+        let projects_first = config.projects_first();
+        let words: Vec<_> = names.all_words().collect();
+        Tensors {
+            words: config.patches.is_none().then(|| self.table(&words, config.vocabulary, width)),
+            patches: config.patches.map(|patches| self.patches(patches)),
+            positions: config.position_rows.map(|rows| self.positions(&[rows, width])),
+            token_types: config.token_types.map(|rows| self.table(&[names.token_types], rows, width)),
+            task_types: config.task_types.map(|rows| self.tensor(&[names.task_types], &[rows, width])),
+            norm: names.embedding_norm.map(|name| self.norm(name, if projects_first { hidden } else { width })),
+            projection: config.embedding.map(|width| self.affine(names.projection, width, hidden, !projects_first)),
+            relative: match (config.relative, config.disentangled) {
+                (Some(relative), _) => {
+                    (!relative.in_each_layer).then(|| self.tensor(&[names.relative], &[relative.buckets, config.heads]))
+                }
+                (None, Some(positions)) => Some(self.tensor(&[names.relative], &[2 * positions.span, hidden])),
+                (None, None) => None,
+            },
+            relative_norm: config
+                .disentangled
+                .filter(|positions| positions.normed)
+                .map(|_| self.norm(names.relative_norm, hidden)),
+            layers: (0..config.groups).map(|index| self.layer(index)).collect(),
+            final_norm: (config.placement != Placement::After).then(|| self.norm(names.final_norm, hidden)),
+            convolution: config.convolution.map(|own| self.convolution(own)),
+            decoder: None,
+        }
+    }
+
     /// The table of positions, which some files hold as the table of one item.
     fn positions(&mut self, shape: &[usize]) -> Found {
         let own = format!("{}{}", self.prefix, self.names.positions);
@@ -177,6 +180,7 @@ impl Finder<'_> {
                 .config
                 .normed_heads
                 .then(|| names.head_norms.map(|part| self.tensor(&[&name(&format!("{part}.weight"))], &[head_dim]))),
+            cross: names.cross.as_ref().map(|cross| self.cross(&layer, cross)),
             wide_norms: names.wide_norms.map(|parts| parts.map(|part| self.norm(&name(part), hidden))),
             second_norm: names.second_norm.map(|part| self.norm(&name(part), hidden)),
             up,
@@ -254,6 +258,18 @@ impl Finder<'_> {
         (0..3).flat_map(|part| (0..heads).map(move |head| (part, head))).map(|(part, head)| piece(part, head)).collect()
     }
 
+    fn cross(&mut self, layer: &str, names: &CrossNames) -> Cross {
+        let Config { hidden, heads, head_dim, .. } = *self.config;
+        let (width, biases) = (heads * head_dim, self.names.biases);
+        let name = |part: &str| format!("{layer}{part}");
+        Cross {
+            query: self.affine(&name(names.query), hidden, width, biases.qkv),
+            memory: names.memory.map(|part| self.affine(&name(part), hidden, width, biases.qkv)).into(),
+            attention: self.affine(&name(names.attention), width, hidden, biases.attention),
+            norm: self.norm(&name(names.norm), hidden),
+        }
+    }
+
     fn experts(&mut self, layer: &str, own: MixedExperts) -> ExpertTensors {
         let Config { hidden, intermediate, .. } = *self.config;
         let name = |part: &str| format!("{layer}mlp.{part}");
@@ -285,7 +301,7 @@ impl Finder<'_> {
         }
     }
 
-    fn refuse_others(mut self) {
+    fn refuse_others(mut self, has_decoder: bool) {
         self.used.sort_unstable();
         for name in
             self.weights.names().filter(|name| self.used.binary_search_by(|used| used.as_str().cmp(name)).is_err())
@@ -296,7 +312,8 @@ impl Finder<'_> {
             let is_other = self.names.others.iter().any(|other| own.starts_with(other))
                 || (is_esm && own.ends_with("rotary_embeddings.inv_freq"));
             let no_positions = (self.config.projects_first() || is_esm) && own == self.names.positions;
-            if !no_positions && !is_other && !UNUSED.iter().any(|unused| own.starts_with(unused)) {
+            let is_unused = |unused: &&str| own.starts_with(unused) && !(has_decoder && *unused == names::DECODER);
+            if !no_positions && !is_other && !UNUSED.iter().any(is_unused) {
                 self.problems
                     .add(|| format!("the tensor `{name}` has no place in the model that config.json describes"));
             }

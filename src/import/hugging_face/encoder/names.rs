@@ -1,5 +1,7 @@
 //! The names of an encoder's tensors in the files of each family.
 
+use std::iter;
+
 use crate::import::hugging_face::{
     config::{Config, Family},
     weights::Weights,
@@ -10,6 +12,8 @@ pub(super) struct Names {
     /// In front of all names in files that hold a head too.
     pub(super) prefix: &'static str,
     pub(super) words: &'static str,
+    /// Other names of the same table, of which a file may hold one instead.
+    pub(super) other_words: &'static [&'static str],
     pub(super) positions: &'static str,
     pub(super) token_types: &'static str,
     pub(super) task_types: &'static str,
@@ -35,6 +39,8 @@ pub(super) struct Names {
     pub(super) attention_norm: &'static str,
     /// The norm of the attention's result, where there are two.
     pub(super) attention_result_norm: &'static str,
+    /// The attention to the encoder's results, in a decoder.
+    pub(super) cross: Option<CrossNames>,
     /// The factors of normalized queries and keys.
     pub(super) head_norms: [&'static str; 2],
     /// The activated product and the one it is multiplied by: two products, or one for both.
@@ -56,6 +62,15 @@ pub(super) struct Names {
     /// Beginnings of the names of tensors that stand beside the encoder's.
     pub(super) others: &'static [&'static str],
     pub(super) biases: Biases,
+}
+
+/// The names of a decoder's attention to the encoder's results.
+pub(super) struct CrossNames {
+    pub(super) query: &'static str,
+    /// Keys and values.
+    pub(super) memory: [&'static str; 2],
+    pub(super) attention: &'static str,
+    pub(super) norm: &'static str,
 }
 
 /// Which products have biases.
@@ -80,6 +95,7 @@ const GATED: Biases = Biases { up: false, ..ALL };
 const BERT: Names = Names {
     prefix: "bert.",
     words: "embeddings.word_embeddings.weight",
+    other_words: &[],
     positions: "embeddings.position_embeddings.weight",
     token_types: "embeddings.token_type_embeddings.weight",
     task_types: "embeddings.task_type_embeddings.weight",
@@ -95,6 +111,7 @@ const BERT: Names = Names {
     attention: "attention.output.dense",
     attention_norm: "attention.output.LayerNorm",
     attention_result_norm: "",
+    cross: None,
     head_norms: ["", ""],
     up: &["intermediate.dense"],
     down: "output.dense",
@@ -289,6 +306,7 @@ const NOMIC_BERT_EXPERTS: Names = Names { up: &["mlp.fc1"], biases: ALL, ..NOMIC
 const T5: Names = Names {
     prefix: "",
     words: "shared.weight",
+    other_words: &["encoder.embed_tokens.weight"],
     embedding_norm: None,
     relative: "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
     layer_relative: "0.SelfAttention.relative_attention_bias.weight",
@@ -305,6 +323,40 @@ const T5: Names = Names {
 };
 
 const T5_GATED: Names = Names { up: &["1.DenseReluDense.wi_0", "1.DenseReluDense.wi_1"], ..T5 };
+
+const BART: Names = Names {
+    prefix: "model.",
+    words: "encoder.embed_tokens.weight",
+    other_words: &["shared.weight", "decoder.embed_tokens.weight"],
+    positions: "encoder.embed_positions.weight",
+    embedding_norm: Some("encoder.layernorm_embedding"),
+    final_norm: "encoder.layer_norm",
+    layer: "encoder.layers.{}.",
+    qkv: &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    attention: "self_attn.out_proj",
+    attention_norm: "self_attn_layer_norm",
+    up: &["fc1"],
+    down: "fc2",
+    norm: "final_layer_norm",
+    others: &["classification_head.", "decoder.version", "encoder.version", "final_logits_bias", "shared."],
+    ..BERT
+};
+
+const BART_DECODER: Names = Names {
+    words: "decoder.embed_tokens.weight",
+    other_words: &["shared.weight", "encoder.embed_tokens.weight"],
+    positions: "decoder.embed_positions.weight",
+    embedding_norm: Some("decoder.layernorm_embedding"),
+    final_norm: "decoder.layer_norm",
+    layer: "decoder.layers.{}.",
+    cross: Some(CrossNames {
+        query: "encoder_attn.q_proj",
+        memory: ["encoder_attn.k_proj", "encoder_attn.v_proj"],
+        attention: "encoder_attn.out_proj",
+        norm: "encoder_attn_layer_norm",
+    }),
+    ..BART
+};
 
 const CLIP_TEXT: Names = Names {
     prefix: "text_model.",
@@ -366,12 +418,21 @@ const DINOV2: Names = Names {
 #[cfg(feature = "vision")]
 const DINOV2_GATED: Names = Names { up: &["mlp.weights_in"], down: "mlp.weights_out", ..DINOV2 };
 
+impl Names {
+    /// The names that the table of words' vectors may have.
+    pub(super) fn all_words(&self) -> impl Iterator<Item = &'static str> {
+        iter::once(self.words).chain(self.other_words.iter().copied())
+    }
+}
+
 /// The names of a family's tensors.
 pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
     let (family, gated) = (config.family, config.gated);
     let has = |end: &str| weights.names().any(|name| name.ends_with(end));
     match family {
         Family::Albert => &ALBERT,
+        Family::Bart => &BART,
+        Family::BartDecoder => &BART_DECODER,
         Family::Bert => &BERT,
         Family::ClipText | Family::SiglipText => &CLIP_TEXT,
         #[cfg(feature = "vision")]
@@ -410,11 +471,14 @@ pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
     }
 }
 
+/// The prefix of a decoder's tensors.
+pub(super) const DECODER: &str = "decoder.";
+
 /// Prefixes of tensors that belong to other heads, to a decoder, or to older versions.
 pub(super) const UNUSED: &[&str] = &[
     "classifier.",
     "cls.",
-    "decoder.",
+    DECODER,
     "dense.",
     "discriminator_predictions.",
     "embeddings.position_ids",

@@ -13,7 +13,7 @@ use crate::{
         index::gather::{Gather, OutOfRange},
         product::linear::Linear,
     },
-    shape::{Dim, Shape, Symbol},
+    shape::{Dim, Shape},
     tensor::{DType, Tensor},
 };
 
@@ -21,7 +21,8 @@ impl Encoder<'_> {
     /// The product of each patch, and the vector of its place.
     ///
     /// The rows in front of the patches have numbers of 0: all of it stands in the table of places, as does the bias.
-    pub(super) fn patches(&mut self, patches: &PatchTensors, tensors: &Tensors, tokens: Symbol) -> Result<ValueId> {
+    pub(super) fn patches(&mut self, patches: &PatchTensors, tensors: &Tensors) -> Result<ValueId> {
+        let tokens = self.tokens;
         let width: usize = patches.weight.shape().iter().skip(1).product();
         let table = self.places(patches, tensors)?;
         let weights = self.builder.weights();

@@ -25,8 +25,8 @@ use crate::{
         pool::segment_pool::SegmentPool,
         product::linear::Linear,
     },
-    shape::Dim,
-    tensor::Tensor,
+    shape::{Dim, Shape},
+    tensor::{DType, Tensor},
 };
 
 /// The minimum length by which a vector is divided.
@@ -35,11 +35,16 @@ const NORMALIZE_EPSILON: f32 = 1e-12;
 /// The columns of a block of a large product.
 const BLOCK: usize = 4096;
 
+/// The input with 0 for the token whose vector is a text's, and minus infinity for all others.
+pub(crate) const ENDS: &str = "text_end";
+
 /// A step behind the last layer.
 #[derive(Debug)]
 pub(in crate::import::hugging_face) enum Stage {
     /// The rows of each text become one, in several ways side by side.
     Pool(Vec<Pooling>),
+    /// The rows of each text become one, that of the token that the input [`ENDS`] marks.
+    PoolAtEnd,
     /// The rows of each image become one by a head with attention.
     #[cfg(feature = "vision")]
     AttentionPool(Box<AttentionPool>),
@@ -85,6 +90,7 @@ pub(in crate::import::hugging_face) fn build(
         let name = |part: &str| if index < 2 { format!("{prefix}{part}") } else { format!("{prefix}{part}.{index}") };
         x = match stage {
             Stage::Pool(modes) => pool(graph, &name("pooling"), modes, [x, offsets])?,
+            Stage::PoolAtEnd => pool_at_end(graph, &name("pooling"), [x, offsets])?,
             #[cfg(feature = "vision")]
             Stage::AttentionPool(head) => head.build(graph, source_of(sources, head.source)?, [x, offsets])?,
             Stage::Product(product) => product.build(graph, sources, &name("dense"), x)?,
@@ -116,6 +122,15 @@ fn pool(graph: &mut Graph, name: &str, modes: &[Pooling], operands: [ValueId; 2]
     let each = modes.iter().map(|&mode| graph.apply(&format!("{name}.{mode:?}"), SegmentPool { mode }, &operands));
     let each = each.collect::<Result<Vec<_>>>()?;
     graph.apply(name, Concat { axis: -1 }, &each)
+}
+
+/// The largest of each column, where only one row is above minus infinity.
+fn pool_at_end(graph: &mut Graph, name: &str, [x, offsets]: [ValueId; 2]) -> Result<ValueId> {
+    let rows = graph.fact(x).shape.dims().first().cloned();
+    let rows = rows.ok_or_else(|| Error::internal("rows that are a number"))?;
+    let ends = graph.input(ENDS, DType::F32, Shape::new(vec![rows, Dim::from(1)]));
+    let marked = graph.apply(&format!("{name}.end"), Binary { function: BinaryFunction::Add }, &[x, ends])?;
+    graph.apply(name, SegmentPool { mode: Pooling::Max }, &[marked, offsets])
 }
 
 /// A product whose columns are many, block by block, so that no block of it is large.

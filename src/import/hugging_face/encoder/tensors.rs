@@ -32,6 +32,7 @@ pub(crate) struct Tensors {
     pub(super) final_norm: Option<Norm>,
     /// The convolution beside the first layer.
     pub(super) convolution: Option<ConvolutionTensors>,
+    pub(super) decoder: Option<Box<Tensors>>,
 }
 
 /// A convolution along the tokens, and the norm of its result and the layer's.
@@ -74,6 +75,8 @@ pub(super) struct Layer {
     pub(super) wide_norms: Option<[Norm; 2]>,
     /// The norm of the first half's result and its input, behind that of the attention.
     pub(super) second_norm: Option<Norm>,
+    /// The attention to the encoder's results, in a decoder.
+    pub(super) cross: Option<Cross>,
     /// The activated product, and the one it is multiplied by; absent where experts stand in their place.
     pub(super) up: Option<Affine>,
     pub(super) gate: Option<Affine>,
@@ -81,6 +84,17 @@ pub(super) struct Layer {
     pub(super) experts: Option<ExpertTensors>,
     pub(super) norm: Norm,
     pub(super) result_norm: Option<Norm>,
+}
+
+/// The attention of a decoder's layer to the encoder's results.
+#[derive(Debug)]
+pub(super) struct Cross {
+    pub(super) query: Affine,
+    /// Keys and values.
+    pub(super) memory: Vec<Affine>,
+    pub(super) attention: Affine,
+    /// Behind it, or in front of the queries.
+    pub(super) norm: Norm,
 }
 
 impl Layer {

@@ -42,6 +42,26 @@ fn older_files_give_the_tokens_of_transformers() {
 }
 
 #[test]
+fn bart_has_the_tokenizer_of_roberta() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tokenizers/roberta");
+    let folder = tempfile::tempdir().unwrap();
+    let ids =
+        |folder: &Path| TextTokenizer::open(&folder.join("tokenizer.json"), 64).unwrap().encode("a fox").unwrap().ids;
+    for name in ["vocab.json", "merges.txt"] {
+        fs::copy(source.join(name), folder.path().join(name)).unwrap();
+    }
+    let set = |class: &str| {
+        let settings = format!(r#"{{"tokenizer_class": "{class}", "add_prefix_space": true}}"#);
+        fs::write(folder.path().join("tokenizer_config.json"), settings).unwrap();
+        ids(folder.path())
+    };
+    assert_eq!(set("BartTokenizer"), set("RobertaTokenizer"));
+    fs::remove_file(folder.path().join("tokenizer_config.json")).unwrap();
+    fs::write(folder.path().join("config.json"), r#"{"model_type": "bart"}"#).unwrap();
+    assert!(!ids(folder.path()).is_empty());
+}
+
+#[test]
 fn what_cannot_be_converted_is_refused_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let error = |folder: &Path| TextTokenizer::open(&folder.join("tokenizer.json"), 16).unwrap_err().to_string();
