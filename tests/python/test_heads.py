@@ -142,7 +142,7 @@ def test_entities_are_those_of_the_pipeline() -> None:
 
 
 def test_labels_of_ones_own_have_the_scores_of_the_pipeline() -> None:
-    for name in ("bert", "deberta-v3"):
+    for name in ("bart", "bert", "deberta-v3"):
         folder = HEADS / "pair-classes" / name
         classifier = gristmill.ZeroShotClassifier(folder, workers=2)
         for case in json.loads((folder / "zero_shot.json").read_text()):
