@@ -1,4 +1,4 @@
-"""Texts to vectors, weights of words and vectors of tokens in one pass, with the names of FlagEmbedding's BGEM3FlagModel."""
+"""Texts to vectors, weights of words and vectors of tokens, with the names of FlagEmbedding's BGEM3FlagModel."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ class HybridEmbedder(Reporting):
         Returns
         -------
         dict
-            ``dense_vecs``, f32 of shape ``[texts, dimension]``; ``lexical_weights``, for each text a dict from a token's
-            id as a text to its weight; ``colbert_vecs``, for each text f32 of shape ``[tokens, dimension]``. ``None`` for
-            heads that were not asked for when the folder was opened. For one text each is that text's own.
+            ``dense_vecs``, f32 of shape ``[texts, dimension]``; ``lexical_weights``, for each text a dict from a
+            token's id as a text to its weight; ``colbert_vecs``, for each text f32 of shape ``[tokens, dimension]``.
+            ``None`` for heads that were not asked for when the folder was opened. For one text each is that text's own.
 
         Raises
         ------

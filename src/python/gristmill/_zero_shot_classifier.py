@@ -14,8 +14,8 @@ from ._pair_classifier import PairClassifier
 class ZeroShotClassifier:
     """A classifier of texts by labels that each call gives, from a model of pairs that tells what follows (MNLI).
 
-    Called with texts it gives what ``pipeline("zero-shot-classification")`` of transformers gives: each text is paired with
-    a sentence for each label, and its scores are how much that sentence follows from the text.
+    Called with texts it gives what ``pipeline("zero-shot-classification")`` of transformers gives: each text is paired
+    with a sentence for each label, and its scores are how much that sentence follows from the text.
 
     Parameters
     ----------
@@ -127,7 +127,8 @@ class ZeroShotClassifier:
         found = []
         for text, own in zip(texts, scores, strict=True):
             order = np.argsort(own)[::-1].tolist()
-            found.append({"sequence": text, "labels": [labels[place] for place in order], "scores": own[order].tolist()})
+            best = [labels[place] for place in order]
+            found.append({"sequence": text, "labels": best, "scores": own[order].tolist()})
         return found[0] if isinstance(sequences, str) else found
 
 
