@@ -366,6 +366,17 @@ fn a_mark_of_unknown_sizes_is_no_name() {
     fails(run(&open(&named.output(output("y"))), &[("x", &[2, 3])]), &["`x`", "3"]);
 }
 
+#[test]
+fn an_empty_list_of_axes_is_none() {
+    let session = open(&one("Squeeze", &["1", "4", "1"], &[&[]], &[]));
+    assert_eq!(shape(run(&session, &[("x", &[1, 4, 1])])), [4]);
+    assert!(refused(&one("Squeeze", &["n", "4"], &[&[]], &[])).contains("without `axes`"));
+    // Axes of unknown size may all be kept.
+    let session = open(&squeezed(&["n", "4"], &["n", "4"]));
+    assert_eq!(shape(run(&session, &[("x", &[3, 4])])), [3, 4]);
+    fails(run(&session, &[("x", &[1, 4])]), &["is of size 1 where at least 2 is needed"]);
+}
+
 /// `x` of `dims` without its axes of size 1, declared with as many dimensions as `declared`.
 fn squeezed(dims: &[&str], declared: &[&str]) -> Draft {
     let own = node("Squeeze", "own", &["x"], &["y"]);

@@ -85,10 +85,26 @@ impl Converter<'_, '_, '_> {
     }
 
     /// Names the axes of a `Squeeze` that has none.
+    ///
+    /// An empty list of axes is none, as ONNX Runtime reads it and Paddle's exporter means it.
     pub(super) fn settle_squeeze(&mut self, call: &mut Call<'_>, place: &dyn Fn() -> String) -> Result<()> {
+        if call.op_type != "Squeeze" {
+            return Ok(());
+        }
+        let given = call.attributes.len() + call.inputs.len();
+        let is_empty = |value: &Attribute| matches!(value, Attribute::Ints(axes) if axes.is_empty());
+        call.attributes.retain(|(name, value)| name != "axes" || !is_empty(value));
+        if let &[x, Some(axes)] = call.inputs.as_slice()
+            && self.graph.fact(axes).shape.dims().first().and_then(Dim::as_fixed) == Some(0)
+        {
+            call.inputs = vec![x];
+        }
+        if call.attributes.len() + call.inputs.len() < given {
+            self.notes.push(format!("{}: an empty list of axes is read as no list, as ONNX Runtime does", place()));
+        }
         let named = call.attributes.iter().any(|(name, _)| name == "axes");
         let &[Some(x), ref axes @ ..] = call.inputs.as_slice() else { return Ok(()) };
-        if call.op_type != "Squeeze" || named || axes.first().is_some_and(Option::is_some) {
+        if named || axes.first().is_some_and(Option::is_some) {
             return Ok(());
         }
         let shape = self.graph.fact(x).shape.clone();
@@ -102,7 +118,11 @@ impl Converter<'_, '_, '_> {
         let (dropped, kept) = open.split_at(drops.min(open.len()));
         let one = Dim::from(1);
         let axes = (0..shape.rank()).filter(|axis| dropped.contains(axis) || shape[*axis] == one);
-        call.attributes.push(("axes".to_owned(), Attribute::Ints(axes.map(|axis| axis as i64).collect())));
+        let axes: Vec<i64> = axes.map(|axis| axis as i64).collect();
+        match axes.is_empty() {
+            true => call.op_type = "Identity",
+            false => call.attributes.push(("axes".to_owned(), Attribute::Ints(axes))),
+        }
         let two = Dim::from(2);
         for &axis in kept {
             let condition = Condition::at_least("an axis that is kept", &shape[axis], &two);
