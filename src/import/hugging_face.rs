@@ -185,7 +185,8 @@ fn read_classes(folder: &Path, options: &FolderOptions, purpose: Purpose) -> Res
     check_is_folder(folder)?;
     let sentence = sentence::read(folder, purpose)?;
     let transformer = sentence.transformer.clone();
-    let (encoder, (head, stages)) = Encoder::read(&transformer, &options.import, &[], |config, weights, problems| {
+    let source = (transformer.as_path(), Tower::TextClasses, "");
+    let (encoder, (head, stages)) = Encoder::read_tower(source, &options.import, &[], |config, weights, problems| {
         let head = Head::read(&transformer, config.family, purpose)?;
         let stages = head.stages(config, weights, problems)?;
         Ok((head, stages))

@@ -93,6 +93,28 @@ fn what_stands_behind_no_decoder_is_refused() {
     assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("behind a decoder"), "{error}");
 }
 
+#[test]
+fn of_t5_the_encoder_alone_makes_vectors() {
+    let source = golden("heads/classes/t5");
+    let expected = vectors(&source).unwrap();
+    let (start, other) = ("\"decoder_start_token_id\": 3", "\"decoder_start_token_id\": 4");
+    let folder = changed(&source, &[(CONFIG, start, other)]);
+    assert_eq!(vectors(folder.path()).unwrap(), expected);
+    let scores = |folder: &Path| Classifier::open(folder, Device::Cpu).unwrap().classify(&TEXTS).unwrap();
+    assert_ne!(scores(folder.path()), scores(&source));
+    // A decoder of other layers is none of the embedder's, as is one that is not there.
+    for layers in ["0", "1", "null"] {
+        let change = format!("\"num_decoder_layers\": {layers}");
+        let folder = changed(&source, &[(CONFIG, "\"num_decoder_layers\": 2", &change)]);
+        assert_eq!(vectors(folder.path()).unwrap(), expected);
+        let error = Classifier::open(folder.path(), Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("num_decoder_layers") || error.contains("decoder.block.1."), "{error}");
+    }
+    let folder = changed(&source, &[(CONFIG, "ForSequenceClassification", "ForConditionalGeneration")]);
+    let error = Classifier::open(folder.path(), Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("T5ForConditionalGeneration; a classifier"), "{error}");
+}
+
 /// The classes stand at the last end token, of which each text needs one.
 #[test]
 fn classes_need_an_end_of_the_text() {

@@ -34,6 +34,8 @@ MODERN = dict(**{**SIZES, "num_hidden_layers": 2}, max_position_embeddings=POSIT
 DEBERTA = dict(**SIZES, max_position_embeddings=POSITIONS, relative_attention=True, pos_att_type="p2c|c2p", position_buckets=12,
                norm_rel_ebd="layer_norm", share_att_key=True, position_biased_input=False, pad_token_id=1,
                pooler_hidden_act="gelu")
+T5 = dict(vocab_size=320, d_model=16, d_kv=10, d_ff=24, num_layers=1, num_decoder_layers=2, num_heads=2,
+          eos_token_id=2, pad_token_id=1, decoder_start_token_id=3)
 MOODS = dict(id2label={0: "sad", 1: "none", 2: "glad"}, label2id={"sad": 0, "none": 1, "glad": 2})
 MANY = dict(MOODS, problem_type="multi_label_classification")
 BERT = dict(**SIZES, max_position_embeddings=POSITIONS)
@@ -82,6 +84,8 @@ CLASSES = {
     "nomic-bert": (lambda: tf.NomicBertConfig(**BERT, **MOODS), word_piece),
     "qwen3": (lambda: tf.Qwen3Config(**SIZES, **LLAMA, head_dim=10, **MOODS), lambda: byte_level("$A")),
     "roberta": (lambda: tf.RobertaConfig(**SIZES, **ROBERTA, **MOODS), byte_level),
+    "t5": (lambda: tf.T5Config(**T5, relative_attention_num_buckets=8, relative_attention_max_distance=20), unigram),
+    "umt5": (lambda: tf.UMT5Config(**T5, **MOODS), unigram),
     "xlm-roberta-xl": (lambda: tf.XLMRobertaXLConfig(**SIZES, **ROBERTA, **MOODS), lambda: unigram("<s> $A </s>")),
 }
 FOLLOWS = dict(id2label={0: "contradiction", 1: "entailment", 2: "neutral"},

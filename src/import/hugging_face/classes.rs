@@ -69,9 +69,6 @@ impl Head {
             let names = names.join(", ");
             return Err(Error::unsupported(format!("the model is {names}; {what} is a ...{kind}")));
         }
-        if family == Family::T5 {
-            return Err(Error::unsupported("the classification head of t5, which stands behind a decoder"));
-        }
         if family == Family::Gemma3 && reader.flag("use_bidirectional_attention", false) {
             return Err(Error::unsupported("a classification head behind use_bidirectional_attention"));
         }
@@ -176,7 +173,7 @@ impl Head {
                 let inner = dense("classifier.dense", if electra { Activation::Gelu } else { Activation::Tanh });
                 vec![first, inner, product("classifier.out_proj", self.count, true, Activation::None)]
             }
-            Family::Bart => {
+            Family::Bart | Family::T5 => {
                 let inner = dense("classification_head.dense", Activation::Tanh);
                 let classes = product("classification_head.out_proj", self.count, true, Activation::None);
                 vec![Stage::PoolAtEnd, inner, classes]

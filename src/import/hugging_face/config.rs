@@ -62,6 +62,8 @@ pub(super) enum Family {
     #[cfg(feature = "vision")]
     SiglipVision,
     T5,
+    /// The decoder of T5.
+    T5Decoder,
     #[cfg(feature = "vision")]
     Vit,
     XlmRobertaXl,
@@ -176,6 +178,8 @@ pub(crate) enum TextEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tower {
     Texts,
+    /// As texts, with a decoder of which a head for classes alone has need.
+    TextClasses,
     #[cfg(feature = "vision")]
     Images,
 }
@@ -264,7 +268,7 @@ fn of_tower(mut fields: BTreeMap<String, Value>, tower: Tower) -> Result<BTreeMa
         _ => return Ok(fields),
     };
     let (name, model) = match tower {
-        Tower::Texts => ("text_config", "text_model"),
+        Tower::Texts | Tower::TextClasses => ("text_config", "text_model"),
         #[cfg(feature = "vision")]
         Tower::Images => ("vision_config", "vision_model"),
     };
@@ -283,7 +287,7 @@ fn of_tower(mut fields: BTreeMap<String, Value>, tower: Tower) -> Result<BTreeMa
 fn parse(fields: BTreeMap<String, Value>, tower: Tower) -> Result<(Config, Vec<String>)> {
     let reader = Reader::new(fields);
     let config = match tower {
-        Tower::Texts => family::read(&reader)?,
+        Tower::Texts | Tower::TextClasses => family::read(&reader, tower)?,
         #[cfg(feature = "vision")]
         Tower::Images => family::read_images(&reader)?,
     };

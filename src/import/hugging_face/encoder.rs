@@ -167,7 +167,9 @@ impl Encoder<'_> {
             x = self.embedding_norm(tensors, x)?;
         }
         let shared = match &tensors.relative {
-            Some(table) if config.relative.is_some() => Some(self.relative("relative_positions", table)?),
+            Some(table) if config.relative.is_some() => {
+                Some(self.relative(&self.builder.name("relative_positions"), table)?)
+            }
             _ if config.sloped => {
                 let table = positions::slopes(config.heads, config.positions.count)?;
                 Some(self.builder.graph.constant("sloped_positions", table))
@@ -187,8 +189,9 @@ impl Encoder<'_> {
             let group = index * config.groups / config.layers.len();
             let layer = (&tensors.layers[group], &products.layers[group]);
             let own = tensors.layers[group].relative.as_ref();
-            let own =
-                own.map(|table| self.relative(&format!("layer.{index}.relative_positions"), table)).transpose()?;
+            let own = own
+                .map(|table| self.relative(&self.builder.name(&format!("layer.{index}.relative_positions")), table))
+                .transpose()?;
             let added = Summands { relative: own.or(shared), vectors: vectors.get(group).copied() };
             x = self.layer(index, *kind, layer, added, x)?;
             if let (0, Some(convolution)) = (index, &tensors.convolution) {

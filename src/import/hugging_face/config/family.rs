@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Family, LayerKind, Placement, RelativeBuckets, reader::Reader},
+        config::{Config, Family, LayerKind, Placement, RelativeBuckets, Tower, reader::Reader},
     },
     kernels::Activation,
 };
@@ -36,7 +36,7 @@ pub(super) const MAX_TURNED: usize = 1 << 16;
 const MAX_LAYERS: usize = 1000;
 
 /// Reads the settings that decide the encoder's results.
-pub(super) fn read(reader: &Reader) -> Result<Config> {
+pub(super) fn read(reader: &Reader, tower: Tower) -> Result<Config> {
     let kind = reader.text("model_type", None);
     let family = match kind.as_str() {
         "albert" => Family::Albert,
@@ -84,7 +84,7 @@ pub(super) fn read(reader: &Reader) -> Result<Config> {
         Family::Deberta | Family::DebertaV2 => deberta::read(reader, family),
         Family::ClipText | Family::SiglipText => towers::read_texts(reader, family),
         Family::Bart => bart::read(reader, &kind),
-        Family::T5 => t5::read(reader, &kind),
+        Family::T5 => t5::read(reader, &kind, tower == Tower::TextClasses),
         _ => bert(reader, family),
     }
 }
@@ -151,6 +151,7 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
         buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
         most: 128,
         in_each_layer: false,
+        one_sided: false,
     });
     let has_types = !matches!(family, Family::DistilBert | Family::Mpnet);
     let has_tasks = family == Family::Ernie && reader.flag("use_task_id", false);

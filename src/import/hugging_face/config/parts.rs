@@ -37,6 +37,8 @@ pub(in crate::import::hugging_face) struct RelativeBuckets {
     pub(in crate::import::hugging_face) most: usize,
     /// Whether each layer has a table of its own.
     pub(in crate::import::hugging_face) in_each_layer: bool,
+    /// Whether all rows are for keys in front of the query, as others are not seen.
+    pub(in crate::import::hugging_face) one_sided: bool,
 }
 
 /// How scores depend on vectors of the distance from key to query.

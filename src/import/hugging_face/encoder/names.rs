@@ -304,7 +304,7 @@ const NOMIC_BERT: Names = Names {
 const NOMIC_BERT_EXPERTS: Names = Names { up: &["mlp.fc1"], biases: ALL, ..NOMIC_BERT };
 
 const T5: Names = Names {
-    prefix: "",
+    prefix: "transformer.",
     words: "shared.weight",
     other_words: &["encoder.embed_tokens.weight"],
     embedding_norm: None,
@@ -324,6 +324,27 @@ const T5: Names = Names {
 
 const T5_GATED: Names = Names { up: &["1.DenseReluDense.wi_0", "1.DenseReluDense.wi_1"], ..T5 };
 
+const T5_DECODER: Names = Names {
+    other_words: &["decoder.embed_tokens.weight", "encoder.embed_tokens.weight"],
+    relative: "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+    final_norm: "decoder.final_layer_norm",
+    layer: "decoder.block.{}.layer.",
+    cross: Some(CrossNames {
+        query: "1.EncDecAttention.q",
+        memory: ["1.EncDecAttention.k", "1.EncDecAttention.v"],
+        attention: "1.EncDecAttention.o",
+        norm: "1.layer_norm",
+    }),
+    up: &["2.DenseReluDense.wi"],
+    down: "2.DenseReluDense.wo",
+    norm: "2.layer_norm",
+    // Files of older versions hold a table that is not read.
+    others: &["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.", "decoder.embed_tokens."],
+    ..T5
+};
+
+const T5_DECODER_GATED: Names = Names { up: &["2.DenseReluDense.wi_0", "2.DenseReluDense.wi_1"], ..T5_DECODER };
+
 const BART: Names = Names {
     prefix: "model.",
     words: "encoder.embed_tokens.weight",
@@ -338,7 +359,7 @@ const BART: Names = Names {
     up: &["fc1"],
     down: "fc2",
     norm: "final_layer_norm",
-    others: &["classification_head.", "decoder.version", "encoder.version", "final_logits_bias", "shared."],
+    others: &["decoder.version", "encoder.version", "final_logits_bias", "shared."],
     ..BERT
 };
 
@@ -465,6 +486,8 @@ pub(super) fn of(config: &Config, weights: &Weights) -> &'static Names {
         Family::SiglipVision => &SIGLIP_VISION,
         Family::T5 if gated => &T5_GATED,
         Family::T5 => &T5,
+        Family::T5Decoder if gated => &T5_DECODER_GATED,
+        Family::T5Decoder => &T5_DECODER,
         #[cfg(feature = "vision")]
         Family::Vit => &VIT,
         Family::XlmRobertaXl => &XLM_ROBERTA_XL,
@@ -476,6 +499,7 @@ pub(super) const DECODER: &str = "decoder.";
 
 /// Prefixes of tensors that belong to other heads, to a decoder, or to older versions.
 pub(super) const UNUSED: &[&str] = &[
+    "classification_head.",
     "classifier.",
     "cls.",
     DECODER,

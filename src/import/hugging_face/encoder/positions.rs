@@ -96,10 +96,13 @@ fn slope(head: usize, heads: usize) -> f32 {
     2f64.powf(-8.0 / of as f64).powi(index as i32 + 1) as f32
 }
 
-/// The row of a distance: half of the rows for keys behind the query; of these, half for one distance each and the
-/// others for distances that grow by a factor.
-fn bucket(distance: i64, RelativeBuckets { buckets, most, .. }: RelativeBuckets) -> usize {
-    let half = buckets / 2;
+/// The row of a distance: half of the rows for keys behind the query, unless they are not seen; of the others, half for
+/// one distance each and the rest for distances that grow by a factor.
+fn bucket(distance: i64, RelativeBuckets { buckets, most, one_sided, .. }: RelativeBuckets) -> usize {
+    if one_sided && distance > 0 {
+        return 0;
+    }
+    let half = if one_sided { buckets } else { buckets / 2 };
     let exact = half / 2;
     let (side, distance) = (if distance > 0 { half } else { 0 }, distance.unsigned_abs() as usize);
     if distance < exact {
@@ -116,11 +119,13 @@ mod tests {
 
     #[test]
     fn distances_fall_into_the_buckets_of_t5() {
-        let relative = RelativeBuckets { buckets: 32, most: 128, in_each_layer: false };
+        let relative = RelativeBuckets { buckets: 32, most: 128, in_each_layer: false, one_sided: false };
         let of = |distance| bucket(distance, relative);
         assert_eq!([0, -1, -7, -8, -11, -12, -15, -16].map(of), [0, 1, 7, 8, 8, 9, 9, 10]);
         assert_eq!([1, 7, 8, 127, 128, 5000].map(of), [17, 23, 24, 31, 31, 31]);
         assert_eq!(of(-5000), 15);
+        let of = |distance| bucket(distance, RelativeBuckets { one_sided: true, ..relative });
+        assert_eq!([3, 0, -1, -15, -16, -127, -128, -5000].map(of), [0, 0, 1, 15, 16, 31, 31, 31]);
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! T5: encoders with a bias by distance.
+//! T5: encoders with a bias by distance, and the decoders that heads for classes stand behind.
 
 use super::{MAX_LAYERS, epsilon, vocabulary};
 use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Family, NormKind, Placement, RelativeBuckets, reader::Reader},
+        config::{
+            Config, Decoder, DecoderStart, Family, LayerKind, NormKind, Placement, RelativeBuckets, reader::Reader,
+        },
     },
-    kernels::Activation,
+    kernels::{Activation, attention::Reach},
 };
 
-/// An encoder of the type `kind`.
-pub(super) fn read(reader: &Reader, kind: &str) -> Result<Config> {
+/// An encoder of the type `kind`, with its decoder if that is wanted.
+pub(super) fn read(reader: &Reader, kind: &str, with_decoder: bool) -> Result<Config> {
     // The multilingual forms have other defaults.
     let multilingual = kind != "t5";
     let or = |own: usize, other: usize| Some(if multilingual { other } else { own });
@@ -32,7 +34,7 @@ pub(super) fn read(reader: &Reader, kind: &str) -> Result<Config> {
     let most = reader.size("n_positions", 1..=1 << 24, Some(512));
     let vocabulary = vocabulary(reader);
     let hidden = reader.size("d_model", 1..=1 << 16, Some(512));
-    Ok(Config {
+    let mut encoder = Config {
         vocabulary,
         head_dim,
         scale: 1.0,
@@ -42,6 +44,7 @@ pub(super) fn read(reader: &Reader, kind: &str) -> Result<Config> {
             buckets: reader.size("relative_attention_num_buckets", 4..=1 << 12, Some(32)),
             most: reader.size("relative_attention_max_distance", 2..=1 << 16, Some(128)),
             in_each_layer: kind == "umt5",
+            one_sided: false,
         }),
         placement: Placement::Before,
         norm: NormKind::Rms,
@@ -49,5 +52,23 @@ pub(super) fn read(reader: &Reader, kind: &str) -> Result<Config> {
         activation,
         gated,
         ..Config::plain(Family::T5, hidden, heads, layers)
-    })
+    };
+    if with_decoder {
+        encoder.decoder = Some(Box::new(decoder(reader, &encoder)));
+    }
+    Ok(encoder)
+}
+
+fn decoder(reader: &Reader, encoder: &Config) -> Decoder {
+    let count = reader.size("num_decoder_layers", 1..=MAX_LAYERS, Some(encoder.layers.len()));
+    let config = Config {
+        family: Family::T5Decoder,
+        layers: vec![LayerKind { reach: Reach::CAUSAL, rotary: None }; count],
+        groups: count,
+        relative: encoder.relative.map(|relative| RelativeBuckets { one_sided: true, ..relative }),
+        ..encoder.clone()
+    };
+    let token = |name: &str, default| reader.size(name, 0..=1 << 24, Some(default)) as u32;
+    let start = DecoderStart::Token(token("decoder_start_token_id", 0));
+    Decoder { config, start, end: token("eos_token_id", 1) }
 }
