@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{Config, Family, LayerKind, Placement, RelativeBuckets, Tower, reader::Reader},
+        config::{Config, DecoderStart, Family, LayerKind, Placement, RelativeBuckets, Tower, reader::Reader},
     },
     kernels::Activation,
 };
@@ -179,6 +179,11 @@ fn bert(reader: &Reader, family: Family) -> Result<Config> {
 
 fn vocabulary(reader: &Reader) -> usize {
     reader.size("vocab_size", 1..=1 << 26, None)
+}
+
+/// The token that a decoder reads first, where it is the same for each text.
+fn decoder_start(reader: &Reader, vocabulary: usize, default: usize) -> DecoderStart {
+    DecoderStart::Token(reader.size("decoder_start_token_id", 0..=vocabulary - 1, Some(default)) as u32)
 }
 
 fn epsilon(reader: &Reader, name: &str, default: f64) -> f32 {

@@ -1,6 +1,6 @@
 //! BART and mBART: an encoder, and a decoder that reads the text once more.
 
-use super::{MAX_LAYERS, activation, vocabulary};
+use super::{MAX_LAYERS, activation, decoder_start, vocabulary};
 use crate::{
     error::Result,
     import::hugging_face::{
@@ -82,7 +82,7 @@ pub(super) fn read(reader: &Reader, kind: &str) -> Result<Config> {
     let pad = token("pad_token_id", 1);
     let start = match many {
         true => DecoderStart::Last { pad },
-        false => DecoderStart::Token(token("decoder_start_token_id", 2)),
+        false => decoder_start(reader, vocabulary, 2),
     };
     let decoder = Decoder { config, start, end: token("eos_token_id", 2) };
     Ok(Config { decoder: Some(Box::new(decoder)), ..encoder })

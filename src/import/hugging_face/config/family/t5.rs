@@ -1,13 +1,11 @@
 //! T5: encoders with a bias by distance, and the decoders that heads for classes stand behind.
 
-use super::{MAX_LAYERS, epsilon, vocabulary};
+use super::{MAX_LAYERS, decoder_start, epsilon, vocabulary};
 use crate::{
     error::{Error, Result},
     import::hugging_face::{
         Positions,
-        config::{
-            Config, Decoder, DecoderStart, Family, LayerKind, NormKind, Placement, RelativeBuckets, reader::Reader,
-        },
+        config::{Config, Decoder, Family, LayerKind, NormKind, Placement, RelativeBuckets, reader::Reader},
     },
     kernels::{Activation, attention::Reach},
 };
@@ -24,9 +22,9 @@ pub(super) fn read(reader: &Reader, kind: &str, with_decoder: bool) -> Result<Co
         "gated-silu" => (Activation::Silu, true),
         other => return Err(Error::unsupported(format!("feed_forward_proj `{other}`"))),
     };
-    // Follows from feed_forward_proj.
-    for derived in ["dense_act_fn", "is_gated_act"] {
-        reader.ignore(derived);
+    // What follows from feed_forward_proj, and what fills up texts that stand side by side.
+    for other in ["dense_act_fn", "is_gated_act", "pad_token_id"] {
+        reader.ignore(other);
     }
     let heads = reader.size("num_heads", 1..=1 << 12, or(8, 6));
     let head_dim = reader.size("d_kv", 1..=1 << 12, Some(64));
@@ -68,7 +66,6 @@ fn decoder(reader: &Reader, encoder: &Config) -> Decoder {
         relative: encoder.relative.map(|relative| RelativeBuckets { one_sided: true, ..relative }),
         ..encoder.clone()
     };
-    let token = |name: &str, default| reader.size(name, 0..=1 << 24, Some(default)) as u32;
-    let start = DecoderStart::Token(token("decoder_start_token_id", 0));
-    Decoder { config, start, end: token("eos_token_id", 1) }
+    let start = decoder_start(reader, encoder.vocabulary, 0);
+    Decoder { config, start, end: reader.size("eos_token_id", 0..=1 << 24, Some(1)) as u32 }
 }
