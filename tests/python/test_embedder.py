@@ -3,12 +3,15 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
+from typing import Any
 
 import gristmill
 import numpy as np
@@ -105,8 +108,78 @@ def test_arguments_of_sentence_transformers(embedder: gristmill.Embedder) -> Non
     expected = embedder.encode(TEXTS).tobytes()
     same = embedder.encode(TEXTS, batch_size=7, show_progress_bar=False, convert_to_numpy=True, precision="float32")
     assert same.tobytes() == expected
-    with pytest.raises(ValueError, match="convert_to_tensor"):
-        embedder.encode(TEXTS, convert_to_tensor=True)
+    assert embedder.encode_query(TEXTS, device="cpu", normalize_embeddings=False).tobytes() == expected
+    refused: list[dict[str, Any]] = [{"output_value": "token_embeddings"}, {"device": "cuda"}]
+    for wrong in refused:
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            embedder.encode_document(TEXTS, **wrong)
+    assert embedder.get_embedding_dimension() == 384
+
+
+def test_vectors_in_fewer_bytes_are_those_of_a_job(tmp_path: Path) -> None:
+    small = gristmill.Embedder(GOLDENS / "encoders" / "bert")
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
+    vectors = small.encode(TEXTS)
+    ranges = np.stack([vectors.min(axis=0), vectors.max(axis=0)])
+    for precision in ("int8", "uint8", "binary", "ubinary"):
+        out = tmp_path / precision
+        own: Any = {"ranges": ranges} if precision.endswith("int8") else {}
+        gristmill.Job(small, tmp_path / "texts.txt", out, output=precision, to_format="npy", **own).run()
+        expected = np.load(out / "part-00000-of-00001.npy")
+        made = small.encode(TEXTS, precision=precision)
+        assert made.dtype == expected.dtype and np.array_equal(made, expected), precision
+        assert small.encode([], precision=precision).shape == (0, expected.shape[1])
+    assert np.array_equal(small.encode(TEXTS[0], precision="ubinary"), small.encode(TEXTS, precision="ubinary")[0])
+    with pytest.raises(ValueError, match="int8 of one text"):
+        small.encode(TEXTS[0], precision="int8")
+    with pytest.raises(ValueError, match="precision is one of"):
+        small.encode(TEXTS, precision="int4")
+
+
+def test_tensors_of_pytorch(embedder: gristmill.Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Torch(types.ModuleType):
+        """What is used of PyTorch, which is too large to be installed for two calls."""
+
+        @staticmethod
+        def from_numpy(array: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+            return list(array)
+
+    monkeypatch.setitem(sys.modules, "torch", Torch("torch"))
+    expected = embedder.encode(TEXTS[:3])
+    forms: list[dict[str, Any]] = [{"convert_to_tensor": True}, {"convert_to_numpy": False}]
+    for arguments in forms:
+        assert np.array_equal(embedder.encode(TEXTS[:3], **arguments), expected)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="PyTorch"):
+        embedder.encode(TEXTS[:3], convert_to_tensor=True)
+
+
+def test_vectors_are_compared_as_the_folder_says(tmp_path: Path) -> None:
+    folder = tmp_path / "bert"
+    shutil.copytree(GOLDENS / "encoders" / "bert", folder)
+    settings = folder / "config_sentence_transformers.json"
+    vectors = gristmill.Embedder(folder).encode(TEXTS[:4])
+    a, b = vectors[:2].astype(np.float64), vectors.astype(np.float64)
+    norms = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)
+    apart = a[:, None] - b
+    expected = {
+        None: a @ b.T / norms,
+        "cosine": a @ b.T / norms,
+        "dot": a @ b.T,
+        "euclidean": -np.sqrt((apart**2).sum(-1)),
+        "manhattan": -np.abs(apart).sum(-1),
+    }
+    for name, alike in expected.items():
+        settings.write_text(json.dumps({"similarity_fn_name": name}))
+        embedder = gristmill.Embedder(folder)
+        assert embedder.similarity_fn_name == (name or "cosine")
+        assert np.allclose(embedder.similarity(vectors[:2], vectors), alike, atol=1e-4)
+        assert np.allclose(embedder.similarity_pairwise(vectors[:2], vectors[2:]), alike[[0, 1], [2, 3]], atol=1e-4)
+        assert embedder.similarity(vectors[0], vectors[1]).shape == (1, 1)
+        assert embedder.similarity(vectors[:0], vectors).shape == (0, 4)
+    settings.write_text(json.dumps({"similarity_fn_name": "own"}))
+    with pytest.raises(ValueError, match="own"):
+        gristmill.Embedder(folder)
 
 
 def test_threads_share_a_model(embedder: gristmill.Embedder) -> None:

@@ -10,6 +10,7 @@
 mod archive;
 mod machine;
 mod state;
+mod values;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,8 +24,9 @@ use crate::{
         TensorInfo,
         checkpoint::{
             archive::Archive,
-            machine::{Pickled, run},
+            machine::run,
             state::{Storage, is_little_endian, tensors, texts},
+            values::Pickled,
         },
     },
     threads::platform::read_exact_at,

@@ -89,7 +89,7 @@ class TextColumn:
     def encode(self, embedder: Embedder, texts: list[str]) -> Floats:
         """The vectors of texts, or the error of the first that failed."""
         methods = {None: embedder.encode, "query": embedder.encode_query, "document": embedder.encode_document}
-        return methods[self.task](
+        vectors: Floats = methods[self.task](
             texts,
             prompt_name=self.prompt_name,
             prompt=self.prompt,
@@ -97,6 +97,7 @@ class TextColumn:
             truncate_dim=self.truncate_dim,
             show_progress_bar=False,
         )
+        return vectors
 
     def embed(self, embedder: Embedder, batch: pa.RecordBatch | pa.Table, *, fixed: bool) -> Any:
         """The batch, a `RecordBatch` or `Table`, with vectors and errors.

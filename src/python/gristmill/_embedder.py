@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from . import _native
+from ._outputs import check_form, formed, similarity, similarity_name
 from ._texts import Floats, Reporting, Texts, listed, refuse, unit
 
 
@@ -59,6 +60,9 @@ class Embedder(Reporting):
         arguments = (path, device, precision, workers, truncate_dim, max_tokens, weights)
         self._open: Callable[[str | None], _native.Embedder] = lambda task: _native.Embedder(*arguments, task)
         self._native = self._open(task)
+        self._device = device
+        self.similarity_fn_name = similarity_name(path)
+        """How :meth:`similarity` compares vectors: ``"cosine"``, ``"dot"``, ``"euclidean"`` or ``"manhattan"``."""
         self._tasks = {task: self._native}
 
     @property
@@ -74,6 +78,8 @@ class Embedder(Reporting):
     def get_sentence_embedding_dimension(self) -> int:
         """Numbers of a vector."""
         return self._native.dimension
+
+    get_embedding_dimension = get_sentence_embedding_dimension
 
     def encode(
         self,
@@ -91,11 +97,11 @@ class Embedder(Reporting):
         *,
         truncate_dim: int | None = None,
         task: str | None = None,
-    ) -> Floats:
+    ) -> Any:
         """The vectors of texts, in order.
 
         Takes the arguments of ``SentenceTransformer.encode``. Chunks are chosen by measurement, so ``batch_size`` has
-        no effect; other outputs than f32 arrays are refused.
+        no effect; ``output_value="token_embeddings"`` and another device than the model's are refused.
 
         Parameters
         ----------
@@ -109,6 +115,12 @@ class Embedder(Reporting):
         show_progress_bar
             Whether to show a bar, of ``tqdm`` where it is installed. By default it is shown if the logger ``gristmill``
             is at the level INFO or DEBUG.
+        precision
+            ``"float32"``, ``"int8"``, ``"uint8"``, ``"binary"`` or ``"ubinary"``: the numbers of
+            ``quantize_embeddings``, for bytes within the range of each column of these vectors.
+        convert_to_numpy, convert_to_tensor
+            With ``convert_to_tensor=True`` the result is a tensor of PyTorch, with ``convert_to_numpy=False`` a list of
+            them.
         normalize_embeddings
             Whether vectors get the length 1, whatever the folder says.
         truncate_dim
@@ -120,19 +132,16 @@ class Embedder(Reporting):
         Returns
         -------
         numpy.ndarray
-            f32 of shape ``[len(sentences), dimension]``, or ``[dimension]`` for one text.
+            f32 of shape ``[len(sentences), dimension]``, or ``[dimension]`` for one text; or as the arguments say.
 
         Raises
         ------
         gristmill.ItemError
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        refuse(output_value=(output_value, "sentence_embedding"), precision=(precision, "float32"))
-        refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
-        refuse(device=(device, None))
-        return self._encode(
-            sentences, prompt, prompt_name, None, normalize_embeddings, truncate_dim, show_progress_bar, task
-        )
+        form = (output_value, precision, convert_to_numpy, convert_to_tensor, device)
+        cut = (normalize_embeddings, truncate_dim)
+        return self._encode(sentences, prompt, prompt_name, None, *cut, show_progress_bar, form, task)
 
     def encode_query(
         self,
@@ -141,14 +150,20 @@ class Embedder(Reporting):
         prompt: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
-        *,
+        output_value: str = "sentence_embedding",
+        precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
         normalize_embeddings: bool = False,
+        *,
         truncate_dim: int | None = None,
-    ) -> Floats:
+        task: str | None = None,
+    ) -> Any:
         """As :meth:`encode`; without a prompt, with the one that the folder has for queries, if any."""
-        return self._encode(
-            sentences, prompt, prompt_name, "query", normalize_embeddings, truncate_dim, show_progress_bar
-        )
+        form = (output_value, precision, convert_to_numpy, convert_to_tensor, device)
+        cut = (normalize_embeddings, truncate_dim)
+        return self._encode(sentences, prompt, prompt_name, "query", *cut, show_progress_bar, form, task)
 
     def encode_document(
         self,
@@ -157,14 +172,30 @@ class Embedder(Reporting):
         prompt: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
-        *,
+        output_value: str = "sentence_embedding",
+        precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
         normalize_embeddings: bool = False,
+        *,
         truncate_dim: int | None = None,
-    ) -> Floats:
+        task: str | None = None,
+    ) -> Any:
         """As :meth:`encode`; without a prompt, with the one that the folder has for documents, if any."""
-        return self._encode(
-            sentences, prompt, prompt_name, "document", normalize_embeddings, truncate_dim, show_progress_bar
-        )
+        form = (output_value, precision, convert_to_numpy, convert_to_tensor, device)
+        cut = (normalize_embeddings, truncate_dim)
+        return self._encode(sentences, prompt, prompt_name, "document", *cut, show_progress_bar, form, task)
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
+        """How alike vectors are, as the folder compares them: f32 of shape ``[len(embeddings1), len(embeddings2)]``."""
+        alike: Floats = similarity(self.similarity_fn_name, embeddings1, embeddings2, False)
+        return alike
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Floats:
+        """How alike each of ``embeddings1`` is to the one of ``embeddings2`` in the same place."""
+        alike: Floats = similarity(self.similarity_fn_name, embeddings1, embeddings2, True)
+        return alike
 
     def encode_arrow(
         self,
@@ -211,10 +242,16 @@ class Embedder(Reporting):
         normalize: bool,
         truncate_dim: int | None,
         show: bool | None,
-        task: str | None = None,
-    ) -> Floats:
+        form: tuple[str, str, bool, bool, str | None],
+        task: str | None,
+    ) -> Any:
+        output_value, precision, to_numpy, to_tensor, device = form
+        single = isinstance(sentences, str)
+        refuse(output_value=(output_value, "sentence_embedding"), device=(device or self._device, self._device))
+        check_form(precision, single)
         vectors, _ = self._vectors(sentences, prompt, prompt_name, side, normalize, truncate_dim, False, show, task)
-        return vectors[0] if isinstance(sentences, str) else vectors
+        made = formed(vectors, precision, to_numpy, to_tensor)
+        return made[0] if single else made
 
     def _vectors(
         self,

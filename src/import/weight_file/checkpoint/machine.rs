@@ -2,92 +2,17 @@
 //!
 //! Source: CPython's `pickletools`, which describes each code.
 
+mod calls;
+
 use std::collections::HashMap;
 
 use crate::{
     error::{Error, Result},
-    tensor::DType,
+    import::weight_file::checkpoint::values::{Function, Pickled, Value},
 };
 
 /// The most values that a pickle may make or move.
-const MOST: usize = 1 << 22;
-/// The most dimensions of a tensor.
-const MOST_DIMENSIONS: usize = 64;
-
-/// A value that a pickle made; values name others by their numbers.
-#[derive(Debug)]
-pub(super) enum Value {
-    /// `None`, a number that is not needed, ...
-    Other,
-    Flag(bool),
-    Number(i64),
-    Text(String),
-    /// A tuple or a list.
-    Row(Vec<usize>),
-    Dictionary(Vec<(usize, usize)>),
-    Function(Function),
-    /// The numbers of tensors, by a key.
-    Storage {
-        key: usize,
-        dtype: DType,
-        /// How many numbers there are.
-        count: u64,
-    },
-    Tensor {
-        storage: usize,
-        /// The first of the storage's numbers that is the tensor's.
-        first: u64,
-        shape: Vec<u64>,
-        strides: Vec<u64>,
-    },
-}
-
-/// A function of Python that a pickle names, of those that are known.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Function {
-    /// `collections.OrderedDict`
-    Dictionary,
-    /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`
-    Tensor,
-    /// `torch._utils._rebuild_parameter`
-    Parameter,
-    /// `torch.FloatStorage` and its like
-    Storage(DType),
-}
-
-impl Function {
-    fn named(module: &str, name: &str) -> Result<Self> {
-        Ok(match (module, name) {
-            ("collections", "OrderedDict") => Self::Dictionary,
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::Tensor,
-            ("torch._utils", "_rebuild_parameter") => Self::Parameter,
-            ("torch", "DoubleStorage") => Self::Storage(DType::F64),
-            ("torch", "FloatStorage") => Self::Storage(DType::F32),
-            ("torch", "HalfStorage") => Self::Storage(DType::F16),
-            ("torch", "BFloat16Storage") => Self::Storage(DType::BF16),
-            ("torch", "LongStorage") => Self::Storage(DType::I64),
-            ("torch", "IntStorage") => Self::Storage(DType::I32),
-            ("torch", "ShortStorage") => Self::Storage(DType::I16),
-            ("torch", "CharStorage") => Self::Storage(DType::I8),
-            ("torch", "ByteStorage") => Self::Storage(DType::U8),
-            ("torch", "BoolStorage") => Self::Storage(DType::Bool),
-            _ => {
-                return Err(Error::unsupported(format!(
-                    "is more than a dictionary of tensors: its pickle calls `{module}.{name}`; save the model as \
-                     `model.safetensors`"
-                )));
-            }
-        })
-    }
-}
-
-/// What a pickle made.
-#[derive(Debug)]
-pub(super) struct Pickled {
-    pub(super) values: Vec<Value>,
-    /// The number of the whole.
-    pub(super) root: usize,
-}
+const MOST: usize = 1 << 20;
 
 /// Runs the pickle at the beginning of `bytes`; also returns its length.
 pub(super) fn run(bytes: &[u8]) -> Result<(Pickled, usize)> {
@@ -125,7 +50,10 @@ impl Machine<'_> {
                 0x80 => drop(self.take(1)?),
                 0x95 => drop(self.take(8)?),
                 b'.' => return self.pop(),
-                b'(' => self.marks.push(self.stack.len()),
+                b'(' => {
+                    self.spend(1)?;
+                    self.marks.push(self.stack.len());
+                }
                 b'N' | b'G' | 0x8b => self.other()?,
                 0x88 => self.push(Value::Flag(true))?,
                 0x89 => self.push(Value::Flag(false))?,
@@ -171,8 +99,8 @@ impl Machine<'_> {
                     self.append(&items)?;
                 }
                 b's' => {
-                    let [name, value] = [self.pop()?, self.pop()?];
-                    self.set(&[value, name])?;
+                    let [value, name] = [self.pop()?, self.pop()?];
+                    self.set(&[name, value])?;
                 }
                 b'u' => {
                     let items = self.marked()?;
@@ -340,84 +268,6 @@ impl Machine<'_> {
             _ => return Err(damaged("it adds a name to what is no dictionary")),
         }
         Ok(())
-    }
-
-    /// A storage, from its description.
-    fn storage(&mut self) -> Result<()> {
-        let wrong = || damaged("a storage whose description is not understood");
-        let row = self.pop()?;
-        let Value::Row(row) = &self.values[row] else { return Err(wrong()) };
-        // Of the older form a sixth is a view of another storage, which it has not in these files.
-        let (&[kind, function, key, _, count], rest) = row.split_first_chunk::<5>().ok_or_else(wrong)?;
-        match (&self.values[kind], &self.values[function], &self.values[count]) {
-            (Value::Text(kind), Value::Function(Function::Storage(dtype)), Value::Number(count))
-                if kind == "storage" =>
-            {
-                if rest.iter().any(|rest| !matches!(self.values[*rest], Value::Other)) {
-                    return Err(unknown("a storage that is a view of another"));
-                }
-                let (dtype, count) = (*dtype, u64::try_from(*count).map_err(|_| wrong())?);
-                self.push(Value::Storage { key, dtype, count })
-            }
-            _ => Err(wrong()),
-        }
-    }
-
-    /// The result of a function.
-    fn call(&mut self) -> Result<()> {
-        let [operands, function] = [self.pop()?, self.pop()?];
-        let (Value::Row(operands), Value::Function(function)) = (&self.values[operands], &self.values[function]) else {
-            return Err(damaged("it calls what is no function"));
-        };
-        match (*function, operands.as_slice()) {
-            (Function::Dictionary, []) => self.push(Value::Dictionary(Vec::new())),
-            (Function::Dictionary, &[pairs]) => {
-                let entries = self.pairs(pairs)?;
-                self.spend(entries.len())?;
-                self.push(Value::Dictionary(entries))
-            }
-            (Function::Tensor, &[storage, first, shape, strides, ..]) => {
-                let Value::Number(first) = self.values[first] else {
-                    return Err(damaged("a tensor whose first number is none"));
-                };
-                let first = u64::try_from(first).map_err(|_| damaged("a tensor that begins before its storage"))?;
-                let value = Value::Tensor { storage, first, shape: self.sizes(shape)?, strides: self.sizes(strides)? };
-                self.push(value)
-            }
-            (Function::Parameter, &[tensor, ..]) => {
-                self.spend(1)?;
-                self.stack.push(tensor);
-                Ok(())
-            }
-            (function, _) => Err(damaged(&format!("it calls {function:?} with other operands"))),
-        }
-    }
-
-    /// The names and values of a list of pairs.
-    fn pairs(&self, list: usize) -> Result<Vec<(usize, usize)>> {
-        let wrong = || damaged("a dictionary of what are no pairs");
-        let Value::Row(rows) = &self.values[list] else { return Err(wrong()) };
-        // No more are made than may be spent.
-        rows.iter()
-            .take(self.left.saturating_add(1))
-            .map(|row| match &self.values[*row] {
-                Value::Row(pair) => <[usize; 2]>::try_from(pair.as_slice()).map(|[a, b]| (a, b)).map_err(|_| wrong()),
-                _ => Err(wrong()),
-            })
-            .collect()
-    }
-
-    fn sizes(&self, row: usize) -> Result<Vec<u64>> {
-        let wrong = || damaged("a tensor whose sizes are no numbers");
-        let Value::Row(row) = &self.values[row] else { return Err(wrong()) };
-        if row.len() > MOST_DIMENSIONS {
-            return Err(Error::limit(format!("has a tensor of {} dimensions", row.len())));
-        }
-        let size = |item: &usize| match self.values[*item] {
-            Value::Number(size) => u64::try_from(size).map_err(|_| wrong()),
-            _ => Err(wrong()),
-        };
-        row.iter().map(size).collect()
     }
 }
 

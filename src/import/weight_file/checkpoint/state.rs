@@ -9,7 +9,7 @@ use crate::{
     error::{Context, Error, Result},
     import::weight_file::{
         TensorInfo,
-        checkpoint::machine::{Pickled, Value},
+        checkpoint::values::{Pickled, Value},
     },
     tensor::DType,
 };
