@@ -149,6 +149,9 @@ def test_tensors_of_pytorch(embedder: gristmill.Embedder, monkeypatch: pytest.Mo
     forms: list[dict[str, Any]] = [{"convert_to_tensor": True}, {"convert_to_numpy": False}]
     for arguments in forms:
         assert np.array_equal(embedder.encode(TEXTS[:3], **arguments), expected)
+    reranker = gristmill.Reranker(GOLDENS / "heads" / "pairs" / "bert")
+    pairs = [(TEXTS[0], TEXTS[1]), (TEXTS[2], TEXTS[3])]
+    assert np.array_equal(reranker.predict(pairs, convert_to_tensor=True), reranker.predict(pairs))
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="PyTorch"):
         embedder.encode(TEXTS[:3], convert_to_tensor=True)

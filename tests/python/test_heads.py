@@ -116,7 +116,7 @@ def test_pairs_have_the_scores_of_a_cross_encoder() -> None:
     with pytest.raises(ValueError, match="pair 1"):
         reranker.predict([pairs[0], ("alone",)])
     with pytest.raises(ValueError, match="convert_to_tensor"):
-        reranker.predict(pairs, convert_to_tensor=True)
+        reranker.rank(TEXTS[0], TEXTS, convert_to_tensor=True)
 
 
 def test_entities_are_those_of_the_pipeline() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _native
 from ._arrow import is_arrow
+from ._outputs import formed
 from ._texts import Reporting, Texts, listed, refuse
 
 Pair = tuple[str, str] | list[str]
@@ -91,6 +92,8 @@ class Reranker(Reporting):
             Pairs of a query and a document, or one pair.
         show_progress_bar
             As :meth:`Embedder.encode` takes it.
+        convert_to_numpy, convert_to_tensor
+            As :meth:`Embedder.encode` takes them.
         prompt_name
             The prompt of the folder that stands before each query; the model's own if neither is given.
         prompt
@@ -106,13 +109,13 @@ class Reranker(Reporting):
         gristmill.ItemError
             For the first pair that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
         # As `CrossEncoder` tells one pair from several.
         single = len(sentences) > 0 and isinstance(sentences[0], str)
         pairs: list[Any] = [sentences] if single else list(sentences)
         pairs = [_pair(place, pair) for place, pair in enumerate(pairs)]
         scores = self._run(self._native.predict, pairs, prompt, prompt_name, show=show_progress_bar)
-        return scores[0] if single else scores
+        made = formed(scores, "float32", convert_to_numpy, convert_to_tensor)
+        return made[0] if single else made
 
     def rank(
         self,
