@@ -180,7 +180,7 @@ impl Finder<'_> {
                 .config
                 .normed_heads
                 .then(|| names.head_norms.map(|part| self.tensor(&[&name(&format!("{part}.weight"))], &[head_dim]))),
-            cross: names.cross.as_ref().map(|cross| self.cross(&layer, cross)),
+            cross: names.cross.as_ref().map(|cross| Box::new(self.cross(&layer, cross))),
             wide_norms: names.wide_norms.map(|parts| parts.map(|part| self.norm(&name(part), hidden))),
             second_norm: names.second_norm.map(|part| self.norm(&name(part), hidden)),
             up,

@@ -76,7 +76,7 @@ pub(super) struct Layer {
     /// The norm of the first half's result and its input, behind that of the attention.
     pub(super) second_norm: Option<Norm>,
     /// The attention to the encoder's results, in a decoder.
-    pub(super) cross: Option<Cross>,
+    pub(super) cross: Option<Box<Cross>>,
     /// The activated product, and the one it is multiplied by; absent where experts stand in their place.
     pub(super) up: Option<Affine>,
     pub(super) gate: Option<Affine>,
