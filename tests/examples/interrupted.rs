@@ -28,8 +28,8 @@ fn embed_writes_the_vectors_that_are_done() {
     // A source that has no end: more texts come as long as somebody reads them.
     let mut texts = child.stdin.take().unwrap();
     let source = thread::spawn(move || while texts.write_all(b"a word or two\n").is_ok() {});
-    // Some vectors are in the file by the time that it has grown.
-    await_part(folder.path(), 1);
+    // Behind the header, of 128 bytes, are vectors.
+    await_part(folder.path(), 129);
     signal(&child, "INT");
     let output = ended(child, Duration::from_secs(20));
     source.join().unwrap();
