@@ -119,10 +119,8 @@ fn read_token_vectors(folder: &Path, options: &FolderOptions) -> Result<(Folder,
             if config.decoder.is_some() {
                 return Err(Error::unsupported("a vector of each token behind a decoder"));
             }
-            Ok(late.inline.then(|| {
-                let outputs = weights.shape(PROJECTION).and_then(|shape| shape.first()).copied().unwrap_or(1);
-                Affine::find(weights, &[PROJECTION.to_owned()], (config.hidden, outputs), false, problems)
-            }))
+            let projection = || Affine::find_of_any_width(weights, PROJECTION, config.hidden, false, problems);
+            Ok(late.inline.then(projection))
         })?;
     let hidden = encoder.config.hidden;
     let behind = behind::token_vectors(&late, hidden, projection, &options.import, &mut encoder.sources)?;

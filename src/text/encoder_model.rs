@@ -56,13 +56,13 @@ impl EncoderModel {
         Self { options, truncated: Truncated::default(), ..self.clone() }
     }
 
-    /// The numbers of each head.
-    fn numbers(&self, outputs: &Tensors) -> Result<Vec<Vec<f32>>> {
-        let numbers = |name: &&str| {
+    /// Appends the numbers of each head.
+    fn append(&self, outputs: &Tensors, lists: &mut Vec<Vec<f32>>) -> Result<()> {
+        for name in &*self.outputs {
             let numbers = outputs.get(name).ok_or_else(|| Error::internal(format!("the session gave no `{name}`")))?;
-            Ok(numbers.as_slice::<f32>()?.to_vec())
-        };
-        self.outputs.iter().map(numbers).collect()
+            lists.push(numbers.as_slice::<f32>()?.to_vec());
+        }
+        Ok(())
     }
 }
 
@@ -77,15 +77,16 @@ impl Inference for EncoderModel {
         self.session.infer(&runs, &mut Slots::new(&mut outputs))?;
         let mut outputs = outputs.into_iter();
         for (index, text) in chunk.iter().enumerate() {
-            let mut own = outputs.by_ref().take(text.runs.len()).map(|output| {
+            let mut own = outputs.by_ref().take(text.runs.len());
+            let mut lists = Vec::with_capacity(text.runs.len() * self.outputs.len());
+            let read = own.by_ref().try_for_each(|output| {
                 let output = output.unwrap_or_else(|| Err(Error::internal("the session gave a text no vector")));
-                output.and_then(|tensors| self.numbers(&tensors))
+                self.append(&output?, &mut lists)
             });
-            let vectors: Result<Vec<Vec<_>>> = own.by_ref().collect();
             // All of a text's outputs are taken, even behind one that failed.
             own.for_each(drop);
-            match vectors {
-                Ok(vectors) => out.set(index, vectors.into_iter().flatten().collect()),
+            match read {
+                Ok(()) => out.set(index, lists),
                 Err(error) => out.fail(index, error),
             }
         }

@@ -370,6 +370,8 @@ fn a_mark_of_unknown_sizes_is_no_name() {
 fn an_empty_list_of_axes_is_none() {
     let session = open(&one("Squeeze", &["1", "4", "1"], &[&[]], &[]));
     assert_eq!(shape(run(&session, &[("x", &[1, 4, 1])])), [4]);
+    let session = open(&one("Squeeze", &["1", "4", "1"], &[], &[ints("axes", &[])]));
+    assert_eq!(shape(run(&session, &[("x", &[1, 4, 1])])), [4]);
     assert!(refused(&one("Squeeze", &["n", "4"], &[&[]], &[])).contains("without `axes`"));
     // Axes of unknown size may all be kept.
     let session = open(&squeezed(&["n", "4"], &["n", "4"]));

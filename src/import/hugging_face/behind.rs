@@ -133,7 +133,7 @@ pub(super) fn token_vectors(
     Ok(behind)
 }
 
-/// The product of a file of its own, of each token.
+/// The product of a file of its own, of each token, with `outputs` columns or as many as the file gives it.
 pub(super) fn of_tokens(
     file: &Path,
     (hidden, outputs): (usize, Option<usize>),
@@ -142,8 +142,11 @@ pub(super) fn of_tokens(
     sources: &mut Vec<Weights>,
 ) -> Result<Behind> {
     let (weights, mut problems) = (Weights::open_file(file, options)?, Problems::default());
-    let width = outputs.or_else(|| weights.shape("weight").and_then(|shape| shape.first()).copied()).unwrap_or(1);
-    let affine = Affine::find(&weights, &["weight".to_owned()], (hidden, width), true, &mut problems);
+    let affine = match outputs {
+        Some(outputs) => Affine::find(&weights, &["weight".to_owned()], (hidden, outputs), true, &mut problems),
+        None => Affine::find_of_any_width(&weights, "weight", hidden, true, &mut problems),
+    };
+    let width = affine.columns();
     refuse_others(&weights, &["weight", "bias"], &mut problems);
     problems.finish("the file does not fit the encoder")?;
     let product = Product { source: sources.len(), affine, activation, residual: Residual::Nothing };
@@ -171,8 +174,8 @@ impl Behind {
         weights: &Weights,
         problems: &mut Problems,
     ) {
-        self.width = weights.shape(name).and_then(|shape| shape.first()).copied().unwrap_or(1);
-        let affine = Affine::find(weights, &[name.to_owned()], (config.hidden, self.width), bias, problems);
+        let affine = Affine::find_of_any_width(weights, name, config.hidden, bias, problems);
+        self.width = affine.columns();
         let (activation, residual) = (Activation::None, Residual::Nothing);
         self.stages.push(Stage::Product(Product { source: 0, affine, activation, residual }));
         self.steps.push_str(&format!(", to {}", self.width));

@@ -25,7 +25,7 @@ use crate::{
         checkpoint::{
             archive::Archive,
             machine::run,
-            state::{Storage, is_little_endian, tensors, texts},
+            state::{Storage, is_little_endian, storages, tensors, texts},
             values::Pickled,
         },
     },
@@ -92,7 +92,7 @@ fn in_row(file: &File, file_len: u64, most: u64) -> Result<BTreeMap<String, Tens
     let pickled = next("the tensors")?;
     let order = next("the storages")?;
     let keys = texts(&order)?;
-    let sizes = state::storages(&pickled)?;
+    let types = storages(&pickled)?;
     let mut at = place as u64;
     let mut places: HashMap<&str, Range<u64>> = HashMap::new();
     for key in keys {
@@ -102,7 +102,7 @@ fn in_row(file: &File, file_len: u64, most: u64) -> Result<BTreeMap<String, Tens
             return Err(cut());
         }
         read_exact_at(file, &mut count, at).map_err(|error| Error::io(error, "reading a storage"))?;
-        let dtype = sizes.get(key).ok_or_else(|| Error::invalid_model(format!("no tensor has the storage {key:?}")))?;
+        let dtype = types.get(key).ok_or_else(|| Error::invalid_model(format!("no tensor has the storage {key:?}")))?;
         let start = at + 8;
         let bytes = u64::from_le_bytes(count).checked_mul(dtype.size() as u64);
         let end = bytes.and_then(|bytes| start.checked_add(bytes)).filter(|end| *end <= file_len).ok_or_else(cut)?;

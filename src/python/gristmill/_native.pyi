@@ -13,6 +13,7 @@ class ItemError(Error):
     stage: str
 
 def command(arguments: list[str]) -> int: ...
+def quantize(vectors: npt.NDArray[np.float32], precision: str) -> npt.NDArray[np.uint8]: ...
 def map_function(
     function: Callable[..., Any],
     items: Iterable[Any],

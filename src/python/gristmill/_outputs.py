@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _native
 from ._texts import Floats, unit
 
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
@@ -39,16 +40,8 @@ def quantized(vectors: Floats, precision: str) -> Any:
     """Vectors in rows with the numbers of sentence-transformers' ``quantize_embeddings``."""
     if precision == "float32":
         return vectors
-    if precision.endswith("binary"):
-        packed = np.packbits(vectors > 0, axis=-1)
-        return packed if precision == "ubinary" else (packed - np.uint8(128)).astype(np.int8)
-    if len(vectors) == 0:
-        return vectors.astype(precision)
-    start, end = vectors.min(axis=0), vectors.max(axis=0)
-    step = (end - start) / np.float32(255)
-    step = np.where(step == 0, np.float32(1), step)
-    whole = np.clip(np.floor((vectors - start) / step), 0, 255)
-    return whole.astype(np.uint8) if precision == "uint8" else (whole - 128).astype(np.int8)
+    made = _native.quantize(vectors, precision)
+    return made.view(np.int8) if precision in ("int8", "binary") else made
 
 
 def similarity_name(path: str | os.PathLike[str]) -> str:

@@ -19,6 +19,7 @@ mod job;
 mod model;
 mod options;
 mod pair_classifier;
+mod quantize;
 mod reranker;
 mod results;
 mod sparse_embedder;
@@ -48,6 +49,7 @@ mod _native {
         hybrid_embedder::HybridEmbedder,
         model::Model,
         pair_classifier::PairClassifier,
+        quantize::quantize,
         reranker::Reranker,
         results::Results,
         sparse_embedder::SparseEmbedder,

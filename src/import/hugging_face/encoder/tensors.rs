@@ -179,6 +179,18 @@ impl Affine {
         Self { weight, rows: 0..outputs, bias, bias_rows: 0..outputs, factors: None }
     }
 
+    /// Finds the layer whose weight has this name, of as many columns as the file gives it.
+    pub(in crate::import::hugging_face) fn find_of_any_width(
+        weights: &Weights,
+        name: &str,
+        inputs: usize,
+        bias: bool,
+        problems: &mut Problems,
+    ) -> Self {
+        let outputs = weights.shape(name).and_then(|shape| shape.first()).copied().unwrap_or(1);
+        Self::find(weights, &[name.to_owned()], (inputs, outputs), bias, problems)
+    }
+
     /// A layer of these tensors.
     pub(in crate::import::hugging_face) fn of(weight: Found, bias: Option<Found>) -> Self {
         let rows = 0..weight.shape()[0];

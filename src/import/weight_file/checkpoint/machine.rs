@@ -54,7 +54,16 @@ impl Machine<'_> {
                     self.spend(1)?;
                     self.marks.push(self.stack.len());
                 }
-                b'N' | b'G' | 0x8b => self.other()?,
+                b'N' => self.push(Value::Other)?,
+                b'G' => {
+                    self.take(8)?;
+                    self.push(Value::Other)?;
+                }
+                0x8b => {
+                    let len = self.unsigned(4)? as usize;
+                    self.take(len)?;
+                    self.push(Value::Other)?;
+                }
                 0x88 => self.push(Value::Flag(true))?,
                 0x89 => self.push(Value::Flag(false))?,
                 b'K' => self.number(1)?,
@@ -176,22 +185,10 @@ impl Machine<'_> {
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
-    /// A value that nothing here reads.
-    fn other(&mut self) -> Result<()> {
-        match self.bytes[self.place - 1] {
-            b'G' => drop(self.take(8)?),
-            0x8b => {
-                let len = self.unsigned(4)? as usize;
-                self.take(len)?;
-            }
-            _ => {}
-        }
-        self.push(Value::Other)
-    }
-
+    /// A number of one or two bytes.
     fn number(&mut self, bytes: usize) -> Result<()> {
         let number = self.unsigned(bytes)?;
-        self.push(i64::try_from(number).map_or(Value::Other, Value::Number))
+        self.push(Value::Number(number as i64))
     }
 
     fn long_number(&mut self) -> Result<()> {
