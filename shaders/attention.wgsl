@@ -57,8 +57,8 @@ fn main(at: Invocation) {
     head = number / p.tiles;
     let row = (number % p.tiles) * 64u + lane;
     let mine = row < p.queries;
-    let start = 0u;
-    let end = p.keys;
+    let first_key = 0u;
+    let keys_end = p.keys;
     let mask_at = (head / p.heads) * p.mask_step[0] + (head % p.heads) * p.mask_step[1] + row * p.mask_step[2];
 {{query}}
     var largest = -3.4028235e38;

@@ -44,23 +44,33 @@ struct Window {
     x: u32,
 }
 
+// The first tap of the window at a position of an axis; it may wrap.
+fn first_tap(at: u32, stride: u32, pad: u32) -> u32 {
+    return {{first_tap}};
+}
+
+// The position of a tap in the input; past the input's end if it is none.
+fn tap_place(first: u32, tap: u32, stride: u32, dilation: u32) -> u32 {
+{{place}}
+}
+
 fn window(row: u32) -> Window {
     let positions = p.out[0] * p.out[1] * p.out[2];
     let at = row % positions;
     return Window(
         (row / positions) * p.x_step[0] + own_group * p.channels * p.x_step[1],
-        (at / (p.out[1] * p.out[2])) * STRIDE.x - p.pads[0],
-        ((at / p.out[2]) % p.out[1]) * STRIDE.y - p.pads[1],
-        (at % p.out[2]) * STRIDE.z - p.pads[2],
+        first_tap(at / (p.out[1] * p.out[2]), STRIDE.x, p.pads[0]),
+        first_tap((at / p.out[2]) % p.out[1], STRIDE.y, p.pads[1]),
+        first_tap(at % p.out[2], STRIDE.z, p.pads[2]),
     );
 }
 
 // The index of a summand in the input, or all ones if it is padding.
 fn summand(window: Window, k: u32) -> u32 {
     let tap = k / p.channels;
-    let z = window.z + (tap / (KERNEL.y * KERNEL.z)) * DILATION.x;
-    let y = window.y + ((tap / KERNEL.z) % KERNEL.y) * DILATION.y;
-    let x = window.x + (tap % KERNEL.z) * DILATION.z;
+    let z = tap_place(window.z, tap / (KERNEL.y * KERNEL.z), STRIDE.x, DILATION.x);
+    let y = tap_place(window.y, (tap / KERNEL.z) % KERNEL.y, STRIDE.y, DILATION.y);
+    let x = tap_place(window.x, tap % KERNEL.z, STRIDE.z, DILATION.z);
     if k >= p.k || z >= p.size[0] || y >= p.size[1] || x >= p.size[2] {
         return 0xffffffffu;
     }

@@ -75,7 +75,8 @@ flags of all examples:
   --workers N                         threads (as many as the machine allows)
   --chunk N                           items per chunk (chosen by measurement)
   --report FILE                       where to write the report: a page for people if the name ends in .html, else JSON
-  --adapter NAME                      the graphics adapter: a part of its name, or its number
+  --adapter NAME                      the graphics adapter: a part of its name, or its number; several share the chunks,
+                                      in a list with commas, or `all` that are like the fastest
   --matrices                          products in f16 by cooperative matrices, if the adapter has them and they pass a
                                       test; the report says why not
   --devices                           list the devices and exit

@@ -78,6 +78,11 @@ pub(crate) trait DeviceSession: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Takes the session for all runs of a chunk, if it is one of several devices'.
+    fn lease(&self) -> Option<Box<dyn DeviceSession + '_>> {
+        None
+    }
+
     /// Runs the model once.
     ///
     /// `write_input` fills the memory of each input; `read_outputs` reads the results and keeps what it needs of them.

@@ -24,10 +24,10 @@ mod resilient;
 mod run;
 mod self_test;
 mod session;
+mod several;
 mod shader;
 mod staging;
 
 pub use adapter::{Adapter, AdapterType, adapters};
-pub(crate) use device::GpuDevice;
 pub(crate) use operand::WeightFormat;
-pub(crate) use resilient::Resilient;
+pub(crate) use several::{load, open};

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "gpu")]
 use crate::backend::{
-    gpu::{GpuDevice, Resilient, WeightFormat},
+    gpu::{self, WeightFormat},
     options::Precision,
 };
 use crate::{
@@ -68,7 +68,7 @@ pub(crate) fn gpu(graph: Graph, options: &SessionOptions, kernel_set: KernelSet)
         return Err(Error::new(ErrorKind::Device, reason));
     }
     let format = if options.precision == Precision::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
-    Ok(Box::new(Resilient::load(graph, options, kernel_set, format)?))
+    gpu::load(graph, options, kernel_set, format)
 }
 
 /// Loads the graph on a GPU for `Device::Auto`.
@@ -83,7 +83,7 @@ fn gpu_by_itself(graph: &Graph, options: &SessionOptions, kernel_set: KernelSet)
         return Err(Error::new(ErrorKind::Device, message));
     }
     // Fails before the graph is copied.
-    GpuDevice::open(&options.gpu)?;
+    gpu::open(&options.gpu)?;
     gpu(graph.clone(), options, kernel_set)
 }
 

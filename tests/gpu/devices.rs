@@ -27,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("devices::a_job_outlives_runs_that_take_too_long", too_long),
         Trial::test("devices::an_adapter_without_a_limit_is_left", without_limit),
         Trial::test("devices::runs_without_memory_are_halved", halved),
+        Trial::test("devices::several_share_the_chunks_of_a_job", several),
         Trial::test("devices::staging_buffers_are_used_again", staging),
         Trial::test("devices::what_the_host_keeps_is_counted", kept_on_host),
         Trial::test("devices::auto_takes_no_software_adapter", auto_software),
@@ -78,6 +79,27 @@ fn near(
         }
     }
     Ok(())
+}
+
+fn several() -> Outcome {
+    let (items, due) = rows_and_results(400)?;
+    let session = Session::load(graph_of_rows(), &options(GpuOptions::adapter(format!("{0}, {0}", adapter()))))?;
+    let one = Session::load(graph_of_rows(), &options(on_adapter()))?;
+    if session.weight_bytes() != 2 * one.weight_bytes() {
+        return Err(
+            format!("{} bytes of weights instead of twice {}", session.weight_bytes(), one.weight_bytes()).into()
+        );
+    }
+    let (got, report) = gristmill::bulk::Bulk::new(Arc::new(session)).workers(2).chunk_size(7).run(&items);
+    near(got, &due)?;
+    let of = |second: bool| report.devices.iter().find(|own| own.device.ends_with(", session 2") == second);
+    let (Some(first), Some(second)) = (of(false), of(true)) else { return Err(report.to_json().into()) };
+    let told = [format!("{}, session 2", first.device), format!("{} + {}", first.device, second.device)];
+    let fits = told == [second.device.clone(), report.device.clone()]
+        && first.items + second.items == items.len()
+        && first.items.min(second.items) > 0
+        && report.notes.iter().any(|note| note.starts_with("chunks go to 2 adapters"));
+    if fits { Ok(()) } else { Err(report.to_json().into()) }
 }
 
 fn auto_measures() -> Outcome {

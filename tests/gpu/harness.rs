@@ -4,6 +4,7 @@
 //! show as ignored.
 
 mod devices;
+mod families;
 #[path = "../../examples/identify/features.rs"]
 #[allow(dead_code, reason = "a part is used")]
 mod features;
@@ -61,7 +62,7 @@ fn main() {
     // Opened once for all tests.
     let held = present.then(|| sessions::holder(&on_adapter()));
     let needs_adapter = operators::trials().into_iter().chain(sessions::trials()).chain(models::trials());
-    let needs_adapter = needs_adapter.chain(precision::trials()).chain(devices::trials());
+    let needs_adapter = needs_adapter.chain(families::trials()).chain(precision::trials()).chain(devices::trials());
     let mut trials: Vec<Trial> = needs_adapter.map(|trial| trial.with_ignored_flag(!present)).collect();
     trials.extend(devices::without_adapter());
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,5 +1,7 @@
 //! Every operator on every case.
 
+use std::collections::BTreeSet;
+
 use gristmill::{
     DType, GpuOptions, Result, Session, Tensor,
     testing::{
@@ -36,7 +38,8 @@ fn run(case: &Case, gpu: &GpuOptions) -> Result<(Vec<Tensor>, bool)> {
 fn tolerance(def: &OpDef) -> Tolerance {
     match def.gpu {
         GpuState::Kernel(
-            "arg_reduce" | "fill" | "gather" | "gather_elements" | "gather_nd" | "move" | "pad" | "top_k",
+            "arg_reduce" | "fill" | "gather" | "gather_elements" | "gather_nd" | "move" | "pad" | "segment_windows"
+            | "top_k",
         ) => Tolerance::Exact,
         GpuState::Kernel("pointwise") => Tolerance::Each { absolute: 1e-5, relative: 1e-4 },
         GpuState::Kernel(_) => Tolerance::Sums { absolute: 1e-5, relative: 1e-4 },
@@ -129,11 +132,24 @@ fn planted() -> Outcome {
         ("Sin", "high >> 30u", "high >> 29u"),
         ("TopK", "a.key > b.key", "a.key >= b.key"),
         ("Trilu", "column) >= i32(row", "column) > i32(row"),
+        ("ConvTranspose", "(first - distance) % stride != 0u", "false"),
+        ("DisentangledAttention", "distance_place(first + j, row)", "distance_place(row, first + j)"),
+        ("PackedAttention", "distance_place(row, first + j)", "distance_place(first + j, row)"),
+        ("PackedAttention", "row - key > p.before", "row - key >= p.before"),
+        ("PackedAttention", "key - row > p.behind", "key - row >= p.behind"),
+        ("PackedAttention", "head / p.sharing", "head % key_heads"),
+        ("PackedAttention", "min(keys_end, start + seen)", "keys_end"),
+        ("PackedAttention", "lowest - min(lowest - start, p.before)", "lowest"),
+        ("Resize", "2u * tap_1", "2u * tap_0"),
+        ("SegmentWindows", "own < end", "own <= end"),
+        ("RotaryHeads", "select(sine, -sine", "select(-sine, sine"),
+        ("RotaryHeads", "head < p.queries", "head > p.queries"),
     ];
+    let names: BTreeSet<&str> = mistakes.iter().map(|(name, ..)| *name).collect();
+    if let Some(name) = names.into_iter().find(|name| !passes_planted(name, "no such text", "")) {
+        return Err(format!("{name} fails without a mistake").into());
+    }
     for (name, from, to) in mistakes {
-        if !passes_planted(name, "no such text", "") {
-            return Err(format!("{name} fails without a mistake").into());
-        }
         if passes_planted(name, from, to) {
             return Err(format!("{name} passes with `{to}` in place of `{from}`").into());
         }

@@ -87,6 +87,32 @@ pub fn adapters() -> Vec<Adapter> {
     all().iter().map(|(adapter, _)| adapter.clone()).collect()
 }
 
+/// The adapters that a choice names, each by a choice of its own.
+///
+/// `all` are the adapters like the fastest one, of its kind and interface; names and numbers may stand in a list with commas.
+pub(super) fn choices(choice: Option<&str>) -> Vec<Option<String>> {
+    let adapters: Vec<&Adapter> = all().iter().map(|(adapter, _)| adapter).collect();
+    listed(&adapters, choice)
+}
+
+fn listed(adapters: &[&Adapter], choice: Option<&str>) -> Vec<Option<String>> {
+    match choice {
+        Some("all") => match pick(adapters, None) {
+            Some(best) => {
+                let like =
+                    |own: &&&Adapter| own.kind == adapters[best].kind && own.interface == adapters[best].interface;
+                adapters.iter().filter(like).map(|own| Some(own.index.to_string())).collect()
+            }
+            // Refused as the choice of none is.
+            None => vec![None],
+        },
+        Some(names) if names.contains(',') && pick(adapters, choice).is_none() => {
+            names.split(',').map(|name| Some(name.trim().to_owned())).collect()
+        }
+        _ => vec![choice.map(str::to_owned)],
+    }
+}
+
 /// Selects an adapter by number, part of its name, `high-performance` or `low-power`.
 ///
 /// Without a choice it is the fastest kind that is not software.
@@ -153,5 +179,25 @@ mod tests {
         assert_eq!(pick(&all, Some("0")), Some(0));
         assert_eq!(pick(&all, Some("7")), None);
         assert_eq!(pick(&all, Some("radeon")), None);
+    }
+
+    #[test]
+    fn choices_of_several_are_taken_apart() {
+        let all = [
+            adapter(0, "llvmpipe", AdapterType::Software),
+            adapter(1, "Card, large", AdapterType::Discrete),
+            adapter(2, "Card, large", AdapterType::Discrete),
+            Adapter { interface: "dx12".to_owned(), ..adapter(3, "Card, large", AdapterType::Discrete) },
+            adapter(4, "Chip", AdapterType::Integrated),
+        ];
+        let all: Vec<&Adapter> = all.iter().collect();
+        let of = |choice| listed(&all, choice);
+        let some = |names: &[&str]| names.iter().map(|&name| Some(name.to_owned())).collect::<Vec<_>>();
+        assert_eq!(of(None), [None]);
+        assert_eq!(of(Some("chip")), some(&["chip"]));
+        assert_eq!(of(Some("card, large")), some(&["card, large"]));
+        assert_eq!(of(Some("0, chip,0")), some(&["0", "chip", "0"]));
+        assert_eq!(of(Some("all")), some(&["1", "2"]));
+        assert_eq!(listed(&all[..1], Some("all")), [None]);
     }
 }

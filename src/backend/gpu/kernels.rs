@@ -30,11 +30,15 @@ mod pointwise;
 mod pool;
 mod product;
 mod reduce;
+mod resize;
+mod rotary_heads;
 mod scatter;
 mod segment_pool;
+mod segment_windows;
 mod softmax;
 mod top_k;
 mod weights;
+mod windows;
 
 use crate::{
     backend::gpu::kernel::KernelDef,
@@ -63,8 +67,11 @@ static ALL: &[KernelDef] = &[
     pointwise::KERNEL,
     pool::KERNEL,
     reduce::KERNEL,
+    resize::KERNEL,
+    rotary_heads::KERNEL,
     scatter::KERNEL,
     segment_pool::KERNEL,
+    segment_windows::KERNEL,
     softmax::KERNEL,
     top_k::KERNEL,
 ];

@@ -141,22 +141,26 @@ impl<'a> GpuRequest<'a> {
         if let Some(made) = self.weights.made.borrow().get(&(id, form)) {
             return Ok(Some(made.clone()));
         }
-        let mut ids = Vec::new();
-        for bytes in pack(tensor)? {
-            if bytes.len() as u64 > self.binding_limit {
-                let (len, limit) = (bytes.len(), self.binding_limit);
-                let what =
-                    format!("weights of {len} bytes that cannot be cut, where this device binds at most {limit}");
-                return Err(Error::limit(what));
-            }
-            let id = WeightId(self.weights.count.get());
-            self.weights.count.set(id.0 + 1);
-            self.weights.pending.borrow_mut().push((id, bytes));
-            ids.push(id);
-        }
-        let ids: Arc<[WeightId]> = ids.into();
+        let ids = pack(tensor)?.into_iter().map(|bytes| self.add_weight(bytes));
+        let ids: Arc<[WeightId]> = ids.collect::<Result<_>>()?;
         self.weights.made.borrow_mut().insert((id, form), ids.clone());
         Ok(Some(ids))
+    }
+
+    /// Adds numbers of the kernel's own.
+    ///
+    /// # Errors
+    /// If they exceed the limit of a binding.
+    pub(super) fn add_weight(&self, bytes: Vec<u8>) -> Result<WeightId> {
+        if bytes.len() as u64 > self.binding_limit {
+            let (len, limit) = (bytes.len(), self.binding_limit);
+            let what = format!("weights of {len} bytes that cannot be cut, where this device binds at most {limit}");
+            return Err(Error::limit(what));
+        }
+        let id = WeightId(self.weights.count.get());
+        self.weights.count.set(id.0 + 1);
+        self.weights.pending.borrow_mut().push((id, bytes));
+        Ok(id)
     }
 
     /// Returns the positions of the packed operands.

@@ -34,6 +34,7 @@ static SNIPPETS: &[Shader] = &[
     wgsl!("shared/product"),
     wgsl!("shared/row"),
     wgsl!("shared/row_subgroup"),
+    wgsl!("shared/segment"),
     wgsl!("shared/trigonometry"),
 ];
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub struct GpuOptions {
     /// The adapter: its number in the list of adapters, a part of its name, `high-performance` or `low-power`.
     ///
+    /// Several, in a list with commas, or `all` that are like the fastest: each chunk goes to the one with the fewest.
     /// By default the fastest kind that is not software; a software adapter must be chosen by name or number.
     pub adapter: Option<String>,
     /// Whether shaders check every index and loop at run time, to find out whether a shader is at fault.

@@ -25,6 +25,8 @@ const RETRIES: usize = 2;
 impl Session {
     /// Runs a chunk on one device.
     pub(super) fn infer_on(&self, engine: &dyn DeviceSession, chunk: &[&Tensors], out: &mut Slots<'_, Tensors>) {
+        let leased = engine.lease();
+        let engine = leased.as_deref().unwrap_or(engine);
         let mut bound = Vec::with_capacity(chunk.len());
         for (index, item) in chunk.iter().enumerate() {
             bound.push(match self.bind(item) {

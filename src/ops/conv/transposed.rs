@@ -45,7 +45,7 @@ pub(crate) static DEF: OpDef = OpDef {
     cases: cases::cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(run::kernel),
-    gpu: GpuState::Host("no shader yet"),
+    gpu: GpuState::Kernel("conv"),
 };
 
 fn decode(node: &mut OnnxNode<'_>) -> Result<Arc<dyn Operator>> {
@@ -111,7 +111,7 @@ impl ConvTranspose {
     }
 
     /// What is cut off before an axis whose sizes are these.
-    fn cut(&self, axis: usize, from: usize, to: usize) -> usize {
+    pub(crate) fn cut(&self, axis: usize, from: usize, to: usize) -> usize {
         if let (Pads::Explicit(pads), None) = (&self.pads, &self.output_shape) {
             return pads[axis].0;
         }

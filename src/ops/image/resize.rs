@@ -74,7 +74,7 @@ pub(crate) static DEF: OpDef = OpDef {
     cases: cases::cases,
     accuracy: Accuracy::Pointwise,
     cpu: CpuState::Kernel(run::kernel),
-    gpu: GpuState::Host("no shader yet"),
+    gpu: GpuState::Kernel("resize"),
 };
 
 impl Resize {

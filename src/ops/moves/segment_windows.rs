@@ -28,7 +28,7 @@ pub(crate) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Exact,
     cpu: CpuState::Kernel(|request| function_kernel::<SegmentWindows>(request, run)),
-    gpu: GpuState::Host("no shader yet"),
+    gpu: GpuState::Kernel("segment_windows"),
 };
 
 impl SegmentWindows {

@@ -56,6 +56,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         ("load_q", load_q),
         ("load_k", load_k),
         ("load_v", load_v),
+        ("hidden", String::new()),
         ("mask", added),
     ]);
     let program = request.program(&SHADER, &borrowed(&values))?;

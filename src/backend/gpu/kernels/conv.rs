@@ -1,4 +1,4 @@
-//! `Conv`: an implicit matrix product, for every layout, group count and padding.
+//! `Conv` and `ConvTranspose`: an implicit matrix product, for every layout, group count and padding.
 
 use std::sync::Arc;
 
@@ -6,98 +6,57 @@ use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::{
-            code::{bindings, borrowed, space},
             functions::activation,
-            held::Held,
-            product::Tile,
+            windows::{WindowProduct, Windows},
         },
-        operand::{Operand, WeightId},
+        operand::Operand,
         program::Program,
         recorder::{Recorder, word},
         request::GpuRequest,
         shader::{Shader, wgsl},
     },
     error::{Error, Result},
-    op::{Packing, Shapes},
-    ops::conv::{Conv, Layout, geometry::Geometry},
+    op::Shapes,
+    ops::conv::{Conv, Layout, geometry::Geometry, transposed::ConvTranspose},
 };
 
 /// The entry in the list of kernels.
 pub(super) const KERNEL: KernelDef = KernelDef { name: "conv", make };
 
-const SHADER: Shader = wgsl!("conv");
 const COLUMN_MAX: Shader = wgsl!("column_max");
+const NOT_CONSTANT: &str = "weights that are known only when it runs";
 
 struct Kernel {
     op: Conv,
-    program: Arc<Program>,
+    product: WindowProduct,
     column_max: Option<Arc<Program>>,
-    tile: Tile,
-    held: Held,
-    weights: WeightId,
     shape: Vec<usize>,
-    bias: bool,
 }
 
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
+    let Some(shape) = request.constant(1).map(|tensor| tensor.shape().to_vec()) else {
+        return Ok(Made::Host(NOT_CONSTANT));
+    };
+    if let Ok(op) = request.op::<ConvTranspose>() {
+        return transposed(request, op, shape);
+    }
     let op: &Conv = request.op()?;
     let Some(activation) = activation(op.activation, "v") else {
         return Ok(Made::Host("an activation that its shader has not"));
     };
-    let Some(shape) = request.constant(1).map(|tensor| tensor.shape().to_vec()) else {
-        return Ok(Made::Host("weights that are known only when it runs"));
+    let windows = Windows {
+        kernel: &op.kernel,
+        strides: &op.strides,
+        dilations: &op.dilations,
+        groups: op.groups,
+        channels: shape[1],
+        filters: shape[0] / op.groups,
+        is_transposed: false,
+        activation,
     };
-    let (filters, channels) = (shape[0] / op.groups, shape[1]);
-    let taps: usize = op.kernel.iter().product();
-    let tile = Tile::of(filters);
-    let parameter = (op.groups as u64) << 32 | tile.bn as u64;
-    let held = match request.constant(1) {
-        Some(tensor) => Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied()),
-        None => Held::AS_THEY_ARE,
-    };
-    let weights = request.take_weight(1, Packing { name: "windows", parameter }, |tensor| {
-        let values = tensor.as_slice::<f32>()?;
-        let mut packed = Vec::new();
-        for group in 0..op.groups {
-            // A row is a tap and a channel, a column a filter.
-            packed.extend(tile.pack(held, taps * channels, filters, |row, column| {
-                let (tap, channel) = (row / channels, row % channels);
-                values[((group * filters + column) * channels + channel) * taps + tap]
-            }));
-        }
-        Ok(vec![packed])
-    })?;
-    let Some(&weights) = weights.as_ref().and_then(|parts| parts.first()) else {
-        return Err(Error::internal("constant weights were not packed"));
-    };
-    let bias = request.inputs().fact(2).is_some();
-    let mut bound = vec![("x", "f32", false), ("w", held.kind(), false), ("y", "f32", true)];
-    if bias {
-        bound.push(("bias", "f32", false));
-    }
-    // Four adjacent summands share a tap if the channels of a group are a multiple of four.
-    let load_a = if channels.is_multiple_of(4) && channels > 0 {
-        "    let at = summand(own, k);\n    if at == 0xffffffffu {\n        return vec4<f32>();\n    }\n    let c = p.x_step[1];\n    \
-         return vec4<f32>(x[at], x[at + c], x[at + 2u * c], x[at + 3u * c]);"
-            .to_owned()
-    } else {
-        let one = |place: usize| format!("input_at(summand(own, k + {place}u))");
-        format!("    return vec4<f32>({}, {}, {}, {});", one(0), one(1), one(2), one(3))
-    };
-    let mut values = tile.values();
-    values.extend([
-        ("bindings", bindings(&bound)),
-        ("kernel", space(&op.kernel)),
-        ("stride", space(&op.strides)),
-        ("dilation", space(&op.dilations)),
-        ("load_a", load_a),
-        ("load_b", held.load("own_group * p.group_weights + (k * p.width + column) / 4u")),
-        ("bias", if bias { " + bias[filter_number]" } else { "" }.to_owned()),
-        ("activation", activation),
-    ]);
-    let program = request.program(&SHADER, &borrowed(&values))?;
+    let Some(product) = windows.product(request)? else { return Ok(Made::Host(NOT_CONSTANT)) };
     let column_max = op.global_max.then(|| request.program(&COLUMN_MAX, &[])).transpose()?;
-    Made::kernel(Kernel { op: op.clone(), program, column_max, tile, held, weights, shape, bias })
+    Made::kernel(Kernel { op: op.clone(), product, column_max, shape })
 }
 
 impl Kernel {
@@ -117,47 +76,79 @@ impl GpuKernel for Kernel {
 
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let own = self.geometry(run.input(0)?)?;
-        let taps: usize = own.kernel.iter().product();
+        let Some(program) = &self.column_max else {
+            return self.product.record(run, &own, own.layout == Layout::ChannelsLast, Operand::Output(0));
+        };
         let positions: usize = own.out.iter().product();
-        let volume: usize = own.size.iter().product();
-        let (channels, filters) = (own.channels / own.groups.max(1), own.filters / own.groups.max(1));
-        let (m, k) = (own.items * positions, taps * channels);
-        let tiles = filters.div_ceil(self.tile.bn);
-        let tiles_of_group = m.div_ceil(self.tile.bm) * tiles;
-        let groups = tiles_of_group * own.groups;
-        let (rows, width) = self.tile.padded(k, filters);
-        let last = |channels: usize, positions: usize| [channels * positions, 1, channels];
-        let first = |channels: usize, positions: usize| [channels * positions, positions, 1];
-        let is_last = self.op.layout == Layout::ChannelsLast;
-        let x_step = if is_last { last(own.channels, volume) } else { first(own.channels, volume) };
-        // An output that is reduced afterwards has its channels last.
-        let y_last = is_last || self.op.global_max;
-        let y_step = if y_last { last(own.filters, positions) } else { first(own.filters, positions) };
-        let mut words = Vec::with_capacity(25);
-        for number in
-            [m, k, filters, channels.max(1), tiles.max(1), tiles_of_group.max(1), groups, width, rows * width / 4]
-        {
-            words.push(word(number)?);
+        self.product.record(run, &own, true, Operand::Scratch)?;
+        run.loops(positions)?;
+        let words = [word(own.items)?, word(positions)?, word(own.filters)?];
+        // Without positions there is no scratch; the shader reads nothing, so any operand will do.
+        let from = if positions == 0 { Operand::Input(0) } else { Operand::Scratch };
+        let groups = (own.items * own.filters).div_ceil(64);
+        run.dispatch(program, &[("x", from), ("y", Operand::Output(0))], &words, groups)
+    }
+}
+
+struct Transposed {
+    op: ConvTranspose,
+    product: WindowProduct,
+    shape: Vec<usize>,
+}
+
+fn transposed(request: &GpuRequest<'_>, op: &ConvTranspose, shape: Vec<usize>) -> Result<Made> {
+    let windows = Windows {
+        kernel: &op.kernel,
+        strides: &op.strides,
+        dilations: &op.dilations,
+        groups: op.groups,
+        channels: shape[0] / op.groups,
+        filters: shape[1],
+        is_transposed: true,
+        activation: "v".to_owned(),
+    };
+    match windows.product(request)? {
+        Some(product) => Made::kernel(Transposed { op: op.clone(), product, shape }),
+        None => Ok(Made::Host(NOT_CONSTANT)),
+    }
+}
+
+impl GpuKernel for Transposed {
+    fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
+        let (x, y) = (run.input(0)?, run.output(0)?);
+        if x.len() != self.shape.len() || x[1] != self.shape[0] {
+            return Err(Error::invalid_input(format!("an input of shape {x:?} for weights of shape {:?}", self.shape)));
         }
-        for number in own.size.iter().chain(&own.out).chain(&own.pads).chain(&x_step).chain(&y_step) {
-            words.push(word(*number)?);
+        let own = self.geometry(x, y);
+        self.product.record(run, &own, false, Operand::Output(0))
+    }
+}
+
+impl Transposed {
+    /// The sizes of a run; what is cut off the result stands for the pads.
+    fn geometry(&self, x: &[usize], y: &[usize]) -> Geometry {
+        let (op, rank) = (&self.op, self.op.kernel.len());
+        let mut own = Geometry {
+            items: x[0],
+            channels: x[1],
+            filters: y[1],
+            groups: op.groups,
+            size: [1; 3],
+            out: [1; 3],
+            kernel: [1; 3],
+            strides: [1; 3],
+            dilations: [1; 3],
+            pads: [0; 3],
+            layout: Layout::ChannelsFirst,
+            direct: false,
+        };
+        for axis in 0..rank {
+            let at = axis + 3 - rank;
+            (own.size[at], own.out[at]) = (x[axis + 2], y[axis + 2]);
+            (own.kernel[at], own.strides[at], own.dilations[at]) =
+                (op.kernel[axis], op.strides[axis], op.dilations[axis]);
+            own.pads[at] = op.cut(axis, x[axis + 2], y[axis + 2]);
         }
-        words.push(self.held.factor());
-        run.work(2 * m * k * filters * own.groups);
-        run.loops(self.tile.turns(k).max(if self.op.global_max { positions } else { 0 }))?;
-        let to = if self.op.global_max { Operand::Scratch } else { Operand::Output(0) };
-        let mut operands = vec![("x", Operand::Input(0)), ("w", Operand::Weight(self.weights)), ("y", to)];
-        if self.bias {
-            operands.push(("bias", Operand::Input(2)));
-        }
-        run.dispatch(&self.program, &operands, &words, groups)?;
-        if let Some(program) = &self.column_max {
-            let words = [word(own.items)?, word(positions)?, word(own.filters)?];
-            // Without positions there is no scratch; the shader reads nothing, so any operand will do.
-            let from = if positions == 0 { Operand::Input(0) } else { Operand::Scratch };
-            let groups = (own.items * own.filters).div_ceil(64);
-            run.dispatch(program, &[("x", from), ("y", Operand::Output(0))], &words, groups)?;
-        }
-        Ok(())
+        own
     }
 }

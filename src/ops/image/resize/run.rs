@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     kernels::number::{Number, with_number},
     op::{CpuKernel, Io, KernelRequest, function_kernel},
-    ops::image::resize::{Change, Coordinates, Mode, Resize, coordinates::Axis, integers, taps::Taps},
+    ops::image::resize::{Coordinates, Mode, Resize, integers, taps::Taps},
     tensor::{DType, Element, View},
 };
 
@@ -46,25 +46,10 @@ fn numbers(view: View<'_>) -> Result<Vec<f64>> {
 
 /// The taps of every axis; `None` where an axis stays as it is.
 fn taps(op: &Resize, from: &[usize], to: &[usize], region: Option<&[f64]>) -> Result<Vec<Option<Taps>>> {
-    let crop = op.coordinates == Coordinates::Crop;
     let of = |axis: usize| {
-        let scale = match op.changes[axis] {
-            Change::Keep => 1.0,
-            Change::Scale(scale) => f64::from(scale),
-            Change::Size(_) => to[axis] as f64 / from[axis].max(1) as f64,
-        };
         let own = op.region.iter().position(|&own| own == axis);
         let region = own.zip(region).map(|(at, region)| (region[at], region[at + op.region.len()]));
-        if scale == 1.0 && !(crop && region.is_some()) {
-            return Ok(None);
-        }
-        if from[axis] == 0 && to[axis] > 0 {
-            return Err(Error::invalid_input(format!("axis {axis} of no elements is resized to {}", to[axis])));
-        }
-        let region = region.unwrap_or((0.0, 1.0));
-        let (from, to) = (from[axis], to[axis]);
-        let length = if op.whole_lengths { to as f64 } else { scale * from as f64 };
-        Ok(Some(Taps::new(op, op.nearest, &Axis { from, to, scale, length, region })))
+        op.taps(axis, from[axis], to[axis], region)
     };
     (0..to.len()).map(of).collect()
 }

@@ -1,9 +1,12 @@
 //! The samples of the operand that a position of the result is made of.
 
-use crate::ops::image::resize::{Coordinates, Mode, Nearest, Resize, coordinates::Axis};
+use crate::{
+    error::{Error, Result},
+    ops::image::resize::{Change, Coordinates, Mode, Nearest, Resize, coordinates::Axis},
+};
 
 /// For each position of an axis of the result: positions of the operand and their weights.
-pub(super) struct Taps {
+pub(crate) struct Taps {
     /// Where the taps of each position begin, then the end.
     starts: Vec<usize>,
     taps: Vec<(usize, f64)>,
@@ -60,8 +63,46 @@ impl Taps {
     }
 
     /// The taps of a position.
-    pub(super) fn of(&self, at: usize) -> &[(usize, f64)] {
+    pub(crate) fn of(&self, at: usize) -> &[(usize, f64)] {
         &self.taps[self.starts[at]..self.starts[at + 1]]
+    }
+}
+
+impl Resize {
+    /// The taps of an axis from and to so many positions; `None` where it stays as it is.
+    ///
+    /// `region` holds the first and the last position for [`Coordinates::Crop`], as parts of the length.
+    pub(crate) fn taps(&self, axis: usize, from: usize, to: usize, region: Option<(f64, f64)>) -> Result<Option<Taps>> {
+        let scale = match self.changes[axis] {
+            Change::Keep => 1.0,
+            Change::Scale(scale) => f64::from(scale),
+            Change::Size(_) => to as f64 / from.max(1) as f64,
+        };
+        if scale == 1.0 && !(self.coordinates == Coordinates::Crop && region.is_some()) {
+            return Ok(None);
+        }
+        if from == 0 && to > 0 {
+            return Err(Error::invalid_input(format!("axis {axis} of no elements is resized to {to}")));
+        }
+        let length = if self.whole_lengths { to as f64 } else { scale * from as f64 };
+        let region = region.unwrap_or((0.0, 1.0));
+        Ok(Some(Taps::new(self, self.nearest, &Axis { from, to, scale, length, region })))
+    }
+
+    /// How many times each position of an axis stands in the result, whatever its size; `None` where sizes or weights count.
+    pub(crate) fn repeats(&self, axis: usize) -> Option<usize> {
+        let scale = match self.changes[axis] {
+            Change::Keep => 1.0,
+            Change::Scale(scale) => scale,
+            Change::Size(_) => return None,
+        };
+        // Half pixels from the middle of a repeated position lie less than half of one away.
+        let repeats = matches!(
+            (self.coordinates, self.nearest),
+            (Coordinates::Asymmetric, Nearest::Floor) | (Coordinates::HalfPixel, Nearest::RoundDown | Nearest::RoundUp)
+        );
+        let is_whole = (1.0..=16.0).contains(&scale) && scale.fract() == 0.0;
+        (scale == 1.0 || (self.mode == Mode::Nearest && repeats && is_whole)).then_some(scale as usize)
     }
 }
 

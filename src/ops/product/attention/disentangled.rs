@@ -45,7 +45,7 @@ pub(crate) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Host("attention by vectors of relative positions has no shader yet"),
+    gpu: GpuState::Kernel("packed_attention"),
 };
 
 impl DisentangledAttention {
@@ -67,7 +67,7 @@ impl DisentangledAttention {
     }
 
     /// The positions of all distances, up to the one from which on all share a position.
-    fn index(&self) -> Vec<u32> {
+    pub(crate) fn index(&self) -> Vec<u32> {
         let most = self.buckets_to.unwrap_or_default().max(self.span) as i64;
         (-most..=most).map(|distance| self.position(distance) as u32).collect()
     }

@@ -34,7 +34,7 @@ pub(crate) static DEF: OpDef = OpDef {
     cases,
     accuracy: Accuracy::Reduction,
     cpu: CpuState::Kernel(kernel),
-    gpu: GpuState::Host("heads turned by their positions have no shader yet"),
+    gpu: GpuState::Kernel("rotary_heads"),
 };
 
 impl RotaryHeads {

@@ -1,0 +1,149 @@
+//! `Resize`: grids sampled by tables of positions and weights, which are made when the model is loaded.
+
+use std::sync::Arc;
+
+use crate::{
+    backend::gpu::{
+        kernel::{GpuKernel, KernelDef, Made},
+        kernels::code::bindings,
+        operand::{Operand, WeightId},
+        program::Program,
+        recorder::{Recorder, word},
+        request::GpuRequest,
+        shader::{Shader, wgsl},
+    },
+    error::Result,
+    ops::image::resize::{Coordinates, Mode, Resize},
+    shape::Dim,
+    tensor::DType,
+};
+
+/// The entry in the list of kernels.
+pub(super) const KERNEL: KernelDef = KernelDef { name: "resize", make };
+
+const SHADER: Shader = wgsl!("resize");
+
+/// The names of the tables of the resized axes.
+const TABLES: [&str; 3] = ["taps_0", "taps_1", "taps_2"];
+
+struct Kernel {
+    program: Arc<Program>,
+    /// The resized axes and their tables, ascending.
+    axes: Vec<(usize, Source)>,
+}
+
+/// Where the samples of an axis come from.
+enum Source {
+    /// A table. For the nearest: the place of each position. Else where the taps of each position begin and the end, then
+    /// the place and the weight of each tap.
+    Table(WeightId, usize),
+    /// The nearest of an axis that is repeated so many times, whatever its size.
+    Repeat(usize),
+}
+
+fn make(request: &GpuRequest<'_>) -> Result<Made> {
+    let op: &Resize = request.op()?;
+    if op.coordinates == Coordinates::Crop {
+        return Ok(Made::Host("a region that is known only when it runs"));
+    }
+    let (x, y) = (request.input(0)?, request.output(0)?);
+    let is_nearest = op.mode == Mode::Nearest;
+    if !is_nearest && x.dtype != DType::F32 {
+        return Ok(Made::Host("lines between integers"));
+    }
+    let fixed = |dim: &Dim| dim.as_fixed().and_then(|size| usize::try_from(size).ok());
+    let mut axes = Vec::new();
+    for axis in 0..x.shape.rank() {
+        if let Some(times) = op.repeats(axis) {
+            axes.extend((times > 1).then_some((axis, Source::Repeat(times))));
+            continue;
+        }
+        let (Some(from), Some(to)) = (fixed(&x.shape[axis]), fixed(&y.shape[axis])) else {
+            return Ok(Made::Host("sizes that are known only when it runs"));
+        };
+        let Some(taps) = op.taps(axis, from, to, None)? else { continue };
+        let places = (0..to).map(|at| taps.of(at));
+        let mut table: Vec<u32> = Vec::new();
+        if is_nearest {
+            table.extend(places.flatten().map(|tap| tap.0 as u32));
+        } else {
+            let ends = places.clone().scan(0, |end, taps| {
+                *end += taps.len() as u32;
+                Some(*end)
+            });
+            table.extend(std::iter::once(0).chain(ends));
+            table.extend(places.flatten().flat_map(|&(place, weight)| [place as u32, (weight as f32).to_bits()]));
+        }
+        let most = (0..to).map(|at| taps.of(at).len()).max().unwrap_or(0);
+        let table = request.add_weight(bytemuck::cast_slice(&table).to_vec())?;
+        axes.push((axis, Source::Table(table, most)));
+    }
+    if axes.len() > TABLES.len() {
+        return Ok(Made::Host("more than three axes of other sizes"));
+    }
+    let kind = if is_nearest { "u32" } else { "f32" };
+    let mut bound = vec![("x", kind, false), ("y", kind, true)];
+    let tables = TABLES.into_iter().zip(&axes).filter(|(_, (_, source))| matches!(source, Source::Table(..)));
+    bound.extend(tables.map(|(name, _)| (name, "u32", false)));
+    let sample = if is_nearest { nearest(&axes) } else { weighted(&axes) };
+    let program = request.program(&SHADER, &[("bindings", &bindings(&bound)), ("sample", &sample)])?;
+    Made::kernel(Kernel { program, axes })
+}
+
+/// WGSL that copies the nearest number, bit for bit.
+fn nearest(axes: &[(usize, Source)]) -> String {
+    let mut text = String::new();
+    for (own, ((_, source), table)) in axes.iter().zip(TABLES).enumerate() {
+        text += &match source {
+            Source::Table(..) => format!("    own[{own}] = {table}[own[{own}]];\n"),
+            Source::Repeat(times) => format!("    own[{own}] /= {times}u;\n"),
+        };
+    }
+    text + "    y[i] = x[place(kept, own)];"
+}
+
+/// WGSL that sums the samples of all axes.
+fn weighted(axes: &[(usize, Source)]) -> String {
+    let (mut text, mut ends) = ("    let out = own;\n    var sum = 0.0;\n".to_owned(), String::new());
+    let mut weight = String::new();
+    for (own, table) in (0..axes.len()).zip(TABLES) {
+        text += &format!(
+            "    for (var tap_{own} = {table}[out[{own}]]; tap_{own} < {table}[out[{own}] + 1u]; tap_{own}++) {{
+    own[{own}] = {table}[p.out[{own}] + 1u + 2u * tap_{own}];
+    let weight_{own} = bitcast<f32>({table}[p.out[{own}] + 2u + 2u * tap_{own}]);
+"
+        );
+        weight += &format!("weight_{own} * ");
+        ends.push_str("    }\n");
+    }
+    text + &format!("    sum += {weight}x[place(kept, own)];\n{ends}    y[i] = sum;")
+}
+
+impl GpuKernel for Kernel {
+    fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
+        let (x, y) = (run.input(0)?, run.output(0)?);
+        let (mut size, mut out, mut behind) = ([1; 3], [1; 3], [1; 3]);
+        let mut taps = 1;
+        let ends = self.axes.iter().skip(1).map(|(axis, _)| *axis).chain([x.len()]);
+        for (own, ((axis, source), end)) in self.axes.iter().zip(ends).enumerate() {
+            (size[own], out[own]) = (x[*axis], y[*axis]);
+            behind[own] = x[axis + 1..end].iter().product();
+            if let Source::Table(_, most) = source {
+                taps *= most + 1;
+            }
+        }
+        let count: usize = y.iter().product();
+        let mut words = vec![word(count)?];
+        for number in size.into_iter().chain(out).chain(behind) {
+            words.push(word(number.max(1))?);
+        }
+        let mut operands = vec![("x", Operand::Input(0)), ("y", Operand::Output(0))];
+        for ((_, source), name) in self.axes.iter().zip(TABLES) {
+            if let Source::Table(table, _) = source {
+                operands.push((name, Operand::Weight(*table)));
+            }
+        }
+        run.loops(taps + 3)?;
+        run.dispatch(&self.program, &operands, &words, count.div_ceil(256))
+    }
+}
