@@ -46,6 +46,7 @@ fn all_heads_of_one_pass_give_the_numbers_of_flag_embedding() {
             panic!("{text:?} has {own:?}");
         };
         worst = worst.max(difference(own_vector, vector));
+        assert!(own_words.weights.iter().all(|(_, weight)| *weight > 0.0), "{text:?}");
         // A weight that is nearly 0 is there or not.
         for word in 0..320 {
             let golden = words.iter().find(|(own, _)| *own == word).map_or(0.0, |(_, weight)| *weight);
@@ -84,6 +85,15 @@ fn each_head_alone_finds_the_same() {
     assert_eq!(all.vector, Some(plain));
     let none = HybridOptions::on(Device::Cpu).vector(false).words(false).token_vectors(false);
     assert_eq!(HybridEmbedder::open_with(model(), &none).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn without_modules_the_vector_is_that_of_the_first_token() {
+    let folder = changed(&model(), &[]);
+    fs::remove_file(folder.path().join("modules.json")).unwrap();
+    let texts = ["the quick brown fox", "a lazy dog"];
+    let [own, with] = [folder.path(), &model()].map(|path| HybridEmbedder::open(path, Device::Cpu).unwrap());
+    assert_eq!(own.embed(&texts).unwrap(), with.embed(&texts).unwrap());
 }
 
 #[test]

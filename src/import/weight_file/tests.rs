@@ -1,5 +1,7 @@
 //! Checkpoints in every form that PyTorch writes, against what was saved (`tests/scripts/golden_checkpoints.py`).
 
+mod mistakes;
+
 use std::{fs, path::PathBuf};
 
 use super::*;
