@@ -28,6 +28,10 @@ test:
 full:
     GRISTMILL_FULL=1 tests/run.sh
 
+# The Python wheel for any Linux with glibc 2.17 or later; needs `pip install 'maturin[zig]>=1.16,<2'`
+wheel:
+    maturin build --release --locked --zig --compatibility manylinux2014
+
 # One bench, as in `just bench kernels` or `just bench backends --features gpu`
 bench NAME *ARGS:
     cargo bench --locked --bench "$@"

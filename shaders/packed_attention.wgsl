@@ -102,6 +102,8 @@ fn main(at: Invocation) {
 {{visible}}
 #include attention
     }
+    // A row that sees no key.
+    sum = select(sum, 1.0, sum == 0.0);
     if row < p.rows {
         let at = (row * p.heads + head) * {{d}}u;
 {{store}}

@@ -28,12 +28,17 @@ fn main(at: Invocation) {
     var kept: array<u32, 4>;
     var own: array<u32, 3>;
     var rest = i;
-    for (var axis = 2u; axis < 3u; axis--) {
-        kept[axis + 1u] = rest % p.behind[axis];
-        rest /= p.behind[axis];
-        own[axis] = rest % p.out[axis];
-        rest /= p.out[axis];
-    }
-    kept[0] = rest;
+    kept[3] = rest % p.behind[2];
+    rest /= p.behind[2];
+    own[2] = rest % p.out[2];
+    rest /= p.out[2];
+    kept[2] = rest % p.behind[1];
+    rest /= p.behind[1];
+    own[1] = rest % p.out[1];
+    rest /= p.out[1];
+    kept[1] = rest % p.behind[0];
+    rest /= p.behind[0];
+    own[0] = rest % p.out[0];
+    kept[0] = rest / p.out[0];
 {{sample}}
 }

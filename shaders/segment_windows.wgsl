@@ -26,6 +26,10 @@ fn main(at: Invocation) {
     if i >= p.count {
         return;
     }
+    if p.sequences == 0u {
+        report_fault(p.step);
+        return;
+    }
     let column = i % p.columns;
     let place = (i / p.columns) % p.places;
     let row = i / p.columns / p.places;

@@ -98,7 +98,7 @@ fn several() -> Outcome {
     let fits = told == [second.device.clone(), report.device.clone()]
         && first.items + second.items == items.len()
         && first.items.min(second.items) > 0
-        && report.notes.iter().any(|note| note.starts_with("chunks go to 2 adapters"));
+        && report.notes.iter().any(|note| note.starts_with("2 sessions share the chunks"));
     if fits { Ok(()) } else { Err(report.to_json().into()) }
 }
 

@@ -119,7 +119,7 @@ fn planted() -> Outcome {
         ("CumSum", "sum + x[own]", "x[own]"),
         ("DepthToSpace", "y[y_at] = x[x_at]", "y[y_at] = x[i]"),
         ("GatherElements", "index + i32(size)", "index"),
-        ("GatherND", "p.size[0], p.step) * p.x_step[0]", "p.size[0], p.step)"),
+        ("GatherND", "p.size_0, p.step) * p.x_step_0", "p.size_0, p.step)"),
         ("InstanceNormalization", "+ p.epsilon", "+ 0.1"),
         ("MatMul", "row * p.a_row + k * p.a_k", "row * p.a_row"),
         ("MaxPool", "first.y + b * DILATION.y", "first.y + b"),

@@ -228,6 +228,24 @@ fn long_pairs_fit_or_are_refused() {
     assert!(error.contains("3 special ones"), "{error}");
 }
 
+/// sentence-transformers 6 puts texts into the template of a chat, if a folder has one and nothing says how it is read.
+#[test]
+fn a_template_of_a_chat_that_is_not_used_is_noted() {
+    let source = golden("encoders/qwen3");
+    let noted = |folder: &Path| {
+        let (_, report) = Embedder::open(folder, Device::Cpu).unwrap().bulk().run(&["a fox"]);
+        report.notes.iter().any(|note| note.contains("chat template"))
+    };
+    let folder = changed(&source, &[]);
+    assert!(!noted(folder.path()));
+    fs::write(folder.path().join("chat_template.jinja"), "{{ messages }}").unwrap();
+    assert!(noted(folder.path()));
+    fs::write(folder.path().join("sentence_bert_config.json"), "{\"max_seq_length\": 32}").unwrap();
+    assert!(!noted(folder.path()));
+    let setting = ("tokenizer_config.json", "{", "{\"chat_template\": \"{{ messages }}\",");
+    assert!(noted(changed(&source, &[setting]).path()));
+}
+
 #[test]
 fn a_classifier_notes_a_model_of_pairs() {
     let notes = |folder: &Path| {

@@ -82,6 +82,20 @@ fn every_late_interaction_model_gives_the_vectors_of_sentence_transformers() {
 }
 
 #[test]
+fn folders_of_older_versions_of_pylate_have_no_type() {
+    let (folder, file) = (heads("colbert/pylate"), "config_sentence_transformers.json");
+    let due = TokenEmbedder::open(&folder, Device::Cpu).unwrap();
+    for (from, to) in [("\"model_type\": \"ColBERT\",", ""), ("\"ColBERT\"", "\"SentenceTransformer\"")] {
+        let older = changed(&folder, &[(file, from, to)]);
+        let own = TokenEmbedder::open(older.path(), Device::Cpu).unwrap();
+        let texts = ["a fox jumps", "the lazy dog, again"];
+        assert_eq!(own.embed(&texts).unwrap(), due.embed(&texts).unwrap());
+        let [own, due] = [&own, &due].map(|own| own.queries().unwrap().embed(&texts).unwrap());
+        assert_eq!(own, due);
+    }
+}
+
+#[test]
 fn queries_score_documents_by_their_largest_products() {
     let documents = TokenEmbedder::open(heads("colbert/fixed"), Device::Cpu).unwrap();
     let query = documents.queries().unwrap().embed(&["a fox"]).unwrap().remove(0);

@@ -315,7 +315,9 @@ fn a_folder_of_sentence_transformers_opens_on_both_sides() {
         let vector = ImageEmbedder::open(folder.path(), Device::Cpu).unwrap().embed(images).unwrap().remove(0);
         assert!((vector.iter().map(|number| number * number).sum::<f32>() - 1.0).abs() < 1e-5);
     }
-    for (text, more, named) in [("last_hidden_state", "audio", "text by"), ("pooler_output", "message", "message by")] {
+    for (text, more, named) in
+        [("last_hidden_state", "audio", "text by"), ("pooler_output", "message", "messages of a chat")]
+    {
         settings(text, more);
         let error = Embedder::open(folder.path(), Device::Cpu).unwrap_err().to_string();
         assert!(error.contains("modality_config") && error.contains(named), "{error}");

@@ -37,7 +37,7 @@ fn resized(op: &Resize, shape: &[usize]) -> Vec<(usize, f64)> {
         Change::Size(to) => {
             let to =
                 common.map_or(to.as_fixed().unwrap() as usize, |scale| (shape[axis] as f64 * scale).round() as usize);
-            (to, to as f64 / shape[axis] as f64)
+            (to, common.unwrap_or(to as f64 / shape[axis] as f64))
         }
     };
     (0..shape.len()).map(of).collect()

@@ -428,6 +428,9 @@ fn packed_attention(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<T
             (0..width).map(product).sum::<f64>() * f64::from(scale) + bias
         };
         let scores: Vec<f64> = rows.clone().map(score).collect();
+        if scores.iter().all(|score| *score == f64::NEG_INFINITY) {
+            return 0.0;
+        }
         attend(&scores, |key| broadcast(qkv, &[rows.start + key, values + shared + column % width]))
     })]
 }

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pytest
 from conftest import GOLDENS, MINILM, TARGET
 
+BERT = GOLDENS / "encoders" / "bert"
 TEXTS = [f"the {word} of a river, {count} times over" for count in range(40) for word in ("mouth", "source", "bed")]
 
 
@@ -54,7 +55,8 @@ def test_lengths_and_dimensions(embedder: gristmill.Embedder) -> None:
     assert short.tobytes() == np.ascontiguousarray(whole[:, :64]).tobytes()
     again = embedder.encode(TEXTS[:5], truncate_dim=64, normalize_embeddings=True)
     assert np.allclose(np.linalg.norm(again, axis=1), 1)
-    for wrong in (-1, 0, 385):
+    assert embedder.encode(TEXTS[:5], truncate_dim=385).tobytes() == whole.tobytes()
+    for wrong in (-1, 0):
         with pytest.raises(ValueError, match="384"):
             embedder.encode(TEXTS[0], truncate_dim=wrong)
     fixed = gristmill.Embedder(MINILM, truncate_dim=64)
@@ -65,11 +67,82 @@ def test_prompts(embedder: gristmill.Embedder) -> None:
     prompted = embedder.encode(TEXTS[0], prompt="query: ")
     assert prompted.tobytes() == embedder.encode("query: " + TEXTS[0]).tobytes()
     # The folder has no prompts, so that queries and documents have none either.
-    assert embedder.prompts == {}
+    assert embedder.prompts == {"query": "", "document": ""} and embedder.default_prompt_name is None
+    assert embedder.encode(TEXTS[0], prompt_name="query").tobytes() == embedder.encode(TEXTS[0]).tobytes()
     assert embedder.encode_query(TEXTS[0]).tobytes() == embedder.encode(TEXTS[0]).tobytes()
     assert embedder.encode_document(TEXTS[0]).tobytes() == embedder.encode(TEXTS[0]).tobytes()
     with pytest.raises(gristmill.Error, match="nothing like that"):
         embedder.encode(TEXTS[0], prompt_name="nothing like that")
+
+
+def with_settings(folder: Path, **settings: Any) -> Path:
+    """A small model with settings of sentence-transformers."""
+    shutil.copytree(BERT, folder)
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_prompts_are_chosen_as_in_sentence_transformers(tmp_path: Path) -> None:
+    prompts = {"query": "of the folder: ", "title": "title: "}
+    folder = with_settings(tmp_path / "bert", prompts=prompts, default_prompt_name="title")
+    plain = gristmill.Embedder(BERT)
+
+    def is_with(made: Any, prompt: str) -> bool:
+        return bool(made.tobytes() == plain.encode(prompt + TEXTS[0]).tobytes())
+
+    assert gristmill.Embedder(folder).default_prompt_name == "title"
+    own = gristmill.Embedder(folder, prompts={"query": "find: ", "more": "more: "})
+    assert own.prompts == {"query": "find: ", "document": "", "more": "more: ", "title": "title: "}
+    assert is_with(own.encode(TEXTS[0]), "title: ")
+    assert is_with(own.encode_query(TEXTS[0]), "find: ")
+    # The prompt of documents is there, and empty, so that the default one does not count.
+    assert is_with(own.encode_document(TEXTS[0]), "")
+    assert is_with(own.encode(TEXTS[0], prompt_name="more"), "more: ")
+    assert is_with(own.encode_query(TEXTS[0], prompt_name="more"), "more: ")
+    assert is_with(own.encode_query(TEXTS[0], prompt_name="more", prompt="this: "), "this: ")
+    assert is_with(own.encode(TEXTS[0], prompt=""), "")
+    vectors = gristmill.Embedder(folder, default_prompt_name="query", trust_remote_code=True).encode([TEXTS[0]])
+    assert is_with(vectors[0], "of the folder: ")
+    own.prompts["late"], own.default_prompt_name = "late: ", "late"
+    assert is_with(own.encode(TEXTS[0]), "late: ")
+    (tmp_path / "texts.txt").write_text(TEXTS[0] + "\n")
+    gristmill.Job(own, tmp_path / "texts.txt", tmp_path / "out", to_format="npy").run()
+    assert is_with(np.load(tmp_path / "out" / "part-00000-of-00001.npy"), "late: ")
+    with pytest.raises(gristmill.Error, match="it has document, late, more, query, title"):
+        own.encode(TEXTS[0], prompt_name="passage")
+    with pytest.raises(gristmill.Error, match="passage"):
+        gristmill.Embedder(folder, default_prompt_name="passage")
+
+
+def test_the_length_is_set_on_an_open_model() -> None:
+    model = gristmill.Embedder(BERT)
+    assert (model.device, model.max_seq_length) == ("cpu", 64)
+    text = "the mill of a river " * 9
+    whole = model.encode(text)
+    model.max_seq_length = 16
+    assert model.max_seq_length == model.get_max_seq_length() == 16
+    assert model.encode(text).tobytes() == gristmill.Embedder(BERT, max_tokens=16).encode(text).tobytes()
+    report = model.report()
+    assert report is not None and report["truncated"] == 1
+    with pytest.raises(gristmill.Error, match="64 positions"):
+        model.max_seq_length = 65
+    model.max_seq_length = 64
+    assert model.encode(text).tobytes() == whole.tobytes()
+
+
+def test_a_truncate_dim_beyond_the_dimension_is_all_of_it(tmp_path: Path) -> None:
+    whole = gristmill.Embedder(BERT).encode(TEXTS[:2])
+    long = gristmill.Embedder(BERT, truncate_dim=1000)
+    assert long.get_sentence_embedding_dimension() == 32
+    assert long.encode(TEXTS[:2], truncate_dim=99).tobytes() == whole.tobytes()
+    short = gristmill.Embedder(BERT, truncate_dim=8)
+    assert short.encode(TEXTS[:2], truncate_dim=4).shape == (2, 4)
+    # What was cut off when the folder was opened is not there.
+    for model in (short, gristmill.Embedder(with_settings(tmp_path / "bert", truncate_dim=8))):
+        with pytest.raises(ValueError, match="opened for vectors of 8"):
+            model.encode(TEXTS[:2], truncate_dim=16)
+    with pytest.raises(gristmill.Error, match="truncate_dim is 0"):
+        gristmill.Embedder(BERT, truncate_dim=0)
 
 
 def test_the_weights_of_a_task() -> None:
@@ -102,14 +175,20 @@ def test_what_is_wrong_is_told(tmp_path: Path) -> None:
     assert caught.value.kind == "InvalidInput"
     with pytest.raises(TypeError):
         gristmill.Embedder(MINILM).encode([1, 2])  # type: ignore[list-item]
+    misread: list[tuple[Any, str]] = [({"text": "a"}, "list of its texts"), ({"a"}, "no order"), (b"ab", "decode")]
+    for given, named in misread:
+        with pytest.raises(TypeError, match=named):
+            gristmill.Embedder(BERT).encode(given)
 
 
 def test_arguments_of_sentence_transformers(embedder: gristmill.Embedder) -> None:
     expected = embedder.encode(TEXTS).tobytes()
     same = embedder.encode(TEXTS, batch_size=7, show_progress_bar=False, convert_to_numpy=True, precision="float32")
     assert same.tobytes() == expected
+    assert embedder.encode_query(TEXTS, pool=None, chunk_size=None).tobytes() == expected
     assert embedder.encode_query(TEXTS, device="cpu", normalize_embeddings=False).tobytes() == expected
     refused: list[dict[str, Any]] = [{"output_value": "token_embeddings"}, {"device": "cuda"}]
+    refused += [{"pool": {"processes": []}}, {"chunk_size": 5}]
     for wrong in refused:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             embedder.encode_document(TEXTS, **wrong)
@@ -180,6 +259,7 @@ def test_vectors_are_compared_as_the_folder_says(tmp_path: Path) -> None:
         assert np.allclose(embedder.similarity_pairwise(vectors[:2], vectors[2:]), alike[[0, 1], [2, 3]], atol=1e-4)
         assert embedder.similarity(vectors[0], vectors[1]).shape == (1, 1)
         assert embedder.similarity(vectors[:0], vectors).shape == (0, 4)
+    assert gristmill.Embedder(folder, similarity_fn_name="dot").similarity_fn_name == "dot"
     settings.write_text(json.dumps({"similarity_fn_name": "own"}))
     with pytest.raises(ValueError, match="own"):
         gristmill.Embedder(folder)

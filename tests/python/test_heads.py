@@ -1,6 +1,7 @@
 """Classes, scores of pairs, entities, sparse vectors and token vectors: those of the authors' own tools."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,88 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().err == ""
         call(True)
         assert "3/3" in capsys.readouterr().err
+
+
+def test_arguments_of_pipelines() -> None:
+    calls: list[Callable[..., Any]] = [
+        lambda **own: gristmill.Classifier(HEADS / "classes" / "bert")(TEXTS[0], **own),
+        lambda **own: gristmill.PairClassifier(HEADS / "pair-classes" / "bert")((TEXTS[0], TEXTS[1]), **own),
+        lambda **own: gristmill.Tagger(HEADS / "tokens" / "distilbert")(TEXTS[0], **own),
+        lambda **own: gristmill.ZeroShotClassifier(HEADS / "pair-classes" / "bert")(TEXTS[0], ["a"], **own),
+    ]
+    for call in calls:
+        assert call(batch_size=8, truncation=True, padding=True) == call()
+        with pytest.raises(ValueError, match="truncation=False.* always truncated"):
+            call(truncation=False)
+
+
+def test_dicts_are_no_texts() -> None:
+    given: Any = {"text": TEXTS[0], "text_pair": TEXTS[1]}
+    reranker = gristmill.Reranker(HEADS / "pairs" / "bert")
+    zero_shot = gristmill.ZeroShotClassifier(HEADS / "pair-classes" / "bert")
+    hybrid = gristmill.HybridEmbedder(HEADS / "hybrid" / "m3")
+    calls: list[tuple[Callable[..., Any], str]] = [
+        (gristmill.Classifier(HEADS / "classes" / "bert"), "PairClassifier"),
+        (reranker.predict, r"zip\(queries, documents\)"),
+        (lambda own: reranker.rank("a", own), "list of its texts"),
+        (lambda own: zero_shot(own, ["a"]), "list of its texts"),
+        (hybrid.encode, "list of its texts"),
+        *((call, "list of its texts") for model, call in arrow_calls()[2:]),
+    ]
+    for call, instead in calls:
+        with pytest.raises(TypeError, match=f"a dict was given.*{instead}"):
+            call(given)
+        with pytest.raises(TypeError, match="a set was given"):
+            call({TEXTS[0]})
+        with pytest.raises(TypeError, match="decode"):
+            call(b"ab")
+    with pytest.raises(ValueError, match="pair 0"):
+        reranker.predict([given])
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(TypeError, match="a table was given"):
+        reranker.predict(pandas.DataFrame([given]))
+
+
+def test_arguments_of_a_cross_encoder() -> None:
+    folder = HEADS / "pairs" / "bert"
+    reranker = gristmill.Reranker(folder)
+    pairs = list(zip(TEXTS[:4], TEXTS[1:5], strict=True))
+    scores = reranker.predict(pairs, activation_fn=None, apply_softmax=False, num_workers=0)
+    assert reranker.predict(zip(TEXTS[:4], TEXTS[1:5], strict=True)).tobytes() == scores.tobytes()
+    assert reranker.predict(pair for pair in pairs).tobytes() == scores.tobytes()
+    classifier = gristmill.PairClassifier(HEADS / "pair-classes" / "bert")
+    assert classifier(iter(pairs)) == classifier(pairs)
+    wrong: list[dict[str, Any]] = [{"activation_fn": abs}, {"apply_softmax": True}, {"num_workers": 2}]
+    for own, named in zip(wrong, ("function_to_apply", "function_to_apply", "workers"), strict=True):
+        for call in (lambda own: reranker.predict(pairs, **own), lambda own: reranker.rank("a", ["b"], **own)):
+            with pytest.raises(ValueError, match=named):
+                call(own)
+    short = gristmill.Reranker(folder, max_length=12, trust_remote_code=True)
+    assert short.max_seq_length == gristmill.Reranker(folder, max_tokens=12, max_length=12).max_seq_length == 12
+    with pytest.raises(ValueError, match="max_length 13"):
+        gristmill.Reranker(folder, max_tokens=12, max_length=13)
+
+
+def test_entailment_is_found_by_label2id(tmp_path: Path) -> None:
+    source = HEADS / "pair-classes" / "bert"
+    expected = gristmill.ZeroShotClassifier(source)(TEXTS[0], ["a", "b"])
+    folder = tmp_path / "bert"
+    shutil.copytree(source, folder)
+    config = json.loads((folder / "config.json").read_text())
+    meaningful = config["label2id"]
+    config["id2label"] = {str(place): f"LABEL_{place}" for place in range(3)}
+
+    def opened(label2id: Any) -> gristmill.ZeroShotClassifier:
+        (folder / "config.json").write_text(json.dumps(config | {"label2id": label2id}))
+        return gristmill.ZeroShotClassifier(folder)
+
+    assert opened(meaningful)(TEXTS[0], ["a", "b"]) == expected
+    assert opened({"Entailed": 2, "other": 1})._follows == 2
+    for label2id in ({"LABEL_1": 1}, {"entailment": 3}, None):
+        with pytest.raises(ValueError, match="entail"):
+            opened(label2id)
+    config["id2label"]["1"] = "ENTAILMENT"
+    assert opened({"LABEL_1": 1})(TEXTS[0], ["a", "b"]) == expected
 
 
 def test_what_fails_is_told() -> None:

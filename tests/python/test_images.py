@@ -101,3 +101,24 @@ def test_what_fails_is_told(embedder: gristmill.ImageEmbedder, capsys: pytest.Ca
         gristmill.ImageEmbedder(VISION / "clip", max_pixels=5).encode([good])
     with pytest.raises(FileNotFoundError):
         gristmill.ImageEmbedder(VISION / "absent")
+
+
+def test_classes_are_those_of_transformers() -> None:
+    classifier = gristmill.ImageClassifier(VISION / "vit-classes", workers=2)
+    assert classifier.labels == ["cat", "dog", "bird"]
+    expected = np.load(VISION / "vit-classes" / "golden.npz")["scores"]
+    found = classifier(pixels(), top_k=None)
+    for classes, row in zip(found, expected, strict=True):
+        scores = {own["label"]: own["score"] for own in classes}
+        assert np.allclose([scores[label] for label in classifier.labels], row, atol=2e-5)
+        assert [own["score"] for own in classes] == sorted(scores.values(), reverse=True)
+    report = classifier.report()
+    assert report is not None and (report["items"], report["errors"]) == (len(NAMES), 0)
+    path = VISION / "images" / "rgb.png"
+    alone = classifier(path, top_k=2, batch_size=4)
+    assert len(alone) == 2 and classifier([path])[0][:2] == alone and classifier([]) == []
+    rows = list(classifier.map([path, "none.png", path], on_error="null"))
+    assert rows[1] is None and np.array_equal(rows[0], rows[2])
+    assert rows[0][classifier.labels.index(alone[0]["label"])] == np.float32(alone[0]["score"])
+    with pytest.raises(gristmill.Error, match="ForImageClassification"):
+        gristmill.ImageClassifier(VISION / "vit")

@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_told(texts: Path, tmp_path: Path) -> None:
     failing: list[tuple[dict[str, Any], str]] = [
         ({"output": "int4"}, "int4"),
         ({"from_format": "xml"}, "xml"),
-        ({"prompt_name": "query"}, "no prompt"),
+        ({"prompt_name": "title"}, "no prompt"),
     ]
     for options, named in failing:
         with pytest.raises(gristmill.Error, match=named):

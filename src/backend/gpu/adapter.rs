@@ -150,8 +150,9 @@ fn pick(adapters: &[&Adapter], choice: Option<&str>) -> Option<usize> {
         Some(choice) => match choice.parse::<usize>() {
             Ok(index) => adapters.iter().position(|adapter| adapter.index == index),
             Err(_) => {
-                let choice = choice.to_lowercase();
-                adapters.iter().position(|adapter| adapter.name.to_lowercase().contains(&choice))
+                let choice = choice.trim().to_lowercase();
+                let is_name = choice.contains(char::is_alphanumeric);
+                adapters.iter().position(|adapter| is_name && adapter.name.to_lowercase().contains(&choice))
             }
         },
     }
@@ -179,6 +180,7 @@ mod tests {
         assert_eq!(pick(&all, Some("0")), Some(0));
         assert_eq!(pick(&all, Some("7")), None);
         assert_eq!(pick(&all, Some("radeon")), None);
+        assert_eq!((pick(&all, Some("")), pick(&all, Some(" , "))), (None, None));
     }
 
     #[test]
@@ -197,6 +199,7 @@ mod tests {
         assert_eq!(of(Some("chip")), some(&["chip"]));
         assert_eq!(of(Some("card, large")), some(&["card, large"]));
         assert_eq!(of(Some("0, chip,0")), some(&["0", "chip", "0"]));
+        assert_eq!(of(Some("1,")), some(&["1", ""]));
         assert_eq!(of(Some("all")), some(&["1", "2"]));
         assert_eq!(listed(&all[..1], Some("all")), [None]);
     }

@@ -137,7 +137,8 @@ impl DeviceSession for Several {
     }
 
     fn report(&self) -> DeviceReport {
-        let what = format!("chunks go to {} adapters; results of unlike ones differ by rounding", self.engines.len());
+        let what =
+            format!("{} sessions share the chunks; results of unlike adapters differ by rounding", self.engines.len());
         let mut whole = DeviceReport { notes: vec![what], ..self.engines[0].report() };
         let mut devices = Vec::new();
         for (engine, suffix) in self.engines.iter().zip(&self.suffixes) {

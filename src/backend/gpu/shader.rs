@@ -38,7 +38,7 @@ static SNIPPETS: &[Shader] = &[
     wgsl!("shared/trigonometry"),
 ];
 
-/// Includes the snippets of a shader and fills in its values.
+/// Includes the snippets of a shader, fills in its values and takes the arrays of its parameters apart.
 ///
 /// A line `#include NAME` becomes `shaders/shared/NAME.wgsl`, at its first occurrence only; `{{NAME}}` becomes the value
 /// of that name. With `subgroups`, snippets that have a variant for adapters with subgroups are taken in that variant.
@@ -65,8 +65,40 @@ pub(crate) fn expand(shader: &Shader, values: &[(&str, &str)], subgroups: bool) 
     expanded.push_str(rest);
     match used.iter().position(|used| !used) {
         Some(unused) => Err(broken(shader.stem, &format!("the value `{}` is used nowhere", values[unused].0))),
-        None => Ok(expanded),
+        None => Ok(members(&expanded)),
     }
+}
+
+/// Replaces each array of the struct `Params` by a member for each element: `size[1]` by `size_1`.
+///
+/// In HLSL the elements of such an array lie 16 bytes apart, in the other languages 4.
+fn members(text: &str) -> String {
+    let Some((before, (own, behind))) =
+        text.split_once("struct Params {").and_then(|(before, rest)| Some((before, rest.split_once("\n}")?)))
+    else {
+        return text.to_owned();
+    };
+    let (mut parameters, mut arrays) = (String::new(), Vec::new());
+    for line in own.lines() {
+        let array = line.trim().strip_suffix(">,").and_then(|line| line.split_once(": array<"));
+        match array.and_then(|(name, array)| Some((name, array.split_once(", ")?))) {
+            Some((name, (kind, len))) => {
+                let count: usize = len.parse().unwrap_or(0);
+                (0..count).for_each(|at| parameters.push_str(&format!("    {name}_{at}: {kind},\n")));
+                arrays.push((name, count));
+            }
+            None => parameters.push_str(&format!("{line}\n")),
+        }
+    }
+    let mut text = format!("{before}struct Params {{{}\n}}{behind}", parameters.trim_end());
+    for (name, count) in arrays {
+        for at in 0..count {
+            for index in [format!("p.{name}[{at}]"), format!("p.{name}[{at}u]")] {
+                text = text.replace(&index, &format!("p.{name}_{at}"));
+            }
+        }
+    }
+    text
 }
 
 /// The error for a shader that is wrong.
@@ -128,5 +160,13 @@ mod tests {
         assert!(unused.to_string().contains("used nowhere"), "{unused}");
         let absent = Shader { stem: "test", source: "#include nothing\n" };
         assert!(expand(&absent, &[], false).is_err());
+    }
+
+    #[test]
+    fn arrays_of_parameters_become_members() {
+        let source = "struct Params {\n    // Sizes.\n    size: array<u32, 2>,\n    step: u32,\n}\nlet a = p.size[1u] + p.size[0] + p.step;\n";
+        let expanded = expand(&Shader { stem: "test", source }, &[], false).unwrap();
+        let due = "struct Params {\n    // Sizes.\n    size_0: u32,\n    size_1: u32,\n    step: u32,\n}\nlet a = p.size_1 + p.size_0 + p.step;\n";
+        assert_eq!(expanded, due);
     }
 }

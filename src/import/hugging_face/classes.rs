@@ -219,7 +219,12 @@ fn labels(names: &Map<String, Value>) -> Result<Vec<String>> {
     for (class, name) in names {
         let wrong = || Error::invalid_model(format!("id2label names the class {class:?} {name}"));
         let place = class.parse::<usize>().ok().and_then(|class| labels.get_mut(class)).ok_or_else(wrong)?;
-        *place = Some(name.as_str().map(str::to_owned).ok_or_else(wrong)?);
+        *place = match name {
+            Value::String(name) => Some(name.clone()),
+            // Labels that were numbers when the model was trained.
+            Value::Number(number) => Some(number.to_string()),
+            _ => return Err(wrong()),
+        };
     }
     let labels: Option<Vec<String>> = labels.into_iter().collect();
     labels.filter(|labels| !labels.is_empty()).ok_or_else(|| Error::invalid_model("id2label does not name every class"))
@@ -250,6 +255,8 @@ mod tests {
             assert_eq!((head.count, head.scores, head.pair_scores), (count, scores, None), "{fields}");
         }
         assert_eq!(parse(json!({"id2label": {"1": "b", "0": "a"}})).unwrap().labels(), ["a", "b"]);
+        assert_eq!(parse(json!({"id2label": {"0": 1, "1": "two", "2": 3.5}})).unwrap().labels(), ["1", "two", "3.5"]);
+        assert!(parse(json!({"id2label": {"0": null, "1": "b"}})).is_err());
         assert_eq!(parse(json!({"num_labels": 2})).unwrap().labels(), ["LABEL_0", "LABEL_1"]);
     }
 
@@ -294,7 +301,7 @@ mod tests {
             (json!({"id2label": {"0": "a", "2": "b"}}), "\"2\""),
             (json!({"id2label": {"0": "a", "00": "b"}}), "every class"),
             (json!({"id2label": {}}), "every class"),
-            (json!({"id2label": {"0": 1}}), "id2label"),
+            (json!({"id2label": {"0": [1]}}), "id2label"),
             (json!({"id2label": ["a"]}), "id2label"),
             (json!({"num_labels": 1e12}), "num_labels"),
             (json!({"problem_type": "ranking"}), "ranking"),

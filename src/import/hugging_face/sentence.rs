@@ -130,6 +130,8 @@ struct TokenizerSettings {
     model_input_names: Option<Vec<String>>,
     #[serde(default)]
     tokenizer_class: Option<String>,
+    #[serde(default)]
+    chat_template: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -194,13 +196,16 @@ impl Sentence {
         match &entries {
             _ if purpose == Purpose::TokenVectors => {}
             Some(entries) => self.read_modules(folder, entries, purpose).context(|| "`modules.json`".into())?,
-            None if purpose == Purpose::Pairs => {}
+            None if purpose == Purpose::Pairs => self.note_template(folder)?,
             None if purpose == Purpose::Words => {
                 self.notes.push("no modules.json: each word's weight is the largest of its tokens'".to_owned());
             }
             #[cfg(feature = "vision")]
             None if purpose == Purpose::Images => {}
-            None => self.notes.push("no modules.json: pooling mean and no scaling unless told otherwise".to_owned()),
+            None => {
+                self.notes.push("no modules.json: pooling mean and no scaling unless told otherwise".to_owned());
+                self.note_template(folder)?;
+            }
         }
         if let Some(settings) = optional::<PromptSettings>(folder, "config_sentence_transformers.json")? {
             self.read_prompts(settings, purpose).context(|| "`config_sentence_transformers.json`".into())?;
@@ -212,6 +217,19 @@ impl Sentence {
                 self.read_text(text, purpose).context(|| format!("`{name}`"))?;
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Notes that texts are read as they are although the folder has a template for messages of a chat.
+    fn note_template(&mut self, folder: &Path) -> Result<()> {
+        let tokenizer = optional::<TokenizerSettings>(folder, "tokenizer_config.json")?;
+        let in_settings = tokenizer.is_some_and(|own| own.chat_template.is_some_and(|template| !template.is_null()));
+        let is_text = TEXT_FILES.iter().any(|name| folder.join(name).exists());
+        if !is_text && (in_settings || folder.join("chat_template.jinja").exists()) {
+            let what =
+                "texts are read as they are; sentence-transformers 6 puts them into the tokenizer's chat template";
+            self.notes.push(what.to_owned());
         }
         Ok(())
     }
@@ -301,7 +319,14 @@ impl Sentence {
             };
             if !is_read {
                 let Modality { method, method_output_name } = modality;
-                let message = format!("modality_config has {kind} by {method} and {method_output_name}, not {output}");
+                let message = match kind.as_str() {
+                    "message" => {
+                        "modality_config makes messages of a chat of texts, by the tokenizer's template; only `text` \
+                                  and `image` are read"
+                            .to_owned()
+                    }
+                    _ => format!("modality_config has {kind} by {method} and {method_output_name}, not {output}"),
+                };
                 return Err(Error::unsupported(message));
             }
         }

@@ -37,7 +37,7 @@ pub struct PackedAttention<'a, X = f32> {
     /// The keys that a query sees.
     pub reach: Reach,
     /// For each row the number of its sequence's first keys that its queries see, the same for all rows of a sequence;
-    /// without it they see all.
+    /// without it they see all. The result of a row that sees none is 0.
     pub visible: Option<&'a [i32]>,
     /// Scores with relative positions; in place of a bias and a limited reach.
     pub positions: Option<Disentangled<'a>>,
@@ -106,14 +106,16 @@ pub fn packed_attention_as<X: Given, O: Stored>(
     for sequence in segments(offsets, rows)? {
         let (first, len) = (sequence.start, sequence.len());
         let keys = match visible {
-            Some(visible) => visible_keys(&visible[sequence.clone()], reach)?,
+            Some(visible) => visible_keys(&visible[sequence.clone()])?,
             None => len,
         };
         let part = |start: usize| Strided {
             data: qkv.get(first * row_len + start..).unwrap_or_default(),
             row_stride: row_len,
         };
-        let table_len = if by_distance { (2 * len).saturating_sub(1) } else { 0 };
+        // Rows further behind than the window reaches see no key.
+        let seeing = len.min(keys.saturating_add(reach.before));
+        let table_len = if by_distance { (2 * seeing).saturating_sub(1) } else { 0 };
         let at = scratch.len().checked_sub(table_len).ok_or_else(misfit)?;
         let (scratch, table) = scratch.split_at_mut(at);
         for head in 0..heads {
@@ -121,9 +123,9 @@ pub fn packed_attention_as<X: Given, O: Stored>(
             let row = bias.map(|bias| &bias.table[head * bias_row..][..bias_row]);
             // Without a bias all heads see alike.
             if by_distance && (head == 0 || row.is_some()) {
-                distances(table, len, row, reach);
+                distances(table, seeing, row, reach);
             }
-            let mask = (by_distance && len > 0).then(|| Mask::Distances(&table[..len + keys - 1]));
+            let mask = (by_distance && seeing > 0).then(|| Mask::Distances(&table[..seeing + keys - 1]));
             let out_start = first * width + head * head_dim;
             Head {
                 q: part(head * head_dim),
@@ -132,27 +134,25 @@ pub fn packed_attention_as<X: Given, O: Stored>(
                 mask,
                 positions: positions.map(|all| HeadPositions::of(&all, head * head_dim, width)),
                 reach,
-                rows: len,
+                rows: seeing,
                 keys,
                 head_dim,
                 value_dim: head_dim,
                 scale,
             }
             .run(set, factors, out.get_mut(out_start..).unwrap_or_default(), width, scratch)?;
+            for row in seeing..len {
+                out[out_start + row * width..][..head_dim].fill(O::zeroed());
+            }
         }
     }
     Ok(())
 }
 
 /// The keys that the rows of a sequence see.
-fn visible_keys(rows: &[i32], reach: Reach) -> Result<usize> {
+fn visible_keys(rows: &[i32]) -> Result<usize> {
     let Some(&first) = rows.first() else { return Ok(0) };
     let keys = usize::try_from(first).ok().filter(|keys| (1..=rows.len()).contains(keys));
     let keys = keys.filter(|_| rows.iter().all(|row| *row == first));
-    let keys = keys
-        .ok_or_else(|| Error::invalid_input(format!("rows that see {first} keys, of a sequence of {}", rows.len())))?;
-    match rows.len().saturating_sub(keys) > reach.before {
-        true => Err(Error::invalid_input(format!("a window of {} keys, in which a row sees none", reach.before))),
-        false => Ok(keys),
-    }
+    keys.ok_or_else(|| Error::invalid_input(format!("rows that see {first} keys, of a sequence of {}", rows.len())))
 }

@@ -95,7 +95,7 @@ impl Resize {
     }
 
     /// The factor of every axis, where the sizes keep their ratio.
-    fn common_scale(&self, shape: &Shape) -> Result<Option<f64>> {
+    pub(crate) fn common_scale(&self, shape: &Shape) -> Result<Option<f64>> {
         let larger = match self.aspect {
             Aspect::Stretch => return Ok(None),
             Aspect::NotLarger => false,

@@ -4,6 +4,7 @@ from ._bulk import BulkFunction, bulk
 from ._classifier import Classifier
 from ._embedder import Embedder
 from ._hybrid_embedder import HybridEmbedder
+from ._image_classifier import ImageClassifier
 from ._image_embedder import ImageEmbedder
 from ._job import Job
 from ._model import Model
@@ -23,6 +24,7 @@ __all__ = [
     "Embedder",
     "Error",
     "HybridEmbedder",
+    "ImageClassifier",
     "ImageEmbedder",
     "ItemError",
     "Job",

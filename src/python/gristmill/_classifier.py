@@ -6,7 +6,7 @@ import os
 from typing import Any, Literal
 
 from . import _native
-from ._texts import Reporting, Texts, listed
+from ._texts import Reporting, Texts, check_truncation, listed
 
 Class = dict[str, Any]
 TopK = int | None | Literal[""]
@@ -67,7 +67,15 @@ class Classifier(Reporting):
         """Tokens to which a text is truncated."""
         return self._native.max_tokens
 
-    def __call__(self, inputs: Texts, *, top_k: TopK = "") -> list[Any]:
+    def __call__(
+        self,
+        inputs: Texts,
+        *,
+        top_k: TopK = "",
+        batch_size: int | None = None,
+        truncation: bool = True,
+        padding: bool | str = False,
+    ) -> list[Any]:
         """The classes of texts, in order.
 
         Parameters
@@ -77,6 +85,9 @@ class Classifier(Reporting):
             which is read in place.
         top_k
             Classes of each text, those with the highest scores first; ``None`` for all.
+        batch_size, truncation, padding
+            Taken without effect: chunks are chosen by measurement, without padding, and texts that are too long are
+            always truncated. ``truncation=False`` is refused.
 
         Returns
         -------
@@ -90,7 +101,9 @@ class Classifier(Reporting):
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
         check_top_k(top_k)
-        rows = self._run(self._native.classify, listed(inputs))
+        check_truncation(truncation)
+        texts = listed(inputs, "give a list of its texts, or a pair of texts to PairClassifier")
+        rows = self._run(self._native.classify, texts)
         return told(self._native.labels, rows, top_k, isinstance(inputs, str))
 
 

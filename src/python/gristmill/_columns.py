@@ -123,7 +123,8 @@ class TextColumn:
         if self.error is None and dead.any():
             row = int(dead.argmax())
             raise ValueError(f"row {row} of a batch, column `{self.column}`: {errors[row]}")
-        width = self.truncate_dim or embedder.get_sentence_embedding_dimension()
+        width = embedder.get_sentence_embedding_dimension()
+        width = min(self.truncate_dim or width, width)
         batch = batch.append_column(self.output, vector_column(vectors, width, dead, fixed=fixed))
         return batch if self.error is None else batch.append_column(self.error, error_column(errors))
 

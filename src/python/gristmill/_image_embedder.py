@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _native, _progress
+from ._images import Image, is_one
 from ._texts import Floats, Reporting, unit
-
-Image = str | os.PathLike[str] | bytes | npt.NDArray[np.uint8] | Any
 
 
 class ImageEmbedder(Reporting):
@@ -95,7 +93,7 @@ class ImageEmbedder(Reporting):
         gristmill.ItemError
             For the first image that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        single = _is_one(images)
+        single = is_one(images)
         given: Any = [images] if single else images
         results = self.map(given, show_progress_bar=show_progress_bar)
         try:
@@ -118,10 +116,3 @@ class ImageEmbedder(Reporting):
         """The vectors of images, in order, as they are taken; arguments as of :meth:`Model.map`."""
         results = self._native.map(images, on_error, window)
         return _progress.shown(results, images, show_progress_bar, "map")
-
-
-def _is_one(images: Any) -> bool:
-    """Whether this is one image rather than several; arrays of four axes are several."""
-    if isinstance(images, np.ndarray):
-        return images.ndim < 4
-    return isinstance(images, (str, os.PathLike, bytes)) or hasattr(images, "convert")

@@ -46,7 +46,8 @@ class Job:
     ranges
         For ``"int8"`` and ``"uint8"`` the smallest and the largest number of each column, shape ``[2, dimension]``.
     prompt, prompt_name
-        What stands before each text of an ``Embedder``, as a text or by the folder's name for it.
+        What stands before each text of an ``Embedder``, as a text or by the model's name for it; its
+        default prompt without either.
     from_format, to_format
         ``"lines"``, ``"jsonl"``, ``"csv"``, ``"tsv"``, ``"parquet"``, ``"arrow"`` or ``"npy"``; by default the names of
         the inputs tell, and parts have the format of a table that is read, else JSONL.
@@ -106,6 +107,8 @@ class Job:
         if not isinstance(model, Embedder):
             _only_for("an Embedder", output=(output, "f32"), ranges=(ranges is not None, False))
             _only_for("an Embedder", prompt=(prompt, None), prompt_name=(prompt_name, None))
+        else:
+            prompt, prompt_name = model._job_prompt(prompt, prompt_name)
         if isinstance(model, Reranker):
             _only_for("a model of single texts", column=(column, None))
             columns = [query or "query", document or "document"]

@@ -106,6 +106,21 @@ class Embedder:
     ) -> tuple[npt.NDArray[np.float32], list[int], str]: ...
 
 @final
+class ImageClassifier:
+    def __new__(
+        cls,
+        path: str | os.PathLike[str],
+        device: str,
+        precision: str,
+        workers: int | None,
+        max_pixels: int | None,
+        weights: str,
+    ) -> ImageClassifier: ...
+    @property
+    def labels(self) -> list[str]: ...
+    def map(self, images: Iterable[Any], on_error: str, window: int | None) -> Results: ...
+
+@final
 class ImageEmbedder:
     def __new__(
         cls,

@@ -44,13 +44,18 @@ def quantized(vectors: Floats, precision: str) -> Any:
     return made.view(np.int8) if precision in ("int8", "binary") else made
 
 
-def similarity_name(path: str | os.PathLike[str]) -> str:
-    """How a folder compares its vectors: ``cosine`` unless it says otherwise."""
+def settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What sentence-transformers wrote of a folder; nothing if it did not."""
     try:
         with open(os.path.join(path, "config_sentence_transformers.json"), encoding="utf-8") as file:
-            name = json.load(file).get("similarity_fn_name")
+            read: dict[str, Any] = json.load(file)
+            return read
     except FileNotFoundError:
-        return "cosine"
+        return {}
+
+
+def similarity_name(name: str | None) -> str:
+    """How vectors are compared: ``cosine`` unless it is said otherwise."""
     if name not in (None, "cosine", "dot", "euclidean", "manhattan"):
         raise ValueError(f"similarity_fn_name is {name!r}, which is not built")
     return name or "cosine"

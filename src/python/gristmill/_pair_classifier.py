@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from . import _native
 from ._classifier import TopK, check_top_k, told
-from ._texts import Floats, Reporting
+from ._texts import Floats, Reporting, check_truncation, listed_pairs
 
 Pair = tuple[str, str] | list[str] | Mapping[str, str]
 
@@ -68,7 +68,15 @@ class PairClassifier(Reporting):
         """Tokens to which a pair is truncated."""
         return self._native.max_tokens
 
-    def __call__(self, inputs: Pair | Sequence[Pair], *, top_k: TopK = "") -> Any:
+    def __call__(
+        self,
+        inputs: Pair | Iterable[Pair],
+        *,
+        top_k: TopK = "",
+        batch_size: int | None = None,
+        truncation: bool = True,
+        padding: bool | str = False,
+    ) -> Any:
         """The classes of pairs, in order.
 
         Parameters
@@ -77,6 +85,8 @@ class PairClassifier(Reporting):
             Pairs of texts, or one pair; a pair may be a dict with ``text`` and ``text_pair``.
         top_k
             As :meth:`Classifier.__call__` takes it.
+        batch_size, truncation, padding
+            As :meth:`Classifier.__call__` takes them.
 
         Returns
         -------
@@ -89,12 +99,15 @@ class PairClassifier(Reporting):
             For the first pair that failed: ``index`` is its place, ``stage`` where it failed.
         """
         check_top_k(top_k)
-        single = isinstance(inputs, Mapping) or (len(inputs) > 0 and isinstance(inputs[0], str))
-        pairs: list[Any] = [inputs] if single else list(inputs)
+        check_truncation(truncation)
+        if isinstance(inputs, Mapping):
+            pairs, single = [inputs], True
+        else:
+            pairs, single = listed_pairs(inputs, "give pairs of texts, as zip(texts, others)")
         classes = told(self._native.labels, self.scores(pairs), top_k, single)
         return classes[0] if isinstance(inputs, Mapping) and top_k == "" else classes
 
-    def scores(self, pairs: Sequence[Pair]) -> Floats:
+    def scores(self, pairs: Iterable[Pair]) -> Floats:
         """The scores of pairs as one array, f32 of shape ``[pairs, classes]``, in the order of :attr:`labels`."""
         plain = [_pair(place, pair) for place, pair in enumerate(pairs)]
         scores: Floats = self._run(self._native.classify, plain)

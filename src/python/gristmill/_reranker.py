@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from . import _native
 from ._arrow import is_arrow
 from ._outputs import formed
-from ._texts import Reporting, Texts, listed, refuse
+from ._texts import Reporting, Texts, listed, listed_pairs, refuse
 
 Pair = tuple[str, str] | list[str]
 
@@ -37,11 +37,17 @@ class Reranker(Reporting):
         The prompt of the folder that stands before each query; its default prompt if neither is given.
     max_tokens
         Tokens to which a pair is truncated; the folder's own number by default.
+    max_length
+        Another name of ``max_tokens``.
+    trust_remote_code
+        Taken without effect: nothing of the folder is run.
 
     Raises
     ------
     gristmill.Error
         If the folder has no reranker that this package reads; the message says what it lacks.
+    ValueError
+        If ``max_tokens`` and ``max_length`` differ.
 
     Examples
     --------
@@ -61,7 +67,13 @@ class Reranker(Reporting):
         prompt: str | None = None,
         prompt_name: str | None = None,
         max_tokens: int | None = None,
+        max_length: int | None = None,
+        trust_remote_code: bool = False,
     ) -> None:
+        if max_tokens is None:
+            max_tokens = max_length
+        elif max_length not in (None, max_tokens):
+            raise ValueError(f"max_tokens is {max_tokens} and max_length {max_length}: they are one number")
         self._native = _native.Reranker(
             path, device, precision, workers, function_to_apply, prompt, prompt_name, max_tokens
         )
@@ -73,7 +85,7 @@ class Reranker(Reporting):
 
     def predict(
         self,
-        sentences: Pair | Sequence[Pair],
+        sentences: Pair | Iterable[Pair],
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         convert_to_numpy: bool = True,
@@ -81,6 +93,9 @@ class Reranker(Reporting):
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        activation_fn: Callable[..., Any] | None = None,
+        apply_softmax: bool | None = False,
+        num_workers: int = 0,
     ) -> Any:
         """The scores of pairs, in order; the higher the better.
 
@@ -89,7 +104,7 @@ class Reranker(Reporting):
         Parameters
         ----------
         sentences
-            Pairs of a query and a document, or one pair.
+            Pairs of a query and a document, as ``zip(queries, documents)``, or one pair.
         show_progress_bar
             As :meth:`Embedder.encode` takes it.
         convert_to_numpy, convert_to_tensor
@@ -98,6 +113,8 @@ class Reranker(Reporting):
             The prompt of the folder that stands before each query; the model's own if neither is given.
         prompt
             What stands before each query, instead of a prompt by name.
+        activation_fn, apply_softmax, num_workers
+            Their defaults alone; ``function_to_apply`` of the constructor says how scores are made.
 
         Returns
         -------
@@ -109,10 +126,9 @@ class Reranker(Reporting):
         gristmill.ItemError
             For the first pair that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        # As `CrossEncoder` tells one pair from several.
-        single = len(sentences) > 0 and isinstance(sentences[0], str)
-        pairs: list[Any] = [sentences] if single else list(sentences)
-        pairs = [_pair(place, pair) for place, pair in enumerate(pairs)]
+        _check_scoring(activation_fn, apply_softmax, num_workers)
+        given, single = listed_pairs(sentences, "give pairs of a query and a document, as zip(queries, documents)")
+        pairs = [_pair(place, pair) for place, pair in enumerate(given)]
         scores = self._run(self._native.predict, pairs, prompt, prompt_name, show=show_progress_bar)
         made = formed(scores, "float32", convert_to_numpy, convert_to_tensor)
         return made[0] if single else made
@@ -130,6 +146,9 @@ class Reranker(Reporting):
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        activation_fn: Callable[..., Any] | None = None,
+        apply_softmax: bool | None = False,
+        num_workers: int = 0,
     ) -> list[dict[str, Any]]:
         """The documents by how well they answer a query, the best one first.
 
@@ -145,7 +164,7 @@ class Reranker(Reporting):
             Whether results have the documents themselves.
         show_progress_bar
             As :meth:`Embedder.encode` takes it.
-        prompt_name, prompt
+        prompt_name, prompt, activation_fn, apply_softmax, num_workers
             As :meth:`predict` takes them.
 
         Returns
@@ -159,6 +178,7 @@ class Reranker(Reporting):
         gristmill.ItemError
             For the first document that failed.
         """
+        _check_scoring(activation_fn, apply_softmax, num_workers)
         refuse(convert_to_numpy=(convert_to_numpy, True), convert_to_tensor=(convert_to_tensor, False))
         if top_k is not None and top_k < 0:
             raise ValueError(f"top_k is {top_k}")
@@ -174,6 +194,12 @@ class Reranker(Reporting):
         return results
 
 
+def _check_scoring(activation_fn: object, apply_softmax: bool | None, num_workers: int) -> None:
+    hint = "function_to_apply, given when the folder is opened, says how scores are made"
+    refuse(hint, activation_fn=(activation_fn, None), apply_softmax=(apply_softmax or False, False))
+    refuse("workers, given when the folder is opened, are the threads", num_workers=(num_workers, 0))
+
+
 def _kept(texts: Any) -> list[Any]:
     try:
         # pyarrow's columns have scalars of its own.
@@ -183,6 +209,6 @@ def _kept(texts: Any) -> list[Any]:
 
 
 def _pair(place: int, pair: Any) -> tuple[str, str]:
-    if isinstance(pair, str) or len(pair) != 2:
+    if isinstance(pair, (str, Mapping)) or len(pair) != 2:
         raise ValueError(f"pair {place} is no pair of a query and a document: {pair!r}")
     return pair[0], pair[1]

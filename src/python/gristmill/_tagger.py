@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from . import _native
-from ._texts import Reporting, Texts, listed
+from ._texts import Reporting, Texts, check_truncation, listed
 
 
 class Tagger(Reporting):
@@ -72,7 +72,14 @@ class Tagger(Reporting):
         """Tokens to which a text is truncated, or that a window has."""
         return self._native.max_tokens
 
-    def __call__(self, inputs: Texts) -> list[Any]:
+    def __call__(
+        self,
+        inputs: Texts,
+        *,
+        batch_size: int | None = None,
+        truncation: bool = True,
+        padding: bool | str = False,
+    ) -> list[Any]:
         """The entities of texts, in order.
 
         Parameters
@@ -80,6 +87,8 @@ class Tagger(Reporting):
         inputs
             Texts, one text, or a column of texts of a library with Arrow's data (pyarrow, Polars, DuckDB, pandas),
             which is read in place.
+        batch_size, truncation, padding
+            As :meth:`Classifier.__call__` takes them.
 
         Returns
         -------
@@ -93,5 +102,6 @@ class Tagger(Reporting):
         gristmill.ItemError
             For the first text that failed: ``index`` is its place, ``stage`` where it failed.
         """
+        check_truncation(truncation)
         tagged: list[Any] = self._run(self._native.tag, listed(inputs))
         return tagged[0] if isinstance(inputs, str) else tagged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._pair_classifier import PairClassifier
+from ._texts import check_truncation, listed
 
 
 class ZeroShotClassifier:
@@ -35,7 +37,7 @@ class ZeroShotClassifier:
     gristmill.Error
         If the folder has no classifier that this package reads; the message says what it lacks.
     ValueError
-        If no class of the model begins with ``entail``.
+        If neither ``label2id`` of the folder nor its labels have a class that begins with ``entail``.
 
     Examples
     --------
@@ -62,10 +64,7 @@ class ZeroShotClassifier:
             max_tokens=max_tokens,
         )
         classes = self._pairs.labels
-        follows = [place for place, name in enumerate(classes) if name.lower().startswith("entail")]
-        if not follows:
-            raise ValueError(f"no class of the model begins with entail: {', '.join(classes)}")
-        self._follows = follows[0]
+        self._follows = _entailment(path, classes)
         self._denies = len(classes) - 1 if self._follows == 0 else 0
 
     @property
@@ -84,6 +83,9 @@ class ZeroShotClassifier:
         *,
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        batch_size: int | None = None,
+        truncation: bool = True,
+        padding: bool | str = False,
     ) -> Any:
         """The scores of labels for texts, in order.
 
@@ -97,6 +99,8 @@ class ZeroShotClassifier:
             The sentence of a label, which stands for ``{}``.
         multi_label
             Whether each label has a score of its own; else the scores of a text's labels add up to 1.
+        batch_size, truncation, padding
+            As :meth:`Classifier.__call__` takes them.
 
         Returns
         -------
@@ -108,6 +112,7 @@ class ZeroShotClassifier:
         gristmill.ItemError
             For the first pair that failed: ``index`` is its place, ``stage`` where it failed.
         """
+        check_truncation(truncation)
         if isinstance(candidate_labels, str):
             candidate_labels = [label.strip() for label in candidate_labels.split(",") if label.strip()]
         labels = list(candidate_labels)
@@ -116,9 +121,9 @@ class ZeroShotClassifier:
         sentences = [hypothesis_template.format(label) for label in labels]
         if sentences[0] == hypothesis_template:
             raise ValueError(f"hypothesis_template has no {{}} for a label: {hypothesis_template!r}")
-        texts = [sequences] if isinstance(sequences, str) else list(sequences)
+        texts = list(listed(sequences))
         # The scores of all classes, as each pair has them: they are not sorted.
-        numbers = self._pairs.scores([(text, sentence) for text in texts for sentence in sentences])
+        numbers = self._pairs.scores((text, sentence) for text in texts for sentence in sentences)
         numbers = numbers.reshape(len(texts), len(labels), len(self._pairs.labels)).astype(np.float64)
         if multi_label or len(labels) == 1:
             scores = _softmax(numbers[..., [self._denies, self._follows]])[..., 1]
@@ -130,6 +135,16 @@ class ZeroShotClassifier:
             best = [labels[place] for place in order]
             found.append({"sequence": text, "labels": best, "scores": own[order].tolist()})
         return found[0] if isinstance(sequences, str) else found
+
+
+def _entailment(path: str | os.PathLike[str], classes: list[str]) -> int:
+    """The class of entailment: by ``label2id`` as in transformers, else by the labels."""
+    with open(os.path.join(path, "config.json"), encoding="utf-8") as file:
+        by_name = json.load(file).get("label2id") or {}
+    for name, place in (*by_name.items(), *zip(classes, range(len(classes)), strict=True)):
+        if name.lower().startswith("entail") and place in range(len(classes)):
+            return int(place)
+    raise ValueError(f"no class of the model begins with entail: {', '.join(classes)}")
 
 
 def _softmax(numbers: Any) -> Any:

@@ -14,7 +14,11 @@ mod file_job;
 mod function;
 mod hybrid_embedder;
 #[cfg(feature = "vision")]
+mod image_classifier;
+#[cfg(feature = "vision")]
 mod image_embedder;
+#[cfg(feature = "vision")]
+mod images;
 mod job;
 mod model;
 mod options;
@@ -35,9 +39,6 @@ mod _native {
     #[cfg(feature = "files")]
     #[pymodule_export]
     use super::file_job::{run_job, verify_job};
-    #[cfg(feature = "vision")]
-    #[pymodule_export]
-    use super::image_embedder::ImageEmbedder;
     #[pymodule_export]
     use super::{
         arrow::{ArrowArray, ArrowResults},
@@ -56,4 +57,7 @@ mod _native {
         tagger::Tagger,
         token_embedder::TokenEmbedder,
     };
+    #[cfg(feature = "vision")]
+    #[pymodule_export]
+    use super::{image_classifier::ImageClassifier, image_embedder::ImageEmbedder};
 }

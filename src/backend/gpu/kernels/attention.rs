@@ -7,7 +7,7 @@ use crate::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::{
             code::{bindings, borrowed},
-            heads::{load, values},
+            heads::{load, rounds, values},
         },
         operand::Operand,
         program::Program,
@@ -90,7 +90,7 @@ impl GpuKernel for Kernel {
         }
         let tiles = queries.div_ceil(64);
         let groups = batch * heads * tiles;
-        run.loops(2 * keys)?;
+        run.loops(rounds(d, e, keys))?;
         run.work(2 * batch * heads * queries * keys * (d + e));
         let mut words =
             vec![word(heads)?, word(queries)?, word(keys)?, word(tiles)?, word(groups)?, self.scale.to_bits()];

@@ -3,13 +3,23 @@
 /// Bytes of keys and values in workgroup memory, which every device has.
 const TILE_BYTES: usize = 16 << 10;
 
+/// Keys of a tile, for keys of `d` columns and values of `e`; `None` if they would be too few.
+fn tile_keys(d: usize, e: usize) -> Option<usize> {
+    let keys = (TILE_BYTES / 16 / (d.div_ceil(4).max(1) + e.div_ceil(4).max(1))).min(32);
+    (keys >= 8).then_some(keys)
+}
+
+/// Rounds of the loops of an invocation over so many keys.
+pub(super) fn rounds(d: usize, e: usize, keys: usize) -> usize {
+    let tile = tile_keys(d, e).unwrap_or(8);
+    let loads = [d, e].map(|columns| (tile * columns.div_ceil(4).max(1)).div_ceil(64));
+    keys.saturating_add(keys.div_ceil(tile).saturating_mul(loads[0] + loads[1] + 1))
+}
+
 /// Generates the parts for keys of `d` columns and values of `e`, `None` if a tile would be too small.
 pub(super) fn values(d: usize, e: usize, load_q: &str) -> Option<Vec<(&'static str, String)>> {
     let (d4, e4) = (d.div_ceil(4).max(1), e.div_ceil(4).max(1));
-    let keys = (TILE_BYTES / 16 / (d4 + e4)).min(32);
-    if keys < 8 {
-        return None;
-    }
+    let keys = tile_keys(d, e)?;
     let lines =
         |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).map(|line| line + "\n").collect::<String>();
     let score: Vec<String> = (0..d4).map(|part| format!("dot(q{part}, k_tile[j * {d4}u + {part}u])")).collect();

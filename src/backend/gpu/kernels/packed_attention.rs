@@ -7,7 +7,7 @@ use crate::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::{
             code::{bindings, borrowed},
-            heads::{load, values},
+            heads::{load, rounds, values},
         },
         operand::Operand,
         program::Program,
@@ -38,7 +38,7 @@ const BIAS: &str = "                    score += bias[head * (2u * p.most + 1u) 
 /// WGSL that ends the keys of a sequence where its rows say.
 const VISIBLE: &str = "        if start < end {
             let seen = u32(visible[start]);
-            if seen < 1u || seen > end - start || end - start - seen > p.before {
+            if seen < 1u || seen > end - start {
                 report_fault(p.step);
                 break;
             }
@@ -198,7 +198,9 @@ impl GpuKernel for Kernel {
         };
         let scores = lengths.iter().flatten().fold(0, scores);
         run.work(scores.saturating_mul(4 * count * self.d));
-        run.loops(2 * keys + sequences)?;
+        // Those that 64 rows see, and what is in front of and behind them.
+        let keys = keys.min(seen.saturating_mul(2).saturating_add(64));
+        run.loops(rounds(self.d, self.d, keys).saturating_add(sequences))?;
         // Rows are fewer than 2^32.
         let distance = |distance: usize| u32::try_from(distance).unwrap_or(u32::MAX);
         let words = [

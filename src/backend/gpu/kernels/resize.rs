@@ -23,6 +23,9 @@ pub(super) const KERNEL: KernelDef = KernelDef { name: "resize", make };
 
 const SHADER: Shader = wgsl!("resize");
 
+/// Samples of one number at most; the host goes along one axis after another, which more are worth.
+const MOST_SAMPLES: usize = 1024;
+
 /// The names of the tables of the resized axes.
 const TABLES: [&str; 3] = ["taps_0", "taps_1", "taps_2"];
 
@@ -51,6 +54,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     if !is_nearest && x.dtype != DType::F32 {
         return Ok(Made::Host("lines between integers"));
     }
+    let common = op.common_scale(&x.shape)?;
     let fixed = |dim: &Dim| dim.as_fixed().and_then(|size| usize::try_from(size).ok());
     let mut axes = Vec::new();
     for axis in 0..x.shape.rank() {
@@ -61,7 +65,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         let (Some(from), Some(to)) = (fixed(&x.shape[axis]), fixed(&y.shape[axis])) else {
             return Ok(Made::Host("sizes that are known only when it runs"));
         };
-        let Some(taps) = op.taps(axis, from, to, None)? else { continue };
+        let Some(taps) = op.taps(axis, (from, to), common, None)? else { continue };
         let places = (0..to).map(|at| taps.of(at));
         let mut table: Vec<u32> = Vec::new();
         if is_nearest {
@@ -81,6 +85,9 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     if axes.len() > TABLES.len() {
         return Ok(Made::Host("more than three axes of other sizes"));
     }
+    if samples(&axes) > MOST_SAMPLES {
+        return Ok(Made::Host("too many samples of each number"));
+    }
     let kind = if is_nearest { "u32" } else { "f32" };
     let mut bound = vec![("x", kind, false), ("y", kind, true)];
     let tables = TABLES.into_iter().zip(&axes).filter(|(_, (_, source))| matches!(source, Source::Table(..)));
@@ -88,6 +95,15 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let sample = if is_nearest { nearest(&axes) } else { weighted(&axes) };
     let program = request.program(&SHADER, &[("bindings", &bindings(&bound)), ("sample", &sample)])?;
     Made::kernel(Kernel { program, axes })
+}
+
+/// Rounds of the loops over the samples of a number.
+fn samples(axes: &[(usize, Source)]) -> usize {
+    let of = |(_, source): &(usize, Source)| match source {
+        Source::Table(_, most) => most.saturating_add(1),
+        Source::Repeat(_) => 1,
+    };
+    axes.iter().map(of).fold(1, usize::saturating_mul)
 }
 
 /// WGSL that copies the nearest number, bit for bit.
@@ -123,14 +139,10 @@ impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let (x, y) = (run.input(0)?, run.output(0)?);
         let (mut size, mut out, mut behind) = ([1; 3], [1; 3], [1; 3]);
-        let mut taps = 1;
         let ends = self.axes.iter().skip(1).map(|(axis, _)| *axis).chain([x.len()]);
-        for (own, ((axis, source), end)) in self.axes.iter().zip(ends).enumerate() {
+        for (own, ((axis, _), end)) in self.axes.iter().zip(ends).enumerate() {
             (size[own], out[own]) = (x[*axis], y[*axis]);
             behind[own] = x[axis + 1..end].iter().product();
-            if let Source::Table(_, most) = source {
-                taps *= most + 1;
-            }
         }
         let count: usize = y.iter().product();
         let mut words = vec![word(count)?];
@@ -143,7 +155,7 @@ impl GpuKernel for Kernel {
                 operands.push((name, Operand::Weight(*table)));
             }
         }
-        run.loops(taps + 3)?;
+        run.loops(samples(&self.axes))?;
         run.dispatch(&self.program, &operands, &words, count.div_ceil(256))
     }
 }

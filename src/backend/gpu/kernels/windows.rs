@@ -44,6 +44,7 @@ pub(super) struct WindowProduct {
     held: Held,
     weights: WeightId,
     has_bias: bool,
+    is_transposed: bool,
 }
 
 impl Windows<'_> {
@@ -80,7 +81,7 @@ impl Windows<'_> {
         };
         let has_bias = request.inputs().fact(2).is_some();
         let program = request.program(&SHADER, &borrowed(&self.code(tile, held, has_bias)))?;
-        Ok(Some(WindowProduct { program, tile, held, weights, has_bias }))
+        Ok(Some(WindowProduct { program, tile, held, weights, has_bias, is_transposed: self.is_transposed }))
     }
 
     fn code(&self, tile: Tile, held: Held, has_bias: bool) -> Vec<(&'static str, String)> {
@@ -150,7 +151,9 @@ impl WindowProduct {
             words.push(word(*number)?);
         }
         words.push(self.held.factor());
-        run.work(2 * m * k * filters * own.groups);
+        // Of a transposed convolution most summands lie between the input's positions.
+        let between: usize = if self.is_transposed { own.strides.iter().product() } else { 1 };
+        run.work(2 * m * k * filters * own.groups / between.max(1));
         run.loops(self.tile.turns(k))?;
         let mut operands = vec![("x", Operand::Input(0)), ("w", Operand::Weight(self.weights)), ("y", to)];
         if self.has_bias {

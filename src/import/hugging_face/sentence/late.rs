@@ -69,6 +69,19 @@ pub(crate) struct Expansion {
     pub(crate) token: Option<String>,
 }
 
+/// The settings that PyLate writes into `config_sentence_transformers.json`.
+const PYLATE: &[&str] = &[
+    "query_length",
+    "document_length",
+    "query_expansion",
+    "do_query_expansion",
+    "attend_to_expansion_tokens",
+    "attend_to_mask_tokens",
+    "query_prefix",
+    "document_prefix",
+    "skiplist_words",
+];
+
 /// Reads a folder.
 pub(super) fn read(folder: &Path, entries: Option<&[Entry]>) -> Result<Late> {
     let mut late = Late { transformer: folder.to_owned(), ..Late::default() };
@@ -116,18 +129,7 @@ impl Late {
                 self.markers.push(prefix);
             }
         }
-        let of_pylate = [
-            "query_length",
-            "document_length",
-            "query_expansion",
-            "do_query_expansion",
-            "attend_to_expansion_tokens",
-            "attend_to_mask_tokens",
-            "query_prefix",
-            "document_prefix",
-            "skiplist_words",
-        ];
-        let is_of_pylate = of_pylate.iter().any(|name| fields.contains_key(*name));
+        let is_of_pylate = PYLATE.iter().any(|name| fields.contains_key(*name));
         reader.checked("the prompts are wrong")?;
         self.read_lengths(fields)?;
         if is_of_pylate && !fields.contains_key("query_expansion") {
@@ -178,8 +180,16 @@ impl Late {
             }
         }
         if !is_masked {
-            if own.get("model_type").and_then(Value::as_str) != Some("ColBERT") {
-                return Err(Error::unsupported("there is neither a MultiVectorMask nor the model_type ColBERT"));
+            let is_of_pylate = PYLATE.iter().any(|name| own.contains_key(*name))
+                || entries.iter().any(|entry| entry.is("pylate.models.Dense.Dense"));
+            let is_late = match own.get("model_type").and_then(Value::as_str) {
+                Some("ColBERT") => true,
+                // PyLate's older versions write none of their own.
+                None | Some("SentenceTransformer") => is_of_pylate,
+                Some(_) => false,
+            };
+            if !is_late {
+                return Err(Error::unsupported("there is neither a MultiVectorMask nor a setting of PyLate's ColBERT"));
             }
             // PyLate lists neither of the two.
             let reader = Reader::new(own.clone());

@@ -7,6 +7,7 @@ use crate::{
     kernels::number::{Number, with_number},
     op::{CpuKernel, Io, KernelRequest, function_kernel},
     ops::image::resize::{Coordinates, Mode, Resize, integers, taps::Taps},
+    shape::Dim,
     tensor::{DType, Element, View},
 };
 
@@ -46,10 +47,11 @@ fn numbers(view: View<'_>) -> Result<Vec<f64>> {
 
 /// The taps of every axis; `None` where an axis stays as it is.
 fn taps(op: &Resize, from: &[usize], to: &[usize], region: Option<&[f64]>) -> Result<Vec<Option<Taps>>> {
+    let common = op.common_scale(&from.iter().map(|&size| Dim::from(size)).collect())?;
     let of = |axis: usize| {
         let own = op.region.iter().position(|&own| own == axis);
         let region = own.zip(region).map(|(at, region)| (region[at], region[at + op.region.len()]));
-        op.taps(axis, from[axis], to[axis], region)
+        op.taps(axis, (from[axis], to[axis]), common, region)
     };
     (0..to.len()).map(of).collect()
 }

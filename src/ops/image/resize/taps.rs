@@ -71,12 +71,18 @@ impl Taps {
 impl Resize {
     /// The taps of an axis from and to so many positions; `None` where it stays as it is.
     ///
-    /// `region` holds the first and the last position for [`Coordinates::Crop`], as parts of the length.
-    pub(crate) fn taps(&self, axis: usize, from: usize, to: usize, region: Option<(f64, f64)>) -> Result<Option<Taps>> {
+    /// `common` is the factor of all axes whose [`Change`] is a size, where their sizes keep their ratio. `region` holds the first and the last position for [`Coordinates::Crop`], as parts of the length.
+    pub(crate) fn taps(
+        &self,
+        axis: usize,
+        (from, to): (usize, usize),
+        common: Option<f64>,
+        region: Option<(f64, f64)>,
+    ) -> Result<Option<Taps>> {
         let scale = match self.changes[axis] {
             Change::Keep => 1.0,
             Change::Scale(scale) => f64::from(scale),
-            Change::Size(_) => to as f64 / from.max(1) as f64,
+            Change::Size(_) => common.unwrap_or(to as f64 / from.max(1) as f64),
         };
         if scale == 1.0 && !(self.coordinates == Coordinates::Crop && region.is_some()) {
             return Ok(None);

@@ -24,7 +24,8 @@ use crate::{
 /// `qkv [rows, H + 2 K]` holds each row's queries, `heads` of `D` columns, then its keys and its values, each
 /// `key_heads` of `D` columns; sequences begin at `offsets [sequences + 1]` (i32). An optional constant
 /// `bias [heads, 2 M + 1]` is added to the scores by the distance from query to key, clamped to `-M` and `M`. Of the
-/// optional `visible [rows]` (i32) each row holds the number of its sequence's first keys that its queries see.
+/// optional `visible [rows]` (i32) each row holds the number of its sequence's first keys that its queries see; of a row
+/// that sees none the result is 0.
 /// Result: `[rows, H]`. Made by importers and rewrites only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PackedAttention {
@@ -215,6 +216,11 @@ fn cases() -> Vec<Case> {
             .tensor(offsets(&[0, 40, 90]))
             .constant(&[2, 2 * 70 + 1], Fill::Spread)
             .tensor(visible(&[(21, 40), (50, 50)])),
+        with("rows that see none", 2, 1, window(3, 3))
+            .value(&[75, 4 * 8], Fill::Spread)
+            .tensor(offsets(&[0, 70, 75]))
+            .absent()
+            .tensor(visible(&[(5, 70), (1, 5)])),
         case("no sequence", 2).value(&[0, 3 * 16], Fill::Spread).tensor(offsets(&[0])),
     ]
 }
