@@ -3,14 +3,14 @@
 use std::{fs, path::PathBuf};
 
 use gristmill::{
-    Session,
+    Device, Session, SessionOptions,
     testing::import::hugging_face::{FolderOptions, open},
     text::{Embedder, EmbedderOptions},
 };
 use libtest_mimic::Trial;
 use serde::Deserialize;
 
-use crate::{Outcome, models::is_full, on_adapter, options, support::data};
+use crate::{Outcome, differ, models::is_full, on_adapter, options, support::data};
 
 /// The largest difference of a number to transformers'.
 const MOST: f64 = 1e-4;
@@ -62,7 +62,27 @@ pub fn trials() -> Vec<Trial> {
     let name = |path: &PathBuf| path.file_name().expect("it has a name").to_string_lossy().into_owned();
     let named = folders.into_iter().map(|path| (name(&path), path));
     let chosen = named.filter(|(name, _)| is_full() || !ALIKE.contains(&name.as_str()));
-    chosen.map(|(name, path)| Trial::test(format!("families::{name}"), move || family(&name, &path))).collect()
+    let each = chosen.map(|(name, path)| Trial::test(format!("families::{name}"), move || family(&name, &path)));
+    each.chain([Trial::test("families::texts_over_many_rows_and_keys", long_texts)]).collect()
+}
+
+/// Texts that are longer than a workgroup's rows, a tile of keys and a window, beside the CPU.
+fn long_texts() -> Outcome {
+    let words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog"];
+    let text = |length: usize| (0..length).map(|at| words[at * at % words.len()]).collect::<Vec<_>>().join(" ");
+    let texts = [1, 70, 3, 150, 64, 33, 250].map(text);
+    for name in ["deberta-v3", "gemma3-both-sides", "mistral", "modernbert", "qwen3", "t5"] {
+        let path = data::golden("encoders").join(name);
+        let vectors = |session: SessionOptions| -> gristmill::Result<_> {
+            let options = EmbedderOptions::default().session(session).max_tokens(300);
+            Embedder::open_with(&path, &options)?.embed(&texts).map_err(|error| error.source)
+        };
+        let (own, other) = (vectors(options(on_adapter()))?, vectors(SessionOptions::on(Device::Cpu))?);
+        if let Some(at) = own.iter().zip(&other).position(|(own, other)| differ(own, other, 1e-4)) {
+            return Err(format!("{name}: text {at} differs: {:?} and {:?}", own[at], other[at]).into());
+        }
+    }
+    Ok(())
 }
 
 fn family(name: &str, path: &PathBuf) -> Outcome {

@@ -26,8 +26,17 @@ python -m mypy.stubtest gristmill._native --ignore-missing-stub
 root=$PWD
 cd "$folder"
 python -m pytest -q -rs -p no:cacheprovider --ignore "$root/tests/python/engines" "$root/tests/python"
-# The engines of many machines, in the long tier: their wheels are large, and each test starts a cluster.
 [ "${GRISTMILL_FULL:-}" = 1 ] || exit 0
+# In the long tier: the wheel for other machines, as docs/python.md builds it, alone in an environment.
+if python -m pip --disable-pip-version-check install -q 'maturin[zig]>=1.16,<2'; then
+    (cd "$root" && maturin build -q --release --locked --zig --compatibility manylinux2014 --out "$folder/manylinux")
+    python3 -m venv "$folder/other"
+    "$folder/other/bin/python" -m pip --disable-pip-version-check install -q "$folder"/manylinux/*.whl
+    "$folder/other/bin/python" -c "import gristmill; assert gristmill.Embedder('$root/tests/goldens/encoders/bert').encode('a mill').any()"
+else
+    echo "SKIPPED: the manylinux wheel, as Zig's package cannot be had" >&2
+fi
+# And the engines of many machines: their wheels are large, and each test starts a cluster.
 while read -r requirement; do
     python -m pip --disable-pip-version-check install -q "$requirement" ||
         echo "SKIPPED: $requirement cannot be installed here; its engine is not tested" >&2

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
-from . import _native, _progress
+from . import _native
 from ._classifier import check_top_k, told
-from ._images import Image, is_one
-from ._texts import Reporting
+from ._images import Image, ImageModel
 
 
-class ImageClassifier(Reporting):
+class ImageClassifier(ImageModel):
     """An image classifier of a Hugging Face folder (``ViTForImageClassification``, ``SiglipForImageClassification``).
 
     Called with images it gives what ``pipeline("image-classification")`` of transformers gives. An image is anything
@@ -45,22 +43,13 @@ class ImageClassifier(Reporting):
     [{'label': 'barn', 'score': 0.71}]
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        device: str = "cpu",
-        precision: str = "f32",
-        workers: int | None = None,
-        max_pixels: int | None = None,
-        weights: str = "own",
-    ) -> None:
-        self._native = _native.ImageClassifier(path, device, precision, workers, max_pixels, weights)
+    def _kind(self) -> Any:
+        return _native.ImageClassifier
 
     @property
     def labels(self) -> list[str]:
         """The names of the classes."""
-        return self._native.labels
+        return list(self._native.labels)
 
     def __call__(
         self,
@@ -96,23 +85,5 @@ class ImageClassifier(Reporting):
             For the first image that failed: ``index`` is its place, ``stage`` where it failed.
         """
         check_top_k(top_k)
-        single = is_one(inputs)
-        given: Any = [inputs] if single else inputs
-        results = self.map(given, show_progress_bar=show_progress_bar)
-        try:
-            rows = list(results)
-        finally:
-            self._report = results.report()
+        rows, single = self._all(inputs, show_progress_bar)
         return told(self.labels, rows, top_k, single)
-
-    def map(
-        self,
-        images: Iterable[Image],
-        *,
-        on_error: Literal["raise", "null", "collect"] = "raise",
-        window: int | None = None,
-        show_progress_bar: bool | None = None,
-    ) -> _native.Results | _progress.Shown:
-        """The scores of all classes of images, in the order of ``labels``; arguments as of :meth:`Model.map`."""
-        results = self._native.map(images, on_error, window)
-        return _progress.shown(results, images, show_progress_bar, "map")

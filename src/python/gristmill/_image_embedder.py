@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from . import _native, _progress
-from ._images import Image, is_one
-from ._texts import Floats, Reporting, unit
+from . import _native
+from ._images import Image, ImageModel
+from ._texts import Floats, unit
 
 
-class ImageEmbedder(Reporting):
+class ImageEmbedder(ImageModel):
     """An image embedding model of a Hugging Face folder: CLIP, SigLIP, ViT, DINOv2.
 
     :class:`Embedder` opens the texts' side of the same folder of CLIP or SigLIP, whose vectors can be compared with
@@ -46,21 +45,12 @@ class ImageEmbedder(Reporting):
     >>> vectors = gristmill.ImageEmbedder("clip-vit-base-patch32").encode(paths)  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        device: str = "cpu",
-        precision: str = "f32",
-        workers: int | None = None,
-        max_pixels: int | None = None,
-        weights: str = "own",
-    ) -> None:
-        self._native = _native.ImageEmbedder(path, device, precision, workers, max_pixels, weights)
+    def _kind(self) -> Any:
+        return _native.ImageEmbedder
 
     def get_sentence_embedding_dimension(self) -> int:
         """Numbers of a vector."""
-        return self._native.dimension
+        return int(self._native.dimension)
 
     def encode(
         self,
@@ -93,26 +83,8 @@ class ImageEmbedder(Reporting):
         gristmill.ItemError
             For the first image that failed: ``index`` is its place, ``stage`` where it failed.
         """
-        single = is_one(images)
-        given: Any = [images] if single else images
-        results = self.map(given, show_progress_bar=show_progress_bar)
-        try:
-            found = list(results)
-        finally:
-            self._report = results.report()
+        found, single = self._all(images, show_progress_bar)
         vectors = np.stack(found) if found else np.empty((0, self._native.dimension), np.float32)
         if normalize_embeddings:
             vectors = unit(vectors)
         return vectors[0] if single else vectors
-
-    def map(
-        self,
-        images: Iterable[Image],
-        *,
-        on_error: Literal["raise", "null", "collect"] = "raise",
-        window: int | None = None,
-        show_progress_bar: bool | None = None,
-    ) -> _native.Results | _progress.Shown:
-        """The vectors of images, in order, as they are taken; arguments as of :meth:`Model.map`."""
-        results = self._native.map(images, on_error, window)
-        return _progress.shown(results, images, show_progress_bar, "map")
