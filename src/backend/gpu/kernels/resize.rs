@@ -13,7 +13,7 @@ use crate::{
         shader::{Shader, wgsl},
     },
     error::Result,
-    ops::image::resize::{Coordinates, Mode, Resize},
+    ops::image::resize::{Change, Coordinates, Mode, Nearest, Resize},
     shape::Dim,
     tensor::DType,
 };
@@ -58,7 +58,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let fixed = |dim: &Dim| dim.as_fixed().and_then(|size| usize::try_from(size).ok());
     let mut axes = Vec::new();
     for axis in 0..x.shape.rank() {
-        if let Some(times) = op.repeats(axis) {
+        if let Some(times) = repeats(op, axis) {
             axes.extend((times > 1).then_some((axis, Source::Repeat(times))));
             continue;
         }
@@ -95,6 +95,22 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
     let sample = if is_nearest { nearest(&axes) } else { weighted(&axes) };
     let program = request.program(&SHADER, &[("bindings", &bindings(&bound)), ("sample", &sample)])?;
     Made::kernel(Kernel { program, axes })
+}
+
+/// How many times each position of an axis stands in the result, whatever its size; `None` where sizes or weights count.
+fn repeats(op: &Resize, axis: usize) -> Option<usize> {
+    let scale = match op.changes[axis] {
+        Change::Keep => 1.0,
+        Change::Scale(scale) => scale,
+        Change::Size(_) => return None,
+    };
+    // Half pixels from the middle of a repeated position lie less than half of one away.
+    let repeats = matches!(
+        (op.coordinates, op.nearest),
+        (Coordinates::Asymmetric, Nearest::Floor) | (Coordinates::HalfPixel, Nearest::RoundDown | Nearest::RoundUp)
+    );
+    let is_whole = (1.0..=16.0).contains(&scale) && scale.fract() == 0.0;
+    (scale == 1.0 || (op.mode == Mode::Nearest && repeats && is_whole)).then_some(scale as usize)
 }
 
 /// Rounds of the loops over the samples of a number.

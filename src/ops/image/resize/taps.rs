@@ -94,22 +94,6 @@ impl Resize {
         let region = region.unwrap_or((0.0, 1.0));
         Ok(Some(Taps::new(self, self.nearest, &Axis { from, to, scale, length, region })))
     }
-
-    /// How many times each position of an axis stands in the result, whatever its size; `None` where sizes or weights count.
-    pub(crate) fn repeats(&self, axis: usize) -> Option<usize> {
-        let scale = match self.changes[axis] {
-            Change::Keep => 1.0,
-            Change::Scale(scale) => scale,
-            Change::Size(_) => return None,
-        };
-        // Half pixels from the middle of a repeated position lie less than half of one away.
-        let repeats = matches!(
-            (self.coordinates, self.nearest),
-            (Coordinates::Asymmetric, Nearest::Floor) | (Coordinates::HalfPixel, Nearest::RoundDown | Nearest::RoundUp)
-        );
-        let is_whole = (1.0..=16.0).contains(&scale) && scale.fract() == 0.0;
-        (scale == 1.0 || (self.mode == Mode::Nearest && repeats && is_whole)).then_some(scale as usize)
-    }
 }
 
 /// Cubic convolution at a distance.
