@@ -207,15 +207,17 @@ fn attention_refuses_what_does_not_fit() {
             let hidden = PackedAttention { visible: Some(visible), ..packed };
             assert!(packed_attention(set, &hidden, &mut out, &mut scratch).is_err());
         }
-        // The last row sees none of the first two keys in its window.
+        // The last row sees none of the first two keys in a window of one: its result is 0.
         let mut room = vec![0.0; scratch.len() + 8];
-        let mut windowed = |before: usize| {
+        for (before, sees_none) in [(1, true), (2, false)] {
             let reach = Reach { before, after: 9 };
             let hidden = PackedAttention { visible: Some(&[2; 4]), reach, ..packed };
-            packed_attention(set, &hidden, &mut out, &mut room)
-        };
-        assert!(windowed(1).is_err());
-        windowed(2).unwrap();
+            out.fill(f32::NAN);
+            packed_attention(set, &hidden, &mut out, &mut room).unwrap();
+            assert!(out.iter().all(|number| number.is_finite()));
+            assert_eq!(out[24..].iter().all(|&number| number == 0.0), sees_none);
+            assert!(out[16..24].iter().any(|&number| number != 0.0));
+        }
         assert!(packed_attention(set, &packed, &mut out[..31], &mut scratch).is_err());
         assert!(packed_attention(set, &packed, &mut out, &mut scratch[..9]).is_err());
         assert!(
