@@ -89,7 +89,8 @@ pub fn adapters() -> Vec<Adapter> {
 
 /// The adapters that a choice names, each by a choice of its own.
 ///
-/// `all` are the adapters like the fastest one, of its kind and interface; names and numbers may stand in a list with commas.
+/// `all` are the adapters like the fastest one, of its kind and interface; names and numbers may stand in a list with
+/// commas.
 pub(super) fn choices(choice: Option<&str>) -> Vec<Option<String>> {
     let adapters: Vec<&Adapter> = all().iter().map(|(adapter, _)| adapter).collect();
     listed(&adapters, choice)

@@ -67,9 +67,9 @@ impl Now {
 }
 
 /// Outputs of a run, with the device that ran it.
-struct RanOn<'a> {
-    outputs: &'a dyn RunOutputs,
-    device: &'a Arc<str>,
+pub(super) struct RanOn<'a> {
+    pub(super) outputs: &'a dyn RunOutputs,
+    pub(super) device: &'a Arc<str>,
 }
 
 impl RunOutputs for RanOn<'_> {

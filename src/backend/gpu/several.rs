@@ -1,11 +1,16 @@
 //! A graph on several adapters, of which each chunk takes the one with the fewest chunks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::{
     backend::{
         device::{BindSizes, DeviceReport, DeviceSession, Engine, HostOperator, ReadOutputs, RunOutputs, WriteInput},
-        gpu::{adapter, device::GpuDevice, operand::WeightFormat, resilient::Resilient},
+        gpu::{
+            adapter,
+            device::GpuDevice,
+            operand::WeightFormat,
+            resilient::{RanOn, Resilient},
+        },
         options::{GpuOptions, SessionOptions},
         profile::RunProfile,
     },
@@ -93,21 +98,6 @@ impl Several {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.several.running.lock().unwrap_or_else(PoisonError::into_inner)[self.index] -= 1;
-    }
-}
-
-/// Outputs of a run, with the name of the device among the several.
-struct RanOn<'a> {
-    outputs: &'a dyn RunOutputs,
-    device: Arc<str>,
-}
-
-impl RunOutputs for RanOn<'_> {
-    fn get(&self, position: usize) -> (&[usize], &[u8]) {
-        self.outputs.get(position)
-    }
-    fn device(&self) -> Option<&Arc<str>> {
-        Some(&self.device)
     }
 }
 
@@ -212,7 +202,7 @@ impl DeviceSession for Place<'_> {
         let read = |outputs: &dyn RunOutputs| {
             let own = outputs.device().map_or("", |device| device);
             let device = format!("{own}{}", self.several.suffixes[self.index]).into();
-            read_outputs(&RanOn { outputs, device })
+            read_outputs(&RanOn { outputs, device: &device })
         };
         self.engine().run(bind, write_input, &read)
     }

@@ -164,7 +164,12 @@ pub(super) fn read(folder: &Path, purpose: Purpose) -> Result<Sentence> {
     }
     // sentence-transformers takes the tokenizer's or the model's, whichever is less, transformers the tokenizer's.
     sentence.own_max_tokens = sentence.max_tokens;
-    if let Some(tokenizer) = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")? {
+    let tokenizer = optional::<TokenizerSettings>(&sentence.transformer, "tokenizer_config.json")?;
+    if matches!(purpose, Purpose::Vectors | Purpose::Pairs) {
+        let template = tokenizer.as_ref().and_then(|own| own.chat_template.as_ref());
+        sentence.note_template(folder, template.is_some_and(|template| !template.is_null()));
+    }
+    if let Some(tokenizer) = tokenizer {
         // An absent limit is written as 1e30.
         let most = tokenizer.model_max_length.filter(|most| (1.0..1e9).contains(most)).map(|most| most as usize);
         if purpose.is_of_transformers() {
@@ -196,16 +201,13 @@ impl Sentence {
         match &entries {
             _ if purpose == Purpose::TokenVectors => {}
             Some(entries) => self.read_modules(folder, entries, purpose).context(|| "`modules.json`".into())?,
-            None if purpose == Purpose::Pairs => self.note_template(folder)?,
+            None if purpose == Purpose::Pairs => {}
             None if purpose == Purpose::Words => {
                 self.notes.push("no modules.json: each word's weight is the largest of its tokens'".to_owned());
             }
             #[cfg(feature = "vision")]
             None if purpose == Purpose::Images => {}
-            None => {
-                self.notes.push("no modules.json: pooling mean and no scaling unless told otherwise".to_owned());
-                self.note_template(folder)?;
-            }
+            None => self.notes.push("no modules.json: pooling mean and no scaling unless told otherwise".to_owned()),
         }
         if let Some(settings) = optional::<PromptSettings>(folder, "config_sentence_transformers.json")? {
             self.read_prompts(settings, purpose).context(|| "`config_sentence_transformers.json`".into())?;
@@ -222,16 +224,13 @@ impl Sentence {
     }
 
     /// Notes that texts are read as they are although the folder has a template for messages of a chat.
-    fn note_template(&mut self, folder: &Path) -> Result<()> {
-        let tokenizer = optional::<TokenizerSettings>(folder, "tokenizer_config.json")?;
-        let in_settings = tokenizer.is_some_and(|own| own.chat_template.is_some_and(|template| !template.is_null()));
-        let is_text = TEXT_FILES.iter().any(|name| folder.join(name).exists());
-        if !is_text && (in_settings || folder.join("chat_template.jinja").exists()) {
+    fn note_template(&mut self, folder: &Path, in_settings: bool) {
+        let is_told = ["modules.json"].iter().chain(TEXT_FILES).any(|name| folder.join(name).exists());
+        if !is_told && (in_settings || folder.join("chat_template.jinja").exists()) {
             let what =
                 "texts are read as they are; sentence-transformers 6 puts them into the tokenizer's chat template";
             self.notes.push(what.to_owned());
         }
-        Ok(())
     }
 
     /// The ways in which token vectors are pooled.

@@ -314,8 +314,11 @@ class Embedder(Reporting):
     def _job_prompt(self, prompt: str | None, prompt_name: str | None) -> tuple[str | None, str | None]:
         """The prompt of a job; nothing where the folder has it by default, so that the job is the command's."""
         chosen = self._prompt(prompt, prompt_name, None)
-        by_default = ("", None) if self._own_default is None else (None, self._own_default)
-        return (None, None) if prompt is prompt_name is None and chosen == by_default else chosen
+        return (None, None) if prompt is prompt_name is None and self._is_default(chosen) else chosen
+
+    def _is_default(self, chosen: tuple[str | None, str | None]) -> bool:
+        """Whether a chosen prompt is the one that the open model has already."""
+        return chosen == (("", None) if self._own_default is None else (None, self._own_default))
 
     def _encode(
         self,
@@ -353,12 +356,14 @@ class Embedder(Reporting):
         if truncate_dim is not None and (truncate_dim < 1 or truncate_dim > width == self._cut):
             raise ValueError(f"truncate_dim is {truncate_dim}; the model was opened for vectors of {width} numbers")
         chosen = self._prompt(prompt, prompt_name, side)
+        if self._is_default(chosen):
+            chosen = (None, None)
         native = self._native
         if task is not None:
             # Two threads may open it at once; one of the two is kept.
             native = self._tasks.get(task) or self._tasks.setdefault(task, self._open(task))
         texts = listed(sentences)
-        vectors, failed = self._run(native.encode, texts, *chosen, None, nulls, show=show)
+        vectors, failed = self._run(native.encode, texts, *chosen, nulls, show=show)
         if truncate_dim is not None:
             vectors = np.ascontiguousarray(vectors[:, :truncate_dim])
         if normalize:

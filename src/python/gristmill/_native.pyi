@@ -100,7 +100,6 @@ class Embedder:
         texts: Any,
         prompt: str | None,
         prompt_name: str | None,
-        side: str | None,
         nulls: bool,
         progress: Callable[[int], Any] | None,
     ) -> tuple[npt.NDArray[np.float32], list[int], str]: ...

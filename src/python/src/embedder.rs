@@ -71,25 +71,21 @@ impl Embedder {
 
     /// The vectors of texts, the places of texts that failed, which have zeros, and the report as JSON.
     ///
-    /// `prompt` is a text, `prompt_name` one of the folder's; without either, `side`, "query" or "document", chooses the
-    /// one that the folder has for it. With `nulls` a failed text is no error. `progress` is called with the number of
-    /// texts done since its last call.
-    #[allow(clippy::too_many_arguments, reason = "those of encode in Python")]
+    /// `prompt` is a text, `prompt_name` one of the folder's; without either the folder's default stands before the
+    /// texts. With `nulls` a failed text is no error. `progress` is called with the number of texts done since its last
+    /// call.
     fn encode<'py>(
         &self,
         py: Python<'py>,
         texts: Texts,
         prompt: Option<String>,
         prompt_name: Option<String>,
-        side: Option<&str>,
         nulls: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Vec<usize>, String)> {
-        let embedder = match (own_prompt(prompt, prompt_name), side) {
-            (Some(prompt), _) => self.embedder.with_prompt(&prompt),
-            (None, Some("query")) => self.embedder.queries(),
-            (None, Some("document")) => self.embedder.documents(),
-            (None, _) => Ok(self.embedder.clone()),
+        let embedder = match own_prompt(prompt, prompt_name) {
+            Some(prompt) => self.embedder.with_prompt(&prompt),
+            None => Ok(self.embedder.clone()),
         };
         let embedder = embedder.map_err(|error| failed(py, &error))?;
         let (results, report) = run_texts(py, embedder.bulk(), self.workers, progress, &texts)?;

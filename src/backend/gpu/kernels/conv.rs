@@ -18,13 +18,13 @@ use crate::{
     error::{Error, Result},
     op::Shapes,
     ops::conv::{Conv, Layout, geometry::Geometry, transposed::ConvTranspose},
+    tensor::Tensor,
 };
 
 /// The entry in the list of kernels.
 pub(super) const KERNEL: KernelDef = KernelDef { name: "conv", make };
 
 const COLUMN_MAX: Shader = wgsl!("column_max");
-const NOT_CONSTANT: &str = "weights that are known only when it runs";
 
 struct Kernel {
     op: Conv,
@@ -34,11 +34,12 @@ struct Kernel {
 }
 
 fn make(request: &GpuRequest<'_>) -> Result<Made> {
-    let Some(shape) = request.constant(1).map(|tensor| tensor.shape().to_vec()) else {
-        return Ok(Made::Host(NOT_CONSTANT));
+    let Some(weights) = request.constant(1) else {
+        return Ok(Made::Host("weights that are known only when it runs"));
     };
+    let shape = weights.shape().to_vec();
     if let Ok(op) = request.op::<ConvTranspose>() {
-        return transposed(request, op, shape);
+        return transposed(request, op, weights);
     }
     let op: &Conv = request.op()?;
     let Some(activation) = activation(op.activation, "v") else {
@@ -54,7 +55,7 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
         is_transposed: false,
         activation,
     };
-    let Some(product) = windows.product(request)? else { return Ok(Made::Host(NOT_CONSTANT)) };
+    let product = windows.product(request, weights)?;
     let column_max = op.global_max.then(|| request.program(&COLUMN_MAX, &[])).transpose()?;
     Made::kernel(Kernel { op: op.clone(), product, column_max, shape })
 }
@@ -96,7 +97,8 @@ struct Transposed {
     shape: Vec<usize>,
 }
 
-fn transposed(request: &GpuRequest<'_>, op: &ConvTranspose, shape: Vec<usize>) -> Result<Made> {
+fn transposed(request: &GpuRequest<'_>, op: &ConvTranspose, weights: &Tensor) -> Result<Made> {
+    let shape = weights.shape().to_vec();
     let windows = Windows {
         kernel: &op.kernel,
         strides: &op.strides,
@@ -107,10 +109,7 @@ fn transposed(request: &GpuRequest<'_>, op: &ConvTranspose, shape: Vec<usize>) -
         is_transposed: true,
         activation: "v".to_owned(),
     };
-    match windows.product(request)? {
-        Some(product) => Made::kernel(Transposed { op: op.clone(), product, shape }),
-        None => Ok(Made::Host(NOT_CONSTANT)),
-    }
+    Made::kernel(Transposed { op: op.clone(), product: windows.product(request, weights)?, shape })
 }
 
 impl GpuKernel for Transposed {

@@ -6,7 +6,7 @@ use crate::{
     backend::gpu::{
         kernel::{GpuKernel, KernelDef, Made},
         kernels::code::bindings,
-        operand::{Operand, WeightId},
+        operand::Operand,
         program::Program,
         recorder::{Recorder, word},
         request::GpuRequest,
@@ -31,15 +31,23 @@ const TABLES: [&str; 3] = ["taps_0", "taps_1", "taps_2"];
 
 struct Kernel {
     program: Arc<Program>,
-    /// The resized axes and their tables, ascending.
-    axes: Vec<(usize, Source)>,
+    /// The resized axes, ascending.
+    axes: Vec<usize>,
+    /// The tables of those that have one, by the shader's names.
+    tables: Vec<(&'static str, Operand)>,
+    /// Rounds of the loops over the samples of a number.
+    rounds: usize,
 }
 
 /// Where the samples of an axis come from.
 enum Source {
     /// A table. For the nearest: the place of each position. Else where the taps of each position begin and the end, then
     /// the place and the weight of each tap.
-    Table(WeightId, usize),
+    Table {
+        table: Vec<u32>,
+        /// The most taps of a position.
+        most: usize,
+    },
     /// The nearest of an axis that is repeated so many times, whatever its size.
     Repeat(usize),
 }
@@ -79,22 +87,27 @@ fn make(request: &GpuRequest<'_>) -> Result<Made> {
             table.extend(places.flatten().flat_map(|&(place, weight)| [place as u32, (weight as f32).to_bits()]));
         }
         let most = (0..to).map(|at| taps.of(at).len()).max().unwrap_or(0);
-        let table = request.add_weight(bytemuck::cast_slice(&table).to_vec())?;
-        axes.push((axis, Source::Table(table, most)));
+        axes.push((axis, Source::Table { table, most }));
     }
     if axes.len() > TABLES.len() {
         return Ok(Made::Host("more than three axes of other sizes"));
     }
-    if samples(&axes) > MOST_SAMPLES {
+    let rounds = samples(&axes);
+    if rounds > MOST_SAMPLES {
         return Ok(Made::Host("too many samples of each number"));
     }
     let kind = if is_nearest { "u32" } else { "f32" };
     let mut bound = vec![("x", kind, false), ("y", kind, true)];
-    let tables = TABLES.into_iter().zip(&axes).filter(|(_, (_, source))| matches!(source, Source::Table(..)));
-    bound.extend(tables.map(|(name, _)| (name, "u32", false)));
+    let mut tables = Vec::new();
+    for (name, (_, source)) in TABLES.into_iter().zip(&axes) {
+        if let Source::Table { table, .. } = source {
+            bound.push((name, "u32", false));
+            tables.push((name, Operand::Weight(request.add_weight(bytemuck::cast_slice(table).to_vec())?)));
+        }
+    }
     let sample = if is_nearest { nearest(&axes) } else { weighted(&axes) };
     let program = request.program(&SHADER, &[("bindings", &bindings(&bound)), ("sample", &sample)])?;
-    Made::kernel(Kernel { program, axes })
+    Made::kernel(Kernel { program, axes: axes.into_iter().map(|(axis, _)| axis).collect(), tables, rounds })
 }
 
 /// How many times each position of an axis stands in the result, whatever its size; `None` where sizes or weights count.
@@ -116,7 +129,7 @@ fn repeats(op: &Resize, axis: usize) -> Option<usize> {
 /// Rounds of the loops over the samples of a number.
 fn samples(axes: &[(usize, Source)]) -> usize {
     let of = |(_, source): &(usize, Source)| match source {
-        Source::Table(_, most) => most.saturating_add(1),
+        Source::Table { most, .. } => most.saturating_add(1),
         Source::Repeat(_) => 1,
     };
     axes.iter().map(of).fold(1, usize::saturating_mul)
@@ -127,7 +140,7 @@ fn nearest(axes: &[(usize, Source)]) -> String {
     let mut text = String::new();
     for (own, ((_, source), table)) in axes.iter().zip(TABLES).enumerate() {
         text += &match source {
-            Source::Table(..) => format!("    own[{own}] = {table}[own[{own}]];\n"),
+            Source::Table { .. } => format!("    own[{own}] = {table}[own[{own}]];\n"),
             Source::Repeat(times) => format!("    own[{own}] /= {times}u;\n"),
         };
     }
@@ -155,9 +168,9 @@ impl GpuKernel for Kernel {
     fn record(&self, run: &mut Recorder<'_>) -> Result<()> {
         let (x, y) = (run.input(0)?, run.output(0)?);
         let (mut size, mut out, mut behind) = ([1; 3], [1; 3], [1; 3]);
-        let ends = self.axes.iter().skip(1).map(|(axis, _)| *axis).chain([x.len()]);
-        for (own, ((axis, _), end)) in self.axes.iter().zip(ends).enumerate() {
-            (size[own], out[own]) = (x[*axis], y[*axis]);
+        let ends = self.axes.iter().skip(1).copied().chain([x.len()]);
+        for (own, (&axis, end)) in self.axes.iter().zip(ends).enumerate() {
+            (size[own], out[own]) = (x[axis], y[axis]);
             behind[own] = x[axis + 1..end].iter().product();
         }
         let count: usize = y.iter().product();
@@ -166,12 +179,8 @@ impl GpuKernel for Kernel {
             words.push(word(number.max(1))?);
         }
         let mut operands = vec![("x", Operand::Input(0)), ("y", Operand::Output(0))];
-        for ((_, source), name) in self.axes.iter().zip(TABLES) {
-            if let Source::Table(table, _) = source {
-                operands.push((name, Operand::Weight(*table)));
-            }
-        }
-        run.loops(samples(&self.axes))?;
+        operands.extend(&self.tables);
+        run.loops(self.rounds)?;
         run.dispatch(&self.program, &operands, &words, count.div_ceil(256))
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result},
     op::Packing,
     ops::conv::{Layout, geometry::Geometry},
+    tensor::Tensor,
 };
 
 const SHADER: Shader = wgsl!("conv");
@@ -49,17 +50,15 @@ pub(super) struct WindowProduct {
 
 impl Windows<'_> {
     /// Where the weights `[C, M / groups, taps]` or `[M, C / groups, taps]` hold a number.
-    fn weight_at(&self, group: usize, (tap, channel, filter): (usize, usize, usize)) -> usize {
-        let taps: usize = self.kernel.iter().product();
+    fn weight_at(&self, taps: usize, group: usize, (tap, channel, filter): (usize, usize, usize)) -> usize {
         match self.is_transposed {
             true => ((group * self.channels + channel) * self.filters + filter) * taps + tap,
             false => ((group * self.filters + filter) * self.channels + channel) * taps + tap,
         }
     }
 
-    /// Packs the weights, the second operand, and expands the shader; `None` unless the weights are constant.
-    pub(super) fn product(&self, request: &GpuRequest<'_>) -> Result<Option<WindowProduct>> {
-        let Some(tensor) = request.constant(1) else { return Ok(None) };
+    /// Packs the constant weights `tensor`, the second operand, and expands the shader.
+    pub(super) fn product(&self, request: &GpuRequest<'_>, tensor: &Tensor) -> Result<WindowProduct> {
         let (channels, taps) = (self.channels, self.kernel.iter().product::<usize>());
         let tile = Tile::of(self.filters);
         let held = Held::of(request.format, tensor.as_slice::<f32>()?.iter().copied());
@@ -71,7 +70,7 @@ impl Windows<'_> {
             for group in 0..self.groups {
                 // A row is a tap and a channel, a column a filter.
                 packed.extend(tile.pack(held, taps * channels, self.filters, |row, filter| {
-                    values[self.weight_at(group, (row / channels, row % channels, filter))]
+                    values[self.weight_at(taps, group, (row / channels, row % channels, filter))]
                 }));
             }
             Ok(vec![packed])
@@ -81,7 +80,7 @@ impl Windows<'_> {
         };
         let has_bias = request.inputs().fact(2).is_some();
         let program = request.program(&SHADER, &borrowed(&self.code(tile, held, has_bias)))?;
-        Ok(Some(WindowProduct { program, tile, held, weights, has_bias, is_transposed: self.is_transposed }))
+        Ok(WindowProduct { program, tile, held, weights, has_bias, is_transposed: self.is_transposed })
     }
 
     fn code(&self, tile: Tile, held: Held, has_bias: bool) -> Vec<(&'static str, String)> {

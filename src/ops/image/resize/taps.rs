@@ -71,7 +71,8 @@ impl Taps {
 impl Resize {
     /// The taps of an axis from and to so many positions; `None` where it stays as it is.
     ///
-    /// `common` is the factor of all axes whose [`Change`] is a size, where their sizes keep their ratio. `region` holds the first and the last position for [`Coordinates::Crop`], as parts of the length.
+    /// `common` is the factor of all axes whose [`Change`] is a size, where their sizes keep their ratio. `region` holds
+    /// the first and the last position for [`Coordinates::Crop`], as parts of the length.
     pub(crate) fn taps(
         &self,
         axis: usize,
