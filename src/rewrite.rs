@@ -6,6 +6,7 @@ mod attention;
 mod bodies;
 mod channels_last;
 mod conv;
+mod conv_chain;
 mod dead;
 mod fold;
 mod gather;
@@ -96,7 +97,8 @@ const PRODUCTS: &[Rule] = &[
 pub(crate) fn lay_out_for_cpu(graph: &mut Graph) -> Result<()> {
     heads_last::run(graph)?;
     looked_up::run(graph)?;
-    channels_last::run(graph)
+    channels_last::run(graph)?;
+    conv_chain::run(graph)
 }
 
 /// Runs every pass; each works on the results of the ones before.

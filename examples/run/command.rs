@@ -32,6 +32,8 @@ Runs the model on arrays; or on each row of tables, whose columns have the names
 
 /// Bytes of the inputs of a block; a larger block delays the first result.
 const BLOCK_BYTES: usize = 1 << 20;
+/// Blocks that a worker has at least, if there are as many rows, so that none waits long for the others at the end.
+const LEAST_BLOCKS: usize = 16;
 /// Inputs with larger rows are run in one call.
 const MOST_ROW_BYTES: usize = 64 << 20;
 
@@ -86,7 +88,8 @@ pub fn run(command_line: Parser) -> Outcome {
     let session = open(&model, &arrays)?.session(&common.options())?;
     check_names(&session, &arrays, &input)?;
     if let Some((rows, proven)) = independent_rows(&session, &arrays, apart)? {
-        let block = if proven { common.chunk.unwrap_or_else(|| rows_per_block(&arrays)) } else { 1 };
+        let block =
+            if proven { common.chunk.unwrap_or_else(|| rows_per_block(&arrays, rows, common.workers)) } else { 1 };
         if block < rows {
             // The blocks are already the chunks that `--chunk` asks for.
             let bulk = common.bulk(Bulk::new(session));
@@ -157,10 +160,11 @@ fn independent_rows(session: &Session, arrays: &[Header], apart: bool) -> Result
     }
 }
 
-/// The number of rows that fit a worker's cache.
-fn rows_per_block(arrays: &[Header]) -> usize {
+/// The number of rows that fit a worker's cache, and that leave enough blocks for all workers.
+fn rows_per_block(arrays: &[Header], rows: usize, workers: Option<usize>) -> usize {
     let row: usize = arrays.iter().filter_map(Header::rows).map(|(_, bytes)| bytes).sum();
-    (BLOCK_BYTES / row.max(1)).max(1)
+    let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    (BLOCK_BYTES / row.max(1)).min(rows / workers.saturating_mul(LEAST_BLOCKS)).max(1)
 }
 
 /// Headers of arrays and their elements as native-endian bytes.

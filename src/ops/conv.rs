@@ -1,6 +1,7 @@
 //! `Conv`: convolutions over one to three spatial dimensions, with groups.
 
 mod cases;
+pub mod chain;
 pub mod deform;
 mod filters;
 pub(crate) mod geometry;
@@ -25,7 +26,7 @@ use crate::{
 
 /// The operators of this family.
 pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [&DEF, &transposed::DEF, &deform::DEF].into_iter()
+    [&DEF, &transposed::DEF, &deform::DEF, &chain::DEF].into_iter()
 }
 
 /// The position of the channels.

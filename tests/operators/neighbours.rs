@@ -8,7 +8,7 @@ use gristmill::{
         kernels::Activation,
         op::Operator,
         ops::{
-            conv::{Conv, Layout, transposed::ConvTranspose},
+            conv::{Conv, Layout, chain::ConvChain, transposed::ConvTranspose},
             image::resize::{Change, Mode, Resize},
             moves::segment_windows::SegmentWindows,
             pool::{
@@ -50,6 +50,7 @@ fn rows(tensor: &Tensor, from: usize, to: usize) -> Tensor {
 }
 
 /// An operand: given with each run and cut along the first axis, or a constant.
+#[derive(Clone)]
 enum Operand {
     Batched(Tensor),
     Constant(Tensor),
@@ -217,11 +218,55 @@ fn items_of_convolutions_by_tiles_stand_alone() {
     check("tiles of infinities", tiled(), &[Batched(x), weights()]);
 }
 
+/// A depthwise convolution between two of one tap, with their operands over images of `shape`.
+fn chain(shape: [usize; 4]) -> (ConvChain, [Operand; 7]) {
+    let last = |kernel: [usize; 2]| Conv { layout: Layout::ChannelsLast, ..Conv::new(kernel.to_vec()) };
+    let before = Conv { activation: Activation::Relu, ..last([1, 1]) };
+    let pads = Pads::Explicit(vec![(1, 1), (1, 1)]);
+    let depthwise = Conv { groups: 96, pads, activation: Activation::HardSwish, ..last([3, 3]) };
+    let constant = |shape: &[usize], seed| Constant(numbers(shape, seed));
+    let operands = [
+        Batched(numbers(&shape, 1)),
+        constant(&[96, shape[3], 1, 1], 2),
+        constant(&[96], 3),
+        constant(&[96, 1, 3, 3], 4),
+        constant(&[96], 5),
+        constant(&[40, 96, 1, 1], 6),
+        constant(&[40], 7),
+    ];
+    (ConvChain { before: Some(before), depthwise, behind: Some(last([1, 1])) }, operands)
+}
+
 #[test]
-fn a_large_image_is_split_over_workers_with_the_same_bits() {
-    let operands = [Batched(numbers(&[1, 61, 83, 32], 1)), Constant(numbers(&[40, 32, 3, 3], 2))];
+fn items_of_chains_stand_alone() {
+    for (name, size) in [("wide", [9, 31]), ("narrow", [6, 5])] {
+        let (op, operands) = chain([17, size[0], size[1], 24]);
+        check(name, op, &operands);
+    }
+}
+
+#[test]
+fn a_chain_has_the_bits_of_its_convolutions() {
+    for shape in [[3, 21, 40, 24], [2, 9, 11, 24]] {
+        let (op, operands) = chain(shape);
+        for set in KernelSet::available() {
+            let whole = run(&load(op.clone(), &operands, set), &operands, Tensor::clone);
+            let mut x = operands[0].clone();
+            let stages = [op.before.clone(), Some(op.depthwise.clone()), op.behind.clone()];
+            for (conv, own) in stages.into_iter().flatten().zip(operands[1..].chunks(2)) {
+                let own = [std::slice::from_ref(&x), own].concat();
+                x = Batched(run(&load(conv, &own, set), &own, Tensor::clone));
+            }
+            let Batched(x) = x else { unreachable!() };
+            assert!(x.bytes() == whole.bytes(), "{shape:?} on {set}");
+        }
+    }
+}
+
+/// One item on several workers.
+fn check_split(op: impl Operator + Clone, operands: &[Operand]) {
     for set in KernelSet::available() {
-        let session = Arc::new(load(tiled(), &operands, set));
+        let session = Arc::new(load(op.clone(), operands, set));
         let Batched(x) = &operands[0] else { unreachable!() };
         let item = Tensors::from([("x0", x.clone())]);
         let run = |workers: usize| {
@@ -233,6 +278,13 @@ fn a_large_image_is_split_over_workers_with_the_same_bits() {
             assert!(run(workers) == alone, "{set}: {workers} workers");
         }
     }
+}
+
+#[test]
+fn a_large_image_is_split_over_workers_with_the_same_bits() {
+    check_split(tiled(), &[Batched(numbers(&[1, 61, 83, 32], 1)), Constant(numbers(&[40, 32, 3, 3], 2))]);
+    let (op, operands) = chain([1, 61, 83, 24]);
+    check_split(op, &operands);
 }
 
 #[test]

@@ -94,6 +94,7 @@ pub fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Relu if x < 0.0 => 0.0,
         Activation::Relu => x,
         Activation::Tanh => x.tanh(),
+        Activation::Silu if x == f64::NEG_INFINITY => 0.0,
         Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::Gelu => x * (1.0 + erf(x / 2f64.sqrt())) / 2.0,
         Activation::GeluTanh => {

@@ -5,7 +5,7 @@ use gristmill::{
     testing::{
         op::Operator,
         ops::{
-            conv::{Conv, Layout, transposed::ConvTranspose},
+            conv::{Conv, Layout, chain::ConvChain, transposed::ConvTranspose},
             index::gather::{Gather, OutOfRange},
             moves::segment_windows::SegmentWindows,
             pool::{
@@ -30,6 +30,7 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("AveragePool", pool),
     ("ChannelsLastPool", channels_last_pool),
     ("Conv", conv),
+    ("ConvChain", conv_chain),
     ("ConvTranspose", conv_transpose),
     ("GlobalAveragePool", global_pool),
     ("GlobalLpPool", global_pool),
@@ -116,6 +117,20 @@ fn conv_transpose(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Ten
     }
     let mut sums = sums.into_iter();
     vec![made_like(x, &shape, |_| sums.next().unwrap())]
+}
+
+/// One convolution after the other, and the sum.
+fn conv_chain(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let op = op::<ConvChain>(operator);
+    let operand = |at: usize| inputs.get(at).cloned().flatten();
+    let mut x = input(inputs, 0).clone();
+    for (own, at) in [(op.before.as_ref(), 1), (Some(&op.depthwise), 3), (op.behind.as_ref(), 5)] {
+        if let Some(own) = own {
+            x = conv(own, &[Some(x), operand(at), operand(at + 1)]).remove(0);
+        }
+    }
+    let summand = |index: &[usize]| optional(inputs, 7).map_or(0.0, |summand| broadcast(summand, index));
+    vec![made(x.shape(), |index| broadcast(&x, &index) + summand(&index))]
 }
 
 fn conv(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

@@ -29,19 +29,19 @@ pub(super) enum Filters {
 }
 
 impl Filters {
-    /// Packs the weights, of dimensions `shape`, if they are constant.
-    pub(super) fn new(request: &KernelRequest<'_>, op: &Conv, shape: &[usize]) -> Result<Self> {
+    /// Packs the weights, operand `at` of dimensions `shape`, if they are constant.
+    pub(super) fn new(request: &KernelRequest<'_>, op: &Conv, shape: &[usize], at: usize) -> Result<Self> {
         let (set, factors) = (request.kernel_set(), request.factors());
         let depthwise = op.groups > 1 && shape[1] == 1 && shape[0] == op.groups;
-        if let Some(tensor) = request.constant(1).filter(|_| depthwise) {
-            request.take_constant(1);
+        if let Some(tensor) = request.constant(at).filter(|_| depthwise) {
+            request.take_constant(at);
             let taps = op.kernel.iter().product();
             let mut turned = vec![0.0; taps * op.groups];
             transpose(set, tensor.as_slice()?, taps, op.groups, taps, &mut turned, op.groups);
             Ok(Filters::Depthwise(turned))
         } else if factors == Factors::F32 && op.suits_tiles(shape, &request.input(0)?.shape) {
             let packing = Packing { name: "convolution by tiles", parameter: 0 };
-            let packed = request.take_packed(1, packing, |tensor| {
+            let packed = request.take_packed(at, packing, |tensor| {
                 let weights = tensor.as_slice::<f32>()?;
                 let mut packed = pack_groups(set, factors, op, weights, shape)?;
                 let (channels, filters) = (shape[1], shape[0]);
@@ -59,7 +59,7 @@ impl Filters {
         } else {
             let packing = Packing { name: "convolution", parameter: op.groups as u64 };
             let packed =
-                request.take_packed(1, packing, |tensor| pack_groups(set, factors, op, tensor.as_slice()?, shape))?;
+                request.take_packed(at, packing, |tensor| pack_groups(set, factors, op, tensor.as_slice()?, shape))?;
             Ok(packed.map_or(Filters::Unpacked, Filters::Packed))
         }
     }

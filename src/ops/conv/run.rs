@@ -41,7 +41,7 @@ pub(crate) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> 
     if request.input(0)?.dtype == DType::F64 {
         return Ok(Box::new(wide::Kernel { op, shape }));
     }
-    let filters = Filters::new(request, &op, &shape)?;
+    let filters = Filters::new(request, &op, &shape, 1)?;
     Ok(Box::new(Kernel { op, set, filters, shape }))
 }
 
