@@ -87,6 +87,8 @@ fn texts(bytes: &[u8], width: usize, count: usize) -> Result<Vec<String>, String
 struct Array<R> {
     header: Header,
     reader: R,
+    /// The elements of a block, in memory that the next one uses again.
+    bytes: Vec<u8>,
 }
 
 type Archive = ZipArchive<BufReader<File>>;
@@ -147,17 +149,17 @@ pub fn in_blocks<T>(
     let mut blocks = (0..total).step_by(rows.max(1)).map(|start| {
         let count = rows.max(1).min(total - start);
         let mut block = Tensors::new();
-        for Array { header, reader } in &mut arrays {
+        for Array { header, reader, bytes } in &mut arrays {
             let shape: Vec<usize> = std::iter::once(count).chain(header.shape[1..].iter().copied()).collect();
             let row = header.rows().map_or(0, |(_, bytes)| bytes);
-            let mut bytes = vec![0; count.checked_mul(row).ok_or("its size overflows")?];
-            let mut read = reader.read_exact(&mut bytes);
+            bytes.resize(count.checked_mul(row).ok_or("its size overflows")?, 0);
+            let mut read = reader.read_exact(bytes);
             if start + count == total {
                 read = read.and_then(|()| at_end(reader));
             }
             let fail = |what: String| format!("{}: array `{}`: {what}", path.display(), header.name);
             read.map_err(|error| fail(error.to_string()))?;
-            block.insert(header.name.as_str(), header.tensor(shape, &bytes).map_err(fail)?);
+            block.insert(header.name.as_str(), header.tensor(shape, bytes).map_err(fail)?);
         }
         Ok(block)
     });
@@ -169,7 +171,7 @@ fn array<'a>(archive: &'a mut Archive, path: &Path, name: &str) -> Result<Array<
     let mut reader = archive.by_name(&format!("{name}.npy")).map_err(|error| fail(error.to_string()))?;
     let text = header_text(&mut reader).map_err(fail)?;
     let (dtype, width, shape) = described(&text).map_err(fail)?;
-    Ok(Array { header: Header { name: name.to_owned(), dtype, shape, width }, reader })
+    Ok(Array { header: Header { name: name.to_owned(), dtype, shape, width }, reader, bytes: Vec::new() })
 }
 
 /// The dictionary before the elements: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
@@ -220,7 +222,7 @@ fn described(header: &str) -> Result<(DType, usize, Vec<usize>), String> {
 
 /// Reads a whole array from a file of `room` bytes.
 fn tensor(array: Array<impl Read>, room: u64) -> Result<Tensor, String> {
-    let Array { header, mut reader } = array;
+    let Array { header, mut reader, .. } = array;
     let (dtype, shape) = (header.dtype, header.shape.clone());
     let element = header.element().ok_or("its size overflows")?;
     let bytes = shape.iter().try_fold(element, |product, &dim| product.checked_mul(dim));

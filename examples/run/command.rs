@@ -1,6 +1,7 @@
 //! The command `run`: any ONNX model on named arrays.
 
 use std::{
+    collections::HashMap,
     io::Seek,
     path::{Path, PathBuf},
 };
@@ -85,7 +86,11 @@ pub fn run(command_line: Parser) -> Outcome {
     read.push(&output);
     common.check_report(&read)?;
     let arrays = npz::headers(&input)?;
-    let session = open(&model, &arrays)?.session(&common.options())?;
+    let mut session = open(&model, &arrays, false)?.session(&common.options())?;
+    if sizes_differ(&session, &arrays) {
+        say!("{}: gives one name to sizes that differ here; each is taken for itself", plain_path(&model));
+        session = open(&model, &arrays, true)?.session(&common.options())?;
+    }
     check_names(&session, &arrays, &input)?;
     if let Some((rows, proven)) = independent_rows(&session, &arrays, apart)? {
         let block =
@@ -123,14 +128,29 @@ pub fn run(command_line: Parser) -> Outcome {
 }
 
 /// Opens the model; inputs that the arrays give are not left at the file's defaults.
-fn open(path: &Path, arrays: &[Header]) -> Result<Model, gristmill::Error> {
-    let model = Model::open(path)?;
+fn open(path: &Path, arrays: &[Header], names_apart: bool) -> Result<Model, gristmill::Error> {
+    let mut options = ImportOptions::default();
+    options.names_apart = names_apart;
+    let model = Model::open_with(path, &options)?;
     let given: Vec<&String> =
         model.defaults().iter().filter(|name| arrays.iter().any(|own| own.name == **name)).collect();
     if given.is_empty() {
         return Ok(model);
     }
-    Model::open_with(path, &given.into_iter().fold(ImportOptions::default(), ImportOptions::no_default))
+    Model::open_with(path, &given.into_iter().fold(options, ImportOptions::no_default))
+}
+
+/// Whether sizes to which the file gives one name differ in the arrays: to other engines names are hints, and exporters
+/// reuse them.
+fn sizes_differ(session: &Session, arrays: &[Header]) -> bool {
+    let mut sizes = HashMap::new();
+    session.inputs().any(|(name, fact)| {
+        let dims = fact.shape.dims();
+        let given = arrays.iter().find(|own| own.name == name && own.shape.len() == dims.len());
+        let mut named =
+            dims.iter().zip(given.map_or(&[][..], |own| &own.shape)).filter(|(dim, _)| dim.as_fixed().is_none());
+        named.any(|(dim, size)| sizes.insert(dim.clone(), *size).is_some_and(|other| other != *size))
+    })
 }
 
 fn write(path: &Path, out: OutputFile, outputs: &Outputs) -> Result<(), Failure> {

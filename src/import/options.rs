@@ -32,6 +32,11 @@ pub struct ImportOptions {
     /// They replace what the file declares: for an input without a declared shape, and where an
     /// operator needs a size when the model is read.
     pub shapes: Vec<(String, Vec<Option<usize>>)>,
+    /// Whether each size of an input that runs choose is one of its own, whatever name the file gives it.
+    ///
+    /// Sizes of one name are taken to be equal, and a run in which they are not fails. To other engines the names are
+    /// hints, and some exporters give one name to sizes that differ. Without the names fewer items run together.
+    pub names_apart: bool,
     /// Inputs of an ONNX model whose defaults are not used, by name.
     ///
     /// From format version 4 on, an initializer that is an input too is the input's default. It is
@@ -71,6 +76,7 @@ impl Default for ImportOptions {
             trusted_root: None,
             constants: Vec::new(),
             shapes: Vec::new(),
+            names_apart: false,
             without_default: Vec::new(),
             weights: Weights::Own,
         }

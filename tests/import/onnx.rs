@@ -80,6 +80,14 @@ fn every_missing_operator_is_named_at_once() {
 }
 
 #[test]
+fn layouts_of_one_processor_are_refused_with_what_to_do() {
+    let model = small().node(node("Conv", "blocked", &["x"], &["c"]).text(7, "com.microsoft.nchwc"));
+    let (kind, text) = refuse(&model);
+    assert_eq!(kind, ErrorKind::Unsupported);
+    assert!(text.contains("ORT_ENABLE_EXTENDED"), "{text}");
+}
+
+#[test]
 fn an_unread_attribute_names_node_and_operator() {
     let (kind, text) =
         refuse(&small().node(node("Transpose", "turn again", &["y"], &["q"]).message(5, &int("sideways", 1))));

@@ -384,3 +384,53 @@ fn parts_of_a_list_of_ones_have_a_size() {
     assert_eq!(run(&[7, 3, 9]).unwrap().get("y").unwrap(), &Tensor::new([2, 3], &[5f32; 6]).unwrap());
     assert!(run(&[7]).is_err());
 }
+
+#[test]
+fn rows_with_a_size_that_a_run_measures_run_together() {
+    // PyTorch's arange up to opset 10.
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["rows", "columns"]))
+        .initializer(integers("one", &[], &[1]))
+        .initializer(integers("axis", &[1], &[0]))
+        .node(node("Shape", "shape", &["x"], &["shape"]))
+        .node(node("Gather", "columns", &["shape", "one"], &["columns"]))
+        .node(node("Unsqueeze", "list", &["columns", "axis"], &["list"]))
+        .node(node("ConstantOfShape", "zeros", &["list"], &["zeros"]))
+        .node(node("Cos", "ones", &["zeros"], &["ones"]))
+        .node(node("NonZero", "places", &["ones"], &["places"]))
+        .node(node("CastLike", "numbers", &["places", "x"], &["numbers"]))
+        .node(node("Add", "y", &["x", "numbers"], &["y"]))
+        .output(value("y", FLOAT, &["rows", ""]));
+    let session = std::sync::Arc::new(load(&draft));
+    let item = |rows: usize| Tensors::from([("x", Tensor::new([rows, 3], &vec![0.5_f32; rows * 3]).unwrap())]);
+    let items: Vec<Tensors> = (1..40).map(|rows| item(rows % 3 + 1)).collect();
+    let (results, _) = Bulk::new(session).workers(2).run(&items);
+    for (item, result) in items.iter().zip(results) {
+        let want = [0.5_f32, 1.5, 2.5].repeat(item.get("x").unwrap().shape()[0]);
+        assert_eq!(result.unwrap().get("y").unwrap().as_slice::<f32>().unwrap(), want);
+    }
+}
+
+#[test]
+fn lists_of_unknown_length_leave_the_number_of_dimensions() {
+    let draft = Draft::new()
+        .input(value("x", FLOAT, &["n", "4"]))
+        .input(value("starts", INT64, &["count"]))
+        .input(value("ends", INT64, &["count"]))
+        .node(node("Slice", "cut", &["x", "starts", "ends"], &["cut"]))
+        .node(node("ReduceSum", "sum", &["cut", "starts"], &["sum"]))
+        .output(value("cut", FLOAT, &["", ""]))
+        .output(value("sum", FLOAT, &["", ""]));
+    let session = load(&draft);
+    let x = Tensor::new([3, 4], &std::array::from_fn::<f32, 12, _>(|at| at as f32)).unwrap();
+    let list = |values: &[i64]| Tensor::new([values.len()], values).unwrap();
+    for (starts, ends, shape, cut, sum) in [
+        (vec![1], vec![3], [2, 4], vec![4.0_f32, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0], vec![22.0, 38.0]),
+        (vec![0, 1], vec![2, 3], [2, 2], vec![1.0, 2.0, 5.0, 6.0], vec![14.0]),
+    ] {
+        let item = Tensors::from([("x", x.clone()), ("starts", list(&starts)), ("ends", list(&ends))]);
+        let outputs = session.run(&item).unwrap();
+        assert_eq!(outputs.get("cut").unwrap(), &Tensor::new(shape, &cut).unwrap());
+        assert_eq!(outputs.get("sum").unwrap().as_slice::<f32>().unwrap(), sum);
+    }
+}

@@ -4,13 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import gristmill
+import models
 import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import MAGIKA
+from onnx import helper
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,17 @@ def test_what_does_not_fit_is_told(model: gristmill.Model) -> None:
         gristmill.Model(MAGIKA.with_name("absent.onnx"))
     with pytest.raises(ValueError, match="on_error"):
         model.map([], on_error="ignore")  # type: ignore[call-overload]
+
+
+def test_sizes_of_one_name_may_differ(tmp_path: Path) -> None:
+    node = helper.make_node("Concat", ["x", "z"], ["y"], axis=0)
+    inputs = [models.value(name, models.F32, ["n", "n"]) for name in "xz"]
+    path = models.made(tmp_path, [node], inputs, [models.value("y", models.F32, ["m", "k"])])
+    x, z = np.ones((3, 2), np.float32), np.zeros((1, 2), np.float32)
+    with pytest.raises(gristmill.Error, match="names_apart"):
+        gristmill.Model(path).run({"x": x, "z": z})
+    y = gristmill.Model(path, names_apart=True).run({"x": x, "z": z})["y"]
+    np.testing.assert_array_equal(y, np.concatenate([x, z]))
 
 
 def test_results_outlive_their_model() -> None:

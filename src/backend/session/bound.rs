@@ -58,17 +58,22 @@ impl Session {
     }
 
     /// Checks the bytes of an item's outputs against the cap, since its rows may be cut into runs that are each below.
+    ///
+    /// Outputs with a size that a run measures are left to those runs.
     fn check_outputs(&self, sizes: &Bindings) -> Result<()> {
         let mut parts = SmallVec::<[usize; 4]>::new();
         let mut shape = Vec::new();
-        for named in &self.outputs {
+        let known = |symbol| sizes.get(symbol).is_some();
+        let outputs =
+            self.outputs.iter().filter(|named| named.fact.shape.dims().iter().all(|dim| dim.all_symbols(&known)));
+        for named in outputs.clone() {
             shape.clear();
             named.fact.shape.eval_into(sizes, &mut shape)?;
             parts.push(byte_count(named.fact.dtype, &shape).unwrap_or(usize::MAX));
         }
         let total = parts.iter().fold(0, |sum: usize, bytes| sum.saturating_add(*bytes));
         let name = |(named, bytes): (&Named, usize)| (format!("output `{}`", named.name), bytes);
-        self.cap.check(total, || self.outputs.iter().zip(parts).map(name).collect())
+        self.cap.check(total, || outputs.zip(parts).map(name).collect())
     }
 }
 
@@ -126,7 +131,8 @@ fn check_input(named: &Named, tensor: &Tensor, sizes: &mut Bindings) -> Result<(
             (None, Some(symbol)) => {
                 if let Some(other) = sizes.bind(symbol, size) {
                     return Err(Error::invalid_input(format!(
-                        "input `{}`: a dimension is {size} here and {other} elsewhere, where the model wants them equal",
+                        "input `{}`: a dimension is {size} here and {other} elsewhere, where the model gives them one name; \
+                         `ImportOptions::names_apart` takes names of an ONNX file as hints",
                         named.name
                     )));
                 }

@@ -98,7 +98,14 @@ pub(super) fn check_operators<'a>(proto: &GraphProto<'a>, functions: &Functions<
     if missing.len() > MAX_LISTED {
         listed += &format!(" and {} more", missing.len() - MAX_LISTED);
     }
-    Err(Error::unsupported(format!("the model needs operators that are not built here: {listed}")))
+    // Layouts of one processor, which are written at the highest level of optimization only.
+    let of_layout = missing.keys().any(|(domain, _)| *domain == "com.microsoft.nchwc");
+    let remedy = if of_layout {
+        "; have ONNX Runtime save it with ORT_ENABLE_EXTENDED, or take the model it was made from"
+    } else {
+        ""
+    };
+    Err(Error::unsupported(format!("the model needs operators that are not built here: {listed}{remedy}")))
 }
 
 /// The functions that the nodes of a graph and of those within it call; operators that are neither functions nor built

@@ -46,8 +46,8 @@ impl<T: Threshold> Forest<T> {
     /// Also returns how many splits the trees reach.
     ///
     /// # Errors
-    /// `InvalidModel` if a split, leaf or target does not exist, or a split is reached twice: the
-    /// trees join or go in a circle. `Limit` if there is too much of something.
+    /// `InvalidModel` if a split, leaf or target does not exist, or splits lead in a circle. `Limit` if there is too much
+    /// of something.
     pub fn new(
         splits: &[Split<T>],
         roots: &[Child],
@@ -81,21 +81,26 @@ impl<T: Threshold> Forest<T> {
             }
             this.starts.push(this.weights.len() as u32);
         }
-        let mut reached = vec![false; splits.len()];
+        let mut reached = vec![None; splits.len()];
         for &root in roots {
             this.tree(splits, root, leaves.len(), &mut reached)?;
         }
-        Ok((this, reached.into_iter().filter(|reached| *reached).count()))
+        let mut depths = vec![Depth::Unknown; splits.len()];
+        for (tree, &root) in this.trees.iter_mut().zip(roots) {
+            tree.depth = depth(splits, root, &mut depths)?;
+        }
+        Ok((this, reached.into_iter().flatten().count()))
     }
 
-    /// Adds the tree at `root`, level by level.
-    fn tree(&mut self, splits: &[Split<T>], root: Child, leaves: usize, reached: &mut [bool]) -> Result<()> {
+    /// Adds the tree at `root`, level by level; `reached` has the node of each split so far.
+    ///
+    /// Branches may join, as those of a split by several categories do: the split has a node for each way that leads
+    /// to it, and all of them the same children.
+    fn tree(&mut self, splits: &[Split<T>], root: Child, leaves: usize, reached: &mut [Option<u32>]) -> Result<()> {
         let first = self.nodes.len() as u32;
-        let mut depth = 0;
-        let mut queue = VecDeque::from([(root, first, 0)]);
+        let mut queue = VecDeque::from([(root, first)]);
         self.nodes.push(leaf(0, first));
-        while let Some((child, at, level)) = queue.pop_front() {
-            depth = depth.max(level);
+        while let Some((child, at)) = queue.pop_front() {
             let index = match child {
                 Child::Leaf(own) if own < leaves => {
                     self.nodes[at as usize] = leaf(own as u32, at);
@@ -109,16 +114,17 @@ impl<T: Threshold> Forest<T> {
             let split = splits
                 .get(index)
                 .ok_or_else(|| Error::invalid_model(format!("a tree leads to node {index}, of {}", splits.len())))?;
-            if std::mem::replace(&mut reached[index], true) {
-                let message = format!("node {index} of the trees is reached twice: they join or go in a circle");
-                return Err(Error::invalid_model(message));
+            if let Some(same) = reached[index] {
+                self.nodes[at as usize] = self.nodes[same as usize];
+                continue;
             }
+            reached[index] = Some(at);
             let left = self.nodes.len() as u32;
             self.nodes.extend([leaf(0, left), leaf(0, left + 1)]);
             self.nodes[at as usize] = self.node(split, left)?;
-            queue.extend([(split.left, left, level + 1), (split.right, left + 1, level + 1)]);
+            queue.extend([(split.left, left), (split.right, left + 1)]);
         }
-        self.trees.push(Tree { root: first, depth });
+        self.trees.push(Tree { root: first, depth: 0 });
         Ok(())
     }
 
@@ -138,6 +144,47 @@ impl<T: Threshold> Forest<T> {
         self.is_general |= flag != 0;
         let missing = if split.missing_left { MISSING_LEFT } else { 0 };
         Ok(Node { threshold, test: split.feature as u32 | flag | missing, left, data })
+    }
+}
+
+/// The splits on the longest way from a split to a leaf.
+#[derive(Clone, Copy, Debug)]
+enum Depth {
+    Unknown,
+    /// One of its ways is being followed.
+    Open,
+    Known(u32),
+}
+
+/// The splits on the longest way from `root`, whose splits are all there.
+fn depth<T>(splits: &[Split<T>], root: Child, depths: &mut [Depth]) -> Result<u32> {
+    let Child::Split(root) = root else { return Ok(0) };
+    let mut way = vec![root];
+    while let Some(&index) = way.last() {
+        depths[index] = Depth::Open;
+        let mut longest = 0;
+        let mut missing = None;
+        for child in [splits[index].left, splits[index].right] {
+            let Child::Split(child) = child else { continue };
+            match depths[child] {
+                Depth::Known(depth) => longest = longest.max(depth),
+                Depth::Unknown => missing = Some(child),
+                Depth::Open => {
+                    return Err(Error::invalid_model(format!("node {child} of the trees leads to itself")));
+                }
+            }
+        }
+        match missing {
+            Some(child) => way.push(child),
+            None => {
+                depths[index] = Depth::Known(longest + 1);
+                way.pop();
+            }
+        }
+    }
+    match depths[root] {
+        Depth::Known(depth) => Ok(depth),
+        _ => Err(Error::internal("a tree without a depth")),
     }
 }
 
@@ -174,13 +221,32 @@ mod tests {
     }
 
     #[test]
-    fn trees_that_join_or_lead_outside_are_refused() {
+    fn branches_may_join() {
+        use Child::{Leaf, Split as To};
+        // Rows from 3 to 4 and rows up to 1 go to the same split, the one two steps further than the other.
+        let splits = [
+            split(0, 1.0, To(3), To(1)),
+            split(0, 3.0, Leaf(2), To(2)),
+            split(0, 4.0, To(3), Leaf(2)),
+            split(1, 0.0, Leaf(0), Leaf(1)),
+        ];
+        let leaves: Vec<_> = (0..3).map(|n| vec![(0, n as f64)]).collect();
+        let (forest, reached) = Forest::new(&splits, &[To(0)], &leaves, 1).unwrap();
+        assert_eq!(reached, 4);
+        let rows: Vec<f32> = [[0.5, -1.0], [0.5, 1.0], [2.0, 1.0], [3.5, -1.0], [3.5, 1.0], [9.0, -1.0]].concat();
+        let mut scores = vec![f64::NAN; 6];
+        forest.score(&rows, 2, Combine::Sum, &mut scores).unwrap();
+        assert_eq!(scores, [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn trees_that_go_in_a_circle_or_lead_outside_are_refused() {
         use Child::{Leaf, Split as To};
         let leaves = vec![vec![(0, 1.0)]];
         for (splits, root) in [
             (vec![split(0, 0.0, To(0), Leaf(0))], To(0)),
             (vec![split(0, 0.0, To(1), Leaf(0)), split(0, 0.0, To(0), Leaf(0))], To(0)),
-            (vec![split(0, 0.0, To(1), To(1)), split(0, 0.0, Leaf(0), Leaf(0))], To(0)),
+            (vec![split(0, 0.0, Leaf(0), To(1)), split(0, 0.0, To(2), Leaf(0)), split(0, 0.0, Leaf(0), To(1))], To(0)),
             (vec![split(0, 0.0, To(7), Leaf(0))], To(0)),
             (vec![split(0, 0.0, Leaf(0), Leaf(1))], To(0)),
             (vec![split(usize::MAX, 0.0, Leaf(0), Leaf(0))], To(0)),

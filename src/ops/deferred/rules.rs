@@ -182,9 +182,9 @@ fn output_dtype(op: &Deferred) -> Result<DType> {
 }
 
 fn slice(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
-    let first = || -> Result<Vec<i64>> { Ok((0..length(inputs, 1)? as i64).collect()) };
     let axes = match (op.ints("axes"), inputs.fact(3)) {
-        (None, None) => Some(first()?),
+        // The first ones, or any where a run tells how many.
+        (None, None) => length(inputs, 1).ok().map(|length| (0..length as i64).collect()),
         _ => known(op, inputs, "axes", 3),
     };
     Ok(vec![open(inputs, axes)?])
@@ -229,14 +229,13 @@ fn unsqueeze(_: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
 
 fn reduce(op: &Deferred, inputs: &Inputs<'_>) -> Result<Vec<Sized>> {
     let input = inputs.required(0)?;
-    let (rank, count) = (input.shape.rank(), length(inputs, 1)?);
+    let rank = input.shape.rank();
+    if op.int("keepdims").unwrap_or(1) != 0 {
+        return Ok(vec![(input.dtype, vec![None; rank])]);
+    }
+    let count = length(inputs, 1)?;
     let whole = count == 0 && op.int("noop_with_empty_axes").unwrap_or(0) == 0;
-    let dropped = match op.int("keepdims").unwrap_or(1) {
-        0 if whole => rank,
-        0 => count,
-        _ => 0,
-    };
-    let left = rank.checked_sub(dropped);
+    let left = rank.checked_sub(if whole { rank } else { count });
     let left = left.ok_or_else(|| Error::invalid_model(format!("more axes are reduced than {input} has")))?;
     Ok(vec![(input.dtype, vec![None; left])])
 }

@@ -29,6 +29,9 @@ class Model:
         ``"f32"``, ``"bf16"``, ``"int8"``, ``"f16"`` (on a GPU) or ``"auto"``.
     workers
         Threads; as many as the machine allows by default.
+    names_apart
+        Whether sizes to which the file gives one name may differ. Without it they are taken to be
+        equal, so that more items run together.
 
     Raises
     ------
@@ -43,8 +46,9 @@ class Model:
         device: str = "cpu",
         precision: str = "f32",
         workers: int | None = None,
+        names_apart: bool = False,
     ) -> None:
-        self._native = _native.Model(path, device, precision, workers)
+        self._native = _native.Model(path, device, precision, workers, names_apart)
 
     @property
     def inputs(self) -> list[str]:

@@ -137,7 +137,12 @@ class ImageEmbedder:
 @final
 class Model:
     def __new__(
-        cls, path: str | os.PathLike[str], device: str, precision: str, workers: int | None
+        cls,
+        path: str | os.PathLike[str],
+        device: str,
+        precision: str,
+        workers: int | None,
+        names_apart: bool,
     ) -> Model: ...
     @property
     def inputs(self) -> list[str]: ...

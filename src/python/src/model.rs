@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use arrow_array::StructArray;
 use gristmill::{
-    Error, ErrorKind, ItemError, Session, Stage, Tensors,
+    Error, ErrorKind, ImportOptions, ItemError, Session, Stage, Tensors,
     bulk::{Bulk, CancelToken},
 };
 use pyo3::{
@@ -35,11 +35,20 @@ pub(crate) struct Model {
 #[pymethods]
 impl Model {
     #[new]
-    #[pyo3(signature = (path, device, precision, workers))]
-    fn new(py: Python<'_>, path: PathBuf, device: &str, precision: &str, workers: Option<usize>) -> PyResult<Self> {
+    #[pyo3(signature = (path, device, precision, workers, names_apart))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        device: &str,
+        precision: &str,
+        workers: Option<usize>,
+        names_apart: bool,
+    ) -> PyResult<Self> {
         check_process(py)?;
         let options = session(py, device, precision, workers)?;
-        let open = || gristmill::Model::open(&path)?.session(&options);
+        let mut import = ImportOptions::default();
+        import.names_apart = names_apart;
+        let open = || gristmill::Model::open_with(&path, &import)?.session(&options);
         let session = py.detach(open).map_err(|error| failed(py, &error))?;
         let names = Names {
             inputs: session.inputs().map(|(name, _)| name.into()).collect(),

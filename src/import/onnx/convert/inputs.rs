@@ -241,14 +241,19 @@ impl<'a> Converter<'a, '_, '_> {
 /// The dimensions of an input: those of the options, else those that the file declares.
 fn declared_or_given<'a>(input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<Vec<DimProto<'a>>> {
     let given = options.shapes.iter().rev().find(|(name, _)| name == input.name()).map(|(_, dims)| dims);
+    let named = |dim: &DimProto<'a>| match dim {
+        DimProto::Named(_) if options.names_apart => DimProto::Unknown,
+        dim => *dim,
+    };
+    let dims: Option<Vec<_>> = input.dims.as_ref().map(|dims| dims.iter().map(named).collect());
     let Some(given) = given else {
-        return input.dims.as_ref().map(|dims| dims.to_vec()).ok_or_else(|| {
+        return dims.ok_or_else(|| {
             Error::unsupported("its number of dimensions is not declared; `ImportOptions::input_shape` gives it")
         });
     };
-    let declared = input.dims.as_ref().filter(|dims| dims.len() == given.len());
+    let declared = dims.filter(|dims| dims.len() == given.len());
     // A size that runs choose keeps its name.
-    let open = |axis: usize| match declared.map(|dims| dims[axis]) {
+    let open = |axis: usize| match declared.as_ref().map(|dims| dims[axis]) {
         Some(DimProto::Named(name)) => DimProto::Named(name),
         _ => DimProto::Unknown,
     };

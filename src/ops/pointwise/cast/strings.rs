@@ -6,17 +6,12 @@ use crate::{
     tensor::{AlignedBytes, DType, RunStrings, View, ViewMut},
 };
 
-/// Numbers as strings: integers in full, floating-point numbers as C prints them.
-///
-/// Half and single precision have 8 significant digits, double precision 17.
+/// Numbers as strings: integers in full, floating-point numbers as C prints them with 8 significant digits, those of double
+/// precision too, as in ONNX Runtime.
 pub(super) fn to_strings(from: View<'_>, to: &mut [u64], strings: &mut RunStrings) -> Result<()> {
     let count = to.len();
     match from.dtype {
         DType::String => to.copy_from_slice(from.slice::<u64>()?),
-        DType::F64 => {
-            let numbers = from.slice::<f64>()?.iter().map(|&number| float(number, 17));
-            to.iter_mut().zip(numbers).for_each(|(to, text)| *to = strings.intern(&text));
-        }
         DType::U64 => {
             let numbers = from.slice::<u64>()?.iter();
             to.iter_mut().zip(numbers).for_each(|(to, number)| *to = strings.intern(&number.to_string()));
@@ -27,7 +22,7 @@ pub(super) fn to_strings(from: View<'_>, to: &mut [u64], strings: &mut RunString
             kernels::cast(from, &mut ViewMut { dtype: wide, shape: from.shape, bytes: &mut bytes })?;
             let (floats, integers): (&[f64], &[i64]) = (bytemuck::cast_slice(&bytes), bytemuck::cast_slice(&bytes));
             for (index, to) in to.iter_mut().enumerate() {
-                let text = if dtype.is_float() { float(floats[index], 8) } else { integers[index].to_string() };
+                let text = if dtype.is_float() { float(floats[index]) } else { integers[index].to_string() };
                 *to = strings.intern(&text);
             }
         }
@@ -81,26 +76,29 @@ fn fits(number: i64, dtype: DType) -> bool {
     }
 }
 
-/// A number as C's `%.*g` prints it.
-fn float(number: f64, digits: usize) -> String {
+/// Significant digits of a number.
+const DIGITS: usize = 8;
+
+/// A number as C's `%.8g` prints it.
+fn float(number: f64) -> String {
     if number.is_nan() {
         return "NaN".into();
     }
     if number.is_infinite() {
         return if number > 0.0 { "INF".into() } else { "-INF".into() };
     }
-    let scientific = format!("{number:.*e}", digits - 1);
+    let scientific = format!("{number:.*e}", DIGITS - 1);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i64 = exponent.parse().unwrap_or(0);
     let strip = |text: &str| match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
         false => text.to_owned(),
     };
-    if exponent < -4 || exponent >= digits as i64 {
+    if exponent < -4 || exponent >= DIGITS as i64 {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{}e{sign}{:02}", strip(mantissa), exponent.abs());
     }
-    strip(&format!("{number:.*}", (digits as i64 - 1 - exponent).max(0) as usize))
+    strip(&format!("{number:.*}", (DIGITS as i64 - 1 - exponent).max(0) as usize))
 }
 
 #[cfg(test)]
@@ -119,10 +117,11 @@ mod tests {
             (12_345_678.0, "12345678"),
             (0.000_012_5, "1.25e-05"),
             (0.000_125, "0.000125"),
+            (1.0 / 3.0, "0.33333333"),
+            (1e-7, "1e-07"),
             (f64::NEG_INFINITY, "-INF"),
         ] {
-            assert_eq!(float(number, 8), text);
+            assert_eq!(float(number), text);
         }
-        assert_eq!(float(0.1, 17), "0.10000000000000001");
     }
 }

@@ -83,6 +83,11 @@ pub(super) fn few_bits(lower: &mut Lower<'_, '_, '_, '_>) -> Result<Vec<ValueId>
     let (bits, block) = (lower.size("bits", Some(4))?, lower.size("block_size", None)?);
     // How accurately the product may be computed at least.
     lower.read(|node| node.int("accuracy_level"))?;
+    if lower.read(|node| node.int("weight_prepacked"))?.unwrap_or(0) != 0 {
+        return Err(Error::unsupported(
+            "weights in the order of a processor, which ONNX Runtime has written; export them anew",
+        ));
+    }
     lower.expect(6)?;
     let weights = FewBits { rows, columns, bits, block }.read(lower)?;
     let weights = lower.constant(weights);
