@@ -387,7 +387,7 @@ fn parts_of_a_list_of_ones_have_a_size() {
 
 #[test]
 fn rows_with_a_size_that_a_run_measures_run_together() {
-    // PyTorch's arange up to opset 10.
+    // PyTorch's ranges up to opset 10.
     let draft = Draft::new()
         .input(value("x", FLOAT, &["rows", "columns"]))
         .initializer(integers("one", &[], &[1]))
