@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gristmill::{Batching, DType, ImportOptions, ItemError, Model, Session, Tensors, bulk::Bulk};
+use gristmill::{Batching, DType, ImportOptions, ItemError, Model, Session, Tensor, Tensors, Value, bulk::Bulk};
 use indicatif::HumanCount;
 use lexopt::Parser;
 
@@ -28,7 +28,7 @@ usage: run [FLAGS] MODEL.onnx --in IN.npz --out OUT.npz
 Runs the model on arrays; or on each row of tables, whose columns have the names of the inputs, as a job over files.
 
   --in IN.npz    the inputs, one array each, under the inputs' names
-  --out OUT.npz  where to write the outputs
+  --out OUT.npz  where to write the outputs; the arrays of a sequence are NAME.0, NAME.1 and so on
   --rows-apart   run each row of the arrays alone, where the model would let rows mix: quantized by one scale, for one";
 
 /// Bytes of the inputs of a block; a larger block delays the first result.
@@ -204,7 +204,11 @@ fn put_together(
             1 => whole(&error.source),
             _ => format!("rows {done} to {}: {}", last - 1, whole(&error.source)),
         })?;
-        for (index, (name, tensor)) in part.iter().enumerate() {
+        let tensors = tensors(&part)?;
+        if done > 0 && tensors.len() != outputs.len() {
+            return Err(format!("row {last}: {} arrays behind rows with {}", tensors.len(), outputs.len()));
+        }
+        for (index, (name, tensor)) in tensors.into_iter().enumerate() {
             match outputs.get_mut(index) {
                 Some((header, bytes)) => {
                     let (own, due) = (tensor.shape(), &header.shape);
@@ -218,7 +222,7 @@ fn put_together(
                 }
                 None => {
                     let (shape, dtype) = (tensor.shape().to_vec(), tensor.dtype());
-                    let mut header = Header { name: name.into(), dtype, shape, width: 0 };
+                    let mut header = Header { name, dtype, shape, width: 0 };
                     let mut bytes = Vec::new();
                     npz::append(&mut header, &mut bytes, tensor);
                     outputs.push((header, bytes));
@@ -228,6 +232,25 @@ fn put_together(
         done = last;
     }
     Ok((outputs, done))
+}
+
+/// The arrays of a result: those of a sequence are named by their places in it, and a value that is absent has none.
+fn tensors(result: &Tensors) -> Result<Vec<(String, &Tensor)>, String> {
+    let mut named: Vec<_> = result.iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    let mut pending: Vec<_> = result.others().map(|(name, value)| (name.to_owned(), value)).collect();
+    pending.reverse();
+    while let Some((name, value)) = pending.pop() {
+        match value {
+            Value::Tensor(tensor) => named.push((name, tensor)),
+            Value::Sequence(values) => {
+                pending
+                    .extend(values.iter().enumerate().rev().map(|(place, value)| (format!("{name}.{place}"), value)));
+            }
+            Value::Optional(value) => pending.extend(value.as_deref().map(|value| (name, value))),
+            _ => return Err(format!("the output `{name}` is of a kind that no array holds")),
+        }
+    }
+    Ok(named)
 }
 
 /// Compares the arrays with the model's inputs; one message names all differences.

@@ -7,7 +7,7 @@ use gristmill::{DType, Device, Model, SessionOptions, Tensor, Tensors};
 use crate::support::{
     data,
     npz::{self, Header},
-    onnx_writer::{Draft, FLOAT, int, node, value},
+    onnx_writer::{Draft, FLOAT, Message, int, node, value},
     process::example,
 };
 
@@ -94,6 +94,33 @@ fn sizes_of_one_name_may_differ() {
     let results = npz::read(&path("out.npz")).unwrap();
     let want = Tensor::new([4, 2], &[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0, 3.0, 4.0]).unwrap();
     assert_eq!(results.get("y").unwrap(), &want);
+}
+
+#[test]
+fn the_arrays_of_a_sequence_are_written_by_their_places() {
+    let _turn = crate::turn();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let model = Draft::new()
+        .input(value("x", FLOAT, &["n", "2"]))
+        .node(node("Neg", "negated", &["x"], &["z"]))
+        .node(node("SequenceConstruct", "pair", &["x", "z"], &["y"]))
+        .output(Message::new().text(1, "y"))
+        .output(value("z", FLOAT, &["n", "2"]));
+    fs::write(path("model.onnx"), model.bytes()).unwrap();
+    let header = Header { name: "x".into(), dtype: DType::F32, shape: vec![3, 2], width: 0 };
+    let bytes: Vec<u8> = (0..6_u8).flat_map(|value| f32::from(value).to_le_bytes()).collect();
+    npz::write(fs::File::create(path("in.npz")).unwrap(), [(&header, &bytes[..])]).unwrap();
+    let mut command = example("run");
+    let command = command.arg(path("model.onnx")).arg("--in").arg(path("in.npz")).arg("--out").arg(path("out.npz"));
+    let output = command.args(["--device", "cpu"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results = npz::read(&path("out.npz")).unwrap();
+    let names: Vec<_> = results.iter().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(names, ["z", "y.0", "y.1"]);
+    let numbers =
+        |sign: f32| Tensor::new([3, 2], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0].map(|value: f32| sign * value)).unwrap();
+    assert_eq!((results.get("y.0").unwrap(), results.get("y.1").unwrap()), (&numbers(1.0), &numbers(-1.0)));
 }
 
 #[test]
