@@ -55,7 +55,9 @@ class Classifier:
     def labels(self) -> list[str]: ...
     @property
     def max_tokens(self) -> int: ...
-    def classify(self, texts: Any, progress: Callable[[int], Any] | None) -> tuple[npt.NDArray[np.float32], str]: ...
+    def classify(
+        self, texts: Any, progress: Callable[[int], Any] | None
+    ) -> tuple[npt.NDArray[np.float32], JobReport]: ...
 
 @final
 class PairClassifier:
@@ -74,7 +76,7 @@ class PairClassifier:
     def max_tokens(self) -> int: ...
     def classify(
         self, pairs: list[tuple[str, str]], progress: Callable[[int], Any] | None
-    ) -> tuple[npt.NDArray[np.float32], str]: ...
+    ) -> tuple[npt.NDArray[np.float32], JobReport]: ...
 
 @final
 class Embedder:
@@ -102,7 +104,7 @@ class Embedder:
         prompt_name: str | None,
         nulls: bool,
         progress: Callable[[int], Any] | None,
-    ) -> tuple[npt.NDArray[np.float32], list[int], str]: ...
+    ) -> tuple[npt.NDArray[np.float32], list[int], JobReport]: ...
 
 @final
 class ImageClassifier:
@@ -133,6 +135,10 @@ class ImageEmbedder:
     @property
     def dimension(self) -> int: ...
     def map(self, images: Iterable[Any], on_error: str, window: int | None) -> Results: ...
+
+@final
+class JobReport:
+    def json(self) -> str: ...
 
 @final
 class Model:
@@ -175,7 +181,7 @@ class Reranker:
         prompt: str | None,
         prompt_name: str | None,
         progress: Callable[[int], Any] | None,
-    ) -> tuple[npt.NDArray[np.float32], str]: ...
+    ) -> tuple[npt.NDArray[np.float32], JobReport]: ...
     def rank(
         self,
         documents: Any,
@@ -183,7 +189,7 @@ class Reranker:
         prompt: str | None,
         prompt_name: str | None,
         progress: Callable[[int], Any] | None,
-    ) -> tuple[npt.NDArray[np.float32], str]: ...
+    ) -> tuple[npt.NDArray[np.float32], JobReport]: ...
 
 @final
 class HybridEmbedder:
@@ -204,7 +210,7 @@ class HybridEmbedder:
         npt.NDArray[np.float32] | None,
         list[list[tuple[int, float]]] | None,
         list[npt.NDArray[np.float32]] | None,
-        str,
+        JobReport,
     ]: ...
 
 @final
@@ -239,7 +245,7 @@ class SparseEmbedder:
         prompt_name: str | None,
         side: str | None,
         progress: Callable[[int], Any] | None,
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], str]: ...
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], JobReport]: ...
 
 @final
 class Tagger:
@@ -258,7 +264,9 @@ class Tagger:
     def labels(self) -> list[str]: ...
     @property
     def max_tokens(self) -> int: ...
-    def tag(self, texts: Any, progress: Callable[[int], Any] | None) -> tuple[list[list[dict[str, Any]]], str]: ...
+    def tag(
+        self, texts: Any, progress: Callable[[int], Any] | None
+    ) -> tuple[list[list[dict[str, Any]]], JobReport]: ...
 
 @final
 class TokenEmbedder:
@@ -276,4 +284,4 @@ class TokenEmbedder:
     def max_tokens(self) -> int: ...
     def encode(
         self, texts: Any, queries: bool, progress: Callable[[int], Any] | None
-    ) -> tuple[list[npt.NDArray[np.float32]], str]: ...
+    ) -> tuple[list[npt.NDArray[np.float32]], JobReport]: ...

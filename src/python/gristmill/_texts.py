@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _progress
+from . import _native, _progress
 from ._arrow import ArrowData, is_arrow
 
 Floats = npt.NDArray[np.float32]
@@ -19,18 +19,22 @@ Texts = str | Iterable[str] | ArrowData
 class Reporting:
     """A model that tells what its last call did."""
 
-    _report: dict[str, Any] | None = None
+    _report: _native.JobReport | dict[str, Any] | None = None
 
     def report(self) -> dict[str, Any] | None:
         """What the last call did: items, failures, truncated texts, device, precision, chunks and times."""
-        return self._report
+        if not isinstance(self._report, _native.JobReport):
+            return self._report
+        report: dict[str, Any] = json.loads(self._report.json())
+        self._report = report
+        return report
 
     def _run(self, call: Callable[..., Any], items: Any, *arguments: object, show: bool | None = False) -> Any:
         """What a call of the compiled half gives for items, less the report, which is kept."""
         total = len(items) if hasattr(items, "__len__") else None
         with _progress.bar_if(_progress.wanted(show), total, "Batches") as progress:
             *made, report = call(items, *arguments, progress)
-        self._report = json.loads(report)
+        self._report = report
         return made[0] if len(made) == 1 else made
 
 

@@ -9,7 +9,7 @@ use crate::{
     arrays,
     arrow::Texts,
     errors::failed,
-    job::{all, check_process},
+    job::{JobReport, all, check_process},
     options::{self, session},
     texts::run_texts,
 };
@@ -59,7 +59,7 @@ impl Classifier {
         py: Python<'py>,
         texts: Texts,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyAny>, String)> {
+    ) -> PyResult<(Bound<'py, PyAny>, JobReport)> {
         let (classes, report) = run_texts(py, self.classifier.bulk(), self.workers, progress, &texts)?;
         let scores = all(py, classes)?.into_iter().flat_map(|class| class.scores).collect();
         Ok((arrays::vectors(py, scores, self.classifier.labels().len())?, report))

@@ -9,7 +9,7 @@ use crate::{
     arrays,
     arrow::Texts,
     errors::{failed, item_failed},
-    job::{Each, check_process},
+    job::{Each, JobReport, check_process},
     options::{own_prompt, place, session},
     texts::run_texts,
 };
@@ -82,7 +82,7 @@ impl Embedder {
         prompt_name: Option<String>,
         nulls: bool,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyAny>, Vec<usize>, String)> {
+    ) -> PyResult<(Bound<'py, PyAny>, Vec<usize>, JobReport)> {
         let embedder = match own_prompt(prompt, prompt_name) {
             Some(prompt) => self.embedder.with_prompt(&prompt),
             None => Ok(self.embedder.clone()),

@@ -9,7 +9,7 @@ use crate::{
     arrays,
     arrow::Texts,
     errors::failed,
-    job::{all, check_process},
+    job::{JobReport, all, check_process},
     options::session,
     texts::run_texts,
 };
@@ -23,7 +23,7 @@ pub(crate) struct HybridEmbedder {
 }
 
 /// The vectors of texts, the words of each with their weights, the vectors of each's tokens, and the report as JSON.
-type Found<'py> = (Option<Bound<'py, PyAny>>, Option<Vec<Vec<(u32, f32)>>>, Option<Vec<Bound<'py, PyAny>>>, String);
+type Found<'py> = (Option<Bound<'py, PyAny>>, Option<Vec<Vec<(u32, f32)>>>, Option<Vec<Bound<'py, PyAny>>>, JobReport);
 
 #[pymethods]
 impl HybridEmbedder {

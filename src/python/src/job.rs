@@ -14,7 +14,7 @@ use gristmill::{
     ErrorKind, Inference, ItemError,
     bulk::{Bulk, CancelToken, Plain, Progress, Report, Staged, Stages},
 };
-use pyo3::{Py, PyAny, PyErr, PyResult, Python};
+use pyo3::{Py, PyAny, PyErr, PyResult, Python, pyclass, pymethods};
 
 use crate::{
     errors::{item_failed, wrong},
@@ -106,6 +106,17 @@ where
 /// The results of all items, or the error of the first that failed.
 pub(crate) fn all<T>(py: Python<'_>, results: Each<T>) -> PyResult<Vec<T>> {
     results.into_iter().collect::<Result<_, _>>().map_err(|error| item_failed(py, &error))
+}
+
+/// What a call did, as JSON where it is asked for: for the model's fingerprint all its files are read.
+#[pyclass(frozen, module = "gristmill._native")]
+pub(crate) struct JobReport(pub(crate) Report);
+
+#[pymethods]
+impl JobReport {
+    fn json(&self, py: Python<'_>) -> PyResult<String> {
+        json(py, &self.0)
+    }
 }
 
 /// A report as JSON.

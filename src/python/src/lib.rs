@@ -48,6 +48,7 @@ mod _native {
         errors::{Error, ItemError},
         function::map_function,
         hybrid_embedder::HybridEmbedder,
+        job::JobReport,
         model::Model,
         pair_classifier::PairClassifier,
         quantize::quantize,

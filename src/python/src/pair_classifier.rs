@@ -8,7 +8,7 @@ use pyo3::{Bound, Py, PyAny, PyResult, Python, pybacked::PyBackedStr, pyclass, p
 use crate::{
     arrays,
     errors::failed,
-    job::{all, check_process, json, run},
+    job::{JobReport, all, check_process, run},
     options::{self, session},
 };
 
@@ -57,11 +57,11 @@ impl PairClassifier {
         py: Python<'py>,
         pairs: Vec<(PyBackedStr, PyBackedStr)>,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyAny>, String)> {
+    ) -> PyResult<(Bound<'py, PyAny>, JobReport)> {
         let pairs: Vec<(Arc<str>, Arc<str>)> =
             pairs.iter().map(|(first, second)| ((**first).into(), (**second).into())).collect();
         let (classes, report) = run(py, self.classifier.bulk(), self.workers, progress, &pairs)?;
         let scores = all(py, classes)?.into_iter().flat_map(|class| class.scores).collect();
-        Ok((arrays::vectors(py, scores, self.classifier.labels().len())?, json(py, &report)?))
+        Ok((arrays::vectors(py, scores, self.classifier.labels().len())?, JobReport(report)))
     }
 }

@@ -9,7 +9,7 @@ use pyo3::{Bound, Py, PyAny, PyResult, Python, pybacked::PyBackedStr, pyclass, p
 use crate::{
     arrow::Texts,
     errors::failed,
-    job::{all, check_process, json, run},
+    job::{JobReport, all, check_process, run},
     options::{self, own_prompt, prompt, session},
     texts::in_places,
 };
@@ -21,8 +21,8 @@ pub(crate) struct Reranker {
     pub(crate) workers: Option<usize>,
 }
 
-/// Scores, and the report as JSON.
-type Scores<'py> = (Bound<'py, PyArray1<f32>>, String);
+/// Scores, and the report.
+type Scores<'py> = (Bound<'py, PyArray1<f32>>, JobReport);
 
 #[pymethods]
 impl Reranker {
@@ -102,6 +102,6 @@ impl Reranker {
         };
         let (scores, report) = run(py, reranker.bulk(), self.workers, progress, pairs)?;
         let scores = all(py, in_places(scores, absent))?;
-        Ok((scores.into_pyarray(py), json(py, &report)?))
+        Ok((scores.into_pyarray(py), JobReport(report)))
     }
 }

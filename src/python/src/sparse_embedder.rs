@@ -9,7 +9,7 @@ use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 use crate::{
     arrow::Texts,
     errors::failed,
-    job::{all, check_process},
+    job::{JobReport, all, check_process},
     options::{own_prompt, prompt, session},
     texts::run_texts,
 };
@@ -23,7 +23,7 @@ pub(crate) struct SparseEmbedder {
 
 /// The weights of texts, one text behind the other, their words, where the weights of each text begin, and the report as
 /// JSON.
-type Weights<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>, String);
+type Weights<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>, JobReport);
 
 #[pymethods]
 impl SparseEmbedder {

@@ -11,7 +11,7 @@ use pyo3::{IntoPyObject, Py, PyAny, PyResult, Python, pyclass, pymethods};
 use crate::{
     arrow::Texts,
     errors::{failed, wrong},
-    job::{all, check_process},
+    job::{JobReport, all, check_process},
     options::session,
     texts::run_texts,
 };
@@ -73,7 +73,12 @@ impl Tagger {
     }
 
     /// The entities of each text, and the report as JSON.
-    fn tag(&self, py: Python<'_>, texts: Texts, progress: Option<Py<PyAny>>) -> PyResult<(Vec<Vec<Entity>>, String)> {
+    fn tag(
+        &self,
+        py: Python<'_>,
+        texts: Texts,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Vec<Vec<Entity>>, JobReport)> {
         let (tagged, report) = run_texts(py, self.tagger.bulk(), self.workers, progress, &texts)?;
         let tagged = all(py, tagged)?;
         let entity = |found: text::Entity| {

@@ -8,7 +8,7 @@ use pyo3::{Py, PyAny, PyResult, Python};
 
 use crate::{
     arrow::Texts,
-    job::{Each, json, run},
+    job::{Each, JobReport, run},
 };
 
 /// What became of each text, in the caller's order, and the report as JSON.
@@ -20,7 +20,7 @@ pub(crate) fn run_texts<S>(
     workers: Option<usize>,
     progress: Option<Py<PyAny>>,
     texts: &Texts,
-) -> PyResult<(Each<S::Output>, String)>
+) -> PyResult<(Each<S::Output>, JobReport)>
 where
     S: Staged<Item = str> + for<'t> Stages<&'t str>,
 {
@@ -28,7 +28,7 @@ where
     let (results, mut report) = run(py, bulk, workers, progress, &present)?;
     report.items += absent.len();
     report.errors += absent.len();
-    Ok((in_places(results, &absent), json(py, &report)?))
+    Ok((in_places(results, &absent), JobReport(report)))
 }
 
 /// Results at the places of the caller's list, of which `absent` have no text.

@@ -9,7 +9,7 @@ use crate::{
     arrays,
     arrow::Texts,
     errors::failed,
-    job::{all, check_process},
+    job::{JobReport, all, check_process},
     options::session,
     texts::run_texts,
 };
@@ -59,7 +59,7 @@ impl TokenEmbedder {
         texts: Texts,
         queries: bool,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Vec<Bound<'py, PyAny>>, String)> {
+    ) -> PyResult<(Vec<Bound<'py, PyAny>>, JobReport)> {
         let embedder = if queries { self.documents.queries() } else { Ok(self.documents.clone()) };
         let embedder = embedder.map_err(|error| failed(py, &error))?;
         let (texts, report) = run_texts(py, embedder.bulk(), self.workers, progress, &texts)?;
