@@ -14,8 +14,8 @@ use crate::{
     tensor::DType,
 };
 
-/// Joins each depthwise convolution with the convolutions of one tap around it, and with a sum behind them. For the CPU, after
-/// its convolutions have their channels last.
+/// Joins each depthwise convolution with the convolutions of one tap around it, and with a sum behind them. For the CPU,
+/// after its convolutions have their channels last.
 ///
 /// # Errors
 /// When the pass leaves an inconsistent graph.

@@ -1,7 +1,7 @@
 //! Windows of 3 or 5 taps side by side, which share each number that they read.
 //!
-//! The loop goes over positions of a line rather than over taps: a number is loaded once, and added to the sum of every window
-//! that it lies in. Each sum has its terms in the order of the taps, as where windows share nothing.
+//! The loop goes over positions of a line rather than over taps: a number is loaded once, and added to the sum of every
+//! window that it lies in. Each sum has its terms in the order of the taps, as where windows share nothing.
 
 use crate::kernels::{
     KernelSet,

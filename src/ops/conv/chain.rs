@@ -13,13 +13,14 @@ use crate::{
     tensor::DType,
 };
 
-/// A depthwise convolution over two spatial dimensions, between an optional convolution of one tap before it and one behind it:
-/// the inverted residual of MobileNetV2 (Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks).
+/// A depthwise convolution over two spatial dimensions, between an optional convolution of one tap before it and one
+/// behind it: the inverted residual of MobileNetV2 (Sandler et al., MobileNetV2: Inverted Residuals and Linear
+/// Bottlenecks).
 ///
-/// Operands: the input `[batch, height, width, channels]`; weights and bias of the convolution before, of the depthwise one and
-/// of the one behind, where each may be absent with its convolution; a summand of the result's shape, which may be absent and
-/// needs a convolution behind. The result has its channels last. Made on the CPU, where what lies between the convolutions stays
-/// in the cache.
+/// Operands: the input `[batch, height, width, channels]`; weights and bias of the convolution before, of the depthwise
+/// one and of the one behind, where each may be absent with its convolution; a summand of the result's shape, which may be
+/// absent and needs a convolution behind. The result has its channels last. Made on the CPU, where what lies between the
+/// convolutions stays in the cache.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConvChain {
     /// The convolution before.

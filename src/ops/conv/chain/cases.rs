@@ -2,7 +2,7 @@
 
 use crate::{
     kernels::Activation,
-    op::{Case, Fill, case::with_specials},
+    op::{Case, CaseInput, Fill, case::with_specials},
     ops::{
         conv::{Conv, Layout, chain::ConvChain},
         pool::window::Pads,
@@ -58,10 +58,10 @@ pub(super) fn cases() -> Vec<Case> {
     let skipping = Conv { strides: vec![4, 2], ..depthwise(9, 2, 1, 0) };
     let mut without_bias = case("no bias", whole(depthwise(8, 3, 1, 1)), &sizes([1, 6, 30, 3], 8, 5));
     for at in [2, 4, 6] {
-        without_bias.inputs[at] = crate::op::CaseInput::Absent;
+        without_bias.inputs[at] = CaseInput::Absent;
     }
     let mut special = case("not finite", whole(depthwise(16, 3, 1, 1)), &sizes([3, 9, 31, 4], 16, 7));
-    special.inputs[0] = crate::op::CaseInput::Value(with_specials(&[3, 9, 31, 4], 1));
+    special.inputs[0] = CaseInput::Value(with_specials(&[3, 9, 31, 4], 1));
     vec![
         case("wide", whole(depthwise(33, 3, 1, 1)), &sizes([2, 19, 70, 7], 33, 24)),
         case("wide, many lines", whole(depthwise(96, 3, 2, 1)), &sizes([1, 60, 90, 5], 96, 18)),

@@ -1,7 +1,8 @@
 //! The sizes of one run of a chain, and the lines that are in the cache at a time.
 //!
-//! The depthwise convolution reads lines of a ring, which the convolution before it has written, padding included. A line of
-//! the input has its place in the ring by its number, so that each is computed once, and replaced when no window reads it.
+//! The depthwise convolution reads lines of a ring, which the convolution before it has written, padding included. A
+//! line of the input has its place in the ring by its number, so that each is computed once, and replaced when no window
+//! reads it any more.
 
 use smallvec::SmallVec;
 

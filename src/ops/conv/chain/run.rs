@@ -9,6 +9,7 @@ use crate::{
     },
     op::{CpuKernel, Io, KernelRequest, Shapes, scratch_numbers},
     ops::conv::{
+        Conv,
         chain::{ConvChain, SUMMAND, WEIGHTS, lines::Lines},
         filters::Filters,
     },
@@ -218,7 +219,7 @@ impl Chain<'_> {
     }
 }
 
-fn activation(conv: Option<&crate::ops::conv::Conv>) -> Activation {
+fn activation(conv: Option<&Conv>) -> Activation {
     conv.map_or(Activation::None, |conv| conv.activation)
 }
 
