@@ -126,7 +126,12 @@ impl Lines {
         let [channels, inner, filters] = self.channels;
         let per_position = channels.saturating_add(filters).saturating_mul(inner).saturating_mul(2);
         let positions = self.size[0].saturating_mul(self.size[1]);
-        split::parts(positions.saturating_mul(per_position)).min(self.out[0].div_ceil(self.together)).max(1)
+        self.most_parts(split::parts(positions.saturating_mul(per_position)))
+    }
+
+    /// As many parts as there are workers, or lines for them.
+    pub(super) fn most_parts(&self, workers: usize) -> usize {
+        workers.min(self.out[0].div_ceil(self.together)).max(1)
     }
 
     /// Numbers of a line of the ring.

@@ -50,7 +50,7 @@ impl CpuKernel for Kernel {
         let lines = shapes.inputs[0].and_then(|x| Lines::new(&self.op, x, &self.shapes).ok());
         // Shapes that do not fit are refused by the run.
         let Some(lines) = lines else { return 0 };
-        let numbers = self.part_scratch(&lines).and_then(|own| own.checked_mul(split::workers().max(1)));
+        let numbers = self.part_scratch(&lines).and_then(|own| own.checked_mul(lines.most_parts(split::workers())));
         numbers.and_then(|numbers| numbers.checked_mul(4)).unwrap_or(usize::MAX)
     }
 
