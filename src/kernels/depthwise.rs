@@ -53,19 +53,18 @@ pub(crate) fn run(set: KernelSet, windows: &Depthwise<'_>, to: &mut [f32]) -> Re
         let (count, len) = (rows.rows, rows.data.len());
         return Err(Error::internal(format!("{count} windows of {taps} taps of {channels} channels in {len} numbers")));
     }
-    let results = &mut *to;
     let (data, stride, segments) = (rows.data.as_ptr(), rows.stride, rows.segments);
-    let (weights, bias, to) = (weights.as_ptr(), bias.map(<[f32]>::as_ptr), results.as_mut_ptr());
-    let windows = Windows { f: (), data, stride, segments, weights, bias, to, rows: rows.rows, channels };
+    let (weights, bias, results) = (weights.as_ptr(), bias.map(<[f32]>::as_ptr), to.as_mut_ptr());
+    let windows = Windows { f: (), data, stride, segments, weights, bias, to: results, rows: rows.rows, channels };
     // SAFETY: all windows, weights and results were checked above.
     if unsafe { shared::run(set, &windows) } {
         if activation != Activation::None {
-            map_in_place(set, activation, results);
+            map_in_place(set, activation, to);
         }
         return Ok(());
     }
     with_pointwise!(activation, f => {
-        let windows = Windows { f, data, stride, segments, weights, bias, to, rows: rows.rows, channels };
+        let windows = Windows { f, data, stride, segments, weights, bias, to: results, rows: rows.rows, channels };
         // SAFETY: all windows, weights and results were checked above.
         set.run(unsafe { CheckedWindows::new(windows) });
     });

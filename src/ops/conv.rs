@@ -1,5 +1,6 @@
 //! `Conv`: convolutions over one to three spatial dimensions, with groups.
 
+mod bands;
 mod cases;
 pub mod chain;
 pub mod deform;

@@ -11,7 +11,7 @@ use crate::{
         gemm::{Epilogue, Packed, Rows, Segment, gemm, tile},
         winograd::{Image, POINTS, Results, TILE, pitch, transform_patches, transform_products},
     },
-    ops::conv::{Conv, Layout, geometry::Geometry},
+    ops::conv::{Conv, Layout, bands::in_bands, geometry::Geometry},
     shape::Shape,
     threads::split,
 };
@@ -101,14 +101,6 @@ pub(super) struct Points<'a> {
     pub(super) tiles: Tiles,
 }
 
-/// Lines of tiles, and where their results go.
-struct Part<'a> {
-    first: usize,
-    output: &'a mut [f32],
-    scratch: &'a mut [f32],
-    result: Result<bool>,
-}
-
 impl Points<'_> {
     /// Computes an item; false if a sum is not finite.
     pub(super) fn item(&self, x: &[f32], output: &mut [f32], scratch: &mut [f32]) -> Result<bool> {
@@ -120,19 +112,10 @@ impl Points<'_> {
         let operations = [down, across, 2 * POINTS, geometry.channels, geometry.filters];
         let operations = operations.into_iter().fold(1, usize::saturating_mul);
         let parts = split::parts(operations).min(scratch.len() / own).min(down).max(1);
-        let share = down.div_ceil(parts);
         let line = geometry.out[2] * geometry.filters * TILE;
-        let parts = output.chunks_mut(share * line).zip(scratch.chunks_exact_mut(own)).enumerate();
-        let mut parts: Vec<_> = parts
-            .map(|(at, (output, scratch))| Part { first: at * share, output, scratch, result: Ok(true) })
-            .collect();
-        let count = parts.len();
-        split::each_of(&mut parts, 1, count, &|_, parts: &mut [Part<'_>]| {
-            for part in parts {
-                part.result = self.part(x, part.first, part.output, part.scratch);
-            }
-        });
-        parts.into_iter().try_fold(true, |all, part| Ok(part.result? && all))
+        let part = |first, output: &mut [f32], scratch: &mut [f32]| self.part(x, first, output, scratch);
+        let results = in_bands(parts, [down, line, own], output, scratch, &part);
+        results.into_iter().try_fold(true, |all, result| Ok(result? && all))
     }
 
     /// Computes the lines of tiles from `first` on that `output` has room for.

@@ -53,7 +53,7 @@ impl Classifier {
         self.classifier.max_tokens()
     }
 
-    /// The scores of all classes of each text, and the report as JSON.
+    /// The scores of all classes of each text, and the report.
     fn classify<'py>(
         &self,
         py: Python<'py>,

@@ -69,7 +69,7 @@ impl Embedder {
         self.embedder.prompts().named.clone()
     }
 
-    /// The vectors of texts, the places of texts that failed, which have zeros, and the report as JSON.
+    /// The vectors of texts, the places of texts that failed, which have zeros, and the report.
     ///
     /// `prompt` is a text, `prompt_name` one of the folder's; without either the folder's default stands before the
     /// texts. With `nulls` a failed text is no error. `progress` is called with the number of texts done since its last

@@ -22,7 +22,7 @@ pub(crate) struct HybridEmbedder {
     workers: Option<usize>,
 }
 
-/// The vectors of texts, the words of each with their weights, the vectors of each's tokens, and the report as JSON.
+/// The vectors of texts, the words of each with their weights, the vectors of each's tokens, and the report.
 type Found<'py> = (Option<Bound<'py, PyAny>>, Option<Vec<Vec<(u32, f32)>>>, Option<Vec<Bound<'py, PyAny>>>, JobReport);
 
 #[pymethods]

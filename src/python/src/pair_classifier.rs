@@ -51,7 +51,7 @@ impl PairClassifier {
         self.classifier.max_tokens()
     }
 
-    /// The scores of all classes of each pair, and the report as JSON.
+    /// The scores of all classes of each pair, and the report.
     fn classify<'py>(
         &self,
         py: Python<'py>,

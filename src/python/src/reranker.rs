@@ -54,7 +54,7 @@ impl Reranker {
         self.reranker.max_tokens()
     }
 
-    /// The scores of pairs, and the report as JSON.
+    /// The scores of pairs, and the report.
     fn predict<'py>(
         &self,
         py: Python<'py>,
@@ -68,7 +68,7 @@ impl Reranker {
         self.scores(py, &pairs, &[], own_prompt(prompt, prompt_name), progress)
     }
 
-    /// The scores of documents for a query, and the report as JSON.
+    /// The scores of documents for a query, and the report.
     fn rank<'py>(
         &self,
         py: Python<'py>,

@@ -72,7 +72,7 @@ impl Tagger {
         self.tagger.max_tokens()
     }
 
-    /// The entities of each text, and the report as JSON.
+    /// The entities of each text, and the report.
     fn tag(
         &self,
         py: Python<'_>,

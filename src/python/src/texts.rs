@@ -11,7 +11,7 @@ use crate::{
     job::{Each, JobReport, run},
 };
 
-/// What became of each text, in the caller's order, and the report as JSON.
+/// What became of each text, in the caller's order, and the report.
 ///
 /// `progress` is called with the number of texts done since its last call.
 pub(crate) fn run_texts<S>(

@@ -52,7 +52,7 @@ impl TokenEmbedder {
         self.documents.max_tokens()
     }
 
-    /// The vectors of each text's tokens, and the report as JSON.
+    /// The vectors of each text's tokens, and the report.
     fn encode<'py>(
         &self,
         py: Python<'py>,

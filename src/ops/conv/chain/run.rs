@@ -10,6 +10,7 @@ use crate::{
     op::{CpuKernel, Io, KernelRequest, Shapes, scratch_numbers},
     ops::conv::{
         Conv,
+        bands::in_bands,
         chain::{ConvChain, SUMMAND, WEIGHTS, lines::Lines},
         filters::Filters,
     },
@@ -78,18 +79,9 @@ impl CpuKernel for Kernel {
             let x = &x[item * numbers..][..numbers];
             let summand = summand.map(|summand| &summand[item * lines.out[0] * row..][..lines.out[0] * row]);
             let parts = lines.parts().min(scratch.len() / own).max(1);
-            let share = lines.out[0].div_ceil(parts);
-            let parts = output.chunks_mut(share * row).zip(scratch.chunks_exact_mut(own)).enumerate();
-            let mut parts: Vec<_> = parts
-                .map(|(at, (output, scratch))| Part { first: at * share, output, scratch, result: Ok(()) })
-                .collect();
-            let count = parts.len();
-            split::each_of(&mut parts, 1, count, &|_, parts: &mut [Part<'_>]| {
-                for part in parts {
-                    part.result = chain.part(x, summand, part.first, part.output, part.scratch);
-                }
-            });
-            parts.into_iter().try_for_each(|part| part.result)?;
+            let part = |first, output: &mut [f32], scratch: &mut [f32]| chain.part(x, summand, first, output, scratch);
+            let results = in_bands(parts, [lines.out[0], row, own], output, scratch, &part);
+            results.into_iter().collect::<Result<()>>()?;
         }
         Ok(())
     }
@@ -116,14 +108,6 @@ impl Kernel {
             Some(_) => Err(Error::internal("a chain whose weights are not packed")),
         }
     }
-}
-
-/// Lines of results, and where they go.
-struct Part<'a> {
-    first: usize,
-    output: &'a mut [f32],
-    scratch: &'a mut [f32],
-    result: Result<()>,
 }
 
 /// What the lines of one run read, besides the image.
