@@ -3,83 +3,59 @@ LightGBM: onnx_models.py [ROUNDS [PART]...]
 
 PART is `trees`, `recurrent`, `convolutions`, `vision` or `quantized`; all of them where there is none.
 
-Runs in the environment of tests/setup.sh, on two threads each, in turn; OpenVINO takes part in `recurrent`,
-`convolutions` and `vision` where the environment has it. The last column is the largest difference between the results
-of a contender and those of gristmill, of the largest of them or of 1. The example must have been built:
-cargo build --release --example run
+Runs in the environment of tests/setup.sh, on two threads each, in turn, each in a process of its own, where opening the
+model is not counted; OpenVINO takes part in `recurrent`, `convolutions` and `vision` where the environment has it. The
+last column is the largest difference between the results of a contender and those of gristmill, of the largest of them
+or of 1. The example must have been built: cargo build --release --example run
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-import onnxruntime
+import onnx
 
-from models.contenders import has_openvino, openvino_requests, sessions
+from models.contenders import alone, openvino_contenders, runtime_contenders
 from models.files import CONVOLUTIONS, ROOT, faces, real
-from models.layers import quantized_images, quantized_text, recurrent, trees
+from models.layers import TEXTS, quantized_images, quantized_text, recurrent, trees
 from models.vision import mobilenet, pictures, resnet
 
 RUN = ROOT / "target" / "release" / "examples" / "run"
 THREADS = 2
 
 
-def difference(results, names, ours):
-    """The largest difference of results from ours, of the largest or of 1."""
-    if not isinstance(results, list):
-        return "-"
-    largest = 0.0
-    for at, name in enumerate(names):
-        theirs, own = np.concatenate([result[at] for result in results]), ours[name]
-        if theirs.shape != own.shape:
-            return f"{name}: {list(theirs.shape)} for {list(own.shape)}"
-        if theirs.size:
-            theirs, own = theirs.astype(np.float64), own.astype(np.float64)
-            largest = max(largest, np.abs(theirs - own).max() / max(1.0, np.abs(theirs).max()))
-    return f"{largest:.1e}"
-
-
 def measure(name, make, sizes, rounds, more=(), beside_openvino=False):
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        model = folder / "model.onnx"
+        model, given, ours = folder / "model.onnx", folder / "in.npz", folder / "out.npz"
         x, contenders = make(folder)
-        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-        names = [result.name for result in session.get_outputs()]
-        if not isinstance(x, dict):
-            x = {session.get_inputs()[0].name: x}
-        del session
-        contenders |= sessions(model, x, sizes, THREADS)
-        if beside_openvino and has_openvino():
-            contenders |= openvino_requests(model, x, sizes, THREADS)
-        np.savez(folder / "in.npz", **x)
-        files = [model, "--in", folder / "in.npz", "--out", folder / "out.npz"]
+        graph = onnx.load(model, load_external_data=False).graph
+        names = [result.name for result in graph.output]
+        np.savez(given, **(x if isinstance(x, dict) else {graph.input[0].name: x}))
+        contenders |= runtime_contenders(sizes, THREADS)
+        openvino = openvino_contenders(sizes, THREADS) if beside_openvino else {}
+        contenders |= openvino
         flags = ["--device", "cpu", "--workers", str(THREADS), "--report", folder / "report.json", *more]
 
         def own():
-            subprocess.run([RUN, *files, *flags], check=True, capture_output=True)
+            subprocess.run([RUN, model, "--in", given, "--out", ours, *flags], check=True, capture_output=True)
             return json.loads((folder / "report.json").read_text())["seconds"]
 
         times = {who: [] for who in ["gristmill", *contenders]}
         differences = {"gristmill": ""}
         for _ in range(rounds):
             times["gristmill"].append(own())
-            for who, run in contenders.items():
-                started = time.perf_counter()
-                results = run()
-                times[who].append(time.perf_counter() - started)
-                if who not in differences:
-                    differences[who] = difference(results, names, np.load(folder / "out.npz"))
+            for who, contender in contenders.items():
+                seconds, differences[who] = alone(contender, model, names, given, ours)
+                times[who].append(seconds)
         for who, all_times in times.items():
             ratio = median(theirs / ours for theirs, ours in zip(all_times, times["gristmill"]))
             print(f"| {name} | {who} | {median(all_times):.3f} | {ratio:.2f} | {differences[who]} |", flush=True)
-        if beside_openvino and not has_openvino():
+        if beside_openvino and not openvino:
             print(f"| {name} | OpenVINO | not in this environment | | |", flush=True)
 
 
@@ -103,14 +79,11 @@ def main():
         from onnxruntime.quantization import QuantFormat, QuantType
 
         for kind in (QuantType.QInt8, QuantType.QUInt8):
-            # Each text with scales of its own, and all of them with the same.
+            # Each text with scales of its own, and all of them with the same, which gives other results.
             measure(f"MiniLM, dynamic {kind.name}", quantized_text(kind), [1, 8], rounds, ["--rows-apart"])
-            measure(f"MiniLM, dynamic {kind.name}, one run", quantized_text(kind), [1, 8], rounds)
+            measure(f"MiniLM, dynamic {kind.name}, one run", quantized_text(kind), [TEXTS], rounds)
         for form in (QuantFormat.QOperator, QuantFormat.QDQ):
             measure(f"line classifier, {form.name}", quantized_images(form), [1, 8], rounds)
-    # OpenVINO can wait for ever on its own threads when Python shuts down.
-    sys.stdout.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":

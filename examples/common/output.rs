@@ -6,7 +6,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
@@ -178,23 +178,40 @@ pub fn model_files(model: &Path, outputs: &[&Path]) -> Vec<PathBuf> {
         return files;
     }
     let replaced = below(folder_of(model)).filter(|file| outputs.iter().any(|output| is_same(output, file)));
-    let mut replaced = replaced.peekable();
+    let mut replaced = replaced.filter_map(|file| Some((entry(&file)?, file))).peekable();
     // A model may be large: it is read only if there is a file to look for.
     if replaced.peek().is_some() {
-        let bytes = fs::read(model).unwrap_or_default();
-        files.extend(replaced.filter(|file| names(&bytes, file)));
+        // What cannot be read is told when the model is opened.
+        let _ = find_entries(model, replaced.collect(), &mut files);
     }
     files
 }
 
-/// Whether the bytes of an ONNX model have an entry `location` of external data with the name of that file.
-fn names(model: &[u8], file: &Path) -> bool {
-    let name = file.file_name().map_or(&[][..], |name| name.as_encoded_bytes());
-    let Ok(len) = u8::try_from(name.len()) else { return false };
+/// The bytes of an entry `location` of external data with the name of that file, in an ONNX model.
+fn entry(file: &Path) -> Option<Vec<u8>> {
+    let name = file.file_name()?.as_encoded_bytes();
+    let len = u8::try_from(name.len()).ok()?;
     // A length above 127 takes a second byte.
     let len = if len < 128 { vec![len] } else { vec![len, 1] };
-    let entry = [&b"\x0a\x08location\x12"[..], &len, name].concat();
-    model.windows(entry.len()).any(|bytes| bytes == entry)
+    Some([&b"\x0a\x08location\x12"[..], &len, name].concat())
+}
+
+/// Moves the files whose entries the model has to `found`.
+fn find_entries(model: &Path, mut entries: Vec<(Vec<u8>, PathBuf)>, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let overlap = entries.iter().map(|(entry, _)| entry.len()).max().unwrap_or(0);
+    let (mut model, mut piece, mut kept) = (File::open(model)?, vec![0; overlap + (1 << 20)], 0);
+    loop {
+        let read = model.read(&mut piece[kept..])?;
+        if read == 0 {
+            return Ok(());
+        }
+        let filled = kept + read;
+        let has = |(entry, _): &mut (Vec<u8>, PathBuf)| memchr::memmem::find(&piece[..filled], entry).is_some();
+        found.extend(entries.extract_if(.., has).map(|(_, file)| file));
+        // An entry may begin in one piece and end in the next.
+        kept = filled.min(overlap);
+        piece.copy_within(filled - kept..filled, 0);
+    }
 }
 
 /// The folder that holds a file of that path.

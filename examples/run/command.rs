@@ -131,6 +131,7 @@ pub fn run(command_line: Parser) -> Outcome {
 fn open(path: &Path, arrays: &[Header], names_apart: bool) -> Result<Model, gristmill::Error> {
     let mut options = ImportOptions::default();
     options.names_apart = names_apart;
+    options.ranks = arrays.iter().map(|own| (own.name.clone(), own.shape.len())).collect();
     let model = Model::open_with(path, &options)?;
     let given: Vec<&String> =
         model.defaults().iter().filter(|name| arrays.iter().any(|own| own.name == **name)).collect();

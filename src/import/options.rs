@@ -32,6 +32,10 @@ pub struct ImportOptions {
     /// They replace what the file declares: for an input without a declared shape, and where an
     /// operator needs a size when the model is read.
     pub shapes: Vec<(String, Vec<Option<usize>>)>,
+    /// The number of dimensions of inputs for which an ONNX model declares none, by name; runs choose their sizes.
+    ///
+    /// Of other inputs, and of names that the model does not have, nothing is read here.
+    pub ranks: Vec<(String, usize)>,
     /// Whether each size of an input that runs choose is one of its own, whatever name the file gives it.
     ///
     /// Sizes of one name are taken to be equal, and a run in which they are not fails. To other engines the names are
@@ -76,6 +80,7 @@ impl Default for ImportOptions {
             trusted_root: None,
             constants: Vec::new(),
             shapes: Vec::new(),
+            ranks: Vec::new(),
             names_apart: false,
             without_default: Vec::new(),
             weights: Weights::Own,

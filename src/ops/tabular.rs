@@ -11,6 +11,7 @@ pub mod label_encoder;
 mod labels;
 pub mod linear_classifier;
 pub mod linear_regressor;
+pub mod map_row;
 pub mod normalizer;
 pub mod one_hot_encoder;
 mod post_transform;
@@ -43,6 +44,7 @@ pub(super) fn operators() -> impl Iterator<Item = &'static OpDef> {
         &label_encoder::DEF,
         &linear_classifier::DEF,
         &linear_regressor::DEF,
+        &map_row::DEF,
         &normalizer::DEF,
         &one_hot_encoder::DEF,
         &scaler::DEF,

@@ -165,6 +165,11 @@ fn an_output_replaces_nothing_that_is_read() {
         .node(onnx_writer::node("MatMul", "sum", &["x", "w"], &["y"]))
         .output(onnx_writer::value("y", onnx_writer::FLOAT, &["n", "1"]));
     fs::write(&apart, draft.bytes()).unwrap();
+    // The same with the entry across the end of the first piece that is read, a little more than a mebibyte.
+    let far = place.path("far.onnx");
+    let at = draft.bytes().windows(10).position(|bytes| bytes == b"\x0a\x08location").unwrap();
+    let front = onnx_writer::Message::new().text(6, &" ".repeat((1 << 20) + 6 - at));
+    fs::write(&far, [front.0, draft.bytes()].concat()).unwrap();
     fs::write(&data, [0; 8]).unwrap();
     let kept = [&texts, &weights, &model, &data].map(|path| (path, fs::read(path).unwrap()));
     let with = |name: &str, words: &[&dyn AsRef<std::ffi::OsStr>]| {
@@ -182,6 +187,7 @@ fn an_output_replaces_nothing_that_is_read() {
         with("identify", &[&texts, &"--report", &hard]),
         with("inspect", &[&model, &"--svg", &model]),
         with("inspect", &[&apart, &"--svg", &data]),
+        with("inspect", &[&far, &"--svg", &data]),
         with("run", &[&apart, &"--in", &texts, &"--out", &data]),
         with("run", &[&model, &"--in", &texts, &"--out", &link]),
         with("run", &[&model, &"--in", &texts, &"--out", &model]),

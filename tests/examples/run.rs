@@ -71,63 +71,67 @@ fn blocks_of_rows_are_run_as_they_are_read() {
     }
 }
 
-#[test]
-fn sizes_of_one_name_may_differ() {
+/// What `run` says of a model on arrays, and its results.
+fn run(model: &Draft, arrays: &[(&str, &[usize], &[f32])], flags: &[&str]) -> (String, Tensors) {
     let _turn = crate::turn();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
+    fs::write(path("model.onnx"), model.bytes()).unwrap();
+    let header =
+        |name: &str, shape: &[usize]| Header { name: name.into(), dtype: DType::F32, shape: shape.into(), width: 0 };
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let arrays: Vec<_> = arrays.iter().map(|(name, shape, values)| (header(name, shape), bytes(values))).collect();
+    let arrays = arrays.iter().map(|(header, bytes)| (header, &bytes[..]));
+    npz::write(fs::File::create(path("in.npz")).unwrap(), arrays).unwrap();
+    let mut command = example("run");
+    let command = command.arg(path("model.onnx")).arg("--in").arg(path("in.npz")).arg("--out").arg(path("out.npz"));
+    let output = command.args(["--device", "cpu"]).args(flags).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    (said, npz::read(&path("out.npz")).unwrap())
+}
+
+#[test]
+fn sizes_of_one_name_may_differ() {
     let model = Draft::new()
         .input(value("x", FLOAT, &["n", "n"]))
         .input(value("z", FLOAT, &["n", "n"]))
         .node(node("Concat", "joined", &["x", "z"], &["y"]).message(5, &int("axis", 0)))
         .output(value("y", FLOAT, &["", ""]));
-    fs::write(path("model.onnx"), model.bytes()).unwrap();
-    let header = |name: &str, rows| Header { name: name.into(), dtype: DType::F32, shape: vec![rows, 2], width: 0 };
-    let bytes: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|value| value.to_le_bytes()).collect();
-    let arrays = [(&header("x", 3), &bytes[..]), (&header("z", 1), &bytes[8..16])];
-    npz::write(fs::File::create(path("in.npz")).unwrap(), arrays).unwrap();
-    let mut command = example("run");
-    let command = command.arg(path("model.onnx")).arg("--in").arg(path("in.npz")).arg("--out").arg(path("out.npz"));
-    let output = command.args(["--device", "cpu"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && said.contains("gives one name to sizes that differ"), "{said}");
-    let results = npz::read(&path("out.npz")).unwrap();
+    let (said, results) =
+        run(&model, &[("x", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), ("z", &[1, 2], &[3.0, 4.0])], &[]);
+    assert!(said.contains("gives one name to sizes that differ"), "{said}");
     let want = Tensor::new([4, 2], &[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0, 3.0, 4.0]).unwrap();
     assert_eq!(results.get("y").unwrap(), &want);
 }
 
 #[test]
+fn the_number_of_dimensions_is_that_of_the_arrays_where_the_file_has_none() {
+    let bare =
+        |name: &str| Message::new().text(1, name).message(2, &Message::new().message(1, &Message::new().int(1, FLOAT)));
+    let model = Draft::new().input(bare("x")).node(node("Neg", "negated", &["x"], &["y"])).output(bare("y"));
+    let (_, results) = run(&model, &[("x", &[2, 1], &[1.0, -2.0])], &[]);
+    assert_eq!(results.get("y").unwrap(), &Tensor::new([2, 1], &[-1.0_f32, 2.0]).unwrap());
+}
+
+#[test]
 fn the_arrays_of_a_sequence_are_written_by_their_places() {
-    let _turn = crate::turn();
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
     let model = Draft::new()
         .input(value("x", FLOAT, &["n", "2"]))
         .node(node("Neg", "negated", &["x"], &["z"]))
         .node(node("SequenceConstruct", "pair", &["x", "z"], &["y"]))
         .output(Message::new().text(1, "y"))
         .output(value("z", FLOAT, &["n", "2"]));
-    fs::write(path("model.onnx"), model.bytes()).unwrap();
-    let header = Header { name: "x".into(), dtype: DType::F32, shape: vec![3, 2], width: 0 };
-    let bytes: Vec<u8> = (0..6_u8).flat_map(|value| f32::from(value).to_le_bytes()).collect();
-    npz::write(fs::File::create(path("in.npz")).unwrap(), [(&header, &bytes[..])]).unwrap();
-    let mut command = example("run");
-    let command = command.arg(path("model.onnx")).arg("--in").arg(path("in.npz")).arg("--out").arg(path("out.npz"));
-    let output = command.args(["--device", "cpu"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let results = npz::read(&path("out.npz")).unwrap();
+    let numbers = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+    let (_, results) = run(&model, &[("x", &[3, 2], &numbers)], &[]);
     let names: Vec<_> = results.iter().map(|(name, _)| name.to_owned()).collect();
     assert_eq!(names, ["z", "y.0", "y.1"]);
-    let numbers =
-        |sign: f32| Tensor::new([3, 2], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0].map(|value: f32| sign * value)).unwrap();
-    assert_eq!((results.get("y.0").unwrap(), results.get("y.1").unwrap()), (&numbers(1.0), &numbers(-1.0)));
+    let times = |sign: f32| Tensor::new([3, 2], &numbers.map(|value: f32| sign * value)).unwrap();
+    assert_eq!((results.get("y.0").unwrap(), results.get("y.1").unwrap()), (&times(1.0), &times(-1.0)));
 }
 
 #[test]
 fn rows_that_a_model_mixes_run_apart_where_asked() {
-    let _turn = crate::turn();
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
     // The scale is that of all rows of a run.
     let rows = |name: &str| value(name, FLOAT, &["batch", "2"]);
     let model = Draft::new()
@@ -135,17 +139,9 @@ fn rows_that_a_model_mixes_run_apart_where_asked() {
         .node(node("DynamicQuantizeLinear", "there", &["x"], &["bytes", "scale", "zero"]))
         .node(node("DequantizeLinear", "back", &["bytes", "scale", "zero"], &["y"]))
         .output(rows("y"));
-    fs::write(path("model.onnx"), model.bytes()).unwrap();
     let x = [0.0_f32, 255.0, 0.0, 2.55, 1.0, 0.3];
-    let header = Header { name: "x".into(), dtype: DType::F32, shape: vec![3, 2], width: 0 };
-    let bytes: Vec<u8> = x.iter().flat_map(|value| value.to_le_bytes()).collect();
-    npz::write(fs::File::create(path("in.npz")).unwrap(), [(&header, &bytes[..])]).unwrap();
     for (flags, want) in [(&[][..], [2.55_f32.round(), 0.0]), (&["--rows-apart"], [2.55, 0.3])] {
-        let mut command = example("run");
-        let command = command.arg(path("model.onnx")).arg("--in").arg(path("in.npz")).arg("--out").arg(path("out.npz"));
-        let output = command.args(["--device", "cpu"]).args(flags).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let results = npz::read(&path("out.npz")).unwrap();
+        let (_, results) = run(&model, &[("x", &[3, 2], &x)], flags);
         let y = results.get("y").unwrap();
         let values = y.as_slice::<f32>().unwrap();
         let near = |at: usize, want: f32| (values[at] - want).abs() < 2e-3;

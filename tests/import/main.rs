@@ -14,6 +14,8 @@ mod hot;
 #[cfg(feature = "hugging-face")]
 mod hugging_face;
 #[cfg(feature = "onnx")]
+mod maps;
+#[cfg(feature = "onnx")]
 mod onnx;
 mod rewrites;
 #[cfg(feature = "onnx")]

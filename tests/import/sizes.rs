@@ -95,11 +95,21 @@ fn shapes_can_be_given_when_a_file_is_read() {
     fails(run(&session, &[("x", &[5, 4])]), &["`x`"]);
     let unknown = ImportOptions::default().input_shape("z", [Some(1)]);
     assert_eq!(open_with(&bare, &unknown).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let mut ranks = ImportOptions::default();
+    ranks.ranks = vec![("z".into(), 1), ("x".into(), 2)];
+    let session = open_with(&bare, &ranks).unwrap();
+    assert_eq!(shape(run(&session, &[("x", &[5, 4])])), [5, 4]);
+    fails(run(&session, &[("x", &[5, 4, 3])]), &["`x`"]);
+    ranks.ranks.push(("x".into(), usize::MAX));
+    assert_eq!(open_with(&bare, &ranks).unwrap_err().kind(), ErrorKind::Limit);
     // A size that is left open keeps its name.
     let named = one("Relu", &["n", "m"], &[], &[]);
     let given = ImportOptions::default().input_shape("x", [None, Some(2)]);
     let model = Model::from_bytes_with(&named.bytes(), &given).unwrap();
     assert_eq!(model.graph().symbols()[0], "n");
+    // What the file declares is not replaced by a number of dimensions.
+    ranks.ranks = vec![("x".into(), 3)];
+    assert_eq!(shape(run(&open_with(&named, &ranks).unwrap(), &[("x", &[5, 3])])), [5, 3]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use gristmill::{
             label_encoder::LabelEncoder,
             linear_classifier::LinearClassifier,
             linear_regressor::LinearRegressor,
+            map_row::{Columns, MapRow},
             normalizer::{Norm, Normalizer},
             one_hot_encoder::OneHotEncoder,
             scaler::Scaler,
@@ -35,6 +36,7 @@ use super::{
 pub const ORACLES: &[(&str, Oracle)] = &[
     ("ai.onnx.ml.ArrayFeatureExtractor", array_feature_extractor),
     ("ai.onnx.ml.Binarizer", binarizer),
+    ("ai.onnx.ml.DictVectorizer", map_row),
     ("ai.onnx.ml.FeatureVectorizer", feature_vectorizer),
     ("ai.onnx.ml.Imputer", imputer),
     ("ai.onnx.ml.LabelEncoder", label_encoder),
@@ -450,18 +452,39 @@ fn label_encoder(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tens
     let (own, from) = (op::<LabelEncoder>(operator), input(inputs, 0));
     let keys = texts(&own.keys);
     let places: Vec<Option<usize>> = texts(from).iter().map(|text| keys.iter().position(|key| key == text)).collect();
-    if own.values.dtype() == DType::String {
-        let (values, other) = (texts(&own.values), texts(&own.default));
+    vec![chosen(&own.values, &own.default, &places, from.shape())]
+}
+
+/// The values at these places, and the default where there is none.
+fn chosen(values: &Tensor, default: &Tensor, places: &[Option<usize>], shape: &[usize]) -> Tensor {
+    if values.dtype() == DType::String {
+        let (values, other) = (texts(values), texts(default));
         let values: Vec<&String> = places.iter().map(|place| place.map_or(&other[0], |place| &values[place])).collect();
-        return vec![Tensor::from_strings(from.shape(), &values).unwrap()];
+        return Tensor::from_strings(shape, &values).unwrap();
     }
-    let size = own.values.dtype().size();
+    let size = values.dtype().size();
     let element = |place: &Option<usize>| match place {
-        Some(place) => own.values.bytes()[place * size..(place + 1) * size].to_vec(),
-        None => own.default.bytes().to_vec(),
+        Some(place) => values.bytes()[place * size..(place + 1) * size].to_vec(),
+        None => default.bytes().to_vec(),
     };
     let bytes: Vec<u8> = places.iter().flat_map(element).collect();
-    vec![Tensor::from_bytes(own.values.dtype(), from.shape(), &bytes).unwrap()]
+    Tensor::from_bytes(values.dtype(), shape, &bytes).unwrap()
+}
+
+fn map_row(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
+    let (own, keys, values) = (op::<MapRow>(operator), texts(input(inputs, 0)), input(inputs, 1));
+    let place_of = |key: &String| keys.iter().position(|own| own == key);
+    let places: Vec<Option<usize>> = match &own.columns {
+        Columns::Keys(Labels::Integers(all)) => all.iter().map(|key| place_of(&key.to_string())).collect(),
+        Columns::Keys(Labels::Strings(all)) => all.iter().map(place_of).collect(),
+        Columns::Numbered(count) => (0..*count).map(|column| place_of(&column.to_string())).collect(),
+        Columns::Sorted => {
+            let mut places: Vec<usize> = (0..keys.len()).collect();
+            places.sort_by_key(|&place| keys[place].parse::<i64>().unwrap());
+            places.into_iter().map(Some).collect()
+        }
+    };
+    vec![chosen(values, &own.default, &places, &[1, places.len()])]
 }
 
 fn one_hot_encoder(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {

@@ -114,6 +114,17 @@ def test_sizes_of_one_name_may_differ(tmp_path: Path) -> None:
     np.testing.assert_array_equal(y, np.concatenate([x, z]))
 
 
+def test_numbers_of_dimensions_can_be_given(tmp_path: Path) -> None:
+    node = helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0])
+    unknown = helper.make_tensor_value_info("x", models.F32, None)
+    path = models.made(tmp_path, [node], [unknown], [models.value("y", models.F32, ["m", "k"])])
+    with pytest.raises(gristmill.Error, match="`ranks`"):
+        gristmill.Model(path)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    model = gristmill.Model(path, ranks={"x": 2, "other": 3})
+    np.testing.assert_array_equal(model.run({"x": x})["y"], x.T)
+
+
 def test_results_outlive_their_model() -> None:
     model = gristmill.Model(MAGIKA)
     [result] = model.run(item(2)).values()

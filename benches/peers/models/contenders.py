@@ -1,8 +1,15 @@
-"""ONNX Runtime and OpenVINO over all items of a job: each contender returns the results of its batches in order."""
+"""ONNX Runtime, OpenVINO and LightGBM over all items of a job.
 
+A contender is opened on a model and named arrays, and returns what runs them: a function whose results are those of its
+batches in order. Each runs in a process of its own, so that none finds memory that an earlier run has left to it.
+"""
+
+import multiprocessing
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-import onnxruntime
+import numpy as np
 
 
 def batches(x, rows, batch):
@@ -11,61 +18,48 @@ def batches(x, rows, batch):
     return [{key: all[i : min(i + batch, rows.stop)] for key, all in x.items()} for i in starts]
 
 
-def sessions(path, x, sizes, threads):
-    """ONNX Runtime with one session on all threads and with a session of one thread for each, a batch size each."""
+def length(x):
+    return len(next(iter(x.values())))
 
-    def session(own):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = own, 1
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    one, many = session(threads), [session(1) for _ in range(threads)]
-    count = len(next(iter(x.values())))
+def one_session(path, x, batch, threads):
+    """ONNX Runtime with one session on all threads."""
+    own = session(path, threads)
+    return lambda: [own.run(None, given) for given in batches(x, range(length(x)), batch)]
 
-    def share(own, rows, batch):
+
+def many_sessions(path, x, batch, threads):
+    """ONNX Runtime with a session of one thread for each of the threads."""
+    many = [session(path, 1) for _ in range(threads)]
+    parts = [range(length(x) * i // threads, length(x) * (i + 1) // threads) for i in range(threads)]
+
+    def share(own, rows):
         return [own.run(None, given) for given in batches(x, rows, batch)]
 
-    def apart(batch):
-        parts = [range(count * i // threads, count * (i + 1) // threads) for i in range(threads)]
+    def run():
         with ThreadPoolExecutor(threads) as pool:
-            results = pool.map(lambda own, rows: share(own, rows, batch), many, parts)
-            return [result for part in results for result in part]
+            return [result for part in pool.map(share, many, parts) for result in part]
 
-    contenders = {}
-    for batch in sizes:
-        contenders[f"ONNX Runtime, 1 session x {threads}, batch {batch:,}"] = (
-            lambda batch=batch: share(one, range(count), batch)
-        )
-        contenders[f"ONNX Runtime, {threads} sessions x 1, batch {batch:,}"] = lambda batch=batch: apart(batch)
-    return contenders
+    return run
 
 
-def has_openvino():
-    try:
-        import openvino  # noqa: F401
-    except ImportError:
-        return False
-    return True
+def session(path, threads):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def openvino_requests(path, x, sizes, threads):
-    """OpenVINO in f32: tuned for throughput with its requests in flight, and for latency with one call after another."""
+def requests_in_flight(path, x, batch, threads):
+    """OpenVINO tuned for throughput, with its requests in flight."""
     import openvino
 
-    core = openvino.Core()
-    model = core.read_model(path)
-    count = len(next(iter(x.values())))
+    own = compiled(path, "THROUGHPUT", threads)
+    parts = batches(x, range(length(x)), batch)
 
-    def compiled(hint):
-        return core.compile_model(model, "CPU", {
-            "PERFORMANCE_HINT": hint,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
-        })
-
-    def throughput(own, batch):
-        parts = batches(x, range(count), batch)
+    def run():
         results = [None] * len(parts)
 
         def done(request, index):
@@ -78,16 +72,102 @@ def openvino_requests(path, x, sizes, threads):
         queue.wait_all()
         return results
 
-    def latency(request, batch):
+    return run
+
+
+def one_request(path, x, batch, threads):
+    """OpenVINO tuned for latency, with one call after another."""
+    request = compiled(path, "LATENCY", threads).create_infer_request()
+
+    def run():
         results = []
-        for given in batches(x, range(count), batch):
+        for given in batches(x, range(length(x)), batch):
             made = request.infer(given)
             results.append([made[at].copy() for at in range(len(made))])
         return results
 
-    many, request = compiled("THROUGHPUT"), compiled("LATENCY").create_infer_request()
+    return run
+
+
+def compiled(path, hint, threads):
+    import openvino
+
+    return openvino.Core().compile_model(openvino.Core().read_model(path), "CPU", {
+        "PERFORMANCE_HINT": hint,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+    })
+
+
+def own_trees(path, x, threads):
+    """LightGBM on its own file, which lies beside the model."""
+    import lightgbm
+
+    [rows] = x.values()
+    booster = lightgbm.Booster(model_file=str(path.with_suffix(".txt")))
+    return lambda: booster.predict(rows, num_threads=threads)
+
+
+def runtime_contenders(sizes, threads):
     contenders = {}
     for batch in sizes:
-        contenders[f"OpenVINO, throughput, batch {batch:,}"] = lambda batch=batch: throughput(many, batch)
-        contenders[f"OpenVINO, latency, batch {batch:,}"] = lambda batch=batch: latency(request, batch)
+        contenders[f"ONNX Runtime, 1 session x {threads}, batch {batch:,}"] = partial(
+            one_session, batch=batch, threads=threads
+        )
+        contenders[f"ONNX Runtime, {threads} sessions x 1, batch {batch:,}"] = partial(
+            many_sessions, batch=batch, threads=threads
+        )
     return contenders
+
+
+def openvino_contenders(sizes, threads):
+    """OpenVINO in f32, if it is there."""
+    try:
+        import openvino  # noqa: F401
+    except ImportError:
+        return {}
+    contenders = {}
+    for batch in sizes:
+        contenders[f"OpenVINO, throughput, batch {batch:,}"] = partial(requests_in_flight, batch=batch, threads=threads)
+        contenders[f"OpenVINO, latency, batch {batch:,}"] = partial(one_request, batch=batch, threads=threads)
+    return contenders
+
+
+def alone(contender, path, names, given, ours):
+    """The seconds that a contender takes in a process of its own, and the difference of its results from ours."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=timed, args=(sender, contender, path, names, given, ours), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        raise SystemExit(f"{contender} on {path} ended without a result") from None
+    finally:
+        # OpenVINO can wait for ever on its own threads when Python shuts down.
+        process.kill()
+        process.join()
+
+
+def timed(sender, contender, path, names, given, ours):
+    run = contender(path, dict(np.load(given)))
+    started = time.perf_counter()
+    results = run()
+    seconds = time.perf_counter() - started
+    sender.send((seconds, difference(results, names, np.load(ours))))
+
+
+def difference(results, names, ours):
+    """The largest difference of results from ours, of the largest or of 1."""
+    if not isinstance(results, list):
+        return "-"
+    largest = 0.0
+    for at, name in enumerate(names):
+        theirs, own = np.concatenate([result[at] for result in results]), ours[name]
+        if theirs.shape != own.shape:
+            return f"{name}: {list(theirs.shape)} for {list(own.shape)}"
+        if theirs.size:
+            theirs, own = theirs.astype(np.float64), own.astype(np.float64)
+            largest = max(largest, np.abs(theirs - own).max() / max(1.0, np.abs(theirs).max()))
+    return f"{largest:.1e}"

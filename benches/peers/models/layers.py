@@ -3,10 +3,13 @@
 A maker takes a folder, writes `model.onnx` there, and returns the inputs and what else is measured on them.
 """
 
+from functools import partial
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from models.contenders import own_trees
 from models.files import MODELS, ROOT, real
 
 
@@ -27,7 +30,8 @@ def trees(threads):
         kinds = [("x", FloatTensorType([None, 30]))]
         converted = convert_lightgbm(model, initial_types=kinds, zipmap=False, target_opset=15)
         (folder / "model.onnx").write_bytes(converted.SerializeToString())
-        return x, {"LightGBM": lambda: model.booster_.predict(x, num_threads=threads)}
+        model.booster_.save_model(folder / "model.txt")
+        return x, {"LightGBM": partial(own_trees, threads=threads)}
 
     return make
 
@@ -64,14 +68,17 @@ def recurrent(kind):
     return make
 
 
+TEXTS = 300
+
+
 def quantized_text(kind):
-    """MiniLM with dynamically quantized weights over 300 texts of 32 tokens."""
+    """MiniLM with dynamically quantized weights over texts of 32 tokens."""
 
     def make(folder):
         from onnxruntime.quantization import quantize_dynamic
 
         quantize_dynamic(ROOT / "tests" / "data" / "minilm.onnx", folder / "model.onnx", weight_type=kind)
-        shape = (300, 32)
+        shape = (TEXTS, 32)
         tokens = np.random.default_rng(0).integers(1_000, 20_000, shape)
         return {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}, {}
 

@@ -17,4 +17,4 @@ pub(super) use tensor::TensorProto;
 pub(super) use value::{DimProto, KindProto, TypeProto, ValueInfoProto};
 
 /// The maximum number of dimensions of a tensor.
-const MAX_RANK: usize = 32;
+pub(super) const MAX_RANK: usize = 32;

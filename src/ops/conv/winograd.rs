@@ -22,7 +22,7 @@ const BLOCK_NUMBERS: usize = 96 << 10;
 const LEAST_CHANNELS: usize = 16;
 /// The most channels times filters. Filters at the points take four times as many numbers as their taps; more of them
 /// leave the caches, and to read them takes longer than is saved.
-const MOST_PAIRS: usize = 32 << 10;
+const MOST_PAIRS: usize = 64 << 10;
 /// Products of fewer tiles do not fill the registers.
 const LEAST_TILES: usize = 8;
 

@@ -32,6 +32,8 @@ class Model:
     names_apart
         Whether sizes to which the file gives one name may differ. Without it they are taken to be
         equal, so that more items run together.
+    ranks
+        The number of dimensions of inputs for which the file declares none, by name.
 
     Raises
     ------
@@ -47,8 +49,11 @@ class Model:
         precision: str = "f32",
         workers: int | None = None,
         names_apart: bool = False,
+        ranks: Mapping[str, int] | None = None,
     ) -> None:
-        self._native = _native.Model(path, device, precision, workers, names_apart)
+        self._native = _native.Model(
+            path, device, precision, workers, names_apart, list((ranks or {}).items())
+        )
 
     @property
     def inputs(self) -> list[str]:

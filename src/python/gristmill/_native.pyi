@@ -149,6 +149,7 @@ class Model:
         precision: str,
         workers: int | None,
         names_apart: bool,
+        ranks: list[tuple[str, int]],
     ) -> Model: ...
     @property
     def inputs(self) -> list[str]: ...

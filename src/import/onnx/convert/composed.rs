@@ -1,5 +1,6 @@
 //! Operators that are others put together, as ONNX defines them.
 
+mod maps;
 mod norms;
 mod products;
 mod ranges;
@@ -37,6 +38,7 @@ fn find(domain: &str, op_type: &str) -> Option<Compose> {
     Some(match (domain, op_type) {
         ("", "CausalConvWithState") => causal_conv,
         ("", "SwiGLU") => swiglu,
+        ("ai.onnx.ml", "CastMap") => maps::cast_map,
         ("ai.onnx.preview.training", "Adagrad") => training::adagrad,
         ("ai.onnx.preview.training", "Adam") => training::adam,
         ("ai.onnx.preview.training", "Momentum") => training::momentum,

@@ -8,7 +8,7 @@ use crate::{
     import::{
         onnx::{
             convert::Converter,
-            proto::{DimProto, GraphProto, KindProto, ValueInfoProto},
+            proto::{DimProto, GraphProto, KindProto, MAX_RANK, ValueInfoProto},
             tensor,
         },
         options::ImportOptions,
@@ -18,6 +18,7 @@ use crate::{
         tabular::{Labels, zip_map::ZipMap},
     },
     shape::{Dim, Shape},
+    tensor::DType,
 };
 
 /// The maximum number of symbolic dimensions of a model.
@@ -79,7 +80,11 @@ impl<'a> Converter<'a, '_, '_> {
             }
             .context(|| format!("input `{name}`"))?;
         }
-        Ok(())
+        let parts = self.scope.maps.values().flatten().map(|&id| self.graph.value(id).name.as_str());
+        match parts.into_iter().find(|name| seen.contains(name)) {
+            Some(name) => Err(Error::unsupported(format!("the input `{name}` is named as a part of a map is here"))),
+            None => Ok(()),
+        }
     }
 
     fn input(&mut self, input: &ValueInfoProto<'a>, options: &ImportOptions) -> Result<()> {
@@ -88,6 +93,9 @@ impl<'a> Converter<'a, '_, '_> {
             (elem_type, _) => elem_type.ok_or_else(|| Error::invalid_model("its type is missing"))?,
         };
         let dtype = tensor::dtype(elem_type)?;
+        if let KindProto::Map(key) = input.kind {
+            return self.map_input(input.name(), tensor::dtype(key)?, dtype);
+        }
         if input.kind != KindProto::Tensor {
             let shape = element_shape(input)?;
             let kind = match input.kind {
@@ -123,6 +131,19 @@ impl<'a> Converter<'a, '_, '_> {
         }
         let id = self.graph.input(input.name(), dtype, shape);
         self.scope.define(input.name(), id);
+        Ok(())
+    }
+
+    /// Adds the input of a map: its keys, and its values.
+    fn map_input(&mut self, name: &'a str, key: DType, value: DType) -> Result<()> {
+        let size = self.graph.symbol(&format!("{name}.size"));
+        self.check_symbols()?;
+        let mut part =
+            |part: &str, dtype| self.graph.input(&format!("{name}.{part}"), dtype, Shape::new([Dim::symbol(size)]));
+        let parts = [part("keys", key), part("values", value)];
+        self.notes.push(format!("input `{name}`, a map, is given as `{name}.keys` and `{name}.values`"));
+        self.scope.define(name, parts[0]);
+        self.scope.maps.insert(name, parts);
         Ok(())
     }
 
@@ -247,9 +268,15 @@ fn declared_or_given<'a>(input: &ValueInfoProto<'a>, options: &ImportOptions) ->
     };
     let dims: Option<Vec<_>> = input.dims.as_ref().map(|dims| dims.iter().map(named).collect());
     let Some(given) = given else {
-        return dims.ok_or_else(|| {
-            Error::unsupported("its number of dimensions is not declared; `ImportOptions::input_shape` gives it")
-        });
+        let rank = options.ranks.iter().rev().find(|(name, _)| name == input.name()).map(|(_, rank)| *rank);
+        return match (dims, rank) {
+            (Some(dims), _) => Ok(dims),
+            (None, Some(rank)) if rank <= MAX_RANK => Ok(vec![DimProto::Unknown; rank]),
+            (None, Some(rank)) => Err(Error::limit(format!("{rank} dimensions are given, of at most {MAX_RANK}"))),
+            (None, None) => Err(Error::unsupported(
+                "its number of dimensions is not declared; `ImportOptions::input_shape` or the option `ranks` gives it",
+            )),
+        };
     };
     let declared = dims.filter(|dims| dims.len() == given.len());
     // A size that runs choose keeps its name.

@@ -47,7 +47,13 @@ impl<'a> Converter<'a, '_, '_> {
             let id = self.scope.values.get(name).copied();
             id.map(Some).ok_or_else(|| Error::internal(format!("`{name}` was not converted before its use")))
         });
-        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let mut inputs = inputs.collect::<Result<Vec<_>>>()?;
+        if let Some(parts) = node.inputs.iter().find_map(|name| self.scope.maps.get(name)) {
+            if !matches!((node.domain(), node.op_type()), ("ai.onnx.ml", "CastMap" | "DictVectorizer")) {
+                return Err(Error::invalid_model("a map is no operand of it")).context(place);
+            }
+            inputs = parts.map(Some).to_vec();
+        }
         if node.domain().is_empty() && is_control(node.op_type()) {
             return self.control(node, attributes, inputs).context(place);
         }

@@ -18,6 +18,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Scope<'a> {
     pub(super) values: HashMap<&'a str, ValueId>,
+    /// The keys and the values of inputs that are maps, which have no value of their own.
+    pub(super) maps: HashMap<&'a str, [ValueId; 2]>,
     /// The inputs of the function that the call leaves out.
     pub(super) absent: HashSet<&'a str>,
     /// The names that nodes or outputs use.

@@ -28,6 +28,8 @@ pub(crate) enum KindProto {
     Sequence,
     Optional,
     OptionalSequence,
+    /// A map from keys of this type to scalars.
+    Map(i32),
     /// Something else, by its name.
     Other(&'static str),
 }
@@ -101,7 +103,7 @@ impl<'a> TypeProto<'a> {
                 }
                 6 => continue,
                 4 => Self::other("a sequence of sequences"),
-                5 => Self::other("a map"),
+                5 => Self::map(field.block()?, budget)?,
                 7 => Self::other("an opaque value"),
                 8 => Self::other("a sparse tensor"),
                 9 => Self::other("an optional value of such"),
@@ -129,6 +131,26 @@ impl<'a> TypeProto<'a> {
             }
         }
         inner.map_or_else(|| Ok(Self::default()), |inner| Self::parse_within(inner, budget, left))
+    }
+
+    /// The type in a `TypeProto.Map`.
+    fn map(bytes: &'a [u8], budget: &Budget) -> Result<Self> {
+        let (mut key, mut value) = (None, None);
+        let mut message = Message::open("TypeProto.Map", bytes, budget)?;
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => once(&mut key, &field, field.int32()?)?,
+                2 => once(&mut value, &field, field.block()?)?,
+                _ => return Err(field.unknown()),
+            }
+        }
+        let value = value.map(|value| Self::parse_within(value, budget, 0)).transpose()?;
+        Ok(match (key, value) {
+            (Some(key), Some(value)) if value.kind == KindProto::Tensor => {
+                Self { kind: KindProto::Map(key), elem_type: value.elem_type, dims: None }
+            }
+            _ => Self::other("a map to other values than tensors"),
+        })
     }
 
     fn tensor(bytes: &'a [u8], budget: &Budget) -> Result<Self> {
