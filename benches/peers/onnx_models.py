@@ -3,8 +3,8 @@ LightGBM: onnx_models.py [ROUNDS [PART]...]
 
 PART is `trees`, `recurrent`, `convolutions`, `vision` or `quantized`; all of them where there is none.
 
-Runs in the environment of tests/setup.sh, on two threads each, in turn, each in a process of its own, where opening the
-model is not counted; OpenVINO takes part in `recurrent`, `convolutions` and `vision` where the environment has it. The
+Runs in the environment of tests/setup.sh, on two threads each, in turn, each in a process of its own, where reading the
+inputs counts and opening the model does not; OpenVINO takes part in `recurrent`, `convolutions` and `vision` where the environment has it. The
 last column is the largest difference between the results of a contender and those of gristmill, of the largest of them
 or of 1. The example must have been built: cargo build --release --example run
 """

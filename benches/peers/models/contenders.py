@@ -1,7 +1,8 @@
 """ONNX Runtime, OpenVINO and LightGBM over all items of a job.
 
-A contender is opened on a model and named arrays, and returns what runs them: a function whose results are those of its
-batches in order. Each runs in a process of its own, so that none finds memory that an earlier run has left to it.
+A contender is opened on a model, and returns what runs named arrays: a function whose results are those of its batches
+in order. Each runs in a process of its own, so that none finds memory that an earlier run has left to it. As in ours,
+to read the arrays from their file counts, and to open the model does not.
 """
 
 import multiprocessing
@@ -22,21 +23,21 @@ def length(x):
     return len(next(iter(x.values())))
 
 
-def one_session(path, x, batch, threads):
+def one_session(path, batch, threads):
     """ONNX Runtime with one session on all threads."""
     own = session(path, threads)
-    return lambda: [own.run(None, given) for given in batches(x, range(length(x)), batch)]
+    return lambda x: [own.run(None, given) for given in batches(x, range(length(x)), batch)]
 
 
-def many_sessions(path, x, batch, threads):
+def many_sessions(path, batch, threads):
     """ONNX Runtime with a session of one thread for each of the threads."""
     many = [session(path, 1) for _ in range(threads)]
-    parts = [range(length(x) * i // threads, length(x) * (i + 1) // threads) for i in range(threads)]
 
-    def share(own, rows):
-        return [own.run(None, given) for given in batches(x, rows, batch)]
+    def run(x):
+        def share(own, rows):
+            return [own.run(None, given) for given in batches(x, rows, batch)]
 
-    def run():
+        parts = [range(length(x) * i // threads, length(x) * (i + 1) // threads) for i in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
             return [result for part in pool.map(share, many, parts) for result in part]
 
@@ -52,14 +53,14 @@ def session(path, threads):
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def requests_in_flight(path, x, batch, threads):
+def requests_in_flight(path, batch, threads):
     """OpenVINO tuned for throughput, with its requests in flight."""
     import openvino
 
     own = compiled(path, "THROUGHPUT", threads)
-    parts = batches(x, range(length(x)), batch)
 
-    def run():
+    def run(x):
+        parts = batches(x, range(length(x)), batch)
         results = [None] * len(parts)
 
         def done(request, index):
@@ -75,11 +76,11 @@ def requests_in_flight(path, x, batch, threads):
     return run
 
 
-def one_request(path, x, batch, threads):
+def one_request(path, batch, threads):
     """OpenVINO tuned for latency, with one call after another."""
     request = compiled(path, "LATENCY", threads).create_infer_request()
 
-    def run():
+    def run(x):
         results = []
         for given in batches(x, range(length(x)), batch):
             made = request.infer(given)
@@ -99,13 +100,12 @@ def compiled(path, hint, threads):
     })
 
 
-def own_trees(path, x, threads):
+def own_trees(path, threads):
     """LightGBM on its own file, which lies beside the model."""
     import lightgbm
 
-    [rows] = x.values()
     booster = lightgbm.Booster(model_file=str(path.with_suffix(".txt")))
-    return lambda: booster.predict(rows, num_threads=threads)
+    return lambda x: booster.predict(*x.values(), num_threads=threads)
 
 
 def runtime_contenders(sizes, threads):
@@ -151,9 +151,9 @@ def alone(contender, path, names, given, ours):
 
 
 def timed(sender, contender, path, names, given, ours):
-    run = contender(path, dict(np.load(given)))
+    run = contender(path)
     started = time.perf_counter()
-    results = run()
+    results = run(dict(np.load(given)))
     seconds = time.perf_counter() - started
     sender.send((seconds, difference(results, names, np.load(ours))))
 

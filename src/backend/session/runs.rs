@@ -25,6 +25,8 @@ pub(super) type Pieces = SmallVec<[Piece; 1]>;
 
 /// Least rows that a run of packed sequences may hold.
 pub(super) const MIN_PACKED_ROWS: usize = 512;
+/// Rows of a run after which to read the weights costs next to nothing.
+const ROWS_BESIDE_WEIGHTS: usize = 8;
 
 impl Session {
     /// Cuts a chunk into runs.
@@ -66,9 +68,10 @@ impl Session {
         runs.into_iter().map(|(pieces, _)| pieces).collect()
     }
 
-    /// Number of rows of a run whose values stay in a core's cache.
+    /// Number of rows of a run: those whose values stay in a core's cache.
     ///
-    /// For packed sequences at least as many that the traffic of the weights is small next to the arithmetic.
+    /// At least as many that the traffic of the weights is small next to the arithmetic: for packed sequences by their
+    /// tokens, for others as long as their values are no more than the weights.
     fn rows_in_cache(&self, engine: &dyn DeviceSession, sizes: &Bindings, symbol: Symbol) -> usize {
         let only_batch = (0..self.graph().symbols().len() as u32).map(Symbol).all(|other| {
             other == symbol || matches!(self.batching, Batching::Packed { sequences, .. } if sequences == other)
@@ -80,7 +83,9 @@ impl Session {
             self.row_bytes(engine, sizes, symbol)
         };
         let least = if matches!(self.batching, Batching::Packed { .. }) { MIN_PACKED_ROWS } else { 1 };
-        row_bytes.map_or(least, |bytes| (engine.run_bytes() / bytes).max(least))
+        // A run reads the weights once: more rows save more than they cost while their values are fewer bytes.
+        let beside_weights = |bytes: usize| (engine.weight_bytes() / bytes).min(ROWS_BESIDE_WEIGHTS);
+        row_bytes.map_or(least, |bytes| (engine.run_bytes() / bytes).max(beside_weights(bytes)).max(least))
     }
 
     /// Bytes of values that one more row of a run needs, if known.
