@@ -11,6 +11,7 @@ pub mod generate;
 pub mod image;
 pub mod index;
 pub mod loss;
+pub mod measured;
 pub mod moves;
 pub mod norm;
 mod offsets;
@@ -42,7 +43,7 @@ pub fn all() -> &'static [&'static OpDef] {
     static ALL: LazyLock<Vec<&OpDef>> = LazyLock::new(|| {
         let mut all: Vec<&OpDef> = conv::operators()
             .chain(control::operators())
-            .chain(std::iter::once(&deferred::DEF))
+            .chain([&deferred::DEF, &measured::DEF])
             .chain(generate::operators())
             .chain(image::operators())
             .chain(index::operators())

@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gristmill::{Batching, DType, ImportOptions, ItemError, Model, Session, Tensor, Tensors, Value, bulk::Bulk};
+use gristmill::{
+    Batching, DType, Error, ErrorKind, ImportOptions, ItemError, Model, Session, Tensor, Tensors, Value, bulk::Bulk,
+};
 use indicatif::HumanCount;
 use lexopt::Parser;
 
@@ -86,10 +88,22 @@ pub fn run(command_line: Parser) -> Outcome {
     read.push(&output);
     common.check_report(&read)?;
     let arrays = npz::headers(&input)?;
-    let mut session = open(&model, &arrays, false)?.session(&common.options())?;
+    let mut options = ImportOptions::default();
+    options.ranks = arrays.iter().map(|own| (own.name.clone(), own.shape.len())).collect();
+    let load = |options: &ImportOptions| open(&model, &arrays, options)?.session(&common.options());
+    let mut session = match load(&options) {
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidModel | ErrorKind::Limit | ErrorKind::Unsupported) => {
+            let Some((session, sized)) = for_sizes(&arrays, &options, &load) else { return Err(error.into()) };
+            say!("{}: opened for the sizes of the arrays alone, because of {error}", plain_path(&model));
+            options = sized;
+            session
+        }
+        loaded => loaded?,
+    };
     if sizes_differ(&session, &arrays) {
         say!("{}: gives one name to sizes that differ here; each is taken for itself", plain_path(&model));
-        session = open(&model, &arrays, true)?.session(&common.options())?;
+        options.names_apart = true;
+        session = load(&options)?;
     }
     check_names(&session, &arrays, &input)?;
     if let Some((rows, proven)) = independent_rows(&session, &arrays, apart)? {
@@ -128,17 +142,30 @@ pub fn run(command_line: Parser) -> Outcome {
 }
 
 /// Opens the model; inputs that the arrays give are not left at the file's defaults.
-fn open(path: &Path, arrays: &[Header], names_apart: bool) -> Result<Model, gristmill::Error> {
-    let mut options = ImportOptions::default();
-    options.names_apart = names_apart;
-    options.ranks = arrays.iter().map(|own| (own.name.clone(), own.shape.len())).collect();
-    let model = Model::open_with(path, &options)?;
+fn open(path: &Path, arrays: &[Header], options: &ImportOptions) -> Result<Model, Error> {
+    let model = Model::open_with(path, options)?;
     let given: Vec<&String> =
         model.defaults().iter().filter(|name| arrays.iter().any(|own| own.name == **name)).collect();
     if given.is_empty() {
         return Ok(model);
     }
-    Model::open_with(path, &given.into_iter().fold(options, ImportOptions::no_default))
+    Model::open_with(path, &given.into_iter().fold(options.clone(), ImportOptions::no_default))
+}
+
+/// What `load` opens for the sizes of the arrays: for any number of rows if it can, else for as many.
+fn for_sizes(
+    arrays: &[Header],
+    options: &ImportOptions,
+    load: &dyn Fn(&ImportOptions) -> Result<Session, Error>,
+) -> Option<(Session, ImportOptions)> {
+    [1, 0].into_iter().find_map(|first| {
+        let with = |options: ImportOptions, own: &Header| {
+            let sizes = own.shape.iter().enumerate().map(|(axis, &size)| (axis >= first).then_some(size));
+            options.input_shape(&own.name, sizes.collect::<Vec<_>>())
+        };
+        let options = arrays.iter().fold(options.clone(), with);
+        Some((load(&options).ok()?, options))
+    })
 }
 
 /// Whether sizes to which the file gives one name differ in the arrays: to other engines names are hints, and exporters

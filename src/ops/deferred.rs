@@ -52,11 +52,17 @@ pub(crate) fn decode(node: &mut OnnxNode<'_>) -> Result<Option<Arc<dyn Operator>
         Some(elements) => elements.iter().any(|element| element.as_fixed().is_none()),
         None => inputs.id(index).is_some() && inputs.constant(index).is_none(),
     };
-    if !(first..inputs.len()).any(depends) {
+    let depends = (first..inputs.len()).any(depends);
+    let is_symbolic = || (0..first).any(|index| inputs.fact(index).is_some_and(|own| own.shape.as_fixed().is_none()));
+    if !depends && !is_symbolic() {
         return Ok(None);
     }
     let refused = match trial(node.clone()) {
-        Err(error) if error.kind() == ErrorKind::Unsupported => error,
+        Ok((op, operands)) => match long_size(node.graph(), &*op, &operands) {
+            Some(reason) => Error::limit(reason),
+            None => return Ok(None),
+        },
+        Err(error) if depends && error.kind() == ErrorKind::Unsupported => error,
         _ => return Ok(None),
     };
     let op = Deferred {
@@ -70,6 +76,11 @@ pub(crate) fn decode(node: &mut OnnxNode<'_>) -> Result<Option<Arc<dyn Operator>
         Ok(_) => Ok(Some(Arc::new(op))),
         Err(_) => Err(refused),
     }
+}
+
+/// Why a size of the results cannot be told before a run, if it is longer than is kept.
+fn long_size(graph: &Graph, op: &dyn Operator, operands: &[Option<ValueId>]) -> Option<String> {
+    op.infer(&Inputs::new(graph, operands)).ok()?.iter().find_map(|fact| fact.shape.not_kept())
 }
 
 /// An operator and its operands.
@@ -99,7 +110,8 @@ impl Deferred {
     /// The operator whose operands have become known, and its remaining operands.
     pub(crate) fn settled(graph: &Graph, node: &Node) -> Option<Decoded> {
         let own: &Self = node.op()?;
-        trial(own.node(graph, node.inputs.clone())).ok()
+        let settled = trial(own.node(graph, node.inputs.clone())).ok();
+        settled.filter(|(op, operands)| long_size(graph, &**op, operands).is_none())
     }
 
     /// The node of these operands.

@@ -1,6 +1,6 @@
 //! Sizes that files leave open: what runs bind, what they check, and what reading needs to know.
 
-use gristmill::{Device, ErrorKind, ImportOptions, Model, Result, Session, SessionOptions, Tensor, Tensors};
+use gristmill::{Device, ErrorKind, ImportOptions, Inference, Model, Result, Session, SessionOptions, Tensor, Tensors};
 
 use crate::support::onnx_writer::*;
 
@@ -436,4 +436,52 @@ fn the_declared_result_tells_which_graph_a_comparison_of_sizes_takes() {
         assert_eq!(shape(run(&session, &[("x", &[3, 2])])), [3, 2]);
         fails(run(&session, &[("x", &[3, 1])]), &["`choice` (If)", "is of size 1 where any but 1 is needed"]);
     }
+}
+
+/// So many sums of a value and of its maxima over pairs of elements, each repeated: of an even size, which the expression of
+/// the sum's size has twice.
+fn repeated(times: usize) -> Draft {
+    let mut draft = Draft::new()
+        .input(value("x", FLOAT, &["1", "1", "n"]))
+        .initializer(floats("twice", &[3], &[1.0, 1.0, 2.0]))
+        .output(value(&format!("y{times}"), FLOAT, &["", "", ""]));
+    let mut from = "x".to_owned();
+    for number in 1..=times {
+        let names = ["half", "whole", "y"].map(|part| format!("{part}{number}"));
+        let [half, whole, sum] = names.each_ref().map(String::as_str);
+        let pool = [ints("kernel_shape", &[2]), ints("strides", &[2])];
+        draft = draft
+            .node(node("MaxPool", half, &[&from], &[half]).messages(5, &pool))
+            .node(node("Resize", whole, &[half, "", "twice"], &[whole]))
+            .node(node("Add", sum, &[&from, whole], &[sum]));
+        from = sum.to_owned();
+    }
+    draft
+}
+
+#[test]
+fn sizes_whose_expressions_are_too_long_are_measured() {
+    let mut measured = 0;
+    for times in 1..20 {
+        let session = open(&repeated(times));
+        let sums = run(&session, &[("x", &[1, 1, 6])]).unwrap();
+        let mut want: Vec<f32> = counting(&[6]).as_slice().unwrap().to_vec();
+        for _ in 0..times {
+            want = (0..6).map(|at| want[at] + want[at & !1].max(want[at | 1])).collect();
+        }
+        assert_eq!(sums.get(&format!("y{times}")).unwrap(), &Tensor::new([1, 1, 6], &want).unwrap(), "{times}");
+        fails(run(&session, &[("x", &[1, 1, 7])]), &["broadcast"]);
+        measured += usize::from(session.describe().notes.join(" ").contains("(Measured)"));
+    }
+    assert!(measured > 5, "{measured}");
+}
+
+#[test]
+fn an_output_that_is_declared_twice_is_given_once() {
+    let negated = node("Neg", "n", &["x"], &["y"]);
+    let model = Draft::new().input(value("x", FLOAT, &["n"])).node(negated).output(output("y")).output(output("y"));
+    let session = open(&model);
+    assert_eq!(session.outputs().count(), 1);
+    assert_eq!(y(run(&session, &[("x", &[2])])).1, [0.0, -1.0]);
+    assert!(session.describe().notes.iter().any(|note| note.contains("`y`, which the file declares twice")));
 }

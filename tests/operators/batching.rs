@@ -12,7 +12,7 @@ use gristmill::{
 };
 
 /// Operators that grant no axis on any case: they read no rows, or rows meet in them.
-const NEVER: [&str; 35] = [
+const NEVER: [&str; 37] = [
     "AffineGrid",
     "Bernoulli",
     "BlackmanWindow",
@@ -29,6 +29,7 @@ const NEVER: [&str; 35] = [
     "Loop",
     "MaxPoolWithIndices",
     "MaxUnpool",
+    "Measured",
     "MelWeightMatrix",
     "Multinomial",
     "NonMaxSuppression",
@@ -47,6 +48,7 @@ const NEVER: [&str; 35] = [
     "Size",
     "StringSplit",
     "Unique",
+    "ai.onnx.ml.DictVectorizer",
     "com.microsoft.DynamicQuantizeLSTM",
 ];
 

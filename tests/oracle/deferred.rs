@@ -1,20 +1,23 @@
-//! Operators whose operands say sizes: the same operators with those operands known.
+//! Operators whose sizes only a run tells: the same operators with their operands known.
 
 use gristmill::{
     Tensor,
     testing::{
-        op::Operator,
-        ops::{deferred::Deferred, generate::constant::Constant},
+        graph::Graph,
+        ops::{deferred::Deferred, generate::constant::Constant, measured::Measured},
     },
 };
 
 use super::{Oracle, find, op};
 
 /// The operators that this file speaks for.
-pub const ORACLES: &[(&str, Oracle)] = &[("Deferred", deferred)];
+pub const ORACLES: &[(&str, Oracle)] = &[
+    ("Deferred", |operator, inputs| known(&op::<Deferred>(operator).resolve(inputs).unwrap())),
+    ("Measured", |operator, inputs| known(&op::<Measured>(operator).resolve(inputs).unwrap())),
+];
 
-fn deferred(operator: &dyn Operator, inputs: &[Option<Tensor>]) -> Vec<Tensor> {
-    let graph = op::<Deferred>(operator).resolve(inputs).unwrap();
+/// The results of a graph of one node, whose operands are constants.
+fn known(graph: &Graph) -> Vec<Tensor> {
     let node = &graph.nodes()[0];
     if let Some(Constant { value }) = node.op.downcast_ref() {
         return vec![(**value).clone()];

@@ -123,6 +123,10 @@ def test_numbers_of_dimensions_can_be_given(tmp_path: Path) -> None:
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     model = gristmill.Model(path, ranks={"x": 2, "other": 3})
     np.testing.assert_array_equal(model.run({"x": x})["y"], x.T)
+    model = gristmill.Model(path, shapes={"x": (None, 3)})
+    np.testing.assert_array_equal(model.run({"x": x})["y"], x.T)
+    with pytest.raises(gristmill.Error, match="`x`"):
+        model.run({"x": x.T})
 
 
 def test_results_outlive_their_model() -> None:

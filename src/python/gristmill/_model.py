@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 import numpy.typing as npt
@@ -34,6 +34,9 @@ class Model:
         equal, so that more items run together.
     ranks
         The number of dimensions of inputs for which the file declares none, by name.
+    shapes
+        The sizes of inputs, by name, in place of those that the file declares; ``None`` for a size
+        that each run chooses.
 
     Raises
     ------
@@ -50,9 +53,11 @@ class Model:
         workers: int | None = None,
         names_apart: bool = False,
         ranks: Mapping[str, int] | None = None,
+        shapes: Mapping[str, Sequence[int | None]] | None = None,
     ) -> None:
+        sizes = [(name, list(shape)) for name, shape in (shapes or {}).items()]
         self._native = _native.Model(
-            path, device, precision, workers, names_apart, list((ranks or {}).items())
+            path, device, precision, workers, names_apart, list((ranks or {}).items()), sizes
         )
 
     @property

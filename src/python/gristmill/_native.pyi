@@ -150,6 +150,7 @@ class Model:
         workers: int | None,
         names_apart: bool,
         ranks: list[tuple[str, int]],
+        shapes: list[tuple[str, list[int | None]]],
     ) -> Model: ...
     @property
     def inputs(self) -> list[str]: ...

@@ -35,7 +35,7 @@ pub(crate) struct Model {
 #[pymethods]
 impl Model {
     #[new]
-    #[pyo3(signature = (path, device, precision, workers, names_apart, ranks))]
+    #[pyo3(signature = (path, device, precision, workers, names_apart, ranks, shapes))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
@@ -44,12 +44,14 @@ impl Model {
         workers: Option<usize>,
         names_apart: bool,
         ranks: Vec<(String, usize)>,
+        shapes: Vec<(String, Vec<Option<usize>>)>,
     ) -> PyResult<Self> {
         check_process(py)?;
         let options = session(py, device, precision, workers)?;
         let mut import = ImportOptions::default();
         import.names_apart = names_apart;
         import.ranks = ranks;
+        import.shapes = shapes;
         let open = || gristmill::Model::open_with(&path, &import)?.session(&options);
         let session = py.detach(open).map_err(|error| failed(py, &error))?;
         let names = Names {

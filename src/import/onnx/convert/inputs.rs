@@ -166,7 +166,8 @@ impl<'a> Converter<'a, '_, '_> {
             let id = self.resolve(name).filter(|_| !name.is_empty());
             let id = id.ok_or_else(|| Error::invalid_model(format!("nothing makes the output `{name}`")))?;
             if !seen.insert(name) {
-                return Err(Error::invalid_model(format!("output `{name}` is declared twice")));
+                self.notes.push(format!("output `{name}`, which the file declares twice, is given once"));
+                continue;
             }
             // Exporters seldom declare the right sizes within nodes.
             if self.outer.is_none() {

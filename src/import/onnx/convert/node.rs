@@ -18,6 +18,7 @@ use crate::{
         self,
         control::is_control,
         generate::constant::Constant,
+        measured::Measured,
         pointwise::{Binary, BinaryFunction, cast::Cast},
         tokens,
     },
@@ -179,7 +180,13 @@ impl<'a> Converter<'a, '_, '_> {
         }
         // Errors of `Graph::node` name the node already.
         let makes_tokens = op.def().name == tokens::TOKENIZER;
-        let made = self.graph.node(name, op, inputs)?;
+        let made = match self.graph.node(name, op.clone(), inputs.clone()) {
+            Err(error) if error.kind() == ErrorKind::Limit => match Measured::of(&self.graph, &op, &inputs) {
+                Some(measured) => self.graph.node(name, Arc::new(measured), inputs),
+                None => Err(error),
+            },
+            made => made,
+        }?;
         // Later operators may need a small constant when they are decoded; what uses tokens is
         // checked by the node that makes them.
         if !makes_tokens {

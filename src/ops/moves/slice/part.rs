@@ -45,6 +45,9 @@ impl Part {
         if let (Some((start, end)), Some(size)) = (numbers, size.as_fixed().and_then(|n| usize::try_from(n).ok())) {
             return (Dim::from(self.resolve(start, end, size).1), Vec::new());
         }
+        if self.is_reversed() {
+            return (size.clone(), Vec::new());
+        }
         // The positions are clamped between these.
         let (least, most) = match self.step > 0 {
             true => (Dim::from(0), size.clone()),
@@ -57,6 +60,14 @@ impl Part {
         let step = self.step.saturating_abs().min(MAX_ELEMENTS as i64);
         let count = span.ceil_div(&Dim::number(step));
         (axis.larger(&count, &Dim::from(0)), axis.assumed)
+    }
+
+    /// Whether the part is all of any axis, from its last element to its first.
+    fn is_reversed(&self) -> bool {
+        let last = |at: i64| at == -1 || at >= BEYOND;
+        self.step == -1
+            && self.start.as_fixed().is_some_and(last)
+            && self.end.as_fixed().is_some_and(|at| at <= -BEYOND)
     }
 
     /// Whether the part is all of an axis of that size.
