@@ -6,24 +6,38 @@ use crate::support::onnx_writer::*;
 
 const DOUBLE: i64 = 11;
 
-/// The result of an equation; sizes are open unless there is a constant operand.
-fn result(equation: &str, dtype: i64, operands: &[Tensor], constant: Option<usize>) -> Tensor {
+/// What the file says of the sizes of operands.
+#[derive(Clone, Copy, Debug)]
+enum Sizes {
+    /// Sizes of one number go by one name, so that they are known to be equal.
+    Named,
+    /// Each has a name of its own.
+    Unlike,
+    /// Numbers, and one operand is a constant.
+    Constant(usize),
+}
+
+/// The result of an equation.
+fn result(equation: &str, dtype: i64, operands: &[Tensor], sizes: Sizes) -> Tensor {
     let names: Vec<String> = (0..operands.len()).map(|index| format!("x{index}")).collect();
     let of = Message::new().text(1, "equation").int(20, 3).text(4, equation);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut draft = Draft::new().node(node("Einsum", "sum", &names, &["y"]).message(5, &of));
     let mut inputs = Tensors::new();
     for (index, (name, operand)) in names.iter().zip(operands).enumerate() {
-        let dims: Vec<i64> = operand.shape().iter().map(|&size| size as i64).collect();
-        if constant == Some(index) {
+        if matches!(sizes, Sizes::Constant(own) if own == index) {
+            let dims: Vec<i64> = operand.shape().iter().map(|&size| size as i64).collect();
             draft = draft.initializer(tensor(name, dtype, &dims).bytes(9, operand.bytes()));
-        } else {
-            // Sizes of one number go by one name, so that they are known to be equal.
-            let open = if constant.is_none() { "d" } else { "" };
-            let dims: Vec<String> = dims.iter().map(|size| format!("{open}{size}")).collect();
-            draft = draft.input(value(name, dtype, &dims.iter().map(String::as_str).collect::<Vec<_>>()));
-            inputs.insert(*name, operand.clone());
+            continue;
         }
+        let dim = |(axis, size): (usize, &usize)| match sizes {
+            Sizes::Named => format!("d{size}"),
+            Sizes::Unlike => format!("{name}.{axis}"),
+            Sizes::Constant(_) => size.to_string(),
+        };
+        let dims: Vec<String> = operand.shape().iter().enumerate().map(dim).collect();
+        draft = draft.input(value(name, dtype, &dims.iter().map(String::as_str).collect::<Vec<_>>()));
+        inputs.insert(*name, operand.clone());
     }
     let rank = equation.split_once("->").map_or(0, |(_, result)| result.len());
     let model = Model::from_bytes(&draft.output(value("y", dtype, &vec![""; rank])).bytes());
@@ -70,20 +84,32 @@ fn products_are_the_sums_that_the_equation_names() {
     for equation in equations {
         let terms: Vec<&str> = equation.split_once("->").unwrap().0.split(',').collect();
         let shapes: Vec<Vec<usize>> = terms.iter().map(|term| term.chars().map(size).collect()).collect();
-        let wide: Vec<Vec<f64>> = shapes.iter().enumerate().map(|(seed, shape)| numbers(shape, seed)).collect();
-        let doubles: Vec<Tensor> =
-            shapes.iter().zip(&wide).map(|(shape, wide)| Tensor::new(shape.clone(), wide).unwrap()).collect();
-        let narrow = |wide: &Vec<f64>| wide.iter().map(|&x| x as f32).collect::<Vec<_>>();
-        let singles: Vec<Tensor> =
-            shapes.iter().zip(&wide).map(|(shape, wide)| Tensor::new(shape.clone(), &narrow(wide)).unwrap()).collect();
-        let want = result(equation, DOUBLE, &doubles, None);
-        for constant in [None, Some(0), Some(terms.len() - 1)] {
-            let got = result(equation, FLOAT, &singles, constant);
-            assert_eq!(got.shape(), want.shape(), "{equation}");
-            let pairs = got.as_slice::<f32>().unwrap().iter().zip(want.as_slice::<f64>().unwrap());
-            for (got, want) in pairs {
-                assert!((f64::from(*got) - want).abs() < 1e-4, "{equation}, {constant:?}: {got} instead of {want}");
-            }
+        let forms = [Sizes::Named, Sizes::Unlike, Sizes::Constant(0), Sizes::Constant(terms.len() - 1)];
+        forms.into_iter().for_each(|sizes| agrees(equation, &shapes, sizes));
+    }
+}
+
+#[test]
+fn an_axis_of_one_element_goes_with_any() {
+    let shapes = [[1, 3, 4].to_vec(), [2, 1, 5].to_vec()];
+    for equation in ["bqc,bcw->bqw", "bqc,bcw->qw", "bqc,bdw->bqw"] {
+        for sizes in [Sizes::Named, Sizes::Unlike, Sizes::Constant(0), Sizes::Constant(1)] {
+            agrees(equation, &shapes, sizes);
         }
+    }
+}
+
+/// Checks the result of f32 against that of f64.
+fn agrees(equation: &str, shapes: &[Vec<usize>], sizes: Sizes) {
+    let wide: Vec<Vec<f64>> = shapes.iter().enumerate().map(|(seed, shape)| numbers(shape, seed)).collect();
+    let doubles: Vec<Tensor> =
+        shapes.iter().zip(&wide).map(|(shape, wide)| Tensor::new(shape.clone(), wide).unwrap()).collect();
+    let narrow = |wide: &Vec<f64>| wide.iter().map(|&x| x as f32).collect::<Vec<_>>();
+    let singles: Vec<Tensor> =
+        shapes.iter().zip(&wide).map(|(shape, wide)| Tensor::new(shape.clone(), &narrow(wide)).unwrap()).collect();
+    let (got, want) = (result(equation, FLOAT, &singles, sizes), result(equation, DOUBLE, &doubles, Sizes::Unlike));
+    assert_eq!(got.shape(), want.shape(), "{equation}");
+    for (got, want) in got.as_slice::<f32>().unwrap().iter().zip(want.as_slice::<f64>().unwrap()) {
+        assert!((f64::from(*got) - want).abs() < 1e-4, "{equation}, {sizes:?}: {got} instead of {want}");
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     graph::{Graph, ValueId},
     ops::{
-        moves::{identity::Identity, reshape::Reshape, transpose::Transpose},
+        moves::{expand::Expand, identity::Identity, reshape::Reshape, transpose::Transpose},
         pointwise::{Binary, BinaryFunction},
         product::{einsum::Einsum, matmul::MatMul},
         reduce::{Reduce, ReduceFunction},
@@ -20,7 +20,7 @@ struct Term {
 }
 
 /// The sums of an `Einsum` of f32, one operand after the other; `None` where they are no products of
-/// matrices: diagonals, and axes of size 1 that go together with longer ones.
+/// matrices: diagonals.
 pub(super) fn in_products(
     graph: &mut Graph,
     name: &str,
@@ -38,15 +38,18 @@ pub(super) fn in_products(
     let mut sizes: Vec<Option<Dim>> = vec![None; op.operands.iter().flatten().max().map_or(0, |last| last + 1)];
     for (labels, fact) in op.operands.iter().zip(&facts) {
         for (axis, (&label, size)) in labels.iter().zip(fact.shape.dims()).enumerate() {
-            let differs = sizes[label].as_ref().is_some_and(|own| own != size);
-            if differs || labels[..axis].contains(&label) {
+            let size = sizes[label].as_ref().map_or_else(|| Some(size.clone()), |own| own.broadcast(size));
+            if size.is_none() || labels[..axis].contains(&label) {
                 return Ok(None);
             }
-            sizes[label] = Some(size.clone());
+            sizes[label] = size;
         }
     }
     let sizes: Vec<Dim> = sizes.into_iter().map(|size| size.unwrap_or_else(|| Dim::from(1))).collect();
     let mut builder = Builder { graph, name, sizes };
+    let operands = ids;
+    let ids: Vec<ValueId> =
+        operands.iter().zip(&op.operands).map(|(&id, labels)| builder.whole(id, labels)).collect::<Result<_>>()?;
     let mut whole: Option<Term> = None;
     for (index, (&id, labels)) in ids.iter().zip(&op.operands).enumerate() {
         let later = &op.operands[index + 1..];
@@ -68,7 +71,7 @@ pub(super) fn in_products(
     let whole = builder.reduced(whole, &|label| op.result.contains(label))?;
     let made = builder.ordered(&whole, &op.result)?;
     // An operand is no result of the node, which has a name of its own.
-    let is_operand = ids.contains(&made);
+    let is_operand = operands.contains(&made);
     Ok(Some(vec![if is_operand { graph.apply(name, Identity, &[made])? } else { made }]))
 }
 
@@ -80,6 +83,15 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// An operand in the sizes of its labels, which may be larger than 1 where its own is, or may be.
+    fn whole(&mut self, id: ValueId, labels: &[usize]) -> Result<ValueId> {
+        let shape: Vec<Dim> = labels.iter().map(|&label| self.sizes[label].clone()).collect();
+        match self.graph.fact(id).shape.dims() == shape {
+            true => Ok(id),
+            false => self.graph.apply(self.name, Expand { shape }, &[id]),
+        }
+    }
+
     /// The sums over the labels that are not kept.
     fn reduced(&mut self, term: Term, kept: &dyn Fn(&usize) -> bool) -> Result<Term> {
         let axes: Vec<i64> =
