@@ -299,7 +299,6 @@ fn graphs_that_do_not_add_up_are_refused() {
         ),
         ("its own result", s().node(node("Transpose", "a", &["q"], &["q"]))),
         ("nothing makes the output", s().output(value("absent", FLOAT, &[]))),
-        ("declared twice", s().output(value("y", FLOAT, &["3", "n"]))),
         ("declared as f32", s().node(node("Transpose", "t", &["shape"], &["q"])).output(value("q", FLOAT, &["1"]))),
         ("declared as [7, 2]", s().input(value("w", FLOAT, &["7", "2"]))),
         ("operator", s().node(node("", "t", &["x"], &["q"]))),
