@@ -16,6 +16,8 @@ use crate::{
 pub(crate) enum RowFold {
     /// The largest of each channel, NaN if any is.
     Max,
+    /// The sum of each channel.
+    Sum,
     /// The sum of each channel divided by a count.
     Mean(f32),
 }
@@ -23,7 +25,7 @@ pub(crate) enum RowFold {
 /// Folds rows of `channels` numbers for each window; those of the first begin at `starts` in `from`, in that order, those of
 /// each further window `step` numbers later.
 ///
-/// Without rows the result is minus infinity, or 0 divided by the count.
+/// Without rows the result is minus infinity, 0, or 0 divided by the count.
 ///
 /// # Errors
 /// `Internal` if a row leaves `from`, or `to` is not a result for each window.
@@ -111,12 +113,12 @@ unsafe fn fold_window<S: Simd>(s: S, fold: RowFold, from: *const f32, starts: &[
                     }
                     largest
                 }
-                RowFold::Mean(divisor) => {
+                RowFold::Sum | RowFold::Mean(_) => {
                     let mut sum = zero;
                     for &start in starts {
                         sum = s.add(sum, load_or(s, from.add(start), at, count, zero));
                     }
-                    s.div(sum, s.splat(divisor))
+                    if let RowFold::Mean(divisor) = fold { s.div(sum, s.splat(divisor)) } else { sum }
                 }
             };
             store_some(s, to.as_mut_ptr(), at, count, result);

@@ -37,6 +37,14 @@ pub(super) fn channels_last_cases() -> Vec<Case> {
     let past_the_end = Pool { ceil_mode: true, ..pool(PoolFunction::Max, &[3, 3], &[(1, 0), (0, 1)]).0 };
     let same = Pool { pads: Pads::SameUpper, ..pool(average(false), &[3, 2], &[]).0 };
     let dilated = Pool { dilations: vec![2, 3], ..pool(average(true), &[2, 3], &[(1, 1), (2, 2)]).0 };
+    let large = |function, strides: (usize, usize), dilations: (usize, usize)| {
+        ChannelsLastPool(Pool {
+            pads: Pads::Explicit(vec![(2, 7), (4, 3)]),
+            strides: vec![strides.0, strides.1],
+            dilations: vec![dilations.0, dilations.1],
+            ..Pool::new(function, vec![8, 9])
+        })
+    };
     vec![
         Case::new("one dimension", pool(PoolFunction::Max, &[3], &[(1, 1)])).value(&[2, 19, 3], Fill::Hostile),
         Case::new("two by two", pool(PoolFunction::Max, &[2, 2], &two)).value(&[2, 9, 40, 33], Fill::Hostile),
@@ -48,6 +56,12 @@ pub(super) fn channels_last_cases() -> Vec<Case> {
         Case::new("dilated", ChannelsLastPool(dilated)).value(&[1, 8, 11, 2], Fill::Spread),
         Case::new("three dimensions", pool(average(false), &[2, 3, 2], &[(0, 1), (1, 1), (0, 0)]))
             .value(&[1, 4, 5, 6, 2], Fill::Spread),
+        Case::new("large", ChannelsLastPool(Pool::new(PoolFunction::Max, vec![5, 5])))
+            .value(&[2, 9, 8, 17], Fill::Hostile),
+        Case::new("large with pads", large(PoolFunction::Max, (1, 1), (1, 1))).value(&[1, 7, 9, 5], Fill::Spread),
+        Case::new("large with strides", large(PoolFunction::Max, (2, 3), (1, 1))).value(&[1, 9, 10, 5], Fill::Spread),
+        Case::new("large mean", large(average(false), (1, 1), (1, 1))).value(&[2, 7, 9, 3], Fill::Spread),
+        Case::new("large mean with padding", large(average(true), (1, 2), (2, 2))).value(&[1, 9, 11, 3], Fill::Spread),
         Case::new("no channels", pool(PoolFunction::Max, &[2, 2], &two)).value(&[1, 4, 4, 0], Fill::Spread),
         Case::new("empty", pool(PoolFunction::Max, &[2, 2], &two)).value(&[0, 4, 4, 3], Fill::Spread),
     ]
@@ -73,6 +87,13 @@ fn pool_cases(function: PoolFunction, fill: Fill) -> Vec<Case> {
         Case::new("same", Pool { pads: Pads::SameUpper, ..padded(&[3, 2], &[]) }).value(&[1, 2, 7, 8], fill),
         Case::new("same lower", Pool { pads: Pads::SameLower, ..padded(&[4], &[]) }).value(&[1, 2, 7], fill),
         Case::new("three dimensions", padded(&[2, 3, 2], &[(0, 1), (1, 1), (0, 0)])).value(&[1, 2, 4, 5, 6], fill),
+        Case::new("large", Pool { strides: vec![1, 1], ..padded(&[5, 9], &[(2, 2), (4, 4)]) })
+            .value(&[2, 2, 6, 37], fill),
+        Case::new("large with strides", Pool { strides: vec![2, 3], ..padded(&[5, 7], &[(2, 1), (5, 2)]) })
+            .value(&[1, 2, 9, 50], fill),
+        Case::new("strides beyond the window", Pool { strides: vec![1, 5], ..padded(&[4, 3], &[(0, 0), (2, 1)]) })
+            .value(&[1, 2, 5, 23], fill),
+        Case::new("mostly padding", Pool { strides: vec![1], ..padded(&[80], &[(40, 45)]) }).value(&[1, 2, 3], fill),
         Case::new("empty", pool(&[2, 2])).value(&[0, 3, 4, 4], fill),
     ]
 }

@@ -9,8 +9,8 @@ use crate::{
         KernelSet,
         pool::{RowFold, fold_rows},
     },
-    op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
-    ops::pool::{Pool, PoolFunction, cases, run::empty},
+    op::{Accuracy, CpuKernel, CpuState, GpuState, Inputs, Io, KernelRequest, OpDef, Operator, Shapes, first_result},
+    ops::pool::{Pool, PoolFunction, by_axis::ByAxis, cases, run::empty},
     shape::Dim,
     tensor::DType,
 };
@@ -58,10 +58,27 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
     Ok(Box::new(Kernel { pool: pool.clone(), set: request.kernel_set() }))
 }
 
+impl Kernel {
+    /// The pool axis by axis, where that is less work.
+    fn by_axis(&self, x: &[usize], y: &[usize]) -> Option<ByAxis> {
+        let channels = x.last().copied().filter(|&channels| channels > 0)?;
+        ByAxis::new(&self.pool, self.pool.axes(x, y, 1), channels).filter(ByAxis::pays_off)
+    }
+}
+
 impl CpuKernel for Kernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
+        let [Some(x)] = shapes.inputs[..] else { return 0 };
+        self.by_axis(x, shapes.outputs[0]).map_or(0, |pool| pool.scratch_bytes())
+    }
+
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let Self { pool, set } = self;
         let x = io.input(0)?;
+        if let Some(pool) = self.by_axis(x.shape, io.output(0)?.shape) {
+            let Io { outputs, scratch, .. } = io;
+            return pool.run(*set, x.slice()?, first_result(outputs)?.slice()?, scratch);
+        }
         let y = io.output(0)?;
         let axes = pool.axes(x.shape, y.shape, 1);
         let [depth, height, width] = axes;

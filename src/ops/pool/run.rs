@@ -4,8 +4,9 @@ use std::ops::{Add, Div, Range};
 
 use crate::{
     error::Result,
-    op::{CpuKernel, Io, KernelRequest},
-    ops::pool::{GlobalPool, Pool, PoolFunction},
+    kernels::KernelSet,
+    op::{CpuKernel, Io, KernelRequest, Shapes, first_result},
+    ops::pool::{GlobalPool, Pool, PoolFunction, by_axis::ByAxis},
     tensor::{DType, Element},
 };
 
@@ -60,6 +61,31 @@ impl Axis {
         self.stride
     }
 
+    /// The number of taps.
+    pub(super) fn kernel(&self) -> usize {
+        self.kernel
+    }
+
+    /// From the input position of a tap to that of the next.
+    pub(super) fn dilation(&self) -> usize {
+        self.dilation
+    }
+
+    /// The padding before the input.
+    pub(super) fn before(&self) -> usize {
+        self.before
+    }
+
+    /// The positions under a window.
+    pub(super) fn extent(&self) -> usize {
+        (self.kernel.saturating_sub(1)).saturating_mul(self.dilation).saturating_add(1)
+    }
+
+    /// The positions under all windows.
+    pub(super) fn padded_size(&self) -> usize {
+        self.out.saturating_sub(1).saturating_mul(self.stride).saturating_add(self.extent())
+    }
+
     /// The windows whose tap `tap` is in the input.
     fn windows(&self, tap: usize) -> Range<usize> {
         let offset = tap * self.dilation;
@@ -87,15 +113,37 @@ impl Pool {
 }
 
 pub(crate) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
-    Ok(Box::new(request.op::<Pool>()?.clone()))
+    Ok(Box::new(Kernel { pool: request.op::<Pool>()?.clone(), set: request.kernel_set() }))
 }
 
-impl CpuKernel for Pool {
+struct Kernel {
+    pool: Pool,
+    set: KernelSet,
+}
+
+impl Kernel {
+    /// The pool axis by axis, where that is less work.
+    fn by_axis(&self, x: &[usize], y: &[usize]) -> Option<ByAxis> {
+        ByAxis::new(&self.pool, self.pool.axes(x, y, 2), 1).filter(ByAxis::pays_off)
+    }
+}
+
+impl CpuKernel for Kernel {
+    fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
+        let [Some(x)] = shapes.inputs[..] else { return 0 };
+        self.by_axis(x, shapes.outputs[0]).map_or(0, |pool| pool.scratch_bytes())
+    }
+
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
-        match io.input(0)?.dtype {
-            DType::F64 => self.run_on::<f64>(io),
-            _ => self.run_on::<f32>(io),
+        let x = io.input(0)?;
+        if x.dtype == DType::F64 {
+            return self.pool.run_on::<f64>(io);
         }
+        let Some(pool) = self.by_axis(x.shape, io.output(0)?.shape) else {
+            return self.pool.run_on::<f32>(io);
+        };
+        let Io { outputs, scratch, .. } = io;
+        pool.run(self.set, x.slice()?, first_result(outputs)?.slice()?, scratch)
     }
 }
 
