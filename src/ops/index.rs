@@ -72,10 +72,15 @@ impl<'a> Indices<'a> {
     /// Index `position`, counted from the front of an axis of that size.
     #[inline]
     pub(crate) fn resolve(&self, position: usize, axis: usize, size: usize) -> Result<usize> {
-        let index = self.get(position);
-        let front = if index < 0 { index.wrapping_add(size as i64) } else { index };
-        if (0..size as i64).contains(&front) { Ok(front as usize) } else { Err(outside(index, axis, size)) }
+        resolved(self.get(position), axis, size)
     }
+}
+
+/// An index counted from the front of an axis of that size.
+#[inline]
+pub(crate) fn resolved(index: i64, axis: usize, size: usize) -> Result<usize> {
+    let front = if index < 0 { index.wrapping_add(size as i64) } else { index };
+    if (0..size as i64).contains(&front) { Ok(front as usize) } else { Err(outside(index, axis, size)) }
 }
 
 #[cold]
