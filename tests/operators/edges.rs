@@ -190,6 +190,37 @@ fn cubic_samples_outside_run_on_over_the_border() {
 }
 
 #[test]
+fn samples_at_unknown_positions_are_unknown_or_at_the_front() {
+    let nan = f32::NAN;
+    let grid = f32s(&[1, 1, 5, 2], &[nan, nan, nan, 0.0, 0.0, 0.0, f32::INFINITY, 0.0, 0.0, f32::NEG_INFINITY]);
+    let text = |name: &str, text: &str| Message::new().text(1, name).int(20, 3).text(4, text);
+    let cases = [
+        ("linear", "zeros", [nan, nan, 2.5, nan, nan]),
+        ("linear", "border", [1.0, 2.0, 2.5, 3.0, 1.5]),
+        ("linear", "reflection", [1.0, 2.0, 2.5, 2.0, 1.5]),
+        ("nearest", "zeros", [nan, nan, 1.0, 0.0, 0.0]),
+        ("nearest", "border", [1.0, 1.0, 1.0, 2.0, 1.0]),
+        ("cubic", "zeros", [nan, nan, 3.525_390_6, nan, nan]),
+    ];
+    for (mode, outside, want) in cases {
+        let sample = node("GridSample", "sample", &["x", "grid"], &["y"])
+            .message(5, &text("mode", mode))
+            .message(5, &text("padding_mode", outside));
+        let draft = Draft::new()
+            .opset(20)
+            .input(value("x", FLOAT, &["n", "1", "2", "2"]))
+            .input(value("grid", FLOAT, &["n", "1", "k", "2"]))
+            .node(sample)
+            .output(value("y", FLOAT, &["n", "1", "1", "k"]));
+        let x = f32s(&[1, 1, 2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let results = run(&draft, &[("x", x), ("grid", grid.clone())]);
+        let y = results.get("y").unwrap().as_slice::<f32>().unwrap();
+        let same = |(got, want): (&f32, &f32)| got == want || (got.is_nan() && want.is_nan());
+        assert!(y.iter().zip(&want).all(same), "{mode}, {outside}: {y:?}");
+    }
+}
+
+#[test]
 fn the_largest_number_normalizes_with_its_sign() {
     let domain = Message::new().text(1, "ai.onnx.ml").int(2, 3);
     let norm = node("Normalizer", "norm", &["x"], &["y"]).text(7, "ai.onnx.ml");

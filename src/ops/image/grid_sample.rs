@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::{
     error::{Error, Result},
     graph::Fact,
+    kernels::number::Number,
     op::{Accuracy, Case, CpuState, Fill, GpuState, Inputs, Io, OnnxNode, OpDef, Operator, function_kernel},
     ops::wide,
     shape::{Dim, Shape},
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 /// How a sample between positions is made.
@@ -111,6 +114,8 @@ impl GridSample {
             Outside::Zeros => x,
             // As in PyTorch and ONNX Runtime, a cubic runs on outside, over the border's samples.
             Outside::Border if self.mode == SampleMode::Cubic => x,
+            // As in PyTorch, NaN is at the front.
+            Outside::Border if x.is_nan() => 0.0,
             Outside::Border => x.clamp(0.0, size - 1.0),
             Outside::Reflection => reflected(x, least, most),
         }
@@ -133,19 +138,51 @@ impl GridSample {
     }
 
     /// The taps along an axis, and their weights.
-    fn taps(&self, x: f64, size: usize) -> Vec<(Option<usize>, f64)> {
+    fn taps(&self, x: f64, size: usize) -> SmallVec<[(Option<usize>, f64); 4]> {
         let first = x.floor();
         let between = x - first;
         let tap = |step: f64, weight: f64| (self.place(first + step, size), weight);
         match self.mode {
-            SampleMode::Nearest => vec![(self.place(x, size), 1.0)],
-            SampleMode::Linear => vec![tap(0.0, 1.0 - between), tap(1.0, between)],
-            SampleMode::Cubic => vec![
+            SampleMode::Nearest => smallvec![(self.place(x, size), 1.0)],
+            SampleMode::Linear => smallvec![tap(0.0, 1.0 - between), tap(1.0, between)],
+            SampleMode::Cubic => smallvec![
                 tap(-1.0, far(1.0 + between)),
                 tap(0.0, near(between)),
                 tap(1.0, near(1.0 - between)),
                 tap(2.0, far(2.0 - between)),
             ],
+        }
+    }
+
+    /// Whether a sample at a place has no value: its weights are unknown.
+    fn is_unknown(&self, x: f64) -> bool {
+        x.is_nan() || (x.is_infinite() && self.mode != SampleMode::Nearest)
+    }
+
+    /// Appends the places of a plane of these sizes that a sample is made from, and their weights.
+    ///
+    /// `position` has the last axis first.
+    fn add_taps<T: Number>(&self, position: &[T], sizes: &[usize], taps: &mut Vec<(usize, T)>) {
+        let start = taps.len();
+        taps.push((0, T::narrow(1.0)));
+        for (&x, &size) in position.iter().rev().zip(sizes) {
+            let x = self.position(x.wide(), size);
+            if self.is_unknown(x) {
+                taps.truncate(start);
+                if !sizes.contains(&0) {
+                    taps.push((0, T::narrow(f64::NAN)));
+                }
+                return;
+            }
+            let own = self.taps(x, size);
+            // Behind those of the axes before, which are removed.
+            let before = start..taps.len();
+            for at in before.clone() {
+                let (place, weight) = taps[at];
+                let of = |&(tap, own): &(Option<usize>, f64)| Some((place * size + tap?, weight.times(T::narrow(own))));
+                taps.extend(own.iter().filter_map(of));
+            }
+            taps.drain(before);
         }
     }
 }
@@ -177,30 +214,57 @@ fn run(op: &GridSample, io: &mut Io<'_>) -> Result<()> {
         let (x, grid) = (x.shape, grid.shape);
         return Err(Error::invalid_input(format!("samples of {x:?} at {grid:?}")));
     }
-    let channels = x.shape[1];
-    let (plane, places): (usize, usize) = (sizes.iter().product(), grid.shape[1..=axes].iter().product());
-    let (numbers, grid) = (wide::read(x)?, wide::read(grid)?);
-    let mut results = vec![0.0; x.shape[0] * channels * places];
-    for (at, position) in grid.chunks_exact(axes).enumerate() {
-        let (item, place) = (at / places, at % places);
-        // Places of the plane and their weights, of all combinations of the axes' taps.
-        let mut taps = vec![(0, 1.0)];
-        for (axis, &size) in sizes.iter().enumerate() {
-            let x = op.position(position[axes - 1 - axis], size);
-            let own = op.taps(x, size);
-            let with = |&(place, weight): &(usize, f64)| {
-                let own = own.iter().filter_map(move |&(tap, own)| Some((place * size + tap?, weight * own)));
-                own.collect::<Vec<_>>()
-            };
-            taps = taps.iter().flat_map(with).collect();
-        }
-        for channel in 0..channels {
-            let plane = &numbers[(item * channels + channel) * plane..][..plane];
-            results[(item * channels + channel) * places + place] =
-                taps.iter().map(|&(place, weight)| plane[place] * weight).sum();
-        }
+    let places = grid.shape[1..=axes].iter().product();
+    let samples = Samples { op, sizes, channels: x.shape[1], places };
+    if x.dtype == DType::F32 && grid.dtype == DType::F32 {
+        return samples.make::<f32>(x.slice()?, grid.slice()?, io.output(0)?.slice()?);
     }
+    let mut results = vec![0.0; x.shape[0] * x.shape[1] * places];
+    samples.make::<f64>(&wide::read(x)?, &wide::read(grid)?, &mut results)?;
     wide::write(io.output(0)?, &results)
+}
+
+/// The samples of one run.
+struct Samples<'a> {
+    op: &'a GridSample,
+    /// Of an image's plane.
+    sizes: &'a [usize],
+    channels: usize,
+    /// The positions of an item.
+    places: usize,
+}
+
+impl Samples<'_> {
+    /// Positions whose taps are kept for all channels.
+    const BLOCK: usize = 512;
+
+    fn make<T: Number>(&self, images: &[T], grid: &[T], results: &mut [T]) -> Result<()> {
+        let Self { op, sizes, channels, places } = *self;
+        let (plane, axes): (usize, usize) = (sizes.iter().product(), sizes.len());
+        let (mut taps, mut ends) = (Vec::new(), Vec::new());
+        for (item, grid) in grid.chunks_exact((places * axes).max(1)).enumerate() {
+            let images = &images[item * channels * plane..][..channels * plane];
+            let results = &mut results[item * channels * places..][..channels * places];
+            for (block, positions) in grid.chunks(Self::BLOCK * axes).enumerate() {
+                taps.clear();
+                ends.clear();
+                for position in positions.chunks_exact(axes) {
+                    op.add_taps(position, sizes, &mut taps);
+                    ends.push(taps.len());
+                }
+                for (channel, results) in results.chunks_exact_mut(places).enumerate() {
+                    let image = &images[channel * plane..][..plane];
+                    let mut start = 0;
+                    for (result, &end) in results[block * Self::BLOCK..].iter_mut().zip(&ends) {
+                        let add = |sum: T, &(place, weight): &(usize, T)| sum.plus(image[place].times(weight));
+                        *result = taps[start..end].iter().fold(T::ZERO, add);
+                        start = end;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -215,6 +279,8 @@ fn cases() -> Vec<Case> {
         }
     }
     let op = GridSample { mode: SampleMode::Linear, outside: Outside::Zeros, align_corners: false };
+    // More positions than one block.
+    cases.push(Case::new("blocks", op).value(&[2, 2, 3, 4], Fill::Spread).value(&[2, 7, 83, 2], Fill::Spread));
     cases.push(Case::new("space", op).value(&[1, 2, 3, 4, 2], Fill::Spread).value(&[1, 2, 3, 1, 3], Fill::Spread));
     let corners = Tensor::new([1, 1, 4, 2], &[-1f32, -1.0, 1.0, -1.0, -1.0, 1.0, 1.0, 1.0]).expect("eight numbers");
     cases.push(Case::new("corners", op).value(&[1, 1, 3, 3], Fill::Spread).tensor(corners));
