@@ -1,6 +1,8 @@
 //! `Col2Im`: images as sums of overlapping blocks.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
+
+use smallvec::SmallVec;
 
 use crate::{
     error::{Error, Result},
@@ -114,12 +116,6 @@ impl Col2Im {
     fn add_blocks<T: Number>(&self, from: &[T], to: &mut [T], image: &[usize]) {
         let rank = image.len();
         let window = self.window();
-        // The place along an axis of element `tap` of block `at`, if it is in the image.
-        let place = |axis: usize, at: usize, tap: usize| {
-            let before = window.pads_at(axis, image[axis]).0;
-            let place = (at * self.strides[axis] + tap * self.dilations[axis]).checked_sub(before);
-            place.filter(|&place| place < image[axis])
-        };
         let outputs = |axis: usize| match &self.pads {
             Pads::Explicit(pads) => {
                 let room = image[axis] + pads[axis].0 + pads[axis].1 - window.extent(axis);
@@ -127,25 +123,61 @@ impl Col2Im {
             }
             Pads::SameUpper | Pads::SameLower => image[axis].div_ceil(self.strides[axis]),
         };
-        let counts: Vec<usize> = (0..rank).map(outputs).collect();
+        let before: Sizes = (0..rank).map(|axis| window.pads_at(axis, image[axis]).0).collect();
+        let counts: Sizes = (0..rank).map(outputs).collect();
         let (places, taps): (usize, usize) = (counts.iter().product(), self.block.iter().product());
         let pixels: usize = image.iter().product();
+        let last = rank - 1;
+        let stride = self.strides[last];
+        // For each axis, the blocks whose element is in the image, and the pixel under that of the first block.
+        let mut spans: SmallVec<[(Range<usize>, usize); 4]> = SmallVec::new();
         for (blocks, to) in from.chunks_exact(taps * places).zip(to.chunks_exact_mut(pixels)) {
-            for (index, &element) in blocks.iter().enumerate() {
-                let (mut tap, mut at, mut pixel, mut step) = (index / places, index % places, Some(0), 1);
+            for (tap, elements) in blocks.chunks_exact(places).enumerate() {
+                spans.clear();
+                let mut rest = tap;
                 for axis in (0..rank).rev() {
-                    let own = place(axis, at % counts[axis], tap % self.block[axis]);
-                    pixel = pixel.zip(own).map(|(pixel, own)| pixel + own * step);
-                    at /= counts[axis];
-                    tap /= self.block[axis];
-                    step *= image[axis];
+                    let (offset, stride) = (rest % self.block[axis] * self.dilations[axis], self.strides[axis]);
+                    rest /= self.block[axis];
+                    let least = |pixel: usize| pixel.saturating_sub(offset).div_ceil(stride);
+                    let (first, end) = (least(before[axis]), least(before[axis] + image[axis]).min(counts[axis]));
+                    spans.insert(0, (first..end.max(first), first * stride + offset - before[axis]));
                 }
-                if let Some(pixel) = pixel {
-                    to[pixel] = to[pixel].plus(element);
+                let (run, column) = spans[last].clone();
+                let rows: usize = spans[..last].iter().map(|(span, _)| span.len()).product();
+                if run.is_empty() {
+                    continue;
+                }
+                for row in 0..rows {
+                    // The first block of the row, and the line of the image under its element.
+                    let (mut rest, mut start, mut line) = (row, 0, 0);
+                    let (mut start_step, mut line_step) = (1, 1);
+                    for axis in (0..last).rev() {
+                        let (span, pixel) = &spans[axis];
+                        let at = rest % span.len();
+                        rest /= span.len();
+                        start += (span.start + at) * start_step;
+                        line += (pixel + at * self.strides[axis]) * line_step;
+                        start_step *= counts[axis];
+                        line_step *= image[axis];
+                    }
+                    let elements = &elements[start * counts[last]..][run.clone()];
+                    let to = &mut to[line * image[last] + column..];
+                    match stride {
+                        1 => add(to.iter_mut(), elements),
+                        _ => add(to.iter_mut().step_by(stride), elements),
+                    }
                 }
             }
         }
     }
+}
+
+/// Sizes of a few axes.
+type Sizes = SmallVec<[usize; 4]>;
+
+/// Adds elements to the pixels under them.
+fn add<'a, T: Number>(to: impl Iterator<Item = &'a mut T>, elements: &[T]) {
+    to.zip(elements).for_each(|(pixel, &element)| *pixel = pixel.plus(element));
 }
 
 fn cases() -> Vec<Case> {
@@ -158,6 +190,9 @@ fn cases() -> Vec<Case> {
     };
     let padded = Col2Im { pads: Pads::Explicit(vec![(1, 0), (0, 2)]), ..of(&[3, 4], &[2, 2]) };
     let spread = Col2Im { strides: vec![2, 1], dilations: vec![1, 2], ..of(&[6, 5], &[2, 2]) };
+    let wide = Col2Im { pads: Pads::Explicit(vec![(1, 1), (1, 1)]), ..of(&[4, 16], &[3, 3]) };
+    let around = Pads::Explicit(vec![(3, 3), (2, 4)]);
+    let outside = Col2Im { pads: around, strides: vec![3, 3], dilations: vec![2, 2], ..of(&[3, 3], &[2, 2]) };
     vec![
         Case::new("apart", of(&[4, 5], &[1, 5])).value(&[2, 10, 4], Fill::Spread),
         Case::new("overlapping", of(&[4, 5], &[2, 3])).value(&[1, 12, 9], Fill::Spread),
@@ -165,6 +200,8 @@ fn cases() -> Vec<Case> {
         Case::new("spread", spread).value(&[1, 8, 9], Fill::Spread),
         Case::new("lines", of(&[5], &[3])).integers(&[1, 3, 3], &[1, 2, 3, 4, 5, 6, 7, 8, i64::MAX]),
         Case::new("space", of(&[2, 3, 2], &[2, 2, 1])).value(&[1, 4, 4], Fill::Spread),
+        Case::new("wide", wide).value(&[2, 18, 64], Fill::Spread),
+        Case::new("only padding under some", outside).value(&[1, 4, 9], Fill::Spread),
         Case::new("empty", of(&[4, 5], &[1, 5])).value(&[0, 10, 4], Fill::Spread),
     ]
 }
