@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    graph::{Fact, Graph, ValueId},
+    graph::{Fact, Graph},
     kernels::KernelSet,
     op::{
         Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator, evaluate_by,
@@ -37,7 +37,7 @@ pub(crate) static DEF: OpDef = OpDef {
 impl Measured {
     /// The operator with its sizes measured that are longer than is kept, if there are such and it measures none itself.
     #[cfg(feature = "onnx")]
-    pub(crate) fn of(graph: &Graph, op: &Arc<dyn Operator>, inputs: &[Option<ValueId>]) -> Option<Self> {
+    pub(crate) fn of(graph: &Graph, op: &Arc<dyn Operator>, inputs: &[Option<crate::graph::ValueId>]) -> Option<Self> {
         let inputs = Inputs::new(graph, inputs);
         if !matches!(op.def().cpu, CpuState::Kernel(_)) || !matches!(op.measures(&inputs), Ok(0)) {
             return None;

@@ -55,10 +55,9 @@ class Model:
         ranks: Mapping[str, int] | None = None,
         shapes: Mapping[str, Sequence[int | None]] | None = None,
     ) -> None:
-        sizes = [(name, list(shape)) for name, shape in (shapes or {}).items()]
-        self._native = _native.Model(
-            path, device, precision, workers, names_apart, list((ranks or {}).items()), sizes
-        )
+        given = [(name, list(shape)) for name, shape in (shapes or {}).items()]
+        sizes = (names_apart, list((ranks or {}).items()), given)
+        self._native = _native.Model(path, device, precision, workers, sizes)
 
     @property
     def inputs(self) -> list[str]:

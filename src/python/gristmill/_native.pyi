@@ -148,9 +148,7 @@ class Model:
         device: str,
         precision: str,
         workers: int | None,
-        names_apart: bool,
-        ranks: list[tuple[str, int]],
-        shapes: list[tuple[str, list[int | None]]],
+        sizes: tuple[bool, list[tuple[str, int]], list[tuple[str, list[int | None]]]],
     ) -> Model: ...
     @property
     def inputs(self) -> list[str]: ...

@@ -23,6 +23,9 @@ use crate::{
     results::{LastReport, OnError, Results, Source},
 };
 
+/// What the caller says of the inputs' sizes: `names_apart`, `ranks` and `shapes` of the import options.
+type Sizes = (bool, Vec<(String, usize)>, Vec<(String, Vec<Option<usize>>)>);
+
 /// A loaded ONNX model.
 #[pyclass(frozen, module = "gristmill._native")]
 pub(crate) struct Model {
@@ -35,23 +38,19 @@ pub(crate) struct Model {
 #[pymethods]
 impl Model {
     #[new]
-    #[pyo3(signature = (path, device, precision, workers, names_apart, ranks, shapes))]
+    #[pyo3(signature = (path, device, precision, workers, sizes))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
         device: &str,
         precision: &str,
         workers: Option<usize>,
-        names_apart: bool,
-        ranks: Vec<(String, usize)>,
-        shapes: Vec<(String, Vec<Option<usize>>)>,
+        sizes: Sizes,
     ) -> PyResult<Self> {
         check_process(py)?;
         let options = session(py, device, precision, workers)?;
         let mut import = ImportOptions::default();
-        import.names_apart = names_apart;
-        import.ranks = ranks;
-        import.shapes = shapes;
+        (import.names_apart, import.ranks, import.shapes) = sizes;
         let open = || gristmill::Model::open_with(&path, &import)?.session(&options);
         let session = py.detach(open).map_err(|error| failed(py, &error))?;
         let names = Names {

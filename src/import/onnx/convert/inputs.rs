@@ -139,7 +139,7 @@ impl<'a> Converter<'a, '_, '_> {
         let size = self.graph.symbol(&format!("{name}.size"));
         self.check_symbols()?;
         let mut part =
-            |part: &str, dtype| self.graph.input(&format!("{name}.{part}"), dtype, Shape::new([Dim::symbol(size)]));
+            |part: &str, dtype| self.graph.input(format!("{name}.{part}"), dtype, Shape::new([Dim::symbol(size)]));
         let parts = [part("keys", key), part("values", value)];
         self.notes.push(format!("input `{name}`, a map, is given as `{name}.keys` and `{name}.values`"));
         self.scope.define(name, parts[0]);
