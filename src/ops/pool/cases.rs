@@ -42,7 +42,7 @@ pub(super) fn channels_last_cases() -> Vec<Case> {
             pads: Pads::Explicit(vec![(2, 7), (4, 3)]),
             strides: vec![strides.0, strides.1],
             dilations: vec![dilations.0, dilations.1],
-            ..Pool::new(function, vec![8, 9])
+            ..Pool::new(function, vec![8, 10])
         })
     };
     vec![
@@ -59,9 +59,10 @@ pub(super) fn channels_last_cases() -> Vec<Case> {
         Case::new("large", ChannelsLastPool(Pool::new(PoolFunction::Max, vec![5, 5])))
             .value(&[2, 9, 8, 17], Fill::Hostile),
         Case::new("large with pads", large(PoolFunction::Max, (1, 1), (1, 1))).value(&[1, 7, 9, 5], Fill::Spread),
-        Case::new("large with strides", large(PoolFunction::Max, (2, 3), (1, 1))).value(&[1, 9, 10, 5], Fill::Spread),
+        Case::new("large with strides", large(PoolFunction::Max, (2, 3), (1, 1))).value(&[1, 9, 31, 5], Fill::Spread),
+        Case::new("large mean with strides", large(average(true), (2, 3), (1, 1))).value(&[1, 9, 23, 5], Fill::Spread),
         Case::new("large mean", large(average(false), (1, 1), (1, 1))).value(&[2, 7, 9, 3], Fill::Spread),
-        Case::new("large mean with padding", large(average(true), (1, 2), (2, 2))).value(&[1, 9, 11, 3], Fill::Spread),
+        Case::new("large mean with padding", large(average(true), (1, 2), (2, 2))).value(&[1, 9, 14, 3], Fill::Spread),
         Case::new("no channels", pool(PoolFunction::Max, &[2, 2], &two)).value(&[1, 4, 4, 0], Fill::Spread),
         Case::new("empty", pool(PoolFunction::Max, &[2, 2], &two)).value(&[0, 4, 4, 3], Fill::Spread),
     ]
