@@ -94,7 +94,7 @@ pub fn run(command_line: Parser) -> Outcome {
     let mut session = match load(&options) {
         Err(error) if matches!(error.kind(), ErrorKind::InvalidModel | ErrorKind::Limit | ErrorKind::Unsupported) => {
             let Some((session, sized)) = for_sizes(&arrays, &options, &load) else { return Err(error.into()) };
-            say!("{}: opened for the sizes of the arrays alone, because of {error}", plain_path(&model));
+            say!("{error}; opened for the sizes of the arrays alone");
             options = sized;
             session
         }

@@ -116,12 +116,14 @@ fn the_number_of_dimensions_is_that_of_the_arrays_where_the_file_has_none() {
 
 #[test]
 fn what_no_sizes_but_those_of_the_arrays_tell_is_opened_for_them() {
-    let squeezed = node("Squeeze", "squeezed", &["x"], &["y"]);
-    let model =
-        Draft::new().input(value("x", FLOAT, &["a", "b", "c"])).node(squeezed).output(value("y", FLOAT, &["d"]));
-    let (said, results) = run(&model, &[("x", &[1, 2, 1], &[3.0, 4.0])], &[]);
-    assert!(said.contains("opened for the sizes of the arrays alone") && said.contains("Squeeze"), "{said}");
-    assert_eq!(results.get("y").unwrap(), &Tensor::new([2], &[3.0_f32, 4.0]).unwrap());
+    let model = Draft::new()
+        .input(value("x", FLOAT, &["n", "c", "h"]))
+        .input(value("w", FLOAT, &["m", "c", "k"]))
+        .node(node("Conv", "sums", &["x", "w"], &["y"]))
+        .output(value("y", FLOAT, &["n", "m", "l"]));
+    let (said, results) = run(&model, &[("x", &[1, 1, 3], &[3.0, 4.0, 6.0]), ("w", &[1, 1, 2], &[1.0, 10.0])], &[]);
+    assert!(said.contains("opened for the sizes of the arrays alone") && said.contains("`sums` (Conv)"), "{said}");
+    assert_eq!(results.get("y").unwrap(), &Tensor::new([1, 1, 2], &[43.0_f32, 64.0]).unwrap());
 }
 
 #[test]
