@@ -1,5 +1,6 @@
 //! `MaxPool`, `AveragePool`, `LpPool` and their global forms.
 
+mod axis;
 mod by_axis;
 mod cases;
 pub mod channels_last;

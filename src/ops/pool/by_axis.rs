@@ -11,7 +11,7 @@ use crate::{
         pool::{RowFold, fold_rows},
     },
     op::scratch_numbers,
-    ops::pool::{Pool, PoolFunction, run::Axis},
+    ops::pool::axis::Axis,
 };
 
 /// A pool by maximum or mean of `[batch, spatial..., group]`, in two steps.
@@ -30,22 +30,17 @@ pub(super) struct ByAxis {
 }
 
 impl ByAxis {
-    /// The pool over these axes; `None` for a norm, and where a row has much more padding than numbers.
-    pub(super) fn new(pool: &Pool, axes: [Axis; 3], group: usize) -> Option<Self> {
-        let count_include_pad = match pool.function {
-            PoolFunction::Max => None,
-            PoolFunction::Average { count_include_pad } => Some(count_include_pad),
-            PoolFunction::Lp(_) => return None,
-        };
+    /// The pool over these axes; `None` where a row has much more padding than numbers.
+    pub(super) fn new(count_include_pad: Option<bool>, axes: [Axis; 3], group: usize) -> Option<Self> {
         let width = &axes[2];
         let columns = width.padded_size();
         let worth = axes.iter().all(|axis| axis.size > 0 && axis.out > 0) && columns <= 4 * width.size + 64;
-        worth.then_some(Self { axes, group, count_include_pad, columns, stride: width.stride() })
+        worth.then_some(Self { axes, group, count_include_pad, columns, stride: width.stride })
     }
 
     /// Whether windows have so many taps that the second step and the copies between the two pay off.
     pub(super) fn pays_off(&self) -> bool {
-        let [depth, height, width] = self.axes.map(|axis| axis.kernel());
+        let [depth, height, width] = self.axes.map(|axis| axis.kernel);
         let rows = depth.saturating_mul(height);
         let taps = rows.saturating_mul(width);
         if self.group == 1 {
@@ -53,7 +48,7 @@ impl ByAxis {
             return self.stride == 1 || taps > 9;
         }
         let row = width.saturating_add(self.stride).saturating_add(1);
-        let folded = row.saturating_mul(self.axes[0].stride()).saturating_mul(self.axes[1].stride());
+        let folded = row.saturating_mul(self.axes[0].stride).saturating_mul(self.axes[1].stride);
         taps > rows.saturating_add(folded).saturating_mul(2)
     }
 
@@ -100,7 +95,7 @@ impl ByAxis {
         row.fill(identity);
         let share = self.share();
         let place = |offset: usize| (offset % self.stride * share + offset / self.stride) * self.group;
-        let taps: SmallVec<[usize; 16]> = (0..width.kernel()).map(|tap| place(tap * width.dilation())).collect();
+        let taps: SmallVec<[usize; 16]> = (0..width.kernel).map(|tap| place(tap * width.dilation)).collect();
         let (line, wide) = (width.size * self.group, width.out * self.group);
         let mut starts: SmallVec<[usize; 16]> = SmallVec::new();
         let (size, out) = (depth.size * height.size, depth.out * height.out);
@@ -128,7 +123,7 @@ impl ByAxis {
 
     /// Copies a row of the operand behind its padding, column `c` to place `c / stride` of remainder `c % stride`.
     fn pad(&self, x: &[f32], row: &mut [f32]) {
-        let (before, group, stride) = (self.axes[2].before(), self.group, self.stride);
+        let (before, group, stride) = (self.axes[2].before, self.group, self.stride);
         let inside = self.columns.saturating_sub(before) * group;
         let x = &x[..x.len().min(inside)];
         if stride == 1 {

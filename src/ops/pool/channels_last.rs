@@ -59,10 +59,9 @@ fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
 }
 
 impl Kernel {
-    /// The pool axis by axis, where that is less work.
     fn by_axis(&self, x: &[usize], y: &[usize]) -> Option<ByAxis> {
         let channels = x.last().copied().filter(|&channels| channels > 0)?;
-        ByAxis::new(&self.pool, self.pool.axes(x, y, 1), channels).filter(ByAxis::pays_off)
+        self.pool.by_axis(self.pool.axes(x, y, 1), channels)
     }
 }
 
@@ -94,7 +93,7 @@ impl CpuKernel for Kernel {
         let mut starts: SmallVec<[usize; 16]> = SmallVec::new();
         // Windows of a line with all their taps are computed at once.
         let whole = width.whole_windows();
-        let step = width.stride().saturating_mul(channels);
+        let step = width.stride.saturating_mul(channels);
         for (x, y) in x.chunks_exact(size).zip(y.chunks_exact_mut(out)) {
             for (line, to) in y.chunks_exact_mut(width.out * channels).enumerate() {
                 let mut column = 0;

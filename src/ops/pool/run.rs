@@ -1,99 +1,14 @@
 //! The CPU kernels of pools: channel by channel, a line of results at a time.
 
-use std::ops::{Add, Div, Range};
+use std::ops::{Add, Div};
 
 use crate::{
     error::Result,
     kernels::KernelSet,
     op::{CpuKernel, Io, KernelRequest, Shapes, first_result},
-    ops::pool::{GlobalPool, Pool, PoolFunction, by_axis::ByAxis},
+    ops::pool::{GlobalPool, Pool, PoolFunction, axis::Axis, by_axis::ByAxis},
     tensor::{DType, Element},
 };
-
-/// A spatial axis of one run.
-#[derive(Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) size: usize,
-    pub(super) out: usize,
-    kernel: usize,
-    stride: usize,
-    dilation: usize,
-    before: usize,
-    behind: usize,
-}
-
-impl Axis {
-    /// An axis that the operator lacks.
-    const NONE: Self = Self { size: 1, out: 1, kernel: 1, stride: 1, dilation: 1, before: 0, behind: 0 };
-
-    /// The taps of window `at` that are in the input.
-    pub(super) fn taps(&self, at: usize) -> Range<usize> {
-        let start = at * self.stride;
-        let first = self.before.saturating_sub(start).div_ceil(self.dilation);
-        let end = (self.size + self.before).saturating_sub(start).div_ceil(self.dilation);
-        first.min(self.kernel)..end.min(self.kernel).max(first.min(self.kernel))
-    }
-
-    /// The number of taps of window `at` that count.
-    pub(super) fn counted(&self, at: usize, include_pad: bool) -> usize {
-        if include_pad { self.padded_taps(at) } else { self.taps(at).len() }
-    }
-
-    /// The number of taps of window `at` in the input or its padding.
-    fn padded_taps(&self, at: usize) -> usize {
-        let room = (self.size + self.before + self.behind).saturating_sub(at * self.stride);
-        room.div_ceil(self.dilation).min(self.kernel)
-    }
-
-    /// The input position of a tap that is in the input.
-    pub(super) fn position(&self, at: usize, tap: usize) -> usize {
-        at * self.stride + tap * self.dilation - self.before
-    }
-
-    /// The windows whose taps are all in the input.
-    pub(super) fn whole_windows(&self) -> Range<usize> {
-        let (start, end) = (self.windows(0).start, self.windows(self.kernel.saturating_sub(1)).end);
-        start..end.max(start)
-    }
-
-    /// From the input position of a window to that of the next.
-    pub(super) fn stride(&self) -> usize {
-        self.stride
-    }
-
-    /// The number of taps.
-    pub(super) fn kernel(&self) -> usize {
-        self.kernel
-    }
-
-    /// From the input position of a tap to that of the next.
-    pub(super) fn dilation(&self) -> usize {
-        self.dilation
-    }
-
-    /// The padding before the input.
-    pub(super) fn before(&self) -> usize {
-        self.before
-    }
-
-    /// The positions under a window.
-    pub(super) fn extent(&self) -> usize {
-        (self.kernel.saturating_sub(1)).saturating_mul(self.dilation).saturating_add(1)
-    }
-
-    /// The positions under all windows.
-    pub(super) fn padded_size(&self) -> usize {
-        self.out.saturating_sub(1).saturating_mul(self.stride).saturating_add(self.extent())
-    }
-
-    /// The windows whose tap `tap` is in the input.
-    fn windows(&self, tap: usize) -> Range<usize> {
-        let offset = tap * self.dilation;
-        let first = self.before.saturating_sub(offset).div_ceil(self.stride);
-        let end = (self.size + self.before).saturating_sub(offset).div_ceil(self.stride);
-        first.min(self.out)..end.min(self.out).max(first.min(self.out))
-    }
-}
 
 impl Pool {
     /// Depth, height and width of a run, which begin at axis `spatial` of `x` and `y`.
@@ -110,6 +25,16 @@ impl Pool {
         }
         axes
     }
+
+    /// The pool axis by axis, of groups of so many neighbours, where that is less work.
+    pub(super) fn by_axis(&self, axes: [Axis; 3], group: usize) -> Option<ByAxis> {
+        let count_include_pad = match self.function {
+            PoolFunction::Max => None,
+            PoolFunction::Average { count_include_pad } => Some(count_include_pad),
+            PoolFunction::Lp(_) => return None,
+        };
+        ByAxis::new(count_include_pad, axes, group).filter(ByAxis::pays_off)
+    }
 }
 
 pub(crate) fn kernel(request: &KernelRequest<'_>) -> Result<Box<dyn CpuKernel>> {
@@ -122,9 +47,8 @@ struct Kernel {
 }
 
 impl Kernel {
-    /// The pool axis by axis, where that is less work.
     fn by_axis(&self, x: &[usize], y: &[usize]) -> Option<ByAxis> {
-        ByAxis::new(&self.pool, self.pool.axes(x, y, 2), 1).filter(ByAxis::pays_off)
+        self.pool.by_axis(self.pool.axes(x, y, 2), 1)
     }
 }
 
