@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import MAGIKA
-from onnx import helper
+from onnx import helper, load, save
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,15 @@ def test_sizes_of_one_name_may_differ(tmp_path: Path) -> None:
 
 def test_numbers_of_dimensions_can_be_given(tmp_path: Path) -> None:
     node = helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0])
-    unknown = helper.make_tensor_value_info("x", models.F32, None)
-    path = models.made(tmp_path, [node], [unknown], [models.value("y", models.F32, ["m", "k"])])
+    path = models.made(
+        tmp_path,
+        [node],
+        [models.value("x", models.F32, ["k", "m"])],
+        [models.value("y", models.F32, ["m", "k"])],
+    )
+    file = load(str(path))
+    file.graph.input[0].type.tensor_type.ClearField("shape")
+    save(file, str(path))
     with pytest.raises(gristmill.Error, match="`ranks`"):
         gristmill.Model(path)
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
