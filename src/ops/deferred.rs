@@ -58,7 +58,7 @@ pub(crate) fn decode(node: &mut OnnxNode<'_>) -> Result<Option<Arc<dyn Operator>
         return Ok(None);
     }
     let refused = match trial(node.clone()) {
-        Ok((op, operands)) => match long_size(node.graph(), &*op, &operands) {
+        Ok((_, facts)) => match long_size(&facts) {
             Some(reason) => Error::limit(reason),
             None => return Ok(None),
         },
@@ -79,21 +79,34 @@ pub(crate) fn decode(node: &mut OnnxNode<'_>) -> Result<Option<Arc<dyn Operator>
 }
 
 /// Why a size of the results cannot be told before a run, if it is longer than is kept.
-fn long_size(graph: &Graph, op: &dyn Operator, operands: &[Option<ValueId>]) -> Option<String> {
-    op.infer(&Inputs::new(graph, operands)).ok()?.iter().find_map(|fact| fact.shape.not_kept())
+fn long_size(facts: &[Fact]) -> Option<String> {
+    facts.iter().find_map(|fact| fact.shape.not_kept())
 }
 
 /// An operator and its operands.
 type Decoded = (Arc<dyn Operator>, Vec<Option<ValueId>>);
 
 /// Decodes a node and infers its results, as if it were added to the graph.
-fn trial(mut node: OnnxNode<'_>) -> Result<Decoded> {
+fn trial(mut node: OnnxNode<'_>) -> Result<(Decoded, Vec<Fact>)> {
     let decode = decoder(node.op_type())?;
     let op = decode(&mut node)?;
     let graph = node.graph();
     let inputs = node.finish()?;
-    op.infer(&Inputs::new(graph, &inputs))?;
-    Ok((op, inputs))
+    let facts = op.infer(&Inputs::new(graph, &inputs))?;
+    Ok(((op, inputs), facts))
+}
+
+/// A graph of these constants alone.
+pub(super) fn with_constants(name: &str, operands: &[Option<Tensor>]) -> (Graph, Vec<Option<ValueId>>) {
+    let mut graph = Graph::new(name);
+    let constant = |operand: &Option<Tensor>| operand.clone().map(|tensor| graph.constant("operand", tensor));
+    let ids = operands.iter().map(constant).collect();
+    (graph, ids)
+}
+
+/// The results of a node whose operands are constants.
+pub(super) fn results_of(graph: &Graph, node: &Node, kernel_set: KernelSet) -> Result<Vec<Tensor>> {
+    Ok(evaluate_by(graph, node, kernel_set)?.into_iter().map(Arc::unwrap_or_clone).collect())
 }
 
 fn decoder(op_type: &str) -> Result<Decoder> {
@@ -110,8 +123,8 @@ impl Deferred {
     /// The operator whose operands have become known, and its remaining operands.
     pub(crate) fn settled(graph: &Graph, node: &Node) -> Option<Decoded> {
         let own: &Self = node.op()?;
-        let settled = trial(own.node(graph, node.inputs.clone())).ok();
-        settled.filter(|(op, operands)| long_size(graph, &**op, operands).is_none())
+        let (decoded, facts) = trial(own.node(graph, node.inputs.clone())).ok()?;
+        long_size(&facts).is_none().then_some(decoded)
     }
 
     /// The node of these operands.
@@ -125,9 +138,7 @@ impl Deferred {
     /// When they do not fit.
     #[doc(hidden)]
     pub fn resolve(&self, operands: &[Option<Tensor>]) -> Result<Graph> {
-        let mut graph = Graph::new("deferred");
-        let ids = operands.iter().map(|operand| operand.clone().map(|tensor| graph.constant("operand", tensor)));
-        let ids = ids.collect::<Vec<_>>();
+        let (mut graph, ids) = with_constants("deferred", operands);
         let mut node = self.node(&graph, ids);
         let op = decoder(&self.op_type)?(&mut node)?;
         let inputs = node.finish()?;
@@ -145,8 +156,7 @@ impl Deferred {
         if let Some(Constant { value }) = node.op() {
             return Ok(vec![(**value).clone()]);
         }
-        let results = evaluate_by(&graph, node, kernel_set)?;
-        Ok(results.into_iter().map(Arc::unwrap_or_clone).collect())
+        results_of(&graph, node, kernel_set)
     }
 
     /// The types of the results, and their sizes as far as they are known.

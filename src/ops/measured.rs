@@ -6,10 +6,11 @@ use crate::{
     error::{Error, Result},
     graph::{Fact, Graph},
     kernels::KernelSet,
-    op::{
-        Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator, evaluate_by,
+    op::{Accuracy, Case, CpuKernel, CpuState, Fill, GpuState, Inputs, Io, KernelRequest, OpDef, Operator},
+    ops::{
+        deferred::{results_of, with_constants},
+        pointwise::{Binary, BinaryFunction},
     },
-    ops::pointwise::{Binary, BinaryFunction},
     tensor::Tensor,
 };
 
@@ -57,9 +58,7 @@ impl Measured {
     /// When they do not fit.
     #[doc(hidden)]
     pub fn resolve(&self, operands: &[Option<Tensor>]) -> Result<Graph> {
-        let mut graph = Graph::new("measured");
-        let ids = operands.iter().map(|operand| operand.clone().map(|tensor| graph.constant("operand", tensor)));
-        let ids = ids.collect::<Vec<_>>();
+        let (mut graph, ids) = with_constants("measured", operands);
         graph.node(self.op.def().name, self.op.clone(), ids)?;
         Ok(graph)
     }
@@ -111,8 +110,7 @@ impl CpuKernel for Kernel {
     fn compute(&self, inputs: &[Option<&Tensor>]) -> Result<Vec<Tensor>> {
         let operands: Vec<_> = inputs.iter().map(|operand| operand.cloned()).collect();
         let graph = self.op.resolve(&operands)?;
-        let results = evaluate_by(&graph, &graph.nodes()[0], self.kernel_set)?;
-        Ok(results.into_iter().map(Arc::unwrap_or_clone).collect())
+        results_of(&graph, &graph.nodes()[0], self.kernel_set)
     }
 }
 
