@@ -1,7 +1,8 @@
 """Trees, recurrent layers, convolutions, vision models and graphs of bytes in bulk beside ONNX Runtime, OpenVINO and
 LightGBM: onnx_models.py [ROUNDS [PART]...]
 
-PART is `trees`, `recurrent`, `convolutions`, `vision` or `quantized`; all of them where there is none.
+PART is `trees`, `recurrent`, `convolutions`, `vision`, `int8` or `quantized`; all of them where there is none. `int8` runs the
+convolutional models in int8, ours without calibration, those of the others calibrated.
 
 Runs in the environment of tests/setup.sh, on two threads each, in turn, each in a process of its own, where reading the
 inputs counts and opening the model does not; OpenVINO takes part in `recurrent`, `convolutions` and `vision` where the environment has it. The
@@ -19,6 +20,7 @@ from statistics import median
 import numpy as np
 import onnx
 
+from models.calibrated import calibrated
 from models.contenders import alone, openvino_contenders, runtime_contenders
 from models.files import CONVOLUTIONS, ROOT, faces, real
 from models.layers import TEXTS, quantized_images, quantized_text, recurrent, trees
@@ -34,6 +36,8 @@ def measure(name, make, sizes, rounds, more=(), beside_openvino=False):
         model, given, ours = folder / "model.onnx", folder / "in.npz", folder / "out.npz"
         x, contenders = make(folder)
         graph = onnx.load(model, load_external_data=False).graph
+        theirs = folder / "theirs.onnx"
+        theirs = theirs if theirs.exists() else model
         names = [result.name for result in graph.output]
         np.savez(given, **(x if isinstance(x, dict) else {graph.input[0].name: x}))
         contenders |= runtime_contenders(sizes, THREADS)
@@ -50,7 +54,7 @@ def measure(name, make, sizes, rounds, more=(), beside_openvino=False):
         for _ in range(rounds):
             times["gristmill"].append(own())
             for who, contender in contenders.items():
-                seconds, differences[who] = alone(contender, model, names, given, ours)
+                seconds, differences[who] = alone(contender, theirs, names, given, ours)
                 times[who].append(seconds)
         for who, all_times in times.items():
             ratio = median(theirs / ours for theirs, ours in zip(all_times, times["gristmill"]))
@@ -61,7 +65,7 @@ def measure(name, make, sizes, rounds, more=(), beside_openvino=False):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    parts = sys.argv[2:] or ["trees", "recurrent", "convolutions", "vision", "quantized"]
+    parts = sys.argv[2:] or ["trees", "recurrent", "convolutions", "vision", "int8", "quantized"]
     print("| model | contender | seconds | of gristmill's time | difference |\n|---|---|---:|---:|---:|", flush=True)
     if "trees" in parts:
         measure("1,000 trees, 100,000 rows", trees(THREADS), [1_000, 100_000], rounds)
@@ -75,6 +79,13 @@ def main():
         measure("ResNet-50, 48 pictures", pictures(resnet, 48), [1, 8], rounds, beside_openvino=True)
         measure("MobileNetV3-Large, 200 pictures", pictures(mobilenet, 200), [1, 8], rounds, beside_openvino=True)
         measure("CenterFace, 24 pictures", faces(24), [1], rounds, beside_openvino=True)
+    if "int8" in parts:
+        flags = ["--precision", "int8"]
+        for name, count in CONVOLUTIONS.items():
+            measure(f"{name.split('.')[-1]}, int8", calibrated(real(name, count)), [1], rounds, flags, True)
+        for name, make in (("ResNet-50", pictures(resnet, 48)), ("MobileNetV3-Large", pictures(mobilenet, 200))):
+            measure(f"{name}, int8", calibrated(make), [1, 8], rounds, flags, True)
+        measure("CenterFace, int8", calibrated(faces(24)), [1], rounds, flags, True)
     if "quantized" in parts:
         from onnxruntime.quantization import QuantFormat, QuantType
 

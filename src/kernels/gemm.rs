@@ -10,6 +10,7 @@
 //! blocks of panels, so that those of B do; blocks of K, so that a tile's rows of A stay in the
 //! first-level cache; tiles of rows; panels.
 
+mod affine;
 mod blocks;
 mod dense;
 mod epilogue;
@@ -36,13 +37,14 @@ mod tile512;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
+pub(crate) use affine::Affine;
 pub use dense::gemm_dynamic;
 pub(crate) use dense::{gemm_dense, rounded, rounded_len};
 pub use epilogue::Epilogue;
 pub(crate) use exact::PackedIntegers;
 pub use factor::{Factor, Factors};
 pub(crate) use factor::{FromF32, Steps};
-pub(crate) use integers::{Integer, MOST_PRODUCTS};
+pub(crate) use integers::{Integer, MOST_PRODUCTS, Quantized, quantized};
 pub use matrix::{Layout, Matrix};
 pub use multiply::{gemm, gemm_max};
 pub use packed::{Packed, PackedRef};

@@ -3,9 +3,11 @@
 mod bands;
 mod cases;
 pub mod chain;
+mod copies;
 pub mod deform;
 mod filters;
 pub(crate) mod geometry;
+mod integers;
 mod products;
 mod run;
 pub mod transposed;

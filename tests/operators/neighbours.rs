@@ -1,4 +1,4 @@
-//! A row's, item's or sequence's result is the same bits whatever else is in the batch, in every kernel set.
+//! A row's, item's or sequence's result is the same bits whatever else is in the batch, in every form.
 
 use gristmill::{
     DType, Device, Inference, KernelSet, Session, SessionOptions, Tensor, Tensors,
@@ -28,6 +28,8 @@ use gristmill::{
     },
 };
 use std::sync::Arc;
+
+use crate::support::forms::forms;
 
 /// Numbers from -2 to 2 that depend on `seed` and their position.
 fn numbers(shape: &[usize], seed: u64) -> Tensor {
@@ -59,7 +61,7 @@ enum Operand {
 use Operand::{Absent, Batched, Constant};
 
 /// A model of one operator whose batched operands may have any first dimension.
-fn load(op: impl Operator, operands: &[Operand], set: KernelSet) -> Session {
+fn load(op: impl Operator, operands: &[Operand], options: &SessionOptions) -> Session {
     let mut graph = Graph::new("one operator");
     let inputs = operands
         .iter()
@@ -78,7 +80,7 @@ fn load(op: impl Operator, operands: &[Operand], set: KernelSet) -> Session {
         .collect();
     let outputs = graph.node("node", Arc::new(op), inputs).unwrap();
     graph.output("y", outputs[0]);
-    Session::load(graph, &SessionOptions::on(Device::Cpu).kernel_set(set)).unwrap()
+    Session::load(graph, options).unwrap()
 }
 
 fn run(session: &Session, operands: &[Operand], cut: impl Fn(&Tensor) -> Tensor) -> Tensor {
@@ -100,8 +102,10 @@ fn check(name: &str, op: impl Operator + Clone, operands: &[Operand]) {
             _ => None,
         })
         .unwrap();
-    for set in KernelSet::available() {
-        let session = load(op.clone(), operands, set);
+    for form in forms() {
+        let session = load(op.clone(), operands, &form);
+        let set = session.describe();
+        let set = format!("{} in {}", set.kernel_set, set.precision);
         let whole = run(&session, operands, Tensor::clone);
         assert!(whole.as_slice::<f32>().unwrap().iter().any(|&value| value != 0.0), "{name}: nothing was computed");
         for len in [1, 2, 5, 13, 14, 15, count - 1] {
@@ -187,6 +191,9 @@ fn items_of_convolutions_and_pools_stand_alone() {
             check("one tap", given(conv(&[1, 1])), &[shape(24, &[5, 7]), weights(&[40, 24, 1, 1])]);
             let padded = Conv { pads: pads.clone(), ..conv(&[3, 3]) };
             check("gathered", given(padded.clone()), &[shape(40, &[6, 5]), weights(&[48, 40, 3, 3])]);
+            check("copied", given(padded.clone()), &[shape(18, &[6, 5]), weights(&[7, 18, 3, 3])]);
+            let groups = Conv { groups: 2, ..padded.clone() };
+            check("large groups", given(groups), &[shape(32, &[6, 5]), weights(&[12, 16, 3, 3])]);
             let groups = Conv { groups: 4, ..padded.clone() };
             check("groups", given(groups), &[shape(8, &[6, 5]), weights(&[12, 2, 3, 3])]);
             let depthwise = Conv { groups: 24, ..padded };
@@ -249,24 +256,24 @@ fn items_of_chains_stand_alone() {
 fn a_chain_has_the_bits_of_its_convolutions() {
     for shape in [[3, 21, 40, 24], [2, 9, 11, 24]] {
         let (op, operands) = chain(shape);
-        for set in KernelSet::available() {
-            let whole = run(&load(op.clone(), &operands, set), &operands, Tensor::clone);
+        for form in forms() {
+            let whole = run(&load(op.clone(), &operands, &form), &operands, Tensor::clone);
             let mut x = operands[0].clone();
             let stages = [op.before.clone(), Some(op.depthwise.clone()), op.behind.clone()];
             for (conv, own) in stages.into_iter().flatten().zip(operands[1..].chunks(2)) {
                 let own = [std::slice::from_ref(&x), own].concat();
-                x = Batched(run(&load(conv, &own, set), &own, Tensor::clone));
+                x = Batched(run(&load(conv, &own, &form), &own, Tensor::clone));
             }
             let Batched(x) = x else { unreachable!() };
-            assert!(x.bytes() == whole.bytes(), "{shape:?} on {set}");
+            assert!(x.bytes() == whole.bytes(), "{shape:?} in {form:?}");
         }
     }
 }
 
 /// One item on several workers.
 fn check_split(op: impl Operator + Clone, operands: &[Operand]) {
-    for set in KernelSet::available() {
-        let session = Arc::new(load(op.clone(), operands, set));
+    for form in forms() {
+        let session = Arc::new(load(op.clone(), operands, &form));
         let Batched(x) = &operands[0] else { unreachable!() };
         let item = Tensors::from([("x0", x.clone())]);
         let run = |workers: usize| {
@@ -275,7 +282,7 @@ fn check_split(op: impl Operator + Clone, operands: &[Operand]) {
         };
         let alone = run(1);
         for workers in [2, 3, 5] {
-            assert!(run(workers) == alone, "{set}: {workers} workers");
+            assert!(run(workers) == alone, "{form:?}: {workers} workers");
         }
     }
 }
@@ -360,7 +367,7 @@ fn a_large_item_is_cut_into_runs_of_the_same_bits() {
     let operands = [Batched(numbers(&[count, 96], 1)), Constant(numbers(&[96, 512], 2)), Constant(numbers(&[512], 3))];
     for set in KernelSet::available() {
         let linear = Linear { activation: Activation::Relu, ..Linear::default() };
-        let session = Arc::new(load(linear, &operands, set));
+        let session = Arc::new(load(linear, &operands, &SessionOptions::on(Device::Cpu).kernel_set(set)));
         let whole = run(&session, &operands, Tensor::clone);
         assert_eq!(whole.shape(), [count, 512]);
         // All rows at once would take four times as much.

@@ -23,7 +23,7 @@ mod shapes;
 mod signal;
 mod strings;
 mod tabular;
-mod windows;
+pub mod windows;
 
 use gristmill::{Tensor, testing::op::Operator};
 

@@ -17,15 +17,17 @@ pub enum Precision {
     /// with, the sums and all other operators are in f32. With `Device::Auto` a session that ends up on the CPU runs in
     /// f32, and the report says so.
     F16,
-    /// bfloat16 factors and 32-bit sums in products with constant weights and in attention, on the CPU only.
+    /// bfloat16 factors and 32-bit sums in products with constant weights, in convolutions and in attention, on the CPU
+    /// only.
     ///
-    /// All other operators are in f32.
+    /// All other operators are in f32, and so are convolutions by Winograd's algorithm, except with AMX.
     Bf16,
-    /// 8-bit integers in products with constant weights, on the CPU only.
+    /// 8-bit integers in products with constant weights and in convolutions of at least 16 channels, on the CPU only.
     ///
-    /// Each column of the weights and each row that they are multiplied with has a scale of its own, and sums are
-    /// exact: no calibration is needed, and a result does not depend on its neighbours. Convolutions and attention are
-    /// in bf16 where the processor has instructions for it, all else is in f32.
+    /// Each column of the weights and each row that they are multiplied with has a scale of its own; in a convolution,
+    /// each filter and each position or, with several taps, each block of them. Sums are exact: no calibration is needed, and a
+    /// result does not depend on its neighbours. Attention is in bf16 where the processor has instructions for it, all
+    /// else is in f32.
     Int8,
     /// The fastest precision that stays close to f32: bf16 or int8 on the CPU, f16 on a GPU, or f32 itself.
     ///

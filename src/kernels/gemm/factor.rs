@@ -34,6 +34,11 @@ impl Factors {
         }
     }
 
+    /// What the parts of a row of A are multiples of, if there are several of different lengths.
+    pub(crate) fn whole(self) -> usize {
+        self.step()
+    }
+
     /// The most rows of a register tile in products of these.
     pub(super) const fn tile_rows<S: Simd>(self) -> usize {
         match self {

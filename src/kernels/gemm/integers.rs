@@ -155,9 +155,9 @@ pub(super) fn quantized_len(factors: Factors, rows: usize, k: usize) -> usize {
 }
 
 /// Rows of integers, and the scale of each row.
-pub(super) struct Quantized<'s, T> {
-    pub(super) data: &'s [T],
-    pub(super) scales: &'s [f32],
+pub(crate) struct Quantized<'s, T> {
+    pub(crate) data: &'s [T],
+    pub(crate) scales: &'s [f32],
 }
 
 /// Turns `rows` rows of `k` numbers into integers, at the start of `scratch`.
@@ -166,7 +166,7 @@ pub(super) struct Quantized<'s, T> {
 ///
 /// # Errors
 /// `Internal` if `scratch` is shorter than [`quantized_len`].
-pub(super) fn quantized<'s, T: Integer>(
+pub(crate) fn quantized<'s, T: Integer>(
     set: KernelSet,
     from: &[f32],
     rows: usize,

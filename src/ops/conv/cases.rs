@@ -115,10 +115,51 @@ pub(super) fn cases() -> Vec<Case> {
         }
     }
     cases.extend(tiled());
+    cases.extend(many_channels());
     cases.push(
         Case::new("infinite position", last(conv(&[3])))
             .tensor(with_specials(&[3, 10, 4], 1))
             .constant(&[20, 4, 3], spread),
+    );
+    cases
+}
+
+/// Of as many channels as products in int8 take, with parts of windows of whole steps and others.
+fn many_channels() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (layout, global_max) in
+        [(Layout::ChannelsFirst, false), (Layout::ChannelsLast, false), (Layout::ChannelsLast, true)]
+    {
+        let pads = Pads::Explicit(vec![(1, 1), (0, 2)]);
+        let conv =
+            |kernel: &[usize]| Conv { layout, global_max, activation: Activation::Relu, ..Conv::new(kernel.to_vec()) };
+        let padded = Conv { pads, ..conv(&[3, 3]) };
+        let mut push = |name: &str, conv: Conv, spatial: &[usize], weights: &[usize]| {
+            let mut x = vec![2];
+            x.extend_from_slice(spatial);
+            x.insert(if layout == Layout::ChannelsFirst { 1 } else { x.len() }, weights[1] * conv.groups);
+            let name = format!("channels, {name}, {layout:?}, global_max {global_max}");
+            let case = Case::new(name, conv).value(&x, Fill::Spread).constant(weights, Fill::Spread);
+            cases.push(case.constant(&weights[..1], Fill::Spread));
+        };
+        push("one tap", conv(&[1, 1]), &[5, 7], &[19, 18, 1, 1]);
+        push("strided tap", Conv { strides: vec![2, 2], ..conv(&[1, 1]) }, &[5, 7], &[19, 18, 1, 1]);
+        push("taps of a group", Conv { groups: 2, ..conv(&[1]) }, &[9], &[8, 20, 1]);
+        push("whole parts", padded.clone(), &[7, 8], &[17, 20, 3, 3]);
+        push("copied parts", padded.clone(), &[7, 8], &[9, 18, 3, 3]);
+        push("long lines, copied parts", Conv { strides: vec![2, 1], ..padded.clone() }, &[5, 41], &[9, 17, 3, 3]);
+        push("many lines and columns", padded.clone(), &[11, 70], &[5, 16, 3, 3]);
+        push("lines of copied parts", conv(&[2, 2]), &[3, 59], &[5, 17, 2, 2]);
+        push("dilated", Conv { dilations: vec![1, 2], ..padded.clone() }, &[6, 9], &[9, 16, 3, 3]);
+        push("groups", Conv { groups: 2, ..padded.clone() }, &[6, 9], &[10, 16, 3, 3]);
+        push("groups of parts", Conv { groups: 2, ..padded }, &[6, 9], &[10, 18, 3, 3]);
+        push("in place", conv(&[3]), &[12], &[5, 16, 3]);
+        push("in space", Conv { strides: vec![1, 1, 2], ..conv(&[2, 2, 3]) }, &[3, 4, 7], &[5, 16, 2, 2, 3]);
+    }
+    cases.push(
+        Case::new("channels, not finite", Conv { layout: Layout::ChannelsLast, ..Conv::new(vec![1, 3]) })
+            .tensor(with_specials(&[4, 3, 5, 16], 0))
+            .constant(&[6, 16, 1, 3], Fill::Spread),
     );
     cases
 }

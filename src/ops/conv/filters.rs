@@ -16,6 +16,9 @@ use crate::{
     ops::conv::{Conv, geometry::Geometry},
 };
 
+/// Filters of fewer channels are not held in int8: an image loses much by it and its products are few.
+const LEAST_CHANNELS: usize = 16;
+
 /// The weights as products read them.
 pub(super) enum Filters {
     /// A packed matrix for each group.
@@ -31,7 +34,7 @@ pub(super) enum Filters {
 impl Filters {
     /// Packs the weights, operand `at` of dimensions `shape`, if they are constant.
     pub(super) fn new(request: &KernelRequest<'_>, op: &Conv, shape: &[usize], at: usize) -> Result<Self> {
-        let (set, factors) = (request.kernel_set(), request.factors());
+        let (set, factors) = (request.kernel_set(), op.factors(request, shape));
         let depthwise = op.groups > 1 && shape[1] == 1 && shape[0] == op.groups;
         if let Some(tensor) = request.constant(at).filter(|_| depthwise) {
             request.take_constant(at);
@@ -39,11 +42,11 @@ impl Filters {
             let mut turned = vec![0.0; taps * op.groups];
             transpose(set, tensor.as_slice()?, taps, op.groups, taps, &mut turned, op.groups);
             Ok(Filters::Depthwise(turned))
-        } else if factors == Factors::F32 && op.suits_tiles(shape, &request.input(0)?.shape) {
+        } else if goes_by_tiles(set, factors) && op.suits_tiles(shape, &request.input(0)?.shape) {
             let packing = Packing { name: "convolution by tiles", parameter: 0 };
             let packed = request.take_packed(at, packing, |tensor| {
                 let weights = tensor.as_slice::<f32>()?;
-                let mut packed = pack_groups(set, factors, op, weights, shape)?;
+                let mut packed = pack_groups(set, Factors::F32, op, weights, shape)?;
                 let (channels, filters) = (shape[1], shape[0]);
                 if let Some(points) = transform_filters(weights, channels, filters)? {
                     for point in points.chunks_exact(channels * filters) {
@@ -73,6 +76,15 @@ impl Filters {
     }
 }
 
+/// Whether Winograd's algorithm, which is in f32, takes less time than products of such factors.
+fn goes_by_tiles(set: KernelSet, factors: Factors) -> bool {
+    match factors {
+        Factors::F32 | Factors::Words => true,
+        Factors::Bf16 => !set.has_amx(),
+        Factors::Bytes => false,
+    }
+}
+
 /// Packs the filters of each group.
 fn pack_groups(set: KernelSet, factors: Factors, op: &Conv, weights: &[f32], shape: &[usize]) -> Result<Vec<Packed>> {
     let (k, n) = (shape[1..].iter().product(), shape[0] / op.groups);
@@ -81,12 +93,30 @@ fn pack_groups(set: KernelSet, factors: Factors, op: &Conv, weights: &[f32], sha
         .map(|group| {
             turn_filters(set, &weights[group * n * k..][..n * k], shape[1], n, &mut turned);
             let matrix = Matrix::new(&turned, k, n, gemm::Layout::Transposed);
-            Packed::with_factors(set, factors, &matrix, op.segment(shape[1]))
+            let segment = if factors.are_integers() { k } else { op.segment(shape[1]) };
+            Packed::with_factors(set, factors, &matrix, segment)
         })
         .collect()
 }
 
 impl Conv {
+    /// The precision of products with constant filters of `shape`.
+    fn factors(&self, request: &KernelRequest<'_>, shape: &[usize]) -> Factors {
+        let integers = request.product_factors(shape[1..].iter().product());
+        // Parts of windows that are not copied are whole steps of a product.
+        let fits = self.groups == 1 || shape[1].is_multiple_of(integers.whole());
+        // The largest of many sums is one with a large error.
+        let suits = shape[1] >= LEAST_CHANNELS && !self.global_max;
+        if suits && fits { integers } else { request.factors() }
+    }
+
+    /// Whether windows of products with `factors` must be copied one after another.
+    pub(super) fn is_dense(&self, factors: Factors, shape: &[usize]) -> bool {
+        let segment = self.segment(shape[1]);
+        let is_one = segment == shape[1..].iter().product::<usize>();
+        factors.are_integers() && self.groups == 1 && !is_one && !segment.is_multiple_of(factors.whole())
+    }
+
     /// The numbers of a window that are contiguous in channels-last data, for groups of `channels`.
     fn segment(&self, channels: usize) -> usize {
         match (self.kernel.last(), self.dilations.last()) {

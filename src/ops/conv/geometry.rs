@@ -12,6 +12,8 @@ pub(crate) type Space = [usize; 3];
 const BLOCK_NUMBERS: usize = 96 << 10;
 /// Lines of fewer positions are gathered where the weights are large, to reuse the weights.
 const SHORT_LINE: usize = 32;
+/// The most lines and columns of a block whose input has one scale.
+const SCALED: [usize; 2] = [8, 56];
 /// Weights of fewer numbers stay in the L1 cache anyway.
 const LARGE_WEIGHTS: usize = 8 << 10;
 
@@ -33,6 +35,10 @@ pub(crate) struct Geometry {
     pub layout: Layout,
     /// Whether windows are read from the input in place.
     pub direct: bool,
+    /// Whether windows must be copied one after another, because products cannot read their parts.
+    pub dense: bool,
+    /// Whether a block's input has a scale of its own, so that blocks are small.
+    pub scaled: bool,
 }
 
 /// A box of results: one depth, some lines, some positions of each.
@@ -58,7 +64,7 @@ impl Geometry {
     /// When the channels do not fit.
     pub(crate) fn new(conv: &Conv, x: &[usize], w: &[usize]) -> Result<Self> {
         let mut geometry = Self::unflattened(conv, x, w)?;
-        if geometry.kernel == [1; 3] && geometry.strides == [1; 3] && geometry.out == geometry.size {
+        if geometry.is_flat() {
             geometry.flatten(conv.global_max);
         }
         Ok(geometry)
@@ -88,6 +94,8 @@ impl Geometry {
             pads: [0; 3],
             layout: conv.layout,
             direct: conv.layout == Layout::ChannelsLast,
+            dense: false,
+            scaled: false,
         };
         let too_large = || Error::limit(format!("an input of shape {x:?} with the pads {:?}", conv.pads));
         for axis in 0..rank {
@@ -121,6 +129,17 @@ impl Geometry {
         }
         self.size = [1, 1, positions];
         self.out = self.size;
+    }
+
+    /// The same sizes for products of integers; `dense` tells whether windows must be copied one after another.
+    pub(crate) fn of_integers(self, dense: bool) -> Self {
+        let scaled = !self.is_flat();
+        Self { dense, scaled, direct: self.direct && !scaled, ..self }
+    }
+
+    /// Whether windows have a single tap and lie one after another.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.kernel == [1; 3] && self.strides == [1; 3] && self.out == self.size
     }
 
     /// Input channels of a group.
@@ -163,15 +182,19 @@ impl Geometry {
         if self.direct && columns == 0 {
             return (height, width);
         }
+        if self.scaled {
+            // Blocks of a line differ by a position at most.
+            let columns = width.div_ceil(width.div_ceil(SCALED[1].min(most)).max(1));
+            return ((most / columns.max(1)).min(height).clamp(1, SCALED[0]), columns);
+        }
         if width >= most { (1, most) } else { ((most / width.max(1)).min(height).max(1), width) }
     }
 
     /// Whether a block's windows are copied one after another, so that the product has more rows.
     pub(crate) fn gathers(&self) -> bool {
-        self.groups == 1
-            && self.out[1] > 1
-            && self.out[2] < SHORT_LINE
-            && self.k().saturating_mul(self.filters) >= LARGE_WEIGHTS
+        let short = self.out[1] > 1 && self.out[2] < SHORT_LINE;
+        let reused = short && self.k().saturating_mul(self.filters) >= LARGE_WEIGHTS;
+        self.groups == 1 && (self.dense || reused)
     }
 
     /// All blocks of an item.
@@ -225,17 +248,23 @@ mod tests {
             (conv(&[2, 3, 3]), vec![1, 700, 4, 30, 50], vec![8, 700, 2, 3, 3]),
         ] {
             let geometry = Geometry::new(&conv, &x, &w).unwrap();
-            let mut seen = vec![0; geometry.out_positions()];
-            let blocks: Vec<_> = geometry.blocks().collect();
-            assert!(blocks.len() > 1);
-            for block in blocks {
-                for line in block.line..block.line + block.lines {
-                    for column in block.column..block.column + block.columns {
-                        seen[(block.depth * geometry.out[1] + line) * geometry.out[2] + column] += 1;
-                    }
+            for geometry in [geometry.clone(), geometry.of_integers(false)] {
+                check(&geometry);
+            }
+        }
+    }
+
+    fn check(geometry: &Geometry) {
+        let mut seen = vec![0; geometry.out_positions()];
+        let blocks: Vec<_> = geometry.blocks().collect();
+        assert!(blocks.len() > 1);
+        for block in blocks {
+            for line in block.line..block.line + block.lines {
+                for column in block.column..block.column + block.columns {
+                    seen[(block.depth * geometry.out[1] + line) * geometry.out[2] + column] += 1;
                 }
             }
-            assert!(seen.iter().all(|&count| count == 1));
         }
+        assert!(seen.iter().all(|&count| count == 1));
     }
 }

@@ -5,14 +5,14 @@ use crate::{
     kernels::{
         KernelSet,
         depthwise::{self, Depthwise},
-        gemm::{Epilogue, gemm, gemm_max},
+        gemm::{Epilogue, Sums, gemm, gemm_max},
         transpose,
     },
     ops::conv::{
         Conv, Layout,
         filters::{Filters, Groups},
         geometry::{Block, Geometry},
-        windows::{Numbers, Windows},
+        windows::{Numbers, Scales, Windows, with_numbers},
     },
 };
 
@@ -46,22 +46,26 @@ impl Products<'_> {
         let first = (block.depth * height + block.line) * width + block.column;
         let item = &mut output[item * self.geometry.out_positions() * filters..];
         match self.geometry.layout {
-            // A block of several lines has whole ones, so its results are contiguous.
-            Layout::ChannelsLast => self.products(windows, &mut item[first * filters..][..block.positions() * filters]),
+            Layout::ChannelsLast => {
+                let end = (block.lines - 1) * width + block.columns;
+                self.products(windows, &mut item[first * filters..][..end * filters], width * filters)
+            }
             Layout::ChannelsFirst => {
                 let results = &mut results[..block.positions() * filters];
-                self.products(windows, results)?;
+                self.products(windows, results, windows.columns * filters)?;
                 let positions = self.geometry.out_positions();
-                if !results.is_empty() {
-                    transpose(self.set, results, filters, block.positions(), filters, &mut item[first..], positions);
+                // Whole lines are one.
+                let (own, apart) = if block.columns == width { (block.positions(), 0) } else { (block.columns, width) };
+                for (line, results) in results.chunks_exact((own * filters).max(1)).enumerate() {
+                    transpose(self.set, results, filters, own, filters, &mut item[first + line * apart..], positions);
                 }
                 Ok(())
             }
         }
     }
 
-    /// All results of a block, a row of filters for each position.
-    fn products(&self, windows: &Windows<'_>, to: &mut [f32]) -> Result<()> {
+    /// All results of a block, a row of filters for each position; those of two lines are `apart` numbers from each other.
+    fn products(&self, windows: &Windows<'_>, to: &mut [f32], apart: usize) -> Result<()> {
         let (set, filters) = (self.set, self.geometry.filters);
         if let Filters::Depthwise(weights) = self.filters {
             let activation = self.op.activation;
@@ -70,7 +74,7 @@ impl Products<'_> {
             };
             for line in 0..windows.lines {
                 let rows = windows.rows(data, line, 0);
-                let to = &mut to[line * windows.columns * filters..][..windows.columns * filters];
+                let to = &mut to[line * apart..][..windows.columns * filters];
                 depthwise::run(set, &Depthwise { rows, weights, bias: self.bias, activation, channels: filters }, to)?;
             }
             return Ok(());
@@ -79,17 +83,12 @@ impl Products<'_> {
         for group in 0..self.geometry.groups {
             for line in 0..windows.lines {
                 let channel = group * self.geometry.group_channels();
-                let to = &mut to[line * windows.columns * filters..][..windows.columns * filters];
+                let to = &mut to[line * apart..][..windows.columns * filters];
                 let to = to.get_mut(group * n..).unwrap_or_default();
-                let (weights, epilogue) = (self.groups.get(group), self.epilogue(group));
-                match windows.data {
-                    Numbers::F32(data) => {
-                        gemm(set, &windows.rows(data, line, channel), weights, &epilogue, to, filters)
-                    }
-                    Numbers::Bf16(data) => {
-                        gemm(set, &windows.rows(data, line, channel), weights, &epilogue, to, filters)
-                    }
-                }?;
+                let (weights, epilogue) = (self.groups.get(group), self.epilogue(group, windows));
+                with_numbers!(windows.data, data => {
+                    gemm(set, &windows.rows(data, line, channel), weights, &epilogue, to, filters)
+                })?;
             }
         }
         Ok(())
@@ -100,7 +99,7 @@ impl Products<'_> {
         let filters = self.geometry.filters;
         if let Filters::Depthwise(_) = self.filters {
             let results = &mut results[..windows.lines * windows.columns * filters];
-            self.products(windows, results)?;
+            self.products(windows, results, windows.columns * filters)?;
             results.chunks_exact(filters.max(1)).for_each(|row| take_larger(to, row));
             return Ok(());
         }
@@ -109,25 +108,28 @@ impl Products<'_> {
             for group in 0..self.geometry.groups {
                 let channel = group * self.geometry.group_channels();
                 let largest = &mut largest[group * n..][..n];
-                let (set, weights, epilogue) = (self.set, self.groups.get(group), self.epilogue(group));
-                match windows.data {
-                    Numbers::F32(data) => {
-                        gemm_max(set, &windows.rows(data, line, channel), weights, &epilogue, largest)
-                    }
-                    Numbers::Bf16(data) => {
-                        gemm_max(set, &windows.rows(data, line, channel), weights, &epilogue, largest)
-                    }
-                }?;
+                let (set, weights, epilogue) = (self.set, self.groups.get(group), self.epilogue(group, windows));
+                with_numbers!(windows.data, data => {
+                    gemm_max(set, &windows.rows(data, line, channel), weights, &epilogue, largest)
+                })?;
             }
             take_larger(to, largest);
         }
         Ok(())
     }
 
-    fn epilogue(&self, group: usize) -> Epilogue<'_> {
+    fn epilogue<'s>(&'s self, group: usize, windows: &Windows<'s>) -> Epilogue<'s> {
         let n = self.geometry.group_filters();
         let bias = self.bias.map(|bias| &bias[group * n..][..n]);
-        Epilogue { bias, activation: self.op.activation, ..Epilogue::default() }
+        let plain = Epilogue { bias, activation: self.op.activation, ..Epilogue::default() };
+        match windows.scales {
+            Scales::None => plain,
+            Scales::Rows(row_scales) => Epilogue { row_scales, ..plain },
+            Scales::Columns(scales, offsets) => {
+                let (scales, columns) = (&scales[group * n..][..n], &offsets[group * n..][..n]);
+                Epilogue { sums: Some(Sums { scales, columns, rows: &[] }), ..plain }
+            }
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::{
     ops::conv::{
         Conv, Layout,
         filters::{Filters, Groups, pack_all, pack_scratch},
-        geometry::Geometry,
+        geometry::{Block, Geometry},
+        integers::{in_integers, integers_scratch},
         products::Products,
         wide,
         windows::Windows,
@@ -55,7 +56,7 @@ impl CpuKernel for Kernel {
 
     fn scratch_bytes(&self, shapes: &Shapes<'_>) -> usize {
         let numbers = || {
-            let geometry = Geometry::new(&self.op, shapes.inputs[0]?, &self.shape).ok()?;
+            let geometry = self.geometry(shapes.inputs[0]?).ok()?;
             let run = match self.filters {
                 Filters::Unpacked => pack_scratch(self.set, &geometry)?,
                 _ => 0,
@@ -71,7 +72,7 @@ impl CpuKernel for Kernel {
 
     fn run(&self, io: &mut Io<'_>) -> Result<()> {
         let x = io.input(0)?;
-        let geometry = Geometry::new(&self.op, x.shape, &self.shape)?;
+        let geometry = self.geometry(x.shape)?;
         let weights = io.inputs.get(1).copied().flatten();
         let bias = io.inputs.get(2).copied().flatten().map(|bias| bias.slice::<f32>()).transpose()?;
         let output = io.outputs.first_mut().ok_or_else(|| Error::internal("a convolution has no result"))?;
@@ -116,6 +117,15 @@ impl CpuKernel for Kernel {
 }
 
 impl Kernel {
+    /// The sizes for an input of shape `x`.
+    fn geometry(&self, x: &[usize]) -> Result<Geometry> {
+        let (geometry, factors) = (Geometry::new(&self.op, x, &self.shape)?, self.filters.factors());
+        if !factors.are_integers() {
+            return Ok(geometry);
+        }
+        Ok(geometry.of_integers(self.op.is_dense(factors, &self.shape)))
+    }
+
     /// Computes an item by products of its windows.
     fn item(
         &self,
@@ -132,19 +142,28 @@ impl Kernel {
         let (results, scratch) = scratch.split_at_mut(sizes[2]);
         let (largest, rounding) = scratch.split_at_mut(geometry.filters.next_multiple_of(16));
         for block in geometry.blocks() {
-            let windows = if geometry.direct {
-                Windows::direct(geometry, x, &block)
-            } else {
-                Windows::copied(self.set, geometry, x, &block, input)
-            };
             let windows = match self.filters.factors() {
-                Factors::F32 | Factors::Bytes | Factors::Words => windows,
-                Factors::Bf16 => windows.rounded(self.set, rounding)?,
+                Factors::F32 => self.numbers(geometry, x, &block, input)?,
+                Factors::Bf16 => self.numbers(geometry, x, &block, input)?.rounded(self.set, rounding)?,
+                factors if geometry.is_flat() => {
+                    let windows = self.numbers(geometry, x, &block, input)?;
+                    windows.quantized_rows(self.set, factors, geometry.channels, rounding)?
+                }
+                factors => in_integers(products, factors, x, &block, input, rounding)?,
             };
-            let windows = if geometry.gathers() { windows.gather(&block, gathered) } else { windows };
+            let whole = block.columns == geometry.out[2];
+            let windows = if geometry.gathers() { windows.gather(&block, whole, gathered) } else { windows };
             products.block(&windows, item, &block, output, results, &mut largest[..geometry.filters])?;
         }
         Ok(())
+    }
+
+    /// The windows of a block, unrounded.
+    fn numbers<'a>(&self, geometry: &Geometry, x: &'a [f32], block: &Block, to: &'a mut [f32]) -> Result<Windows<'a>> {
+        if geometry.direct {
+            return Ok(Windows::direct(geometry, x, block));
+        }
+        Windows::copied(self.set, geometry, x, block, to)
     }
 
     /// The tiles of an item, if they are how its results are computed.
@@ -162,7 +181,14 @@ impl Kernel {
     /// The f32 scratch that items use one after another.
     fn item_scratch(&self, geometry: &Geometry) -> Option<usize> {
         let [input, gathered, results] = geometry.scratch(self.keeps_results())?;
-        let rounded = rounded_len(self.filters.factors(), 1, most_input(geometry, input));
+        let (factors, (lines, columns)) = (self.filters.factors(), geometry.block());
+        let rounded = match factors {
+            Factors::Bytes | Factors::Words if geometry.is_flat() => {
+                rounded_len(factors, lines.checked_mul(columns)?, geometry.channels)
+            }
+            Factors::Bytes | Factors::Words => integers_scratch(geometry, factors, input)?,
+            _ => rounded_len(factors, 1, most_input(geometry, input)),
+        };
         let sum = input.checked_add(gathered)?.checked_add(results)?.checked_add(rounded)?;
         let windows = sum.checked_add(geometry.filters.checked_next_multiple_of(16)?)?;
         let tiles = match self.tiles(geometry) {

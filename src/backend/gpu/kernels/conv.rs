@@ -140,6 +140,8 @@ impl Transposed {
             pads: [0; 3],
             layout: Layout::ChannelsFirst,
             direct: false,
+            dense: false,
+            scaled: false,
         };
         for axis in 0..rank {
             let at = axis + 3 - rank;
