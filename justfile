@@ -43,5 +43,4 @@ fuzz TARGET:
 
 # Unit tests of the arena, tensors and their buffers, shapes and moves under Miri; needs a nightly toolchain with Miri
 miri:
-    @cargo +nightly miri --version >/dev/null 2>&1 || { echo "Miri is missing: rustup toolchain install nightly --component miri" >&2; exit 1; }
-    cargo +nightly miri test --locked --no-default-features --lib -- tensor:: shape:: kernels::strided kernels::transpose kernels::broadcast
+    tests/miri.sh

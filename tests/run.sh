@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All tests, from nothing: formatting, lints, dependencies and spelling while the data are set up, tests with all features,
 # documentation, public items, the same tests as far as they go without default features, and a model check.
-# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, the example of a service, servers of object stores, a count of
+# GRISTMILL_FULL=1 adds the long tier: more cases of many tests, the example of a service, Miri, servers of object stores, a count of
 # instructions, and a rehearsal of the kit that measures a graphics card.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -63,6 +63,8 @@ step cargo test --locked --no-default-features --lib "${unoptimized[@]}"
 if [ "${GRISTMILL_FULL:-}" = 1 ]; then step cargo test --locked --no-default-features --test import --test operators; fi
 # The core of a bulk job under a model checker.
 step cargo test --locked -p gristmill-model-check shuttle
+# Memory code under an interpreter that finds undefined behaviour.
+if [ "${GRISTMILL_FULL:-}" = 1 ]; then step tests/miri.sh; fi
 # Inputs in object stores, against servers that others wrote.
 if [ "${GRISTMILL_FULL:-}" = 1 ]; then step tests/stores/run.sh; fi
 # Instructions of the kernels, which do not depend on how busy the machine is; skips itself where there is no valgrind.

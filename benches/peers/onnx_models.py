@@ -1,8 +1,9 @@
 """Trees, recurrent layers, convolutions, vision models and graphs of bytes in bulk beside ONNX Runtime, OpenVINO and
 LightGBM: onnx_models.py [ROUNDS [PART]...]
 
-PART is `trees`, `recurrent`, `convolutions`, `vision`, `int8` or `quantized`; all of them where there is none. `int8` runs the
-convolutional models in int8, ours without calibration, those of the others calibrated.
+PART is `trees`, `recurrent`, `convolutions`, `vision`, `int8`, `calls` or `quantized`; all of them where there is none. `int8` runs the
+convolutional models in int8, ours without calibration, those of the others calibrated. `calls` has one item at a time, by
+the Python package, which must be installed.
 
 Runs in the environment of tests/setup.sh, on two threads each, in turn, each in a process of its own, where reading the
 inputs counts and opening the model does not; OpenVINO takes part in `recurrent`, `convolutions` and `vision` where the environment has it. The
@@ -14,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +23,8 @@ import numpy as np
 import onnx
 
 from models.calibrated import calibrated
-from models.contenders import alone, openvino_contenders, runtime_contenders
+from models.calls import CALLERS, timed_calls
+from models.contenders import alone, in_a_process, openvino_contenders, runtime_contenders
 from models.files import CONVOLUTIONS, ROOT, faces, real
 from models.layers import TEXTS, quantized_images, quantized_text, recurrent, trees
 from models.vision import mobilenet, pictures, resnet
@@ -63,9 +66,26 @@ def measure(name, make, sizes, rounds, more=(), beside_openvino=False):
             print(f"| {name} | OpenVINO | not in this environment | | |", flush=True)
 
 
+def call(name, make, rounds):
+    """The milliseconds of a call with one item."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        model, given = folder / "model.onnx", folder / "in.npz"
+        x, _ = make(folder)
+        graph = onnx.load(model, load_external_data=False).graph
+        np.savez(given, **(x if isinstance(x, dict) else {graph.input[0].name: x}))
+        times = {who: [] for who in CALLERS}
+        for _ in range(rounds):
+            for who, caller in CALLERS.items():
+                times[who].append(in_a_process(timed_calls, partial(caller, model, given, THREADS)))
+        for who, all_times in times.items():
+            ratio = median(theirs / ours for theirs, ours in zip(all_times, times["gristmill"]))
+            print(f"| {name}, a call | {who} | {median(all_times) / 1000:.5f} | {ratio:.2f} | |", flush=True)
+
+
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    parts = sys.argv[2:] or ["trees", "recurrent", "convolutions", "vision", "int8", "quantized"]
+    parts = sys.argv[2:] or ["trees", "recurrent", "convolutions", "vision", "int8", "calls", "quantized"]
     print("| model | contender | seconds | of gristmill's time | difference |\n|---|---|---:|---:|---:|", flush=True)
     if "trees" in parts:
         measure("1,000 trees, 100,000 rows", trees(THREADS), [1_000, 100_000], rounds)
@@ -86,6 +106,12 @@ def main():
         for name, make in (("ResNet-50", pictures(resnet, 48)), ("MobileNetV3-Large", pictures(mobilenet, 200))):
             measure(f"{name}, int8", calibrated(make), [1, 8], rounds, flags, True)
         measure("CenterFace, int8", calibrated(faces(24)), [1], rounds, flags, True)
+    if "calls" in parts:
+        for name in CONVOLUTIONS:
+            call(name.split(".")[-1], real(name, 1), rounds)
+        for name, make in (("ResNet-50", pictures(resnet, 1)), ("MobileNetV3-Large", pictures(mobilenet, 1))):
+            call(name, make, rounds)
+        call("CenterFace", faces(1), rounds)
     if "quantized" in parts:
         from onnxruntime.quantization import QuantFormat, QuantType
 

@@ -135,15 +135,20 @@ def openvino_contenders(sizes, threads):
 
 def alone(contender, path, names, given, ours):
     """The seconds that a contender takes in a process of its own, and the difference of its results from ours."""
+    return in_a_process(timed, contender, path, names, given, ours)
+
+
+def in_a_process(work, *given):
+    """What `work` sends from a fresh process."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=timed, args=(sender, contender, path, names, given, ours), daemon=True)
+    process = context.Process(target=work, args=(sender, *given), daemon=True)
     process.start()
     sender.close()
     try:
         return receiver.recv()
     except EOFError:
-        raise SystemExit(f"{contender} on {path} ended without a result") from None
+        raise SystemExit(f"{given} ended without a result") from None
     finally:
         # OpenVINO can wait for ever on its own threads when Python shuts down.
         process.kill()
