@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// The fewest floating-point operations of a part.
-const LEAST_FLOP: usize = 2_000_000;
+const LEAST_FLOP: usize = 1_000_000;
 
 /// Time without work after which a worker stops standing by.
 const PATIENCE: Duration = Duration::from_micros(200);
