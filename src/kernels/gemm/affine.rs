@@ -210,7 +210,7 @@ mod tests {
             }
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 for at in [0, 17, 35] {
-                    let mut x = vec![1.0; 36];
+                    let mut x = [1.0_f32; 36];
                     x[at] = bad;
                     assert!(Affine::of(set, x.chunks(9)).scale.is_nan(), "{set} {bad}");
                 }
