@@ -25,9 +25,9 @@ pub enum Precision {
     /// 8-bit integers in products with constant weights and in convolutions of at least 16 channels, on the CPU only.
     ///
     /// Each column of the weights and each row that they are multiplied with has a scale of its own; in a convolution,
-    /// each filter and each position or, with several taps, each block of them. Sums are exact: no calibration is needed, and a
-    /// result does not depend on its neighbours. Attention is in bf16 where the processor has instructions for it, all
-    /// else is in f32.
+    /// each filter and each position or, with several taps, each block of them. Sums are exact: no calibration is needed,
+    /// and a result does not depend on its neighbours. Attention is in bf16 where the processor has instructions for it,
+    /// all else is in f32.
     Int8,
     /// The fastest precision that stays close to f32: bf16 or int8 on the CPU, f16 on a GPU, or f32 itself.
     ///
